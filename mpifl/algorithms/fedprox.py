@@ -1,0 +1,20 @@
+"""FedProx: federated averaging whose clients are held near the global model."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field
+
+from mpifl.algorithms.algorithm import Work
+from mpifl.algorithms.fedavg import FedAvg
+
+
+class FedProx(FedAvg):
+    """Li et al., arXiv 1812.06127: each client minimises its loss + mu/2 |w - w_global|^2."""
+
+    name: str = "fedprox"
+    mu: float = Field(0.01, ge=0, description="weight of the proximal term")
+
+    def correct(self, gradient: torch.Tensor, weights: torch.Tensor, work: Work) -> None:
+        """See Algorithm."""
+        gradient.add_(weights - work.sent["model"][: len(weights)], alpha=self.mu)

@@ -1,0 +1,63 @@
+"""What clients keep from one time to the next (SCAFFOLD's control variates), for whichever rank trains them next.
+
+One small file a client in the run directory, with two slots that take turns: the one written in the last round that the
+client took part in, and the one before. A round that is taken up again (its rank was killed, say) reads the older slot, so
+that it ends with the same bits. Nothing grows with the population, only with the clients that ever took part.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mpifl.errors import TrainingError
+
+HEADER = 2 * 8  # the round (int64, from 1; 0 is never written) of each slot
+FOLDERS = 256
+
+
+@dataclass(frozen=True)
+class ClientStore:
+    """Vectors of ``length`` float32 by client, in files below ``folder``."""
+
+    folder: Path
+    length: int
+
+    def read(self, client: int, round_number: int) -> np.ndarray | None:
+        """What the client had before round ``round_number``; None when it has not taken part before."""
+        path = self._path(client)
+        if not path.exists():
+            return None
+        with open(path, "rb") as file:
+            rounds = np.frombuffer(file.read(HEADER), np.int64)
+            earlier = np.where((rounds > 0) & (rounds < round_number), rounds, 0)
+            slot = int(np.argmax(earlier))
+            if not earlier[slot]:
+                return None
+            file.seek(HEADER + slot * self.length * 4)
+            vector = np.frombuffer(file.read(self.length * 4), np.float32)
+        if len(vector) != self.length:
+            raise TrainingError(f"{path}: holds {len(vector)} of {self.length} values")
+        return vector.copy()
+
+    def write(self, client: int, round_number: int, vector: np.ndarray) -> None:
+        """Keep what the client has after round ``round_number``, in the slot that the round does not read."""
+        path = self._path(client)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            path.write_bytes(bytes(HEADER))
+        with open(path, "r+b") as file:
+            rounds = np.frombuffer(file.read(HEADER), np.int64).copy()
+            earlier = np.where(rounds < round_number, rounds, 0)
+            slot = 1 - int(np.argmax(earlier))
+            file.seek(HEADER + slot * self.length * 4)
+            file.write(vector.astype(np.float32).tobytes())
+            file.flush()
+            rounds[slot] = round_number
+            file.seek(0)
+            file.write(rounds.tobytes())
+
+    def _path(self, client: int) -> Path:
+        return self.folder / f"{client % FOLDERS:02x}" / str(client)

@@ -1,0 +1,29 @@
+"""The two kinds of failure that a user meets; everything else is a defect of ours and keeps its traceback."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+
+class InputError(Exception):
+    """The job or an input is wrong: one line with key or file, value, what is allowed. Exit status 2."""
+
+
+class TrainingError(Exception):
+    """A run that cannot go on (an update that is not finite, say): one line naming the cause. Exit status 1."""
+
+
+@contextlib.contextmanager
+def at(place: str) -> Iterator[None]:
+    """Note on any error that leaves the block where it happened (``round 7``, ``client 41``), outermost last."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(place)
+        raise
+
+
+def where(error: BaseException) -> str:
+    """The places that ``at`` noted, outermost first."""
+    return ", ".join(reversed(getattr(error, "__notes__", [])))

@@ -1,0 +1,7 @@
+"""One torch model a file."""
+
+REGISTRY = {
+    "logreg": "mpifl.models.logreg:Logreg",
+    "mlp": "mpifl.models.mlp:Mlp",
+    "femnist_cnn": "mpifl.models.femnist_cnn:FemnistCnn",
+}

@@ -1,0 +1,27 @@
+"""Multilayer perceptron."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import Literal
+
+from pydantic import Field, PositiveInt
+from torch import nn
+
+from mpifl.models.model import Model
+
+
+class Mlp(Model):
+    """Linear layers with ReLU between, on the flattened sample. [200, 200] is McMahan et al.'s 2NN (arXiv 1602.05629)."""
+
+    name: Literal["mlp"] = "mlp"
+    hidden: list[PositiveInt] = Field([200, 200], min_length=1, description="width of each hidden layer")
+
+    def build(self, sample_shape: tuple[int, ...], classes: int) -> nn.Module:
+        """See Model."""
+        widths = [math.prod(sample_shape), *self.hidden]
+        layers: list[nn.Module] = [nn.Flatten()]
+        for wide, narrow in pairwise(widths):
+            layers += [nn.Linear(wide, narrow), nn.ReLU()]
+        return nn.Sequential(*layers, nn.Linear(widths[-1], classes))

@@ -1,0 +1,117 @@
+"""From the job's data and population sections to a Population, through the cache.
+
+What is embedded or re-partitioned is built once into the cache folder under a name that holds a hash of everything it is
+made from. Rank 0 builds; the other ranks open what rank 0 names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from mpifl.errors import InputError
+from mpifl.files import cache_folder, content_sha256, open_hdf5, shipped, shipped_names
+from mpifl.job import Job
+from mpifl.population import dataset as datasets
+from mpifl.population import trace as traces
+from mpifl.population.dataset import Dataset, check_dataset, grouped, open_dataset, write_dataset
+from mpifl.population.embedded import NAME as DIGITS
+from mpifl.population.embedded import digits
+from mpifl.population.partitioners.natural import Natural
+from mpifl.population.partitioners.partitioner import Partitioner
+from mpifl.population.population import Population
+from mpifl.population.synthesis import read_recipe, synthesize
+from mpifl.population.trace import open_trace, write_trace
+from mpifl.seeds import Purpose, generator, number
+
+BUILD_VERSION = 1  # part of every cache key: raise it when a builder changes what it makes
+
+
+def prepare(job: Job) -> tuple[Path, Path]:
+    """On rank 0: the files of data set and trace, built where need be and checked. Raises InputError."""
+    data_path, trace_path = _data_path(job), _trace_path(job.population.trace)
+    check_dataset(data_path, open_dataset(data_path))
+    return data_path, trace_path
+
+
+def open_population(job: Job, data_path: Path, trace_path: Path) -> Population:
+    """On every rank: map what ``prepare`` named."""
+    data, trace = open_dataset(data_path), open_trace(trace_path)
+    clients = job.population.clients or data.train.clients
+    return Population(clients, data, trace, number(job.seed, Purpose.PHONES))
+
+
+def resolved(job: Job, population: Population) -> Job:
+    """The job with what was found out written into it: absolute paths and the number of clients."""
+    data, people = job.data, job.population
+    if data.name != DIGITS:
+        data = data.model_copy(update={"name": str(Path(data.name).resolve())})
+    if shipped("traces", people.trace) is None:
+        people = people.model_copy(update={"trace": str(Path(people.trace).resolve())})
+    people = people.model_copy(update={"clients": population.clients})
+    return job.model_copy(update={"data": data, "population": people})
+
+
+def _data_path(job: Job) -> Path:
+    partition = job.data.partition
+    if job.data.name == DIGITS:
+        if isinstance(partition, Natural):
+            raise InputError("data.partition: 'natural' is not allowed: digits names no writers; allowed: iid, dirichlet")
+        return _partitioned(partition, {"data": DIGITS}, digits)
+    path = Path(job.data.name)
+    if not path.is_file():
+        where = path.resolve()
+        raise InputError(f"data.name: {job.data.name!r}: no file {where}; allowed: {DIGITS}, or a data set in HDF5")
+    if isinstance(partition, Natural):
+        return path.resolve()
+    key = {"data": open_dataset(path).content_sha256}
+    return _partitioned(partition, key, lambda: open_dataset(path))
+
+
+def _partitioned(partition: Partitioner, key: dict[str, str], load: Callable[[], Dataset]) -> Path:
+    def write(path: Path) -> None:
+        data = load()
+        client = partition.assign(data.train.y, generator(partition.seed, Purpose.PARTITION))
+        train = grouped(data.train.x, data.train.y, client)
+        write_dataset(path, replace(data, train=train))
+
+    made_from = {**key, "partition": partition.model_dump()}
+    return _cached("data", made_from, write, datasets.FORMAT, datasets.SCHEMA_VERSION)
+
+
+def _trace_path(name: str) -> Path:
+    recipe_path = shipped("traces", name)
+    if recipe_path is None:
+        path = Path(name)
+        if not path.is_file():
+            names = ", ".join(shipped_names("traces"))
+            raise InputError(f"population.trace: {name!r}: no file {path.resolve()}; allowed: {names}, or a file")
+        if path.suffix != ".yaml":
+            return path.resolve()
+        recipe_path = path
+    recipe = read_recipe(recipe_path)
+
+    def write(path: Path) -> None:
+        write_trace(path, synthesize(recipe))
+
+    return _cached("trace", {"recipe": recipe.model_dump()}, write, traces.FORMAT, traces.SCHEMA_VERSION)
+
+
+def _cached(kind: str, made_from: Mapping[str, object], write: Callable[[Path], None], form: str, schema: int) -> Path:
+    """The cache file for ``made_from``: verified when it is there, else built. A damaged one is built again."""
+    text = json.dumps({**made_from, "schema": schema, "build": BUILD_VERSION}, sort_keys=True, default=str)
+    path = cache_folder() / f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.h5"
+    if not (path.is_file() and _intact(path, form, schema)):
+        write(path)
+    return path
+
+
+def _intact(path: Path, form: str, schema: int) -> bool:
+    try:
+        with open_hdf5(path, form, schema) as file:
+            return bool(file.attrs["content_sha256"] == content_sha256(file))
+    except (InputError, KeyError, OSError):
+        return False

@@ -1,0 +1,69 @@
+"""QMNIST by writer: the MNIST images with the writer of each (Yadav and Bottou 2019, arXiv 1905.10498)."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+
+from mpifl.errors import InputError
+from mpifl.population.dataset import Dataset, grouped
+
+IDX_UNSIGNED_BYTE, IDX_INT = 0x08, 0x0C
+WRITER_COLUMN = 2
+LABEL_COLUMN = 0
+
+
+def read_qmnist(folder: Path) -> Dataset:
+    """The data set of a folder of idx files, plain or gzipped.
+
+    Needs MNIST's ``train-images-idx3-ubyte`` and ``t10k-images-idx3-ubyte`` and QMNIST's ``qmnist-train-labels-idx2-int``
+    and ``qmnist-test-labels-idx2-int``, whose row k tells class and writer of MNIST image k (its test labels go on beyond
+    MNIST's 10,000 images; the rest is left out). Raises InputError naming the file.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder")
+    parts = {}
+    for name, images, labels in (
+        ("train", "train-images-idx3-ubyte", "qmnist-train-labels-idx2-int"),
+        ("test", "t10k-images-idx3-ubyte", "qmnist-test-labels-idx2-int"),
+    ):
+        x = read_idx(_find(folder, images), IDX_UNSIGNED_BYTE, 3)
+        rows = read_idx(_find(folder, labels), IDX_INT, 2)
+        if len(rows) < len(x) or rows.shape[1] <= WRITER_COLUMN:
+            raise InputError(f"{folder / labels}: {rows.shape} rows and columns for {len(x)} images")
+        rows = rows[: len(x)]
+        parts[name] = grouped(x, rows[:, LABEL_COLUMN], rows[:, WRITER_COLUMN])
+    return Dataset(
+        name="qmnist",
+        classes=10,
+        source="MNIST images with QMNIST's writers",
+        licence="BSD-3-Clause (QMNIST); MNIST as its source says",
+        feature_scale=1 / 255,
+        train=parts["train"],
+        test=parts["test"],
+    )
+
+
+def read_idx(path: Path, element: int, dimensions: int) -> np.ndarray:
+    """An idx file as an array of uint8 or int32. Raises InputError when header and size do not agree."""
+    try:
+        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError) as error:
+        raise InputError(f"{path}: {error}") from error
+    header = 4 + 4 * dimensions
+    if len(raw) < header or raw[:4] != bytes([0, 0, element, dimensions]):
+        raise InputError(f"{path}: not an idx file of {dimensions} dimensions of type {element:#04x}")
+    shape = tuple(int(n) for n in np.frombuffer(raw, ">i4", dimensions, 4))
+    kind = np.dtype(np.uint8) if element == IDX_UNSIGNED_BYTE else np.dtype(">i4")
+    if min(shape) < 1 or len(raw) - header != int(np.prod(shape)) * kind.itemsize:
+        raise InputError(f"{path}: header says {shape}, the file holds {len(raw) - header} bytes")
+    return np.frombuffer(raw, kind, -1, header).reshape(shape).astype(kind.newbyteorder("="))
+
+
+def _find(folder: Path, name: str) -> Path:
+    for candidate in (folder / name, folder / f"{name}.gz"):
+        if candidate.is_file():
+            return candidate
+    raise InputError(f"{folder}: no {name} or {name}.gz there")

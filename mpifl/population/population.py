@@ -1,0 +1,84 @@
+"""Clients: what each holds and which phone it is. Nothing here is as large as the population."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from mpifl.errors import InputError
+from mpifl.population.dataset import Dataset
+from mpifl.population.trace import Trace
+
+
+class Phones(NamedTuple):
+    """What the Numba kernels read: the trace's columns, and which phone a client has (size and key of a permutation)."""
+
+    size: int
+    key: int
+    compute_ms_per_sample: np.ndarray
+    download_kbps: np.ndarray
+    upload_kbps: np.ndarray
+    offsets: np.ndarray
+    start: np.ndarray
+    end: np.ndarray
+    period: np.ndarray
+
+
+@dataclass(frozen=True)
+class Population:
+    """``clients`` clients 0 to clients - 1 over a data set and a device trace.
+
+    Client c trains on the samples of data client ``c mod data clients``. Its phone is ``permuted(c)`` of a permutation keyed
+    by ``phone_key``, so that neighbours in the trace are not neighbours here, and no two clients share a phone while there
+    are phones left.
+    """
+
+    clients: int
+    dataset: Dataset
+    trace: Trace
+    phone_key: int
+
+    @cached_property
+    def phones(self) -> Phones:
+        """The trace and the permutation that deals its phones to clients."""
+        t = self.trace
+        size = max(self.clients, t.devices, t.patterns)
+        speeds = (t.compute_ms_per_sample, t.download_kbps, t.upload_kbps)
+        return Phones(size, self.phone_key, *speeds, t.offsets, t.start, t.end, t.period)
+
+    def data_client(self, client: int) -> int:
+        """Whose samples a client trains on."""
+        return client % self.dataset.train.clients
+
+    def samples(self, clients: np.ndarray) -> np.ndarray:
+        """How many train samples each of ``clients`` (int64) holds, int64."""
+        offsets = self.dataset.train.offsets
+        holder = clients % self.dataset.train.clients
+        return offsets[holder + 1] - offsets[holder]
+
+    def client_name(self, client: int) -> str:
+        """A client's number, with its name in the data's source where it has one of its own."""
+        name = self.dataset.train.client[self.data_client(client)]
+        text = name.decode() if isinstance(name, bytes) else str(name)
+        return str(client) if text == str(client) else f"{client} ({text})"
+
+
+def check_participants(population: Population, participants: int) -> None:
+    """Raise InputError when no moment can exist at which a round is full: too few clients, or too few ever online."""
+    if participants > population.clients:
+        raise InputError(
+            f"selection.participants: {participants} is not allowed: the population has {population.clients} clients"
+        )
+    sometimes = int(np.count_nonzero(np.diff(population.trace.offsets)))
+    if sometimes == population.trace.patterns:
+        return
+    # With as many clients as patterns or more each pattern has floor(clients / patterns) clients at least.
+    share = sometimes / population.trace.patterns
+    if sometimes == 0 or (population.clients >= population.trace.patterns and share * population.clients < participants):
+        raise InputError(
+            f"population.trace: only {sometimes} of {population.trace.patterns} availability patterns are ever online;"
+            f" {participants} participants can never be found among {population.clients} clients"
+        )

@@ -1,0 +1,148 @@
+"""The run directory: made once, filled round by round, summed up at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.metadata
+import json
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from mpifl import __version__
+from mpifl.aggregator import RoundResult
+from mpifl.errors import InputError
+from mpifl.files import PACKAGE, whole_file, write_text
+from mpifl.models.flat import FlatModel
+from mpifl.record.tables import TABLES, participant_rows, round_row, row_type
+
+CHUNK_ROWS = 1024
+LIBRARIES = ("torch", "numpy", "numba", "h5py", "mpi4py", "pydantic", "scikit-learn")
+
+
+def make_run_directory(out: str | None, name: str) -> Path:
+    """``--out`` as the user gave it, else runs/NAME, runs/NAME-2, ... Raises InputError when --out is not empty."""
+    try:
+        if out is not None:
+            folder = Path(out)
+            folder.mkdir(parents=True, exist_ok=True)
+            if any(folder.iterdir()):
+                raise InputError(f"--out: {out}: not empty; name a new folder, or remove what is there")
+            return folder
+        Path("runs").mkdir(exist_ok=True)
+        number = 1
+        while True:
+            folder = Path("runs") / (name if number == 1 else f"{name}-{number}")
+            with contextlib.suppress(FileExistsError):
+                folder.mkdir()
+                return folder
+            number += 1
+    except OSError as error:
+        raise InputError(f"--out: {error.filename}: {error.strerror}") from error
+
+
+class RunFile:
+    """run.h5 as it grows: one append a round. Readers may follow it while it is written (HDF5's SWMR)."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = h5py.File(path, "w", libver="latest", locking="best-effort")
+        for table, columns in TABLES.items():
+            rows = self._file.create_dataset(
+                table, (0,), row_type(columns), maxshape=(None,), chunks=(CHUNK_ROWS,), compression="gzip", shuffle=True
+            )
+            for column, (_, unit) in columns.items():
+                rows.attrs[column] = unit
+        self._file.swmr_mode = True
+
+    def append(self, result: RoundResult) -> tuple[np.ndarray, np.ndarray]:
+        """Write a round; returns its /rounds row (an array of one) and its /participants rows."""
+        participants = participant_rows(result)
+        row = round_row(result, participants)
+        for table, rows in (("rounds", row), ("participants", participants)):
+            data = self._file[table]
+            data.resize(len(data) + len(rows), axis=0)
+            data[len(data) - len(rows) :] = rows
+            data.flush()
+        return row, participants
+
+    def close(self) -> None:
+        """Nothing more will be written."""
+        self._file.close()
+
+
+@contextlib.contextmanager
+def run_file(folder: Path) -> Iterator[RunFile]:
+    """run.h5 of a run directory, closed at the end."""
+    file = RunFile(folder / "run.h5")
+    try:
+        yield file
+    finally:
+        file.close()
+
+
+def write_environment(folder: Path, mpi: str, hosts: Mapping[str, int], hashes: Mapping[str, str]) -> None:
+    """environment.json: what the run ran on, so that a figure can be traced to it."""
+    environment = {
+        "mpifl": __version__,
+        "git": _git_state(),
+        "python": platform.python_version(),
+        "mpi": mpi,
+        "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "ranks_by_host": dict(hosts),
+        "command": sys.argv,
+        "content_sha256": dict(hashes),
+    }
+    write_text(folder / "environment.json", json.dumps(environment, indent=2) + "\n")
+
+
+def write_model(folder: Path, model: FlatModel, weights: np.ndarray) -> str:
+    """model.safetensors, tensor by tensor; returns the SHA-256 of the flat float32 vector."""
+    model.weights.copy_(torch.from_numpy(weights))
+    stops = [*model.starts[1:], len(weights)]
+    shapes = {name: tensor.shape for name, tensor in model.module.state_dict().items()}
+    tensors = {
+        name: model.weights[start:stop].clone().reshape(shapes[name])
+        for name, start, stop in zip(model.names, model.starts, stops, strict=True)
+    }
+    digest = hashlib.sha256(weights.astype("<f4").tobytes()).hexdigest()
+    with whole_file(folder / "model.safetensors") as partial:
+        save_file(tensors, partial, metadata={"model_sha256": digest, "mpifl": __version__})
+    return digest
+
+
+def write_summary(folder: Path, summary: Mapping[str, Any]) -> None:
+    """summary.json, the last file of a run: where it stands, the run is whole."""
+    write_text(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
+
+
+def _git_state() -> str | None:
+    """Commit of a checkout, with +changes where files differ from it; None for an installed package."""
+    if not (PACKAGE.parent / ".git").exists():
+        return None
+    try:
+        run = [
+            subprocess.run(["git", "-C", str(PACKAGE.parent), *command], capture_output=True, text=True, check=True, timeout=10)
+            for command in (["rev-parse", "HEAD"], ["status", "--porcelain", "-uno"])
+        ]
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return run[0].stdout.strip() + ("+changes" if run[1].stdout.strip() else "")
+
+
+def _processor() -> str:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()

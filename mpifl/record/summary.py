@@ -1,0 +1,55 @@
+"""What a whole run comes to, added up as rounds end: the size of this does not depend on how many there are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from rich.filesize import decimal
+
+COUNTS = ("asked", "completed", "dropped", "cut", "bytes_down", "bytes_up")
+
+
+@dataclass
+class Totals:
+    """Sums over the rounds so far, and the last round's values."""
+
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTS, 0))
+    virtual_seconds: float = 0.0
+    final: dict[str, float] = field(default_factory=dict)
+
+    def add(self, row: np.ndarray) -> None:
+        """Add a /rounds row (an array of one)."""
+        for name in COUNTS:
+            self.counts[name] += int(row[name][0])
+        self.virtual_seconds = float(row["end_seconds"][0])
+        if np.isfinite(row["accuracy"][0]):
+            self.final = {"accuracy": float(row["accuracy"][0]), "loss": float(row["loss"][0])}
+
+    def summary(self) -> dict[str, Any]:
+        """Their part of summary.json."""
+        counts = dict(self.counts)
+        return {"virtual_seconds": self.virtual_seconds, "final": self.final, "participants": counts.pop("asked"), **counts}
+
+
+def closing_lines(summary: dict[str, Any], folder: str) -> list[str]:
+    """The four lines that end a run: result, time, traffic, and where everything lies."""
+    virtual, wall = summary["virtual_seconds"], summary["wall_seconds"]
+    final = summary["final"]
+    return [
+        f"accuracy {final['accuracy']:.4f}, loss {final['loss']:.4f} after {summary['rounds']} rounds",
+        f"virtual time {clock_text(virtual)}, wall time {clock_text(wall)} ({virtual / wall:.1f} times as fast as the phones)",
+        f"{decimal(summary['bytes_down'])} down and {decimal(summary['bytes_up'])} up; {summary['participants']} participants:"
+        f" {summary['completed']} completed, {summary['dropped']} dropped out, {summary['cut']} cut",
+        f"results in {folder} (model_sha256 {summary['model_sha256'][:16]})",
+    ]
+
+
+def clock_text(seconds: float) -> str:
+    """Seconds as a person reads them: 8.3 s, 12:05 min, 3:07:20 h."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02} h" if hours else f"{minutes}:{rest:02} min"

@@ -1,0 +1,135 @@
+"""The main program of every rank: ``mpirun -n N python -m mpifl.run JOB [section.key=value ...] [--out DIR]``.
+
+Rank 0 reads and checks the job and tells the others what it found; then it is the aggregator and they are executors.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+START = time.monotonic()
+# Before numpy and torch start their thread pools: a rank is one core's worth unless the job says otherwise.
+for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")
+
+import argparse  # noqa: E402
+import json  # noqa: E402
+import sys  # noqa: E402
+import traceback  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+from mpifl.aggregator import RoundResult, run_aggregator  # noqa: E402
+from mpifl.client_state import ClientStore  # noqa: E402
+from mpifl.errors import InputError, TrainingError, where  # noqa: E402
+from mpifl.executor import run_executor  # noqa: E402
+from mpifl.experiment import Experiment, check, load  # noqa: E402
+from mpifl.files import write_text  # noqa: E402
+from mpifl.job import dump_job, load_yaml, parse_job  # noqa: E402
+from mpifl.mpi.world import World, connect, library  # noqa: E402
+from mpifl.record.progress import display  # noqa: E402
+from mpifl.record.run_directory import (  # noqa: E402
+    make_run_directory,
+    run_file,
+    write_environment,
+    write_model,
+    write_summary,
+)
+from mpifl.record.summary import Totals, closing_lines  # noqa: E402
+
+DONE, FAILED, WRONG_INPUT = 0, 1, 2
+
+
+def arguments(argv: list[str]) -> argparse.Namespace:
+    """The command line, the same for every rank."""
+    parser = argparse.ArgumentParser(prog="mpifl.run", description=__doc__, exit_on_error=False)
+    parser.add_argument("job", help="a job file, or the name of a job that ships with mpifl")
+    parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="changes to the job")
+    parser.add_argument("--out", metavar="DIR", help="run directory to make; default: runs/NAME")
+    return parser.parse_intermixed_args(argv)
+
+
+def main() -> int:
+    """Run as one rank of a job; returns the exit status."""
+    world = connect()
+    try:
+        experiment, folder = _begin(world)
+        _run(world, experiment, folder)
+    except InputError as error:
+        # Found on this rank alone, or in the middle of the run: the others cannot know.
+        _tell(world, error)
+        world.abort(WRONG_INPUT)
+    except TrainingError as error:
+        _tell(world, error)
+        world.abort(FAILED)
+    except Exception as error:
+        traceback.print_exc()
+        _tell(world, error)
+        world.abort(FAILED)
+    return DONE
+
+
+def _begin(world: World) -> tuple[Experiment, Path]:
+    """The experiment and the run directory; ends every rank with status 2 when rank 0 finds that the job is wrong."""
+    found: dict[str, str] = {}
+    experiment = None
+    if world.aggregates:
+        try:
+            options = arguments(sys.argv[1:])
+            experiment, data_path, trace_path = check(options.job, options.overrides)
+            folder = make_run_directory(options.out, experiment.job.name).resolve()
+            write_text(folder / "job.yaml", dump_job(experiment.job))
+            found = {"job": dump_job(experiment.job), "data": str(data_path), "trace": str(trace_path), "folder": str(folder)}
+        except InputError as error:
+            found = {"error": str(error)}
+        except argparse.ArgumentError as error:
+            found = {"error": f"command line: {error}"}
+    found = json.loads(world.broadcast_text(json.dumps(found)))
+    if "error" in found:
+        if world.aggregates:
+            print(f"mpifl: {found['error']}", file=sys.stderr, flush=True)
+        sys.exit(WRONG_INPUT)
+    if experiment is None:
+        experiment = load(parse_job(load_yaml(found["job"])), Path(found["data"]), Path(found["trace"]))
+    return experiment, Path(found["folder"])
+
+
+def _run(world: World, experiment: Experiment, folder: Path) -> None:
+    """All rounds, and on rank 0 their record."""
+    store = ClientStore(folder / "checkpoint" / "clients", len(experiment.model.weights))
+    hosts = world.hosts()
+    if not world.aggregates:
+        run_executor(world, experiment, store)
+        return
+    job, population = experiment.job, experiment.population
+    hashes = {"data": population.dataset.content_sha256, "trace": population.trace.content_sha256}
+    write_environment(folder, library(), hosts, hashes)
+    totals, screen = Totals(), display(job.rounds)
+    with run_file(folder) as file:
+
+        def ended_round(result: RoundResult) -> None:
+            row, _ = file.append(result)
+            totals.add(row)
+            screen.show(row)
+
+        try:
+            state = run_aggregator(world, experiment, store, ended_round)
+        finally:
+            screen.close()
+    digest = write_model(folder, experiment.model, state["model"])
+    identity = {"name": job.name, "seed": job.seed, "ranks": world.size, "mpi": library(), "rounds": job.rounds}
+    wall = {"wall_seconds": round(time.monotonic() - START, 3), "model_sha256": digest}
+    summary = {**identity, **totals.summary(), **wall, "resumed_from": None, "ranks_lost": 0}
+    write_summary(folder, summary)
+    print("\n".join(closing_lines(summary, os.path.relpath(folder))), flush=True)
+
+
+def _tell(world: World, error: BaseException) -> None:
+    """One line with rank, round, client and cause."""
+    kind = "" if isinstance(error, InputError | TrainingError) else f"{type(error).__name__}: "
+    place = ", ".join(part for part in (f"rank {world.rank}", where(error)) if part)
+    print(f"mpifl: {place}: {kind}{error}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,31 @@
+"""One random generator per purpose, keyed by numbers and never by what ran before it."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import numpy as np
+
+
+class Purpose(IntEnum):
+    """What a generator is for. The values are part of a job's result: never renumber, only add."""
+
+    MODEL = 1  # initial weights
+    SELECTION = 2  # which clients are asked, by round
+    BATCHES = 3  # sample order of a client, by (round, client)
+    DROPOUT = 4  # torch's own generator while a client trains, by (round, client)
+    PARTITION = 5  # samples to clients
+    SPLIT = 6  # samples to train and test
+    PHONES = 7  # clients to phones of the trace
+    TRACE = 8  # synthesis of a trace
+
+
+def generator(seed: int, purpose: Purpose, *keys: int) -> np.random.Generator:
+    """A Philox generator for ``purpose``, independent of every other (seed, purpose, keys)."""
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence(seed, spawn_key=(int(purpose), *keys))))
+
+
+def number(seed: int, purpose: Purpose, *keys: int) -> int:
+    """A 63-bit seed for a generator that is not numpy's (torch's, or a keyed permutation)."""
+    words = np.random.SeedSequence(seed, spawn_key=(int(purpose), *keys)).generate_state(1, np.uint64)
+    return int(words[0] >> np.uint64(1))

@@ -1,0 +1,5 @@
+"""Whom to ask: one selection rule a file."""
+
+REGISTRY = {
+    "uniform": "mpifl.selection.uniform:Uniform",
+}

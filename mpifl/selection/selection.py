@@ -1,0 +1,20 @@
+"""What a selection rule is."""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import Field
+
+from mpifl.job.section import Section
+from mpifl.population.population import Population
+
+
+class Selection(Section):
+    """Base of the selection rules."""
+
+    name: str
+    participants: int = Field(..., ge=1, description="updates that a round waits for")
+
+    def choose(self, population: Population, now: float, wanted: int, seed: int, round_number: int) -> np.ndarray:
+        """At most ``wanted`` clients (int64, no repeats) that are online at virtual second ``now``, in the order asked."""
+        raise NotImplementedError

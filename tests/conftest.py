@@ -1,0 +1,87 @@
+"""Fixtures for all tests. Nothing here needs MPI, and nothing touches the user's cache."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mpifl.population.dataset import Dataset, grouped
+from mpifl.population.population import Population
+from mpifl.population.trace import Trace
+
+SHARED = Path(__file__).parents[2] / "shared"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The cache folder of the whole test run (MPIFL_CACHE)."""
+    folder = tmp_path_factory.mktemp("cache")
+    os.environ["MPIFL_CACHE"] = str(folder)
+    return folder
+
+
+@pytest.fixture
+def shared() -> Path:
+    """The folder with real data beside the project; tests that need it skip where it is not."""
+    if not SHARED.is_dir():
+        pytest.skip(f"no real data at {SHARED}")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def make_trace() -> Callable[..., Trace]:
+    """Trace of slots by pattern: make_trace([[(0, 10), (20, 30)], ...], period=100); one device a pattern by default."""
+
+    def make(
+        slots: list[list[tuple[float, float]]],
+        period: float | list[float] = 100.0,
+        compute_ms_per_sample: list[float] | None = None,
+        download_kbps: list[float] | None = None,
+        upload_kbps: list[float] | None = None,
+    ) -> Trace:
+        n = len(slots)
+        flat = [slot for pattern in slots for slot in pattern]
+        return Trace(
+            name="test",
+            source="test",
+            licence="none",
+            compute_ms_per_sample=np.array(compute_ms_per_sample or [10.0] * n, float),
+            download_kbps=np.array(download_kbps or [1000.0] * n, float),
+            upload_kbps=np.array(upload_kbps or [1000.0] * n, float),
+            offsets=np.cumsum([0, *(len(pattern) for pattern in slots)]),
+            start=np.array([start for start, _ in flat], float),
+            end=np.array([end for _, end in flat], float),
+            period=np.full(n, period, float) if isinstance(period, int | float) else np.array(period, float),
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_dataset() -> Callable[..., Dataset]:
+    """Small random data set with clients of the given sizes: make_dataset([5, 7, 3], shape=(4,), classes=3)."""
+
+    def make(sizes: list[int], shape: tuple[int, ...] = (4,), classes: int = 3, seed: int = 0) -> Dataset:
+        random = np.random.default_rng(seed)
+        count = sum(sizes)
+        x = random.standard_normal((count, *shape)).astype(np.float32)
+        y = random.integers(classes, size=count)
+        train = grouped(x, y, np.repeat(np.arange(len(sizes)), sizes))
+        test = grouped(x[:10], y[:10], np.zeros(len(y[:10]), int))
+        return Dataset(name="test", classes=classes, source="test", licence="none", train=train, test=test)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_population() -> Callable[[Dataset, Trace], Population]:
+    """Population whose client c has phone permuted(c) of the trace."""
+
+    def make(dataset: Dataset, trace: Trace, clients: int | None = None, phone_key: int = 1) -> Population:
+        return Population(clients or dataset.train.clients, dataset, trace, phone_key)
+
+    return make
