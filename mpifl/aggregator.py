@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,29 +15,12 @@ from mpifl.algorithms.algorithm import State
 from mpifl.client_state import ClientStore
 from mpifl.errors import TrainingError, at
 from mpifl.exact_sum import from_fixed
-from mpifl.executor import HEADER, METRIC, TESTED, Round, empty_sum, execute
+from mpifl.executor import HEADER, TESTED, Round, empty_sum, execute
 from mpifl.experiment import Experiment
 from mpifl.mpi.queue import Queue
 from mpifl.mpi.world import World
-from mpifl.plan import TASK, Plan, make_plan
-
-
-@dataclass(frozen=True)
-class Tested:
-    """A test of the global model: share of ``samples`` classified right, and mean loss."""
-
-    samples: int
-    accuracy: float
-    loss: float
-
-
-@dataclass(frozen=True)
-class RoundResult:
-    """A round that is over: its plan, the training loss of each task by client, and the test if one was due."""
-
-    plan: Plan
-    metrics: np.ndarray
-    tested: Tested | None
+from mpifl.plan import TASK, make_plan
+from mpifl.result import METRIC, RoundResult, Tested
 
 
 def run_aggregator(
@@ -47,7 +29,7 @@ def run_aggregator(
     """All rounds of a job; tells ``ended_round`` of each once its model is tested; returns the server's last state."""
     job = experiment.job
     queue = Queue(world)
-    state: State = job.algorithm.start(experiment.model.weights.numpy().copy())
+    state: State = job.algorithm.start(experiment.initial)
     now, waiting = 0.0, None  # waiting: the round whose model is yet to be tested
     for round_number in range(1, job.rounds + 2):
         with at(f"round {round_number}"):
@@ -88,7 +70,11 @@ def _step(experiment: Experiment, state: State, total: np.ndarray, participants:
         return state
     algorithm, length = experiment.job.algorithm, len(experiment.model.weights)
     mean = {name: from_fixed(total[i * length : (i + 1) * length]) for i, name in enumerate(algorithm.summed)}
+    trainable, before = len(experiment.model.gradient), state["model"]
     state = algorithm.step(state, mean, participants, experiment.population.clients)
+    state = {name: np.ascontiguousarray(vector, np.float32) for name, vector in state.items()}
+    # No gradient made the rest (running means of batch norm, frozen tensors): it is averaged, whatever the algorithm.
+    state["model"][trainable:] = before[trainable:] + mean["update"][trainable:]
     for name, vector in state.items():
         if not np.isfinite(vector).all():
             index = int(np.argmin(np.isfinite(vector)))
@@ -107,5 +93,5 @@ def _shards(experiment: Experiment) -> int:
 
 
 def _tested(total: np.ndarray) -> Tested:
-    samples, correct, loss_sum = total[-len(TESTED) :]
-    return Tested(int(samples), int(correct) / int(samples), float(from_fixed(loss_sum)) / int(samples))
+    samples, correct, loss = total[-len(TESTED) :]
+    return Tested(int(samples), int(correct) / int(samples), float(from_fixed(loss)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -31,7 +32,7 @@ class ClientStore:
         if not path.exists():
             return None
         with open(path, "rb") as file:
-            rounds = np.frombuffer(file.read(HEADER), np.int64)
+            rounds = _rounds(file)
             earlier = np.where((rounds > 0) & (rounds < round_number), rounds, 0)
             slot = int(np.argmax(earlier))
             if not earlier[slot]:
@@ -46,10 +47,9 @@ class ClientStore:
         """Keep what the client has after round ``round_number``, in the slot that the round does not read."""
         path = self._path(client)
         path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.exists():
-            path.write_bytes(bytes(HEADER))
+        path.touch()
         with open(path, "r+b") as file:
-            rounds = np.frombuffer(file.read(HEADER), np.int64).copy()
+            rounds = _rounds(file)
             earlier = np.where(rounds < round_number, rounds, 0)
             slot = 1 - int(np.argmax(earlier))
             file.seek(HEADER + slot * self.length * 4)
@@ -61,3 +61,9 @@ class ClientStore:
 
     def _path(self, client: int) -> Path:
         return self.folder / f"{client % FOLDERS:02x}" / str(client)
+
+
+def _rounds(file: BinaryIO) -> np.ndarray:
+    """The round of each slot; 0, 0 in a file whose writer got no further than making it."""
+    header = file.read(HEADER)
+    return np.frombuffer(header, np.int64).copy() if len(header) == HEADER else np.zeros(2, np.int64)

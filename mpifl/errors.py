@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
+DONE, FAILED, WRONG_INPUT = 0, 1, 2
+"""Exit statuses."""
+
 
 class InputError(Exception):
     """The job or an input is wrong: one line with key or file, value, what is allowed. Exit status 2."""

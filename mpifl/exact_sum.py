@@ -1,8 +1,8 @@
-"""Weighted sums of updates that come out the same in any order: 64-bit fixed point.
+"""Weighted means of updates that come out the same in any order: 64-bit fixed point.
 
 Each term is ``round(weight * value * 2**FRACTION_BITS)`` as int64. Integer addition is associative, so any split over
-ranks and any order gives the same bits; a floating-point sum does not. A term that is not finite, or so large that a sum of
-``terms`` such terms might overflow, is refused: nothing wraps around.
+ranks and any order gives the same bits; a floating-point sum does not. The weights of a mean add up to 1, so it cannot overflow
+while every value is below VALUE_LIMIT; one that is not, or is not finite, is refused: nothing wraps around.
 """
 
 from __future__ import annotations
@@ -11,36 +11,35 @@ import numba
 import numpy as np
 
 FRACTION_BITS = 40
-"""A unit is 2**-40 = 9.1e-13: rounding moves a mean by less than half of that per participant."""
+"""A unit is 2**-40 = 9.1e-13: rounding moves the mean by half of that per term at most, where terms are below 4096."""
+
+VALUE_LIMIT = 2.0 ** (62 - FRACTION_BITS)
+"""4,194,304: the size that a value must be below. One bit more is left for weights that add up to 1 with rounding."""
 
 
 @numba.njit(cache=True)
 def _accumulate(total: np.ndarray, values: np.ndarray, factor: float, limit: float) -> bool:
-    """Add round(values * factor) to total; False, and total is spoiled, when a term is not below limit (NaN is not)."""
+    """Add round(values * factor) to total; False, and total is spoiled, when a value is not below limit (NaN is not)."""
     wrong = 0
     for i in range(len(values)):
-        term = np.rint(values[i] * factor)
-        wrong |= not (abs(term) < limit)
-        total[i] += np.int64(term)
+        value = values[i]
+        wrong |= not (abs(value) < limit)
+        total[i] += np.int64(np.rint(value * factor))
     return wrong == 0
 
 
-def term_limit(terms: int) -> float:
-    """The size, in units, below which a term must be so that ``terms`` of them cannot overflow an int64."""
-    return float(2**62 // max(1, terms))
-
-
-def accumulate(total: np.ndarray, values: np.ndarray, weight: float, terms: int) -> int | None:
+def accumulate(total: np.ndarray, values: np.ndarray, weight: float) -> int | None:
     """Add ``weight * values`` to the running sum ``total``.
 
-    total (n,) int64, values (n,) float32, weight finite. ``terms`` bounds how many such additions the whole sum has, on all
-    ranks together. Returns None, or the index of the first value that is not finite or does not fit; then the sum is spoiled.
+    total (n,) int64, values (n,) float32, weight from 0 to 1; the weights of all that is added, on all ranks together, add up
+    to 1. Returns None, or the index of the first value that is not finite or not below VALUE_LIMIT; then the sum is spoiled.
+    Raises ValueError when the lengths or the weight are wrong.
     """
-    factor, limit = float(weight) * 2.0**FRACTION_BITS, term_limit(terms)
-    if _accumulate(total, values, factor, limit):
+    if len(total) != len(values) or not 0 <= weight <= 1:
+        raise ValueError(f"{len(values)} values of weight {weight} for a sum of {len(total)}")
+    if _accumulate(total, values, float(weight) * 2.0**FRACTION_BITS, VALUE_LIMIT):
         return None
-    with np.errstate(invalid="ignore"):
-        return int(np.argmax(~(np.abs(np.rint(values.astype(np.float64) * factor)) < limit)))
+    return int(np.argmax(~(np.abs(values) < VALUE_LIMIT)))
 
 
 def to_fixed(value: float) -> int:

@@ -15,11 +15,12 @@ import torch
 from mpifl.algorithms.algorithm import Algorithm, Work
 from mpifl.client_state import ClientStore
 from mpifl.errors import TrainingError, at
-from mpifl.exact_sum import FRACTION_BITS, accumulate, term_limit, to_fixed
+from mpifl.exact_sum import VALUE_LIMIT, accumulate, to_fixed
 from mpifl.experiment import Experiment
 from mpifl.mpi.queue import Queue
 from mpifl.mpi.world import World
 from mpifl.plan import TASK
+from mpifl.result import METRIC
 from mpifl.seeds import Purpose, generator, number
 from mpifl.training.evaluate import evaluate_shard
 from mpifl.training.local import features, train_client
@@ -27,11 +28,8 @@ from mpifl.training.local import features, train_client
 HEADER = np.dtype([("round_number", "<i8"), ("tasks", "<i8"), ("shards", "<i8")])
 """What precedes a plan: round_number 0 says that the run is over; shards 0 that nothing is tested this time."""
 
-METRIC = np.dtype([("client", "<i8"), ("loss", "<f8")])
-"""What rank 0 learns of each participant: its mean training loss."""
-
-TESTED = ("samples", "correct", "loss_sum")
-"""The last entries of the sum: of the test, samples and correct as they are, loss_sum in fixed point."""
+TESTED = ("samples", "correct", "loss")
+"""The last entries of the sum: of the test, samples and correct as they are, the mean loss in fixed point."""
 
 
 @dataclass(frozen=True)
@@ -111,11 +109,12 @@ def _train(experiment: Experiment, store: ClientStore, this_round: Round, task: 
     result = train_client(model, work.sent["model"], samples, work.steps, job.training, order, correct)
     contribution, keep = algorithm.contribute(result.update, work)
     for place, name in enumerate(algorithm.summed):
-        vector = contribution[name].numpy()
-        part = total[place * len(vector) : (place + 1) * len(vector)]
-        wrong = accumulate(part, vector, float(task["weight"]), len(this_round.tasks))
+        vector, length = contribution[name].numpy(), len(model.weights)
+        if vector.shape != (length,):
+            raise TrainingError(f"{name} is not usable: its shape is {vector.shape}, the model's is ({length},)")
+        wrong = accumulate(total[place * length : (place + 1) * length], vector, float(task["weight"]))
         if wrong is not None:
-            raise _not_summable(name, experiment, vector[wrong], wrong, len(this_round.tasks))
+            raise _not_summable(name, experiment, vector[wrong], wrong)
     if keep is not None:
         store.write(client, round_number, keep.numpy())
     return client, result.loss
@@ -126,16 +125,15 @@ def _test(experiment: Experiment, this_round: Round, shard: int, tested: np.ndar
     rows = slice(shard * size, min((shard + 1) * size, len(data.test.y)))
     weights = torch.from_numpy(this_round.sent["model"])
     result = evaluate_shard(experiment.model, weights, features(data, data.test, rows))
-    if not abs(result.loss_sum) < term_limit(this_round.shards) * 2.0**-FRACTION_BITS:
-        raise TrainingError(f"the test loss is {result.loss_sum}: the model has diverged (a smaller training.lr may help)")
-    tested += (result.samples, result.correct, to_fixed(result.loss_sum))
+    mean_loss = result.loss_sum / result.samples
+    if not abs(mean_loss) < VALUE_LIMIT:
+        raise TrainingError(f"the test loss is {mean_loss:g}: training has diverged (a smaller training.lr may help)")
+    tested += (result.samples, result.correct, to_fixed(result.loss_sum / len(data.test.y)))
 
 
-def _not_summable(name: str, experiment: Experiment, value: np.float32, index: int, tasks: int) -> TrainingError:
+def _not_summable(name: str, experiment: Experiment, value: np.float32, index: int) -> TrainingError:
     tensor = experiment.model.where(index)
-    if np.isfinite(value):
-        largest = term_limit(tasks) * 2.0**-FRACTION_BITS
-        what = f"is {value:g}; times its weight it must be below {largest:g} to be summed exactly"
-    else:
-        what = f"is {value}: training has diverged (a smaller training.lr may help)"
-    return TrainingError(f"{name} is not usable: tensor {tensor} {what}")
+    limit = f", and {VALUE_LIMIT:,.0f} is the limit" if np.isfinite(value) else ""
+    return TrainingError(
+        f"{name} is not usable: tensor {tensor} is {value:g}{limit}: training has diverged (a smaller training.lr may help)"
+    )

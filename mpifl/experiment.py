@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from mpifl.clock.workload import Workload
@@ -20,11 +21,12 @@ BYTES_PER_WEIGHT = 4
 
 @dataclass(frozen=True)
 class Experiment:
-    """A job, its population, the model to work in (with the job's initial weights), and what a participant's round costs."""
+    """A job, its population, the model to work in, its initial weights (n,) float32, and what a participant's round costs."""
 
     job: Job
     population: Population
     model: FlatModel
+    initial: np.ndarray
     workload: Workload
 
 
@@ -55,4 +57,4 @@ def load(job: Job, data_path: Path, trace_path: Path) -> Experiment:
         epochs=job.training.epochs,
         local_steps=job.training.local_steps,
     )
-    return Experiment(job, population, model, workload)
+    return Experiment(job, population, model, model.weights.numpy().copy(), workload)

@@ -19,9 +19,9 @@ import sys  # noqa: E402
 import traceback  # noqa: E402
 from pathlib import Path  # noqa: E402
 
-from mpifl.aggregator import RoundResult, run_aggregator  # noqa: E402
+from mpifl.aggregator import run_aggregator  # noqa: E402
 from mpifl.client_state import ClientStore  # noqa: E402
-from mpifl.errors import InputError, TrainingError, where  # noqa: E402
+from mpifl.errors import DONE, FAILED, WRONG_INPUT, InputError, TrainingError, where  # noqa: E402
 from mpifl.executor import run_executor  # noqa: E402
 from mpifl.experiment import Experiment, check, load  # noqa: E402
 from mpifl.files import write_text  # noqa: E402
@@ -36,8 +36,7 @@ from mpifl.record.run_directory import (  # noqa: E402
     write_summary,
 )
 from mpifl.record.summary import Totals, closing_lines  # noqa: E402
-
-DONE, FAILED, WRONG_INPUT = 0, 1, 2
+from mpifl.result import RoundResult  # noqa: E402
 
 
 def arguments(argv: list[str]) -> argparse.Namespace:

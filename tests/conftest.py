@@ -8,12 +8,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from mpifl.population.dataset import Dataset, grouped
 from mpifl.population.population import Population
 from mpifl.population.trace import Trace
 
+torch.set_num_threads(1)  # as on a rank; small models train several times slower on more
 SHARED = Path(__file__).parents[2] / "shared"
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave tests/ranks to mpirun (tests/test_under_mpirun.py, CTest), which says --with-mpi."""
+    return True if collection_path.name == "ranks" and not config.getoption("--with-mpi") else None
 
 
 @pytest.fixture(autouse=True, scope="session")

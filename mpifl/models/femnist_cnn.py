@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, PositiveInt
 from torch import nn
 
 from mpifl.errors import InputError
@@ -18,7 +18,7 @@ class FemnistCnn(Model):
     """
 
     name: Literal["femnist_cnn"] = "femnist_cnn"
-    channels: tuple[int, int] = Field((32, 64), description="channels of the two convolutions")
+    channels: tuple[PositiveInt, PositiveInt] = Field((32, 64), description="channels of the two convolutions")
     hidden: int = Field(512, ge=1, description="units of the first fully connected layer")
 
     def build(self, sample_shape: tuple[int, ...], classes: int) -> nn.Module:

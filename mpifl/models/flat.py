@@ -1,7 +1,8 @@
 """A model as one contiguous float32 vector, with views for its tensors.
 
-MPI sends the vector without packing, and the optimizer is a few operations on it. Trainable parameters come first, then the
-floating-point buffers (running means of batch norm), which travel and are averaged with them; integer buffers stay local.
+MPI sends the vector without packing, and the optimizer is a few operations on it. Trainable parameters come first, then what
+SGD leaves alone but travels and is averaged with them: frozen parameters and floating-point buffers (running means of batch
+norm). Other buffers (batch norm's count of batches) begin anew with every participant.
 """
 
 from __future__ import annotations
@@ -14,18 +15,28 @@ from torch import nn
 
 @dataclass(frozen=True)
 class FlatModel:
-    """``module``'s tensors are views into ``weights`` (n,), its gradients views into ``gradient`` (trainable,)."""
+    """``module``'s tensors are views into ``weights`` (n,), its gradients views into ``gradient`` (trainable,).
+
+    ``names`` and ``starts`` say where in the vector each tensor is, ``counters`` pairs each other buffer with its first value.
+    """
 
     module: nn.Module
     weights: torch.Tensor
     gradient: torch.Tensor
     names: tuple[str, ...]
     starts: tuple[int, ...]
+    counters: tuple[tuple[torch.Tensor, torch.Tensor], ...]
 
     @property
     def trainable(self) -> torch.Tensor:
         """The part of ``weights`` that SGD changes."""
         return self.weights[: len(self.gradient)]
+
+    def load(self, weights: torch.Tensor) -> None:
+        """Set the module to ``weights`` (n,), and what is not in the vector to what it was at first."""
+        self.weights.copy_(weights)
+        for buffer, first in self.counters:
+            buffer.copy_(first)
 
     def where(self, index: int) -> str:
         """The tensor that holds entry ``index`` of the vector."""
@@ -34,9 +45,11 @@ class FlatModel:
 
 def flatten(module: nn.Module) -> FlatModel:
     """Move a module's tensors into one vector; the module works on as before."""
-    parameters = dict(module.named_parameters())
+    parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
+    frozen = {name: p for name, p in module.named_parameters() if not p.requires_grad}
     buffers = {name: b for name, b in module.named_buffers() if b.is_floating_point()}
-    tensors = {**parameters, **buffers}
+    counters = tuple((b, b.clone()) for b in module.buffers() if not b.is_floating_point())
+    tensors = {**parameters, **frozen, **buffers}
     weights = torch.cat([tensor.detach().float().reshape(-1) for tensor in tensors.values()])
     gradient = torch.zeros(sum(p.numel() for p in parameters.values()))
     starts, start = [], 0
@@ -47,4 +60,4 @@ def flatten(module: nn.Module) -> FlatModel:
         if name in parameters:
             tensor.grad = gradient[start:stop].view(tensor.shape)
         start = stop
-    return FlatModel(module, weights, gradient, tuple(tensors), tuple(starts))
+    return FlatModel(module, weights, gradient, tuple(tensors), tuple(starts), counters)

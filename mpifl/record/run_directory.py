@@ -19,11 +19,11 @@ import torch
 from safetensors.torch import save_file
 
 from mpifl import __version__
-from mpifl.aggregator import RoundResult
 from mpifl.errors import InputError
 from mpifl.files import PACKAGE, whole_file, write_text
 from mpifl.models.flat import FlatModel
 from mpifl.record.tables import TABLES, participant_rows, round_row, row_type
+from mpifl.result import RoundResult
 
 CHUNK_ROWS = 1024
 LIBRARIES = ("torch", "numpy", "numba", "h5py", "mpi4py", "pydantic", "scikit-learn")
@@ -108,7 +108,7 @@ def write_environment(folder: Path, mpi: str, hosts: Mapping[str, int], hashes: 
 
 def write_model(folder: Path, model: FlatModel, weights: np.ndarray) -> str:
     """model.safetensors, tensor by tensor; returns the SHA-256 of the flat float32 vector."""
-    model.weights.copy_(torch.from_numpy(weights))
+    model.load(torch.from_numpy(weights))
     stops = [*model.starts[1:], len(weights)]
     shapes = {name: tensor.shape for name, tensor in model.module.state_dict().items()}
     tensors = {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from mpifl.aggregator import RoundResult
 from mpifl.clock.timeline import Outcome
+from mpifl.result import RoundResult
 
 ROUND = {
     "round": ("<i4", "number from 1"),

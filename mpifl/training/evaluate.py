@@ -20,7 +20,7 @@ class ShardResult(NamedTuple):
 
 def evaluate_shard(model: FlatModel, weights: torch.Tensor, samples: tuple[torch.Tensor, torch.Tensor]) -> ShardResult:
     """Test the model with ``weights`` (n,) on one shard, in evaluation mode."""
-    model.weights.copy_(weights)
+    model.load(weights)
     model.module.eval()
     x, y = samples
     with torch.inference_mode():

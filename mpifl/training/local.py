@@ -27,7 +27,7 @@ class LocalResult:
 
 def features(data: Dataset, part: Part, rows: slice) -> tuple[torch.Tensor, torch.Tensor]:
     """Features (rows, ...) float32 and classes (rows,) int64 of a slice of a data set."""
-    x = torch.from_numpy(part.x[rows]).float()
+    x = torch.from_numpy(part.x[rows]).to(torch.float32, copy=True)  # a model may write into its input
     if data.feature_scale != 1.0:
         x = x * data.feature_scale
     if data.feature_shift != 0.0:
@@ -48,7 +48,7 @@ def train_client(
 
     SGD with momentum and weight decay as torch.optim.SGD has them, on the flat vector. ``correct`` acts before both.
     """
-    model.weights.copy_(base)
+    model.load(base)
     weights, gradient = model.trainable, model.gradient
     velocity = torch.zeros_like(gradient) if training.momentum else None
     model.module.train()

@@ -1,0 +1,125 @@
+"""Whatever is wrong ends every rank, soon, with the right status and a line for the person who made it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.launching import mpifl, run_job
+
+RAISES = """
+from mpifl.algorithms.fedavg import FedAvg
+
+class Mine(FedAvg):
+    name: str = "mine"
+
+    def contribute(self, update, work):
+        if {condition}:
+            {action}
+        return super().contribute(update, work)
+"""
+DELAY_SECONDS = 20
+
+
+def plug_in(folder: Path, condition: str, action: str) -> str:
+    file = folder / "mine.py"
+    file.write_text(RAISES.format(condition=condition, action=action))
+    return f"algorithm.name={file}:Mine"
+
+
+@pytest.mark.parametrize("ranks", [1, 3])
+def test_a_misspelt_key_ends_every_rank_with_status_2_and_one_line(tmp_path: Path, ranks: int) -> None:
+    done = run_job(ranks, tmp_path, "quickstart", "trainig.lr=0.1")
+    assert done.status == 2
+    said = [line for line in done.stderr.splitlines() if line.startswith("mpifl:")]
+    assert len(said) == 1
+    assert said[0].endswith("trainig.lr: no such key; did you mean training.lr?")
+    assert "Traceback" not in done.stderr
+    assert not done.folder.exists()
+
+
+def test_the_launcher_finds_a_wrong_job_before_it_starts_mpirun(tmp_path: Path) -> None:
+    done = mpifl(tmp_path, "run", "-n", "3", "quickstart", "training.lr=-1")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "training.lr: -1 is not allowed" in done.stderr
+    assert "mpirun" not in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_directory_in_use_is_left_alone(tmp_path: Path) -> None:
+    used = tmp_path / "used"
+    used.mkdir()
+    (used / "precious").write_text("data")
+    done = mpifl(tmp_path, "run", "-n", "2", "quickstart", "rounds=1", "--out", str(used))
+    assert done.returncode == 2
+    assert f"--out: {used}: not empty" in done.stderr
+    assert [path.name for path in used.iterdir()] == ["precious"]
+
+
+@pytest.mark.parametrize("ranks", [1, 3])
+def test_an_exception_on_one_rank_ends_all_and_names_rank_round_client_and_cause(tmp_path: Path, ranks: int) -> None:
+    began = time.monotonic()
+    done = run_job(ranks, tmp_path, "quickstart", plug_in(tmp_path, "True", "raise KeyError('boom')"))
+    assert done.status == 1
+    said = [line for line in done.stderr.splitlines() if line.startswith("mpifl: rank")]
+    assert said
+    assert ", round 1, client " in said[0]
+    assert said[0].endswith("KeyError: 'boom'")
+    assert time.monotonic() - began < LIMIT_OF_A_FAILING_RUN
+    assert not (done.folder / "summary.json").exists()
+
+
+LIMIT_OF_A_FAILING_RUN = 60  # a hang lasts for ever; the wall time of a start is not tested
+
+
+def test_an_update_that_is_not_finite_names_its_client_and_tensor(tmp_path: Path) -> None:
+    done = run_job(3, tmp_path, "quickstart", plug_in(tmp_path, "True", "update[5] = float('nan')"))
+    assert done.status == 1
+    assert "round 1, client " in done.stderr
+    assert "tensor 1.weight is nan" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_training_that_diverges_says_so(tmp_path: Path) -> None:
+    done = run_job(2, tmp_path, "quickstart", "training.lr=1e30")
+    assert done.status == 1
+    assert "a smaller training.lr may help" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_failing_server_names_the_round(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from mpifl.algorithms.fedavg import FedAvg\n"
+        "class Mine(FedAvg):\n"
+        "    name: str = 'mine'\n"
+        "    def step(self, state, mean, participants, clients):\n"
+        "        return {'model': state['model'] / 0}\n"
+    )
+    done = run_job(3, tmp_path, "quickstart", f"algorithm.name={file}:Mine")
+    assert done.status == 1
+    assert "mpifl: rank 0, round 1: the server's model is" in done.stderr
+
+
+def test_an_algorithm_of_the_users_own_runs_and_repeats(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from mpifl.algorithms.fedavg import FedAvg\n"
+        "class Half(FedAvg):\n"
+        "    name: str = 'half'\n"
+        "    share: float = 0.5\n"
+        "    def contribute(self, update, work):\n"
+        "        return {'update': update * self.share}, None\n"
+    )
+    job = "algorithm={name: './mine.py:Half', share: 0.25}"
+    one, three = (run_job(ranks, tmp_path, "quickstart", "rounds=2", job) for ranks in (1, 3))
+    assert one.status == three.status == 0, one.stderr
+    assert one.summary["model_sha256"] == three.summary["model_sha256"]
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    again = run_job(2, elsewhere, one.folder / "job.yaml")
+    assert again.summary["model_sha256"] == one.summary["model_sha256"]
+    plain = run_job(1, tmp_path, "quickstart", "rounds=2")
+    assert plain.summary["model_sha256"] != one.summary["model_sha256"]

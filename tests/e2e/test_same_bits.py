@@ -1,0 +1,98 @@
+"""The promise: the same bits on any number of ranks, for whatever trains, and again from the run directory's job.yaml."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from tests.launching import Finished, run_job
+
+SHORT = ("rounds=6",)
+
+
+def runs(folder: Path, counts: tuple[int, ...], *overrides: str) -> list[Finished]:
+    done = [run_job(count, folder, "quickstart", *overrides) for count in counts]
+    for run, count in zip(done, counts, strict=True):
+        assert run.status == 0, run.stderr
+        assert run.summary["ranks"] == count
+    return done
+
+
+def assert_same(done: list[Finished]) -> None:
+    assert len({run.summary["model_sha256"] for run in done}) == 1
+    for table in ("rounds", "participants"):
+        first = done[0].table(table)
+        assert all(run.table(table).tobytes() == first.tobytes() for run in done)
+
+
+def test_the_quickstart_is_the_same_at_1_2_and_3_ranks_and_learns(tmp_path: Path) -> None:
+    done = runs(tmp_path, (1, 2, 3))
+    assert_same(done)
+    assert done[0].summary["final"]["accuracy"] >= 0.9
+
+
+@pytest.mark.parametrize("algorithm", ["fedprox", "fedyogi", "scaffold"])
+def test_every_algorithm_is_the_same_at_1_and_3_ranks(tmp_path: Path, algorithm: str) -> None:
+    assert_same(runs(tmp_path, (1, 3), *SHORT, f"algorithm={algorithm}"))
+
+
+def test_momentum_weight_decay_local_steps_and_rare_tests_are_the_same_at_1_and_4_ranks(tmp_path: Path) -> None:
+    training = "training={batch_size: 7, local_steps: 9, lr: 0.1, momentum: 0.9, weight_decay: 0.001}"
+    done = runs(tmp_path, (1, 4), "rounds=5", training, "evaluation={every: 2, batch_size: 100}")
+    assert_same(done)
+    tested = np.isfinite(done[0].table("rounds")["accuracy"])
+    assert tested.tolist() == [False, True, False, True, True]
+
+
+def test_a_run_repeats_from_the_job_in_its_directory(tmp_path: Path) -> None:
+    first = run_job(2, tmp_path, "quickstart", *SHORT, "seed=7", "algorithm=fedprox", "algorithm.mu=0.3")
+    again = run_job(3, tmp_path, first.folder / "job.yaml")
+    assert_same([first, again])
+    assert (first.folder / "job.yaml").read_text() == (again.folder / "job.yaml").read_text()
+
+
+def test_another_seed_gives_another_model(tmp_path: Path) -> None:
+    one, two = (run_job(1, tmp_path, "quickstart", "rounds=1", f"seed={seed}") for seed in (1, 2))
+    assert one.summary["model_sha256"] != two.summary["model_sha256"]
+
+
+def test_the_run_directory_holds_what_it_promises_and_nothing_else(tmp_path: Path) -> None:
+    done = run_job(2, tmp_path, "quickstart", *SHORT)
+    names = sorted(path.name for path in done.folder.iterdir())
+    assert names == ["environment.json", "job.yaml", "model.safetensors", "run.h5", "summary.json"]
+    wanted = (
+        "name seed ranks mpi rounds virtual_seconds wall_seconds model_sha256 final participants completed dropped cut"
+        " bytes_down bytes_up resumed_from ranks_lost"
+    )
+    assert set(wanted.split()) == set(done.summary)
+    tensors = load_file(done.folder / "model.safetensors")
+    order = ["1.weight", "1.bias", "3.weight", "3.bias"]
+    flat = np.concatenate([tensors[name].reshape(-1) for name in order])
+    assert hashlib.sha256(flat.tobytes()).hexdigest() == done.summary["model_sha256"]
+
+
+def test_the_tables_add_up_to_the_summary(tmp_path: Path) -> None:
+    done = run_job(2, tmp_path, "quickstart", *SHORT)
+    rounds, participants, summary = done.table("rounds"), done.table("participants"), done.summary
+    assert len(rounds) == summary["rounds"] == 6
+    assert len(participants) == summary["participants"] == rounds["asked"].sum()
+    for outcome, name in enumerate(("completed", "dropped", "cut")):
+        assert (participants["outcome"] == outcome).sum() == rounds[name].sum() == summary[name]
+    for name in ("bytes_down", "bytes_up"):
+        assert participants[name].sum() == rounds[name].sum() == summary[name]
+    assert rounds["end_seconds"][-1] == summary["virtual_seconds"]
+    assert (rounds["start_seconds"][1:] >= rounds["end_seconds"][:-1]).all()
+    assert np.isfinite(participants["loss"]).tolist() == (participants["outcome"] == 0).tolist()
+
+
+def test_a_log_has_one_plain_line_a_round_and_four_at_the_end(tmp_path: Path) -> None:
+    done = run_job(2, tmp_path, "quickstart", *SHORT)
+    lines = done.stdout.strip().split("\n")
+    assert len(lines) == 6 + 4
+    assert lines[0].startswith("round 1/6, virtual ")
+    assert [line.split()[0] for line in lines[-4:]] == ["accuracy", "virtual", lines[-2].split()[0], "results"]
+    assert "\x1b" not in done.stdout

@@ -1,0 +1,62 @@
+"""Starting ranks from a test, with the mpirun line that `mpifl run` would print."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from mpifl.mpi.launch import command
+
+LIMIT_SECONDS = 120
+
+
+def mpirun(ranks: int, module_arguments: Sequence[str], cwd: Path, limit: float = LIMIT_SECONDS) -> subprocess.CompletedProcess:
+    """Run ``python -m MODULE ARGUMENTS`` on so many ranks; ends them all when the limit is over."""
+    line = command(ranks, [], os.environ)
+    line[line.index("mpifl.run") :] = module_arguments
+    return subprocess.run(line, cwd=cwd, capture_output=True, text=True, timeout=limit, check=False)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run that has ended: exit status, what it printed, and its run directory."""
+
+    status: int
+    stdout: str
+    stderr: str
+    folder: Path
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """summary.json."""
+        summary: dict[str, Any] = json.loads((self.folder / "summary.json").read_text())
+        return summary
+
+    def table(self, name: str) -> np.ndarray:
+        """A table of run.h5."""
+        with h5py.File(self.folder / "run.h5") as file:
+            rows: np.ndarray = file[name][:]
+        return rows
+
+
+def run_job(ranks: int, folder: Path, job: str | Path, *overrides: str) -> Finished:
+    """Run a job under mpirun, in and into ``folder``."""
+    out = folder / f"out-{len(list(folder.glob('out-*')))}"
+    done = mpirun(ranks, ["mpifl.run", str(job), *overrides, "--out", str(out)], folder)
+    return Finished(done.returncode, done.stdout, done.stderr, out)
+
+
+def mpifl(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    """Run the ``mpifl`` command in ``folder``."""
+    line = [sys.executable, "-m", "mpifl", *arguments]
+    return subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False)

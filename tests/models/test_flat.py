@@ -1,0 +1,124 @@
+"""A module and its flat vector are the same memory."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from mpifl.models.femnist_cnn import FemnistCnn
+from mpifl.models.flat import flatten
+from mpifl.models.logreg import Logreg
+from mpifl.models.mlp import Mlp
+
+
+def with_batch_norm() -> nn.Sequential:
+    return nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2), nn.Linear(2, 2, bias=False))
+
+
+def test_the_vector_is_the_tensors_end_to_end() -> None:
+    module = nn.Linear(2, 3)
+    expected = [*module.weight.flatten().tolist(), *module.bias.tolist()]
+    flat = flatten(module)
+    assert flat.weights.tolist() == expected
+    assert flat.weights.dtype == torch.float32
+    assert flat.weights.is_contiguous()
+
+
+def test_the_module_computes_as_before() -> None:
+    module = with_batch_norm().eval()
+    x = torch.randn(5, 3)
+    before = module(x)
+    assert torch.equal(flatten(module).module(x), before)
+
+
+def test_weights_are_shared_both_ways() -> None:
+    flat = flatten(nn.Linear(2, 3))
+    flat.weights.copy_(torch.arange(9.0))
+    assert flat.module.weight.tolist() == [[0, 1], [2, 3], [4, 5]]
+    assert flat.module.bias.tolist() == [6, 7, 8]
+    with torch.no_grad():
+        flat.module.bias[1] = -1
+    assert flat.weights[7] == -1
+    assert flat.trainable[7] == -1
+
+
+def test_gradients_are_shared_both_ways_and_add_up() -> None:
+    flat = flatten(nn.Linear(2, 1))
+    flat.module(torch.tensor([[3.0, 4.0]])).sum().backward()
+    assert flat.gradient.tolist() == [3, 4, 1]
+    flat.module(torch.tensor([[3.0, 4.0]])).sum().backward()
+    assert flat.gradient.tolist() == [6, 8, 2]
+    flat.gradient.zero_()
+    assert flat.module.weight.grad.tolist() == [[0, 0]]
+
+
+def test_buffers_come_after_parameters_and_are_shared() -> None:
+    flat = flatten(with_batch_norm())
+    parameters = 3 * 2 + 2 + 2 + 2 + 2 * 2
+    assert len(flat.gradient) == len(flat.trainable) == parameters
+    assert len(flat.weights) == parameters + 2 + 2  # running mean and variance; the count of batches stays local
+    assert flat.names[-2:] == ("1.running_mean", "1.running_var")
+    assert flat.weights[parameters:].tolist() == [0, 0, 1, 1]
+    x = torch.tensor([[1.0, 2.0, 3.0], [4.0, 0.0, 1.0]])
+    before = flat.module[0](x).detach()
+    flat.module.train()(x)
+    # torch: running = 0.9 running + 0.1 of the batch, its variance over n - 1
+    torch.testing.assert_close(flat.weights[parameters : parameters + 2], 0.1 * before.mean(0))
+    torch.testing.assert_close(flat.weights[parameters + 2 :], 0.9 + 0.1 * before.var(0))
+    flat.weights[parameters:] = torch.tensor([5.0, 6.0, 7.0, 8.0])
+    assert flat.module[1].running_mean.tolist() == [5, 6]
+    assert flat.module[1].running_var.tolist() == [7, 8]
+
+
+def test_where_names_the_tensor() -> None:
+    flat = flatten(with_batch_norm())
+    sizes = {"0.weight": 6, "0.bias": 2, "1.weight": 2, "1.bias": 2, "2.weight": 4, "1.running_mean": 2, "1.running_var": 2}
+    assert sum(sizes.values()) == len(flat.weights)
+    assert [flat.where(i) for i in range(len(flat.weights))] == [name for name, size in sizes.items() for _ in range(size)]
+
+
+def test_a_tied_weight_is_there_once() -> None:
+    module = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False))
+    module[1].weight = module[0].weight
+    flat = flatten(module)
+    assert len(flat.weights) == 4
+    flat.weights.fill_(2.0)
+    assert torch.equal(module(torch.ones(1, 2)), torch.full((1, 2), 16.0))
+
+
+@pytest.mark.parametrize("model", [Logreg(), Mlp(), FemnistCnn()], ids=lambda m: m.name)
+def test_same_seed_same_weights_other_seed_other_weights(model: Logreg | Mlp | FemnistCnn) -> None:
+    def weights(seed: int) -> torch.Tensor:
+        torch.manual_seed(seed)
+        return flatten(model.build((28, 28), 10)).weights
+
+    assert torch.equal(weights(1), weights(1))
+    assert not torch.equal(weights(1), weights(2))
+
+
+def test_flattening_draws_no_random_numbers() -> None:
+    module = nn.Linear(4, 4)
+    torch.manual_seed(0)
+    flatten(module)
+    drawn = torch.rand(3)
+    torch.manual_seed(0)
+    assert torch.equal(drawn, torch.rand(3))
+
+
+def test_frozen_parameters_come_after_the_trained_and_have_no_gradient() -> None:
+    module = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
+    module[0].weight.requires_grad_(False)
+    model = flatten(module)
+    assert model.names == ("0.bias", "1.weight", "1.bias", "0.weight")
+    assert len(model.gradient) == 2 + 2 + 1
+    assert model.weights[-4:].tolist() == module[0].weight.flatten().tolist()
+
+
+def test_loading_resets_the_count_of_batches() -> None:
+    module = nn.BatchNorm1d(3)
+    model = flatten(module)
+    module(torch.randn(5, 3))
+    assert module.num_batches_tracked == 1
+    model.load(model.weights.clone())
+    assert module.num_batches_tracked == 0

@@ -1,0 +1,55 @@
+"""Whole rounds at every number of ranks. That the bits are the same at each of them is tested in tests/e2e."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from mpifl.aggregator import run_aggregator
+from mpifl.client_state import ClientStore
+from mpifl.executor import run_executor
+from mpifl.experiment import Experiment, load
+from mpifl.job import parse_job
+from mpifl.mpi.world import World
+from mpifl.population.build import prepare
+from mpifl.result import RoundResult
+
+
+def experiment_of(world: World, algorithm: str) -> Experiment:
+    job = parse_job(
+        {
+            "name": "ranks",
+            "rounds": 3,
+            "data": {"name": "digits", "partition": {"name": "dirichlet", "clients": 20}},
+            "model": {"name": "mlp", "hidden": [8]},
+            "selection": {"name": "uniform", "participants": 5},
+            "algorithm": algorithm,
+        }
+    )
+    paths = "\n".join(map(str, prepare(job))) if world.aggregates else None
+    data, trace = map(Path, world.broadcast_text(paths).split("\n"))
+    return load(job, data, trace)
+
+
+def digest(world: World, algorithm: str, folder: Path) -> str:
+    experiment = experiment_of(world, algorithm)
+    store = ClientStore(folder, len(experiment.model.weights))
+    if not world.aggregates:
+        run_executor(world, experiment, store)
+        return ""
+    results: list[RoundResult] = []
+    state = run_aggregator(world, experiment, store, results.append)
+    assert [result.plan.round_number for result in results] == [1, 2, 3]
+    assert all(len(result.metrics) == len(result.plan.tasks) for result in results)
+    tests = [result.tested.samples if result.tested else 0 for result in results]
+    assert tests == [len(experiment.population.dataset.test.y)] * 3
+    told = repr([(result.metrics.tolist(), result.tested) for result in results])
+    return hashlib.sha256(b"".join(state[name].tobytes() for name in sorted(state)) + told.encode()).hexdigest()
+
+
+@pytest.mark.parametrize("algorithm", ["fedavg", "fedprox", "fedyogi", "scaffold"])
+def test_a_job_gives_the_same_bits_twice(world: World, shared_path: Path, algorithm: str) -> None:
+    first = digest(world, algorithm, shared_path / "first")
+    assert digest(world, algorithm, shared_path / "second") == first

@@ -1,0 +1,65 @@
+"""The collectives, at every number of ranks."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+from mpifl.mpi.world import World
+from mpifl.plan import TASK
+
+
+def test_a_broadcast_gives_every_rank_what_rank_0_has(world: World) -> None:
+    tasks = np.zeros(5, TASK)
+    if world.aggregates:
+        tasks["client"], tasks["weight"] = np.arange(5), 0.2
+    world.broadcast(tasks)
+    assert tasks["client"].tolist() == [0, 1, 2, 3, 4]
+    assert (tasks["weight"] == 0.2).all()
+
+
+def test_a_broadcast_of_nothing_is_allowed(world: World) -> None:
+    empty = np.empty(0, TASK)
+    world.broadcast(empty)
+    assert len(empty) == 0
+
+
+@pytest.mark.parametrize("text", ["", "naïve ✓", "x" * 100_000])
+def test_text_arrives_whole(world: World, text: str) -> None:
+    assert world.broadcast_text(text if world.aggregates else None) == text
+
+
+def test_the_sum_is_that_of_integers_beyond_the_precision_of_floats(world: World) -> None:
+    own = np.array([2**61 // world.size + world.rank, -(2**40) * world.rank, 1], np.int64)
+    expected = [sum(2**61 // world.size + r for r in range(world.size)), -(2**40) * sum(range(world.size)), world.size]
+    world.sum_to_root(own)
+    if world.aggregates:
+        assert own.tolist() == expected
+
+
+def test_rows_are_gathered_in_the_order_of_ranks_whatever_their_number(world: World) -> None:
+    own = np.zeros(world.rank * 2 % 5, TASK)  # 0, 2, 4, 1, ... rows
+    own["client"] = world.rank
+    gathered = world.gather_rows(own)
+    expected = [rank for rank in range(world.size) for _ in range(rank * 2 % 5)] if world.aggregates else []
+    assert gathered["client"].tolist() == expected
+
+
+def test_hosts_count_every_rank_once(world: World) -> None:
+    hosts = world.hosts()
+    assert sum(hosts.values()) == (world.size if world.aggregates else 0)
+
+
+@pytest.mark.ranks(2, 3, 4)
+def test_a_rank_that_waits_takes_no_core(world: World) -> None:
+    flag = np.zeros(1, np.int64)
+    if world.rank == 1:
+        time.sleep(1.0)
+    began, used = time.monotonic(), time.process_time()
+    world.sum_to_root(flag)
+    waited, worked = time.monotonic() - began, time.process_time() - used
+    if world.aggregates:
+        assert waited > 0.5
+        assert worked < 0.5 * waited

@@ -1,0 +1,113 @@
+"""Executor and aggregator alone in one process: what they do with models and algorithms that are out of the ordinary."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from mpifl.aggregator import run_aggregator
+from mpifl.algorithms.algorithm import State
+from mpifl.algorithms.fedavg import FedAvg
+from mpifl.algorithms.fedyogi import FedYogi
+from mpifl.client_state import ClientStore
+from mpifl.errors import TrainingError
+from mpifl.experiment import Experiment, check
+from mpifl.models.flat import flatten
+from mpifl.mpi.world import World, connect
+from mpifl.population.dataset import Part
+from mpifl.result import RoundResult
+
+
+class Longer(FedAvg):
+    summed = ("update", "extra")
+    length: int
+
+    def contribute(self, update, work):
+        return {"update": update, "extra": torch.zeros(self.length)}, None
+
+
+class Normed(nn.Module):
+    """A frozen layer, a batch norm, and a linear layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.frozen = nn.Parameter(torch.ones(64), requires_grad=False)
+        self.norm = nn.BatchNorm1d(64)
+        self.out = nn.Linear(64, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.out(self.norm(x.flatten(1) * self.frozen))
+        return out
+
+
+@pytest.fixture
+def experiment() -> Experiment:
+    overrides = ["rounds=4", "model={name: mlp, hidden: [8]}", "selection.participants=4", "training.batch_size=64"]
+    overrides += ["data.partition={name: dirichlet, clients: 10, min_samples: 4}"]
+    return check("quickstart", overrides)[0]
+
+
+@pytest.fixture
+def world() -> World:
+    return connect()
+
+
+def run(world: World, experiment: Experiment, folder: Path, **changes: object) -> tuple[State, list[RoundResult]]:
+    changed = replace(experiment, job=experiment.job.model_copy(update=changes))
+    results: list[RoundResult] = []
+    store = ClientStore(folder, len(experiment.model.weights))
+    return run_aggregator(world, changed, store, results.append), results
+
+
+@pytest.mark.parametrize("length", [0, 7, 10_000])
+def test_a_contribution_of_the_wrong_length_is_refused(world, experiment, tmp_path, length: int) -> None:
+    algorithm = Longer(name="longer", length=length)
+    with pytest.raises(TrainingError, match=rf"extra is not usable: its shape is \({length},\)"):
+        run(world, experiment, tmp_path, algorithm=algorithm)
+
+
+def test_a_server_that_answers_in_float64_goes_on_in_float32(world, experiment, tmp_path) -> None:
+    class Wide(FedAvg):
+        def step(self, state, mean, participants, clients):
+            return {"model": state["model"] + mean["update"]}
+
+    wide, _ = run(world, experiment, tmp_path, algorithm=Wide())
+    plain, _ = run(world, experiment, tmp_path, algorithm=FedAvg())
+    assert wide["model"].dtype == np.float32
+    assert wide["model"].tobytes() == plain["model"].tobytes()
+
+
+def test_running_means_are_averaged_whatever_the_server_does_and_frozen_weights_stay(world, experiment, tmp_path) -> None:
+    torch.manual_seed(0)
+    model = flatten(Normed())
+    normed = replace(experiment, model=model, initial=model.weights.numpy().copy())
+    training = experiment.job.training.model_copy(update={"weight_decay": 0.1})
+    state, results = run(world, normed, tmp_path, algorithm=FedYogi(server_lr=0.5), training=training)
+    named = {n: state["model"][s : s + 64] for n, s in zip(model.names, model.starts, strict=True)}
+    assert len(results) == 4
+    assert (named["frozen"] == 1).all()
+    # A variance of features from 0 to 1 lies from 0 to 1/4, and so does every mean of such and of the 1 it began with.
+    assert (named["norm.running_var"] >= 0).all()
+    assert (named["norm.running_var"] < 1.01).all()
+    assert (named["norm.running_mean"] >= 0).all()
+    assert not np.array_equal(named["norm.running_mean"], np.zeros(64))
+
+
+def test_the_mean_loss_of_a_large_test_part_is_exact_and_no_overflow(world, experiment, tmp_path) -> None:
+    data = experiment.population.dataset
+    count = 700_000
+    rows = np.arange(count) % len(data.test.y)
+    test = Part(np.zeros((count, 8, 8), np.uint8), data.test.y[rows], np.array([0, count]), np.array(["all"]))
+    large = replace(experiment, population=replace(experiment.population, dataset=replace(data, test=test)))
+    evaluation = experiment.job.evaluation.model_copy(update={"every": 4, "batch_size": 350_000})
+    _, results = run(world, large, tmp_path, evaluation=evaluation)
+    tested = results[-1].tested
+    assert tested is not None
+    assert tested.samples == count
+    assert 1.5 < tested.loss < 4  # all samples alike: about log(10)
+    assert [result.tested is None for result in results] == [True, True, True, False]

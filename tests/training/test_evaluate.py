@@ -1,0 +1,64 @@
+"""The test of a model against scikit-learn's metrics."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import softmax
+from sklearn.metrics import accuracy_score, log_loss
+from torch import nn
+
+from mpifl.models.flat import flatten
+from mpifl.training.evaluate import evaluate_shard
+
+
+def make_samples(count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    random = torch.Generator().manual_seed(count)
+    return torch.randn(count, 6, generator=random), torch.randint(4, (count,), generator=random)
+
+
+@pytest.mark.parametrize("count", [1, 7, 500])
+def test_same_as_scikit_learn(count: int) -> None:
+    x, y = make_samples(count)
+    flat = flatten(nn.Linear(6, 4))
+    weights = torch.randn(28, generator=torch.Generator().manual_seed(1))
+    result = evaluate_shard(flat, weights, (x, y))
+    logits = x.double().numpy() @ weights[:24].double().numpy().reshape(4, 6).T + weights[24:].double().numpy()
+    assert result.samples == count
+    assert result.correct == accuracy_score(y.numpy(), logits.argmax(1), normalize=False)
+    expected = log_loss(y.numpy(), softmax(logits, axis=1), labels=range(4), normalize=False)
+    assert result.loss_sum == pytest.approx(expected, rel=1e-5)
+
+
+def test_shards_add_up_to_the_whole() -> None:
+    x, y = make_samples(50)
+    flat = flatten(nn.Linear(6, 4))
+    weights = flat.weights.clone()
+    whole = evaluate_shard(flat, weights, (x, y))
+    shards = [evaluate_shard(flat, weights, (x[i : i + 20], y[i : i + 20])) for i in (0, 20, 40)]
+    assert [s.samples for s in shards] == [20, 20, 10]
+    assert sum(s.correct for s in shards) == whole.correct
+    assert sum(s.loss_sum for s in shards) == pytest.approx(whole.loss_sum, rel=1e-6)
+
+
+def test_in_evaluation_mode_and_without_a_trace() -> None:
+    module = nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5), nn.Dropout(0.9), nn.Linear(5, 4))
+    flat = flatten(module)
+    weights, samples = flat.weights.clone(), make_samples(30)
+    flat.module.train()
+    flat.gradient.fill_(2.0)
+    first = evaluate_shard(flat, weights, samples)
+    assert evaluate_shard(flat, weights, samples) == first  # dropout would differ
+    assert torch.equal(flat.weights, weights)  # running means too
+    assert (flat.gradient == 2.0).all()
+
+
+def test_tests_the_weights_given_and_not_those_in_place() -> None:
+    flat = flatten(nn.Linear(6, 4))
+    samples = make_samples(40)
+    with torch.no_grad():
+        flat.weights.fill_(100.0)
+    zero = evaluate_shard(flat, torch.zeros(28), samples)
+    assert zero.loss_sum == pytest.approx(40 * np.log(4), rel=1e-6)
+    assert zero.correct == int((samples[1] == 0).sum())  # a tie goes to the first class, as in numpy's argmax

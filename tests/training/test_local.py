@@ -1,0 +1,262 @@
+"""One client's local work against torch.optim.SGD on an ordinary copy of the module."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from mpifl.job.schema import Training
+from mpifl.models.femnist_cnn import FemnistCnn
+from mpifl.models.flat import FlatModel, flatten
+from mpifl.models.logreg import Logreg
+from mpifl.models.mlp import Mlp
+from mpifl.models.model import Model
+from mpifl.population.dataset import Dataset
+from mpifl.training.local import features, train_client
+
+Samples = tuple[torch.Tensor, torch.Tensor]
+
+
+def make_samples(count: int = 23, seed: int = 0) -> Samples:
+    random = torch.Generator().manual_seed(seed)
+    return torch.randn(count, 6, generator=random), torch.randint(3, (count,), generator=random)
+
+
+def make_module(*middle: nn.Module, seed: int = 0) -> nn.Sequential:
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(6, 5), *middle, nn.ReLU(), nn.Linear(5, 3))
+
+
+def training(**settings: object) -> Training:
+    return Training.model_validate({"batch_size": 4, "lr": 0.1, **settings})
+
+
+def order(seed: int = 7) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def batches(samples: Samples, steps: int, batch_size: int) -> list[Samples]:
+    """Whole epochs, each in a new permutation, cut into batches of which the last may be smaller; the first ``steps``."""
+    random, out = order(), []
+    while len(out) < steps:
+        rows = torch.from_numpy(random.permutation(len(samples[1])))
+        out += [(samples[0][r], samples[1][r]) for r in rows.split(batch_size)]
+    return out[:steps]
+
+
+def by_torch(module: nn.Module, samples: Samples, steps: int, settings: Training) -> tuple[list[torch.Tensor], float]:
+    """Tensors of an ordinary module after torch.optim.SGD, and the mean of the losses seen, by sample."""
+    module = copy.deepcopy(module).train()
+    sgd = torch.optim.SGD(module.parameters(), settings.lr, settings.momentum, weight_decay=settings.weight_decay)
+    losses = []
+    for x, y in batches(samples, steps, settings.batch_size):
+        sgd.zero_grad()
+        each = cross_entropy(module(x), y, reduction="none")
+        each.mean().backward()
+        sgd.step()
+        losses += each.tolist()
+    buffers = [b for b in module.buffers() if b.is_floating_point()]
+    return [*module.parameters(), *buffers], sum(losses) / len(losses)
+
+
+def ours(module: nn.Module, samples: Samples, steps: int, settings: Training) -> tuple[torch.Tensor, float, torch.Tensor]:
+    flat = flatten(copy.deepcopy(module))
+    base = flat.weights.clone()
+    result = train_client(flat, base, samples, steps, settings, order(), None)
+    return result.update, result.loss, base
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"momentum": 0.9},
+        {"weight_decay": 0.01},
+        {"momentum": 0.5, "weight_decay": 0.1},
+        {"batch_size": 1, "momentum": 0.9},
+        {"batch_size": 23},
+        {"batch_size": 100},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("steps", [1, 6, 8, 20])  # 23 samples in fours: an epoch has 6 steps, the last with 3 samples
+@pytest.mark.parametrize("middle", [[], [nn.BatchNorm1d(5)]], ids=["plain", "batch norm"])
+def test_same_as_torch_sgd(settings: dict[str, float], steps: int, middle: list[nn.Module]) -> None:
+    # Batch norm takes no batch of one: 22 samples then, and batches of two instead of one.
+    if middle and settings.get("batch_size") == 1:
+        settings = {**settings, "batch_size": 2}
+    module, samples, work = make_module(*middle), make_samples(22 if middle else 23), training(**settings)
+    expected, loss = by_torch(module, samples, steps, work)
+    update, our_loss, base = ours(module, samples, steps, work)
+    flat = torch.cat([tensor.detach().flatten() for tensor in expected])
+    torch.testing.assert_close(base + update, flat, rtol=0, atol=1e-6)
+    assert our_loss == pytest.approx(loss, rel=1e-6)
+    assert update.abs().max() > 1e-3
+
+
+def test_bit_for_bit_with_torch_sgd() -> None:
+    module, samples, work = make_module(), make_samples(), training(momentum=0.9, weight_decay=0.01)
+    expected, _ = by_torch(module, samples, 14, work)
+    flat = flatten(copy.deepcopy(module))
+    train_client(flat, flat.weights.clone(), samples, 14, work, order(), None)
+    assert torch.equal(flat.weights, torch.cat([tensor.detach().flatten() for tensor in expected]))
+
+
+@pytest.mark.parametrize(
+    "model", [Logreg(), Mlp(hidden=[20, 10]), FemnistCnn(channels=(4, 6), hidden=20)], ids=lambda m: m.name
+)
+def test_the_models_that_ship_train_as_under_torch(model: Model) -> None:
+    torch.manual_seed(0)
+    module, work = model.build((28, 28), 10), training(momentum=0.9)
+    samples = torch.randn(10, 28, 28), torch.arange(10)
+    expected, loss = by_torch(module, samples, 5, work)
+    update, our_loss, base = ours(module, samples, 5, work)
+    torch.testing.assert_close(base + update, torch.cat([t.detach().flatten() for t in expected]), rtol=0, atol=1e-6)
+    assert our_loss == pytest.approx(loss, rel=1e-6)
+
+
+class Recorder(nn.Module):
+    """A model that notes the samples of each step: sample i is the number i."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(1, 2)
+        self.seen: list[list[int]] = []
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.seen.append(x[:, 0].int().tolist())
+        return self.linear(x / 100)
+
+
+def seen(count: int, steps: int, batch_size: int, seed: int = 7) -> list[list[int]]:
+    flat = flatten(Recorder())
+    samples = torch.arange(float(count))[:, None], torch.zeros(count, dtype=torch.int64)
+    train_client(flat, flat.weights.clone(), samples, steps, training(batch_size=batch_size), order(seed), None)
+    return flat.module.seen
+
+
+def test_every_epoch_goes_through_every_sample_once_in_a_new_order() -> None:
+    steps = seen(count=11, steps=9, batch_size=4)
+    assert [len(step) for step in steps] == [4, 4, 3] * 3
+    epochs = [[row for step in steps[i : i + 3] for row in step] for i in (0, 3, 6)]
+    assert all(sorted(epoch) == list(range(11)) for epoch in epochs)
+    assert epochs[0] != epochs[1] != epochs[2]
+    assert epochs[0] != list(range(11))
+
+
+def test_steps_end_in_the_middle_of_an_epoch() -> None:
+    assert [len(step) for step in seen(count=11, steps=5, batch_size=4)] == [4, 4, 3, 4, 4]
+    assert seen(count=11, steps=5, batch_size=4) == seen(count=11, steps=9, batch_size=4)[:5]
+
+
+def test_the_order_is_the_generators() -> None:
+    assert seen(9, 3, 3, seed=1) == seen(9, 3, 3, seed=1)
+    assert seen(9, 3, 3, seed=1) != seen(9, 3, 3, seed=2)
+
+
+def test_loss_is_the_mean_over_samples_and_not_over_batches() -> None:
+    # Without learning to speak of, each sample's loss is that of the first weights: -log softmax = log(1 + exp(+-x)).
+    flat = flatten(nn.Linear(1, 2, bias=False))
+    base = torch.tensor([0.0, 1.0])
+    x, y = torch.tensor([[0.5], [1.0], [3.0]]), torch.tensor([0, 1, 0])
+    result = train_client(flat, base, (x, y), 2, training(batch_size=2, lr=1e-12), order(), None)
+    expected = np.mean([np.log1p(np.exp(0.5)), np.log1p(np.exp(-1.0)), np.log1p(np.exp(3.0))])
+    assert result.loss == pytest.approx(expected, rel=1e-6)
+
+
+def test_two_steps_by_hand() -> None:
+    # One sample x = 1 of class 0, weights (0, 0): softmax 1/2, gradient (-1/2, 1/2), then softmax of the new weights.
+    flat = flatten(nn.Linear(1, 2, bias=False))
+    samples = torch.ones(1, 1), torch.zeros(1, dtype=torch.int64)
+    result = train_client(flat, torch.zeros(2), samples, 2, training(lr=0.4), order(), None)
+    step = 0.4 * 0.5
+    step += 0.4 / (1 + np.exp(2 * step))
+    assert result.update.tolist() == pytest.approx([step, -step], rel=1e-6)
+
+
+def test_correct_is_called_in_each_step_before_weight_decay_and_momentum() -> None:
+    calls: list[tuple[list[float], list[float]]] = []
+
+    def correct(gradient: torch.Tensor, weights: torch.Tensor) -> None:
+        calls.append((gradient.tolist(), weights.tolist()))
+        gradient.fill_(1.0)
+
+    flat = flatten(nn.Linear(1, 2, bias=False))
+    samples = torch.ones(1, 1), torch.zeros(1, dtype=torch.int64)
+    work = training(lr=0.5, momentum=0.5, weight_decay=0.1)
+    result = train_client(flat, torch.tensor([2.0, 2.0]), samples, 2, work, order(), correct)
+    # velocity 1 + 0.1 * 2 = 1.2, weight 2 - 0.6 = 1.4; velocity 0.6 + 1 + 0.14 = 1.74, weight 1.4 - 0.87 = 0.53
+    assert calls[0][0] == pytest.approx([-0.5, 0.5])
+    assert [weights for _, weights in calls] == [pytest.approx([2.0, 2.0]), pytest.approx([1.4, 1.4])]
+    assert result.update.tolist() == pytest.approx([-1.47, -1.47], rel=1e-6)
+
+
+def train_as_executor(flat: FlatModel, base: torch.Tensor, client: int, work: Training) -> tuple[torch.Tensor, float]:
+    torch.manual_seed(1000 + client)
+    return tuple(vars(train_client(flat, base, make_samples(11 + client, client), 5, work, order(client), None)).values())
+
+
+@pytest.mark.parametrize("middle", [[], [nn.Dropout(0.5)], [nn.BatchNorm1d(5)]], ids=["plain", "dropout", "batch norm"])
+def test_depends_on_its_arguments_only(middle: list[nn.Module]) -> None:
+    work = training(momentum=0.9, weight_decay=0.01)
+    flat = flatten(make_module(*middle))
+    base = flat.weights.clone()
+    alone, alone_loss = train_as_executor(flat, base, 3, work)
+    train_as_executor(flat, base + 1, 8, work)
+    flat.module.eval()
+    flat.gradient.fill_(float("nan"))
+    torch.rand(100)
+    after, after_loss = train_as_executor(flat, base, 3, work)
+    assert torch.equal(alone, after)
+    assert alone_loss == after_loss
+    other_place, _ = train_as_executor(flatten(make_module(*middle, seed=5)), base, 3, work)
+    assert torch.equal(alone, other_place)
+
+
+def test_dropout_is_on_and_follows_torchs_seed() -> None:
+    flat = flatten(make_module(nn.Dropout(0.5)))
+    base, samples = flat.weights.clone(), make_samples()
+    updates = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        updates.append(train_client(flat, base, samples, 3, training(), order(), None).update)
+    assert torch.equal(updates[0], updates[1])
+    assert not torch.equal(updates[0], updates[2])
+
+
+def test_leaves_its_arguments_alone() -> None:
+    flat, samples = flatten(make_module()), make_samples()
+    base = flat.weights.clone()
+    copies = [base.clone(), samples[0].clone(), samples[1].clone()]
+    first = train_client(flat, base, samples, 6, training(), order(), None)
+    kept = first.update.clone()
+    assert all(torch.equal(a, b) for a, b in zip(copies, [base, *samples], strict=True))
+    train_client(flat, base, make_samples(seed=1), 6, training(), order(), None)
+    assert torch.equal(first.update, kept)  # an update is not a view into the place of work
+
+
+def test_features_of_float_samples_are_the_samples(make_dataset: Callable[..., Dataset]) -> None:
+    data = make_dataset([2, 3], shape=(4,))
+    x, y = features(data, data.train, data.train.rows(1))
+    assert x.dtype == torch.float32
+    assert y.dtype == torch.int64
+    np.testing.assert_array_equal(x.numpy(), data.train.x[2:5])
+    np.testing.assert_array_equal(y.numpy(), data.train.y[2:5])
+
+
+@pytest.mark.parametrize(("scale", "shift"), [(1 / 255, 0.0), (1.0, -0.5), (2 / 255, -1.0), (1.0, 0.0)])
+def test_features_of_bytes_are_scaled_then_shifted(make_dataset: Callable[..., Dataset], scale: float, shift: float) -> None:
+    data = make_dataset([2, 3], shape=(2, 2))
+    x = np.arange(20, dtype=np.uint8).reshape(5, 2, 2) * 13  # up to 247
+    data = replace(data, train=replace(data.train, x=x), feature_scale=scale, feature_shift=shift)
+    found, _ = features(data, data.train, slice(1, 4))
+    assert found.dtype == torch.float32
+    np.testing.assert_allclose(found.numpy(), x[1:4].astype(np.float64) * scale + shift, atol=1e-6)
+    assert data.train.x[0, 0, 1] == 13  # the data set is as it was
