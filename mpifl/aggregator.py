@@ -1,77 +1,130 @@
 """The aggregator, rank 0: the round loop. ``executor.py`` is the other side of the same protocol.
 
-The test of the model that round t made is part of round t + 1's queue, so that it fills the tail of training; a last pass
-without tasks tests the final model.
+Rounds are taken in batches, as many as need no model that is not there yet: with a synchronous clock one. The test of the model
+that a round made is part of the next batch's queue, so that it fills the tail of training; a last batch has tests only.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from mpifl.algorithms.algorithm import State
+from mpifl.batch import Batch, Versions, keep_only, send
 from mpifl.client_state import ClientStore
+from mpifl.clock.timeline import ClockState
 from mpifl.errors import TrainingError, at
 from mpifl.exact_sum import from_fixed
-from mpifl.executor import HEADER, TESTED, Round, empty_sum, execute
+from mpifl.executor import TESTED, empty_sum, execute, round_part
 from mpifl.experiment import Experiment
 from mpifl.mpi.queue import Queue
 from mpifl.mpi.world import World
-from mpifl.plan import TASK, make_plan
+from mpifl.plan import TASK, Plan, largest_first, make_plan
 from mpifl.result import METRIC, RoundResult, Tested
+
+BATCH_ROUNDS = 64
+BATCH_BYTES = 1 << 28  # of one rank's running sums
+
+
+@dataclass
+class Server:
+    """What changes on rank 0 from round to round.
+
+    ``versions`` are those that some participant under way, or a test, still needs; ``unsent`` those the executors do not have.
+    ``ahead`` is a plan that was made but needs a model that is not there yet. ``untested`` are rounds that are over, with the
+    version to test for each (None where no test is due).
+    """
+
+    experiment: Experiment
+    state: State
+    version: int = 0
+    versions: Versions = field(default_factory=dict)
+    unsent: set[int] = field(default_factory=set)
+    rounds_done: int = 0
+    clock: ClockState = field(default_factory=ClockState)
+    ahead: Plan | None = None
+    untested: list[tuple[Plan, np.ndarray, int | None]] = field(default_factory=list)
 
 
 def run_aggregator(
     world: World, experiment: Experiment, store: ClientStore, ended_round: Callable[[RoundResult], None]
 ) -> State:
     """All rounds of a job; tells ``ended_round`` of each once its model is tested; returns the server's last state."""
-    job = experiment.job
     queue = Queue(world)
-    state: State = job.algorithm.start(experiment.initial)
-    now, waiting = 0.0, None  # waiting: the round whose model is yet to be tested
-    for round_number in range(1, job.rounds + 2):
-        with at(f"round {round_number}"):
-            last = round_number > job.rounds
-            plan = None if last else make_plan(job, experiment.population, experiment.workload, round_number, now)
-            tasks = np.empty(0, TASK) if plan is None else plan.tasks
-            shards = _shards(experiment) if _test_due(experiment, round_number - 1) else 0
-            sent = {name: state[name] for name in job.algorithm.sent}
-            this_round = Round(round_number, tasks, shards, sent)
-            _send(world, this_round)
-            if world.executes:
-                total, metrics = execute(experiment, store, this_round, queue)
-            else:
-                total, metrics = empty_sum(experiment), np.empty(0, METRIC)
-            world.sum_to_root(total)
-            metrics = world.gather_rows(metrics)
-            if waiting is not None:
-                ended_round(RoundResult(*waiting, _tested(total) if shards else None))
-            if plan is not None:
-                waiting = plan, np.sort(metrics, order="client")
-                state = _step(experiment, state, total, len(tasks))
-                now = plan.timeline.end_seconds
-    world.broadcast(np.zeros(1, HEADER))
+    server = Server(experiment, experiment.job.algorithm.start(experiment.initial))
+    _keep_version(server)
+    while server.rounds_done < experiment.job.rounds or server.untested:
+        plans = _next_plans(server)
+        batch = _batch(server, plans)
+        send(world, batch, *_versions_for(server, batch))
+        if world.executes:
+            total, metrics = execute(experiment, store, batch, server.versions, queue)
+        else:
+            total, metrics = empty_sum(experiment, batch), np.empty(0, METRIC)
+        world.sum_to_root(total)
+        metrics = world.gather_rows(metrics)
+        for result in _tested_rounds(server, batch, total):
+            ended_round(result)
+        for index, plan in enumerate(plans):
+            with at(f"round {plan.round_number}"):
+                _step(server, plan, round_part(total, experiment, index))
+                _end_round(server, plan, metrics)
+    send(world, None, np.empty(0, np.int64), {})
     queue.close()
-    return state
+    return server.state
 
 
-def _send(world: World, this_round: Round) -> None:
-    world.broadcast(np.array([(this_round.round_number, len(this_round.tasks), this_round.shards)], HEADER))
-    world.broadcast(this_round.tasks)
-    for vector in this_round.sent.values():
-        world.broadcast(vector)
+def _next_plans(server: Server) -> list[Plan]:
+    """The next rounds that train from versions that are there; at least one while rounds are left."""
+    job, experiment = server.experiment.job, server.experiment
+    most = max(1, min(BATCH_ROUNDS, BATCH_BYTES // (8 * len(job.algorithm.summed) * len(experiment.model.weights))))
+    plans: list[Plan] = []
+    while len(plans) < most and server.rounds_done + len(plans) < job.rounds:
+        round_number = server.rounds_done + len(plans) + 1
+        with at(f"round {round_number}"):
+            plan = server.ahead or make_plan(job, experiment.population, experiment.workload, round_number, server.clock)
+        if plans and len(plan.tasks) and plan.tasks["base"].max() > server.version:
+            server.ahead = plan
+            break
+        plans.append(plan)
+        server.ahead, server.clock = None, plan.after
+        if not job.clock.asynchronous:
+            break
+    return plans
 
 
-def _step(experiment: Experiment, state: State, total: np.ndarray, participants: int) -> State:
+def _batch(server: Server, plans: list[Plan]) -> Batch:
+    tests = {version for *_, version in server.untested if version is not None}
+    tasks: list[np.ndarray] = [np.empty(0, TASK)]
+    tasks += [plan.tasks for plan in plans]
+    return Batch(server.rounds_done + 1, len(plans), largest_first(np.concatenate(tasks)), np.array(sorted(tests), np.int64))
+
+
+def _versions_for(server: Server, batch: Batch) -> tuple[np.ndarray, Versions]:
+    """The versions to keep (the last, those that the batch needs, those of who is under way after it), and the new of them."""
+    bases = [batch.tasks["base"], batch.tests, server.clock.flights["base"], np.array([server.version])]
+    needed = np.unique(np.concatenate(bases).astype(np.int64))
+    needed = needed[needed <= server.version]  # later ones are made by this batch
+    keep_only(server.versions, needed)
+    fresh = {number: server.versions[number] for number in needed.tolist() if number in server.unsent}
+    server.unsent.clear()
+    return needed, fresh
+
+
+def _step(server: Server, plan: Plan, part: np.ndarray) -> None:
     """The server's side of the algorithm. A round that nobody completed leaves the state as it is."""
+    experiment, participants = server.experiment, len(plan.tasks)
     if participants == 0:
-        return state
-    algorithm, length = experiment.job.algorithm, len(experiment.model.weights)
-    mean = {name: from_fixed(total[i * length : (i + 1) * length]) for i, name in enumerate(algorithm.summed)}
-    trainable, before = len(experiment.model.gradient), state["model"]
-    state = algorithm.step(state, mean, participants, experiment.population.clients)
+        return
+    algorithm, trainable = experiment.job.algorithm, len(experiment.model.gradient)
+    mean = {name: from_fixed(total) for name, total in zip(algorithm.summed, part, strict=True)}
+    before = server.state["model"]
+    if experiment.job.clock.mixes:
+        for task in plan.tasks:
+            mean["update"] += task["weight"] * (server.versions[int(task["base"])]["model"].astype(np.float64) - before)
+    state = algorithm.step(server.state, mean, participants, experiment.population.clients)
     state = {name: np.ascontiguousarray(vector, np.float32) for name, vector in state.items()}
     # No gradient made the rest (running means of batch norm, frozen tensors): it is averaged, whatever the algorithm.
     state["model"][trainable:] = before[trainable:] + mean["update"][trainable:]
@@ -80,18 +133,34 @@ def _step(experiment: Experiment, state: State, total: np.ndarray, participants:
             index = int(np.argmin(np.isfinite(vector)))
             tensor = experiment.model.where(index)
             raise TrainingError(f"the server's {name} is {vector[index]} in tensor {tensor} (a smaller server_lr may help)")
-    return state
+    server.state = state
+    server.version += 1
+    _keep_version(server)
 
 
-def _test_due(experiment: Experiment, rounds_done: int) -> bool:
-    job = experiment.job
-    return rounds_done > 0 and (rounds_done % job.evaluation.every == 0 or rounds_done == job.rounds)
+def _keep_version(server: Server) -> None:
+    server.versions[server.version] = {name: server.state[name] for name in server.experiment.job.algorithm.sent}
+    server.unsent.add(server.version)
 
 
-def _shards(experiment: Experiment) -> int:
-    return math.ceil(len(experiment.population.dataset.test.y) / experiment.job.evaluation.batch_size)
+def _end_round(server: Server, plan: Plan, metrics: np.ndarray) -> None:
+    """A round is over; its model waits for its test, if one is due."""
+    job = server.experiment.job
+    server.rounds_done = plan.round_number
+    due = plan.round_number % job.evaluation.every == 0 or plan.round_number == job.rounds
+    own = np.sort(metrics[metrics["round"] == plan.round_number], order="client")
+    server.untested.append((plan, own, server.version if due else None))
 
 
-def _tested(total: np.ndarray) -> Tested:
-    samples, correct, loss = total[-len(TESTED) :]
-    return Tested(int(samples), int(correct) / int(samples), float(from_fixed(loss)))
+def _tested_rounds(server: Server, batch: Batch, total: np.ndarray) -> list[RoundResult]:
+    """The rounds that waited for the tests of this batch."""
+    counts = total[len(total) - len(batch.tests) * len(TESTED) :].reshape(len(batch.tests), len(TESTED))
+    tested = {
+        int(version): Tested(int(samples), int(correct) / int(samples), float(from_fixed(loss)))
+        for version, (samples, correct, loss) in zip(batch.tests, counts, strict=True)
+    }
+    results = [
+        RoundResult(plan, metrics, None if version is None else tested[version]) for plan, metrics, version in server.untested
+    ]
+    server.untested.clear()
+    return results

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,11 @@ class Experiment:
     initial: np.ndarray
     workload: Workload
 
+    @property
+    def shards(self) -> int:
+        """How many shards the test part has."""
+        return math.ceil(len(self.population.dataset.test.y) / self.job.evaluation.batch_size)
+
 
 def check(where: str, overrides: Sequence[str]) -> tuple[Experiment, Path, Path]:
     """On rank 0 or before any rank: read and check a job whole, build what it needs.
@@ -40,6 +46,7 @@ def check(where: str, overrides: Sequence[str]) -> tuple[Experiment, Path, Path]
     experiment = load(resolved(job, open_population(job, data_path, trace_path)), data_path, trace_path)
     check_participants(experiment.population, job.selection.participants)
     job.algorithm.check(job)
+    job.clock.check(job.selection.participants)
     return experiment, data_path, trace_path
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from mpifl.plan import Plan
 
-METRIC = np.dtype([("client", "<i8"), ("loss", "<f8")])
+METRIC = np.dtype([("round", "<i4"), ("client", "<i8"), ("loss", "<f8")])
 """What rank 0 learns of each participant: its mean training loss."""
 
 

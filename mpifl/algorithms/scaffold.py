@@ -27,6 +27,8 @@ class Scaffold(Algorithm):
 
     def check(self, job: Job) -> None:
         """See Algorithm."""
+        if job.clock.asynchronous:
+            raise InputError(f"clock.mode: {job.clock.mode} is not allowed: scaffold's clients take part in turn (sync, ...)")
         for key in ("momentum", "weight_decay"):
             if getattr(job.training, key):
                 value = getattr(job.training, key)

@@ -14,39 +14,48 @@ from mpifl.population.population import Phones
 
 
 @numba.njit(cache=True)
+def _moment(phones: Phones, pattern: int, turn: float, second: float) -> float:
+    """The virtual second at which ``second`` of period number ``turn`` is: the one float that every kernel knows it by."""
+    period = phones.period[pattern]
+    border = (turn + 1) * period
+    return border if second >= period else min(turn * period + second, border)
+
+
+@numba.njit(cache=True)
 def _place(phones: Phones, pattern: int, now: float) -> tuple[float, int]:
-    """The start of the period that holds ``now``, and the last slot that began by then (offsets[pattern] - 1 if none)."""
+    """The number of the period that holds ``now``, and the last slot that began by then (offsets[pattern] - 1 if none)."""
     period = phones.period[pattern]
     turn = np.floor(now / period)
     if turn * period > now:  # the division rounded up across the border
         turn -= 1
     elif (turn + 1) * period <= now:
         turn += 1
-    base = turn * period
     low, high = phones.offsets[pattern], phones.offsets[pattern + 1]
     while low < high:
         middle = (low + high) // 2
-        if base + phones.start[middle] <= now:
+        if _moment(phones, pattern, turn, phones.start[middle]) <= now:
             low = middle + 1
         else:
             high = middle
-    return base, low - 1
+    return turn, low - 1
 
 
 @numba.njit(cache=True)
 def online_until(phones: Phones, pattern: int, now: float) -> float:
     """The moment at which a phone that is online ``now`` goes offline: ``now`` if it is offline, infinity if never."""
+    if phones.always_online:
+        return np.inf
     first, stop = phones.offsets[pattern], phones.offsets[pattern + 1]
-    base, slot = _place(phones, pattern, now)
-    if slot < first or base + phones.end[slot] <= now:
+    turn, slot = _place(phones, pattern, now)
+    if slot < first or _moment(phones, pattern, turn, phones.end[slot]) <= now:
         return now
     for _ in range(stop - first):
-        until = base + phones.end[slot]
+        until = _moment(phones, pattern, turn, phones.end[slot])
         slot += 1
         if slot == stop:
             slot = first
-            base += phones.period[pattern]
-        if base + phones.start[slot] > until:
+            turn += 1
+        if _moment(phones, pattern, turn, phones.start[slot]) > until:
             return until
     return np.inf
 
@@ -54,21 +63,71 @@ def online_until(phones: Phones, pattern: int, now: float) -> float:
 @numba.njit(cache=True)
 def next_online(phones: Phones, pattern: int, now: float) -> float:
     """The first moment from ``now`` on at which a phone is online; infinity if it never is."""
+    if phones.always_online:
+        return now
     first, stop = phones.offsets[pattern], phones.offsets[pattern + 1]
     if first == stop:
         return np.inf
-    base, slot = _place(phones, pattern, now)
-    if slot >= first and now < base + phones.end[slot]:
+    turn, slot = _place(phones, pattern, now)
+    if slot >= first and now < _moment(phones, pattern, turn, phones.end[slot]):
         return now
-    if slot + 1 < stop:
-        return base + phones.start[slot + 1]
-    return base + phones.period[pattern] + phones.start[first]
+    for _ in range(2 * (stop - first)):
+        slot += 1
+        if slot == stop:
+            slot = first
+            turn += 1
+        opens = _moment(phones, pattern, turn, phones.start[slot])
+        if opens < _moment(phones, pattern, turn, phones.end[slot]):  # else too short for a float of this size
+            return opens
+    return np.inf
+
+
+@numba.njit(cache=True)
+def online_seconds(phones: Phones, pattern: int, begin: float, end: float) -> float:
+    """How many of the seconds from ``begin`` to ``end`` a phone is online."""
+    period = phones.period[pattern]
+    total, now = 0.0, begin
+    turns = np.floor((end - begin) / period)
+    if turns > 1:  # whole periods at once
+        once = 0.0
+        for slot in range(phones.offsets[pattern], phones.offsets[pattern + 1]):
+            once += phones.end[slot] - phones.start[slot]
+        total, now = (turns - 1) * once, begin + (turns - 1) * period
+    while now < end:
+        until = min(online_until(phones, pattern, now), end)
+        if until > now:
+            total += until - now
+            now = until
+        else:
+            now = next_online(phones, pattern, now)
+    return total
+
+
+@numba.njit(cache=True)
+def resumed_until(phones: Phones, pattern: int, begin: float, seconds: float) -> float:
+    """The moment at which a phone has been online for ``seconds`` (> 0) since ``begin``; infinity if it never will."""
+    period = phones.period[pattern]
+    once = 0.0
+    for slot in range(phones.offsets[pattern], phones.offsets[pattern + 1]):
+        once += phones.end[slot] - phones.start[slot]
+    if once == 0.0:
+        return np.inf
+    now, left = begin, seconds
+    turns = np.ceil(left / once) - 2
+    if turns > 0:  # whole periods at once
+        now, left = now + turns * period, left - turns * once
+    while True:
+        until = online_until(phones, pattern, now)
+        if until - now >= left:
+            return now + left
+        left -= until - now
+        now = next_online(phones, pattern, until)
 
 
 @numba.njit(cache=True)
 def longest_stay(phones: Phones, pattern: int) -> float:
     """Seconds of a pattern's longest stay online; infinity if it never goes offline, 0 if it never is online."""
-    longest = 0.0
+    longest = np.inf if phones.always_online else 0.0
     for slot in range(phones.offsets[pattern], phones.offsets[pattern + 1]):
         longest = max(longest, online_until(phones, pattern, phones.start[slot]) - phones.start[slot])
     return longest
@@ -107,6 +166,8 @@ def draw_online(phones: Phones, clients: int, key: int, now: float, wanted: int)
     for index in range(clients):
         if count == len(found):
             break
+        if index == len(phones.period) and count == 0 and clients == phones.size and first_online(phones, clients, now) > now:
+            break  # nobody is online, and there is no need to ask all of a large population
         client = permuted(index, clients, key)
         if online_until(phones, pattern_of(phones, client), now) > now:
             found[count] = client

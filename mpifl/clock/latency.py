@@ -2,52 +2,113 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numba
 import numpy as np
 
-from mpifl.clock.availability import longest_stay, online_until, pattern_of
+from mpifl.clock.availability import longest_stay, next_online, online_seconds, online_until, pattern_of, resumed_until
 from mpifl.population.permutation import permuted
 from mpifl.population.population import Phones
 
-TRAINING_PER_INFERENCE = 3.0
-"""One training sample costs three inferences: forward, and a backward of twice that (FedScale, client_metadata.py)."""
+STRICT, RESUME, FEDSCALE = range(3)
+AVAILABILITY = {"strict": STRICT, "resume": RESUME, "fedscale": FEDSCALE, "always": STRICT}
+"""What going offline does to a participant (``clock.availability``), as the kernels know it.
+
+strict: it drops out at that moment. resume: it pauses, and goes on when it is online again. fedscale: it is looked at once, at
+the moment at which it would finish; offline then, it was
+never there. always: strict, with phones that never go offline (``Phones.always_online``).
+"""
+
+
+class Rates(NamedTuple):
+    """What the seconds of a participant are made of, besides its phone: see ``phone_seconds``."""
+
+    bytes_down: int
+    bytes_up: int
+    inferences_per_sample: float
+    bits_per_kbit: float
 
 
 @numba.njit(cache=True)
-def phone_seconds(phones: Phones, client: int, bytes_down: int, bytes_up: int, samples: int) -> tuple[float, float, float]:
-    """Download, compute and upload seconds of one client; 1 kbit/s = 1000 bit/s, samples are those it goes through."""
+def phone_seconds(phones: Phones, client: int, rates: Rates, samples: int) -> tuple[float, float, float]:
+    """Download, compute and upload seconds of one client that trains on ``samples`` samples.
+
+    download = 8 bytes / (bits_per_kbit kbit/s), compute = samples x inferences_per_sample x ms / 1000, upload as download.
+    """
     device = permuted(client, phones.size, phones.key) % len(phones.compute_ms_per_sample)
-    down = bytes_down * 8 / (1000 * phones.download_kbps[device])
-    compute = TRAINING_PER_INFERENCE * samples * phones.compute_ms_per_sample[device] / 1000
-    up = bytes_up * 8 / (1000 * phones.upload_kbps[device])
+    down = rates.bytes_down * 8 / (rates.bits_per_kbit * phones.download_kbps[device])
+    compute = rates.inferences_per_sample * samples * phones.compute_ms_per_sample[device] / 1000
+    up = rates.bytes_up * 8 / (rates.bits_per_kbit * phones.upload_kbps[device])
     return down, compute, up
 
 
 @numba.njit(cache=True)
+def _stop(phones: Phones, pattern: int, rule: int, start: float, seconds: float) -> tuple[float, bool]:
+    """When a participant with work of ``seconds`` stops, and whether it has finished then."""
+    finish = start + seconds
+    if rule == RESUME:
+        return resumed_until(phones, pattern, start, seconds), True
+    if rule == FEDSCALE:
+        there = online_until(phones, pattern, finish) > finish
+        return (finish, True) if there else (start, False)
+    offline = online_until(phones, pattern, start)
+    return min(finish, offline), finish <= offline
+
+
+@numba.njit(cache=True)
 def time_participants(
-    phones: Phones, clients: np.ndarray, samples: np.ndarray, bytes_down: int, bytes_up: int, start: float
+    phones: Phones, rule: int, clients: np.ndarray, samples: np.ndarray, rates: Rates, start: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Seconds (4, n) float64 of every participant asked at ``start``: download, compute, upload, and the moment it stops.
 
-    It stops when it has finished or, if that is earlier, when it goes offline: then ``finished`` (n,) is False.
+    It stops when it has finished or drops out, whichever is first; ``finished`` (n,) says which.
     """
     seconds = np.empty((4, len(clients)), np.float64)
     finished = np.empty(len(clients), np.bool_)
     for i in range(len(clients)):
-        down, compute, up = phone_seconds(phones, clients[i], bytes_down, bytes_up, samples[i])
-        finish = start + (down + compute + up)
-        offline = online_until(phones, pattern_of(phones, clients[i]), start)
-        finished[i] = finish <= offline
+        down, compute, up = phone_seconds(phones, clients[i], rates, samples[i])
         seconds[0, i], seconds[1, i], seconds[2, i] = down, compute, up
-        seconds[3, i] = min(finish, offline)
+        seconds[3, i], finished[i] = _stop(phones, pattern_of(phones, clients[i]), rule, start, down + compute + up)
     return seconds, finished
 
 
 @numba.njit(cache=True)
-def anyone_can_finish(phones: Phones, clients: np.ndarray, samples: np.ndarray, bytes_down: int, bytes_up: int) -> bool:
-    """Whether any of ``clients`` has a stay online that is long enough for its work."""
+def samples_until(phones: Phones, rule: int, clients: np.ndarray, rates: Rates, start: float, deadline: float) -> np.ndarray:
+    """The most samples, int64, that each can train on and still have uploaded by ``deadline``; -1 if not even without any."""
+    most = np.empty(len(clients), np.int64)
     for i in range(len(clients)):
-        down, compute, up = phone_seconds(phones, clients[i], bytes_down, bytes_up, samples[i])
-        if down + compute + up <= longest_stay(phones, pattern_of(phones, clients[i])):
+        pattern = pattern_of(phones, clients[i])
+        down, one, up = phone_seconds(phones, clients[i], rates, 1)
+        there = online_seconds(phones, pattern, start, deadline) if rule == RESUME else deadline - start
+        most[i] = np.int64(np.floor((there - down - up) / one)) if there > down + up else -1
+        # The division may round up across a border that the clock's own sum does not cross.
+        while most[i] >= 0:
+            down, compute, up = phone_seconds(phones, clients[i], rates, most[i])
+            if start + (down + compute + up) <= deadline or rule == RESUME:
+                break
+            most[i] -= 1
+    return most
+
+
+@numba.njit(cache=True)
+def seconds_at_work(phones: Phones, rule: int, clients: np.ndarray, start: np.ndarray, stop: np.ndarray) -> np.ndarray:
+    """Seconds (n,) between start and stop in which each was at work: all of them, or with resume those online."""
+    spent = stop - start
+    if rule == RESUME:
+        for i in range(len(clients)):
+            spent[i] = online_seconds(phones, pattern_of(phones, clients[i]), start[i], stop[i])
+    return spent
+
+
+@numba.njit(cache=True)
+def anyone_can_finish(phones: Phones, rule: int, clients: np.ndarray, samples: np.ndarray, rates: Rates) -> bool:
+    """Whether any of ``clients`` can ever finish: with strict, whether a stay online is long enough."""
+    for i in range(len(clients)):
+        pattern = pattern_of(phones, clients[i])
+        down, compute, up = phone_seconds(phones, clients[i], rates, samples[i])
+        if down + compute + up <= longest_stay(phones, pattern):
+            return True
+        if rule != STRICT and next_online(phones, pattern, 0.0) < np.inf:
             return True
     return False

@@ -3,59 +3,85 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 import numpy as np
 
 from mpifl.clock.workload import Workload
-from mpifl.job.section import Section
 from mpifl.population.population import Population
 
-Choose = Callable[[float, int], np.ndarray]
-"""(now, wanted) -> clients (int64) that are online now, at most ``wanted``, without repeats."""
+Choose = Callable[[float, int, int], np.ndarray]
+"""(now, wanted, draw) -> clients (int64) that are online now, at most ``wanted``, without repeats; of one ``draw`` always the
+same ones in the same order, more of them when more are wanted."""
 
 
 class Outcome(IntEnum):
-    """How a participant's round ended. The numbers stand in run.h5."""
+    """How a participant ended. The numbers stand in run.h5."""
 
     COMPLETED = 0
     DROPPED = 1  # went offline before it had finished
-    CUT = 2  # the round ended before it had finished
+    CUT = 2  # the round ended before it had finished, or with as many updates as it needed
+    STALE = 3  # finished, but the model had moved on by more versions than are allowed
+
+
+PARTICIPANT = np.dtype(
+    [
+        ("client", "<i8"),
+        ("outcome", "<u1"),
+        ("base", "<i4"),  # the model version that it trained from
+        ("staleness", "<i4"),  # versions that the model had moved on by when its update counted
+        ("factor", "<f8"),  # what its weight is multiplied with, for its staleness
+        ("start_seconds", "<f8"),
+        ("download_seconds", "<f8"),
+        ("compute_seconds", "<f8"),
+        ("upload_seconds", "<f8"),
+        ("stop_seconds", "<f8"),  # when it finished, dropped out or was cut
+        ("steps", "<i8"),
+        ("samples", "<i8"),
+        ("bytes_down", "<i8"),  # that went over the air by then
+        ("bytes_up", "<i8"),
+    ]
+)
+"""One participant; seconds of virtual time, those of download, compute and upload being what each takes when undisturbed."""
 
 
 @dataclass(frozen=True)
 class Timeline:
-    """The participants of a round, in the order asked; arrays (asked,), seconds float64 of virtual time.
+    """A round. ``participants`` (structured PARTICIPANT) are those who ended in it, in the order in which they were asked.
 
-    ``waited_seconds`` passed before ``start_seconds`` because nobody was online. ``stop_seconds`` is when a participant
-    finished, dropped out or was cut. Bytes are those that went over the air by then.
+    ``waited_seconds`` passed before ``start_seconds`` because nobody was online.
     """
 
     start_seconds: float
     end_seconds: float
     waited_seconds: float
-    client: np.ndarray
-    outcome: np.ndarray
-    download_seconds: np.ndarray
-    compute_seconds: np.ndarray
-    upload_seconds: np.ndarray
-    stop_seconds: np.ndarray
-    steps: np.ndarray
-    samples: np.ndarray
-    bytes_down: np.ndarray
-    bytes_up: np.ndarray
+    participants: np.ndarray
 
     def count(self, outcome: Outcome) -> int:
         """How many participants ended so."""
-        return int(np.count_nonzero(self.outcome == outcome))
+        return int(np.count_nonzero(self.participants["outcome"] == outcome))
 
 
-class RoundPolicy(Section):
-    """Base of the round policies (``clock.mode``)."""
+@dataclass(frozen=True)
+class ClockState:
+    """What the clock carries from round to round: the virtual time, the model's version, and who is still under way.
 
-    mode: str
+    ``flights`` (structured PARTICIPANT) were asked and have not ended; their outcome is COMPLETED or DROPPED, whichever it
+    will be if nothing ends them before ``stop_seconds``. ``draws`` counts those made, so that each has a generator of its own.
+    """
 
-    def advance(self, now: float, participants: int, choose: Choose, population: Population, workload: Workload) -> Timeline:
-        """The next round from virtual second ``now`` on, which is to have ``participants`` updates."""
-        raise NotImplementedError
+    now: float = 0.0
+    version: int = 0
+    draws: int = 0
+    flights: np.ndarray = field(default_factory=lambda: np.empty(0, PARTICIPANT))
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a round policy is asked for: a round of ``participants`` updates of this work, by clients of this population."""
+
+    participants: int
+    choose: Choose
+    population: Population
+    workload: Workload

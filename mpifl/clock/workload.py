@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+TRAINING_PER_INFERENCE = 3.0
+"""One training sample costs three inferences: forward, and a backward of twice that (FedScale, client_metadata.py)."""
+
 
 @dataclass(frozen=True)
 class Workload:
@@ -13,6 +16,9 @@ class Workload:
 
     An epoch of n samples has ceil(n / batch_size) steps, the last of which may be smaller; local_steps go on into further
     epochs, each in an order of its own.
+
+    A training sample costs as much time as ``inferences_per_sample`` samples of the trace's own measure. With
+    ``full_batches`` time is counted for batch_size samples a step, whether a client has as many or not (FedScale does).
     """
 
     bytes_down: int
@@ -20,6 +26,9 @@ class Workload:
     batch_size: int
     epochs: int | None
     local_steps: int | None
+    inferences_per_sample: float = TRAINING_PER_INFERENCE
+    bits_per_kbit: float = 1000.0
+    full_batches: bool = False
 
     def steps(self, samples: np.ndarray) -> np.ndarray:
         """SGD steps of clients with ``samples`` (int64) samples, int64."""
@@ -32,4 +41,16 @@ class Workload:
         """Samples that ``steps`` steps go through, int64: whole epochs, and what the steps begun since hold."""
         epoch_steps = -(-samples // self.batch_size)
         epochs, rest = np.divmod(steps, epoch_steps)
-        return epochs * samples + np.minimum(rest * self.batch_size, samples)
+        return epochs * samples + rest * self.batch_size
+
+    def costed(self, processed: np.ndarray, steps: np.ndarray) -> np.ndarray:
+        """The samples that cost time, int64, of participants that go through ``processed`` samples in ``steps`` steps."""
+        return steps * self.batch_size if self.full_batches else processed
+
+    def steps_within(self, samples: np.ndarray, budget: np.ndarray) -> np.ndarray:
+        """The most steps, int64, that go through no more than ``budget`` (int64, >= 0) samples, and no more than planned."""
+        if self.full_batches:
+            return np.minimum(self.steps(samples), budget // self.batch_size)
+        epoch_steps = -(-samples // self.batch_size)
+        epochs, rest = np.divmod(budget, samples)
+        return np.minimum(self.steps(samples), epochs * epoch_steps + rest // self.batch_size)

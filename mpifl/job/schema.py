@@ -21,6 +21,7 @@ class Population(Section):
 
     clients: int | None = Field(None, ge=1, description="how many; default: as many as the data has")
     trace: str = Field("phones", description="a recipe in traces/, a recipe file (.yaml) or a device trace in HDF5")
+    merge_gaps_seconds: float | None = Field(None, ge=0, description="join slots no farther apart than this")
 
 
 class Training(Section):

@@ -24,7 +24,7 @@ from mpifl.population.partitioners.natural import Natural
 from mpifl.population.partitioners.partitioner import Partitioner
 from mpifl.population.population import Population
 from mpifl.population.synthesis import read_recipe, synthesize
-from mpifl.population.trace import open_trace, write_trace
+from mpifl.population.trace import merged, open_trace, write_trace
 from mpifl.seeds import Purpose, generator, number
 
 BUILD_VERSION = 1  # part of every cache key: raise it when a builder changes what it makes
@@ -40,8 +40,11 @@ def prepare(job: Job) -> tuple[Path, Path]:
 def open_population(job: Job, data_path: Path, trace_path: Path) -> Population:
     """On every rank: map what ``prepare`` named."""
     data, trace = open_dataset(data_path), open_trace(trace_path)
+    if job.population.merge_gaps_seconds is not None:
+        trace = merged(trace, job.population.merge_gaps_seconds)
     clients = job.population.clients or data.train.clients
-    return Population(clients, data, trace, number(job.seed, Purpose.PHONES))
+    always = job.clock.availability == "always"
+    return Population(clients, data, trace, number(job.seed, Purpose.PHONES), always)
 
 
 def resolved(job: Job, population: Population) -> Job:

@@ -14,10 +14,14 @@ from mpifl.population.trace import Trace
 
 
 class Phones(NamedTuple):
-    """What the Numba kernels read: the trace's columns, and which phone a client has (size and key of a permutation)."""
+    """What the Numba kernels read: the trace's columns, and which phone a client has (size and key of a permutation).
+
+    With ``always_online`` nobody ever is offline, whatever the patterns say.
+    """
 
     size: int
     key: int
+    always_online: bool
     compute_ms_per_sample: np.ndarray
     download_kbps: np.ndarray
     upload_kbps: np.ndarray
@@ -40,6 +44,7 @@ class Population:
     dataset: Dataset
     trace: Trace
     phone_key: int
+    always_online: bool = False
 
     @cached_property
     def phones(self) -> Phones:
@@ -47,7 +52,7 @@ class Population:
         t = self.trace
         size = max(self.clients, t.devices, t.patterns)
         speeds = (t.compute_ms_per_sample, t.download_kbps, t.upload_kbps)
-        return Phones(size, self.phone_key, *speeds, t.offsets, t.start, t.end, t.period)
+        return Phones(size, self.phone_key, self.always_online, *speeds, t.offsets, t.start, t.end, t.period)
 
     def data_client(self, client: int) -> int:
         """Whose samples a client trains on."""
@@ -73,7 +78,7 @@ def check_participants(population: Population, participants: int) -> None:
             f"selection.participants: {participants} is not allowed: the population has {population.clients} clients"
         )
     sometimes = int(np.count_nonzero(np.diff(population.trace.offsets)))
-    if sometimes == population.trace.patterns:
+    if sometimes == population.trace.patterns or population.always_online:
         return
     # With as many clients as patterns or more each pattern has floor(clients / patterns) clients at least.
     share = sometimes / population.trace.patterns

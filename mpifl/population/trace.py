@@ -14,7 +14,7 @@ Layout, schema version 1 (``docs/formats.md`` says it for users)::
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +107,17 @@ def check_trace(where: Path | str, trace: Trace) -> None:
             device = int(np.argmax(wrong))
             raise InputError(f"{where}: device {device}: {column} {values[device]}; must be finite and above 0")
     _check_slots(where, trace)
+
+
+def merged(trace: Trace, gap_seconds: float) -> Trace:
+    """The trace with slots of a pattern joined where no more than ``gap_seconds`` lie between them (not across its border)."""
+    pattern = np.repeat(np.arange(trace.patterns), np.diff(trace.offsets))
+    joined = (pattern[1:] == pattern[:-1]) & (trace.start[1:] - trace.end[:-1] <= gap_seconds)
+    first, last = np.concatenate([[True], ~joined]), np.concatenate([~joined, [True]])
+    if not len(trace.start):
+        return trace
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(pattern[first], minlength=trace.patterns))])
+    return replace(trace, offsets=offsets, start=trace.start[first], end=trace.end[last])
 
 
 def _check_slots(where: Path | str, trace: Trace) -> None:

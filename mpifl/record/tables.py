@@ -11,11 +11,12 @@ ROUND = {
     "round": ("<i4", "number from 1"),
     "start_seconds": ("<f8", "s of virtual time"),
     "end_seconds": ("<f8", "s of virtual time"),
-    "waited_seconds": ("<f8", "s of virtual time before the start in which nobody was online"),
+    "waited_seconds": ("<f8", "s of virtual time in which nobody was online to be asked"),
     "asked": ("<i8", "participants"),
     "completed": ("<i8", "participants"),
     "dropped": ("<i8", "participants"),
     "cut": ("<i8", "participants"),
+    "stale": ("<i8", "participants"),
     "samples": ("<i8", "training samples gone through by those who completed"),
     "bytes_down": ("<i8", "B to participants"),
     "bytes_up": ("<i8", "B from participants"),
@@ -26,6 +27,8 @@ ROUND = {
 PARTICIPANT = {
     "round": ("<i4", "number from 1"),
     "client": ("<i8", "client"),
+    "base": ("<i4", "model version trained from; the initial model is 0"),
+    "staleness": ("<i4", "versions by which the model had moved on when the update counted"),
     "outcome": ("<u1", ", ".join(f"{outcome.value} {outcome.name.lower()}" for outcome in Outcome)),
     "start_seconds": ("<f8", "s of virtual time"),
     "download_seconds": ("<f8", "s that the whole download takes"),
@@ -48,16 +51,14 @@ def row_type(columns: dict[str, tuple[str, str]]) -> np.dtype:
 
 def participant_rows(result: RoundResult) -> np.ndarray:
     """The /participants rows of a round, in the order in which they were asked."""
-    timeline = result.plan.timeline
-    rows = np.empty(len(timeline.client), row_type(PARTICIPANT))
+    participants = result.plan.timeline.participants
+    rows = np.empty(len(participants), row_type(PARTICIPANT))
     rows["round"] = result.plan.round_number
-    rows["start_seconds"] = timeline.start_seconds
-    for name in PARTICIPANT:
-        if hasattr(timeline, name) and name != "start_seconds":
-            rows[name] = getattr(timeline, name)
+    for name in set(PARTICIPANT).intersection(participants.dtype.names or ()):
+        rows[name] = participants[name]
     rows["loss"] = np.nan
-    completed = np.flatnonzero(timeline.outcome == Outcome.COMPLETED)
-    by_client = completed[np.argsort(timeline.client[completed])]
+    completed = np.flatnonzero(rows["outcome"] == Outcome.COMPLETED)
+    by_client = completed[np.argsort(rows["client"][completed])]
     rows["loss"][by_client] = result.metrics["loss"]
     return rows
 

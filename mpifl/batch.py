@@ -1,0 +1,72 @@
+"""What aggregator and executors say to each other: a batch of rounds, and the model versions that it trains from and tests.
+
+A batch holds the rounds that can be trained at once, because all their base versions are known: one with a synchronous clock,
+several with an asynchronous one. Both sides keep the versions that are still needed, by number, and no others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mpifl.mpi.world import World
+from mpifl.plan import TASK
+
+Version = dict[str, np.ndarray]
+"""The vectors (float32) of one version of the server's state that participants are sent, by name."""
+
+Versions = dict[int, Version]
+
+HEADER = np.dtype([(name, "<i8") for name in ("first_round", "rounds", "tasks", "tests", "kept", "fresh")])
+
+
+@dataclass(frozen=True)
+class Batch:
+    """``rounds`` rounds from ``first_round`` on: their tasks (structured TASK), and the versions to test (int64)."""
+
+    first_round: int
+    rounds: int
+    tasks: np.ndarray
+    tests: np.ndarray
+
+
+def send(world: World, batch: Batch | None, kept: np.ndarray, fresh: Versions) -> None:
+    """Rank 0: a batch, the numbers (int64) of the versions to keep, and the versions that are new; None says it is over."""
+    if batch is None:
+        world.broadcast(np.zeros(1, HEADER))
+        return
+    counts = (batch.first_round, batch.rounds, len(batch.tasks), len(batch.tests), len(kept), len(fresh))
+    world.broadcast(np.array([counts], HEADER))
+    for array in (batch.tasks, batch.tests, kept, np.array(list(fresh), np.int64)):
+        world.broadcast(array)
+    for version in fresh.values():
+        for vector in version.values():
+            world.broadcast(vector)
+
+
+def receive(world: World, versions: Versions, names: tuple[str, ...], length: int) -> Batch | None:
+    """The other ranks: the next batch, None when it is over; brings ``versions`` up to date."""
+    header = np.zeros(1, HEADER)
+    world.broadcast(header)
+    counts = header[0]
+    if counts["first_round"] == 0:
+        return None
+    tasks, tests, kept, fresh = (
+        np.empty(int(counts[name]), kind)
+        for name, kind in (("tasks", TASK), ("tests", np.int64), ("kept", np.int64), ("fresh", np.int64))
+    )
+    for array in (tasks, tests, kept, fresh):
+        world.broadcast(array)
+    keep_only(versions, kept)
+    for number in fresh.tolist():
+        versions[number] = {name: np.empty(length, np.float32) for name in names}
+        for vector in versions[number].values():
+            world.broadcast(vector)
+    return Batch(int(counts["first_round"]), int(counts["rounds"]), tasks, tests)
+
+
+def keep_only(versions: Versions, kept: np.ndarray) -> None:
+    """Let go of every version that is not among ``kept``."""
+    for number in versions.keys() - set(kept.tolist()):
+        del versions[number]

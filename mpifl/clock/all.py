@@ -1,0 +1,22 @@
+"""Synchronous rounds that wait for everyone."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from mpifl.clock.policy import RoundPolicy, by_finish, together
+from mpifl.clock.timeline import Call, ClockState, Outcome, Timeline
+
+
+class All(RoundPolicy):
+    """Ask as many clients as there are participants, and end when the last has finished or dropped out."""
+
+    mode: Literal["all"] = "all"
+
+    def advance(self, state: ClockState, call: Call) -> tuple[Timeline, ClockState]:
+        """See RoundPolicy."""
+        rows = self.cohort(state, call, call.participants)
+        if not len(by_finish(rows)):
+            self.check_possible(call)
+        self.count_bytes(call, rows, rows["outcome"] == Outcome.COMPLETED)
+        return together(state, rows, float(rows["stop_seconds"].max()))

@@ -1,0 +1,36 @@
+"""Asynchronous rounds of one update each: FedAsync."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from mpifl.clock.flying import Flying, Sky
+from mpifl.clock.timeline import Call, ClockState, Timeline
+from mpifl.errors import InputError
+
+
+class Async(Flying):
+    """Each update mixes its model into the global one: w = (1 - a s) w + a s w_client, with staleness factor s.
+
+    Xie et al., arXiv 1903.03934, algorithm 1. The rest is as in Buffered, with rounds of one update.
+    """
+
+    mixes: ClassVar[bool] = True
+
+    mode: Literal["async"] = "async"
+    mixing: float = Field(0.6, gt=0, le=1, description="the paper's alpha")
+
+    def check(self, participants: int) -> None:
+        """See RoundPolicy."""
+        if participants != 1:
+            raise InputError(f"selection.participants: {participants} is not allowed: clock.mode async mixes 1 at a time")
+
+    def advance(self, state: ClockState, call: Call) -> tuple[Timeline, ClockState]:
+        """See RoundPolicy."""
+        sky = Sky.of(self, call, state)
+        sky.land_updates()
+        timeline, after = sky.finish(state, sky.now)
+        timeline.participants["factor"] *= self.mixing
+        return timeline, after

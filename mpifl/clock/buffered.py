@@ -1,0 +1,25 @@
+"""Asynchronous rounds with a buffer: FedBuff."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from mpifl.clock.flying import Flying, Sky
+from mpifl.clock.timeline import Call, ClockState, Timeline
+
+
+class Buffered(Flying):
+    """``concurrency`` participants are always under way; whenever N updates have come, the model moves by their mean.
+
+    Nguyen et al., arXiv 2106.06639. Updates are differences to their own base; each counts times its staleness factor. The
+    place of one that finishes or drops out is filled at once, from the clients that are online then; the place that the N-th
+    leaves is filled from the new model. A place for which nobody is online stays empty until the next one ends.
+    """
+
+    mode: Literal["buffered"] = "buffered"
+
+    def advance(self, state: ClockState, call: Call) -> tuple[Timeline, ClockState]:
+        """See RoundPolicy."""
+        sky = Sky.of(self, call, state)
+        sky.land_updates()
+        return sky.finish(state, sky.now)

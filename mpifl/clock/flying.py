@@ -1,0 +1,112 @@
+"""What the asynchronous policies share: participants under way across rounds, each from the model version it was given."""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from mpifl.clock.policy import RoundPolicy
+from mpifl.clock.staleness import Staleness
+from mpifl.clock.timeline import PARTICIPANT, Call, ClockState, Outcome, Timeline
+
+SPARE = 4  # clients drawn beyond those wanted, because some that are drawn are under way already
+DROPS_BEFORE_CHECK = 1000  # in a row, before the clock asks whether anyone can finish at all
+
+
+class Flying(RoundPolicy):
+    """Base of the policies that keep participants under way while the model moves on.
+
+    An update that comes more than ``max_staleness`` versions after its base is stale: it does not count and is not trained. A
+    client is under way once at a time, and counts once in a round.
+    """
+
+    asynchronous: ClassVar[bool] = True
+
+    concurrency: int = Field(..., ge=1, description="participants under way at a time")
+    max_staleness: int = Field(20, ge=0, description="versions that the model may have moved on by")
+    staleness: Staleness = Field(Staleness(), description="factor on a late update")
+
+
+@dataclass
+class Sky:
+    """The event state of one round as it unfolds: who is under way, who has ended, the time."""
+
+    policy: Flying
+    call: Call
+    now: float
+    version: int
+    draws: int
+    flights: list[tuple[float, int, np.void]]  # a heap: who stops first (of equals the smaller number), and its row
+    ended: list[np.void] = field(default_factory=list)
+    waited: float = 0.0
+
+    @classmethod
+    def of(cls, policy: Flying, call: Call, state: ClockState) -> Sky:
+        """The state that the last round left."""
+        sky = cls(policy, call, state.now, state.version, state.draws, [])
+        sky._take_off(state.flights)
+        return sky
+
+    def fill(self) -> None:
+        """Start participants until ``concurrency`` are under way, or no client is left that is online and free."""
+        wanted = self.policy.concurrency - len(self.flights)
+        if wanted <= 0:
+            return
+        self.draws += 1
+        counted = (row for row in self.ended if row["outcome"] == Outcome.COMPLETED)
+        busy = np.array([*(client for _, client, _ in self.flights), *(row["client"] for row in counted)], np.int64)
+        asked = wanted + SPARE
+        while True:
+            drawn = self.call.choose(self.now, asked, self.draws)
+            free = drawn[~np.isin(drawn, busy)][:wanted]
+            if len(free) == wanted or len(drawn) < asked:
+                break
+            asked *= 2
+        self._take_off(self.policy.launch(self.call, free, self.now, self.version))
+
+    def _take_off(self, rows: np.ndarray) -> None:
+        for row in rows:
+            heapq.heappush(self.flights, (float(row["stop_seconds"]), int(row["client"]), row))
+
+    def fill_or_wait(self) -> None:
+        """As ``fill``; with nobody under way then, the clock moves to the next moment at which anyone is online."""
+        self.fill()
+        if not self.flights:
+            now, self.now = self.now, self.policy.next_start(self.call, self.now)
+            self.waited += self.now - now
+            self.fill()
+
+    def land(self) -> np.void:
+        """End the participant that stops first and return its row."""
+        self.now, _, row = heapq.heappop(self.flights)
+        if row["outcome"] == Outcome.COMPLETED:
+            row["staleness"] = self.version - row["base"]
+            if row["staleness"] > self.policy.max_staleness:
+                row["outcome"] = Outcome.STALE
+        self.ended.append(row)
+        return row
+
+    def land_updates(self) -> None:
+        """Let events happen until as many updates have come as the round is to have; fill places as they become free."""
+        updates, drops = 0, 0
+        while updates < self.call.participants:
+            self.fill_or_wait()
+            outcome = self.land()["outcome"]
+            updates += outcome == Outcome.COMPLETED
+            drops = drops + 1 if outcome == Outcome.DROPPED else 0
+            if drops == DROPS_BEFORE_CHECK:
+                self.policy.check_possible(self.call)
+
+    def finish(self, state: ClockState, end: float) -> tuple[Timeline, ClockState]:
+        """The round that these events made, and the state after it."""
+        rows = np.array(self.ended, PARTICIPANT)
+        rows["factor"] = self.policy.staleness.factor(rows["staleness"])
+        self.policy.count_bytes(self.call, rows, rows["outcome"] != Outcome.DROPPED)
+        step = bool((rows["outcome"] == Outcome.COMPLETED).any())
+        flights = np.array([row for *_, row in sorted(self.flights, key=lambda flight: flight[:2])], PARTICIPANT)
+        after = ClockState(end, self.version + step, self.draws, flights)
+        return Timeline(state.now, end, self.waited, rows), after

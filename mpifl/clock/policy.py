@@ -1,0 +1,146 @@
+"""What a round policy is, and the steps that they share: start participants, end a round, count what went over the air."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from mpifl.clock.availability import first_online
+from mpifl.clock.latency import AVAILABILITY, Rates, anyone_can_finish, seconds_at_work, time_participants
+from mpifl.clock.timeline import PARTICIPANT, Call, ClockState, Outcome, Timeline
+from mpifl.errors import InputError, TrainingError
+from mpifl.job.section import Section
+
+CHUNK_CLIENTS = 1 << 20
+
+
+class RoundPolicy(Section):
+    """Base of the round policies (``clock.mode``). An instance holds parameters; what changes is in the ClockState.
+
+    ``weighs_work`` says that participants may do part of their work, and weigh by the samples they went through; ``mixes``
+    that the server mixes models instead of adding updates; ``asynchronous`` that updates may come from older models.
+    """
+
+    weighs_work: ClassVar[bool] = False
+    mixes: ClassVar[bool] = False
+    asynchronous: ClassVar[bool] = False
+
+    mode: str
+    availability: Literal["strict", "resume", "fedscale", "always"] = Field(
+        "strict", description="what going offline does: drops out, pauses, is tested at the end only, never happens"
+    )
+
+    @property
+    def rule(self) -> int:
+        """The availability rule as the kernels know it."""
+        return AVAILABILITY[self.availability]
+
+    def check(self, participants: int) -> None:
+        """Raise InputError when the policy cannot have rounds of so many participants."""
+
+    def advance(self, state: ClockState, call: Call) -> tuple[Timeline, ClockState]:
+        """The next round from ``state`` on, and the state after it. Raises InputError when nobody can ever finish."""
+        raise NotImplementedError
+
+    def launch(self, call: Call, clients: np.ndarray, start: float, base: int) -> np.ndarray:
+        """``clients`` (n,) as participants (structured PARTICIPANT) that begin at ``start`` from model version ``base``.
+
+        Their outcome is COMPLETED or DROPPED and stop_seconds the moment of it, if nothing ends them before.
+        """
+        held = call.population.samples(clients)
+        rows = np.zeros(len(clients), PARTICIPANT)
+        rows["client"], rows["base"], rows["factor"], rows["start_seconds"] = clients, base, 1.0, start
+        rows["steps"] = call.workload.steps(held)
+        rows["samples"] = call.workload.processed(held, rows["steps"])
+        self.retime(call, rows)
+        return rows
+
+    def retime(self, call: Call, rows: np.ndarray) -> None:
+        """Set seconds, stop and outcome of participants that begin together, in place, from their steps and samples."""
+        if not len(rows):
+            return
+        cost = call.workload.costed(rows["samples"], rows["steps"])
+        clients, start = np.ascontiguousarray(rows["client"]), float(rows["start_seconds"][0])
+        seconds, finished = time_participants(call.population.phones, self.rule, clients, cost, rates(call), start)
+        rows["download_seconds"], rows["compute_seconds"], rows["upload_seconds"], rows["stop_seconds"] = seconds
+        rows["outcome"] = np.where(finished, Outcome.COMPLETED, Outcome.DROPPED)
+
+    def cohort(self, state: ClockState, call: Call, wanted: int) -> np.ndarray:
+        """Up to ``wanted`` participants that begin together, now or, when nobody is online, as soon as anyone is."""
+        start = state.now
+        clients = call.choose(start, wanted, state.draws + 1)
+        if not len(clients):
+            start = self.next_start(call, start)
+            clients = call.choose(start, wanted, state.draws + 1)
+            if not len(clients):
+                raise TrainingError("the selection rule chose nobody at a moment at which clients are online")
+        return self.launch(call, clients, start, state.version)
+
+    def next_start(self, call: Call, now: float) -> float:
+        """The next moment at which anyone is online. Raises InputError when there is none."""
+        start = first_online(call.population.phones, call.population.clients, now)
+        if math.isinf(start):
+            raise InputError(f"population.trace: none of the {call.population.clients} clients is ever online")
+        return start
+
+    def cut(self, rows: np.ndarray, end: float) -> None:
+        """End everyone, in place, who would stop only after ``end``."""
+        late = rows["stop_seconds"] > end
+        rows["outcome"][late] = Outcome.CUT
+        rows["stop_seconds"][late] = end
+
+    def count_bytes(self, call: Call, rows: np.ndarray, done: np.ndarray) -> None:
+        """Set bytes_down and bytes_up of participants that have ended, in place.
+
+        All bytes where ``done`` (bool), else the share of each transfer that was made.
+        """
+        columns = (np.ascontiguousarray(rows[name]) for name in ("client", "start_seconds", "stop_seconds"))
+        spent = seconds_at_work(call.population.phones, self.rule, *columns)
+        uploading = spent - rows["download_seconds"] - rows["compute_seconds"]
+        rows["bytes_down"] = _sent(call.workload.bytes_down, spent, rows["download_seconds"], done)
+        rows["bytes_up"] = _sent(call.workload.bytes_up, uploading, rows["upload_seconds"], done)
+
+    def check_possible(self, call: Call) -> None:
+        """After a round that nobody finished: raise InputError unless somebody can at another time."""
+        population, work = call.population, call.workload
+        for begin in range(0, population.clients, CHUNK_CLIENTS):
+            clients = np.arange(begin, min(begin + CHUNK_CLIENTS, population.clients))
+            held = population.samples(clients)
+            steps = work.steps(held)
+            cost = work.costed(work.processed(held, steps), steps)
+            if anyone_can_finish(population.phones, self.rule, clients, cost, rates(call)):
+                return
+        raise InputError(
+            f"population.trace: none of the {population.clients} clients is ever online for long enough to finish a round"
+            " (less local work or a smaller model would help)"
+        )
+
+
+def rates(call: Call) -> Rates:
+    """What the kernels need of the workload."""
+    work = call.workload
+    return Rates(work.bytes_down, work.bytes_up, work.inferences_per_sample, work.bits_per_kbit)
+
+
+def together(state: ClockState, rows: np.ndarray, end: float) -> tuple[Timeline, ClockState]:
+    """The round of participants that began together and have all ended, and the state after it."""
+    start = float(rows["start_seconds"][0])
+    version = state.version + bool((rows["outcome"] == Outcome.COMPLETED).any())
+    after = ClockState(now=end, version=version, draws=state.draws + 1)
+    return Timeline(start, end, start - state.now, rows), after
+
+
+def by_finish(rows: np.ndarray) -> np.ndarray:
+    """Indices of those who complete, first finisher first; equal finishers by client."""
+    order = np.lexsort((rows["client"], rows["stop_seconds"]))
+    return order[rows["outcome"][order] == Outcome.COMPLETED]
+
+
+def _sent(size: int, elapsed: np.ndarray, seconds: np.ndarray, done: np.ndarray) -> np.ndarray:
+    """Bytes (int64) of a transfer of ``size`` bytes that had ``elapsed`` of its ``seconds``; all of them where ``done``."""
+    if not size:
+        return np.zeros(len(elapsed), np.int64)
+    return np.where(done, size, np.floor(np.clip(size * elapsed / seconds, 0, size))).astype(np.int64)

@@ -1,0 +1,30 @@
+"""Rounds of equal length; late updates enter a later one."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from mpifl.clock.flying import Flying, Sky
+from mpifl.clock.timeline import Call, ClockState, Timeline
+
+
+class Semisync(Flying):
+    """At the start of each window participants are asked until N are under way; at its end the model moves by what came.
+
+    Those still under way go on and count in the window in which they finish, times their staleness factor. A window in which
+    nobody finishes leaves the model as it is. ``concurrency`` is N.
+    """
+
+    mode: Literal["semisync"] = "semisync"
+    window_seconds: float = Field(..., gt=0, description="length of a round")
+
+    def advance(self, state: ClockState, call: Call) -> tuple[Timeline, ClockState]:
+        """See RoundPolicy."""
+        sky = Sky.of(self, call, state)
+        sky.fill_or_wait()
+        end = sky.now + self.window_seconds
+        while sky.flights and sky.flights[0][0] <= end:
+            sky.land()
+        return sky.finish(state, end)

@@ -1,0 +1,31 @@
+"""How much a late update still counts."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from mpifl.job.section import Section
+
+
+class Staleness(Section):
+    """The factor s(t) on an update whose base is t versions behind (Xie et al., arXiv 1903.03934, section 5.2).
+
+    constant: 1.  polynomial: (1 + t)^-exponent; 0.5 is FedBuff's 1/sqrt(1 + t) (arXiv 2106.06639).
+    hinge: 1 up to ``from_versions``, then 1 / (slope (t - from_versions) + 1).
+    """
+
+    name: Literal["constant", "polynomial", "hinge"] = "polynomial"
+    exponent: float = Field(0.5, ge=0)
+    slope: float = Field(10.0, ge=0)
+    from_versions: int = Field(4, ge=0)
+
+    def factor(self, versions: np.ndarray) -> np.ndarray:
+        """s(t), float64, of updates that are so many versions (int) behind."""
+        if self.name == "constant":
+            return np.ones(len(versions))
+        if self.name == "polynomial":
+            return (1.0 + versions) ** -self.exponent
+        return 1.0 / (self.slope * np.maximum(versions - self.from_versions, 0) + 1.0)
