@@ -36,16 +36,21 @@ class ClientStore:
             earlier = np.where((rounds > 0) & (rounds < round_number), rounds, 0)
             slot = int(np.argmax(earlier))
             if not earlier[slot]:
+                if rounds.all():
+                    held = f"rounds {rounds[0]} and {rounds[1]}"
+                    raise TrainingError(f"{path}: holds {held}, and nothing from before round {round_number}")
                 return None
             file.seek(HEADER + slot * self.length * 4)
-            vector = np.frombuffer(file.read(self.length * 4), np.float32)
-        if len(vector) != self.length:
-            raise TrainingError(f"{path}: holds {len(vector)} of {self.length} values")
-        return vector.copy()
+            raw = file.read(self.length * 4)
+        if len(raw) != self.length * 4:
+            raise TrainingError(f"{path}: holds {len(raw) // 4} of {self.length} values")
+        return np.frombuffer(raw, np.float32).copy()
 
     def write(self, client: int, round_number: int, vector: np.ndarray) -> None:
         """Keep what the client has after round ``round_number``, in the slot that the round does not read."""
         path = self._path(client)
+        if vector.shape != (self.length,):
+            raise TrainingError(f"{path}: the algorithm keeps {vector.shape}, the model's shape is ({self.length},)")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
         with open(path, "r+b") as file:

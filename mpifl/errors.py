@@ -12,6 +12,9 @@ DONE, FAILED, WRONG_INPUT = 0, 1, 2
 class InputError(Exception):
     """The job or an input is wrong: one line with key or file, value, what is allowed. Exit status 2."""
 
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.splitlines()))
+
 
 class TrainingError(Exception):
     """A run that cannot go on (an update that is not finite, say): one line naming the cause. Exit status 1."""

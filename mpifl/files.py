@@ -16,6 +16,14 @@ from mpifl.errors import InputError
 PACKAGE = Path(__file__).parent
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; False too for what can be no file's name."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def shipped(folder: str, name: str) -> Path | None:
     """The file ``name`` of a folder that ships with the package (``jobs``, ``traces``), or None.
 
@@ -23,7 +31,7 @@ def shipped(folder: str, name: str) -> Path | None:
     """
     for base in (PACKAGE / folder, PACKAGE.parent / folder):
         path = base / f"{name}.yaml"
-        if path.is_file():
+        if is_file(path):
             return path
     return None
 
@@ -74,17 +82,31 @@ def open_hdf5(path: Path, kind: str, schema: int) -> h5py.File:
 
     Raises InputError when it is missing, is not HDF5, is not of ``kind``, or has a newer schema.
     """
-    if not path.is_file():
+    if not is_file(path):
         raise InputError(f"{path}: no such file")
-    try:
+    with damage(path):
         file = h5py.File(path, "r", locking="best-effort")
-    except OSError as error:
-        raise InputError(f"{path}: not a readable HDF5 file ({error})") from error
-    found, version = file.attrs.get("format"), file.attrs.get("schema_version")
-    if found != kind or version != schema:
+    try:
+        with damage(path):
+            found, version = file.attrs.get("format"), file.attrs.get("schema_version")
+    except InputError:
+        file.close()
+        raise
+    if not (np.array_equal(found, kind) and np.array_equal(version, schema)):
         file.close()
         raise InputError(f"{path}: format {found!r} version {version}; expected {kind!r} version {schema}")
     return file
+
+
+@contextlib.contextmanager
+def damage(path: Path) -> Iterator[None]:
+    """Whatever h5py raises in the block, and it raises anything, is an InputError that names the file."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"{path}: not readable, or not whole ({error})") from error
 
 
 def content_sha256(file: h5py.File) -> str:

@@ -17,8 +17,8 @@ class FedYogi(Algorithm):
 
     name: str = "fedyogi"
     server_lr: float = Field(0.01, gt=0, description="the paper's eta")
-    beta_1: float = Field(0.9, ge=0, lt=1)
-    beta_2: float = Field(0.99, ge=0, lt=1)
+    beta_1: float = Field(0.9, ge=0, lt=1, description="decay of the mean m")
+    beta_2: float = Field(0.99, ge=0, lt=1, description="decay of the mean square v")
     tau: float = Field(1e-3, gt=0, description="degree of adaptivity")
 
     def start(self, model: np.ndarray) -> State:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from mpifl.clock.policy import RoundPolicy, by_finish, together
 from mpifl.clock.timeline import Call, ClockState, Outcome, Timeline
 
@@ -11,7 +9,7 @@ from mpifl.clock.timeline import Call, ClockState, Outcome, Timeline
 class All(RoundPolicy):
     """Ask as many clients as there are participants, and end when the last has finished or dropped out."""
 
-    mode: Literal["all"] = "all"
+    mode: str = "all"
 
     def advance(self, state: ClockState, call: Call) -> tuple[Timeline, ClockState]:
         """See RoundPolicy."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -19,7 +19,7 @@ class Async(Flying):
 
     mixes: ClassVar[bool] = True
 
-    mode: Literal["async"] = "async"
+    mode: str = "async"
     mixing: float = Field(0.6, gt=0, le=1, description="the paper's alpha")
 
     def check(self, participants: int) -> None:

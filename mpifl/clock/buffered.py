@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from mpifl.clock.flying import Flying, Sky
 from mpifl.clock.timeline import Call, ClockState, Timeline
 
@@ -16,7 +14,7 @@ class Buffered(Flying):
     leaves is filled from the new model. A place for which nobody is online stays empty until the next one ends.
     """
 
-    mode: Literal["buffered"] = "buffered"
+    mode: str = "buffered"
 
     def advance(self, state: ClockState, call: Call) -> tuple[Timeline, ClockState]:
         """See RoundPolicy."""

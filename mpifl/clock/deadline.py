@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -23,8 +23,8 @@ class Deadline(RoundPolicy):
 
     weighs_work: ClassVar[bool] = True
 
-    mode: Literal["deadline"] = "deadline"
-    overcommitment: float = Field(1.0, ge=1, description="clients asked for each participant")
+    mode: str = "deadline"
+    overcommitment: float = Field(1.0, ge=1, le=1e6, description="clients asked for each participant")
     seconds: float | None = Field(None, gt=0, description="length of a round")
     quantile: float | None = Field(None, gt=0, lt=1, description="share of the cohort that can do all its work in time")
     partial: bool = Field(True, description="count the steps done by the deadline")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
+import os
 import sys
 import zlib
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from types import ModuleType
 from typing import Any
 
 from mpifl.errors import InputError
+from mpifl.files import is_file
 from mpifl.job.section import Section
 
 
@@ -27,6 +29,7 @@ class Component:
 
     path: tuple[str, ...]
     package: str
+    base: str
     key: str = "name"
 
     @property
@@ -39,13 +42,17 @@ class Component:
         registry: dict[str, str] = importlib.import_module(self.package).REGISTRY
         return registry
 
+    def base_class(self) -> type[Section]:
+        """The class that a plug-in is made from."""
+        return _class(self.base)
+
 
 COMPONENTS = (
-    Component(("data", "partition"), "mpifl.population.partitioners"),
-    Component(("model",), "mpifl.models"),
-    Component(("selection",), "mpifl.selection"),
-    Component(("clock",), "mpifl.clock", key="mode"),
-    Component(("algorithm",), "mpifl.algorithms"),
+    Component(("data", "partition"), "mpifl.population.partitioners", "mpifl.population.partitioners.partitioner:Partitioner"),
+    Component(("model",), "mpifl.models", "mpifl.models.model:Model"),
+    Component(("selection",), "mpifl.selection", "mpifl.selection.selection:Selection"),
+    Component(("clock",), "mpifl.clock", "mpifl.clock.policy:RoundPolicy", key="mode"),
+    Component(("algorithm",), "mpifl.algorithms", "mpifl.algorithms.algorithm:Algorithm"),
 )
 
 
@@ -57,44 +64,49 @@ def find_class(component: Component, name: Any) -> type[Section]:
     if isinstance(name, str) and ":" in name:
         return _plug_in(component, name)
     registry = component.registry()
-    if name not in registry:
+    if not isinstance(name, str) or name not in registry:
         near = difflib.get_close_matches(str(name), registry, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
         allowed = ", ".join(registry)
         raise InputError(f"{component.key_path}: {name!r} is not known; {hint}allowed: {allowed}, or ./file.py:Class")
-    module, _, class_name = registry[name].partition(":")
-    found: type[Section] = getattr(importlib.import_module(module), class_name)
-    return found
+    return _class(registry[name])
 
 
 def absolute_name(name: str) -> str:
     """A plug-in's name with its file made absolute, so that a run directory's job.yaml runs from anywhere."""
     file, colon, class_name = name.rpartition(":")
-    return f"{Path(file).resolve()}:{class_name}" if colon and file.endswith(".py") else name
+    return f"{os.path.abspath(file)}:{class_name}" if colon and file.endswith(".py") else name
+
+
+def _class(where: str) -> type[Section]:
+    module, _, class_name = where.partition(":")
+    found: type[Section] = getattr(importlib.import_module(module), class_name)
+    return found
 
 
 def _plug_in(component: Component, name: str) -> type[Section]:
     where, _, class_name = name.rpartition(":")
     module = _module_from_file(component, where) if where.endswith(".py") else _module_by_name(component, where)
     found = getattr(module, class_name, None)
-    if not (isinstance(found, type) and issubclass(found, Section)):
-        raise InputError(f"{component.key_path}: {name!r}: no class {class_name} there made from an mpifl base class")
+    base = component.base_class()
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise InputError(f"{component.key_path}: {name!r}: no class {class_name} there made from {base.__name__}")
     return found
 
 
 def _module_by_name(component: Component, where: str) -> ModuleType:
     try:
         return importlib.import_module(where)
-    except ImportError as error:
-        raise InputError(f"{component.key_path}: cannot import {where!r} ({error})") from error
+    except Exception as error:
+        raise InputError(f"{component.key_path}: cannot import {where!r}: {type(error).__name__}: {error}") from error
 
 
 def _module_from_file(component: Component, where: str) -> ModuleType:
-    path = Path(where).resolve()
+    path = Path(os.path.abspath(where))
     module_name = f"mpifl_plugin_{path.stem}_{zlib.crc32(str(path).encode()):08x}"
     if module_name in sys.modules:
         return sys.modules[module_name]
-    if not path.is_file():
+    if not is_file(path):
         raise InputError(f"{component.key_path}: no file {path} (paths are taken from the working directory)")
     spec = importlib.util.spec_from_file_location(module_name, path)
     assert spec is not None  # a .py path always has a spec and a loader

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from pydantic import ValidationError, create_model
 from pydantic.fields import FieldInfo
 
 from mpifl.errors import InputError
-from mpifl.files import shipped, shipped_names
+from mpifl.files import is_file, shipped, shipped_names
 from mpifl.job.component import COMPONENTS, absolute_name, find_class
 from mpifl.job.schema import Data, Job
 from mpifl.job.section import Section
@@ -24,7 +25,7 @@ def read_job(where: str, overrides: Sequence[str] = ()) -> Job:
     Raises InputError, one line: file, key path, value, what is allowed.
     """
     path = Path(where)
-    if not path.is_file():
+    if not is_file(path):
         found = shipped("jobs", where)
         if found is None:
             names = ", ".join(shipped_names("jobs"))
@@ -59,15 +60,20 @@ def dump_job(job: Job) -> str:
 
 def load_yaml(text: str) -> dict[str, Any]:
     """A YAML mapping, safely loaded, in which no key may stand twice. Raises InputError."""
-    try:
-        raw = yaml.load(text, Loader=_UniqueKeys)  # noqa: S506  (a SafeLoader)
-    except yaml.YAMLError as error:
-        raise InputError("not valid YAML: " + " ".join(str(error).split())) from error
-    except RecursionError:
-        raise InputError("not valid YAML: nested too deeply") from None
+    raw = _load(text)
     if not isinstance(raw, dict):
         raise InputError(f"expected a mapping of sections, found {type(raw).__name__}")
     return raw
+
+
+def _load(text: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_UniqueKeys)  # noqa: S506  (a SafeLoader)
+    except RecursionError:
+        raise InputError("not valid YAML: nested too deeply") from None
+    except Exception as error:
+        # PyYAML lets Python's own errors through: 2024-99-99 is a ValueError, `!!bool x` a KeyError.
+        raise InputError("not valid YAML: " + " ".join(str(error).split())) from error
 
 
 class _UniqueKeys(yaml.SafeLoader):
@@ -75,10 +81,12 @@ class _UniqueKeys(yaml.SafeLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
-        for key_node, _ in node.value:
-            if key_node.value in seen and key_node.tag != "tag:yaml.org,2002:merge":
+        for key_node, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            if not isinstance(key_node, yaml.ScalarNode) or key_node.tag == "tag:yaml.org,2002:merge":
+                continue
+            if key_node.value in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"key {key_node.value!r} stands twice", key_node.start_mark)
-            seen.add(key_node.value if isinstance(key_node.value, str) else str(key_node.value))
+            seen.add(key_node.value)
         return super().construct_mapping(node, deep)
 
 
@@ -98,9 +106,9 @@ def _apply(raw: dict[str, Any], override: str) -> None:
     if not equals or not path:
         raise InputError(f"{override!r}: an override looks like section.key=value")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: {text!r} is not a YAML value") from error
+        value = _load(text)
+    except InputError as error:
+        raise InputError(f"{path}: {text[:80]!r} is not a YAML value ({error})") from error
     *parents, last = path.split(".")
     section = raw
     for depth, parent in enumerate(parents):
@@ -121,46 +129,55 @@ def _name_key(path: tuple[str, ...]) -> str:
 
 
 def _plain_sections(raw: dict[str, Any]) -> dict[str, Any]:
-    """A copy in which ``algorithm: fedavg`` reads ``algorithm: {name: fedavg}`` and plug-in files are absolute."""
+    """A copy with the default components, ``algorithm: fedavg`` as ``algorithm: {name: fedavg}``, plug-in files absolute."""
     raw = dict(raw)
     for component in COMPONENTS:
-        section = raw
+        section: Any = raw
         for parent in component.path[:-1]:
-            inner = section.get(parent)
+            inner = section.get(parent, {})
             if not isinstance(inner, dict):
                 break
             section[parent] = dict(inner)
             section = section[parent]
         else:
-            last = component.path[-1]
-            value = section.get(last)
+            last, field = component.path[-1], _field(component.path)
+            if last not in section:
+                if field.is_required():
+                    continue
+                section[last] = dict(field.default)
+            value = section[last]
             if isinstance(value, str):
                 value = {component.key: value}
             if isinstance(value, dict) and isinstance(value.get(component.key), str):
                 value = {**value, component.key: absolute_name(value[component.key])}
-            if last in section:
-                section[last] = value
+            section[last] = value
     return raw
 
 
 def _schema_for(raw: dict[str, Any]) -> type[Job]:
     """The Job class with every component field typed by the class that the job names."""
-    types: dict[str, Any] = {}
+    types: dict[str, type[Section]] = {}
     for component in COMPONENTS:
-        field = _field(component.path)
-        given: Any = raw
-        for part in component.path:
-            given = given.get(part) if isinstance(given, dict) else None
-        chosen = field.default if given is None and not field.is_required() else given
-        if not isinstance(chosen, dict):
-            continue  # missing or not a mapping: left to the validation that follows
-        if component.key not in chosen:
+        name, section = ".".join(component.path), raw
+        for parent in component.path[:-1]:
+            section = section[parent] if isinstance(section[parent], dict) else {}
+        if component.path[-1] not in section:
+            continue  # missing, or in what is no section: left to the validation that follows
+        given = section[component.path[-1]]
+        if not isinstance(given, dict):
+            raise InputError(f"{name}: {given!r} is not a section (expected `{component.key}: ...` and options below it)")
+        if component.key not in given:
             raise InputError(f"{component.key_path}: missing; allowed: {', '.join(component.registry())}")
-        found = find_class(component, chosen[component.key])
-        default: Any = ... if field.is_required() else found.model_validate(field.default) if given is None else ...
-        types[".".join(component.path)] = (found, default)
-    data = create_model("Data", __base__=Data, partition=types.pop("data.partition"))
-    return create_model("Job", __base__=Job, data=(data, data() if "data" not in raw else ...), **types)
+        types[name] = find_class(component, given[component.key])
+    return _job_class(*types.items())
+
+
+@functools.cache  # so that equal jobs are of equal class
+def _job_class(*types: tuple[str, type[Section]]) -> type[Job]:
+    fields: dict[str, Any] = {name: (found, ...) for name, found in types}
+    partition = fields.pop("data.partition", None)
+    data = create_model("Data", __base__=Data, partition=partition) if partition else Data
+    return create_model("Job", __base__=Job, data=(data, ...), **fields)
 
 
 def _field(path: tuple[str, ...]) -> FieldInfo:
@@ -194,10 +211,14 @@ def _unknown_key(schema: type[Section], key: str, value: Any) -> str:
     if isinstance(value, dict) and value:  # a misspelt section: name the first key in it
         key = f"{key}.{next(iter(value))}"
     valid = list(_keys(schema))
-    near = difflib.get_close_matches(key, valid, n=1, cutoff=0.6)
-    section = key.rpartition(".")[0]
-    siblings = [k for k in valid if k.rpartition(".")[0] == section] or [k for k in valid if "." not in k]
-    hint = f"did you mean {near[0]}?" if near else f"allowed: {', '.join(siblings)}"
+    section, _, word = key.rpartition(".")
+    siblings = {k.rpartition(".")[2]: k for k in valid if k.rpartition(".")[0] == section}
+    near = [siblings[k] for k in difflib.get_close_matches(word, siblings, n=1, cutoff=0.5)]
+    if not siblings:
+        near = difflib.get_close_matches(key, valid, n=1)
+    near = near or [k for k in valid if k.rpartition(".")[2] == word]
+    allowed = siblings.values() or [k for k in valid if "." not in k]
+    hint = f"did you mean {near[0]}?" if near else f"allowed: {', '.join(allowed)}"
     return f"{key}: no such key; {hint}"
 
 

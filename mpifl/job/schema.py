@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
 from mpifl.job.section import Section
+
+Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
+"""A number of things that the round protocol holds in 32 bits."""
+
+LARGEST_POPULATION = 10**12
 
 
 class Data(Section):
@@ -19,7 +24,7 @@ class Data(Section):
 class Population(Section):
     """Who the clients are."""
 
-    clients: int | None = Field(None, ge=1, description="how many; default: as many as the data has")
+    clients: int | None = Field(None, ge=1, le=LARGEST_POPULATION, description="how many; default: as many as the data has")
     trace: str = Field("phones", description="a recipe in traces/, a recipe file (.yaml) or a device trace in HDF5")
     merge_gaps_seconds: float | None = Field(None, ge=0, description="join slots no farther apart than this")
 
@@ -27,13 +32,13 @@ class Population(Section):
 class Training(Section):
     """One client's local work: minibatch SGD."""
 
-    batch_size: int = Field(20, ge=1, description="samples a step; a client's last batch of an epoch may be smaller")
-    epochs: int | None = Field(None, ge=1, description="passes over the client's samples; 1 when local_steps is not given")
-    local_steps: int | None = Field(None, ge=1, description="SGD steps instead of epochs")
+    batch_size: Count = Field(20, description="samples a step; a client's last batch of an epoch may be smaller")
+    epochs: Count | None = Field(None, description="passes over the client's samples; 1 when local_steps is not given")
+    local_steps: Count | None = Field(None, description="SGD steps instead of epochs")
     lr: float = Field(0.05, gt=0, description="client learning rate")
-    momentum: float = Field(0.0, ge=0, lt=1)
-    weight_decay: float = Field(0.0, ge=0)
-    threads: int = Field(1, ge=1, description="torch threads a rank; another number gives other bits")
+    momentum: float = Field(0.0, ge=0, lt=1, description="as torch.optim.SGD's; begins anew with every participant")
+    weight_decay: float = Field(0.0, ge=0, description="as torch.optim.SGD's")
+    threads: Count = Field(1, description="torch threads a rank; another number gives other bits")
 
     @model_validator(mode="before")
     @classmethod
@@ -50,21 +55,21 @@ class Training(Section):
 class Evaluation(Section):
     """When the global model is tested on the data set's test part, always after the last round."""
 
-    every: int = Field(1, ge=1, description="rounds between evaluations")
-    batch_size: int = Field(500, ge=1, description="test samples of one shard, the unit that a rank takes")
+    every: Count = Field(1, description="rounds between evaluations")
+    batch_size: Count = Field(500, description="test samples of one shard, the unit that a rank takes")
 
 
 class Job(Section):
     """A whole experiment. The sections typed Any are components: ``mpifl.job.component`` finds their classes."""
 
     name: str = Field("job", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="names the run directory")
-    seed: int = Field(0, ge=0)
-    rounds: int = Field(..., ge=1)
+    seed: int = Field(0, ge=0, description="of everything random but the partition")
+    rounds: Count = Field(..., description="how often the model moves")
     data: Data = Data()
     population: Population = Population()
-    model: Any = Field(...)
+    model: Any = Field(..., description="what is trained")
     training: Training = Field(default_factory=lambda: Training.model_validate({}))
-    selection: Any = Field(...)
-    clock: Any = Field({"mode": "sync"})
-    algorithm: Any = Field({"name": "fedavg"})
+    selection: Any = Field(..., description="whom to ask")
+    clock: Any = Field({"mode": "sync"}, description="when a round ends")
+    algorithm: Any = Field({"name": "fedavg"}, description="what is computed, summed, and done with the sum")
     evaluation: Evaluation = Evaluation()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field, PositiveInt
 from torch import nn
 
@@ -17,7 +15,7 @@ class FemnistCnn(Model):
     McMahan et al. (arXiv 1602.05629), with ``hidden`` units: 582,026 parameters on 28x28 grey images and 10 classes.
     """
 
-    name: Literal["femnist_cnn"] = "femnist_cnn"
+    name: str = "femnist_cnn"
     channels: tuple[PositiveInt, PositiveInt] = Field((32, 64), description="channels of the two convolutions")
     hidden: int = Field(512, ge=1, description="units of the first fully connected layer")
 

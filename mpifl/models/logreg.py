@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 from torch import nn
 
@@ -13,7 +12,7 @@ from mpifl.models.model import Model
 class Logreg(Model):
     """One linear layer on the flattened sample."""
 
-    name: Literal["logreg"] = "logreg"
+    name: str = "logreg"
 
     def build(self, sample_shape: tuple[int, ...], classes: int) -> nn.Module:
         """See Model."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import Literal
 
 from pydantic import Field, PositiveInt
 from torch import nn
@@ -15,7 +14,7 @@ from mpifl.models.model import Model
 class Mlp(Model):
     """Linear layers with ReLU between, on the flattened sample. [200, 200] is McMahan et al.'s 2NN (arXiv 1602.05629)."""
 
-    name: Literal["mlp"] = "mlp"
+    name: str = "mlp"
     hidden: list[PositiveInt] = Field([200, 200], min_length=1, description="width of each hidden layer")
 
     def build(self, sample_shape: tuple[int, ...], classes: int) -> nn.Module:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from mpifl.errors import InputError
-from mpifl.files import cache_folder, content_sha256, open_hdf5, shipped, shipped_names
+from mpifl.files import cache_folder, content_sha256, damage, is_file, open_hdf5, shipped, shipped_names
 from mpifl.job import Job
 from mpifl.population import dataset as datasets
 from mpifl.population import trace as traces
@@ -27,7 +28,7 @@ from mpifl.population.synthesis import read_recipe, synthesize
 from mpifl.population.trace import merged, open_trace, write_trace
 from mpifl.seeds import Purpose, generator, number
 
-BUILD_VERSION = 1  # part of every cache key: raise it when a builder changes what it makes
+BUILD_VERSION = 2  # part of every cache key: raise it when a builder changes what it makes
 
 
 def prepare(job: Job) -> tuple[Path, Path]:
@@ -65,8 +66,8 @@ def _data_path(job: Job) -> Path:
             raise InputError("data.partition: 'natural' is not allowed: digits names no writers; allowed: iid, dirichlet")
         return _partitioned(partition, {"data": DIGITS}, digits)
     path = Path(job.data.name)
-    if not path.is_file():
-        where = path.resolve()
+    if not is_file(path):
+        where = os.path.abspath(path)
         raise InputError(f"data.name: {job.data.name!r}: no file {where}; allowed: {DIGITS}, or a data set in HDF5")
     if isinstance(partition, Natural):
         return path.resolve()
@@ -89,9 +90,9 @@ def _trace_path(name: str) -> Path:
     recipe_path = shipped("traces", name)
     if recipe_path is None:
         path = Path(name)
-        if not path.is_file():
+        if not is_file(path):
             names = ", ".join(shipped_names("traces"))
-            raise InputError(f"population.trace: {name!r}: no file {path.resolve()}; allowed: {names}, or a file")
+            raise InputError(f"population.trace: {name!r}: no file {os.path.abspath(path)}; allowed: {names}, or a file")
         if path.suffix != ".yaml":
             return path.resolve()
         recipe_path = path
@@ -114,7 +115,7 @@ def _cached(kind: str, made_from: Mapping[str, object], write: Callable[[Path], 
 
 def _intact(path: Path, form: str, schema: int) -> bool:
     try:
-        with open_hdf5(path, form, schema) as file:
+        with open_hdf5(path, form, schema) as file, damage(path):
             return bool(file.attrs["content_sha256"] == content_sha256(file))
-    except (InputError, KeyError, OSError):
+    except InputError:
         return False

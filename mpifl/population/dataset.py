@@ -13,14 +13,16 @@ Layout, schema version 1 (``docs/formats.md`` says it for users)::
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 
 from mpifl.errors import InputError
-from mpifl.files import content_sha256, mapped, open_hdf5, whole_file
+from mpifl.files import content_sha256, damage, mapped, open_hdf5, whole_file
 
 FORMAT = "mpifl-dataset"
 SCHEMA_VERSION = 1
@@ -85,31 +87,33 @@ def write_dataset(path: Path, data: Dataset) -> None:
             for name, part in (("train", data.train), ("test", data.test)):
                 group = file.create_group(name)
                 group["x"], group["y"], group["offsets"] = part.x, part.y, part.offsets
-                group["client"] = np.array([str(c).encode() for c in part.client], dtype="S")
+                group["client"] = np.array([_name(c) for c in part.client], dtype="S")
         with h5py.File(partial, "r+") as file:
             file.attrs["content_sha256"] = content_sha256(file)
 
 
+def _name(client: Any) -> bytes:
+    return client if isinstance(client, bytes) else str(client).encode()
+
+
 def open_dataset(path: Path) -> Dataset:
     """Map a data set of ``write_dataset``. Raises InputError naming the file and what is wrong in it."""
-    with open_hdf5(path, FORMAT, SCHEMA_VERSION) as file:
-        try:
-            attributes = {key: file.attrs[key] for key in ("name", "task", "source", "licence", "content_sha256")}
-            data = Dataset(
-                train=_open_part(file["train"]),
-                test=_open_part(file["test"]),
-                classes=int(file.attrs["classes"]),
-                feature_scale=float(file.attrs["feature_scale"]),
-                feature_shift=float(file.attrs["feature_shift"]),
-                **attributes,
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{path}: incomplete data set ({error})") from error
-    return data
+    with open_hdf5(path, FORMAT, SCHEMA_VERSION) as file, damage(path):
+        attributes = {key: file.attrs[key] for key in ("name", "task", "source", "licence", "content_sha256")}
+        return Dataset(
+            train=_open_part(file["train"]),
+            test=_open_part(file["test"]),
+            classes=operator.index(file.attrs["classes"]),
+            feature_scale=float(file.attrs["feature_scale"]),
+            feature_shift=float(file.attrs["feature_shift"]),
+            **attributes,
+        )
 
 
 def check_dataset(path: Path, data: Dataset) -> None:
     """Check what every rank relies on, once, on rank 0. Raises InputError naming file, part and client."""
+    if data.task != "classification":
+        raise InputError(f"{path}: task {data.task!r}; allowed: classification")
     if data.classes < 2:
         raise InputError(f"{path}: classes {data.classes}; a classification needs 2 or more")
     if not (np.isfinite(data.feature_scale) and np.isfinite(data.feature_shift)):
@@ -133,10 +137,13 @@ def check_dataset(path: Path, data: Dataset) -> None:
 
 
 def _open_part(group: h5py.Group) -> Part:
-    x, y = group["x"], group["y"]
-    if x.dtype not in (np.uint8, np.float32) or y.dtype != np.int64:
-        raise ValueError(f"{group.name}: x {x.dtype}, y {y.dtype}; expected uint8 or float32, int64")
-    offsets = group["offsets"][:].astype(np.int64)
+    x, y, offsets = group["x"], group["y"], group["offsets"]
+    if x.dtype not in (np.uint8, np.float32) or y.dtype != np.int64 or offsets.dtype != np.int64:
+        kinds = f"x {x.dtype}, y {y.dtype}, offsets {offsets.dtype}"
+        raise ValueError(f"{group.name}: {kinds}; expected uint8 or float32, int64, int64")
+    if x.ndim == 0 or y.ndim != 1 or offsets.ndim != 1:
+        raise ValueError(f"{group.name}: x {x.shape}, y {y.shape}, offsets {offsets.shape}; y and offsets are columns")
+    offsets = offsets[:]
     if len(offsets) < 2:
         raise ValueError(f"{group.name}/offsets has {len(offsets)} entries; expected clients + 1")
     return Part(mapped(x, f"{group.name}/x"), mapped(y, f"{group.name}/y"), offsets, group["client"][:])

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, PositiveInt, ValidationError, model_validator
 from scipy.special import ndtr
 
 from mpifl.errors import InputError
@@ -21,7 +21,7 @@ DAY_SECONDS = 86_400.0
 class Quantiles(Section):
     """A distribution by its quantiles: per cent -> value, from 0 to 100, joined linearly or in the logarithm."""
 
-    quantiles: dict[float, float]
+    quantiles: dict[float, float] = Field(min_length=2)
     scale: Literal["linear", "log"] = "linear"
 
     @model_validator(mode="after")
@@ -50,7 +50,7 @@ class Availability(Section):
 
     slot_seconds: Quantiles
     gap_seconds: Quantiles
-    period_days: list[int] = Field(min_length=1)
+    period_days: list[PositiveInt] = Field(min_length=1)
 
 
 class Recipe(Section):
@@ -88,7 +88,8 @@ def synthesize(recipe: Recipe) -> Trace:
     phones = recipe.phones
     compute = recipe.compute_ms_per_sample.at(random.random(phones))
     # A Gaussian copula ties a phone's upload to its download and leaves both distributions as they are.
-    rho = recipe.bandwidth_rank_correlation
+    # Normal variables of Pearson correlation rho have the rank correlation 6 / pi asin(rho / 2).
+    rho = 2 * np.sin(np.pi / 6 * recipe.bandwidth_rank_correlation)
     first, second = random.standard_normal((2, phones))
     down = recipe.download_kbps.at(ndtr(first))
     up = recipe.upload_kbps.at(ndtr(rho * first + np.sqrt(1 - rho * rho) * second))

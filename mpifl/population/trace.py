@@ -22,7 +22,7 @@ import h5py
 import numpy as np
 
 from mpifl.errors import InputError
-from mpifl.files import content_sha256, mapped, open_hdf5, whole_file
+from mpifl.files import content_sha256, damage, mapped, open_hdf5, whole_file
 
 FORMAT = "mpifl-trace"
 SCHEMA_VERSION = 1
@@ -78,14 +78,11 @@ def write_trace(path: Path, trace: Trace) -> None:
 
 def open_trace(path: Path) -> Trace:
     """Map and check a trace of ``write_trace``. Raises InputError naming the file and what is wrong in it."""
-    with open_hdf5(path, FORMAT, SCHEMA_VERSION) as file:
-        try:
-            slots = file["availability"]
-            columns = {column: mapped(file[column], column) for column in DEVICE_COLUMNS}
-            columns |= {column: mapped(slots[column], column) for column in ("offsets", "start", "end", "period")}
-            attributes: dict[str, Any] = {key: file.attrs[key] for key in ("name", "source", "licence", "content_sha256")}
-        except (KeyError, TypeError) as error:
-            raise InputError(f"{path}: incomplete trace ({error})") from error
+    with open_hdf5(path, FORMAT, SCHEMA_VERSION) as file, damage(path):
+        slots = file["availability"]
+        columns = {column: mapped(file[column], column) for column in DEVICE_COLUMNS}
+        columns |= {column: mapped(slots[column], column) for column in ("offsets", "start", "end", "period")}
+        attributes: dict[str, Any] = {key: file.attrs[key] for key in ("name", "source", "licence", "content_sha256")}
     for column, values in columns.items():
         if values.ndim != 1 or values.dtype != (np.int64 if column == "offsets" else np.float64):
             raise InputError(f"{path}: {column} is {values.dtype} {values.shape}; expected a column of float64")

@@ -48,7 +48,7 @@ def closing_lines(summary: dict[str, Any], folder: str) -> list[str]:
 
 def clock_text(seconds: float) -> str:
     """Seconds as a person reads them: 8.3 s, 12:05 min, 3:07:20 h."""
-    if seconds < 60:
+    if round(seconds, 1) < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 
 from mpifl.clock.availability import draw_online
@@ -15,7 +13,7 @@ from mpifl.selection.selection import Selection
 class Uniform(Selection):
     """Draws clients at random and keeps those online until there are enough: no scan of the population."""
 
-    name: Literal["uniform"] = "uniform"
+    name: str = "uniform"
 
     def choose(self, population: Population, now: float, wanted: int, seed: int, round_number: int) -> np.ndarray:
         """See Selection."""

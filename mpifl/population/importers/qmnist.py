@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import math
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -52,14 +54,14 @@ def read_idx(path: Path, element: int, dimensions: int) -> np.ndarray:
     """An idx file as an array of uint8 or int32. Raises InputError when header and size do not agree."""
     try:
         raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: {error}") from error
     header = 4 + 4 * dimensions
     if len(raw) < header or raw[:4] != bytes([0, 0, element, dimensions]):
         raise InputError(f"{path}: not an idx file of {dimensions} dimensions of type {element:#04x}")
     shape = tuple(int(n) for n in np.frombuffer(raw, ">i4", dimensions, 4))
     kind = np.dtype(np.uint8) if element == IDX_UNSIGNED_BYTE else np.dtype(">i4")
-    if min(shape) < 1 or len(raw) - header != int(np.prod(shape)) * kind.itemsize:
+    if min(shape) < 1 or len(raw) - header != math.prod(shape) * kind.itemsize:
         raise InputError(f"{path}: header says {shape}, the file holds {len(raw) - header} bytes")
     return np.frombuffer(raw, kind, -1, header).reshape(shape).astype(kind.newbyteorder("="))
 

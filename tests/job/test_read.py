@@ -1,0 +1,737 @@
+"""Job files: what a person may write, what comes of it, and what they are told when it is wrong."""
+
+from __future__ import annotations
+
+import copy
+import datetime
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from mpifl.errors import InputError
+from mpifl.files import shipped_names
+from mpifl.job import Job, Section, dump_job, load_yaml, parse_job, read_job
+
+MINIMAL = {"rounds": 3, "model": {"name": "mlp", "hidden": [8]}, "selection": {"name": "uniform", "participants": 2}}
+
+FULL = MINIMAL | {
+    "name": "full",
+    "seed": 7,
+    "data": {"name": "digits", "partition": {"name": "dirichlet", "clients": 30, "alpha": 0.3, "min_samples": 2, "seed": 4}},
+    "population": {"clients": 1000, "trace": "phones"},
+    "training": {"batch_size": 5, "local_steps": 12, "lr": 0.001, "momentum": 0.9, "weight_decay": 1e-5, "threads": 2},
+    "clock": {"mode": "sync", "overcommitment": 1.5},
+    "algorithm": {"name": "fedprox", "mu": 0.2},
+    "evaluation": {"every": 5, "batch_size": 100},
+}
+
+
+def with_sections(**sections: Any) -> dict[str, Any]:
+    return copy.deepcopy(MINIMAL | sections)
+
+
+def refusal(raw: Any) -> str:
+    """The one line with which a job is refused."""
+    with pytest.raises(InputError) as caught:
+        parse_job(raw)
+    return one_line(caught.value)
+
+
+def one_line(error: BaseException) -> str:
+    assert len(str(error).splitlines()) == 1, repr(str(error))
+    return str(error)
+
+
+@pytest.fixture
+def job_file(tmp_path: Path) -> Path:
+    path = tmp_path / "job.yaml"
+    path.write_text(yaml.safe_dump(MINIMAL))
+    return path
+
+
+# What a job comes to
+
+
+def test_defaults_are_written_out() -> None:
+    dumped = yaml.safe_load(dump_job(parse_job(with_sections())))
+    assert dumped["seed"] == 0
+    assert dumped["data"] == {"name": "digits", "partition": {"name": "natural"}}
+    assert dumped["clock"]["mode"] == "sync"
+    assert dumped["clock"]["overcommitment"] == 1.3
+    assert dumped["algorithm"]["name"] == "fedavg"
+    assert dumped["training"]["epochs"] == 1
+    assert dumped["training"]["local_steps"] is None
+    assert dumped["evaluation"]["every"] == 1
+
+
+def test_sections_stand_in_the_order_of_the_schema() -> None:
+    dumped = yaml.safe_load(dump_job(parse_job(dict(reversed(FULL.items())))))
+    assert list(dumped) == list(Job.model_fields)
+    assert list(dumped["training"]) == list(Job.model_fields["training"].annotation.model_fields)
+
+
+def test_every_field_of_every_section_is_written_out() -> None:
+    job = parse_job(with_sections())
+    dumped = yaml.safe_load(dump_job(job))
+    seen = 0
+    for path, section in sections_of(job):
+        at: Any = dumped
+        for part in path:
+            at = at[part]
+        assert set(at) == set(type(section).model_fields), path
+        seen += 1
+    assert seen == 10  # the job itself, data, partition, population, model, training, selection, clock, algorithm, evaluation
+
+
+def sections_of(section: Section, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Section]]:
+    yield path, section
+    for name in type(section).model_fields:
+        if isinstance(inner := getattr(section, name), Section):
+            yield from sections_of(inner, (*path, name))
+
+
+@pytest.mark.parametrize("raw", [MINIMAL, FULL], ids=["minimal", "full"])
+def test_dump_and_parse_round_trip(raw: dict[str, Any]) -> None:
+    job = parse_job(raw)
+    again = parse_job(load_yaml(dump_job(job)))
+    assert again.model_dump() == job.model_dump()
+    assert dump_job(again) == dump_job(job)
+
+
+def test_a_dumped_job_parses_to_an_equal_one() -> None:
+    job = parse_job(FULL)
+    assert parse_job(load_yaml(dump_job(job))) == job
+
+
+def test_what_the_user_gave_is_what_the_job_has() -> None:
+    dumped = yaml.safe_load(dump_job(parse_job(FULL)))
+    for section, values in FULL.items():
+        if isinstance(values, dict):
+            assert dumped[section] | values == dumped[section]
+        else:
+            assert dumped[section] == values
+
+
+@given(st.floats(min_value=0, exclude_min=True, allow_nan=False, allow_infinity=False))
+@settings(max_examples=50, deadline=None)
+def test_numbers_survive_the_dump_to_the_last_bit(lr: float) -> None:
+    assert parse_job(load_yaml(dump_job(parse_job(with_sections(training={"lr": lr}))))).training.lr == lr
+
+
+@given(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]*", fullmatch=True))
+@example("1e3")
+@example("0x10")
+@example("null")
+@example("yes")
+@example("2024-01-01")
+@settings(max_examples=50, deadline=None)
+def test_names_survive_the_dump_as_text(name: str) -> None:
+    assert parse_job(load_yaml(dump_job(parse_job(with_sections(name=name))))).name == name
+
+
+def test_parse_leaves_the_given_mapping_alone() -> None:
+    raw = with_sections(algorithm="fedavg", data={"partition": "iid"})
+    before = copy.deepcopy(raw)
+    parse_job(raw)
+    assert raw == before
+
+
+def test_a_job_cannot_be_changed() -> None:
+    job = parse_job(with_sections())
+    with pytest.raises(ValidationError):
+        job.rounds = 4  # type: ignore[misc]
+    with pytest.raises(ValidationError):
+        job.training.lr = 4.0  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("name", shipped_names("jobs"))
+def test_shipped_jobs_are_valid_under_their_own_name(name: str) -> None:
+    assert read_job(name).name == name
+
+
+# Short forms
+
+
+def test_short_forms_of_components() -> None:
+    job = parse_job(with_sections(model="logreg", algorithm="fedyogi", clock="sync", data={"partition": "iid"}))
+    assert job.model.name == "logreg"
+    assert job.algorithm.name == "fedyogi"
+    assert job.clock.mode == "sync"
+    assert job.data.partition.name == "iid"
+
+
+def test_short_and_long_form_are_the_same_job() -> None:
+    short, long = with_sections(algorithm="fedprox"), with_sections(algorithm={"name": "fedprox"})
+    assert dump_job(parse_job(short)) == dump_job(parse_job(long))
+
+
+# Epochs or steps
+
+
+@pytest.mark.parametrize(
+    ("given", "epochs", "steps"),
+    [
+        ({}, 1, None),
+        ({"epochs": 3}, 3, None),
+        ({"local_steps": 9}, None, 9),
+        ({"epochs": None, "local_steps": None}, 1, None),
+        ({"epochs": None, "local_steps": 2}, None, 2),
+        ({"epochs": 2, "local_steps": None}, 2, None),
+    ],
+)
+def test_epochs_or_steps(given: dict[str, Any], epochs: int | None, steps: int | None) -> None:
+    training = parse_job(with_sections(training=given)).training
+    assert (training.epochs, training.local_steps) == (epochs, steps)
+
+
+def test_epochs_and_steps_together_are_refused() -> None:
+    message = refusal(with_sections(training={"epochs": 1, "local_steps": 3}))
+    assert message == "training: give epochs or local_steps, not both"
+
+
+# Numbers
+
+
+def test_an_exponent_without_a_point_is_a_number() -> None:
+    job = parse_job(load_yaml(yaml.safe_dump(MINIMAL) + "training: {lr: 1e-3}\nalgorithm: {name: fedyogi, tau: 1E-4}\n"))
+    assert (job.training.lr, job.algorithm.tau) == (1e-3, 1e-4)
+
+
+@pytest.mark.parametrize("value", [".nan", ".inf", "-.inf", "nan", "inf", "NaN", "-Infinity"])
+@pytest.mark.parametrize("key", ["training.lr", "training.weight_decay", "clock.overcommitment", "algorithm.mu"])
+def test_what_is_not_finite_is_refused(job_file: Path, key: str, value: str) -> None:
+    with pytest.raises(InputError, match=key.replace(".", r"\.")):
+        read_job(str(job_file), ["clock=sync", "algorithm=fedprox", f"{key}={value}"])
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "allowed"),
+    [
+        ("rounds", 0, "greater than or equal to 1"),
+        ("rounds", "many", "integer"),
+        ("rounds", 1.5, "integer"),
+        ("rounds", [3], "integer"),
+        ("rounds", None, "integer"),
+        ("seed", -1, "greater than or equal to 0"),
+        ("name", "two words", "pattern"),
+        ("name", "../up", "pattern"),
+        ("name", "", "pattern"),
+        ("name", 5, "string"),
+        ("data.name", 5, "string"),
+        ("data.partition.clients", 0, "greater than or equal to 1"),
+        ("data.partition.alpha", 0, "greater than 0"),
+        ("population.clients", 0, "greater than or equal to 1"),
+        ("training.batch_size", 0, "greater than or equal to 1"),
+        ("training.epochs", 0, "greater than or equal to 1"),
+        ("training.lr", 0, "greater than 0"),
+        ("training.lr", "fast", "number"),
+        ("training.lr", {"value": 1}, "number"),
+        ("training.momentum", 1, "less than 1"),
+        ("training.momentum", -0.1, "greater than or equal to 0"),
+        ("training.threads", 0, "greater than or equal to 1"),
+        ("model.hidden", [], "at least 1"),
+        ("model.hidden", 8, "list"),
+        ("selection.participants", 0, "greater than or equal to 1"),
+        ("clock.overcommitment", 0.9, "greater than or equal to 1"),
+        ("algorithm.mu", -1, "greater than or equal to 0"),
+        ("evaluation.every", 0, "greater than or equal to 1"),
+    ],
+)
+def test_wrong_values_are_named_with_what_is_allowed(path: str, value: Any, allowed: str) -> None:
+    raw = copy.deepcopy(FULL)
+    raw["training"] = {}
+    put(raw, path.split("."), value)
+    message = refusal(raw)
+    assert message.startswith(f"{path}: ")
+    assert allowed in message
+    assert isinstance(value, dict) or repr(value) in message
+
+
+def test_an_entry_of_a_list_is_named_by_its_place() -> None:
+    assert refusal(with_sections(model={"name": "mlp", "hidden": [8, 0]})).startswith("model.hidden.1: 0 ")
+
+
+@pytest.mark.parametrize(
+    "path", [f"training.{key}" for key in ("batch_size", "epochs", "local_steps", "threads")] + ["population.clients"]
+)
+def test_numbers_that_no_machine_holds_are_refused(path: str) -> None:
+    raw = with_sections()
+    put(raw, path.split("."), 10**20)
+    assert refusal(raw).startswith(f"{path}: ")
+
+
+@pytest.mark.parametrize("raw", [{"rounds": True}, {"training": {"lr": True}}, {"training": {"threads": True}}])
+def test_yes_and_no_are_not_numbers(raw: dict[str, Any]) -> None:
+    refusal(with_sections(**raw))
+
+
+# Keys
+
+
+@pytest.mark.parametrize("key", ["rounds", "model", "selection"])
+def test_missing_keys_are_named(key: str) -> None:
+    raw = with_sections()
+    del raw[key]
+    assert refusal(raw) == f"{key}: missing; a value is required"
+
+
+def test_a_missing_option_of_a_component_is_named() -> None:
+    assert refusal(with_sections(selection="uniform")) == "selection.participants: missing; a value is required"
+
+
+@pytest.mark.parametrize(
+    ("section", "key"),
+    [("model", "model.name"), ("algorithm", "algorithm.name"), ("clock", "clock.mode"), ("selection", "selection.name")],
+)
+def test_a_component_without_its_name_is_told_the_names(section: str, key: str) -> None:
+    message = refusal(with_sections(**{section: {}}))
+    assert message.startswith(f"{key}: missing; allowed: ")
+
+
+@pytest.mark.parametrize(
+    ("raw", "start", "hint"),
+    [
+        ({"trainig": {"lr": 0.1}}, "trainig.lr: ", "did you mean training.lr?"),
+        ({"trainig": {}}, "trainig: ", "did you mean training?"),
+        ({"round": 3}, "round: ", "did you mean rounds?"),
+        ({"training": {"batchsize": 5}}, "training.batchsize: ", "did you mean training.batch_size?"),
+        ({"training": {"learning_rate": 5}}, "training.learning_rate: ", "lr"),
+        ({"algorithm": {"name": "fedprox", "mo": 1}}, "algorithm.mo: ", "did you mean algorithm.mu?"),
+        ({"clock": {"mode": "sync", "overcomitment": 1}}, "clock.overcomitment: ", "did you mean clock.overcommitment?"),
+        ({"data": {"partition": {"name": "iid", "cilents": 1}}}, "data.partition.cilents: ", "data.partition.clients?"),
+        ({"model": {"name": "mlp", "hiden": [1]}}, "model.hiden: ", "did you mean model.hidden?"),
+    ],
+)
+def test_misspelt_keys_are_told_the_nearest(raw: dict[str, Any], start: str, hint: str) -> None:
+    message = refusal(with_sections(**raw))
+    assert message.startswith(start)
+    assert hint in message
+
+
+def test_an_option_of_another_algorithm_is_refused() -> None:
+    message = refusal(with_sections(algorithm={"name": "fedavg", "mu": 0.1}))
+    assert message.startswith("algorithm.mu: no such key")
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        ({"evaluation": {"xyzzy": 1}}, "allowed: evaluation.every, evaluation.batch_size"),
+        ({"training": {"steps": 9}}, "did you mean training.local_steps?"),
+        ({"lr": 0.1}, "did you mean training.lr?"),
+    ],
+    ids=str,
+)
+def test_nearness_is_that_of_the_last_word(raw: dict[str, Any], said: str) -> None:
+    assert refusal(with_sections(**raw)).endswith(said)
+
+
+def test_a_misspelt_key_that_is_required_is_called_misspelt() -> None:
+    raw = with_sections(round=3)
+    del raw["rounds"]
+    assert refusal(raw) == "round: no such key; did you mean rounds?"
+
+
+@pytest.mark.parametrize(
+    ("raw", "near", "among"),
+    [
+        ({"algorithm": "fedprx"}, "fedprox", "scaffold"),
+        ({"algorithm": {"name": "FedAvg"}}, "fedavg", "scaffold"),
+        ({"model": "mpl"}, "mlp", "logreg"),
+        ({"clock": "synch"}, "sync", "sync"),
+        ({"data": {"partition": "dirichlett"}}, "dirichlet", "natural"),
+        ({"selection": {"name": "unifrom", "participants": 1}}, "uniform", "uniform"),
+    ],
+)
+def test_unknown_components_are_told_the_nearest(raw: dict[str, Any], near: str, among: str) -> None:
+    message = refusal(with_sections(**raw))
+    assert f"did you mean {near}?" in message
+    assert among in message
+
+
+@pytest.mark.parametrize("value", [5, [1], None, "fast"], ids=repr)
+@pytest.mark.parametrize("section", ["training", "population", "evaluation", "data"])
+def test_what_is_not_a_section_is_refused(section: str, value: Any) -> None:
+    message = refusal(with_sections(**{section: value}))
+    assert message.startswith(f"{section}: {value!r} ")
+    assert "section" in message
+
+
+@pytest.mark.parametrize("value", [5, [1], 0.5, True, None], ids=repr)
+@pytest.mark.parametrize("section", ["model", "selection"])
+def test_what_is_not_a_component_is_refused(section: str, value: Any) -> None:
+    assert refusal(with_sections(**{section: value})).startswith(f"{section}: ")
+
+
+@pytest.mark.parametrize(
+    "raw", [{"algorithm": 5}, {"clock": [1]}, {"data": {"partition": 5}}, {"data": {"partition": [1]}}], ids=str
+)
+def test_what_is_not_a_component_is_refused_where_there_is_a_default(raw: dict[str, Any]) -> None:
+    assert refusal(with_sections(**raw)).startswith((*raw, "data.partition"))
+
+
+@pytest.mark.parametrize("raw", [{"algorithm": None}, {"clock": None}, {"data": {"partition": None}}], ids=str)
+def test_an_empty_component_is_refused(raw: dict[str, Any]) -> None:
+    assert "None" in refusal(with_sections(**raw))
+
+
+@pytest.mark.parametrize("name", [None, 5, 0.5, True], ids=repr)
+def test_a_component_name_that_is_no_text_is_refused(name: Any) -> None:
+    message = refusal(with_sections(algorithm={"name": name}))
+    assert message.startswith(f"algorithm.name: {name!r} ")
+    assert "fedavg" in message
+
+
+@pytest.mark.parametrize("name", [["fedavg"], {"fedavg": 1}], ids=repr)
+def test_a_component_name_that_is_a_list_is_refused(name: Any) -> None:
+    assert refusal(with_sections(algorithm={"name": name})).startswith("algorithm.name: ")
+
+
+@pytest.mark.parametrize("key", [1, None, 2.5, True, b"x", datetime.date(2024, 1, 1), (1, 2)], ids=repr)
+def test_keys_that_are_no_text_are_refused(key: Any) -> None:
+    assert str(key) in refusal({**with_sections(), key: 3}) or repr(key) in refusal({**with_sections(), key: 3})
+
+
+@pytest.mark.parametrize("raw", [{"a\nb": 1}, {"training": {"a\nb": 1}}, {"a\u2028b": 1}, {"a\rb": {"c": 1}}], ids=ascii)
+def test_a_key_of_two_lines_makes_no_message_of_two_lines(raw: dict[str, Any]) -> None:
+    refusal(with_sections(**raw))
+
+
+# YAML
+
+
+def test_a_mapping_is_loaded() -> None:
+    assert load_yaml("a: 1\nb: {c: [2, x]}\n") == {"a": 1, "b": {"c": [2, "x"]}}
+
+
+def test_merge_keys_work() -> None:
+    assert load_yaml("a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}\n")["b"] == {"x": 1, "y": 3}
+
+
+@pytest.mark.parametrize("text", ["seed: 1\nrounds: 2\nseed: 3\n", "training: {lr: 1, lr: 1}", "a:\n  - {b: 1, b: 2}\n"])
+def test_a_key_that_stands_twice_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match="twice") as caught:
+        load_yaml(text)
+    assert "line" in one_line(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"), [("", "NoneType"), ("3", "int"), ("- a\n- b\n", "list"), ("hello", "str"), ("null", "NoneType")]
+)
+def test_what_is_no_mapping_is_refused(text: str, found: str) -> None:
+    with pytest.raises(InputError, match=f"mapping of sections, found {found}") as caught:
+        load_yaml(text)
+    one_line(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: b: c",
+        "a: [1",
+        "\ta: 1",
+        "a: *nowhere",
+        "a: 'open",
+        "a: 1\n---\nb: 2",
+        "\x00",
+        "a: !!python/object/apply:os.system [true]",
+        "a: !unknown 3",
+        "a: " + "[" * 5000,
+        "{a: " * 5000,
+    ],
+    ids=lambda text: repr(text[:30]),
+)
+def test_invalid_yaml_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match="not valid YAML") as caught:
+        load_yaml(text)
+    one_line(caught.value)
+
+
+NOT_VALUES = {
+    "2024-99-99": "ValueError",
+    "0x_": "ValueError",
+    "!!int x": "ValueError",
+    "!!int": "IndexError",
+    "!!float x": "ValueError",
+    "!!bool x": "KeyError",
+    "!!timestamp x": "AttributeError",
+    "!!map [1]": "TypeError",
+    "!!map 3": "ValueError",
+    "!!set [1]": "TypeError",
+    "{? [a] : b}": "TypeError",
+    "9" * 5000: "ValueError: more than 4300 digits",
+}
+
+
+@pytest.mark.parametrize("value", NOT_VALUES, ids=lambda text: repr(text[:20]))
+def test_what_yaml_cannot_construct_is_refused(value: str) -> None:
+    with pytest.raises(InputError, match="not valid YAML") as caught:
+        load_yaml(f"a: {value}\n")
+    one_line(caught.value)
+
+
+# Files
+
+
+def test_a_file_is_read_and_named_in_errors(job_file: Path) -> None:
+    assert read_job(str(job_file)).rounds == 3
+    job_file.write_text(yaml.safe_dump(MINIMAL | {"rounds": 0}))
+    with pytest.raises(InputError, match=r"rounds: 0 ") as caught:
+        read_job(str(job_file))
+    assert one_line(caught.value).startswith(f"{job_file}: ")
+
+
+def test_no_such_job_is_told_what_ships() -> None:
+    with pytest.raises(InputError, match="quickstart") as caught:
+        read_job("nowhere.yaml")
+    assert one_line(caught.value).startswith("nowhere.yaml: ")
+
+
+def test_a_file_that_is_no_text_is_refused(job_file: Path) -> None:
+    job_file.write_bytes(b"name: \xff\xfe")
+    with pytest.raises(InputError, match=str(job_file)):
+        read_job(str(job_file))
+
+
+def test_a_folder_is_no_job(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=str(tmp_path)):
+        read_job(str(tmp_path))
+
+
+def test_a_path_that_is_too_long_is_refused() -> None:
+    with pytest.raises(InputError):
+        read_job("x" * 5000)
+
+
+# Overrides
+
+
+@pytest.mark.parametrize(
+    ("overrides", "path", "value"),
+    [
+        (["training.lr=0.5"], "training.lr", 0.5),
+        (["training.lr=1e-3"], "training.lr", 1e-3),
+        (["rounds=9"], "rounds", 9),
+        (["rounds=9", "rounds=10"], "rounds", 10),
+        (["model.hidden=[4, 5]"], "model.hidden", [4, 5]),
+        (["training={lr: 0.5, momentum: 0.1}"], "training.momentum", 0.1),
+        (["algorithm=fedyogi"], "algorithm.name", "fedyogi"),
+        (["algorithm=fedprox", "algorithm.mu=0.1"], "algorithm.mu", 0.1),
+        (["algorithm={name: fedprox, mu: 0.3}"], "algorithm.mu", 0.3),
+        (["algorithm.name=fedprox", "algorithm.mu=0.1"], "algorithm.mu", 0.1),
+        (["data.partition=iid", "data.partition.clients=5"], "data.partition.clients", 5),
+        (["clock=sync", "clock.overcommitment=2"], "clock.overcommitment", 2.0),
+        (["population.clients=null"], "population.clients", None),
+        (["data.name=/some/where=else.h5"], "data.name", "/some/where=else.h5"),
+    ],
+    ids=str,
+)
+def test_overrides(job_file: Path, overrides: list[str], path: str, value: Any) -> None:
+    assert get(read_job(str(job_file), overrides), path) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "override", "path"),
+    [
+        ("algorithm: fedprox", "algorithm.mu=0.1", "algorithm.mu"),
+        ("clock: sync", "clock.overcommitment=0.1e2", "clock.overcommitment"),
+        ("data: {partition: iid}", "data.partition.clients=7", "data.partition.clients"),
+    ],
+)
+def test_an_option_can_be_set_on_the_short_form(job_file: Path, text: str, override: str, path: str) -> None:
+    job_file.write_text(yaml.safe_dump(MINIMAL) + text)
+    job = read_job(str(job_file), [override])
+    assert get(job, path) == float(override.partition("=")[2])
+    assert dump_job(job) != dump_job(read_job(str(job_file)))
+
+
+def test_an_override_keeps_the_rest_of_its_section(job_file: Path) -> None:
+    job_file.write_text(yaml.safe_dump(FULL))
+    job = read_job(str(job_file), ["training.lr=0.5"])
+    assert job.training.model_dump() == parse_job(FULL).training.model_dump() | {"lr": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("lr", "section.key=value"),
+        ("=3", "section.key=value"),
+        ("", "section.key=value"),
+        ("training.lr=[1", "training.lr"),
+        ("training.lr=", "training.lr"),
+        ("training.lr=fast", "training.lr"),
+        ("training.l=3", "did you mean training.lr?"),
+        ("trainig.lr=3", "did you mean training.lr?"),
+        ("training..lr=3", "no such key"),
+        (".lr=3", "no such key"),
+        ("training.lr.x=3", "training.lr"),
+        ("rounds.x=3", "rounds"),
+        ("model.hidden.0=3", "hidden"),
+        ("training=", "training"),
+        ("algorithm=fedprx", "did you mean fedprox?"),
+    ],
+)
+def test_wrong_overrides_are_refused(job_file: Path, override: str, said: str) -> None:
+    with pytest.raises(InputError) as caught:
+        read_job(str(job_file), [override])
+    assert said in one_line(caught.value)
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["seed=2024-99-99", "seed=0x_", "seed=!!timestamp x", "seed=" + "[" * 5000, "training={lr: 1, lr: 2}", "seed\n=1"],
+    ids=lambda text: ascii(text[:20]),
+)
+def test_overrides_that_yaml_cannot_construct_are_refused(job_file: Path, override: str) -> None:
+    with pytest.raises(InputError) as caught:
+        read_job(str(job_file), [override])
+    one_line(caught.value)
+
+
+def put(raw: dict[str, Any], path: list[str], value: Any) -> None:
+    for part in path[:-1]:
+        raw = raw.setdefault(part, {})
+    raw[path[-1]] = value
+
+
+def get(job: Any, path: str) -> Any:
+    for part in path.split("."):
+        job = getattr(job, part)
+    return job
+
+
+# Whatever comes: a job or an InputError of one line
+
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=12)
+    | st.binary(max_size=4)
+    | st.dates()
+    | st.sampled_from(["fedprox", "uniform", "sync", "mlp", "natural", "iid", "./x.py:X", "os:path", ":", ".x:X", "\0.py:X"])
+)
+KEYS = (
+    st.text(max_size=8) | st.sampled_from([*FULL, "mode", "lr", "clients", "partition", "epochs"]) | st.integers() | st.none()
+)
+VALUES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3), max_leaves=8
+)
+
+
+def paths(raw: Any, before: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    if isinstance(raw, dict):
+        for key, value in raw.items():
+            yield (*before, key)
+            yield from paths(value, (*before, key))
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> dict[Any, Any]:
+    """The full job with one to three things replaced, removed or added."""
+    raw = copy.deepcopy(FULL)
+    for _ in range(draw(st.integers(1, 3))):
+        *parents, last = draw(st.sampled_from(list(paths(raw))))
+        inner: Any = raw
+        for parent in parents:
+            inner = inner[parent]
+        action = draw(st.sampled_from(["replace", "remove", "add", "copy"]))
+        if action == "replace":
+            inner[last] = draw(VALUES)
+        elif action == "add":
+            inner[draw(KEYS)] = draw(VALUES)
+        elif action == "copy":  # of another part of the same job
+            value: Any = FULL
+            for part in draw(st.sampled_from(list(paths(FULL)))):
+                value = value[part]
+            inner[last] = copy.deepcopy(value)
+        elif len(raw) > 1:
+            del inner[last]
+    return raw
+
+
+def check_job_or_refusal(raw: Any) -> None:
+    try:
+        job = parse_job(raw)
+    except InputError as error:
+        one_line(error)
+        return
+    assert isinstance(job, Job)
+    assert all(isinstance(getattr(job, key), Section) for key in FULL if key not in ("name", "seed", "rounds"))
+    assert all(math.isfinite(value) for value in (job.training.lr, job.training.momentum, job.rounds))
+    assert dump_job(parse_job(load_yaml(dump_job(job)))) == dump_job(job)
+
+
+@given(st.dictionaries(KEYS, VALUES, max_size=4))
+@example(with_sections(model=3))
+@example(with_sections(algorithm={"name": [1]}))
+@settings(max_examples=150, deadline=None)
+def test_any_mapping_is_a_job_or_an_input_error(raw: dict[Any, Any]) -> None:
+    check_job_or_refusal(raw)
+    check_job_or_refusal(with_sections() | raw)
+
+
+@given(mutated())
+@example(FULL | {"data": {"partition": 3}})
+@example(FULL | {"a\nb": 3})
+@example(FULL | {"algorithm": ".x:X"})
+@settings(max_examples=250, deadline=None)
+def test_any_mutation_of_a_job_is_a_job_or_an_input_error(raw: dict[Any, Any]) -> None:
+    check_job_or_refusal(raw)
+
+
+PIECES = [*"{}[],:&*!|>'\"%@`#-?\n\t ~0_.", "<<", "!!", "...", "---", "0x", "2024-13-41", "é", "\x85", "!!map", "!!int"]
+
+
+@st.composite
+def mutated_text(draw: st.DrawFn) -> str:
+    """The full job's text with pieces put in and cut out."""
+    text = yaml.safe_dump(FULL, default_flow_style=draw(st.booleans()))
+    for _ in range(draw(st.integers(1, 4))):
+        start = draw(st.integers(0, len(text)))
+        stop = min(len(text), start + draw(st.integers(0, 10)))
+        text = text[:start] + draw(st.sampled_from(PIECES)) + text[stop:]
+    return text
+
+
+@given(st.text(max_size=60) | st.lists(st.sampled_from(PIECES), max_size=12).map("".join) | mutated_text())
+@example("a: 2024-13-41")
+@example("? [a]\n: b")
+@settings(max_examples=250, deadline=None)
+def test_any_text_is_a_mapping_or_an_input_error(text: str) -> None:
+    try:
+        raw = load_yaml(text)
+    except InputError as error:
+        one_line(error)
+        return
+    assert isinstance(raw, dict)
+    check_job_or_refusal(raw)
+
+
+@given(
+    st.lists(
+        st.text(max_size=20)
+        | st.tuples(
+            st.sampled_from([".".join(path) for path in paths(FULL)]), st.sampled_from(PIECES) | st.text(max_size=8)
+        ).map("=".join),
+        max_size=3,
+    )
+)
+@example(["seed=2024-13-41"])
+@example(["model=3"])
+@settings(max_examples=100, deadline=None)
+def test_any_override_ends_in_a_job_or_an_input_error(overrides: list[str]) -> None:
+    try:
+        job = read_job("quickstart", overrides)
+    except InputError as error:
+        one_line(error)
+        return
+    check_job_or_refusal(yaml.safe_load(dump_job(job)))

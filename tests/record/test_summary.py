@@ -1,0 +1,142 @@
+"""What a run comes to."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mpifl.record.summary import Totals, clock_text, closing_lines
+from mpifl.record.tables import ROUND, row_type
+
+
+def row(**values: Any) -> np.ndarray:
+    made = np.zeros(1, row_type(ROUND))
+    made["accuracy"] = made["loss"] = np.nan
+    for name, value in values.items():
+        made[name] = value
+    return made
+
+
+def test_counts_add_up_and_the_last_values_stay() -> None:
+    totals = Totals()
+    totals.add(
+        row(asked=13, completed=10, dropped=2, cut=1, bytes_down=100, bytes_up=50, end_seconds=60.0, accuracy=0.5, loss=1.5)
+    )
+    totals.add(row(asked=5, completed=5, bytes_down=7, bytes_up=3, end_seconds=90.5, accuracy=0.75, loss=0.5))
+    assert totals.summary() == {
+        "virtual_seconds": 90.5,
+        "final": {"accuracy": 0.75, "loss": 0.5},
+        "participants": 18,
+        "completed": 15,
+        "dropped": 2,
+        "cut": 1,
+        "bytes_down": 107,
+        "bytes_up": 53,
+    }
+
+
+def test_a_round_without_a_test_keeps_the_scores_of_the_last() -> None:
+    totals = Totals()
+    totals.add(row(accuracy=0.5, loss=1.5, end_seconds=1.0))
+    totals.add(row(end_seconds=2.0))
+    assert totals.summary()["final"] == {"accuracy": 0.5, "loss": 1.5}
+    assert totals.summary()["virtual_seconds"] == 2.0
+
+
+def test_nothing_yet() -> None:
+    found = Totals().summary()
+    assert found["final"] == {}
+    assert found["participants"] == found["completed"] == 0
+
+
+def test_a_summary_is_asked_for_twice() -> None:
+    totals = Totals()
+    totals.add(row(asked=3, completed=3))
+    assert totals.summary() == totals.summary()
+    totals.add(row(asked=3, completed=3))
+    assert totals.summary()["participants"] == 6
+
+
+def test_two_runs_do_not_share_counts() -> None:
+    first, second = Totals(), Totals()
+    first.add(row(asked=3))
+    assert second.summary()["participants"] == 0
+
+
+def test_a_summary_is_plain_json() -> None:
+    totals = Totals()
+    totals.add(row(asked=3, bytes_down=2**40, accuracy=0.1, loss=2.3, end_seconds=1.5))
+    found = json.loads(json.dumps(totals.summary(), allow_nan=False))
+    assert found["bytes_down"] == 2**40
+    assert all(type(value) is int for name, value in totals.summary().items() if name not in ("virtual_seconds", "final"))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0.0 s"),
+        (0.04, "0.0 s"),
+        (8.3, "8.3 s"),
+        (59.94, "59.9 s"),
+        (60, "1:00 min"),
+        (61, "1:01 min"),
+        (725, "12:05 min"),
+        (725.4, "12:05 min"),
+        (3599, "59:59 min"),
+        (3599.6, "1:00:00 h"),
+        (3600, "1:00:00 h"),
+        (11_240, "3:07:20 h"),
+        (90_061, "25:01:01 h"),
+        (1_000_000, "277:46:40 h"),
+    ],
+)
+def test_seconds_as_a_person_reads_them(seconds: float, text: str) -> None:
+    assert clock_text(seconds) == text
+
+
+@pytest.mark.parametrize("seconds", [59.95001, 59.99])
+def test_sixty_seconds_are_a_minute(seconds: float) -> None:
+    assert clock_text(seconds) == "1:00 min"
+
+
+@given(st.floats(60, 1e9))
+def test_clock_text_says_the_seconds(seconds: float) -> None:
+    digits, unit = clock_text(seconds).split()
+    parts = [int(part) for part in digits.split(":")]
+    assert len(parts) == {"min": 2, "h": 3}[unit]
+    assert all(part < 60 for part in parts[1:])
+    assert sum(part * 60**place for place, part in enumerate(reversed(parts))) == round(seconds)
+
+
+def test_closing_lines_say_result_time_traffic_and_place() -> None:
+    summary = {
+        "rounds": 40,
+        "virtual_seconds": 7200.0,
+        "wall_seconds": 36.0,
+        "final": {"accuracy": 0.98765, "loss": 0.04321},
+        "participants": 520,
+        "completed": 400,
+        "dropped": 70,
+        "cut": 50,
+        "bytes_down": 1_200_000_000,
+        "bytes_up": 930_000,
+        "model_sha256": "0123456789abcdef" * 4,
+    }
+    result, time, traffic, place = closing_lines(summary, "runs/job-2")
+    assert "0.9876" in result or "0.9877" in result
+    assert "0.0432" in result
+    assert "40 rounds" in result
+    assert "2:00:00 h" in time
+    assert "36.0 s" in time
+    assert "200.0 times" in time
+    assert "1.2 GB down" in traffic
+    assert "930.0 kB up" in traffic
+    for part in ("520 participants", "400 completed", "70 dropped", "50 cut"):
+        assert part in traffic
+    assert "runs/job-2" in place
+    assert "0123456789abcdef" in place

@@ -1,0 +1,140 @@
+"""Rows of run.h5 from a round made by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mpifl.clock.timeline import PARTICIPANT as ENDED
+from mpifl.clock.timeline import ClockState, Outcome, Timeline
+from mpifl.plan import TASK, Plan
+from mpifl.record.tables import PARTICIPANT, ROUND, TABLES, participant_rows, round_row, row_type
+from mpifl.result import METRIC, RoundResult
+from mpifl.result import Tested as _Tested  # pytest would take it for a test
+
+COMPLETED, DROPPED, CUT, STALE = Outcome
+
+
+@pytest.fixture
+def result() -> RoundResult:
+    """Round 7 from second 100: clients 9, 2, 5, 4, 3 ended in it; 9 and 2 complete, 5 drops out, 4 is cut, 3 is stale."""
+    columns = {
+        "client": [9, 2, 5, 4, 3],
+        "outcome": [COMPLETED, COMPLETED, DROPPED, CUT, STALE],
+        "base": [6, 5, 6, 6, 2],
+        "staleness": [0, 1, 0, 0, 4],
+        "factor": [1.0, 0.5, 1.0, 1.0, 0.25],
+        "start_seconds": [100.0, 98.0, 100.0, 100.0, 20.0],
+        "download_seconds": [1.0, 2.0, 3.0, 4.0, 5.0],
+        "compute_seconds": [10.0, 20.0, 30.0, 40.0, 50.0],
+        "upload_seconds": [5.0, 6.0, 7.0, 80.0, 30.0],
+        "stop_seconds": [116.0, 126.0, 109.0, 160.0, 105.0],
+        "steps": [3, 4, 5, 6, 7],
+        "samples": [30, 10, 50, 60, 70],
+        "bytes_down": [1000, 1000, 1000, 1000, 1000],
+        "bytes_up": [500, 500, 0, 100, 500],
+    }
+    ended = np.zeros(5, ENDED)
+    for name, values in columns.items():
+        ended[name] = values
+    tasks = np.array([(7, 9, 6, 3, 30, 0.75), (7, 2, 5, 4, 10, 0.125)], TASK)
+    metrics = np.array([(7, 2, 0.5), (7, 9, 0.25)], METRIC)  # by client
+    plan = Plan(7, tasks, Timeline(100.0, 160.0, 12.5, ended), ClockState(160.0, 7, 3))
+    return RoundResult(plan, metrics, _Tested(samples=40, accuracy=0.875, loss=0.4))
+
+
+def nobody(result: RoundResult) -> RoundResult:
+    """The same round, in which nobody completed."""
+    ended = result.plan.timeline.participants.copy()
+    ended["outcome"] = [DROPPED, DROPPED, DROPPED, CUT, STALE]
+    plan = replace(result.plan, tasks=np.empty(0, TASK), timeline=replace(result.plan.timeline, participants=ended))
+    return RoundResult(plan, np.empty(0, METRIC), None)
+
+
+def test_participants_stand_in_the_order_of_the_timeline(result: RoundResult) -> None:
+    rows = participant_rows(result)
+    assert rows["client"].tolist() == [9, 2, 5, 4, 3]
+    assert rows["outcome"].tolist() == [0, 0, 1, 2, 3]
+    assert rows["round"].tolist() == [7] * 5
+
+
+@pytest.mark.parametrize(
+    "column",
+    [name for name in ENDED.names or () if name != "factor"],
+)
+def test_participants_columns_are_those_of_the_timeline(result: RoundResult, column: str) -> None:
+    assert np.array_equal(participant_rows(result)[column], result.plan.timeline.participants[column])
+
+
+def test_losses_go_to_their_clients_and_are_nan_for_the_rest(result: RoundResult) -> None:
+    loss = participant_rows(result)["loss"]
+    assert loss[:2].tolist() == [0.25, 0.5]
+    assert np.isnan(loss[2:]).all()
+
+
+def test_a_round_is_summed_up(result: RoundResult) -> None:
+    row = round_row(result, participant_rows(result))
+    assert row.shape == (1,)
+    assert dict(zip(row.dtype.names, row[0].tolist(), strict=True)) == {
+        "round": 7,
+        "start_seconds": 100.0,
+        "end_seconds": 160.0,
+        "waited_seconds": 12.5,
+        "asked": 5,
+        "completed": 2,
+        "dropped": 1,
+        "cut": 1,
+        "stale": 1,
+        "samples": 40,
+        "bytes_down": 5000,
+        "bytes_up": 1600,
+        "train_loss": pytest.approx((30 * 0.25 + 10 * 0.5) / 40),
+        "accuracy": 0.875,
+        "loss": 0.4,
+    }
+
+
+def test_what_was_not_tested_is_nan(result: RoundResult) -> None:
+    row = round_row(replace(result, tested=None), participant_rows(result))
+    assert np.isnan(row["accuracy"][0])
+    assert np.isnan(row["loss"][0])
+    assert np.isfinite(row["train_loss"][0])
+
+
+def test_a_round_that_nobody_completed(result: RoundResult) -> None:
+    result = nobody(result)
+    rows = participant_rows(result)
+    row = round_row(result, rows)
+    assert np.isnan(rows["loss"]).all()
+    assert np.isnan(row["train_loss"][0])
+    assert (row["asked"][0], row["completed"][0], row["samples"][0]) == (5, 0, 0)
+    assert row["bytes_down"][0] == 5000  # traffic counts all the same
+
+
+def test_outcomes_add_up(result: RoundResult) -> None:
+    for round_result in (result, nobody(result)):
+        row = round_row(round_result, participant_rows(round_result))
+        assert row["completed"] + row["dropped"] + row["cut"] + row["stale"] == row["asked"]
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_rows_have_the_declared_columns(result: RoundResult, table: str) -> None:
+    rows = participant_rows(result)
+    made = {"participants": rows, "rounds": round_row(result, rows)}[table]
+    assert made.dtype == row_type(TABLES[table])
+    assert list(made.dtype.names) == list(TABLES[table])
+    assert all(kind.startswith(("<", "|")) or kind == "<u1" for kind, _ in TABLES[table].values())
+
+
+def test_every_column_says_what_it_is_in() -> None:
+    for columns in (ROUND, PARTICIPANT):
+        for name, (_, unit) in columns.items():
+            assert unit, name
+            if name.endswith("_seconds"):
+                assert unit.startswith("s "), name
+            if name.startswith("bytes_"):
+                assert unit.startswith("B "), name
+    for outcome in Outcome:
+        assert f"{outcome.value} {outcome.name.lower()}" in PARTICIPANT["outcome"][1]

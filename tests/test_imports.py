@@ -1,0 +1,151 @@
+"""Who may import whom: by the source alone, and where it matters by what Python then has loaded."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "mpifl"
+
+LAYERS = [  # from low to high; a module may import from its own layer and from lower ones
+    {"errors", "seeds", "files"},
+    {"job"},
+    {"population"},
+    {"clock", "selection"},
+    {"plan"},
+    {"result"},
+    {"models"},
+    {"training"},
+    {"algorithms"},
+    {"exact_sum", "client_state", "mpi"},
+    {"batch", "experiment"},
+    {"executor"},
+    {"aggregator"},
+    {"record"},
+    {"run", "__main__"},
+]
+LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
+SERIALISERS = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
+
+Import = tuple[str, int]
+"""What is imported, as a dotted name, and the line."""
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def imports(name: str) -> Iterator[Import]:
+    """Everything that a module imports, inside functions too; ``from a import b`` counts as a.b where that is a module."""
+    tree = ast.parse(MODULES[name].read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, node.lineno
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name}:{node.lineno}: imports are absolute"
+            assert node.module is not None
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                yield (whole if whole in MODULES else node.module), node.lineno
+
+
+def part(name: str) -> str | None:
+    """The part of the package that a module belongs to; None for mpifl itself, which holds the version."""
+    return name.split(".")[1] if "." in name else None
+
+
+def ours(name: str) -> list[Import]:
+    return [(found, line) for found, line in imports(name) if found == "mpifl" or found.startswith("mpifl.")]
+
+
+def test_the_package_was_found() -> None:
+    assert {"mpifl.plan", "mpifl.clock.sync", "mpifl.population.partitioners.iid"} <= set(MODULES)
+    assert ("mpifl.population.population", 1) in {(found, 1) for found, _ in imports("mpifl.plan")}
+
+
+def test_every_part_has_its_layer() -> None:
+    assert {found for name in MODULES if (found := part(name))} <= set(LEVEL)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_lower_layers_never_import_higher_ones(name: str) -> None:
+    here = LEVEL.get(part(name) or "", -1)
+    upward = [f"line {line}: {found}" for found, line in ours(name) if LEVEL.get(part(found) or "", -1) > here]
+    assert not upward
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if part(name) in ("exact_sum", "client_state", "mpi")])
+def test_sums_stores_and_ranks_know_nothing_of_learning(name: str) -> None:
+    highest = LEVEL["population"]
+    upward = [
+        f"line {line}: {found}"
+        for found, line in ours(name)
+        if part(found) != part(name) and LEVEL[part(found) or ""] > highest
+    ]
+    assert not upward
+
+
+def test_no_two_modules_import_each_other() -> None:
+    graph = {name: {found for found, _ in ours(name) if found in MODULES} - {name} for name in MODULES}
+    done: set[str] = set()
+
+    def visit(name: str, before: tuple[str, ...]) -> None:
+        assert name not in before, " -> ".join([*before, name])
+        if name not in done:
+            for found in graph[name]:
+                visit(found, (*before, name))
+            done.add(name)
+
+    for name in graph:
+        visit(name, ())
+    assert done == set(MODULES)
+
+
+def test_mpi4py_is_imported_by_mpi_and_run_alone() -> None:
+    importers = {name for name in MODULES for found, _ in imports(name) if found.split(".")[0] == "mpi4py"}
+    assert "mpifl.mpi.world" in importers
+    assert {name for name in importers if part(name) not in ("mpi", "run")} == set()
+
+
+def test_nothing_unpickles() -> None:
+    found = {(name, module) for name in MODULES for module, _ in imports(name) if module.split(".")[0] in SERIALISERS}
+    assert found == set()
+    for name, path in MODULES.items():
+        assert "allow_pickle=True" not in path.read_text(), name
+        assert "torch.load(" not in path.read_text(), name
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in MODULES if part(name) in ("plan", "clock", "selection", "job", "population")]
+)
+def test_deciding_imports_neither_torch_nor_mpi(name: str) -> None:
+    assert {found.split(".")[0] for found, _ in imports(name)} & {"torch", "mpi4py"} == set()
+
+
+@pytest.mark.parametrize(
+    ("modules", "unwanted"),
+    [
+        ("mpifl.plan, mpifl.clock.sync, mpifl.selection.uniform", {"torch", "mpi4py"}),
+        ("mpifl.job, mpifl.population.build", {"torch", "mpi4py", "sklearn"}),
+        ("mpifl.record.progress, mpifl.record.summary", {"torch", "mpi4py"}),
+        ("mpifl.exact_sum, mpifl.client_state", {"torch", "mpi4py"}),
+        ("mpifl.experiment, mpifl.training.local, mpifl.algorithms.fedavg", {"mpi4py"}),
+    ],
+)
+def test_what_is_loaded_with_it(modules: str, unwanted: set[str]) -> None:
+    code = f"import sys, {modules}; print(*sorted({{name.split('.')[0] for name in sys.modules}}))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "mpifl" in loaded
+    assert not loaded & unwanted
