@@ -16,7 +16,7 @@ from mpifl import __version__
 from mpifl.errors import FAILED, WRONG_INPUT, InputError
 
 if TYPE_CHECKING:
-    from mpifl.experiment import Experiment
+    from mpifl.experiment import Timed
 
 app = typer.Typer(
     help="Federated learning over millions of emulated phones, on an MPI allocation.",
@@ -98,8 +98,8 @@ def version(show: Annotated[bool, typer.Option("--version", help="Print the vers
         raise typer.Exit
 
 
-def _check(job: str, overrides: list[str] | None) -> Experiment:
-    from mpifl.experiment import check
+def _check(job: str, overrides: list[str] | None) -> Timed:
+    from mpifl.setup import check
 
     try:
         return check(job, overrides or [])[0]

@@ -89,8 +89,8 @@ def _train(experiment: Experiment, store: ClientStore, task: Any, version: Versi
         steps=int(task["steps"]),
         lr=job.training.lr,
     )
-    train = population.dataset.train
-    samples = features(population.dataset, train, train.rows(population.data_client(client)))
+    train = population.data.train
+    samples = features(population.data, train, train.rows(population.data_client(client)))
     # Layers such as dropout draw from torch's own generator and take no other.
     torch.manual_seed(number(job.seed, Purpose.DROPOUT, round_number, client))
     order = generator(job.seed, Purpose.BATCHES, round_number, client)
@@ -111,7 +111,7 @@ def _train(experiment: Experiment, store: ClientStore, task: Any, version: Versi
 
 
 def _test(experiment: Experiment, version: Version, shard: int, tested: np.ndarray) -> None:
-    data, size = experiment.population.dataset, experiment.job.evaluation.batch_size
+    data, size = experiment.population.data, experiment.job.evaluation.batch_size
     rows = slice(shard * size, min((shard + 1) * size, len(data.test.y)))
     weights = torch.from_numpy(version["model"])
     result = evaluate_shard(experiment.model, weights, features(data, data.test, rows))

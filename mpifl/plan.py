@@ -6,10 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mpifl.clock.availability import count_online
 from mpifl.clock.timeline import Call, ClockState, Outcome, Timeline
 from mpifl.clock.workload import Workload
 from mpifl.job import Job
 from mpifl.population.population import Population
+from mpifl.seeds import Purpose, number
+
+ONLINE_SAMPLE = 4096
 
 TASK = np.dtype([("round", "<i4"), ("client", "<i8"), ("base", "<i4"), ("steps", "<i4"), ("samples", "<i8"), ("weight", "<f8")])
 """One update to train: for which round, whose, from which model version, how many SGD steps, how many samples those go
@@ -18,12 +22,16 @@ through, and its share of the mean (the weights of a round add up to 1 or, where
 
 @dataclass(frozen=True)
 class Plan:
-    """A round: ``tasks`` (structured TASK), the virtual time it takes, and the clock's state after it."""
+    """A round: ``tasks`` (structured TASK), the virtual time it takes, and the clock's state after it.
+
+    ``online`` clients were online at its start; estimated where there are more than ONLINE_SAMPLE clients.
+    """
 
     round_number: int
     tasks: np.ndarray
     timeline: Timeline
     after: ClockState
+    online: float
 
 
 def make_plan(job: Job, population: Population, workload: Workload, round_number: int, state: ClockState) -> Plan:
@@ -35,7 +43,9 @@ def make_plan(job: Job, population: Population, workload: Workload, round_number
 
     call = Call(job.selection.participants, choose, population, workload)
     timeline, after = job.clock.advance(state, call)
-    return Plan(round_number, _tasks(timeline, job, population, round_number), timeline, after)
+    key = number(job.seed, Purpose.ONLINE, round_number)
+    online = count_online(population.phones, population.clients, key, timeline.start_seconds, ONLINE_SAMPLE)
+    return Plan(round_number, _tasks(timeline, job, population, round_number), timeline, after, online)
 
 
 def largest_first(tasks: np.ndarray) -> np.ndarray:

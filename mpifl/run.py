@@ -17,26 +17,21 @@ import argparse  # noqa: E402
 import json  # noqa: E402
 import sys  # noqa: E402
 import traceback  # noqa: E402
+from collections.abc import Callable  # noqa: E402
 from pathlib import Path  # noqa: E402
 
-from mpifl.aggregator import run_aggregator  # noqa: E402
 from mpifl.client_state import ClientStore  # noqa: E402
 from mpifl.errors import DONE, FAILED, WRONG_INPUT, InputError, TrainingError, where  # noqa: E402
-from mpifl.executor import run_executor  # noqa: E402
-from mpifl.experiment import Experiment, check, load  # noqa: E402
+from mpifl.experiment import Experiment, Timed  # noqa: E402
 from mpifl.files import write_text  # noqa: E402
 from mpifl.job import dump_job, load_yaml, parse_job  # noqa: E402
 from mpifl.mpi.world import World, connect, library  # noqa: E402
 from mpifl.record.progress import display  # noqa: E402
-from mpifl.record.run_directory import (  # noqa: E402
-    make_run_directory,
-    run_file,
-    write_environment,
-    write_model,
-    write_summary,
-)
+from mpifl.record.run_directory import make_run_directory, run_file, write_environment, write_summary  # noqa: E402
 from mpifl.record.summary import Totals, closing_lines  # noqa: E402
 from mpifl.result import RoundResult  # noqa: E402
+from mpifl.setup import check, load  # noqa: E402
+from mpifl.timing import run_timing  # noqa: E402
 
 
 def arguments(argv: list[str]) -> argparse.Namespace:
@@ -68,17 +63,17 @@ def main() -> int:
     return DONE
 
 
-def _begin(world: World) -> tuple[Experiment, Path]:
+def _begin(world: World) -> tuple[Timed, Path]:
     """The experiment and the run directory; ends every rank with status 2 when rank 0 finds that the job is wrong."""
-    found: dict[str, str] = {}
+    found: dict[str, str | None] = {}
     experiment = None
     if world.aggregates:
         try:
             options = arguments(sys.argv[1:])
-            experiment, data_path, trace_path = check(options.job, options.overrides)
+            experiment, data_path, _ = check(options.job, options.overrides)
             folder = make_run_directory(options.out, experiment.job.name).resolve()
             write_text(folder / "job.yaml", dump_job(experiment.job))
-            found = {"job": dump_job(experiment.job), "data": str(data_path), "trace": str(trace_path), "folder": str(folder)}
+            found = {"job": dump_job(experiment.job), "data": str(data_path) if data_path else None, "folder": str(folder)}
         except InputError as error:
             found = {"error": str(error)}
         except argparse.ArgumentError as error:
@@ -89,38 +84,55 @@ def _begin(world: World) -> tuple[Experiment, Path]:
             print(f"mpifl: {found['error']}", file=sys.stderr, flush=True)
         sys.exit(WRONG_INPUT)
     if experiment is None:
-        experiment = load(parse_job(load_yaml(found["job"])), Path(found["data"]), Path(found["trace"]))
-    return experiment, Path(found["folder"])
+        experiment = load(parse_job(load_yaml(str(found["job"]))), Path(found["data"]) if found["data"] else None, None)
+    return experiment, Path(str(found["folder"]))
 
 
-def _run(world: World, experiment: Experiment, folder: Path) -> None:
+def _run(world: World, experiment: Timed, folder: Path) -> None:
     """All rounds, and on rank 0 their record."""
-    store = ClientStore(folder / "checkpoint" / "clients", len(experiment.model.weights))
     hosts = world.hosts()
     if not world.aggregates:
-        run_executor(world, experiment, store)
+        _rounds(world, experiment, folder, lambda result: None)
         return
     job, population = experiment.job, experiment.population
-    hashes = {"data": population.dataset.content_sha256, "trace": population.trace.content_sha256}
-    write_environment(folder, library(), hosts, hashes)
+    parts = {"data": population.dataset, "trace": population.trace}
+    write_environment(folder, library(), hosts, {name: part.content_sha256 for name, part in parts.items() if part})
     totals, screen = Totals(), display(job.rounds)
-    with run_file(folder) as file:
+    with run_file(folder, job) as file:
 
         def ended_round(result: RoundResult) -> None:
-            row, _ = file.append(result)
+            row = file.append(result)
             totals.add(row)
             screen.show(row)
 
         try:
-            state = run_aggregator(world, experiment, store, ended_round)
+            digest = _rounds(world, experiment, folder, ended_round)
         finally:
             screen.close()
-    digest = write_model(folder, experiment.model, state["model"])
     identity = {"name": job.name, "seed": job.seed, "ranks": world.size, "mpi": library(), "rounds": job.rounds}
     wall = {"wall_seconds": round(time.monotonic() - START, 3), "model_sha256": digest}
     summary = {**identity, **totals.summary(), **wall, "resumed_from": None, "ranks_lost": 0}
     write_summary(folder, summary)
     print("\n".join(closing_lines(summary, os.path.relpath(folder))), flush=True)
+
+
+def _rounds(world: World, experiment: Timed, folder: Path, ended_round: Callable[[RoundResult], None]) -> str | None:
+    """This rank's part in all rounds; on rank 0 of a job that trains, the SHA-256 of the model it writes."""
+    if not isinstance(experiment, Experiment):
+        if world.aggregates:
+            run_timing(experiment, ended_round)
+        return None
+    # Here and not above, because they import torch, which takes longer than many a run that only times.
+    from mpifl.aggregator import run_aggregator
+    from mpifl.executor import run_executor
+    from mpifl.record.model_file import write_model
+
+    store = ClientStore(folder / "checkpoint" / "clients", len(experiment.model.weights))
+    if not world.aggregates:
+        run_executor(world, experiment, store)
+        return None
+    state = run_aggregator(world, experiment, store, ended_round)
+    return write_model(folder, experiment.model, state["model"])
 
 
 def _tell(world: World, error: BaseException) -> None:

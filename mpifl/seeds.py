@@ -18,6 +18,8 @@ class Purpose(IntEnum):
     SPLIT = 6  # samples to train and test
     PHONES = 7  # clients to phones of the trace
     TRACE = 8  # synthesis of a trace
+    ONLINE = 9  # which clients are looked at to estimate how many are online, by round
+    RECORD = 10  # whose rows are kept
 
 
 def generator(seed: int, purpose: Purpose, *keys: int) -> np.random.Generator:

@@ -16,11 +16,12 @@ from mpifl.algorithms.fedavg import FedAvg
 from mpifl.algorithms.fedyogi import FedYogi
 from mpifl.client_state import ClientStore
 from mpifl.errors import TrainingError
-from mpifl.experiment import Experiment, check
+from mpifl.experiment import Experiment
 from mpifl.models.flat import flatten
 from mpifl.mpi.world import World, connect
 from mpifl.population.dataset import Part
 from mpifl.result import RoundResult
+from mpifl.setup import check
 
 
 class Longer(FedAvg):

@@ -25,6 +25,7 @@ LAYERS = [  # from low to high; a module may import from its own layer and from 
     {"algorithms"},
     {"exact_sum", "client_state", "mpi"},
     {"batch", "experiment"},
+    {"setup", "timing"},
     {"executor"},
     {"aggregator"},
     {"record"},

@@ -12,7 +12,8 @@ from statistics import median
 from time import perf_counter
 
 from benchmarks.micro.table import machine, show, versions
-from mpifl.experiment import Experiment, check
+from mpifl.experiment import Experiment
+from mpifl.setup import check
 
 POPULATIONS = (10**4, 10**6, 10**8)
 PARTICIPANTS = 10_000

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
 
 from mpifl.job import Job
 from mpifl.job.section import Section
+
+if TYPE_CHECKING:
+    import torch
 
 State = dict[str, np.ndarray]
 """What the server keeps between rounds: float32 vectors by name, ``model`` among them."""

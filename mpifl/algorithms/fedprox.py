@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING
+
 from pydantic import Field
 
 from mpifl.algorithms.algorithm import Work
 from mpifl.algorithms.fedavg import FedAvg
+
+if TYPE_CHECKING:
+    import torch
 
 
 class FedProx(FedAvg):

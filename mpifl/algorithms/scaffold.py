@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
 from pydantic import Field
 
 from mpifl.algorithms.algorithm import Algorithm, State, Work
 from mpifl.errors import InputError
 from mpifl.job import Job
+
+if TYPE_CHECKING:
+    import torch
 
 
 class Scaffold(Algorithm):
@@ -50,7 +54,7 @@ class Scaffold(Algorithm):
 
     def contribute(self, update: torch.Tensor, work: Work) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
         """See Algorithm."""
-        kept = torch.zeros_like(update) if work.kept is None else work.kept
+        kept = update.new_zeros(update.shape) if work.kept is None else work.kept
         fresh = kept - work.sent["control"] - update / (work.steps * work.lr)
         return {"update": update, "control": fresh - kept}, fresh
 

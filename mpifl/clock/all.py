@@ -16,5 +16,5 @@ class All(RoundPolicy):
         rows = self.cohort(state, call, call.participants)
         if not len(by_finish(rows)):
             self.check_possible(call)
-        self.count_bytes(call, rows, rows["outcome"] == Outcome.COMPLETED)
+        self.account(call, rows, rows["outcome"] == Outcome.COMPLETED)
         return together(state, rows, float(rows["stop_seconds"].max()))

@@ -156,6 +156,16 @@ def first_online(phones: Phones, clients: int, now: float) -> float:
 
 
 @numba.njit(cache=True)
+def count_online(phones: Phones, clients: int, key: int, now: float, sample: int) -> float:
+    """How many clients are online ``now``: counted up to ``sample`` clients, beyond that estimated from so many drawn."""
+    tested, online = min(clients, sample), 0
+    for index in range(tested):
+        client = index if tested == clients else permuted(index, clients, key)
+        online += online_until(phones, pattern_of(phones, client), now) > now
+    return online * clients / tested
+
+
+@numba.njit(cache=True)
 def draw_online(phones: Phones, clients: int, key: int, now: float, wanted: int) -> np.ndarray:
     """Up to ``wanted`` clients that are online ``now``, uniformly and without repeats, in the order drawn; int64.
 

@@ -46,7 +46,7 @@ class Deadline(RoundPolicy):
             self.check_possible(call)
         end = min(deadline, float(rows["stop_seconds"].max()))
         self.cut(rows, end)
-        self.count_bytes(call, rows, rows["outcome"] == Outcome.COMPLETED)
+        self.account(call, rows, rows["outcome"] == Outcome.COMPLETED)
         return together(state, rows, end)
 
     def _deadline(self, rows: np.ndarray) -> float:

@@ -105,7 +105,7 @@ class Sky:
         """The round that these events made, and the state after it."""
         rows = np.array(self.ended, PARTICIPANT)
         rows["factor"] = self.policy.staleness.factor(rows["staleness"])
-        self.policy.count_bytes(self.call, rows, rows["outcome"] != Outcome.DROPPED)
+        self.policy.account(self.call, rows, rows["outcome"] != Outcome.DROPPED)
         step = bool((rows["outcome"] == Outcome.COMPLETED).any())
         flights = np.array([row for *_, row in sorted(self.flights, key=lambda flight: flight[:2])], PARTICIPANT)
         after = ClockState(end, self.version + step, self.draws, flights)

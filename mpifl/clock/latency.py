@@ -102,6 +102,17 @@ def seconds_at_work(phones: Phones, rule: int, clients: np.ndarray, start: np.nd
 
 
 @numba.njit(cache=True)
+def joules(phones: Phones, clients: np.ndarray, computing: np.ndarray, down: np.ndarray, up: np.ndarray) -> np.ndarray:
+    """Energy (n,) of ``computing`` seconds and of ``down`` and ``up`` bytes: watts x seconds + joules per byte x bytes."""
+    spent = np.empty(len(clients), np.float64)
+    for i in range(len(clients)):
+        device = permuted(clients[i], phones.size, phones.key) % len(phones.compute_ms_per_sample)
+        radio = phones.download_joules_per_byte[device] * down[i] + phones.upload_joules_per_byte[device] * up[i]
+        spent[i] = phones.compute_watts[device] * computing[i] + radio
+    return spent
+
+
+@numba.njit(cache=True)
 def anyone_can_finish(phones: Phones, rule: int, clients: np.ndarray, samples: np.ndarray, rates: Rates) -> bool:
     """Whether any of ``clients`` can ever finish: with strict, whether a stay online is long enough."""
     for i in range(len(clients)):

@@ -9,12 +9,27 @@ import numpy as np
 from pydantic import Field
 
 from mpifl.clock.availability import first_online
-from mpifl.clock.latency import AVAILABILITY, Rates, anyone_can_finish, seconds_at_work, time_participants
+from mpifl.clock.latency import AVAILABILITY, Rates, anyone_can_finish, joules, seconds_at_work, time_participants
 from mpifl.clock.timeline import PARTICIPANT, Call, ClockState, Outcome, Timeline
 from mpifl.errors import InputError, TrainingError
 from mpifl.job.section import Section
 
 CHUNK_CLIENTS = 1 << 20
+
+
+class Latency(Section):
+    """What a participant's seconds are made of.
+
+    compute: samples counts the samples it really goes through, each as three inferences; flops counts them by this model's
+    FLOPs against those of the model whose inference the trace timed; batches counts batch_size samples a step, as FedScale.
+    """
+
+    compute: Literal["samples", "flops", "batches"] = Field("samples", description="how training is timed")
+    reference_flops: float = Field(
+        6e8, gt=0, description="FLOPs of the inference that the trace's milliseconds are of (MobileNetV2: 300 M multiply-adds)"
+    )
+    kbit: Literal[1000, 1024] = Field(1000, description="bits of the trace's kbit; FedScale's are of 1024")
+    model_bytes: int | None = Field(None, ge=1, description="bytes of the model on the air; default: 4 a weight")
 
 
 class RoundPolicy(Section):
@@ -32,6 +47,8 @@ class RoundPolicy(Section):
     availability: Literal["strict", "resume", "fedscale", "always"] = Field(
         "strict", description="what going offline does: drops out, pauses, is tested at the end only, never happens"
     )
+
+    latency: Latency = Latency()
 
     @property
     def rule(self) -> int:
@@ -92,16 +109,20 @@ class RoundPolicy(Section):
         rows["outcome"][late] = Outcome.CUT
         rows["stop_seconds"][late] = end
 
-    def count_bytes(self, call: Call, rows: np.ndarray, done: np.ndarray) -> None:
-        """Set bytes_down and bytes_up of participants that have ended, in place.
+    def account(self, call: Call, rows: np.ndarray, done: np.ndarray) -> None:
+        """Set bytes and joules of participants that have ended, in place.
 
-        All bytes where ``done`` (bool), else the share of each transfer that was made.
+        All the work where ``done`` (bool), else the share of each transfer and of the training that was done.
         """
-        columns = (np.ascontiguousarray(rows[name]) for name in ("client", "start_seconds", "stop_seconds"))
-        spent = seconds_at_work(call.population.phones, self.rule, *columns)
-        uploading = spent - rows["download_seconds"] - rows["compute_seconds"]
-        rows["bytes_down"] = _sent(call.workload.bytes_down, spent, rows["download_seconds"], done)
-        rows["bytes_up"] = _sent(call.workload.bytes_up, uploading, rows["upload_seconds"], done)
+        phones, work = call.population.phones, call.workload
+        client, start, stop = (np.ascontiguousarray(rows[name]) for name in ("client", "start_seconds", "stop_seconds"))
+        spent = seconds_at_work(phones, self.rule, client, start, stop)
+        download, compute, upload = (rows[f"{name}_seconds"] for name in ("download", "compute", "upload"))
+        computing = np.where(done, compute, np.clip(spent - download, 0, compute))
+        down = _sent(work.bytes_down, spent, download, done)
+        up = _sent(work.bytes_up, spent - download - compute, upload, done)
+        rows["bytes_down"], rows["bytes_up"] = down, up
+        rows["joules"] = joules(phones, client, computing, down, up)
 
     def check_possible(self, call: Call) -> None:
         """After a round that nobody finished: raise InputError unless somebody can at another time."""

@@ -33,7 +33,7 @@ class Sync(RoundPolicy):
         late[first] = False
         rows["outcome"][late] = Outcome.CUT  # also one that finished with the N-th, and came after it
         self.cut(rows, end)
-        self.count_bytes(call, rows, done)
+        self.account(call, rows, done)
         return together(state, rows, end)
 
 

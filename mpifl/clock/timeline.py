@@ -41,6 +41,7 @@ PARTICIPANT = np.dtype(
         ("samples", "<i8"),
         ("bytes_down", "<i8"),  # that went over the air by then
         ("bytes_up", "<i8"),
+        ("joules", "<f8"),  # of computing and of the radio, by then
     ]
 )
 """One participant; seconds of virtual time, those of download, compute and upload being what each takes when undisturbed."""

@@ -42,6 +42,14 @@ class Component:
         registry: dict[str, str] = importlib.import_module(self.package).REGISTRY
         return registry
 
+    def preset(self, name: Any) -> dict[str, Any]:
+        """What ``preset: NAME`` of the section stands for. Raises InputError when there is no such preset."""
+        presets: dict[str, dict[str, Any]] = getattr(importlib.import_module(self.package), "PRESETS", {})
+        if not isinstance(name, str) or name not in presets:
+            allowed = ", ".join(presets) or "none"
+            raise InputError(f"{'.'.join(self.path)}.preset: {name!r} is not known; allowed: {allowed}")
+        return presets[name]
+
     def base_class(self) -> type[Section]:
         """The class that a plug-in is made from."""
         return _class(self.base)

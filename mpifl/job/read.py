@@ -148,6 +148,9 @@ def _plain_sections(raw: dict[str, Any]) -> dict[str, Any]:
             value = section[last]
             if isinstance(value, str):
                 value = {component.key: value}
+            if isinstance(value, dict) and "preset" in value:
+                given = {key: item for key, item in value.items() if key != "preset"}
+                value = {**component.preset(value["preset"]), **given}
             if isinstance(value, dict) and isinstance(value.get(component.key), str):
                 value = {**value, component.key: absolute_name(value[component.key])}
             section[last] = value

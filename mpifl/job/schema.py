@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from mpifl.job.quantiles import Quantiles
 from mpifl.job.section import Section
 
 Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
@@ -17,7 +18,8 @@ LARGEST_POPULATION = 10**12
 class Data(Section):
     """What the clients hold."""
 
-    name: str = Field("digits", description="`digits` (embedded) or the path of a data set in HDF5")
+    name: str = Field("digits", description="`digits` (embedded), the path of a data set in HDF5, or `sizes`")
+    samples_per_client: Quantiles | None = Field(None, description="with data.name sizes: how many each client has")
     partition: Any = Field({"name": "natural"}, description="how samples become clients; natural keeps the file's clients")
 
 
@@ -32,6 +34,7 @@ class Population(Section):
 class Training(Section):
     """One client's local work: minibatch SGD."""
 
+    engine: Literal["loop", "none"] = Field("loop", description="none times the rounds and trains nothing")
     batch_size: Count = Field(20, description="samples a step; a client's last batch of an epoch may be smaller")
     epochs: Count | None = Field(None, description="passes over the client's samples; 1 when local_steps is not given")
     local_steps: Count | None = Field(None, description="SGD steps instead of epochs")
@@ -59,6 +62,13 @@ class Evaluation(Section):
     batch_size: Count = Field(500, description="test samples of one shard, the unit that a rank takes")
 
 
+class Record(Section):
+    """What run.h5 keeps of each participant."""
+
+    participants: Literal["all", "sample", "none"] = Field("all", description="whose rows stand in /participants")
+    sample_share: float = Field(0.01, gt=0, le=1, description="share of the clients kept with sample, always the same ones")
+
+
 class Job(Section):
     """A whole experiment. The sections typed Any are components: ``mpifl.job.component`` finds their classes."""
 
@@ -73,3 +83,4 @@ class Job(Section):
     clock: Any = Field({"mode": "sync"}, description="when a round ends")
     algorithm: Any = Field({"name": "fedavg"}, description="what is computed, summed, and done with the sum")
     evaluation: Evaluation = Evaluation()
+    record: Record = Record()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from torch import nn
+from typing import TYPE_CHECKING
 
 from mpifl.job.section import Section
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 class Model(Section):

@@ -28,35 +28,55 @@ from mpifl.population.synthesis import read_recipe, synthesize
 from mpifl.population.trace import merged, open_trace, write_trace
 from mpifl.seeds import Purpose, generator, number
 
+SIZES = "sizes"  # the data.name of a population without samples
 BUILD_VERSION = 2  # part of every cache key: raise it when a builder changes what it makes
 
 
-def prepare(job: Job) -> tuple[Path, Path]:
-    """On rank 0: the files of data set and trace, built where need be and checked. Raises InputError."""
-    data_path, trace_path = _data_path(job), _trace_path(job.population.trace)
+def prepare(job: Job) -> tuple[Path | None, Path]:
+    """On rank 0: the files of data set (None for data.name sizes) and trace, built where need be and checked.
+
+    Raises InputError.
+    """
+    trace_path = _trace_path(job.population.trace)
+    if job.data.name == SIZES:
+        _check_sizes(job)
+        return None, trace_path
+    data_path = _data_path(job)
     check_dataset(data_path, open_dataset(data_path))
     return data_path, trace_path
 
 
-def open_population(job: Job, data_path: Path, trace_path: Path) -> Population:
-    """On every rank: map what ``prepare`` named."""
-    data, trace = open_dataset(data_path), open_trace(trace_path)
-    if job.population.merge_gaps_seconds is not None:
+def open_population(job: Job, data_path: Path | None, trace_path: Path | None) -> Population:
+    """On every rank: map what ``prepare`` named, or of the trace nothing (None)."""
+    data = None if data_path is None else open_dataset(data_path)
+    trace = None if trace_path is None else open_trace(trace_path)
+    if trace is not None and job.population.merge_gaps_seconds is not None:
         trace = merged(trace, job.population.merge_gaps_seconds)
-    clients = job.population.clients or data.train.clients
+    clients = job.population.clients or (data.train.clients if data else 0)
     always = job.clock.availability == "always"
-    return Population(clients, data, trace, number(job.seed, Purpose.PHONES), always)
+    return Population(clients, data, trace, number(job.seed, Purpose.PHONES), always, job.data.samples_per_client)
 
 
 def resolved(job: Job, population: Population) -> Job:
     """The job with what was found out written into it: absolute paths and the number of clients."""
     data, people = job.data, job.population
-    if data.name != DIGITS:
+    if data.name not in (DIGITS, SIZES):
         data = data.model_copy(update={"name": str(Path(data.name).resolve())})
     if shipped("traces", people.trace) is None:
         people = people.model_copy(update={"trace": str(Path(people.trace).resolve())})
     people = people.model_copy(update={"clients": population.clients})
     return job.model_copy(update={"data": data, "population": people})
+
+
+def _check_sizes(job: Job) -> None:
+    for key, given in (
+        ("data.samples_per_client", job.data.samples_per_client),
+        ("population.clients", job.population.clients),
+    ):
+        if given is None:
+            raise InputError(f"{key}: missing; data.name sizes needs it")
+    if job.training.engine != "none":
+        raise InputError(f"training.engine: {job.training.engine!r} is not allowed with data.name sizes; allowed: none")
 
 
 def _data_path(job: Job) -> Path:
@@ -68,7 +88,7 @@ def _data_path(job: Job) -> Path:
     path = Path(job.data.name)
     if not is_file(path):
         where = os.path.abspath(path)
-        raise InputError(f"data.name: {job.data.name!r}: no file {where}; allowed: {DIGITS}, or a data set in HDF5")
+        raise InputError(f"data.name: {job.data.name!r}: no file {where}; allowed: {DIGITS}, {SIZES}, or a data set in HDF5")
     if isinstance(partition, Natural):
         return path.resolve()
     key = {"data": open_dataset(path).content_sha256}

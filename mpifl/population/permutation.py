@@ -39,3 +39,13 @@ def permuted(index: int, size: int, key: int) -> int:
         value = (left << shift) | right
         if value < np.uint64(size):
             return np.int64(value)  # type: ignore[return-value]
+
+
+@numba.njit(cache=True)
+def uniforms(indices: np.ndarray, key: int) -> np.ndarray:
+    """A number in [0, 1), float64, for each index (int64): always the same for an index and a key."""
+    drawn = np.empty(len(indices), np.float64)
+    for i in range(len(indices)):
+        mixed = _mixed(_mixed(np.uint64(indices[i]) + _STEP) ^ np.uint64(key))
+        drawn[i] = np.float64(mixed >> np.uint64(11)) * 2.0**-53
+    return drawn

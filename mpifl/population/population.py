@@ -9,8 +9,10 @@ from typing import NamedTuple
 import numpy as np
 
 from mpifl.errors import InputError
+from mpifl.job.quantiles import Quantiles
 from mpifl.population.dataset import Dataset
-from mpifl.population.trace import Trace
+from mpifl.population.permutation import uniforms
+from mpifl.population.trace import DEVICE_COLUMNS, Trace
 
 
 class Phones(NamedTuple):
@@ -25,6 +27,9 @@ class Phones(NamedTuple):
     compute_ms_per_sample: np.ndarray
     download_kbps: np.ndarray
     upload_kbps: np.ndarray
+    compute_watts: np.ndarray
+    download_joules_per_byte: np.ndarray
+    upload_joules_per_byte: np.ndarray
     offsets: np.ndarray
     start: np.ndarray
     end: np.ndarray
@@ -35,38 +40,52 @@ class Phones(NamedTuple):
 class Population:
     """``clients`` clients 0 to clients - 1 over a data set and a device trace.
 
-    Client c trains on the samples of data client ``c mod data clients``. Its phone is ``permuted(c)`` of a permutation keyed
-    by ``phone_key``, so that neighbours in the trace are not neighbours here, and no two clients share a phone while there
-    are phones left.
+    Client c trains on the samples of data client ``c mod data clients``; in a population without data (``dataset`` None) it
+    has as many samples as ``sizes`` say, drawn by its number. Its phone is ``permuted(c)`` of a permutation keyed by
+    ``phone_key``, so that neighbours in the trace are not neighbours here, and no two clients share a phone while there are
+    phones left. ``trace`` is None on ranks that have no use for it.
     """
 
     clients: int
-    dataset: Dataset
-    trace: Trace
+    dataset: Dataset | None
+    trace: Trace | None
     phone_key: int
     always_online: bool = False
+    sizes: Quantiles | None = None
 
     @cached_property
     def phones(self) -> Phones:
         """The trace and the permutation that deals its phones to clients."""
         t = self.trace
+        assert t is not None
         size = max(self.clients, t.devices, t.patterns)
-        speeds = (t.compute_ms_per_sample, t.download_kbps, t.upload_kbps)
-        return Phones(size, self.phone_key, self.always_online, *speeds, t.offsets, t.start, t.end, t.period)
+        devices = {column: getattr(t, column) for column in DEVICE_COLUMNS}
+        slots = {"offsets": t.offsets, "start": t.start, "end": t.end, "period": t.period}
+        return Phones(size, self.phone_key, self.always_online, **devices, **slots)
+
+    @property
+    def data(self) -> Dataset:
+        """The data set, in a run that trains."""
+        assert self.dataset is not None
+        return self.dataset
 
     def data_client(self, client: int) -> int:
         """Whose samples a client trains on."""
-        return client % self.dataset.train.clients
+        return client % self.data.train.clients
 
     def samples(self, clients: np.ndarray) -> np.ndarray:
         """How many train samples each of ``clients`` (int64) holds, int64."""
+        if self.dataset is None:
+            assert self.sizes is not None
+            drawn = self.sizes.at(uniforms(clients, self.phone_key))
+            return np.maximum(np.rint(drawn), 1).astype(np.int64)
         offsets = self.dataset.train.offsets
         holder = clients % self.dataset.train.clients
         return offsets[holder + 1] - offsets[holder]
 
     def client_name(self, client: int) -> str:
         """A client's number, with its name in the data's source where it has one of its own."""
-        name = self.dataset.train.client[self.data_client(client)]
+        name = self.data.train.client[self.data_client(client)]
         text = name.decode() if isinstance(name, bytes) else str(name)
         return str(client) if text == str(client) else f"{client} ({text})"
 
@@ -77,6 +96,7 @@ def check_participants(population: Population, participants: int) -> None:
         raise InputError(
             f"selection.participants: {participants} is not allowed: the population has {population.clients} clients"
         )
+    assert population.trace is not None
     sometimes = int(np.count_nonzero(np.diff(population.trace.offsets)))
     if sometimes == population.trace.patterns or population.always_online:
         return

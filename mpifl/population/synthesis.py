@@ -3,46 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
-from pydantic import Field, PositiveInt, ValidationError, model_validator
+from pydantic import Field, PositiveInt, ValidationError
 from scipy.special import ndtr
 
 from mpifl.errors import InputError
+from mpifl.job.quantiles import Quantiles
 from mpifl.job.read import load_yaml
 from mpifl.job.section import Section
-from mpifl.population.trace import Trace
+from mpifl.population.trace import DEVICE_COLUMNS, Trace
 from mpifl.seeds import Purpose, generator
 
 DAY_SECONDS = 86_400.0
-
-
-class Quantiles(Section):
-    """A distribution by its quantiles: per cent -> value, from 0 to 100, joined linearly or in the logarithm."""
-
-    quantiles: dict[float, float] = Field(min_length=2)
-    scale: Literal["linear", "log"] = "linear"
-
-    @model_validator(mode="after")
-    def _check(self) -> Quantiles:
-        per_cent, values = self._sorted()
-        if per_cent[0] != 0 or per_cent[-1] != 100:
-            raise ValueError("quantiles must run from 0 to 100 per cent")
-        if (np.diff(values) < 0).any() or values[0] < 0 or (self.scale == "log" and values[0] <= 0):
-            raise ValueError("quantile values must not fall, and must be above 0 for scale log")
-        return self
-
-    def _sorted(self) -> tuple[np.ndarray, np.ndarray]:
-        pairs = np.array(sorted(self.quantiles.items()))
-        return pairs[:, 0], pairs[:, 1]
-
-    def at(self, uniform: np.ndarray) -> np.ndarray:
-        """The inverse distribution function at ``uniform`` in [0, 1)."""
-        per_cent, values = self._sorted()
-        if self.scale == "log":
-            return np.exp(np.interp(uniform * 100, per_cent, np.log(values)))
-        return np.interp(uniform * 100, per_cent, values)
 
 
 class Availability(Section):
@@ -64,6 +37,9 @@ class Recipe(Section):
     compute_ms_per_sample: Quantiles
     download_kbps: Quantiles
     upload_kbps: Quantiles
+    compute_watts: Quantiles
+    download_joules_per_byte: Quantiles
+    upload_joules_per_byte: Quantiles
     bandwidth_rank_correlation: float = Field(0.0, gt=-1, lt=1)
     availability: Availability
 
@@ -94,6 +70,7 @@ def synthesize(recipe: Recipe) -> Trace:
     down = recipe.download_kbps.at(ndtr(first))
     up = recipe.upload_kbps.at(ndtr(rho * first + np.sqrt(1 - rho * rho) * second))
     patterns = [_pattern(recipe.availability, random) for _ in range(phones)]
+    energy = {name: getattr(recipe, name).at(random.random(phones)) for name in DEVICE_COLUMNS[3:]}
     sizes = [len(start) for start, _, _ in patterns]
     return Trace(
         name=recipe.name,
@@ -102,6 +79,7 @@ def synthesize(recipe: Recipe) -> Trace:
         compute_ms_per_sample=compute,
         download_kbps=down,
         upload_kbps=up,
+        **energy,
         offsets=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
         start=np.concatenate([start for start, _, _ in patterns]),
         end=np.concatenate([end for _, end, _ in patterns]),

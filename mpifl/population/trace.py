@@ -6,6 +6,8 @@ Layout, schema version 1 (``docs/formats.md`` says it for users)::
     compute_ms_per_sample  (devices,) float64  milliseconds of inference a sample, FedScale's measure
     download_kbps          (devices,) float64  kbit/s, 1 kbit = 1000 bit
     upload_kbps            (devices,) float64
+    compute_watts          (devices,) float64  power while training
+    download_joules_per_byte, upload_joules_per_byte  (devices,) float64  energy of the radio
     availability/offsets   (patterns + 1,) int64; pattern k has slots offsets[k] to offsets[k + 1]
     availability/start     (slots,) float64  seconds into the period; online from start ...
     availability/end       (slots,) float64  ... until just before end
@@ -26,7 +28,14 @@ from mpifl.files import content_sha256, damage, mapped, open_hdf5, whole_file
 
 FORMAT = "mpifl-trace"
 SCHEMA_VERSION = 1
-DEVICE_COLUMNS = ("compute_ms_per_sample", "download_kbps", "upload_kbps")
+DEVICE_COLUMNS = (
+    "compute_ms_per_sample",
+    "download_kbps",
+    "upload_kbps",
+    "compute_watts",
+    "download_joules_per_byte",
+    "upload_joules_per_byte",
+)
 
 
 @dataclass(frozen=True)
@@ -42,6 +51,9 @@ class Trace:
     compute_ms_per_sample: np.ndarray
     download_kbps: np.ndarray
     upload_kbps: np.ndarray
+    compute_watts: np.ndarray
+    download_joules_per_byte: np.ndarray
+    upload_joules_per_byte: np.ndarray
     offsets: np.ndarray
     start: np.ndarray
     end: np.ndarray

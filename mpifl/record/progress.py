@@ -46,9 +46,8 @@ class Lines:
             print(line)
         parts = [f"round {row['round'][0]}/{self._rounds}", f"virtual {clock_text(row['end_seconds'][0])}", *scores(row)]
         counts = f"{row['completed'][0]} of {row['asked'][0]} participants completed"
-        lost = ", ".join(
-            f"{row[name][0]} {text}" for name, text in (("dropped", "dropped out"), ("cut", "cut")) if row[name][0]
-        )
+        kinds = (("dropped", "dropped out"), ("cut", "cut"), ("stale", "too late"))
+        lost = ", ".join(f"{row[name][0]} {text}" for name, text in kinds if row[name][0])
         print(", ".join([*parts, counts + (f" ({lost})" if lost else "")]), flush=True)
 
     def close(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import importlib.metadata
 import json
 import platform
@@ -15,17 +14,17 @@ from typing import Any
 
 import h5py
 import numpy as np
-import torch
-from safetensors.torch import save_file
 
 from mpifl import __version__
 from mpifl.errors import InputError
-from mpifl.files import PACKAGE, whole_file, write_text
-from mpifl.models.flat import FlatModel
+from mpifl.files import PACKAGE, write_text
+from mpifl.job import Job
+from mpifl.population.permutation import uniforms
 from mpifl.record.tables import TABLES, participant_rows, round_row, row_type
 from mpifl.result import RoundResult
+from mpifl.seeds import Purpose, number
 
-CHUNK_ROWS = 1024
+CHUNK_ROWS = 64, 16_384  # least and most; a chunk that holds a round is written once and not again for the next
 LIBRARIES = ("torch", "numpy", "numba", "h5py", "mpi4py", "pydantic", "scikit-learn")
 
 
@@ -53,26 +52,36 @@ def make_run_directory(out: str | None, name: str) -> Path:
 class RunFile:
     """run.h5 as it grows: one append a round. Readers may follow it while it is written (HDF5's SWMR)."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, job: Job) -> None:
+        self._record, self._key = job.record, number(job.seed, Purpose.RECORD)
         self._file = h5py.File(path, "w", libver="latest", locking="best-effort")
+        share = job.record.sample_share if job.record.participants == "sample" else 1.0
+        expected = {"rounds": 1.0, "participants": share * job.selection.participants}
         for table, columns in TABLES.items():
+            chunk = int(np.clip(expected[table], *CHUNK_ROWS))
             rows = self._file.create_dataset(
-                table, (0,), row_type(columns), maxshape=(None,), chunks=(CHUNK_ROWS,), compression="gzip", shuffle=True
+                table, (0,), row_type(columns), maxshape=(None,), chunks=(chunk,), compression=1, shuffle=True
             )
             for column, (_, unit) in columns.items():
                 rows.attrs[column] = unit
         self._file.swmr_mode = True
 
-    def append(self, result: RoundResult) -> tuple[np.ndarray, np.ndarray]:
-        """Write a round; returns its /rounds row (an array of one) and its /participants rows."""
+    def append(self, result: RoundResult) -> np.ndarray:
+        """Write a round; returns its /rounds row (an array of one)."""
         participants = participant_rows(result)
         row = round_row(result, participants)
-        for table, rows in (("rounds", row), ("participants", participants)):
+        for table, rows in (("rounds", row), ("participants", participants[self._kept(participants["client"])])):
             data = self._file[table]
             data.resize(len(data) + len(rows), axis=0)
             data[len(data) - len(rows) :] = rows
             data.flush()
-        return row, participants
+        return row
+
+    def _kept(self, clients: np.ndarray) -> np.ndarray:
+        """Whose rows are kept (bool)."""
+        if self._record.participants == "sample":
+            return uniforms(np.ascontiguousarray(clients), self._key) < self._record.sample_share
+        return np.full(len(clients), self._record.participants == "all")
 
     def close(self) -> None:
         """Nothing more will be written."""
@@ -80,9 +89,9 @@ class RunFile:
 
 
 @contextlib.contextmanager
-def run_file(folder: Path) -> Iterator[RunFile]:
+def run_file(folder: Path, job: Job) -> Iterator[RunFile]:
     """run.h5 of a run directory, closed at the end."""
-    file = RunFile(folder / "run.h5")
+    file = RunFile(folder / "run.h5", job)
     try:
         yield file
     finally:
@@ -104,21 +113,6 @@ def write_environment(folder: Path, mpi: str, hosts: Mapping[str, int], hashes: 
         "content_sha256": dict(hashes),
     }
     write_text(folder / "environment.json", json.dumps(environment, indent=2) + "\n")
-
-
-def write_model(folder: Path, model: FlatModel, weights: np.ndarray) -> str:
-    """model.safetensors, tensor by tensor; returns the SHA-256 of the flat float32 vector."""
-    model.load(torch.from_numpy(weights))
-    stops = [*model.starts[1:], len(weights)]
-    shapes = {name: tensor.shape for name, tensor in model.module.state_dict().items()}
-    tensors = {
-        name: model.weights[start:stop].clone().reshape(shapes[name])
-        for name, start, stop in zip(model.names, model.starts, stops, strict=True)
-    }
-    digest = hashlib.sha256(weights.astype("<f4").tobytes()).hexdigest()
-    with whole_file(folder / "model.safetensors") as partial:
-        save_file(tensors, partial, metadata={"model_sha256": digest, "mpifl": __version__})
-    return digest
 
 
 def write_summary(folder: Path, summary: Mapping[str, Any]) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from rich.filesize import decimal
 
-COUNTS = ("asked", "completed", "dropped", "cut", "bytes_down", "bytes_up")
+COUNTS = ("asked", "completed", "dropped", "cut", "stale", "bytes_down", "bytes_up")
+ENERGY = ("joules", "joules_wasted")
 
 
 @dataclass
@@ -16,6 +17,7 @@ class Totals:
     """Sums over the rounds so far, and the last round's values."""
 
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTS, 0))
+    energy: dict[str, float] = field(default_factory=lambda: dict.fromkeys(ENERGY, 0.0))
     virtual_seconds: float = 0.0
     final: dict[str, float] = field(default_factory=dict)
 
@@ -23,6 +25,8 @@ class Totals:
         """Add a /rounds row (an array of one)."""
         for name in COUNTS:
             self.counts[name] += int(row[name][0])
+        for name in ENERGY:
+            self.energy[name] += float(row[name][0])
         self.virtual_seconds = float(row["end_seconds"][0])
         if np.isfinite(row["accuracy"][0]):
             self.final = {"accuracy": float(row["accuracy"][0]), "loss": float(row["loss"][0])}
@@ -30,20 +34,32 @@ class Totals:
     def summary(self) -> dict[str, Any]:
         """Their part of summary.json."""
         counts = dict(self.counts)
-        return {"virtual_seconds": self.virtual_seconds, "final": self.final, "participants": counts.pop("asked"), **counts}
+        sums = {"participants": counts.pop("asked"), **counts, **self.energy}
+        return {"virtual_seconds": self.virtual_seconds, "final": self.final, **sums}
 
 
 def closing_lines(summary: dict[str, Any], folder: str) -> list[str]:
     """The four lines that end a run: result, time, traffic, and where everything lies."""
     virtual, wall = summary["virtual_seconds"], summary["wall_seconds"]
-    final = summary["final"]
+    final, stale = summary["final"], f", {summary['stale']} too late" if summary["stale"] else ""
+    scores = f"accuracy {final['accuracy']:.4f}, loss {final['loss']:.4f}" if final else "nothing was trained (timing only)"
     return [
-        f"accuracy {final['accuracy']:.4f}, loss {final['loss']:.4f} after {summary['rounds']} rounds",
+        f"{scores} after {summary['rounds']} rounds",
         f"virtual time {clock_text(virtual)}, wall time {clock_text(wall)} ({virtual / wall:.1f} times as fast as the phones)",
         f"{decimal(summary['bytes_down'])} down and {decimal(summary['bytes_up'])} up; {summary['participants']} participants:"
-        f" {summary['completed']} completed, {summary['dropped']} dropped out, {summary['cut']} cut",
-        f"results in {folder} (model_sha256 {summary['model_sha256'][:16]})",
+        f" {summary['completed']} completed, {summary['dropped']} dropped out, {summary['cut']} cut{stale};"
+        f" {energy_text(summary['joules'])}, of which wasted {energy_text(summary['joules_wasted'])}",
+        f"results in {folder}" + (f" (model_sha256 {summary['model_sha256'][:16]})" if summary["model_sha256"] else ""),
     ]
+
+
+def energy_text(joules: float) -> str:
+    """Joules as a person reads them: 74.8 J, 11.9 kJ, 3.30 GJ."""
+    for unit in ("J", "kJ", "MJ"):
+        if joules < 999.5:
+            return f"{joules:.3g} {unit}"
+        joules /= 1000
+    return f"{joules:,.3g} GJ"
 
 
 def clock_text(seconds: float) -> str:

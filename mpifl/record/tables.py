@@ -12,7 +12,8 @@ ROUND = {
     "start_seconds": ("<f8", "s of virtual time"),
     "end_seconds": ("<f8", "s of virtual time"),
     "waited_seconds": ("<f8", "s of virtual time in which nobody was online to be asked"),
-    "asked": ("<i8", "participants"),
+    "online": ("<f8", "clients online at the start; an estimate where the population has more than 4096"),
+    "asked": ("<i8", "participants who ended in the round"),
     "completed": ("<i8", "participants"),
     "dropped": ("<i8", "participants"),
     "cut": ("<i8", "participants"),
@@ -20,6 +21,8 @@ ROUND = {
     "samples": ("<i8", "training samples gone through by those who completed"),
     "bytes_down": ("<i8", "B to participants"),
     "bytes_up": ("<i8", "B from participants"),
+    "joules": ("<f8", "J of all participants who ended in the round"),
+    "joules_wasted": ("<f8", "J of those of them whose update did not count"),
     "train_loss": ("<f8", "mean over those samples; NaN when nobody completed"),
     "accuracy": ("<f8", "share of test samples classified right after the round; NaN when not tested"),
     "loss": ("<f8", "mean test loss after the round; NaN when not tested"),
@@ -39,6 +42,7 @@ PARTICIPANT = {
     "samples": ("<i8", "training samples those steps go through"),
     "bytes_down": ("<i8", "B that went over the air"),
     "bytes_up": ("<i8", "B that went over the air"),
+    "joules": ("<f8", "J of computing and of the radio by then"),
     "loss": ("<f8", "mean training loss; NaN for those who did not complete"),
 }
 TABLES = {"rounds": ROUND, "participants": PARTICIPANT}
@@ -59,7 +63,8 @@ def participant_rows(result: RoundResult) -> np.ndarray:
     rows["loss"] = np.nan
     completed = np.flatnonzero(rows["outcome"] == Outcome.COMPLETED)
     by_client = completed[np.argsort(rows["client"][completed])]
-    rows["loss"][by_client] = result.metrics["loss"]
+    if len(result.metrics):  # nothing is trained when only the time is asked for
+        rows["loss"][by_client] = result.metrics["loss"]
     return rows
 
 
@@ -70,13 +75,14 @@ def round_row(result: RoundResult, participants: np.ndarray) -> np.ndarray:
     row["round"] = result.plan.round_number
     for name in ("start_seconds", "end_seconds", "waited_seconds"):
         row[name] = getattr(timeline, name)
-    row["asked"] = len(participants)
+    row["online"], row["asked"] = result.plan.online, len(participants)
     for outcome in Outcome:
         row[outcome.name.lower()] = timeline.count(outcome)
     done = participants[participants["outcome"] == Outcome.COMPLETED]
     row["samples"] = done["samples"].sum()
-    for name in ("bytes_down", "bytes_up"):
+    for name in ("bytes_down", "bytes_up", "joules"):
         row[name] = participants[name].sum()
+    row["joules_wasted"] = participants["joules"][participants["outcome"] != Outcome.COMPLETED].sum()
     row["train_loss"] = (done["loss"] * done["samples"]).sum() / done["samples"].sum() if len(done) else np.nan
     row["accuracy"], row["loss"] = (tested.accuracy, tested.loss) if tested else (np.nan, np.nan)
     return row

@@ -66,7 +66,7 @@ def test_the_run_directory_holds_what_it_promises_and_nothing_else(tmp_path: Pat
     assert names == ["environment.json", "job.yaml", "model.safetensors", "run.h5", "summary.json"]
     wanted = (
         "name seed ranks mpi rounds virtual_seconds wall_seconds model_sha256 final participants completed dropped cut"
-        " bytes_down bytes_up resumed_from ranks_lost"
+        " bytes_down bytes_up resumed_from ranks_lost stale joules joules_wasted"
     )
     assert set(wanted.split()) == set(done.summary)
     tensors = load_file(done.folder / "model.safetensors")
@@ -96,3 +96,42 @@ def test_a_log_has_one_plain_line_a_round_and_four_at_the_end(tmp_path: Path) ->
     assert lines[0].startswith("round 1/6, virtual ")
     assert [line.split()[0] for line in lines[-4:]] == ["accuracy", "virtual", lines[-2].split()[0], "results"]
     assert "\x1b" not in done.stdout
+
+
+CLOCKS = [
+    "clock={mode: buffered, concurrency: 20}",
+    "clock={mode: semisync, concurrency: 13, window_seconds: 6}",
+    "clock={mode: deadline, quantile: 0.5, overcommitment: 1.3}",
+    "clock={mode: all, availability: resume}",
+    "clock={preset: fedscale}",
+]
+
+
+@pytest.mark.parametrize("clock", CLOCKS)
+def test_every_round_policy_is_the_same_at_1_and_3_ranks(tmp_path: Path, clock: str) -> None:
+    assert_same(runs(tmp_path, (1, 3), "rounds=8", clock))
+
+
+def test_rounds_of_one_update_are_the_same_at_1_2_and_3_ranks(tmp_path: Path) -> None:
+    clock = "clock={mode: async, concurrency: 10, staleness: {name: hinge, from_versions: 2}}"
+    done = runs(tmp_path, (1, 2, 3), "rounds=40", clock, "selection.participants=1", "evaluation.every=10")
+    assert_same(done)
+    participants = done[0].table("participants")
+    assert (participants["staleness"][participants["outcome"] == 0] > 0).any()
+    assert np.isfinite(done[0].table("rounds")["accuracy"]).sum() == 4
+
+
+def test_a_run_that_only_times_has_the_clock_of_the_run_that_trains(tmp_path: Path) -> None:
+    trained, timed = (run_job(2, tmp_path, "quickstart", *SHORT, *more) for more in ((), ("training.engine=none",)))
+    assert timed.status == 0, timed.stderr
+    assert timed.summary["model_sha256"] is None
+    columns = [name for name in trained.table("participants").dtype.names if name != "loss"]
+    assert timed.table("participants")[columns].tolist() == trained.table("participants")[columns].tolist()
+    assert not (timed.folder / "model.safetensors").exists()
+
+
+def test_millions_of_clients_without_data_or_torch_are_timed(tmp_path: Path) -> None:
+    done = run_job(1, tmp_path, "reddit-timing", "rounds=3", "population.clients=100000000")
+    assert done.status == 0, done.stderr
+    assert done.summary["completed"] == 30_000
+    assert 0 < len(done.table("participants")) < 0.02 * done.summary["participants"]

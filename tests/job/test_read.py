@@ -62,7 +62,7 @@ def job_file(tmp_path: Path) -> Path:
 def test_defaults_are_written_out() -> None:
     dumped = yaml.safe_load(dump_job(parse_job(with_sections())))
     assert dumped["seed"] == 0
-    assert dumped["data"] == {"name": "digits", "partition": {"name": "natural"}}
+    assert dumped["data"] == {"name": "digits", "samples_per_client": None, "partition": {"name": "natural"}}
     assert dumped["clock"]["mode"] == "sync"
     assert dumped["clock"]["overcommitment"] == 1.3
     assert dumped["algorithm"]["name"] == "fedavg"
@@ -87,7 +87,8 @@ def test_every_field_of_every_section_is_written_out() -> None:
             at = at[part]
         assert set(at) == set(type(section).model_fields), path
         seen += 1
-    assert seen == 10  # the job itself, data, partition, population, model, training, selection, clock, algorithm, evaluation
+    # the job, data, partition, population, model, training, selection, clock, its latency, algorithm, evaluation, record
+    assert seen == 12
 
 
 def sections_of(section: Section, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Section]]:

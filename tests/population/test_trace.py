@@ -53,7 +53,8 @@ def test_what_is_written_is_what_is_opened(trace: Trace, written: Path) -> None:
 
 def test_devices_and_patterns_are_counted_apart(make_trace: MakeTrace, tmp_path: Path) -> None:
     trace = make_trace([[(0, 1)], [(1, 2)]], compute_ms_per_sample=[1, 2, 3], download_kbps=[1] * 3, upload_kbps=[1] * 3)
-    write_trace(tmp_path / "trace.h5", trace)
+    energy = {name: np.ones(3) for name in ("compute_watts", "download_joules_per_byte", "upload_joules_per_byte")}
+    write_trace(tmp_path / "trace.h5", replace(trace, **energy))
     found = open_trace(tmp_path / "trace.h5")
     assert (found.devices, found.patterns) == (3, 2)
 

@@ -10,11 +10,12 @@ import pytest
 from mpifl.aggregator import run_aggregator
 from mpifl.client_state import ClientStore
 from mpifl.executor import run_executor
-from mpifl.experiment import Experiment, load
+from mpifl.experiment import Experiment
 from mpifl.job import parse_job
 from mpifl.mpi.world import World
 from mpifl.population.build import prepare
 from mpifl.result import RoundResult
+from mpifl.setup import load
 
 
 def experiment_of(world: World, algorithm: str) -> Experiment:

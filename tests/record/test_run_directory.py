@@ -20,19 +20,22 @@ from torch import nn
 from mpifl import __version__
 from mpifl.clock.timeline import PARTICIPANT, ClockState, Outcome, Timeline
 from mpifl.errors import InputError
+from mpifl.job import Job, parse_job
 from mpifl.models.flat import flatten
 from mpifl.plan import TASK, Plan
+from mpifl.record.model_file import write_model
 from mpifl.record.run_directory import (
     RunFile,
     make_run_directory,
     run_file,
     write_environment,
-    write_model,
     write_summary,
 )
 from mpifl.record.tables import TABLES
 from mpifl.result import METRIC, RoundResult
 from mpifl.result import Tested as _Tested  # pytest would take it for a test
+
+JOB = parse_job({"rounds": 3, "model": "sized", "selection": {"name": "uniform", "participants": 3}})
 
 
 def refusal(out: str | None, name: str = "job") -> str:
@@ -53,7 +56,7 @@ def round_result(round_number: int, asked: int = 3) -> RoundResult:
     tasks = np.zeros(asked, TASK)
     tasks["client"] = rows["client"]
     metrics = np.array([(round_number, c, 0.5) for c in rows["client"]], METRIC)
-    return RoundResult(Plan(round_number, tasks, timeline, ClockState()), metrics, _Tested(10, 0.5, 0.25))
+    return RoundResult(Plan(round_number, tasks, timeline, ClockState(), 50.0), metrics, _Tested(10, 0.5, 0.25))
 
 
 # Where
@@ -110,11 +113,11 @@ def test_runs_that_is_a_file_is_refused(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_rounds_are_appended(tmp_path: Path) -> None:
-    with run_file(tmp_path) as file:
+    with run_file(tmp_path, JOB) as file:
         for number in (1, 2):
-            row, participants = file.append(round_result(number))
+            row = file.append(round_result(number))
             assert row["round"].tolist() == [number]
-            assert participants["client"].tolist() == [10 * number, 10 * number + 1, 10 * number + 2]
+            assert row["asked"].tolist() == [3]
     with h5py.File(tmp_path / "run.h5") as found:
         assert found["rounds"]["round"].tolist() == [1, 2]
         assert found["participants"]["client"].tolist() == [10, 11, 12, 20, 21, 22]
@@ -123,7 +126,7 @@ def test_rounds_are_appended(tmp_path: Path) -> None:
 
 
 def test_every_column_has_its_unit_as_an_attribute(tmp_path: Path) -> None:
-    with run_file(tmp_path):
+    with run_file(tmp_path, JOB):
         pass
     with h5py.File(tmp_path / "run.h5") as found:
         assert set(found) == {"rounds", "participants"}
@@ -134,14 +137,14 @@ def test_every_column_has_its_unit_as_an_attribute(tmp_path: Path) -> None:
 
 
 def test_a_round_of_nobody_is_a_round(tmp_path: Path) -> None:
-    with run_file(tmp_path) as file:
+    with run_file(tmp_path, JOB) as file:
         file.append(round_result(1, asked=0))
     with h5py.File(tmp_path / "run.h5") as found:
         assert (len(found["rounds"]), len(found["participants"])) == (1, 0)
 
 
 def test_many_rounds_of_many(tmp_path: Path) -> None:
-    with run_file(tmp_path) as file:
+    with run_file(tmp_path, JOB) as file:
         for number in range(1, 6):
             file.append(round_result(number, asked=1500))
     with h5py.File(tmp_path / "run.h5") as found:
@@ -161,7 +164,7 @@ with h5py.File(sys.argv[1], "r", libver="latest", swmr=True) as file:
 
 def test_a_reader_follows_the_run(tmp_path: Path) -> None:
     """Another process that has the file open sees each round once it has been appended."""
-    file = RunFile(tmp_path / "run.h5")
+    file = RunFile(tmp_path / "run.h5", JOB)
     file.append(round_result(1))
     reader = subprocess.Popen(
         [sys.executable, "-c", READER, str(tmp_path / "run.h5")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -189,7 +192,7 @@ def test_a_reader_follows_the_run(tmp_path: Path) -> None:
 
 def test_what_was_appended_survives_an_error(tmp_path: Path) -> None:
     def halfway() -> None:
-        with run_file(tmp_path) as file:
+        with run_file(tmp_path, JOB) as file:
             file.append(round_result(1))
             raise RuntimeError("halfway")
 
@@ -199,12 +202,35 @@ def test_what_was_appended_survives_an_error(tmp_path: Path) -> None:
         assert len(found["rounds"]) == 1
 
 
+def job_that_keeps(**record: object) -> Job:
+    return parse_job({"rounds": 3, "model": "sized", "selection": {"name": "uniform", "participants": 1500}, "record": record})
+
+
+def test_no_participants_are_kept_where_none_are_asked_for(tmp_path: Path) -> None:
+    with run_file(tmp_path, job_that_keeps(participants="none")) as file:
+        file.append(round_result(1, asked=1500))
+    with h5py.File(tmp_path / "run.h5") as found:
+        assert len(found["participants"]) == 0
+        assert found["rounds"]["completed"].tolist() == [1500]
+
+
+def test_a_sample_keeps_always_the_same_clients(tmp_path: Path) -> None:
+    with run_file(tmp_path, job_that_keeps(participants="sample", sample_share=0.1)) as file:
+        for _ in range(2):
+            file.append(round_result(1, asked=1500))
+    with h5py.File(tmp_path / "run.h5") as found:
+        kept = found["participants"]["client"]
+    half = len(kept) // 2
+    assert kept[:half].tolist() == kept[half:].tolist()
+    assert 100 < half < 200
+
+
 def test_what_was_appended_survives_a_kill(tmp_path: Path) -> None:
     code = (
         "import sys, os, signal; sys.path.insert(0, sys.argv[2])\n"
         "from pathlib import Path\n"
-        "from test_run_directory import RunFile, round_result\n"
-        "file = RunFile(Path(sys.argv[1]))\n"
+        "from test_run_directory import JOB, RunFile, round_result\n"
+        "file = RunFile(Path(sys.argv[1]), JOB)\n"
         "file.append(round_result(1)); file.append(round_result(2))\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )

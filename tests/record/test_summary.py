@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpifl.record.summary import Totals, clock_text, closing_lines
+from mpifl.record.summary import Totals, clock_text, closing_lines, energy_text
 from mpifl.record.tables import ROUND, row_type
 
 
@@ -28,15 +28,19 @@ def test_counts_add_up_and_the_last_values_stay() -> None:
         row(asked=13, completed=10, dropped=2, cut=1, bytes_down=100, bytes_up=50, end_seconds=60.0, accuracy=0.5, loss=1.5)
     )
     totals.add(row(asked=5, completed=5, bytes_down=7, bytes_up=3, end_seconds=90.5, accuracy=0.75, loss=0.5))
+    totals.add(row(asked=3, stale=3, joules=4.5, joules_wasted=1.5, end_seconds=90.5))
     assert totals.summary() == {
         "virtual_seconds": 90.5,
         "final": {"accuracy": 0.75, "loss": 0.5},
-        "participants": 18,
+        "participants": 21,
         "completed": 15,
         "dropped": 2,
         "cut": 1,
+        "stale": 3,
         "bytes_down": 107,
         "bytes_up": 53,
+        "joules": 4.5,
+        "joules_wasted": 1.5,
     }
 
 
@@ -73,7 +77,8 @@ def test_a_summary_is_plain_json() -> None:
     totals.add(row(asked=3, bytes_down=2**40, accuracy=0.1, loss=2.3, end_seconds=1.5))
     found = json.loads(json.dumps(totals.summary(), allow_nan=False))
     assert found["bytes_down"] == 2**40
-    assert all(type(value) is int for name, value in totals.summary().items() if name not in ("virtual_seconds", "final"))
+    not_counted = ("virtual_seconds", "final", "joules", "joules_wasted")
+    assert all(type(value) is int for name, value in totals.summary().items() if name not in not_counted)
 
 
 @pytest.mark.parametrize(
@@ -123,6 +128,9 @@ def test_closing_lines_say_result_time_traffic_and_place() -> None:
         "completed": 400,
         "dropped": 70,
         "cut": 50,
+        "stale": 3,
+        "joules": 11_900.0,
+        "joules_wasted": 74.8,
         "bytes_down": 1_200_000_000,
         "bytes_up": 930_000,
         "model_sha256": "0123456789abcdef" * 4,
@@ -136,7 +144,23 @@ def test_closing_lines_say_result_time_traffic_and_place() -> None:
     assert "200.0 times" in time
     assert "1.2 GB down" in traffic
     assert "930.0 kB up" in traffic
-    for part in ("520 participants", "400 completed", "70 dropped", "50 cut"):
+    for part in ("520 participants", "400 completed", "70 dropped", "50 cut", "3 too late", "11.9 kJ", "74.8 J"):
         assert part in traffic
     assert "runs/job-2" in place
     assert "0123456789abcdef" in place
+
+
+def test_a_run_that_trained_nothing_says_so() -> None:
+    summary = dict.fromkeys(("participants", "completed", "dropped", "cut", "stale", "bytes_down", "bytes_up"), 0)
+    summary |= {"rounds": 7, "virtual_seconds": 1.0, "wall_seconds": 1.0, "joules": 0.0, "joules_wasted": 0.0}
+    lines = closing_lines(summary | {"final": {}, "model_sha256": None}, "runs/job")
+    assert lines[0] == "nothing was trained (timing only) after 7 rounds"
+    assert lines[-1] == "results in runs/job"
+
+
+@pytest.mark.parametrize(
+    ("joules", "text"),
+    [(0, "0 J"), (74.84, "74.8 J"), (999.6, "1 kJ"), (11_900, "11.9 kJ"), (3.3e9, "3.3 GJ"), (4.56e12, "4.56e+03 GJ")],
+)
+def test_joules_as_a_person_reads_them(joules: float, text: str) -> None:
+    assert energy_text(joules) == text

@@ -35,13 +35,14 @@ def result() -> RoundResult:
         "samples": [30, 10, 50, 60, 70],
         "bytes_down": [1000, 1000, 1000, 1000, 1000],
         "bytes_up": [500, 500, 0, 100, 500],
+        "joules": [10.0, 20.0, 1.0, 2.0, 4.0],
     }
     ended = np.zeros(5, ENDED)
     for name, values in columns.items():
         ended[name] = values
     tasks = np.array([(7, 9, 6, 3, 30, 0.75), (7, 2, 5, 4, 10, 0.125)], TASK)
     metrics = np.array([(7, 2, 0.5), (7, 9, 0.25)], METRIC)  # by client
-    plan = Plan(7, tasks, Timeline(100.0, 160.0, 12.5, ended), ClockState(160.0, 7, 3))
+    plan = Plan(7, tasks, Timeline(100.0, 160.0, 12.5, ended), ClockState(160.0, 7, 3), 40.0)
     return RoundResult(plan, metrics, _Tested(samples=40, accuracy=0.875, loss=0.4))
 
 
@@ -62,7 +63,20 @@ def test_participants_stand_in_the_order_of_the_timeline(result: RoundResult) ->
 
 @pytest.mark.parametrize(
     "column",
-    [name for name in ENDED.names or () if name != "factor"],
+    [
+        "base",
+        "staleness",
+        "start_seconds",
+        "download_seconds",
+        "compute_seconds",
+        "upload_seconds",
+        "stop_seconds",
+        "steps",
+        "samples",
+        "bytes_down",
+        "bytes_up",
+        "joules",
+    ],
 )
 def test_participants_columns_are_those_of_the_timeline(result: RoundResult, column: str) -> None:
     assert np.array_equal(participant_rows(result)[column], result.plan.timeline.participants[column])
@@ -82,6 +96,7 @@ def test_a_round_is_summed_up(result: RoundResult) -> None:
         "start_seconds": 100.0,
         "end_seconds": 160.0,
         "waited_seconds": 12.5,
+        "online": 40.0,
         "asked": 5,
         "completed": 2,
         "dropped": 1,
@@ -90,6 +105,8 @@ def test_a_round_is_summed_up(result: RoundResult) -> None:
         "samples": 40,
         "bytes_down": 5000,
         "bytes_up": 1600,
+        "joules": 37.0,
+        "joules_wasted": 7.0,
         "train_loss": pytest.approx((30 * 0.25 + 10 * 0.5) / 40),
         "accuracy": 0.875,
         "loss": 0.4,

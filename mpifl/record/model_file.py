@@ -1,0 +1,29 @@
+"""The final model of a run."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from mpifl import __version__
+from mpifl.files import whole_file
+from mpifl.models.flat import FlatModel
+
+
+def write_model(folder: Path, model: FlatModel, weights: np.ndarray) -> str:
+    """model.safetensors, tensor by tensor; returns the SHA-256 of the flat float32 vector."""
+    model.load(torch.from_numpy(weights))
+    stops = [*model.starts[1:], len(weights)]
+    shapes = {name: tensor.shape for name, tensor in model.module.state_dict().items()}
+    tensors = {
+        name: model.weights[start:stop].clone().reshape(shapes[name])
+        for name, start, stop in zip(model.names, model.starts, stops, strict=True)
+    }
+    digest = hashlib.sha256(weights.astype("<f4").tobytes()).hexdigest()
+    with whole_file(folder / "model.safetensors") as partial:
+        save_file(tensors, partial, metadata={"model_sha256": digest, "mpifl": __version__})
+    return digest

@@ -1,0 +1,80 @@
+"""From a job to an experiment: rank 0 reads, checks and builds; the other ranks open what it names.
+
+Torch is imported for jobs that train, and for no others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mpifl.clock.workload import TRAINING_PER_INFERENCE, Workload
+from mpifl.errors import InputError
+from mpifl.experiment import Experiment, Timed
+from mpifl.job import Job, read_job
+from mpifl.population.build import open_population, prepare, resolved
+from mpifl.population.population import Population, check_participants
+from mpifl.seeds import Purpose, number
+
+BYTES_PER_WEIGHT = 4
+
+
+def check(where: str, overrides: Sequence[str]) -> tuple[Timed, Path | None, Path]:
+    """On rank 0 or before any rank: read and check a job whole, build what it needs.
+
+    Returns the experiment with its job resolved, and the files of its data (None where there are none) and trace. Raises
+    InputError.
+    """
+    job = read_job(where, overrides)
+    data_path, trace_path = prepare(job)
+    experiment = load(resolved(job, open_population(job, data_path, trace_path)), data_path, trace_path)
+    check_participants(experiment.population, job.selection.participants)
+    job.algorithm.check(job)
+    job.clock.check(job.selection.participants)
+    return experiment, data_path, trace_path
+
+
+def load(job: Job, data_path: Path | None, trace_path: Path | None) -> Timed:
+    """On every rank: the experiment of a job that was checked; an Experiment when it trains. Executors need no trace."""
+    population = open_population(job, data_path, trace_path)
+    if job.training.engine == "none" and job.model.name == "sized":
+        return Timed(job, population, _workload(job, job.model.parameters, job.model.training_flops))
+    return _load_model(job, population)
+
+
+def _load_model(job: Job, population: Population) -> Timed:
+    import torch
+
+    from mpifl.models.flat import flatten
+    from mpifl.models.flops import training_flops
+
+    if population.dataset is None:
+        raise InputError(f"model.name: {job.model.name!r} is not allowed: data.name sizes has no samples; allowed: sized")
+    torch.set_num_threads(job.training.threads)
+    torch.manual_seed(number(job.seed, Purpose.MODEL))
+    model = flatten(job.model.build(population.data.sample_shape, population.data.classes))
+    flops = training_flops(model, population.data.sample_shape) if job.clock.latency.compute == "flops" else 0.0
+    work = _workload(job, len(model.weights), flops)
+    if job.training.engine == "none":
+        return Timed(job, population, work)
+    return Experiment(job, population, work, model, model.weights.numpy().copy())
+
+
+def _workload(job: Job, parameters: int, flops: float) -> Workload:
+    latency, training = job.clock.latency, job.training
+    inferences = TRAINING_PER_INFERENCE
+    if latency.compute == "flops":
+        if not flops > 0:
+            raise InputError("model.training_flops: 0 is not allowed with clock.latency.compute: flops; give them")
+        inferences = flops / latency.reference_flops
+    size = latency.model_bytes or BYTES_PER_WEIGHT * parameters
+    return Workload(
+        bytes_down=size * len(job.algorithm.sent),
+        bytes_up=size * len(job.algorithm.summed),
+        batch_size=training.batch_size,
+        epochs=training.epochs,
+        local_steps=training.local_steps,
+        inferences_per_sample=inferences,
+        bits_per_kbit=float(latency.kbit),
+        full_batches=latency.compute == "batches",
+    )
