@@ -7,8 +7,9 @@ while every value is below VALUE_LIMIT; one that is not, or is not finite, is re
 
 from __future__ import annotations
 
-import numba
 import numpy as np
+
+from mpifl.kernels import kernel
 
 FRACTION_BITS = 40
 """A unit is 2**-40 = 9.1e-13: rounding moves the mean by half of that per term at most, where terms are below 4096."""
@@ -17,7 +18,7 @@ VALUE_LIMIT = 2.0 ** (62 - FRACTION_BITS)
 """4,194,304: the size that a value must be below. One bit more is left for weights that add up to 1 with rounding."""
 
 
-@numba.njit(cache=True)
+@kernel
 def _accumulate(total: np.ndarray, values: np.ndarray, factor: float, limit: float) -> bool:
     """Add round(values * factor) to total; False, and total is spoiled, when a value is not below limit (NaN is not)."""
     wrong = 0

@@ -42,13 +42,18 @@ def shipped_names(folder: str) -> list[str]:
     return sorted(found)
 
 
+def cache_path() -> Path:
+    """``$MPIFL_CACHE``, else ``mpifl`` in ``$XDG_CACHE_HOME`` or ~/.cache."""
+    own = os.environ.get("MPIFL_CACHE")
+    return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mpifl"
+
+
 def cache_folder() -> Path:
-    """``$MPIFL_CACHE``, else ``mpifl`` in ``$XDG_CACHE_HOME`` or ~/.cache; made when missing.
+    """``cache_path``, made when missing. Raises InputError when it cannot be.
 
     Every rank reads what rank 0 builds here, so on several nodes it has to be on a shared file system.
     """
-    own = os.environ.get("MPIFL_CACHE")
-    base = Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mpifl"
+    base = cache_path()
     try:
         base.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -15,6 +15,7 @@ PACKAGE = ROOT / "mpifl"
 
 LAYERS = [  # from low to high; a module may import from its own layer and from lower ones
     {"errors", "seeds", "files"},
+    {"kernels"},
     {"job"},
     {"population"},
     {"clock", "selection"},
@@ -150,3 +151,14 @@ def test_what_is_loaded_with_it(modules: str, unwanted: set[str]) -> None:
     loaded = set(done.stdout.split())
     assert "mpifl" in loaded
     assert not loaded & unwanted
+
+
+def test_the_cache_of_kernels_knows_of_every_file_with_kernels() -> None:
+    from mpifl.kernels import SOURCES
+
+    with_kernels = {
+        path.relative_to(PACKAGE).as_posix() for name, path in MODULES.items() if ("mpifl.kernels" in dict(imports(name)))
+    }
+    assert with_kernels <= set(SOURCES)
+    assert set(SOURCES) - with_kernels == {"population/population.py"}  # Phones, which they take
+    assert not [name for name, path in MODULES.items() if "njit" in path.read_text() and name != "mpifl.kernels"]

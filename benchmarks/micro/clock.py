@@ -1,18 +1,19 @@
 """What a round costs rank 0 before anyone trains. ``python -m benchmarks.micro.clock [participants]``.
 
-Draws the participants, times each and takes the first N (``Sync.advance``) on the trace ``phones``; one core. The
-populations differ by what the keyed permutation costs: it is walked up to four times, more often just above a power of four.
+Draws the participants, times each, takes the first N and makes the plan, on the trace ``phones``; one core. Populations differ
+by what the keyed permutation costs: it is walked up to twice, more often just above a power of two.
 """
 
 from __future__ import annotations
 
 import sys
-from functools import partial
 from statistics import median
 from time import perf_counter
 
 from benchmarks.micro.table import machine, show, versions
-from mpifl.experiment import Experiment
+from mpifl.clock.timeline import ClockState
+from mpifl.experiment import Timed
+from mpifl.plan import make_plan
 from mpifl.setup import check
 
 POPULATIONS = (10**4, 10**6, 10**8)
@@ -26,10 +27,10 @@ def main() -> None:
     experiments = {clients: _experiment(clients, participants) for clients in POPULATIONS}
     seconds: dict[int, list[float]] = {clients: [] for clients in experiments}
     asked: dict[int, list[int]] = {clients: [] for clients in experiments}
-    now = dict.fromkeys(experiments, 0.0)
+    states = dict.fromkeys(experiments, ClockState())
     for round_number in range(1, WARM_UP + ROUNDS + 1):
         for clients, experiment in experiments.items():
-            elapsed, count, now[clients] = _round(experiment, round_number, now[clients])
+            elapsed, count, states[clients] = _round(experiment, round_number, states[clients])
             if round_number > WARM_UP:
                 seconds[clients].append(elapsed)
                 asked[clients].append(count)
@@ -50,19 +51,17 @@ def main() -> None:
     show(title, rows, machine(), versions("numpy", "numba"))
 
 
-def _experiment(clients: int, participants: int) -> Experiment:
+def _experiment(clients: int, participants: int) -> Timed:
     # Where there are fewer clients than it takes, everyone online is asked, and the round waits for all of them.
     overrides = [f"population.clients={clients}", f"selection.participants={participants}", "population.trace=phones"]
     return check("quickstart", overrides)[0]
 
 
-def _round(experiment: Experiment, round_number: int, now: float) -> tuple[float, int, float]:
-    """Seconds, clients asked, and the virtual second at which the round ends."""
-    job, population = experiment.job, experiment.population
-    choose = partial(job.selection.choose, population, seed=job.seed, round_number=round_number)
+def _round(experiment: Timed, round_number: int, state: ClockState) -> tuple[float, int, ClockState]:
+    """Seconds, clients asked, and the state after the round."""
     begun = perf_counter()
-    timeline = job.clock.advance(now, job.selection.participants, choose, population, experiment.workload)
-    return perf_counter() - begun, len(timeline.client), timeline.end_seconds
+    plan = make_plan(experiment.job, experiment.population, experiment.workload, round_number, state)
+    return perf_counter() - begun, len(plan.timeline.participants), plan.after
 
 
 if __name__ == "__main__":

@@ -6,14 +6,14 @@ the period, are one stay online. Times are virtual seconds, float64.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from mpifl.kernels import kernel
 from mpifl.population.permutation import permuted
 from mpifl.population.population import Phones
 
 
-@numba.njit(cache=True)
+@kernel
 def _moment(phones: Phones, pattern: int, turn: float, second: float) -> float:
     """The virtual second at which ``second`` of period number ``turn`` is: the one float that every kernel knows it by."""
     period = phones.period[pattern]
@@ -21,7 +21,7 @@ def _moment(phones: Phones, pattern: int, turn: float, second: float) -> float:
     return border if second >= period else min(turn * period + second, border)
 
 
-@numba.njit(cache=True)
+@kernel
 def _place(phones: Phones, pattern: int, now: float) -> tuple[float, int]:
     """The number of the period that holds ``now``, and the last slot that began by then (offsets[pattern] - 1 if none)."""
     period = phones.period[pattern]
@@ -40,7 +40,7 @@ def _place(phones: Phones, pattern: int, now: float) -> tuple[float, int]:
     return turn, low - 1
 
 
-@numba.njit(cache=True)
+@kernel
 def online_until(phones: Phones, pattern: int, now: float) -> float:
     """The moment at which a phone that is online ``now`` goes offline: ``now`` if it is offline, infinity if never."""
     if phones.always_online:
@@ -60,7 +60,7 @@ def online_until(phones: Phones, pattern: int, now: float) -> float:
     return np.inf
 
 
-@numba.njit(cache=True)
+@kernel
 def next_online(phones: Phones, pattern: int, now: float) -> float:
     """The first moment from ``now`` on at which a phone is online; infinity if it never is."""
     if phones.always_online:
@@ -82,7 +82,7 @@ def next_online(phones: Phones, pattern: int, now: float) -> float:
     return np.inf
 
 
-@numba.njit(cache=True)
+@kernel
 def online_seconds(phones: Phones, pattern: int, begin: float, end: float) -> float:
     """How many of the seconds from ``begin`` to ``end`` a phone is online."""
     period = phones.period[pattern]
@@ -103,7 +103,7 @@ def online_seconds(phones: Phones, pattern: int, begin: float, end: float) -> fl
     return total
 
 
-@numba.njit(cache=True)
+@kernel
 def resumed_until(phones: Phones, pattern: int, begin: float, seconds: float) -> float:
     """The moment at which a phone has been online for ``seconds`` (> 0) since ``begin``; infinity if it never will."""
     period = phones.period[pattern]
@@ -124,7 +124,7 @@ def resumed_until(phones: Phones, pattern: int, begin: float, seconds: float) ->
         now = next_online(phones, pattern, until)
 
 
-@numba.njit(cache=True)
+@kernel
 def longest_stay(phones: Phones, pattern: int) -> float:
     """Seconds of a pattern's longest stay online; infinity if it never goes offline, 0 if it never is online."""
     longest = np.inf if phones.always_online else 0.0
@@ -133,13 +133,13 @@ def longest_stay(phones: Phones, pattern: int) -> float:
     return longest
 
 
-@numba.njit(cache=True)
+@kernel
 def pattern_of(phones: Phones, client: int) -> int:
     """The availability pattern of a client."""
     return permuted(client, phones.size, phones.key) % len(phones.period)
 
 
-@numba.njit(cache=True)
+@kernel
 def first_online(phones: Phones, clients: int, now: float) -> float:
     """The first moment from ``now`` on at which anyone is online, in O(patterns) however many clients there are.
 
@@ -155,7 +155,7 @@ def first_online(phones: Phones, clients: int, now: float) -> float:
     return soonest
 
 
-@numba.njit(cache=True)
+@kernel
 def count_online(phones: Phones, clients: int, key: int, now: float, sample: int) -> float:
     """How many clients are online ``now``: counted up to ``sample`` clients, beyond that estimated from so many drawn."""
     tested, online = min(clients, sample), 0
@@ -165,7 +165,7 @@ def count_online(phones: Phones, clients: int, key: int, now: float, sample: int
     return online * clients / tested
 
 
-@numba.njit(cache=True)
+@kernel
 def draw_online(phones: Phones, clients: int, key: int, now: float, wanted: int) -> np.ndarray:
     """Up to ``wanted`` clients that are online ``now``, uniformly and without repeats, in the order drawn; int64.
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
 from mpifl.clock.availability import longest_stay, next_online, online_seconds, online_until, pattern_of, resumed_until
+from mpifl.kernels import kernel
 from mpifl.population.permutation import permuted
 from mpifl.population.population import Phones
 
@@ -30,20 +30,25 @@ class Rates(NamedTuple):
     bits_per_kbit: float
 
 
-@numba.njit(cache=True)
+@kernel
 def phone_seconds(phones: Phones, client: int, rates: Rates, samples: int) -> tuple[float, float, float]:
     """Download, compute and upload seconds of one client that trains on ``samples`` samples.
 
     download = 8 bytes / (bits_per_kbit kbit/s), compute = samples x inferences_per_sample x ms / 1000, upload as download.
     """
-    device = permuted(client, phones.size, phones.key) % len(phones.compute_ms_per_sample)
+    return _seconds_on(phones, permuted(client, phones.size, phones.key), rates, samples)
+
+
+@kernel
+def _seconds_on(phones: Phones, phone: int, rates: Rates, samples: int) -> tuple[float, float, float]:
+    device = phone % len(phones.compute_ms_per_sample)
     down = rates.bytes_down * 8 / (rates.bits_per_kbit * phones.download_kbps[device])
     compute = rates.inferences_per_sample * samples * phones.compute_ms_per_sample[device] / 1000
     up = rates.bytes_up * 8 / (rates.bits_per_kbit * phones.upload_kbps[device])
     return down, compute, up
 
 
-@numba.njit(cache=True)
+@kernel
 def _stop(phones: Phones, pattern: int, rule: int, start: float, seconds: float) -> tuple[float, bool]:
     """When a participant with work of ``seconds`` stops, and whether it has finished then."""
     finish = start + seconds
@@ -56,7 +61,7 @@ def _stop(phones: Phones, pattern: int, rule: int, start: float, seconds: float)
     return min(finish, offline), finish <= offline
 
 
-@numba.njit(cache=True)
+@kernel
 def time_participants(
     phones: Phones, rule: int, clients: np.ndarray, samples: np.ndarray, rates: Rates, start: float
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -67,13 +72,14 @@ def time_participants(
     seconds = np.empty((4, len(clients)), np.float64)
     finished = np.empty(len(clients), np.bool_)
     for i in range(len(clients)):
-        down, compute, up = phone_seconds(phones, clients[i], rates, samples[i])
+        phone = permuted(clients[i], phones.size, phones.key)
+        down, compute, up = _seconds_on(phones, phone, rates, samples[i])
         seconds[0, i], seconds[1, i], seconds[2, i] = down, compute, up
-        seconds[3, i], finished[i] = _stop(phones, pattern_of(phones, clients[i]), rule, start, down + compute + up)
+        seconds[3, i], finished[i] = _stop(phones, phone % len(phones.period), rule, start, down + compute + up)
     return seconds, finished
 
 
-@numba.njit(cache=True)
+@kernel
 def samples_until(phones: Phones, rule: int, clients: np.ndarray, rates: Rates, start: float, deadline: float) -> np.ndarray:
     """The most samples, int64, that each can train on and still have uploaded by ``deadline``; -1 if not even without any."""
     most = np.empty(len(clients), np.int64)
@@ -91,7 +97,7 @@ def samples_until(phones: Phones, rule: int, clients: np.ndarray, rates: Rates, 
     return most
 
 
-@numba.njit(cache=True)
+@kernel
 def seconds_at_work(phones: Phones, rule: int, clients: np.ndarray, start: np.ndarray, stop: np.ndarray) -> np.ndarray:
     """Seconds (n,) between start and stop in which each was at work: all of them, or with resume those online."""
     spent = stop - start
@@ -101,7 +107,7 @@ def seconds_at_work(phones: Phones, rule: int, clients: np.ndarray, start: np.nd
     return spent
 
 
-@numba.njit(cache=True)
+@kernel
 def joules(phones: Phones, clients: np.ndarray, computing: np.ndarray, down: np.ndarray, up: np.ndarray) -> np.ndarray:
     """Energy (n,) of ``computing`` seconds and of ``down`` and ``up`` bytes: watts x seconds + joules per byte x bytes."""
     spent = np.empty(len(clients), np.float64)
@@ -112,7 +118,7 @@ def joules(phones: Phones, clients: np.ndarray, computing: np.ndarray, down: np.
     return spent
 
 
-@numba.njit(cache=True)
+@kernel
 def anyone_can_finish(phones: Phones, rule: int, clients: np.ndarray, samples: np.ndarray, rates: Rates) -> bool:
     """Whether any of ``clients`` can ever finish: with strict, whether a stay online is long enough."""
     for i in range(len(clients)):
