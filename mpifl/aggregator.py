@@ -53,7 +53,7 @@ def run_aggregator(
 ) -> State:
     """All rounds of a job; tells ``ended_round`` of each once its model is tested; returns the server's last state."""
     queue = Queue(world)
-    server = Server(experiment, experiment.job.algorithm.start(experiment.initial))
+    server = Server(experiment, _checked(experiment, experiment.job.algorithm.start(experiment.initial)))
     _keep_version(server)
     while server.rounds_done < experiment.job.rounds or server.untested:
         plans = _next_plans(server)
@@ -104,7 +104,7 @@ def _batch(server: Server, plans: list[Plan]) -> Batch:
 
 def _versions_for(server: Server, batch: Batch) -> tuple[np.ndarray, Versions]:
     """The versions to keep (the last, those that the batch needs, those of who is under way after it), and the new of them."""
-    bases = [batch.tasks["base"], batch.tests, server.clock.flights["base"], np.array([server.version])]
+    bases = [batch.tasks["base"], batch.tests, server.experiment.job.clock.bases(server.clock), np.array([server.version])]
     needed = np.unique(np.concatenate(bases).astype(np.int64))
     needed = needed[needed <= server.version]  # later ones are made by this batch
     keep_only(server.versions, needed)
@@ -125,17 +125,28 @@ def _step(server: Server, plan: Plan, part: np.ndarray) -> None:
         for task in plan.tasks:
             mean["update"] += task["weight"] * (server.versions[int(task["base"])]["model"].astype(np.float64) - before)
     state = algorithm.step(server.state, mean, participants, experiment.population.clients)
-    state = {name: np.ascontiguousarray(vector, np.float32) for name, vector in state.items()}
+    state = _checked(experiment, state)
     # No gradient made the rest (running means of batch norm, frozen tensors): it is averaged, whatever the algorithm.
     state["model"][trainable:] = before[trainable:] + mean["update"][trainable:]
+    server.state = state
+    server.version += 1
+    _keep_version(server)
+
+
+def _checked(experiment: Experiment, state: State) -> State:
+    """The state that an algorithm returned, as float32 vectors of the model's length. Raises TrainingError for any other."""
+    state = {name: np.ascontiguousarray(vector, np.float32) for name, vector in state.items()}
+    missing = set(experiment.job.algorithm.sent) - set(state)
+    if missing:
+        raise TrainingError(f"the algorithm sends {missing.pop()}, which its state does not have")
     for name, vector in state.items():
+        if vector.shape != experiment.initial.shape:
+            raise TrainingError(f"the server's {name} has the shape {vector.shape}, the model {experiment.initial.shape}")
         if not np.isfinite(vector).all():
             index = int(np.argmin(np.isfinite(vector)))
             tensor = experiment.model.where(index)
             raise TrainingError(f"the server's {name} is {vector[index]} in tensor {tensor} (a smaller server_lr may help)")
-    server.state = state
-    server.version += 1
-    _keep_version(server)
+    return state
 
 
 def _keep_version(server: Server) -> None:

@@ -15,7 +15,7 @@ from mpifl.seeds import Purpose, number
 
 ONLINE_SAMPLE = 4096
 
-TASK = np.dtype([("round", "<i4"), ("client", "<i8"), ("base", "<i4"), ("steps", "<i4"), ("samples", "<i8"), ("weight", "<f8")])
+TASK = np.dtype([("round", "<i4"), ("client", "<i8"), ("base", "<i4"), ("steps", "<i8"), ("samples", "<i8"), ("weight", "<f8")])
 """One update to train: for which round, whose, from which model version, how many SGD steps, how many samples those go
 through, and its share of the mean (the weights of a round add up to 1 or, where late updates count less, to less)."""
 

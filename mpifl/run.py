@@ -19,6 +19,7 @@ import sys  # noqa: E402
 import traceback  # noqa: E402
 from collections.abc import Callable  # noqa: E402
 from pathlib import Path  # noqa: E402
+from typing import NoReturn  # noqa: E402
 
 from mpifl.client_state import ClientStore  # noqa: E402
 from mpifl.errors import DONE, FAILED, WRONG_INPUT, InputError, TrainingError, where  # noqa: E402
@@ -34,9 +35,16 @@ from mpifl.setup import check, load  # noqa: E402
 from mpifl.timing import run_timing  # noqa: E402
 
 
+class _Parser(argparse.ArgumentParser):
+    """argparse would end rank 0 and leave the others waiting for it."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"command line: {message}")
+
+
 def arguments(argv: list[str]) -> argparse.Namespace:
     """The command line, the same for every rank."""
-    parser = argparse.ArgumentParser(prog="mpifl.run", description=__doc__, exit_on_error=False)
+    parser = _Parser(prog="mpifl.run", description=__doc__)
     parser.add_argument("job", help="a job file, or the name of a job that ships with mpifl")
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="changes to the job")
     parser.add_argument("--out", metavar="DIR", help="run directory to make; default: runs/NAME")
@@ -76,9 +84,11 @@ def _begin(world: World) -> tuple[Timed, Path]:
             found = {"job": dump_job(experiment.job), "data": str(data_path) if data_path else None, "folder": str(folder)}
         except InputError as error:
             found = {"error": str(error)}
-        except argparse.ArgumentError as error:
-            found = {"error": f"command line: {error}"}
+        except SystemExit:  # --help
+            found = {"told": ""}
     found = json.loads(world.broadcast_text(json.dumps(found)))
+    if "told" in found:
+        sys.exit(DONE)
     if "error" in found:
         if world.aggregates:
             print(f"mpifl: {found['error']}", file=sys.stderr, flush=True)

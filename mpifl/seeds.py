@@ -11,7 +11,7 @@ class Purpose(IntEnum):
     """What a generator is for. The values are part of a job's result: never renumber, only add."""
 
     MODEL = 1  # initial weights
-    SELECTION = 2  # which clients are asked, by round
+    SELECTION = 2  # which clients are asked, by draw
     BATCHES = 3  # sample order of a client, by (round, client)
     DROPOUT = 4  # torch's own generator while a client trains, by (round, client)
     PARTITION = 5  # samples to clients

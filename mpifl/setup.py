@@ -26,11 +26,11 @@ def check(where: str, overrides: Sequence[str]) -> tuple[Timed, Path | None, Pat
     InputError.
     """
     job = read_job(where, overrides)
+    job.algorithm.check(job)
+    job.clock.check(job.selection.participants)
     data_path, trace_path = prepare(job)
     experiment = load(resolved(job, open_population(job, data_path, trace_path)), data_path, trace_path)
     check_participants(experiment.population, job.selection.participants)
-    job.algorithm.check(job)
-    job.clock.check(job.selection.participants)
     return experiment, data_path, trace_path
 
 
@@ -53,6 +53,8 @@ def _load_model(job: Job, population: Population) -> Timed:
     torch.set_num_threads(job.training.threads)
     torch.manual_seed(number(job.seed, Purpose.MODEL))
     model = flatten(job.model.build(population.data.sample_shape, population.data.classes))
+    if not len(model.gradient):
+        raise InputError(f"model.name: {job.model.name!r} is not allowed: it has no parameters to train")
     flops = training_flops(model, population.data.sample_shape) if job.clock.latency.compute == "flops" else 0.0
     work = _workload(job, len(model.weights), flops)
     if job.training.engine == "none":

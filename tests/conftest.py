@@ -51,7 +51,7 @@ def make_trace() -> Callable[..., Trace]:
         upload_kbps: list[float] | None = None,
         compute_watts: list[float] | None = None,
     ) -> Trace:
-        n = len(slots)
+        n, devices = len(slots), len(compute_ms_per_sample or slots)
         flat = [slot for pattern in slots for slot in pattern]
         return Trace(
             name="test",
@@ -60,9 +60,9 @@ def make_trace() -> Callable[..., Trace]:
             compute_ms_per_sample=np.array(compute_ms_per_sample or [10.0] * n, float),
             download_kbps=np.array(download_kbps or [1000.0] * n, float),
             upload_kbps=np.array(upload_kbps or [1000.0] * n, float),
-            compute_watts=np.array(compute_watts or [2.0] * n, float),
-            download_joules_per_byte=np.full(n, 1e-6),
-            upload_joules_per_byte=np.full(n, 3e-6),
+            compute_watts=np.array(compute_watts or [2.0] * devices, float),
+            download_joules_per_byte=np.full(devices, 1e-6),
+            upload_joules_per_byte=np.full(devices, 3e-6),
             offsets=np.cumsum([0, *(len(pattern) for pattern in slots)]),
             start=np.array([start for start, _ in flat], float),
             end=np.array([end for _, end in flat], float),

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file
 from torch import nn
 
 from mpifl.aggregator import run_aggregator
@@ -20,6 +21,7 @@ from mpifl.experiment import Experiment
 from mpifl.models.flat import flatten
 from mpifl.mpi.world import World, connect
 from mpifl.population.dataset import Part
+from mpifl.record.model_file import write_model
 from mpifl.result import RoundResult
 from mpifl.setup import check
 
@@ -112,3 +114,26 @@ def test_the_mean_loss_of_a_large_test_part_is_exact_and_no_overflow(world, expe
     assert tested.samples == count
     assert 1.5 < tested.loss < 4  # all samples alike: about log(10)
     assert [result.tested is None for result in results] == [True, True, True, False]
+
+
+@pytest.mark.parametrize(("vector", "said"), [(np.zeros(3), "shape"), (None, "does not have"), (np.full(610, np.nan), "nan")])
+def test_a_state_to_begin_with_that_cannot_be_sent_is_refused(world, experiment, tmp_path, vector, said: str) -> None:
+    class Strange(FedAvg):
+        sent = ("model", "extra")
+
+        def start(self, model):
+            return {"model": model} | ({} if vector is None else {"extra": vector})
+
+    with pytest.raises(TrainingError, match=said):
+        run(world, experiment, tmp_path, algorithm=Strange())
+
+
+def test_a_model_with_a_buffer_that_is_not_saved_is_written(tmp_path) -> None:
+    class Masked(Normed):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("mask", torch.ones(3), persistent=False)
+
+    model = flatten(Masked())
+    write_model(tmp_path, model, model.weights.numpy().copy())
+    assert load_file(tmp_path / "model.safetensors")["mask"].tolist() == [1, 1, 1]

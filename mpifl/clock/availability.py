@@ -166,6 +166,36 @@ def count_online(phones: Phones, clients: int, key: int, now: float, sample: int
 
 
 @kernel
+def first_online_of_others(phones: Phones, clients: int, now: float, busy: np.ndarray, gone: np.ndarray) -> float:
+    """As ``first_online``, of clients not in ``busy``; those in ``gone`` (some of busy) count from their next stay on.
+
+    O(patterns + busy) with as many clients as phones.
+    """
+    soonest = np.inf
+    for client in gone:
+        pattern = pattern_of(phones, client)
+        until = online_until(phones, pattern, now)
+        if until < np.inf:
+            soonest = min(soonest, next_online(phones, pattern, until))
+    if clients < phones.size:
+        taken = set(busy)
+        for client in range(clients):
+            if client not in taken:
+                soonest = min(soonest, next_online(phones, pattern_of(phones, client), now))
+        return soonest
+    patterns = len(phones.period)
+    free = np.empty(patterns, np.int64)
+    for pattern in range(patterns):
+        free[pattern] = (phones.size - pattern + patterns - 1) // patterns
+    for client in busy:
+        free[pattern_of(phones, client)] -= 1
+    for pattern in range(patterns):
+        if free[pattern] > 0:
+            soonest = min(soonest, next_online(phones, pattern, now))
+    return soonest
+
+
+@kernel
 def draw_online(phones: Phones, clients: int, key: int, now: float, wanted: int) -> np.ndarray:
     """Up to ``wanted`` clients that are online ``now``, uniformly and without repeats, in the order drawn; int64.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 import numpy as np
@@ -25,7 +26,7 @@ class Deadline(RoundPolicy):
 
     mode: str = "deadline"
     overcommitment: float = Field(1.0, ge=1, le=1e6, description="clients asked for each participant")
-    seconds: float | None = Field(None, gt=0, description="length of a round")
+    seconds: float | None = Field(None, gt=0, le=1e9, description="length of a round")
     quantile: float | None = Field(None, gt=0, lt=1, description="share of the cohort that can do all its work in time")
     partial: bool = Field(True, description="count the steps done by the deadline")
 
@@ -42,12 +43,20 @@ class Deadline(RoundPolicy):
         deadline = self._deadline(rows)
         if self.partial:
             self._shorten(call, rows, deadline)
-        if not len(by_finish(rows)):
-            self.check_possible(call)
         end = min(deadline, float(rows["stop_seconds"].max()))
         self.cut(rows, end)
+        if not len(by_finish(rows)):
+            self.check_possible(call)
         self.account(call, rows, rows["outcome"] == Outcome.COMPLETED)
-        return together(state, rows, end)
+        return together(state, rows, end, deadline)
+
+    def least_work(self, call: Call, held: np.ndarray) -> tuple[np.ndarray, float]:
+        """See RoundPolicy. One step is enough with ``partial``."""
+        limit = math.inf if self.seconds is None else self.seconds
+        if not self.partial:
+            return super().least_work(call, held)[0], limit
+        one = np.ones(len(held), np.int64)
+        return call.workload.costed(call.workload.processed(held, one), one), limit
 
     def _deadline(self, rows: np.ndarray) -> float:
         start = float(rows["start_seconds"][0])
@@ -55,7 +64,7 @@ class Deadline(RoundPolicy):
             return start + self.seconds
         assert self.quantile is not None
         work = np.sort(rows["download_seconds"] + rows["compute_seconds"] + rows["upload_seconds"])
-        return start + float(work[int(np.ceil(self.quantile * len(work))) - 1])
+        return start + float(work[math.ceil(round(self.quantile * len(work), 9)) - 1])
 
     def _shorten(self, call: Call, rows: np.ndarray, deadline: float) -> None:
         """Leave each participant the steps that it can do and upload by the deadline; none of them: as it was, to be cut."""

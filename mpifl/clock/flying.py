@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import heapq
+import math
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
 
+from mpifl.clock.availability import first_online_of_others
 from mpifl.clock.policy import RoundPolicy
 from mpifl.clock.staleness import Staleness
 from mpifl.clock.timeline import PARTICIPANT, Call, ClockState, Outcome, Timeline
+from mpifl.errors import InputError
 
 SPARE = 4  # clients drawn beyond those wanted, because some that are drawn are under way already
+MOST_DROPS = 100_000  # in a row
 DROPS_BEFORE_CHECK = 1000  # in a row, before the clock asks whether anyone can finish at all
 
 
@@ -30,6 +34,12 @@ class Flying(RoundPolicy):
     max_staleness: int = Field(20, ge=0, description="versions that the model may have moved on by")
     staleness: Staleness = Field(Staleness(), description="factor on a late update")
 
+    def bases(self, state: ClockState) -> np.ndarray:
+        """See RoundPolicy. Who will drop out, or is too late already, needs no model."""
+        flights = state.flights[state.flights["outcome"] == Outcome.COMPLETED]
+        bases: np.ndarray = flights["base"]
+        return bases[state.version - bases <= self.max_staleness]
+
 
 @dataclass
 class Sky:
@@ -42,13 +52,14 @@ class Sky:
     draws: int
     flights: list[tuple[float, int, np.void]]  # a heap: who stops first (of equals the smaller number), and its row
     ended: list[np.void] = field(default_factory=list)
+    busy: set[int] = field(default_factory=set)  # who is under way or has counted in this round
     waited: float = 0.0
 
     @classmethod
     def of(cls, policy: Flying, call: Call, state: ClockState) -> Sky:
         """The state that the last round left."""
         sky = cls(policy, call, state.now, state.version, state.draws, [])
-        sky._take_off(state.flights)
+        sky._take_off(state.flights.copy())
         return sky
 
     def fill(self) -> None:
@@ -57,36 +68,57 @@ class Sky:
         if wanted <= 0:
             return
         self.draws += 1
-        counted = (row for row in self.ended if row["outcome"] == Outcome.COMPLETED)
-        busy = np.array([*(client for _, client, _ in self.flights), *(row["client"] for row in counted)], np.int64)
+        busy = self.busy.union(self._gone().tolist())
         asked = wanted + SPARE
         while True:
             drawn = self.call.choose(self.now, asked, self.draws)
-            free = drawn[~np.isin(drawn, busy)][:wanted]
+            free = np.array([client for client in drawn.tolist() if client not in busy][:wanted], np.int64)
             if len(free) == wanted or len(drawn) < asked:
                 break
             asked *= 2
         self._take_off(self.policy.launch(self.call, free, self.now, self.version))
 
+    def _gone(self) -> np.ndarray:
+        """Who was asked at this very instant and dropped at once: with fedscale, and not to be asked again before it moves."""
+        gone = []
+        for row in reversed(self.ended):
+            if row["stop_seconds"] != self.now:
+                break
+            if row["outcome"] == Outcome.DROPPED and row["start_seconds"] == self.now:
+                gone.append(row["client"])
+        return np.array(gone, np.int64)
+
     def _take_off(self, rows: np.ndarray) -> None:
         for row in rows:
             heapq.heappush(self.flights, (float(row["stop_seconds"]), int(row["client"]), row))
+            self.busy.add(int(row["client"]))
 
     def fill_or_wait(self) -> None:
         """As ``fill``; with nobody under way then, the clock moves to the next moment at which anyone is online."""
         self.fill()
         if not self.flights:
-            now, self.now = self.now, self.policy.next_start(self.call, self.now)
+            phones, clients = self.call.population.phones, self.call.population.clients
+            gone = self._gone()
+            busy = np.array(sorted(self.busy.union(gone.tolist())), np.int64)
+            start = first_online_of_others(phones, clients, self.now, busy, gone)
+            if math.isinf(start):
+                raise InputError(
+                    f"population.trace: too few of the {clients} clients are ever online for"
+                    f" {self.call.participants} updates a round"
+                )
+            now, self.now = self.now, start
             self.waited += self.now - now
             self.fill()
 
     def land(self) -> np.void:
         """End the participant that stops first and return its row."""
-        self.now, _, row = heapq.heappop(self.flights)
+        self.now, client, row = heapq.heappop(self.flights)
         if row["outcome"] == Outcome.COMPLETED:
             row["staleness"] = self.version - row["base"]
             if row["staleness"] > self.policy.max_staleness:
                 row["outcome"] = Outcome.STALE
+        if row["outcome"] != Outcome.COMPLETED:
+            self.busy.discard(client)
         self.ended.append(row)
         return row
 
@@ -98,8 +130,12 @@ class Sky:
             outcome = self.land()["outcome"]
             updates += outcome == Outcome.COMPLETED
             drops = drops + 1 if outcome == Outcome.DROPPED else 0
-            if drops == DROPS_BEFORE_CHECK:
-                self.policy.check_possible(self.call)
+            if drops and drops % DROPS_BEFORE_CHECK == 0:
+                self.policy.check_possible(self.call, self.call.participants)
+            if drops == MOST_DROPS:  # with fedscale those who can finish may be asked at the wrong moments for ever
+                raise InputError(
+                    f"clock.availability: {self.policy.availability!r}: {drops:,} participants in a row have dropped out"
+                )
 
     def finish(self, state: ClockState, end: float) -> tuple[Timeline, ClockState]:
         """The round that these events made, and the state after it."""

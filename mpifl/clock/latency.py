@@ -87,11 +87,13 @@ def samples_until(phones: Phones, rule: int, clients: np.ndarray, rates: Rates, 
         pattern = pattern_of(phones, clients[i])
         down, one, up = phone_seconds(phones, clients[i], rates, 1)
         there = online_seconds(phones, pattern, start, deadline) if rule == RESUME else deadline - start
-        most[i] = np.int64(np.floor((there - down - up) / one)) if there > down + up else -1
-        # The division may round up across a border that the clock's own sum does not cross.
+        # One more than the division says, which rounds: what counts is the clock's own sum, from there downwards.
+        most[i] = np.int64(np.floor((there - down - up) / one)) + 1 if there > down + up else 0
         while most[i] >= 0:
             down, compute, up = phone_seconds(phones, clients[i], rates, most[i])
-            if start + (down + compute + up) <= deadline or rule == RESUME:
+            work = down + compute + up
+            finish = resumed_until(phones, pattern, start, work) if rule == RESUME else start + work
+            if finish <= deadline:
                 break
             most[i] -= 1
     return most
@@ -119,13 +121,35 @@ def joules(phones: Phones, clients: np.ndarray, computing: np.ndarray, down: np.
 
 
 @kernel
-def anyone_can_finish(phones: Phones, rule: int, clients: np.ndarray, samples: np.ndarray, rates: Rates) -> bool:
-    """Whether any of ``clients`` can ever finish: with strict, whether a stay online is long enough."""
+def _can_finish(phones: Phones, pattern: int, rule: int, seconds: float) -> bool:
+    """Whether work of so many seconds fits: into a stay (strict), ever (resume), between two moments online (fedscale)."""
+    if rule == STRICT:
+        return seconds <= longest_stay(phones, pattern)
+    if rule == RESUME or phones.always_online:
+        return next_online(phones, pattern, 0.0) < np.inf
+    period = phones.period[pattern]
+    for slot in range(phones.offsets[pattern], phones.offsets[pattern + 1]):
+        # If any moment serves, then one at which it comes online does, or one at which it is done as it comes online.
+        begin = phones.start[slot]
+        if online_until(phones, pattern, begin + seconds) > begin + seconds:
+            return True
+        begin = (phones.start[slot] - seconds) % period
+        if online_until(phones, pattern, begin) > begin:
+            return True
+    return False
+
+
+@kernel
+def how_many_can_finish(
+    phones: Phones, rule: int, clients: np.ndarray, samples: np.ndarray, rates: Rates, limit: float, enough: int
+) -> int:
+    """How many of ``clients`` can ever finish, and within ``limit`` seconds; counted up to ``enough``."""
+    count = 0
     for i in range(len(clients)):
         pattern = pattern_of(phones, clients[i])
         down, compute, up = phone_seconds(phones, clients[i], rates, samples[i])
-        if down + compute + up <= longest_stay(phones, pattern):
-            return True
-        if rule != STRICT and next_online(phones, pattern, 0.0) < np.inf:
-            return True
-    return False
+        work = down + compute + up
+        count += work <= limit and _can_finish(phones, pattern, rule, work)
+        if count == enough:
+            break
+    return count

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from mpifl.clock.availability import first_online
-from mpifl.clock.latency import AVAILABILITY, Rates, anyone_can_finish, joules, seconds_at_work, time_participants
+from mpifl.clock.latency import AVAILABILITY, Rates, how_many_can_finish, joules, seconds_at_work, time_participants
 from mpifl.clock.timeline import PARTICIPANT, Call, ClockState, Outcome, Timeline
 from mpifl.errors import InputError, TrainingError
 from mpifl.job.section import Section
@@ -29,7 +29,7 @@ class Latency(Section):
         6e8, gt=0, description="FLOPs of the inference that the trace's milliseconds are of (MobileNetV2: 300 M multiply-adds)"
     )
     kbit: Literal[1000, 1024] = Field(1000, description="bits of the trace's kbit; FedScale's are of 1024")
-    model_bytes: int | None = Field(None, ge=1, description="bytes of the model on the air; default: 4 a weight")
+    model_bytes: int | None = Field(None, ge=1, le=10**15, description="bytes of the model on the air; default: 4 a weight")
 
 
 class RoundPolicy(Section):
@@ -124,20 +124,29 @@ class RoundPolicy(Section):
         rows["bytes_down"], rows["bytes_up"] = down, up
         rows["joules"] = joules(phones, client, computing, down, up)
 
-    def check_possible(self, call: Call) -> None:
-        """After a round that nobody finished: raise InputError unless somebody can at another time."""
-        population, work = call.population, call.workload
+    def check_possible(self, call: Call, needed: int = 1) -> None:
+        """After a round that nobody finished: raise InputError unless ``needed`` clients can at another time."""
+        population, able = call.population, 0
         for begin in range(0, population.clients, CHUNK_CLIENTS):
             clients = np.arange(begin, min(begin + CHUNK_CLIENTS, population.clients))
-            held = population.samples(clients)
-            steps = work.steps(held)
-            cost = work.costed(work.processed(held, steps), steps)
-            if anyone_can_finish(population.phones, self.rule, clients, cost, rates(call)):
+            cost, limit = self.least_work(call, population.samples(clients))
+            able += how_many_can_finish(population.phones, self.rule, clients, cost, rates(call), limit, needed - able)
+            if able == needed:
                 return
+        who = "none" if needed == 1 else f"fewer than {needed}"
         raise InputError(
-            f"population.trace: none of the {population.clients} clients is ever online for long enough to finish a round"
-            " (less local work or a smaller model would help)"
+            f"population.trace: {who} of the {population.clients} clients can ever finish a round: none of their stays online"
+            " is long enough, nor is the round (less local work or a smaller model would help)"
         )
+
+    def least_work(self, call: Call, held: np.ndarray) -> tuple[np.ndarray, float]:
+        """The samples (int64) that cost time at the least for an update that counts, and the seconds there are for it."""
+        steps = call.workload.steps(held)
+        return call.workload.costed(call.workload.processed(held, steps), steps), math.inf
+
+    def bases(self, state: ClockState) -> np.ndarray:
+        """The model versions (int) from which somebody under way may still have an update that counts."""
+        return state.flights["base"]
 
 
 def rates(call: Call) -> Rates:
@@ -146,9 +155,16 @@ def rates(call: Call) -> Rates:
     return Rates(work.bytes_down, work.bytes_up, work.inferences_per_sample, work.bits_per_kbit)
 
 
-def together(state: ClockState, rows: np.ndarray, end: float) -> tuple[Timeline, ClockState]:
-    """The round of participants that began together and have all ended, and the state after it."""
+def together(state: ClockState, rows: np.ndarray, end: float, latest: float = math.inf) -> tuple[Timeline, ClockState]:
+    """The round of participants that began together and have all ended by ``end``, and the state after it.
+
+    A round in which fedscale's rule has all of them offline at their end would take no time, and the next would be at the same
+    dead end: it ends when the first of them would have finished, or at ``latest``.
+    """
     start = float(rows["start_seconds"][0])
+    if end == start:
+        work = rows["download_seconds"] + rows["compute_seconds"] + rows["upload_seconds"]
+        end = min(start + float(work.min()), latest)
     version = state.version + bool((rows["outcome"] == Outcome.COMPLETED).any())
     after = ClockState(now=end, version=version, draws=state.draws + 1)
     return Timeline(start, end, start - state.now, rows), after

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from mpifl.clock.flying import Flying, Sky
-from mpifl.clock.timeline import Call, ClockState, Timeline
+from mpifl.clock.timeline import Call, ClockState, Outcome, Timeline
 
 
 class Semisync(Flying):
@@ -16,7 +16,7 @@ class Semisync(Flying):
     """
 
     mode: str = "semisync"
-    window_seconds: float = Field(..., gt=0, description="length of a round")
+    window_seconds: float = Field(..., gt=0, le=1e9, description="length of a round")
 
     def advance(self, state: ClockState, call: Call) -> tuple[Timeline, ClockState]:
         """See RoundPolicy."""
@@ -25,4 +25,6 @@ class Semisync(Flying):
         end = sky.now + self.window_seconds
         while sky.flights and sky.flights[0][0] <= end:
             sky.land()
+        if sky.ended and all(row["outcome"] == Outcome.DROPPED for row in sky.ended):
+            self.check_possible(call)
         return sky.finish(state, end)

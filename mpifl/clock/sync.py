@@ -13,8 +13,8 @@ from mpifl.clock.timeline import Call, ClockState, Outcome, Timeline
 class Sync(RoundPolicy):
     """Ask ceil(overcommitment x participants) clients that are online, and end at the N-th that finishes (FedScale's rule).
 
-    When fewer than N finish, the round ends when nobody is left to wait for, with the updates there are. When nobody is
-    online the clock first moves to the next moment that anyone is.
+    When fewer than N finish, the round ends when nobody is left to wait for, with the updates there are (but see ``together``
+    for fedscale's rule). When nobody is online the clock first moves to the next moment that anyone is.
     """
 
     mode: str = "sync"

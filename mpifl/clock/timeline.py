@@ -49,9 +49,10 @@ PARTICIPANT = np.dtype(
 
 @dataclass(frozen=True)
 class Timeline:
-    """A round. ``participants`` (structured PARTICIPANT) are those who ended in it, in the order in which they were asked.
+    """A round. ``participants`` (structured PARTICIPANT) are those who ended in it.
 
-    ``waited_seconds`` passed before ``start_seconds`` because nobody was online.
+    They stand in the order in which they were asked or, where they begin at different times, in which they ended.
+    ``waited_seconds`` passed because nobody was online: before ``start_seconds`` when all begin together, else in the round.
     """
 
     start_seconds: float

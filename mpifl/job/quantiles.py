@@ -9,6 +9,8 @@ from pydantic import Field, model_validator
 
 from mpifl.job.section import Section
 
+LARGEST_VALUE = 1e15
+
 
 class Quantiles(Section):
     """A distribution by its quantiles: per cent -> value, from 0 to 100, joined linearly or in the logarithm."""
@@ -21,6 +23,8 @@ class Quantiles(Section):
         per_cent, values = self._sorted()
         if per_cent[0] != 0 or per_cent[-1] != 100:
             raise ValueError("quantiles must run from 0 to 100 per cent")
+        if values[-1] > LARGEST_VALUE:
+            raise ValueError(f"quantile values must not be above {LARGEST_VALUE:g}")
         if (np.diff(values) < 0).any() or values[0] < 0 or (self.scale == "log" and values[0] <= 0):
             raise ValueError("quantile values must not fall, and must be above 0 for scale log")
         return self

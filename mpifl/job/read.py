@@ -150,11 +150,20 @@ def _plain_sections(raw: dict[str, Any]) -> dict[str, Any]:
                 value = {component.key: value}
             if isinstance(value, dict) and "preset" in value:
                 given = {key: item for key, item in value.items() if key != "preset"}
-                value = {**component.preset(value["preset"]), **given}
+                value = _merged(component.preset(value["preset"]), given)
             if isinstance(value, dict) and isinstance(value.get(component.key), str):
                 value = {**value, component.key: absolute_name(value[component.key])}
             section[last] = value
     return raw
+
+
+def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """``base`` with what ``over`` gives, section by section."""
+    merged = dict(base)
+    for key, value in over.items():
+        inner = merged.get(key)
+        merged[key] = _merged(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
+    return merged
 
 
 def _schema_for(raw: dict[str, Any]) -> type[Job]:

@@ -37,6 +37,8 @@ def prepare(job: Job) -> tuple[Path | None, Path]:
 
     Raises InputError.
     """
+    if job.data.samples_per_client is not None and job.data.name != SIZES:
+        raise InputError(f"data.samples_per_client: not allowed with data.name {job.data.name!r}; it goes with {SIZES}")
     trace_path = _trace_path(job.population.trace)
     if job.data.name == SIZES:
         _check_sizes(job)

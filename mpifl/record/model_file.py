@@ -17,12 +17,8 @@ from mpifl.models.flat import FlatModel
 def write_model(folder: Path, model: FlatModel, weights: np.ndarray) -> str:
     """model.safetensors, tensor by tensor; returns the SHA-256 of the flat float32 vector."""
     model.load(torch.from_numpy(weights))
-    stops = [*model.starts[1:], len(weights)]
-    shapes = {name: tensor.shape for name, tensor in model.module.state_dict().items()}
-    tensors = {
-        name: model.weights[start:stop].clone().reshape(shapes[name])
-        for name, start, stop in zip(model.names, model.starts, stops, strict=True)
-    }
+    held = {**dict(model.module.named_parameters()), **dict(model.module.named_buffers())}
+    tensors = {name: held[name].detach().clone() for name in model.names}
     digest = hashlib.sha256(weights.astype("<f4").tobytes()).hexdigest()
     with whole_file(folder / "model.safetensors") as partial:
         save_file(tensors, partial, metadata={"model_sha256": digest, "mpifl": __version__})

@@ -54,7 +54,7 @@ def row_type(columns: dict[str, tuple[str, str]]) -> np.dtype:
 
 
 def participant_rows(result: RoundResult) -> np.ndarray:
-    """The /participants rows of a round, in the order in which they were asked."""
+    """The /participants rows of a round, in the order of the timeline."""
     participants = result.plan.timeline.participants
     rows = np.empty(len(participants), row_type(PARTICIPANT))
     rows["round"] = result.plan.round_number

@@ -15,6 +15,10 @@ class Selection(Section):
     name: str
     participants: int = Field(..., ge=1, description="updates that a round waits for")
 
-    def choose(self, population: Population, now: float, wanted: int, seed: int, round_number: int) -> np.ndarray:
-        """At most ``wanted`` clients (int64, no repeats) that are online at virtual second ``now``, in the order asked."""
+    def choose(self, population: Population, now: float, wanted: int, seed: int, draw: int) -> np.ndarray:
+        """At most ``wanted`` clients (int64, no repeats) that are online at virtual second ``now``, in the order asked.
+
+        One ``draw`` (a number from 1; of a round, or of a place that became free) always gives the same clients in the same
+        order, more of them when more are wanted.
+        """
         raise NotImplementedError

@@ -15,7 +15,7 @@ class Uniform(Selection):
 
     name: str = "uniform"
 
-    def choose(self, population: Population, now: float, wanted: int, seed: int, round_number: int) -> np.ndarray:
+    def choose(self, population: Population, now: float, wanted: int, seed: int, draw: int) -> np.ndarray:
         """See Selection."""
-        key = number(seed, Purpose.SELECTION, round_number)
+        key = number(seed, Purpose.SELECTION, draw)
         return draw_online(population.phones, population.clients, key, now, wanted)

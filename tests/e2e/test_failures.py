@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.launching import mpifl, run_job
+from tests.launching import mpifl, mpirun, run_job
 
 RAISES = """
 from mpifl.algorithms.fedavg import FedAvg
@@ -123,3 +123,23 @@ def test_an_algorithm_of_the_users_own_runs_and_repeats(tmp_path: Path) -> None:
     assert again.summary["model_sha256"] == one.summary["model_sha256"]
     plain = run_job(1, tmp_path, "quickstart", "rounds=2")
     assert plain.summary["model_sha256"] != one.summary["model_sha256"]
+
+
+@pytest.mark.parametrize("arguments", [["quickstart", "--bogus"], []], ids=["an unknown option", "no job"])
+def test_a_wrong_command_line_ends_every_rank(tmp_path: Path, arguments: list[str]) -> None:
+    done = mpirun(3, ["mpifl.run", *arguments], tmp_path)
+    assert done.returncode == 2
+    assert "mpifl: command line: " in done.stderr
+
+
+def test_help_ends_every_rank(tmp_path: Path) -> None:
+    done = mpirun(2, ["mpifl.run", "--help"], tmp_path)
+    assert done.returncode == 0
+    assert "section.key=value" in done.stdout
+
+
+def test_more_updates_a_round_than_clients_that_can_be_found_is_an_error(tmp_path: Path) -> None:
+    clock = "clock={mode: buffered, concurrency: 60, latency: {model_bytes: 400000000000}}"
+    done = run_job(1, tmp_path, "quickstart", "training.engine=none", "selection.participants=50", clock)
+    assert done.status == 2
+    assert "round 1: population.trace: fewer than 50 of the 100 clients" in done.stderr

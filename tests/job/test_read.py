@@ -736,3 +736,15 @@ def test_any_override_ends_in_a_job_or_an_input_error(overrides: list[str]) -> N
         one_line(error)
         return
     check_job_or_refusal(yaml.safe_load(dump_job(job)))
+
+
+def test_a_preset_keeps_what_is_not_overridden_in_its_sections() -> None:
+    clock = parse_job(with_sections(clock={"preset": "fedscale", "latency": {"model_bytes": 1000}})).clock
+    assert (clock.latency.compute, clock.latency.kbit, clock.latency.model_bytes) == ("batches", 1024, 1000)
+    assert (clock.mode, clock.availability) == ("sync", "fedscale")
+
+
+@pytest.mark.parametrize("preset", ["fedscal", 3, None])
+def test_an_unknown_preset_names_the_known(preset: object) -> None:
+    with pytest.raises(InputError, match=r"clock\.preset: .* allowed: fedscale"):
+        parse_job(with_sections(clock={"preset": preset}))

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from events import Case
+
+from mpifl.clock.timeline import Call, ClockState
+from mpifl.clock.workload import Workload
+from mpifl.population.permutation import permuted
+from mpifl.selection.uniform import Uniform
+
+# Small rounds worked out by hand. 1,000 bytes at 8 kbit/s are 1 s, 10 samples of 100 ms are 3 s: 1 + 3 + 1 = 5 s of work.
+WORK = Workload(bytes_down=1000, bytes_up=1000, batch_size=10, epochs=1, local_steps=None)
+
+
+@pytest.fixture(scope="session")
+def case_of(make_dataset, make_trace, make_population) -> Callable[..., Case]:
+    """case_of(raw) of what events.raw_cases draws."""
+
+    def make(raw, rule="strict"):
+        sizes, slots, periods, devices, clients, phone_key, workload, participants, now, seed, tidy, random = raw
+        columns = dict(zip(("compute_ms_per_sample", "download_kbps", "upload_kbps"), map(list, devices), strict=True))
+        n = len(devices[0])
+        energy = {"compute_watts": 1.5, "download_joules_per_byte": 0.25, "upload_joules_per_byte": 0.5}
+        trace = make_trace(slots, periods, **columns)
+        trace = replace(trace, **{name: least * (1 + np.arange(n)) for name, least in energy.items()})
+        population = make_population(make_dataset(sizes), trace, clients, phone_key)
+        return Case(population, workload, participants, now, seed, tidy, random).under(rule)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def population_of(make_dataset, make_trace, make_population):
+    """population_of([phone, ...]): client c has the c-th phone; a phone is a dict of what is not as above."""
+
+    def make(given, period=100.0, held=10):
+        n = len(given)
+        phones: list = [None] * n
+        for client, phone in enumerate(given):
+            phones[permuted(client, n, 1)] = {"slots": [(0, period)], "ms": 100, "down": 8, "up": 8} | phone
+        names = {"compute_ms_per_sample": "ms", "download_kbps": "down", "upload_kbps": "up"}
+        speeds = {column: [phone[key] for phone in phones] for column, key in names.items()}
+        trace = make_trace([phone["slots"] for phone in phones], period, **speeds)
+        return make_population(make_dataset([held]), trace, clients=n)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def round_of():
+    """round_of(policy, population, participants): a round that asks the clients 0, 1, ... that are online, lowest first.
+
+    ``choose`` says otherwise; ``state`` is a ClockState, or the virtual second at which the round begins.
+    """
+
+    def make(policy, population, participants, state=0.0, workload=WORK, choose=None):
+        def lowest(now, wanted, draw):
+            return np.sort(Uniform(participants=1).choose(population, now, population.clients, 1, draw))[:wanted]
+
+        state = state if isinstance(state, ClockState) else ClockState(now=state)
+        return policy.advance(state, Call(participants, choose or lowest, population, workload))
+
+    return make

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from events import COMPLETED, DROPPED, STALE, Landings, advance_traffic, raw_cases, rule_of
+from hypothesis import HealthCheck, given, settings
+
+from mpifl.clock.buffered import Buffered
+from mpifl.errors import InputError
+from mpifl.selection.uniform import Uniform
+
+rounds = settings(
+    derandomize=True, deadline=None, max_examples=120, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
+)
+
+
+def _check(case, rule):
+    policy = Buffered(availability=rule, concurrency=case.random.randint(1, 8), max_staleness=case.random.choice([0, 1, 2, 20]))
+    timelines = advance_traffic(case, policy, Landings(case, policy, rounds=4))
+    for timeline in timelines:
+        done = timeline.participants[timeline.participants["outcome"] == COMPLETED]
+        assert len(done) == case.participants
+        assert len(set(done["client"])) == len(done)  # counts once in a round
+        assert done["factor"] == pytest.approx([1 / np.sqrt(1 + t) for t in done["staleness"]], rel=1e-15)
+
+
+@rounds
+@given(raw=raw_cases(tidy=True, busy=True))
+def test_rounds_are_those_of_an_event_simulation_to_the_last_bit(case_of, raw):
+    rule = rule_of(raw)
+    _check(case_of(raw, rule), rule)
+
+
+@rounds
+@given(raw=raw_cases(tidy=False, busy=True))
+def test_rounds_with_decimal_speeds_are_those_of_an_event_simulation(case_of, raw):
+    rule = rule_of(raw)
+    _check(case_of(raw, rule), rule)
+
+
+def _rows(timeline, *columns):
+    return [tuple(row[column] for column in columns) for row in timeline.participants]
+
+
+def test_three_rounds_of_two_updates_with_three_under_way(population_of, round_of):
+    # 5, 8, 29 and 5 s of work; the lowest client that is free is asked.
+    population = population_of([{}, {"ms": 200}, {"ms": 900}, {}])
+    policy = Buffered(concurrency=3)
+    shown = ("client", "outcome", "base", "staleness", "start_seconds", "stop_seconds")
+    # 0 s: 0, 1, 2. 5 s: 0 is done and has counted, so 3 takes its place. 8 s: 1 is the second.
+    timeline, after = round_of(policy, population, 2)
+    assert _rows(timeline, *shown) == [(0, COMPLETED, 0, 0, 0, 5), (1, COMPLETED, 0, 0, 0, 8)]
+    assert (timeline.end_seconds, after.version, after.flights["client"].tolist()) == (8, 1, [3, 2])
+    # 8 s: 0 from version 1. 10 s: 3 from version 0, so 1 late; 1 takes its place, to 18 s. 13 s: 0.
+    timeline, after = round_of(policy, population, 2, after)
+    assert _rows(timeline, *shown) == [(3, COMPLETED, 0, 1, 5, 10), (0, COMPLETED, 1, 0, 8, 13)]
+    assert timeline.participants["factor"].tolist() == [2**-0.5, 1.0]
+    assert (timeline.start_seconds, timeline.end_seconds, after.version) == (8, 13, 2)
+    # 13 s: 0 again, from version 2, to 18 s. There 0 comes before 1; the place of 0 is taken by 3.
+    timeline, after = round_of(policy, population, 2, after)
+    assert _rows(timeline, *shown) == [(0, COMPLETED, 2, 0, 13, 18), (1, COMPLETED, 1, 1, 10, 18)]
+    assert sorted(after.flights["client"]) == [2, 3]
+    assert after.flights["base"].tolist() == [2, 0]
+
+
+def test_an_update_from_too_old_a_model_is_stale_and_does_not_count(population_of, round_of):
+    population = population_of([{}, {}, {}, {"ms": 300}])  # 5, 5, 5 and 11 s
+    policy, state, ends = Buffered(concurrency=4, max_staleness=1), 0.0, []
+    for _ in range(4):
+        timeline, state = round_of(policy, population, 3, state)
+        ends.append([(row["client"], row["outcome"], row["staleness"]) for row in timeline.participants])
+    # Rounds of 0, 1, 2 at 5 and 10 s; at 11 s the fourth is 2 versions late, is begun anew, and is done at 22 s.
+    full = [(client, COMPLETED, 0) for client in range(3)]
+    assert ends == [full, full, [(3, STALE, 2), *full], full]
+    assert timeline.end_seconds == 20
+
+
+def test_the_place_of_a_dropout_is_filled_at_once_and_an_empty_one_when_the_next_ends(population_of, round_of):
+    # 1 goes offline at 2 s, when 2 has come online; 3 comes online at 3 s, and is asked when 0 is done.
+    phones = [{}, {"slots": [(0, 2)]}, {"slots": [(1, 60)]}, {"slots": [(3, 60)]}]
+    timeline, after = round_of(Buffered(concurrency=3), population_of(phones), 2)
+    shown = ("client", "outcome", "start_seconds", "stop_seconds")
+    assert _rows(timeline, *shown) == [(1, DROPPED, 0, 2), (0, COMPLETED, 0, 5), (2, COMPLETED, 2, 7)]
+    assert [(row["client"], row["start_seconds"]) for row in after.flights] == [(3, 5)]
+
+
+def test_the_clock_waits_when_nobody_is_under_way_and_nobody_online(population_of, round_of):
+    population = population_of([{"slots": [(0, 3), (40, 60)]}])
+    timeline, _ = round_of(Buffered(concurrency=2), population, 1)
+    assert _rows(timeline, "outcome", "start_seconds", "stop_seconds") == [(DROPPED, 0, 3), (COMPLETED, 40, 45)]
+    assert (timeline.waited_seconds, timeline.end_seconds) == (37, 45)
+
+
+def test_rounds_that_nobody_can_ever_finish_are_an_error(population_of, round_of):
+    population = population_of([{"slots": [(0, 4)]}, {"slots": [(10, 14.875)]}])
+    with pytest.raises(InputError, match="long enough"):
+        round_of(Buffered(concurrency=2), population, 1)
+
+
+def test_the_clock_waits_for_who_has_not_counted_yet(population_of, round_of):
+    # 0 is online all the time, and counts at 5 s; nobody else is until 50 s.
+    timeline, _ = round_of(Buffered(concurrency=2), population_of([{}, {"slots": [(50, 60)]}]), 2)
+    assert _rows(timeline, "client", "start_seconds", "stop_seconds") == [(0, 0, 5), (1, 50, 55)]
+    assert timeline.waited_seconds == 45
+
+
+class EndlessError(Exception):
+    """The policy asks on and on."""
+
+
+def _patient(population, draws):
+    """The lowest clients that are online, for so many draws."""
+
+    def choose(now, wanted, draw):
+        if draw > draws:
+            raise EndlessError
+        return np.sort(Uniform(participants=1).choose(population, now, population.clients, 1, draw))[:wanted]
+
+    return choose
+
+
+def test_a_round_of_more_updates_than_there_are_clients_that_can_finish_is_an_error(population_of, round_of):
+    # 0 counts at 5 s; 1 and 2 are online for 4 s each, by turns, and drop out again and again.
+    population = population_of([{}, {"slots": [(0, 4)]}, {"slots": [(4, 8)]}], period=8.0)
+    with pytest.raises(InputError, match="long enough"):
+        round_of(Buffered(concurrency=2), population, 2, choose=_patient(population, 1100))
+
+
+def test_fedscales_dropouts_do_not_stop_the_clock(population_of, round_of):
+    # Done at 5 s; asked again then it would be offline when it is done. Its next stay begins at 100 s.
+    policy, population = Buffered(concurrency=1, availability="fedscale"), population_of([{"slots": [(0, 10)]}])
+    _, after = round_of(policy, population, 1)
+    assert after.now == 5
+    timeline, _ = round_of(policy, population, 1, after, choose=_patient(population, 1100))
+    assert timeline.end_seconds == 105

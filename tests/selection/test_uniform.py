@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mpifl.selection.uniform import Uniform
+
+
+@pytest.fixture(scope="module")
+def population(make_dataset, make_trace, make_population):
+    """200 clients, of whom about two in three are online at 10 s."""
+    return make_population(make_dataset([3, 4]), make_trace([[(0, 50)], [(0, 100)], [(50, 100)]]), clients=200)
+
+
+@pytest.fixture(scope="module")
+def picks(population):
+    """picks(wanted, seed, round_number, now)."""
+    rule = Uniform(participants=5)
+    return lambda wanted=20, seed=1, round_number=1, now=10.0: rule.choose(population, now, wanted, seed, round_number).tolist()
+
+
+def test_the_same_seed_and_round_pick_the_same_clients(picks):
+    assert picks(seed=4, round_number=9) == picks(seed=4, round_number=9)
+    assert len(picks()) == 20
+
+
+def test_another_round_or_another_seed_picks_others(picks):
+    drawn = {tuple(picks(seed=seed, round_number=number)) for seed in range(10) for number in range(1, 31)}
+    assert len(drawn) == 300
+
+
+@settings(derandomize=True, deadline=None, max_examples=100)
+@given(few=st.integers(0, 220), more=st.integers(0, 220), seed=st.integers(0, 2**32))
+def test_asking_for_more_goes_on_where_asking_for_fewer_stopped(picks, few, more, seed):
+    assert picks(wanted=few, seed=seed) == picks(wanted=few + more, seed=seed)[:few]
+
+
+def test_who_is_online_all_the_time_keeps_the_place_in_the_order(picks):
+    # The order is the round's, not the moment's: those of both moments come in the same order at both.
+    early, late = picks(wanted=200, now=10.0), picks(wanted=200, now=60.0)
+    both = set(early) & set(late)
+    assert 30 < len(both) < len(early)
+    assert [client for client in early if client in both] == [client for client in late if client in both]
+
+
+def test_the_number_of_participants_does_not_limit_what_is_picked(population):
+    assert len(Uniform(participants=1).choose(population, 10.0, 30, 1, 1)) == 30

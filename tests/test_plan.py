@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mpifl.clock.timeline import ClockState, Outcome
+from mpifl.clock.workload import Workload
+from mpifl.job import parse_job
+from mpifl.plan import TASK, make_plan
+
+HELD = [25, 4, 25, 60, 11, 4, 33]
+WORKLOAD = Workload(bytes_down=1000, bytes_up=1000, batch_size=10, epochs=2, local_steps=None)
+
+
+def _job(algorithm="fedavg", participants=12, **sections):
+    return parse_job(
+        {
+            "name": "plan",
+            "seed": 3,
+            "rounds": 5,
+            "data": {"name": "digits", "partition": {"name": "dirichlet", "clients": 100, "alpha": 0.5}},
+            "population": {"trace": "phones"},
+            "model": {"name": "mlp", "hidden": [8]},
+            "training": {"batch_size": 10, "epochs": 2, "lr": 0.2},
+            "selection": {"name": "uniform", "participants": participants},
+            "clock": {"mode": "sync", "overcommitment": 1.5},
+            "algorithm": {"name": algorithm},
+            "evaluation": {"every": 1},
+        }
+        | sections
+    )
+
+
+@pytest.fixture(scope="module")
+def population(make_dataset, make_trace, make_population):
+    """50 clients that share seven clients' data, on fast phones, slow ones, and some that go offline after 0.5 s."""
+    slots = [[(0, 100)], [(0, 100)], [(0, 0.5)]]
+    trace = make_trace(slots, compute_ms_per_sample=[10, 20, 10], download_kbps=[800] * 3, upload_kbps=[800] * 3)
+    return make_population(make_dataset(HELD), trace, clients=50)
+
+
+def _held(client):
+    return HELD[client % len(HELD)]
+
+
+def _largest_first(tasks):
+    return sorted(tasks, key=lambda task: (-task["samples"], task["client"]))
+
+
+def test_only_those_who_completed_are_trained(population):
+    plan = make_plan(_job(), population, WORKLOAD, 1, ClockState())
+    timeline = plan.timeline
+    ends = timeline.participants
+    completed = {client for client, how in zip(ends["client"], ends["outcome"], strict=True) if how == Outcome.COMPLETED}
+    assert set(plan.tasks["client"]) == completed
+    assert len(plan.tasks) == len(completed) == timeline.count(Outcome.COMPLETED)
+    # The round has to have had all three ends for this to say anything.
+    assert all(timeline.count(outcome) > 0 for outcome in (Outcome.COMPLETED, Outcome.DROPPED, Outcome.CUT))
+
+
+@pytest.mark.parametrize("algorithm", ["fedavg", "scaffold"])
+def test_the_largest_tasks_come_first_and_equal_ones_by_client_number(population, algorithm):
+    tasks = make_plan(_job(algorithm), population, WORKLOAD, 1, ClockState()).tasks
+    assert tasks.dtype == TASK
+    assert tasks.tolist() == [task.tolist() for task in _largest_first(tasks)]
+    assert len(set(tasks["samples"])) < len(tasks)  # there was a tie to break
+    assert len(set(tasks["samples"])) > 1
+
+
+@pytest.mark.parametrize(
+    ("workload", "steps", "samples"),
+    [
+        (WORKLOAD, lambda n: 2 * -(-n // 10), lambda n: 2 * n),
+        (Workload(1000, 1000, 10, None, 1), lambda n: 1, lambda n: min(n, 10)),
+        (Workload(1000, 1000, 100, None, 3), lambda n: 3, lambda n: 3 * n),
+    ],
+)
+def test_a_task_has_the_steps_and_samples_that_its_client_was_timed_for(population, workload, steps, samples):
+    plan = make_plan(_job(), population, workload, 1, ClockState())
+    assert len(plan.tasks) > 3
+    asked = plan.timeline.participants["client"].tolist()
+    for task in plan.tasks:
+        held = _held(task["client"])
+        place = asked.index(task["client"])
+        assert task["steps"] == steps(held) == plan.timeline.participants["steps"][place]
+        assert task["samples"] == samples(held) == plan.timeline.participants["samples"][place]
+
+
+def test_fedavg_weights_follow_the_samples_held_and_add_up_to_one(population):
+    tasks = make_plan(_job("fedavg"), population, WORKLOAD, 1, ClockState()).tasks
+    held = np.array([_held(client) for client in tasks["client"]])
+    assert tasks["weight"] == pytest.approx(held / held.sum(), rel=1e-15)
+    assert tasks["weight"].sum() == pytest.approx(1, rel=1e-15)
+
+
+def test_fedavg_weights_follow_the_samples_held_and_not_those_gone_through(population):
+    tasks = make_plan(_job("fedavg"), population, Workload(1000, 1000, 10, None, 1), 1, ClockState()).tasks
+    held = np.array([_held(client) for client in tasks["client"]])
+    assert tasks["weight"] == pytest.approx(held / held.sum(), rel=1e-15)
+    assert not np.allclose(tasks["weight"], tasks["samples"] / tasks["samples"].sum())
+
+
+def test_scaffold_weights_are_equal_and_add_up_to_one(population):
+    tasks = make_plan(_job("scaffold"), population, WORKLOAD, 1, ClockState()).tasks
+    assert len(set(tasks["samples"])) > 1
+    assert tasks["weight"] == pytest.approx(np.full(len(tasks), 1 / len(tasks)), rel=1e-15)
+
+
+@pytest.mark.parametrize(("round_number", "version"), [(1, 0), (2, 1), (5, 4), (5, 2)])  # the last: two rounds had no updates
+def test_tasks_start_from_the_model_that_there_is(population, round_number, version):
+    plan = make_plan(_job(), population, WORKLOAD, round_number, ClockState(version=version))
+    assert plan.round_number == round_number
+    assert set(plan.tasks["round"]) == {round_number}
+    assert set(plan.tasks["base"]) == {version}
+
+
+def test_a_round_leaves_the_state_that_the_next_one_begins_with(population):
+    first = make_plan(_job(), population, WORKLOAD, 1, ClockState())
+    assert (first.after.now, first.after.version, first.after.draws) == (first.timeline.end_seconds, 1, 1)
+    assert len(first.after.flights) == 0
+    second = make_plan(_job(), population, WORKLOAD, 2, first.after)
+    assert second.timeline.start_seconds == first.timeline.end_seconds
+    assert set(second.tasks["base"]) == {1}
+    assert (second.after.version, second.after.draws) == (2, 2)
+    assert second.timeline.participants["client"].tolist() != first.timeline.participants["client"].tolist()
+
+
+def test_a_plan_depends_on_seed_and_state_alone(population):
+    job, state = _job(), ClockState(200.0, 1, 1)
+    first, again = (make_plan(job, population, WORKLOAD, 2, state) for _ in range(2))
+    assert first.tasks.tolist() == again.tasks.tolist()
+    assert first.timeline.participants["client"].tolist() == again.timeline.participants["client"].tolist()
+    others = [(job, state), (job, ClockState(200.0, 1, 2)), (_job(seed=4), state)]
+    plans = [make_plan(other, population, WORKLOAD, 2, at) for other, at in others]
+    assert len({tuple(plan.timeline.participants["client"]) for plan in plans}) == 3
+
+
+def test_the_clients_asked_are_those_that_the_selection_rule_picks(population):
+    job = _job()
+    timeline = make_plan(job, population, WORKLOAD, 4, ClockState(now=30.0, draws=3)).timeline
+    asked = timeline.participants["client"].tolist()
+    assert asked == job.selection.choose(population, 30.0, 18, job.seed, 4).tolist()  # 1.5 x 12
+    assert timeline.start_seconds == 30.0
+
+
+def test_a_round_begins_when_anyone_is_online(make_dataset, make_trace, make_population):
+    population = make_population(make_dataset(HELD), make_trace([[(40, 90)]]), clients=20)
+    timeline = make_plan(_job(), population, WORKLOAD, 1, ClockState(now=100.0)).timeline
+    assert (timeline.start_seconds, timeline.waited_seconds) == (140.0, 40.0)
+    assert len(timeline.participants) == 18
+
+
+@pytest.mark.parametrize("algorithm", ["fedavg", "scaffold"])
+def test_a_round_that_nobody_completes_has_no_tasks(make_dataset, make_trace, make_population, algorithm):
+    population = make_population(make_dataset(HELD), make_trace([[(0, 10)]]), clients=20)
+    plan = make_plan(_job(algorithm), population, WORKLOAD, 1, ClockState(now=9.99, version=3))
+    assert plan.tasks.dtype == TASK
+    assert len(plan.tasks) == 0
+    assert plan.timeline.count(Outcome.DROPPED) == 18
+    assert plan.after.version == 3  # the model stays as it is

@@ -1,0 +1,203 @@
+"""From job files to experiments: what a timing-only job loads, what a participant costs, what is refused and how."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mpifl.errors import InputError
+from mpifl.experiment import Experiment
+from mpifl.job import parse_job
+from mpifl.setup import check
+
+ROOT = Path(__file__).parents[1]
+SIZES = {"name": "sizes", "samples_per_client": {"quantiles": {0: 10, 100: 100}}}
+DIGITS = {"name": "digits", "partition": {"name": "iid", "clients": 10}}
+
+
+def sections(**changed):
+    """A small job that only times, with sections replaced; None leaves one out."""
+    job = {
+        "rounds": 2,
+        "data": SIZES,
+        "population": {"clients": 50},
+        "model": {"name": "sized", "parameters": 1000},
+        "training": {"engine": "none"},
+        "selection": {"name": "uniform", "participants": 5},
+        **changed,
+    }
+    return {key: value for key, value in job.items() if value is not None}
+
+
+@pytest.fixture
+def checked(tmp_path):
+    """checked(model=..., ...): the experiment of ``sections``."""
+
+    def make(**changed):
+        path = tmp_path / "job.yaml"
+        path.write_text(yaml.safe_dump(sections(**changed)))
+        return check(str(path), [])[0]
+
+    return make
+
+
+TIMING = """
+import sys
+from mpifl.setup import check
+from mpifl.timing import run_timing
+experiment, data, _ = check({job!r}, {overrides!r})
+rows = []
+run_timing(experiment, rows.append)
+assert data is None and len(rows) == 2, rows
+assert rows[1].plan.timeline.start_seconds == rows[0].plan.timeline.end_seconds > 0
+print(*sorted({{name.split(".")[0] for name in sys.modules}}))
+"""
+
+
+def test_a_job_that_only_times_needs_no_torch_and_no_mpi():
+    code = TIMING.format(job="reddit-timing", overrides=["rounds=2", "selection.participants=100"])
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    loaded = set(done.stdout.split())
+    assert "mpifl" in loaded
+    assert not loaded & {"torch", "mpi4py", "sklearn"}
+
+
+def test_the_program_of_a_rank_needs_no_torch_for_it_either(tmp_path):
+    code = f"""
+import runpy, sys
+sys.argv = ["mpifl.run", "reddit-timing", "rounds=2", "selection.participants=100", "--out", {str(tmp_path / "out")!r}]
+try:
+    runpy.run_module("mpifl.run", run_name="__main__")
+except SystemExit as end:
+    assert not end.code, end.code
+assert "mpi4py" in sys.modules
+print("torch" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[-1] == "False"
+    assert (tmp_path / "out" / "run.h5").is_file()
+
+
+def test_a_job_that_trains_is_an_experiment_with_a_model(checked):
+    experiment = checked(data=DIGITS, population=None, model={"name": "logreg"}, training=None)
+    assert isinstance(experiment, Experiment)
+    assert experiment.initial.shape == (650,)
+    assert experiment.workload.bytes_down == 4 * 650
+
+
+def test_a_real_model_without_training_is_timed_and_counted(checked):
+    experiment = checked(
+        data=DIGITS, population=None, model={"name": "logreg"}, clock={"mode": "sync", "latency": {"compute": "flops"}}
+    )
+    assert not isinstance(experiment, Experiment)
+    assert experiment.workload.bytes_down == 4 * 650
+    assert experiment.workload.inferences_per_sample == 4 * 64 * 10 / 6e8
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "latency", "down", "up"),
+    [
+        ("fedavg", {}, 4000, 4000),
+        ("scaffold", {}, 8000, 8000),  # the model and the control variate
+        ("fedavg", {"model_bytes": 123}, 123, 123),
+        ("scaffold", {"model_bytes": 123}, 246, 246),
+    ],
+)
+def test_bytes_are_4_a_weight_or_as_given_times_the_vectors_sent(checked, algorithm, latency, down, up):
+    work = checked(algorithm={"name": algorithm}, clock={"mode": "sync", "latency": latency}).workload
+    assert (work.bytes_down, work.bytes_up) == (down, up)
+
+
+def test_flops_are_counted_in_inferences_of_the_reference(checked):
+    model = {"name": "sized", "parameters": 1000, "training_flops": 6e6}
+    work = checked(model=model, clock={"mode": "sync", "latency": {"compute": "flops", "reference_flops": 3e6}}).workload
+    assert work.inferences_per_sample == 2
+    assert checked(model=model).workload.inferences_per_sample == 3  # not asked for: forward and backward
+
+
+def test_the_preset_is_what_it_says_it_is():
+    clock = parse_job(sections(clock={"preset": "fedscale"})).clock
+    assert (clock.mode, clock.overcommitment, clock.availability) == ("sync", 1.3, "fedscale")
+    assert (clock.latency.compute, clock.latency.kbit) == ("batches", 1024)
+
+
+def test_the_preset_reaches_the_workload(checked):
+    work = checked(clock={"preset": "fedscale"}).workload
+    assert (work.full_batches, work.bits_per_kbit, work.inferences_per_sample) == (True, 1024, 3)
+    work = checked(clock={"mode": "sync"}).workload
+    assert (work.full_batches, work.bits_per_kbit) == (False, 1000)
+
+
+def test_keys_beside_the_preset_override_it():
+    clock = parse_job(sections(clock={"preset": "fedscale", "overcommitment": 2.0, "availability": "strict"})).clock
+    assert (clock.mode, clock.overcommitment, clock.availability) == ("sync", 2.0, "strict")
+    assert clock.latency.compute == "batches"
+
+
+def test_a_key_inside_a_section_of_the_preset_overrides_that_key_alone():
+    latency = parse_job(sections(clock={"preset": "fedscale", "latency": {"model_bytes": 1000}})).clock.latency
+    assert (latency.model_bytes, latency.compute, latency.kbit) == (1000, "batches", 1024)
+
+
+ASYNC = {"mode": "async", "concurrency": 4}
+
+
+@pytest.mark.parametrize(
+    ("changed", "key"),
+    [
+        ({"data": {"name": "sizes"}}, "data.samples_per_client: missing"),
+        ({"population": None}, "population.clients: missing"),
+        ({"training": {"engine": "loop"}}, "training.engine: 'loop'"),
+        ({"training": None}, "training.engine: 'loop'"),  # the default
+        ({"model": {"name": "logreg"}}, "model.name: 'logreg'"),
+        ({"data": DIGITS, "population": None, "training": None}, "model.name: sized"),
+        ({"clock": {"mode": "sync", "latency": {"compute": "flops"}}}, "model.training_flops: 0"),
+        ({"clock": ASYNC, "selection": {"name": "uniform", "participants": 2}}, "selection.participants: 2"),
+        ({"selection": {"name": "uniform", "participants": 51}}, "selection.participants: 51"),
+        ({"population": {"clients": 50, "trace": "no-such"}}, "population.trace: 'no-such'"),
+        ({"data": {"name": "no-such.h5"}, "training": None}, "data.name: 'no-such.h5'"),
+        (
+            {"clock": {**ASYNC}, "selection": {"name": "uniform", "participants": 1}, "algorithm": "scaffold"},
+            "clock.mode: async",
+        ),
+    ],
+)
+def test_what_is_refused_names_its_key_first_in_one_line(checked, changed, key):
+    with pytest.raises(InputError) as caught:
+        checked(**changed)
+    assert str(caught.value).startswith(key)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("clock", "key"),
+    [
+        ({"preset": "fedscal"}, "clock.preset: 'fedscal' is not known; allowed: fedscale"),
+        ({"preset": 3}, "clock.preset: 3"),
+        ({"preset": "fedscale", "latency": {"kbit": 1001}}, "clock.latency.kbit: 1001"),
+        ({"preset": "fedscale", "overcommitment": 0.5}, "clock.overcommitment: 0.5"),
+    ],
+)
+def test_a_wrong_key_of_the_file_names_the_file_and_the_key(checked, tmp_path, clock, key):
+    with pytest.raises(InputError) as caught:
+        checked(clock=clock)
+    assert str(caught.value).startswith(f"{tmp_path / 'job.yaml'}: {key}")
+    assert "\n" not in str(caught.value)
+    with pytest.raises(InputError) as caught:
+        parse_job(sections(clock=clock))
+    assert str(caught.value).startswith(key)
+
+
+def test_presets_are_of_the_clock_alone():
+    with pytest.raises(InputError, match=r"^model\.preset: 'x' is not known; allowed: none$"):
+        parse_job(sections(model={"preset": "x"}))
+
+
+def test_async_of_one_is_allowed(checked):
+    assert checked(clock=ASYNC, selection={"name": "uniform", "participants": 1}).job.clock.mode == "async"
