@@ -9,11 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 from mpifl.population.dataset import Dataset, grouped
 from mpifl.population.population import Population
 from mpifl.population.trace import Trace
 
+# No deadline: a machine may be busy. In CI always the same examples: what a search finds by chance is found before.
+settings.register_profile("mpifl", deadline=None, derandomize=bool(os.environ.get("CI")))
+settings.load_profile("mpifl")
 torch.set_num_threads(1)  # as on a rank; small models train several times slower on more
 SHARED = Path(__file__).parents[2] / "shared"
 
