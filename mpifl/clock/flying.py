@@ -14,7 +14,7 @@ from mpifl.clock.availability import first_online_of_others
 from mpifl.clock.policy import RoundPolicy
 from mpifl.clock.staleness import Staleness
 from mpifl.clock.timeline import PARTICIPANT, Call, ClockState, Outcome, Timeline
-from mpifl.errors import InputError
+from mpifl.errors import InputError, TrainingError
 
 SPARE = 4  # clients drawn beyond those wanted, because some that are drawn are under way already
 MOST_DROPS = 100_000  # in a row
@@ -109,6 +109,8 @@ class Sky:
             now, self.now = self.now, start
             self.waited += self.now - now
             self.fill()
+            if not self.flights:
+                raise TrainingError("the selection rule chose nobody at a moment at which clients are online")
 
     def land(self) -> np.void:
         """End the participant that stops first and return its row."""

@@ -6,7 +6,7 @@ from events import COMPLETED, DROPPED, STALE, Landings, advance_traffic, raw_cas
 from hypothesis import HealthCheck, given, settings
 
 from mpifl.clock.buffered import Buffered
-from mpifl.errors import InputError
+from mpifl.errors import InputError, TrainingError
 from mpifl.selection.uniform import Uniform
 
 rounds = settings(
@@ -133,3 +133,8 @@ def test_fedscales_dropouts_do_not_stop_the_clock(population_of, round_of):
     assert after.now == 5
     timeline, _ = round_of(policy, population, 1, after, choose=_patient(population, 1100))
     assert timeline.end_seconds == 105
+
+
+def test_a_selection_rule_that_chooses_nobody_is_named(population_of, round_of):
+    with pytest.raises(TrainingError, match="chose nobody"):
+        round_of(Buffered(concurrency=1), population_of([{}]), 1, choose=lambda now, wanted, draw: np.empty(0, np.int64))
