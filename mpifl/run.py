@@ -78,7 +78,7 @@ def _begin(world: World) -> tuple[Timed, Path]:
     if world.aggregates:
         try:
             options = arguments(sys.argv[1:])
-            experiment, data_path, _ = check(options.job, options.overrides)
+            experiment, data_path = check(options.job, options.overrides)
             folder = make_run_directory(options.out, experiment.job.name).resolve()
             write_text(folder / "job.yaml", dump_job(experiment.job))
             found = {"job": dump_job(experiment.job), "data": str(data_path) if data_path else None, "folder": str(folder)}

@@ -19,24 +19,26 @@ from mpifl.seeds import Purpose, number
 BYTES_PER_WEIGHT = 4
 
 
-def check(where: str, overrides: Sequence[str]) -> tuple[Timed, Path | None, Path]:
+def check(where: str, overrides: Sequence[str]) -> tuple[Timed, Path | None]:
     """On rank 0 or before any rank: read and check a job whole, build what it needs.
 
-    Returns the experiment with its job resolved, and the files of its data (None where there are none) and trace. Raises
-    InputError.
+    Returns the experiment with its job resolved, and the file of its data (None where there is none). Raises InputError.
     """
     job = read_job(where, overrides)
     job.algorithm.check(job)
     job.clock.check(job.selection.participants)
     data_path, trace_path = prepare(job)
-    experiment = load(resolved(job, open_population(job, data_path, trace_path)), data_path, trace_path)
-    check_participants(experiment.population, job.selection.participants)
-    return experiment, data_path, trace_path
+    population = open_population(job, data_path, trace_path)
+    check_participants(population, job.selection.participants)
+    return _experiment(resolved(job, population), population), data_path
 
 
 def load(job: Job, data_path: Path | None, trace_path: Path | None) -> Timed:
     """On every rank: the experiment of a job that was checked; an Experiment when it trains. Executors need no trace."""
-    population = open_population(job, data_path, trace_path)
+    return _experiment(job, open_population(job, data_path, trace_path))
+
+
+def _experiment(job: Job, population: Population) -> Timed:
     if job.training.engine == "none" and job.model.name == "sized":
         return Timed(job, population, _workload(job, job.model.parameters, job.model.training_flops))
     return _load_model(job, population)

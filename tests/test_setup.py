@@ -49,7 +49,7 @@ TIMING = """
 import sys
 from mpifl.setup import check
 from mpifl.timing import run_timing
-experiment, data, _ = check({job!r}, {overrides!r})
+experiment, data = check({job!r}, {overrides!r})
 rows = []
 run_timing(experiment, rows.append)
 assert data is None and len(rows) == 2, rows

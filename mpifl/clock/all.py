@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mpifl.clock.policy import RoundPolicy, by_finish, together
+from mpifl.clock.policy import RoundPolicy, together
 from mpifl.clock.timeline import Call, ClockState, Outcome, Timeline
 
 
@@ -14,7 +14,8 @@ class All(RoundPolicy):
     def advance(self, state: ClockState, call: Call) -> tuple[Timeline, ClockState]:
         """See RoundPolicy."""
         rows = self.cohort(state, call, call.participants)
-        if not len(by_finish(rows)):
+        done = rows["outcome"] == Outcome.COMPLETED
+        if not done.any():
             self.check_possible(call)
-        self.account(call, rows, rows["outcome"] == Outcome.COMPLETED)
+        self.account(call, rows, done)
         return together(state, rows, float(rows["stop_seconds"].max()))

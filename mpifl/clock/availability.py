@@ -83,16 +83,22 @@ def next_online(phones: Phones, pattern: int, now: float) -> float:
 
 
 @kernel
+def _online_a_period(phones: Phones, pattern: int) -> float:
+    """Seconds of all slots of a pattern."""
+    total = 0.0
+    for slot in range(phones.offsets[pattern], phones.offsets[pattern + 1]):
+        total += phones.end[slot] - phones.start[slot]
+    return total
+
+
+@kernel
 def online_seconds(phones: Phones, pattern: int, begin: float, end: float) -> float:
     """How many of the seconds from ``begin`` to ``end`` a phone is online."""
     period = phones.period[pattern]
     total, now = 0.0, begin
     turns = np.floor((end - begin) / period)
     if turns > 1:  # whole periods at once
-        once = 0.0
-        for slot in range(phones.offsets[pattern], phones.offsets[pattern + 1]):
-            once += phones.end[slot] - phones.start[slot]
-        total, now = (turns - 1) * once, begin + (turns - 1) * period
+        total, now = (turns - 1) * _online_a_period(phones, pattern), begin + (turns - 1) * period
     while now < end:
         until = min(online_until(phones, pattern, now), end)
         if until > now:
@@ -107,9 +113,7 @@ def online_seconds(phones: Phones, pattern: int, begin: float, end: float) -> fl
 def resumed_until(phones: Phones, pattern: int, begin: float, seconds: float) -> float:
     """The moment at which a phone has been online for ``seconds`` (> 0) since ``begin``; infinity if it never will."""
     period = phones.period[pattern]
-    once = 0.0
-    for slot in range(phones.offsets[pattern], phones.offsets[pattern + 1]):
-        once += phones.end[slot] - phones.start[slot]
+    once = _online_a_period(phones, pattern)
     if once == 0.0:
         return np.inf
     now, left = begin, seconds

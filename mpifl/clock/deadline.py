@@ -9,8 +9,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from mpifl.clock.latency import samples_until
-from mpifl.clock.policy import RoundPolicy, by_finish, rates, together
-from mpifl.clock.sync import asked
+from mpifl.clock.policy import RoundPolicy, asked, rates, together, work_seconds
 from mpifl.clock.timeline import Call, ClockState, Outcome, Timeline
 
 
@@ -45,9 +44,10 @@ class Deadline(RoundPolicy):
             self._shorten(call, rows, deadline)
         end = min(deadline, float(rows["stop_seconds"].max()))
         self.cut(rows, end)
-        if not len(by_finish(rows)):
+        done = rows["outcome"] == Outcome.COMPLETED
+        if not done.any():
             self.check_possible(call)
-        self.account(call, rows, rows["outcome"] == Outcome.COMPLETED)
+        self.account(call, rows, done)
         return together(state, rows, end, deadline)
 
     def least_work(self, call: Call, held: np.ndarray) -> tuple[np.ndarray, float]:
@@ -63,7 +63,7 @@ class Deadline(RoundPolicy):
         if self.seconds is not None:
             return start + self.seconds
         assert self.quantile is not None
-        work = np.sort(rows["download_seconds"] + rows["compute_seconds"] + rows["upload_seconds"])
+        work = np.sort(work_seconds(rows))
         return start + float(work[math.ceil(round(self.quantile * len(work), 9)) - 1])
 
     def _shorten(self, call: Call, rows: np.ndarray, deadline: float) -> None:

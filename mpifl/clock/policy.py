@@ -47,7 +47,6 @@ class RoundPolicy(Section):
     availability: Literal["strict", "resume", "fedscale", "always"] = Field(
         "strict", description="what going offline does: drops out, pauses, is tested at the end only, never happens"
     )
-
     latency: Latency = Latency()
 
     @property
@@ -163,17 +162,22 @@ def together(state: ClockState, rows: np.ndarray, end: float, latest: float = ma
     """
     start = float(rows["start_seconds"][0])
     if end == start:
-        work = rows["download_seconds"] + rows["compute_seconds"] + rows["upload_seconds"]
-        end = min(start + float(work.min()), latest)
+        end = min(start + float(work_seconds(rows).min()), latest)
     version = state.version + bool((rows["outcome"] == Outcome.COMPLETED).any())
     after = ClockState(now=end, version=version, draws=state.draws + 1)
     return Timeline(start, end, start - state.now, rows), after
 
 
-def by_finish(rows: np.ndarray) -> np.ndarray:
-    """Indices of those who complete, first finisher first; equal finishers by client."""
-    order = np.lexsort((rows["client"], rows["stop_seconds"]))
-    return order[rows["outcome"][order] == Outcome.COMPLETED]
+def work_seconds(rows: np.ndarray) -> np.ndarray:
+    """Seconds (n,) that each participant's whole work takes when undisturbed."""
+    seconds: np.ndarray = rows["download_seconds"] + rows["compute_seconds"] + rows["upload_seconds"]
+    return seconds
+
+
+def asked(overcommitment: float, participants: int) -> int:
+    """ceil(overcommitment x participants)."""
+    # round() first: 1.1 * 10 is 11.000000000000002, and that is not 12 clients.
+    return math.ceil(round(overcommitment * participants, 9))
 
 
 def _sent(size: int, elapsed: np.ndarray, seconds: np.ndarray, done: np.ndarray) -> np.ndarray:

@@ -500,17 +500,32 @@ class Case:
         assume(all(abs(work - round(work)) > 1e-6 for work in works))
 
 
-def advance_and_compare(case: Case, policy: Any, simulation: Cohort, now: float, state: ClockState | None = None) -> Timeline:
+def _advance_and_compare(case: Case, policy: Any, simulation: Cohort) -> Timeline:
     """The policy's round against a simulation of it that has run."""
-    state = state or ClockState(now)
+    state = ClockState(case.now)
     timeline, after = policy.advance(state, case.call)
     compare(case, simulation, simulation.flights, timeline)
     ends = (timeline.start_seconds, timeline.end_seconds, timeline.waited_seconds)
-    assert case.agree(ends, (simulation.start, simulation.end_moment, simulation.start - Fraction(now)))
+    assert case.agree(ends, (simulation.start, simulation.end_moment, simulation.start - Fraction(case.now)))
     updates = any(flight.outcome == COMPLETED for flight in simulation.flights)
     assert (after.now, after.version, after.draws) == (timeline.end_seconds, state.version + updates, state.draws + 1)
     assert len(after.flights) == 0
     return timeline
+
+
+def advance_cohort(case: Case, policy: Any, simulation: Cohort, marks: Callable[[], list[Fraction]] = list) -> Timeline | None:
+    """Run both and compare them; None when nobody can ever finish, which both have to find.
+
+    ``marks`` are moments of the simulation that has run, beside which no event may be too near to tell apart.
+    """
+    try:
+        simulation.run()
+    except NeverError:
+        with pytest.raises(InputError, match=r"^population"):
+            policy.advance(ClockState(case.now), case.call)
+        return None
+    case.assume_told_apart(simulation, *marks())
+    return _advance_and_compare(case, policy, simulation)
 
 
 def compare(case: Case, simulation: Events, flights: list[Flight], timeline: Timeline) -> None:

@@ -98,7 +98,7 @@ def timed(tmp_path):
         # JSON has no keys but strings, and YAML reads them so.
         text = json.dumps(job).replace('"0"', "0").replace('"100"', "100")
         (tmp_path / "job.yaml").write_text(text)
-        experiment, _, _ = check(str(tmp_path / "job.yaml"), [])
+        experiment, _ = check(str(tmp_path / "job.yaml"), [])
         timelines = []
         run_timing(experiment, lambda result: timelines.append(result.plan.timeline))
         return experiment, timelines

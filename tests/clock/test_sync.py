@@ -2,12 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from events import COMPLETED, CUT, DROPPED, Cohort, NeverError, advance_and_compare, raw_cases, wanted
+from events import COMPLETED, CUT, DROPPED, Cohort, advance_cohort, raw_cases, wanted
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpifl.clock.sync import Sync
-from mpifl.clock.timeline import ClockState
 from mpifl.clock.workload import Workload
 from mpifl.errors import InputError
 
@@ -34,14 +33,7 @@ def _check(case, rule):
     overcommitment = case.random.choice([1.0, 1.1, 1.3, 2.0])
     policy = Sync(overcommitment=overcommitment, availability=rule)
     simulation = SyncRound(case, rule, overcommitment)
-    try:
-        simulation.run()
-    except NeverError:
-        with pytest.raises(InputError, match=r"^population"):
-            policy.advance(ClockState(case.now), case.call)
-        return
-    case.assume_told_apart(simulation)
-    advance_and_compare(case, policy, simulation, case.now)
+    advance_cohort(case, policy, simulation)
 
 
 @rounds

@@ -111,7 +111,7 @@ from mpifl.plan import make_plan
 from mpifl.clock.timeline import ClockState
 from mpifl.setup import check
 def peak(clients):
-    timed, _, _ = check("reddit-timing", [f"population.clients={clients}", "selection.participants=1000"])
+    timed, _ = check("reddit-timing", [f"population.clients={clients}", "selection.participants=1000"])
     plan = make_plan(timed.job, timed.population, timed.workload, 1, ClockState())
     assert len(plan.tasks) == 1000
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
