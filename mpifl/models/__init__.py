@@ -7,4 +7,5 @@ REGISTRY = {
     "cnn1d": "mpifl.models.cnn1d:Cnn1d",
     "lstm": "mpifl.models.lstm:Lstm",
     "femnist_cnn": "mpifl.models.femnist_cnn:FemnistCnn",
+    "cifar_cnn": "mpifl.models.cifar_cnn:CifarCnn",
 }
