@@ -19,7 +19,7 @@ from mpifl.errors import InputError
 from mpifl.slurm import Request, script, time_seconds
 
 ROOT = Path(__file__).parents[1]
-READY = sorted((ROOT / "jobs" / "slurm").glob("*.sbatch"))
+READY = sorted(path for path in (ROOT / "jobs" / "slurm").glob("*.sbatch") if path.stem != "scaling")  # not made by it
 
 
 def asked(text: str) -> dict[str, str]:

@@ -1,0 +1,134 @@
+"""What a round takes on more ranks than there are here: the protocol of ``mpifl.batch`` and ``mpifl.mpi.queue``, by message.
+
+A round is rank 0's own work, the broadcasts of a batch, the tasks as executors take them from the queue, the sum, and two
+gatherings; each term is a number of seconds, so that one sees which of them dominates.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
+
+import numpy as np
+
+from benchmarks.scaling.network import SMALL, Layout, Network, broadcast, gather, reduce
+from mpifl.batch import HEADER
+from mpifl.mpi.queue import TAIL_TICKETS
+from mpifl.mpi.world import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, PAUSE_GROWTH
+from mpifl.plan import TASK
+from mpifl.result import METRIC
+
+
+@dataclass(frozen=True)
+class Work:
+    """One round of a job, as it was measured.
+
+    ``parameters`` of the model, ``sent`` and ``summed`` vectors of its size down and up; ``task_seconds`` of training each
+    group of the ``participants`` that is one ticket, largest first; ``shards`` of the test, of ``shard_seconds`` each. Rank 0's
+    work between two batches takes ``root_seconds`` and ``root_seconds_a_participant`` for each, the next plan
+    ``plan_seconds`` and ``plan_seconds_a_participant``; that is made while executors train.
+    """
+
+    participants: int
+    parameters: int
+    sent: int
+    summed: int
+    task_seconds: tuple[float, ...]
+    shards: int
+    shard_seconds: float
+    root_seconds: float
+    plan_seconds: float
+    root_seconds_a_participant: float = 0.0
+    plan_seconds_a_participant: float = 0.0
+
+    def of(self, participants: int) -> Work:
+        """The same with another number of participants, who are like these: their seconds are repeated in turn."""
+        groups = max(1, round(participants * len(self.task_seconds) / self.participants))
+        seconds = np.sort(np.resize(self.task_seconds, groups))[::-1]
+        return replace(self, participants=participants, task_seconds=tuple(seconds.tolist()))
+
+    def scaled(self, factor: float) -> Work:
+        """The same with training and testing that take ``factor`` times as long."""
+        seconds = tuple(factor * second for second in self.task_seconds)
+        return replace(self, task_seconds=seconds, shard_seconds=factor * self.shard_seconds)
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Seconds of a round by what they go to.
+
+    ``train``: the work, were it spread evenly. ``tail``: how much longer than that the last executor takes, the queue's cost
+    included. ``poll``: what waiting ranks sleep on when a message has come.
+    """
+
+    root: float
+    bcast: float
+    train: float
+    tail: float
+    poll: float
+    reduce: float
+    gather: float
+
+    @property
+    def total(self) -> float:
+        """Seconds of the round."""
+        return sum(getattr(self, field.name) for field in fields(self))
+
+    @property
+    def dominant(self) -> str:
+        """The name of the largest."""
+        return max(asdict(self).items(), key=lambda item: item[1])[0]
+
+
+def predict(work: Work, layout: Layout, network: Network, best: bool = False) -> Terms:
+    """A round on ``layout``, two ranks or more; ``best`` as for ``network.broadcast``."""
+    participants, executors = work.participants, layout.ranks - 1
+    root = work.root_seconds + work.root_seconds_a_participant * participants
+    messages = [HEADER.itemsize, TASK.itemsize * participants, SMALL, SMALL, SMALL, *[4 * work.parameters] * work.sent]
+    down = sum(network.seconds(broadcast(layout, size, best)) for size in messages)
+    ended = makespan(work, executors, network)
+    even = (sum(work.task_seconds) + work.shards * work.shard_seconds) / executors
+    up = network.seconds(reduce(layout, 8 * work.parameters * work.summed))
+    rows = network.seconds(gather(layout, METRIC.itemsize * participants)) + network.seconds(gather(layout, SMALL))
+    depth = math.ceil(math.log2(layout.ranks))
+    idle = max(0.0, ended - even)
+    poll = depth * (half_pause(root) + half_pause(idle))
+    return Terms(root, down, even, idle, poll, up, rows)
+
+
+def half_pause(waited_seconds: float) -> float:
+    """How long, on average, one who has waited so long in ``World.wait`` sleeps on when its message has come.
+
+    Pauses grow by a factor, so the last is a share of the wait (geometric sum), between the first and the longest.
+    """
+    pause = FIRST_PAUSE_SECONDS + (1 - 1 / PAUSE_GROWTH) * waited_seconds
+    return min(LONGEST_PAUSE_SECONDS, pause) / 2
+
+
+def makespan(work: Work, executors: int, network: Network) -> float:
+    """Seconds from the first ticket until every executor knows that there are no more.
+
+    Each takes the next task when it is done with its last, largest first; rank 0 hands out one ticket after another, each for
+    ``serve_seconds``, and makes the next plan when all have their first. Only where few are left does an executor wait for the
+    answer.
+    """
+    tasks = [*work.task_seconds, *[work.shard_seconds] * work.shards]
+    ahead, answer = len(tasks) - TAIL_TICKETS * executors, answer_seconds(tasks, executors, network)
+    free = [0.0] * executors
+    served = end = 0.0
+    for number, seconds in enumerate([*tasks, *[0.0] * executors]):  # the last ones ask in vain
+        served = max(heapq.heappop(free), served) + network.serve_seconds
+        done = served + seconds + (0.0 if number < ahead else answer)
+        if number == executors - 1:
+            served += work.plan_seconds + work.plan_seconds_a_participant * work.participants
+        end = max(end, done)
+        if number < len(tasks):
+            heapq.heappush(free, done)
+    return end
+
+
+def answer_seconds(tasks: Sequence[float], executors: int, network: Network) -> float:
+    """From asking to having where nobody asked ahead: the longer nobody has asked, the longer rank 0 sleeps."""
+    return network.round_trip_seconds + half_pause(sum(tasks) / max(1, len(tasks)) / executors)
