@@ -6,6 +6,7 @@ that a round made is part of the next batch's queue, so that it fills the tail o
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,15 +16,16 @@ from mpifl.batch import Batch, Versions, keep_only, send
 from mpifl.checkpoint import Snapshot, Waiting
 from mpifl.client_state import ClientStore
 from mpifl.clock.timeline import ClockState
-from mpifl.errors import Interrupted, TrainingError, at
+from mpifl.errors import InputError, Interrupted, TrainingError, at
 from mpifl.exact_sum import from_fixed
-from mpifl.executor import empty_sum, execute, round_part, tests_part
+from mpifl.executor import Sums, execute, to_root
 from mpifl.experiment import Experiment
 from mpifl.logbook import Logbook
 from mpifl.mpi.queue import Queue
 from mpifl.mpi.world import World
 from mpifl.plan import TASK, Plan, largest_first, make_plan
-from mpifl.result import CLIENT_TEST, METRIC, RoundResult, Tested
+from mpifl.result import CLIENT_TEST, RoundResult, Tested
+from mpifl.stopwatch import Stopwatch
 
 BATCH_ROUNDS = 64
 BATCH_BYTES = 1 << 28  # of one rank's running sums
@@ -35,7 +37,7 @@ class Server:
 
     ``versions`` are those that some participant under way, or a test, still needs; ``unsent`` those the executors do not have.
     ``ahead`` is a plan that was made but needs a model that is not there yet, ``plans`` those of the batch that is under way.
-    ``untested`` are rounds that are over and wait for their test.
+    ``untested`` are rounds that are over and wait for their test, ``unwritten`` those that wait to be noted.
     """
 
     experiment: Experiment
@@ -48,6 +50,7 @@ class Server:
     ahead: Plan | None = None
     plans: list[Plan] = field(default_factory=list)
     untested: list[Waiting] = field(default_factory=list)
+    unwritten: list[RoundResult] = field(default_factory=list)
 
 
 def run_aggregator(world: World, server: Server, store: ClientStore, log: Logbook) -> None:
@@ -59,37 +62,45 @@ def run_aggregator(world: World, server: Server, store: ClientStore, log: Logboo
     experiment, queue = server.experiment, Queue(world)
     server.unsent = set(server.versions)
     world.patience_seconds = experiment.job.runtime.round_timeout
+    watch = world.watch
     while server.plans or server.rounds_done < experiment.job.rounds or server.untested:
-        server.plans = server.plans or _next_plans(server)
+        server.plans = server.plans or _next_plans(server, watch)
         batch = _batch(server, server.plans, log.checkpoints.oldest)
-        send(world, batch, *_versions_for(server, batch))
+        with watch("broadcast"):
+            send(world, batch, *_versions_for(server, batch))
+        sums, clients = Sums.empty(experiment, batch), np.empty(0, CLIENT_TEST)
         if world.executes:
-            total, metrics, clients = execute(experiment, store, batch, server.versions, queue)
+            _write(server, log, watch)
+            clients = execute(world, experiment, store, batch, server.versions, queue, sums)
         else:
-            queue.serve()
-            total, metrics, clients = empty_sum(experiment, batch), np.empty(0, METRIC), np.empty(0, CLIENT_TEST)
-        world.sum_to_root(total)
-        metrics, clients = world.gather_rows(metrics), world.gather_rows(clients)
-        _end_batch(server, batch, total, metrics, clients, log)
+            with watch("wait"):
+                queue.serve(lambda: _meanwhile(server, log, watch))
+        with watch("reduce"):
+            sums.to_root(world)
+            clients = to_root(world, experiment, clients)
+        _end_batch(server, batch, sums, clients)
         stopped = log.stop()
         if log.checkpoints.due(server.rounds_done) or stopped:
-            log.checkpoints.save(_snapshot(server))
+            _write(server, log, watch)
+            with watch("writing"):
+                log.checkpoints.save(_snapshot(server))
         if stopped:
             break
+    _write(server, log, watch)
     send(world, None, np.empty(0, np.int64), {})
     if server.rounds_done < experiment.job.rounds or server.untested:
         raise Interrupted(f"stopped by a signal after round {server.rounds_done}")
 
 
-def _end_batch(server: Server, batch: Batch, total: np.ndarray, metrics: np.ndarray, clients: np.ndarray, log: Logbook) -> None:
+def _end_batch(server: Server, batch: Batch, sums: Sums, clients: np.ndarray) -> None:
     """What came back from all ranks, into the server. Nothing here can fail because a rank is lost."""
     plans, server.plans = server.plans, []
-    for result in _tested_rounds(server, batch, total, clients):
-        log.ended_round(result)
+    metrics = sums.metrics(batch)
+    server.unwritten += _tested_rounds(server, batch, sums.tests, clients)
     for index, plan in enumerate(plans):
         with at(f"round {plan.round_number}"):
             own = np.sort(metrics[metrics["round"] == plan.round_number], order="client")
-            _step(server, plan.tasks, own["client"][own["failed"] > 0], round_part(total, server.experiment, index))
+            _step(server, plan.tasks, own["client"][own["failed"] > 0], sums.rounds[index])
             _end_round(server, plan, own)
 
 
@@ -130,15 +141,39 @@ def _snapshot(server: Server) -> Snapshot:
     )
 
 
-def _next_plans(server: Server) -> list[Plan]:
+def _meanwhile(server: Server, log: Logbook, watch: Stopwatch) -> None:
+    """While executors train: note the rounds that are over, and plan the one after those under way.
+
+    Nothing that executors do changes that plan. What is wrong with it is said when its turn comes.
+    """
+    round_number = server.rounds_done + len(server.plans) + 1
+    with watch.meanwhile():
+        _write(server, log, watch)
+        if server.ahead is None and round_number <= server.experiment.job.rounds:
+            with contextlib.suppress(InputError, TrainingError):
+                server.ahead = _plan(server, round_number, watch)
+
+
+def _write(server: Server, log: Logbook, watch: Stopwatch) -> None:
+    """Tell the log of the rounds that are over."""
+    with watch("writing"):
+        while server.unwritten:
+            log.ended_round(server.unwritten.pop(0))
+
+
+def _plan(server: Server, round_number: int, watch: Stopwatch) -> Plan:
+    experiment = server.experiment
+    with at(f"round {round_number}"):
+        return make_plan(experiment.job, experiment.population, experiment.workload, round_number, server.clock, watch)
+
+
+def _next_plans(server: Server, watch: Stopwatch) -> list[Plan]:
     """The next rounds that train from versions that are there; at least one while rounds are left."""
     job, experiment = server.experiment.job, server.experiment
     most = max(1, min(BATCH_ROUNDS, BATCH_BYTES // (8 * len(job.algorithm.summed) * len(experiment.model.weights))))
     plans: list[Plan] = []
     while len(plans) < most and server.rounds_done + len(plans) < job.rounds:
-        round_number = server.rounds_done + len(plans) + 1
-        with at(f"round {round_number}"):
-            plan = server.ahead or make_plan(job, experiment.population, experiment.workload, round_number, server.clock)
+        plan = server.ahead or _plan(server, server.rounds_done + len(plans) + 1, watch)
         if plans and len(plan.tasks) and plan.tasks["base"].max() > server.version:
             server.ahead = plan
             break
@@ -153,9 +188,8 @@ def _batch(server: Server, plans: list[Plan], oldest: int) -> Batch:
     tests = {waiting.version for waiting in server.untested if waiting.version is not None}
     tasks: list[np.ndarray] = [np.empty(0, TASK)]
     tasks += [plan.tasks for plan in plans]
-    return Batch(
-        server.rounds_done + 1, len(plans), largest_first(np.concatenate(tasks)), np.array(sorted(tests), np.int64), oldest
-    )
+    ordered = largest_first(np.concatenate(tasks), server.experiment.stack)
+    return Batch(server.rounds_done + 1, len(plans), ordered, np.array(sorted(tests), np.int64), oldest)
 
 
 def _versions_for(server: Server, batch: Batch) -> tuple[np.ndarray, Versions]:
@@ -229,10 +263,10 @@ def _end_round(server: Server, plan: Plan, metrics: np.ndarray) -> None:
     server.untested.append(Waiting(plan, metrics, server.version if due else None))
 
 
-def _tested_rounds(server: Server, batch: Batch, total: np.ndarray, clients: np.ndarray) -> list[RoundResult]:
+def _tested_rounds(server: Server, batch: Batch, tests: np.ndarray, clients: np.ndarray) -> list[RoundResult]:
     """The rounds that waited for the tests of this batch."""
     experiment, tested = server.experiment, {}
-    for version, sums in zip(batch.tests.tolist(), tests_part(total, experiment, batch), strict=True):
+    for version, sums in zip(batch.tests.tolist(), tests, strict=True):
         scored, correct, loss = int(sums[0]), int(sums[1]), float(from_fixed(sums[2]))
         mean_loss = loss * (experiment.tested_part.samples / scored)
         scores = experiment.task.scores(scored, correct, mean_loss, sums[3:])

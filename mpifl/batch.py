@@ -42,8 +42,8 @@ def send(world: World, batch: Batch | None, kept: np.ndarray, fresh: Versions) -
         return
     counts = (batch.first_round, batch.rounds, len(batch.tasks), len(batch.tests), len(kept), len(fresh), batch.oldest)
     world.broadcast(np.array([counts], HEADER))
-    for array in (batch.tasks, batch.tests, kept, np.array(list(fresh), np.int64)):
-        world.broadcast(array)
+    parts = (batch.tasks, batch.tests, kept, np.array(list(fresh), np.int64))
+    world.broadcast(np.concatenate([part.view(np.uint8) for part in parts]))
     for version in fresh.values():
         for vector in version.values():
             world.broadcast(vector)
@@ -52,16 +52,17 @@ def send(world: World, batch: Batch | None, kept: np.ndarray, fresh: Versions) -
 def receive(world: World, versions: Versions, names: tuple[str, ...], length: int) -> Batch | None:
     """The other ranks: the next batch, None when it is over; brings ``versions`` up to date."""
     header = np.zeros(1, HEADER)
-    world.broadcast(header)
+    with world.watch("idle"):  # while rank 0 is at what only it can do
+        world.broadcast(header)
     counts = header[0]
     if counts["first_round"] == 0:
         return None
-    tasks, tests, kept, fresh = (
-        np.empty(int(counts[name]), kind)
-        for name, kind in (("tasks", TASK), ("tests", np.int64), ("kept", np.int64), ("fresh", np.int64))
-    )
-    for array in (tasks, tests, kept, fresh):
-        world.broadcast(array)
+    kinds = {"tasks": TASK, "tests": np.dtype(np.int64), "kept": np.dtype(np.int64), "fresh": np.dtype(np.int64)}
+    ends = np.cumsum([counts[name] * kind.itemsize for name, kind in kinds.items()])
+    whole = np.empty(int(ends[-1]), np.uint8)
+    world.broadcast(whole)
+    pieces = zip(np.split(whole, ends[:-1]), kinds.values(), strict=True)
+    tasks, tests, kept, fresh = (piece.view(kind) for piece, kind in pieces)
     keep_only(versions, kept)
     for number in fresh.tolist():
         versions[number] = {name: np.empty(length, np.float32) for name in names}

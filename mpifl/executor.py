@@ -5,25 +5,23 @@ The other side of ``aggregator.py``, step for step.
 
 from __future__ import annotations
 
-import sys
-from functools import partial
-from typing import Any
+import math
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from mpifl.algorithms.algorithm import Algorithm, Work
 from mpifl.batch import Batch, Version, Versions, receive
 from mpifl.client_state import ClientStore
+from mpifl.contribution import contribute
 from mpifl.errors import TrainingError, at
-from mpifl.exact_sum import VALUE_LIMIT, accumulate, first_unsummable, to_fixed
+from mpifl.exact_sum import VALUE_LIMIT, to_fixed
 from mpifl.experiment import Experiment
 from mpifl.mpi.queue import Queue
 from mpifl.mpi.world import World
+from mpifl.plan import task_groups
 from mpifl.result import CLIENT_TEST, METRIC
-from mpifl.seeds import Purpose, generator, number
 from mpifl.training.evaluate import evaluate_shard
-from mpifl.training.local import train_client
 from mpifl.training.samples import samples_of
 from mpifl.training.tasks.task import Judged
 
@@ -38,114 +36,90 @@ def run_executor(world: World, experiment: Experiment, store: ClientStore) -> No
     versions: Versions = {}
     timeout = experiment.job.runtime.round_timeout
     world.patience_seconds = None if timeout is None else EXECUTOR_PATIENCE * timeout
+    world.watch.begin("broadcast")
     while (batch := receive(world, versions, names, length)) is not None:
-        total, metrics, clients = execute(experiment, store, batch, versions, queue)
-        world.sum_to_root(total)
-        world.gather_rows(metrics)
-        world.gather_rows(clients)
+        with world.watch("training"):
+            sums = Sums.empty(experiment, batch)
+        clients = execute(world, experiment, store, batch, versions, queue, sums)
+        with world.watch("reduce"):
+            sums.to_root(world)
+            to_root(world, experiment, clients)
 
 
-def test_length(experiment: Experiment) -> int:
-    """How many numbers a test adds up: predictions, right ones, the mean loss in fixed point, and the task's own counts."""
-    return 3 + experiment.task.counted
+@dataclass(frozen=True)
+class Sums:
+    """What is added up over the ranks in a batch, views into one int64 vector, ``whole``: a batch needs one Reduce.
+
+    ``rounds`` (rounds, vectors, n) are the running sums of what clients contribute; ``tests`` (tests, numbers) count
+    predictions, right ones, the mean loss in fixed point, and the task's own counts; ``told`` (tasks, 2) is what one rank alone
+    knows of each task: the bits of its training loss (float64), and whether it failed.
+    """
+
+    whole: np.ndarray
+    rounds: np.ndarray
+    tests: np.ndarray
+    told: np.ndarray
+
+    @staticmethod
+    def empty(experiment: Experiment, batch: Batch) -> Sums:
+        """Nothing yet."""
+        shapes = (
+            (batch.rounds, len(experiment.job.algorithm.summed), len(experiment.model.weights)),
+            (len(batch.tests), 3 + experiment.task.counted),
+            (len(batch.tasks), 2),
+        )
+        ends = np.cumsum([math.prod(shape) for shape in shapes])
+        whole = np.zeros(int(ends[-1]), np.int64)
+        return Sums(whole, *(piece.reshape(s) for piece, s in zip(np.split(whole, ends[:-1]), shapes, strict=True)))
+
+    def tell(self, tasks: slice, metrics: np.ndarray) -> None:
+        """Note the metrics (structured METRIC) of tasks that this rank took."""
+        self.told[tasks, 0] = metrics["loss"].view(np.int64)
+        self.told[tasks, 1] = metrics["failed"]
+
+    def metrics(self, batch: Batch) -> np.ndarray:
+        """On rank 0, once they are added up: the metrics of all tasks (structured METRIC)."""
+        made = np.empty(len(batch.tasks), METRIC)
+        made["round"], made["client"] = batch.tasks["round"], batch.tasks["client"]
+        made["loss"], made["failed"] = np.ascontiguousarray(self.told[:, 0]).view(np.float64), self.told[:, 1]
+        return made
+
+    def to_root(self, world: World) -> None:
+        """Add up those of all ranks on rank 0."""
+        world.sum_to_root(self.whole)
 
 
-def empty_sum(experiment: Experiment, batch: Batch) -> np.ndarray:
-    """A running sum, int64: for each round its summed vectors, end to end; then the numbers of each test."""
-    vectors = batch.rounds * len(experiment.job.algorithm.summed)
-    return np.zeros(vectors * len(experiment.model.weights) + len(batch.tests) * test_length(experiment), np.int64)
+def to_root(world: World, experiment: Experiment, clients: np.ndarray) -> np.ndarray:
+    """The tests of single clients (CLIENT_TEST) of all ranks, on rank 0; where the job wants none nothing is sent."""
+    return world.gather_rows(clients) if experiment.job.evaluation.per_client else clients
 
 
 def execute(
-    experiment: Experiment, store: ClientStore, batch: Batch, versions: Versions, queue: Queue
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """This rank's share of a batch: the running sum, and the metrics (structured METRIC) of the tasks that it took.
+    world: World, experiment: Experiment, store: ClientStore, batch: Batch, versions: Versions, queue: Queue, sums: Sums
+) -> np.ndarray:
+    """This rank's share of a batch, added to ``sums``.
 
-    Then, where clients are tested one by one, their tests (structured CLIENT_TEST). The tests ride behind the training tasks in
-    the same queue and fill its tail.
+    It takes groups of tasks, which the job's plan fixes: what is trained together does not depend on the ranks. The tests ride
+    behind the training tasks in the same queue and fill its tail. Returns the tests of single clients (structured CLIENT_TEST),
+    where the job wants them.
     """
-    total = empty_sum(experiment, batch)
-    metrics: list[tuple[int, int, float, bool]] = []
+    groups = task_groups(batch.tasks, experiment.stack)
     clients = [np.empty(0, CLIENT_TEST)]
-    for ticket in queue.tickets(len(batch.tasks) + len(batch.tests) * experiment.shards):
-        if ticket < len(batch.tasks):
-            task = batch.tasks[ticket]
-            client, round_number = int(task["client"]), int(task["round"])
-            with at(f"round {round_number}, client {experiment.population.client_name(client)}"):
-                part = round_part(total, experiment, round_number - batch.first_round)
-                loss = _train_or_drop(experiment, store, task, versions[int(task["base"])], part, batch.oldest)
-                metrics.append((round_number, client, np.nan if loss is None else loss, loss is None))
+    for ticket in queue.tickets(len(groups) + len(batch.tests) * experiment.shards):
+        if ticket < len(groups):
+            tasks = batch.tasks[groups[ticket]]
+            part = sums.rounds[int(tasks["round"][0]) - batch.first_round]
+            with world.watch("training"):
+                sums.tell(groups[ticket], contribute(experiment, store, tasks, versions, part, batch.oldest))
         else:
-            test, shard = divmod(ticket - len(batch.tasks), experiment.shards)
-            with at(f"test of model version {batch.tests[test]}, shard {shard}"):
+            test, shard = divmod(ticket - len(groups), experiment.shards)
+            with world.watch("evaluation"), at(f"test of model version {batch.tests[test]}, shard {shard}"):
                 number = int(batch.tests[test])
-                sums, judged = _test(experiment, versions[number], shard)
-                tests_part(total, experiment, batch)[test] += sums
+                counts, judged = _test(experiment, versions[number], shard)
+                sums.tests[test] += counts
                 if experiment.job.evaluation.per_client:
                     clients.append(_by_client(experiment, number, shard, judged))
-    return total, np.array(metrics, METRIC), np.concatenate(clients)
-
-
-def tests_part(total: np.ndarray, experiment: Experiment, batch: Batch) -> np.ndarray:
-    """The sums of the tests of a batch, (tests, test_length)."""
-    shape = len(batch.tests), test_length(experiment)
-    return total[len(total) - shape[0] * shape[1] :].reshape(shape)
-
-
-def round_part(total: np.ndarray, experiment: Experiment, round_index: int) -> np.ndarray:
-    """The summed vectors of one round of the batch, (vectors, n)."""
-    shape = len(experiment.job.algorithm.summed), len(experiment.model.weights)
-    size = shape[0] * shape[1]
-    return total[round_index * size : (round_index + 1) * size].reshape(shape)
-
-
-def _train_or_drop(
-    experiment: Experiment, store: ClientStore, task: Any, version: Version, part: np.ndarray, oldest: int
-) -> float | None:
-    """As ``_train``; None for a client whose training fails, where the job says that the run goes on without it."""
-    try:
-        return _train(experiment, store, task, version, part, oldest)
-    except Exception as error:
-        if experiment.job.runtime.on_client_error == "abort":
-            raise
-        who = f"round {task['round']}, client {experiment.population.client_name(int(task['client']))}"
-        print(f"mpifl: {who}: dropped: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
-        return None
-
-
-def _train(experiment: Experiment, store: ClientStore, task: Any, version: Version, part: np.ndarray, oldest: int) -> float:
-    """Train one participant and add what it contributes to ``part`` (vectors, n); returns its mean training loss."""
-    job, population, model = experiment.job, experiment.population, experiment.model
-    algorithm, client, round_number = job.algorithm, int(task["client"]), int(task["round"])
-    kept = store.read(client, round_number) if algorithm.keeps_state else None
-    work = Work(
-        sent={name: torch.from_numpy(vector) for name, vector in version.items()},
-        kept=None if kept is None else torch.from_numpy(kept),
-        steps=int(task["steps"]),
-        lr=job.training.lr,
-    )
-    train = population.data.train
-    samples = samples_of(population.data, train, train.rows(population.data_client(client)))
-    # Layers such as dropout draw from torch's own generator and take no other.
-    torch.manual_seed(number(job.seed, Purpose.DROPOUT, round_number, client))
-    order = generator(job.seed, Purpose.BATCHES, round_number, client)
-    changes_gradient = type(algorithm).correct is not Algorithm.correct
-    correct = partial(algorithm.correct, work=work) if changes_gradient else None
-    result = train_client(model, work.sent["model"], experiment.task, samples, work.steps, job.training, order, correct)
-    contribution, keep = algorithm.contribute(result.update, work)
-    vectors = {name: contribution[name].numpy() for name in algorithm.summed}
-    for name, vector in vectors.items():  # all of them before any is added: a client that is dropped adds nothing
-        if vector.shape != part.shape[1:]:
-            raise TrainingError(f"{name} is not usable: its shape is {vector.shape}, the model's is {part.shape[1:]}")
-        if job.runtime.on_client_error == "drop" and (wrong := first_unsummable(vector)) is not None:
-            raise _not_summable(name, experiment, vector[wrong], wrong)
-    if keep is not None:
-        store.write(client, round_number, keep.numpy(), oldest)
-    for total, (name, vector) in zip(part, vectors.items(), strict=True):
-        wrong = accumulate(total, vector, float(task["weight"]))
-        if wrong is not None:
-            raise _not_summable(name, experiment, vector[wrong], wrong)
-    return result.loss
+    return np.concatenate(clients)
 
 
 def _shard_rows(experiment: Experiment, shard: int) -> slice:
@@ -180,11 +154,3 @@ def _by_client(experiment: Experiment, version: int, shard: int, judged: Judged)
     for name in ("scored", "correct", "loss"):
         found[name] = np.add.reduceat(getattr(judged, name).numpy(), begin)
     return found
-
-
-def _not_summable(name: str, experiment: Experiment, value: np.float32, index: int) -> TrainingError:
-    tensor = experiment.model.where(index)
-    limit = f", and {VALUE_LIMIT:,.0f} is the limit" if np.isfinite(value) else ""
-    return TrainingError(
-        f"{name} is not usable: tensor {tensor} is {value:g}{limit}: training has diverged (a smaller training.lr may help)"
-    )

@@ -36,6 +36,11 @@ class Experiment(Timed):
     task: Task
 
     @property
+    def stack(self) -> int:
+        """How many participants a group has at most."""
+        return self.job.training.stack or 1
+
+    @property
     def tested_part(self) -> Part:
         """What the global model is tested on."""
         part: Part = getattr(self.population.data, self.job.evaluation.part)

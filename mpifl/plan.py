@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from mpifl.clock.workload import Workload
 from mpifl.job import Job
 from mpifl.population.population import Population
 from mpifl.seeds import Purpose, number
+from mpifl.stopwatch import UNWATCHED, Stopwatch
 
 ONLINE_SAMPLE = 4096
 
@@ -34,23 +36,52 @@ class Plan:
     online: float
 
 
-def make_plan(job: Job, population: Population, workload: Workload, round_number: int, state: ClockState) -> Plan:
+def make_plan(
+    job: Job,
+    population: Population,
+    workload: Workload,
+    round_number: int,
+    state: ClockState,
+    watch: Stopwatch = UNWATCHED,
+) -> Plan:
     """The plan of the round that follows ``state``. Nothing is trained yet."""
 
     def choose(now: float, wanted: int, draw: int) -> np.ndarray:
-        chosen: np.ndarray = job.selection.choose(population, now, wanted, job.seed, draw)
+        with watch("selection"):
+            chosen: np.ndarray = job.selection.choose(population, now, wanted, job.seed, draw)
         return chosen
 
-    call = Call(job.selection.participants, choose, population, workload)
-    timeline, after = job.clock.advance(state, call)
-    key = number(job.seed, Purpose.ONLINE, round_number)
-    online = count_online(population.phones, population.clients, key, timeline.start_seconds, ONLINE_SAMPLE)
-    return Plan(round_number, _tasks(timeline, job, population, round_number), timeline, after, online)
+    with watch("clock"):
+        call = Call(job.selection.participants, choose, population, workload)
+        timeline, after = job.clock.advance(state, call)
+        key = number(job.seed, Purpose.ONLINE, round_number)
+        online = count_online(population.phones, population.clients, key, timeline.start_seconds, ONLINE_SAMPLE)
+        return Plan(round_number, _tasks(timeline, job, population, round_number), timeline, after, online)
 
 
-def largest_first(tasks: np.ndarray) -> np.ndarray:
-    """Tasks in the order in which executors take them, so that no rank is left with a long one at the end."""
-    return tasks[np.lexsort((tasks["client"], tasks["round"], -tasks["samples"]))]
+def largest_first(tasks: np.ndarray, stack: int) -> np.ndarray:
+    """Tasks in the order in which executors take them, so that no rank is left with a long one at the end.
+
+    With groups of up to ``stack`` tasks those of a round that have most samples are together; the largest group comes first.
+    """
+    ordered = tasks[np.lexsort((tasks["client"], -tasks["samples"], tasks["round"]))]
+    begins = _begins(ordered["round"], stack)
+    group = np.cumsum(begins) - 1
+    samples = np.add.reduceat(ordered["samples"], np.flatnonzero(begins)) if len(tasks) else ordered["samples"]
+    return ordered[np.lexsort((group, -samples[group]))]
+
+
+def task_groups(tasks: np.ndarray, stack: int) -> list[slice]:
+    """The groups of tasks that are in the order of ``largest_first``."""
+    begin = np.flatnonzero(_begins(tasks["round"], stack)).tolist()
+    return [slice(a, b) for a, b in pairwise([*begin, len(tasks)])]
+
+
+def _begins(rounds: np.ndarray, stack: int) -> np.ndarray:
+    """Whether each task begins a group: the first of its round, or after ``stack`` of one round."""
+    places = np.arange(len(rounds))
+    new = np.diff(rounds, prepend=-1) != 0
+    return new | ((places - np.maximum.accumulate(np.where(new, places, 0))) % stack == 0)
 
 
 def _tasks(timeline: Timeline, job: Job, population: Population, round_number: int) -> np.ndarray:
@@ -62,4 +93,4 @@ def _tasks(timeline: Timeline, job: Job, population: Population, round_number: i
         tasks[name] = rows[name]
     weight = job.algorithm.weight(rows["samples"] if job.clock.weighs_work else population.samples(rows["client"]))
     tasks["weight"] = rows["factor"] * weight / weight.sum() if len(tasks) else weight
-    return largest_first(tasks)
+    return tasks

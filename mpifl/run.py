@@ -45,7 +45,7 @@ from mpifl.logbook import Logbook  # noqa: E402
 from mpifl.mpi.world import World, connect, library  # noqa: E402
 from mpifl.record.progress import display  # noqa: E402
 from mpifl.record.run_directory import RunFile, run_file, write_environment, write_summary  # noqa: E402
-from mpifl.record.summary import Totals, closing_lines  # noqa: E402
+from mpifl.record.summary import Totals, closing_lines, where_time_went  # noqa: E402
 from mpifl.result import RoundResult  # noqa: E402
 from mpifl.setup import load  # noqa: E402
 from mpifl.signals import Stop  # noqa: E402
@@ -73,7 +73,7 @@ def arguments(argv: list[str]) -> argparse.Namespace:
 
 def main() -> NoReturn:
     """Run as one rank of a job; ends with the exit status."""
-    world = connect()
+    world = connect(START)
     stop = Stop(world.aggregates)
     try:
         beginning, experiment, folder = _begin(world)
@@ -157,12 +157,15 @@ def _run(world: World, beginning: Beginning | None, experiment: Timed, folder: P
         if _execute(world, experiment, folder):
             return
     beginning = beginning or take_over(folder)
-    if not beginning.complete:
-        try:
+    try:
+        if beginning.complete:  # rank 0 was lost when all was written
+            _spent(world, experiment, told=False)
+        else:
             _aggregate(world, beginning, hosts, stop)
-        except Interrupted:
-            _part(world, experiment)
-            raise
+    except Interrupted:
+        _spent(world, experiment)
+        _part(world, experiment)
+        raise
     _part(world, experiment)
 
 
@@ -173,6 +176,7 @@ def _execute(world: World, experiment: Timed, folder: Path) -> bool:
             from mpifl.executor import run_executor  # here: it imports torch, which runs that only time do not need
 
             run_executor(world, experiment, ClientStore(folder / CHECKPOINTS / "clients", len(experiment.model.weights)))
+        world.gather_rows(world.watch.spent())
         return world.all_here()
     except RankLost:
         world.recover()
@@ -181,19 +185,26 @@ def _execute(world: World, experiment: Timed, folder: Path) -> bool:
 
 def _part(world: World, experiment: Timed) -> None:
     """Rank 0, when everything is written: until every rank knows that it is over. Until then another can take its place."""
-    over = world.all_here()
-    while not over:
+    while not world.all_here():
+        _spent(world, experiment, told=False)
+
+
+def _spent(world: World, experiment: Timed, told: bool = True) -> np.ndarray:
+    """On rank 0, once the others were ``told`` that it is over: what each tells of itself (structured SPENT)."""
+    while True:
         try:
-            if isinstance(experiment, Experiment):
+            if not told and isinstance(experiment, Experiment):
                 send(world, None, np.empty(0, np.int64), {})
-            over = world.all_here()
+            return world.gather_rows(world.watch.spent())
         except RankLost:
             world.recover()
+            told = False
 
 
 def _aggregate(world: World, beginning: Beginning, hosts: list[str], stop: Stop) -> None:
     """Rank 0: the rounds and their record."""
-    job, folder, begun = beginning.experiment.job, beginning.folder, beginning.begun
+    experiment, folder, begun = beginning.experiment, beginning.folder, beginning.begun
+    job = experiment.job
     write_environment(folder, library(), hosts, beginning.content_sha256)
     if world.size > 1 and not world.recovers:  # nobody could say it any more when a rank is lost
         again = f"--resume {os.path.relpath(folder)}"
@@ -214,8 +225,11 @@ def _aggregate(world: World, beginning: Beginning, hosts: list[str], stop: Stop)
         finally:
             screen.close()
             checkpoints.close()
+    world.watch.begin("end")
+    spent = _spent(world, experiment)
     identity = {"name": job.name, "seed": job.seed, "ranks": world.size + world.lost, "mpi": library(), "rounds": job.rounds}
-    wall = {"wall_seconds": round(time.monotonic() - START, 3), "model_sha256": digest}
+    seconds = time.monotonic() - START
+    wall = {"wall_seconds": round(seconds, 3), "model_sha256": digest, **where_time_went(seconds, world.watch, spent)}
     summary = {**identity, **totals.summary(), **wall, "resumed_from": begun.rounds_done or None, "ranks_lost": world.lost}
     write_summary(folder, summary)
     print("\n".join(closing_lines(summary, os.path.relpath(folder))), flush=True)
@@ -224,8 +238,9 @@ def _aggregate(world: World, beginning: Beginning, hosts: list[str], stop: Stop)
 def _rounds(world: World, beginning: Beginning, log: Logbook, file: RunFile) -> str | None:
     """The rounds that are left; of a job that trains, the SHA-256 of the model that it writes."""
     experiment, folder = beginning.experiment, beginning.folder
+    world.watch.begin("server")
     if not isinstance(experiment, Experiment):
-        run_timing(experiment, log)
+        run_timing(experiment, log, world.watch)
         return None
     from mpifl.aggregator import make_server, run_aggregator  # here, for the same reason
     from mpifl.record.model_file import write_model

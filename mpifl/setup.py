@@ -5,19 +5,22 @@ Torch is imported for jobs that train, and for no others.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from mpifl.clock.timeline import PARTICIPANT
 from mpifl.clock.workload import TRAINING_PER_INFERENCE, Workload
 from mpifl.errors import InputError
 from mpifl.experiment import Experiment, Timed
 from mpifl.job import Job, read_job
 from mpifl.population.build import open_population, prepare, resolved
-from mpifl.population.dataset import Dataset
+from mpifl.population.dataset import Dataset, DataShape
 from mpifl.population.population import Population, check_participants
 from mpifl.seeds import Purpose, number
 
 BYTES_PER_WEIGHT = 4
+LONGEST_TRANSFER_SECONDS = 1e7
 
 
 def check(where: str, overrides: Sequence[str]) -> tuple[Timed, Path | None]:
@@ -31,12 +34,58 @@ def check(where: str, overrides: Sequence[str]) -> tuple[Timed, Path | None]:
     data_path, trace_path = prepare(job)
     population = open_population(job, data_path, trace_path)
     check_participants(population, job.selection.participants)
+    _check_cohort(job, population)
     return _experiment(resolved(job, population), population), data_path
 
 
 def load(job: Job, data_path: Path | None, trace_path: Path | None) -> Timed:
     """On every rank: the experiment of a job that was checked; an Experiment when it trains. Executors need no trace."""
     return _experiment(job, open_population(job, data_path, trace_path))
+
+
+def _check_cohort(job: Job, population: Population) -> None:
+    """Raise InputError for more participants at a time than there is memory for."""
+    clock, wanted = job.clock, job.selection.participants
+    at_once = max(getattr(clock, "concurrency", 0), getattr(clock, "overcommitment", 1) * wanted)
+    rows = min(population.clients, at_once)
+    _check_memory(f"selection.participants: {wanted}", f"{rows:,.0f} participants at a time", rows * PARTICIPANT.itemsize)
+
+
+def _check_memory(key: str, what: str, size: float) -> None:
+    here = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if size > here:
+        raise InputError(
+            f"{key} is not allowed: {what} need {size / 1e9:,.0f} GB of memory; this host has {here / 1e9:,.0f} GB"
+        )
+
+
+def _check_server(job: Job, work: Workload) -> None:
+    """Raise InputError for a server that would be at one model for months: in such a round too much happens to phones."""
+    for key, size in (("server_down_kbps", work.bytes_down), ("server_up_kbps", work.bytes_up)):
+        kbps = getattr(job.clock.latency, key)
+        if kbps is not None and size * 8 / work.bits_per_kbit / kbps > LONGEST_TRANSFER_SECONDS:
+            raise InputError(
+                f"clock.latency.{key}: {kbps:g} is not allowed: the {size:,} bytes of one participant would take it more than"
+                f" {LONGEST_TRANSFER_SECONDS:g} s"
+            )
+
+
+def _check_model(job: Job, shape: DataShape) -> None:
+    """Raise InputError for a model that the memory here does not hold: it is built once without any.
+
+    A class of the user's own may not bear that, and is left alone.
+    """
+    import torch
+
+    if not type(job.model).__module__.startswith("mpifl."):
+        return
+    try:
+        with torch.device("meta"):
+            weights = sum(tensor.numel() for tensor in job.model.build_checked(shape).parameters())
+    except (RuntimeError, TypeError, OverflowError) as error:
+        why = str(error).split(chr(10))[0]
+        raise InputError(f"model.name: {job.model.name!r} is not allowed as it is: it cannot be built ({why})") from error
+    _check_memory(f"model.name: {job.model.name!r}", f"{weights:,} weights", 2 * BYTES_PER_WEIGHT * weights)
 
 
 def _experiment(job: Job, population: Population) -> Timed:
@@ -50,11 +99,13 @@ def _load_model(job: Job, population: Population) -> Timed:
 
     from mpifl.models.flat import flatten
     from mpifl.models.flops import training_flops
+    from mpifl.training.choice import chosen
     from mpifl.training.tasks import REGISTRY as TASKS
 
     if population.dataset is None or population.dataset.task == "none":
         raise InputError(f"model.name: {job.model.name!r} is not allowed: there are sizes alone, no samples; allowed: sized")
     _check_data(job, population.data)
+    _check_model(job, population.data.shape)
     torch.set_num_threads(job.training.threads)
     torch.manual_seed(number(job.seed, Purpose.MODEL))
     model = flatten(job.model.build_checked(population.data.shape))
@@ -65,7 +116,9 @@ def _load_model(job: Job, population: Population) -> Timed:
     if job.training.engine == "none":
         return Timed(job, population, work)
     task = TASKS[population.data.task](population.data.outputs)
-    return Experiment(job, population, work, model, model.weights.numpy().copy(), task)
+    training = chosen(job.training, model, task, population.data, job.algorithm.corrects)
+    settled = job.model_copy(update={"training": training})
+    return Experiment(settled, population, work, model, model.weights.numpy().copy(), task)
 
 
 def _check_data(job: Job, data: Dataset) -> None:
@@ -89,7 +142,7 @@ def _workload(job: Job, parameters: int, flops: float) -> Workload:
             raise InputError("model.training_flops: 0 is not allowed with clock.latency.compute: flops; give them")
         inferences = flops / latency.reference_flops
     size = latency.model_bytes or BYTES_PER_WEIGHT * parameters
-    return Workload(
+    work = Workload(
         bytes_down=size * len(job.algorithm.sent),
         bytes_up=size * len(job.algorithm.summed),
         batch_size=training.batch_size,
@@ -99,3 +152,5 @@ def _workload(job: Job, parameters: int, flops: float) -> Workload:
         bits_per_kbit=float(latency.kbit),
         full_batches=latency.compute == "batches",
     )
+    _check_server(job, work)
+    return work

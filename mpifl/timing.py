@@ -10,18 +10,21 @@ from mpifl.experiment import Timed
 from mpifl.logbook import Logbook
 from mpifl.plan import make_plan
 from mpifl.result import METRIC, RoundResult
+from mpifl.stopwatch import Stopwatch
 
 
-def run_timing(experiment: Timed, log: Logbook) -> None:
+def run_timing(experiment: Timed, log: Logbook, watch: Stopwatch) -> None:
     """All rounds of a job that are left, timed; tells ``log`` of each. Raises Interrupted when that says so, once saved."""
     job, state = experiment.job, log.begun.clock
     for round_number in range(log.begun.rounds_done + 1, job.rounds + 1):
         with at(f"round {round_number}"):
-            plan = make_plan(job, experiment.population, experiment.workload, round_number, state)
-        log.ended_round(RoundResult(plan, np.empty(0, METRIC), None))
+            plan = make_plan(job, experiment.population, experiment.workload, round_number, state, watch)
+        with watch("writing"):
+            log.ended_round(RoundResult(plan, np.empty(0, METRIC), None))
         state = plan.after
         stopped = log.stop()
         if log.checkpoints.due(round_number) or stopped:
-            log.checkpoints.save(Snapshot(rounds_done=round_number, clock=state))
+            with watch("writing"):
+                log.checkpoints.save(Snapshot(rounds_done=round_number, clock=state))
         if stopped and round_number < job.rounds:
             raise Interrupted(f"stopped by a signal after round {round_number}")

@@ -20,6 +20,7 @@ import pytest
 from mpifl.mpi.launch import command
 
 LIMIT_SECONDS = 120
+MEASURED = ("wall_seconds", "seconds", "hidden_seconds", "executor_seconds", "peak_bytes")  # in summary.json: no two runs alike
 NOT_STARTED = "The PMIx server's listener thread failed to start"
 
 

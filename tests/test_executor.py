@@ -104,7 +104,7 @@ def test_running_means_are_averaged_whatever_the_server_does_and_frozen_weights_
     torch.manual_seed(0)
     model = flatten(Normed())
     normed = replace(experiment, model=model, initial=model.weights.numpy().copy())
-    training = experiment.job.training.model_copy(update={"weight_decay": 0.1})
+    training = experiment.job.training.model_copy(update={"weight_decay": 0.1, "engine": "loop", "stack": 1})
     state, results = run(world, normed, tmp_path, algorithm=FedYogi(server_lr=0.5), training=training)
     named = {n: state["model"][s : s + 64] for n, s in zip(model.names, model.starts, strict=True)}
     assert len(results) == 4

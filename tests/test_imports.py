@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "mpifl"
 
 LAYERS = [  # from low to high; a module may import from its own layer and from lower ones
-    {"errors", "seeds", "files", "restricted_pickle"},
+    {"errors", "seeds", "files", "packed", "restricted_pickle", "stopwatch"},
     {"kernels"},
     {"job"},
     {"population"},
@@ -28,6 +28,7 @@ LAYERS = [  # from low to high; a module may import from its own layer and from 
     {"checkpoint"},
     {"batch", "experiment", "logbook"},
     {"setup", "timing"},
+    {"contribution"},
     {"executor"},
     {"aggregator"},
     {"record", "signals", "slurm", "doctor"},
@@ -145,7 +146,7 @@ def test_deciding_imports_neither_torch_nor_mpi(name: str) -> None:
         ("mpifl.job, mpifl.population.build", {"torch", "mpi4py", "sklearn"}),
         ("mpifl.record.progress, mpifl.record.summary", {"torch", "mpi4py"}),
         ("mpifl.exact_sum, mpifl.client_state", {"torch", "mpi4py"}),
-        ("mpifl.experiment, mpifl.training.local, mpifl.algorithms.fedavg", {"mpi4py"}),
+        ("mpifl.experiment, mpifl.training.loop, mpifl.algorithms.fedavg", {"mpi4py"}),
     ],
 )
 def test_what_is_loaded_with_it(modules: str, unwanted: set[str]) -> None:

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mpifl.clock.timeline import ClockState, Outcome
 from mpifl.clock.workload import Workload
 from mpifl.job import parse_job
-from mpifl.plan import TASK, make_plan
+from mpifl.plan import TASK, largest_first, make_plan, task_groups
 
 HELD = [25, 4, 25, 60, 11, 4, 33]
 WORKLOAD = Workload(bytes_down=1000, bytes_up=1000, batch_size=10, epochs=2, local_steps=None)
@@ -43,10 +45,6 @@ def _held(client):
     return HELD[client % len(HELD)]
 
 
-def _largest_first(tasks):
-    return sorted(tasks, key=lambda task: (-task["samples"], task["client"]))
-
-
 def test_only_those_who_completed_are_trained(population):
     plan = make_plan(_job(), population, WORKLOAD, 1, ClockState())
     timeline = plan.timeline
@@ -59,12 +57,72 @@ def test_only_those_who_completed_are_trained(population):
 
 
 @pytest.mark.parametrize("algorithm", ["fedavg", "scaffold"])
-def test_the_largest_tasks_come_first_and_equal_ones_by_client_number(population, algorithm):
-    tasks = make_plan(_job(algorithm), population, WORKLOAD, 1, ClockState()).tasks
-    assert tasks.dtype == TASK
-    assert tasks.tolist() == [task.tolist() for task in _largest_first(tasks)]
+def test_tasks_are_in_the_order_of_the_participants(population, algorithm):
+    plan = make_plan(_job(algorithm), population, WORKLOAD, 1, ClockState())
+    ends = plan.timeline.participants
+    assert plan.tasks.dtype == TASK
+    assert plan.tasks["client"].tolist() == ends["client"][ends["outcome"] == Outcome.COMPLETED].tolist()
+    assert len(set(plan.tasks["samples"])) > 1
+
+
+def test_the_largest_tasks_come_first_and_equal_ones_by_client_number(population):
+    tasks = make_plan(_job(), population, WORKLOAD, 1, ClockState()).tasks
+    found = largest_first(tasks, 1)
+    assert found.dtype == TASK
+    assert found.tolist() == sorted(tasks.tolist(), key=lambda task: (-_field(task, "samples"), _field(task, "client")))
     assert len(set(tasks["samples"])) < len(tasks)  # there was a tie to break
-    assert len(set(tasks["samples"])) > 1
+
+
+def _field(task, name):
+    return task[TASK.names.index(name)]
+
+
+ROUNDS = st.dictionaries(
+    st.integers(1, 2**31 - 1), st.dictionaries(st.integers(0, 10**12), st.integers(1, 9), min_size=1, max_size=20), max_size=4
+)
+"""Of some rounds (as a batch holds them) each client's samples; few different numbers, so that there are ties."""
+
+
+def _tasks_of(rounds, random):
+    rows = [(r, client, 0, n, n, 0.5) for r, of_round in rounds.items() for client, n in of_round.items()]
+    random.shuffle(rows)
+    return np.array(rows, TASK)
+
+
+@given(ROUNDS, st.integers(1, 9), st.randoms(use_true_random=False))
+def test_groups_hold_every_task_once_and_one_round_each(rounds, stack, random):
+    tasks = _tasks_of(rounds, random)
+    ordered = largest_first(tasks, stack)
+    groups = [ordered[rows].tolist() for rows in task_groups(ordered, stack)]
+    assert sorted(task for group in groups for task in group) == sorted(tasks.tolist())
+    assert all(1 <= len(group) <= stack for group in groups)
+    assert all(len({_field(task, "round") for task in group}) == 1 for group in groups)
+
+
+@given(ROUNDS, st.integers(1, 9), st.randoms(use_true_random=False))
+def test_groups_are_a_rounds_tasks_by_samples_and_all_but_its_last_are_full(rounds, stack, random):
+    ordered = largest_first(_tasks_of(rounds, random), stack)
+    groups = [ordered[rows].tolist() for rows in task_groups(ordered, stack)]
+    expected = []
+    for number in sorted(rounds):  # the oracle: cut each round by itself
+        own = sorted(rounds[number].items(), key=lambda item: (-item[1], item[0]))
+        expected += [[(number, client) for client, _ in own[at : at + stack]] for at in range(0, len(own), stack)]
+    expected.sort(key=lambda group: -sum(rounds[number][client] for number, client in group))  # stable: by round, then as cut
+    assert [[(_field(t, "round"), _field(t, "client")) for t in group] for group in groups] == expected
+    totals = [sum(_field(task, "samples") for task in group) for group in groups]
+    assert totals == sorted(totals, reverse=True)
+
+
+@given(ROUNDS, st.integers(1, 9), st.randoms(use_true_random=False))
+def test_groups_do_not_depend_on_the_order_of_the_tasks(rounds, stack, random):
+    first, second = (largest_first(_tasks_of(rounds, random), stack) for _ in range(2))
+    assert first.tolist() == second.tolist()
+    assert largest_first(first, stack).tolist() == first.tolist()
+
+
+def test_no_tasks_are_no_groups():
+    assert largest_first(np.empty(0, TASK), 3).tolist() == []
+    assert task_groups(np.empty(0, TASK), 3) == []
 
 
 @pytest.mark.parametrize(

@@ -52,11 +52,12 @@ from types import SimpleNamespace
 from mpifl.checkpoint import Checkpoints, Snapshot
 from mpifl.logbook import Logbook
 from mpifl.setup import check
+from mpifl.stopwatch import UNWATCHED
 from mpifl.timing import run_timing
 experiment, data = check({job!r}, {overrides!r})
 rows = []
 checkpoints = Checkpoints(Path(tempfile.mkdtemp()), 10, 1, SimpleNamespace())
-run_timing(experiment, Logbook(Snapshot(), rows.append, checkpoints, lambda: False))
+run_timing(experiment, Logbook(Snapshot(), rows.append, checkpoints, lambda: False), UNWATCHED)
 assert data is None and len(rows) == 2, rows
 assert rows[1].plan.timeline.start_seconds == rows[0].plan.timeline.end_seconds > 0
 print(*sorted({{name.split(".")[0] for name in sys.modules}}))
@@ -159,7 +160,7 @@ ASYNC = {"mode": "async", "concurrency": 4}
         ({"data": {"name": "sizes"}}, "data.samples_per_client: missing"),
         ({"population": None}, "population.clients: missing"),
         ({"training": {"engine": "loop"}}, "training.engine: 'loop'"),
-        ({"training": None}, "training.engine: 'loop'"),  # the default
+        ({"training": None}, "training.engine: 'auto'"),  # the default
         ({"model": {"name": "logreg"}}, "model.name: 'logreg'"),
         ({"data": DIGITS, "population": None, "training": None}, "model.name: sized"),
         ({"clock": {"mode": "sync", "latency": {"compute": "flops"}}}, "model.training_flops: 0"),

@@ -54,6 +54,11 @@ class Algorithm(Section):
     def correct(self, gradient: torch.Tensor, weights: torch.Tensor, work: Work) -> None:
         """On the client, in every step: change the gradient (trainable,) in place. By default it stays as it is."""
 
+    @property
+    def corrects(self) -> bool:
+        """Whether it changes gradients at all."""
+        return type(self).correct is not Algorithm.correct
+
     def contribute(self, update: torch.Tensor, work: Work) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
         """On the client, after its steps: the vectors of ``summed``, and the vector it keeps (None without keeps_state)."""
         return {"update": update}, None

@@ -52,7 +52,10 @@ class Population(Section):
 class Training(Section):
     """One client's local work: minibatch SGD."""
 
-    engine: Literal["loop", "none"] = Field("loop", description="none times the rounds and trains nothing")
+    engine: Literal["auto", "loop", "stacked", "none"] = Field(
+        "auto", description="one client after the other, or several as one computation; none only times the rounds"
+    )
+    stack: Count | None = Field(None, description="with stacked, how many clients are one computation; default: by the model")
     batch_size: Count = Field(20, description="samples a step; a client's last batch of an epoch may be smaller")
     epochs: Count | None = Field(None, description="passes over the client's samples; 1 when local_steps is not given")
     local_steps: Count | None = Field(None, description="SGD steps instead of epochs")

@@ -3,6 +3,9 @@
 MPI sends the vector without packing, and the optimizer is a few operations on it. Trainable parameters come first, then what
 SGD leaves alone but travels and is averaged with them: frozen parameters and floating-point buffers (running means of batch
 norm). Other buffers (batch norm's count of batches) begin anew with every participant.
+
+The weights of two-dimensional convolutions lie there with the input channels last, (out, height, width, in): oneDNN trains them
+up to a half faster so. To Python they look as ever, (out, in, height, width).
 """
 
 from __future__ import annotations
@@ -17,7 +20,8 @@ from torch import nn
 class FlatModel:
     """``module``'s tensors are views into ``weights`` (n,), its gradients views into ``gradient`` (trainable,).
 
-    ``names`` and ``starts`` say where in the vector each tensor is, ``counters`` pairs each other buffer with its first value.
+    ``names`` and ``starts`` say where in the vector each of ``tensors`` is; the first of these are the trained ``parameters``.
+    ``counters`` pairs each other buffer with its first value.
     """
 
     module: nn.Module
@@ -25,6 +29,8 @@ class FlatModel:
     gradient: torch.Tensor
     names: tuple[str, ...]
     starts: tuple[int, ...]
+    parameters: tuple[nn.Parameter, ...]
+    tensors: tuple[torch.Tensor, ...]
     counters: tuple[tuple[torch.Tensor, torch.Tensor], ...]
 
     @property
@@ -38,6 +44,12 @@ class FlatModel:
         for buffer, first in self.counters:
             buffer.copy_(first)
 
+    def split(self, vectors: torch.Tensor) -> list[torch.Tensor]:
+        """Views of the tensors that lie in vectors (..., n) or (..., trainable), each (..., *shape)."""
+        stops = (*self.starts[1:], len(self.weights))
+        pieces = zip(self.starts, stops, self.tensors, strict=True)
+        return [_shaped(vectors[..., a:b], like) for a, b, like in pieces if b <= vectors.shape[-1]]
+
     def where(self, index: int) -> str:
         """The tensor that holds entry ``index`` of the vector."""
         return self.names[max(i for i, start in enumerate(self.starts) if start <= index)]
@@ -50,14 +62,30 @@ def flatten(module: nn.Module) -> FlatModel:
     buffers = {name: b for name, b in module.named_buffers() if b.is_floating_point()}
     counters = tuple((b, b.clone()) for b in module.buffers() if not b.is_floating_point())
     tensors = {**parameters, **frozen, **buffers}
-    weights = torch.cat([tensor.detach().float().reshape(-1) for tensor in tensors.values()])
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)
+    weights = torch.empty(sum(tensor.numel() for tensor in tensors.values()))
     gradient = torch.zeros(sum(p.numel() for p in parameters.values()))
     starts, start = [], 0
     for name, tensor in tensors.items():
         starts.append(start)
         stop = start + tensor.numel()
-        tensor.data = weights[start:stop].view(tensor.shape)
+        place = _shaped(weights[start:stop], tensor)
+        place.copy_(tensor.detach())
         if name in parameters:
-            tensor.grad = gradient[start:stop].view(tensor.shape)
+            tensor.grad = _shaped(gradient[start:stop], tensor)
+        tensor.data = place
         start = stop
-    return FlatModel(module, weights, gradient, tuple(tensors), tuple(starts), counters)
+    return FlatModel(
+        module, weights, gradient, tuple(tensors), tuple(starts), tuple(parameters.values()), tuple(tensors.values()), counters
+    )
+
+
+def _shaped(piece: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """A piece (..., size) of a vector as a tensor of the shape, and with the order in memory, that another has."""
+    first = piece.shape[:-1]
+    if like.dim() == 4 and not like.is_contiguous():
+        out, channels, height, width = like.shape
+        return piece.view(*first, out, height, width, channels).movedim(-1, -3)
+    return piece.view(*first, *like.shape)

@@ -7,7 +7,7 @@ not sound once a rank has died.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from mpi4py import MPI
@@ -36,22 +36,21 @@ class Queue:
     def tickets(self, count: int) -> Iterator[int]:
         """This executor's share of 0 to count - 1; every executor goes through its share to the end. Alone: all of them.
 
-        It asks for the next one before it works on the last, so that no answer is waited for; but not when few are left. Tasks
-        come largest first: whoever is at a large one would take a small one away from those that are free.
+        The first one is its own, nobody has to be asked. It asks for the next one before it works on the last, so that no
+        answer is waited for; but not when few are left. Tasks come largest first: whoever is at a large one would take a small
+        one away from those that are free.
         """
         if self._world.size == 1:
             yield from range(count)
             return
         ahead_until = count - TAIL_TICKETS * self._world.executors
-        answer = self._ask()
-        while (ticket := self._answer(answer)) < count:
-            ahead = ticket < ahead_until
-            if ahead:
-                answer = self._ask()
+        ticket = self._world.rank - 1
+        while ticket < count:
+            answer = self._ask() if ticket < ahead_until else None
             yield ticket
-            if not ahead:
-                answer = self._ask()
-        self._world.wait(self._world.comm.Isend([self._nothing, MPI.BYTE], 0, DONE))
+            ticket = self._answer(self._ask() if answer is None else answer)
+        with self._world.watch("idle"):
+            self._world.wait(self._world.comm.Isend([self._nothing, MPI.BYTE], 0, DONE))
 
     def _ask(self) -> MPI.Request:
         with self._world.losses():
@@ -60,15 +59,16 @@ class Queue:
         return answer
 
     def _answer(self, answer: MPI.Request) -> int:
-        self._world.wait(answer)
+        with self._world.watch("idle"):
+            self._world.wait(answer)
         return int(self._ticket[0])
 
-    def serve(self) -> None:
-        """Rank 0 among others: answer until every executor is done.
+    def serve(self, meanwhile: Callable[[], None] | None = None) -> None:
+        """Rank 0 among others: answer until every executor is done, and do ``meanwhile`` when all have something to do.
 
         Raises RankLost, and SilentRank that names those from which nothing has come for the world's ``patience_seconds``.
         """
-        comm, status, next_ticket = self._world.comm, MPI.Status(), 0
+        comm, status, next_ticket = self._world.comm, MPI.Status(), self._world.executors
         heard = dict.fromkeys(range(1, self._world.size), time.monotonic())
         pause = FIRST_PAUSE_SECONDS
         while heard:
@@ -85,6 +85,10 @@ class Queue:
                         next_ticket += 1
             if found:
                 pause = FIRST_PAUSE_SECONDS
+                continue
+            if meanwhile is not None:
+                meanwhile()
+                meanwhile = None
                 continue
             self._world.check()
             self._check_time(heard)

@@ -10,16 +10,17 @@ import torch
 from safetensors.torch import save_file
 
 from mpifl import __version__
-from mpifl.files import whole_file
+from mpifl.files import room, whole_file
 from mpifl.models.flat import FlatModel
 
 
 def write_model(folder: Path, model: FlatModel, weights: np.ndarray) -> str:
-    """model.safetensors, tensor by tensor; returns the SHA-256 of the flat float32 vector."""
+    """model.safetensors, tensor by tensor; returns the SHA-256 of the tensors' float32, end to end. Raises NoRoom."""
     model.load(torch.from_numpy(weights))
     held = {**dict(model.module.named_parameters()), **dict(model.module.named_buffers())}
-    tensors = {name: held[name].detach().clone() for name in model.names}
-    digest = hashlib.sha256(weights.astype("<f4").tobytes()).hexdigest()
-    with whole_file(folder / "model.safetensors") as partial:
+    tensors = {name: held[name].detach().clone(memory_format=torch.contiguous_format) for name in model.names}
+    digest = hashlib.sha256(b"".join(t.numpy().astype("<f4").tobytes() for t in tensors.values())).hexdigest()
+    path = folder / "model.safetensors"
+    with room(path, weights.nbytes, run=folder), whole_file(path) as partial:
         save_file(tensors, partial, metadata={"model_sha256": digest, "mpifl": __version__})
     return digest

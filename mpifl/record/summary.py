@@ -10,6 +10,7 @@ import numpy as np
 from rich.filesize import decimal
 
 from mpifl.record.tables import SCORES
+from mpifl.stopwatch import EXECUTOR_PHASES, PHASES, Stopwatch
 
 COUNTS = ("asked", "completed", "dropped", "cut", "stale", "failed", "bytes_down", "bytes_up")
 ENERGY = ("joules", "joules_wasted")
@@ -42,8 +43,41 @@ class Totals:
         return {"virtual_seconds": self.virtual_seconds, "final": self.final, **sums}
 
 
+def where_time_went(wall_seconds: float, watch: Stopwatch, spent: np.ndarray) -> dict[str, Any]:
+    """Their part of summary.json: rank 0's wall time by phase, the executors' phases, and every rank's memory.
+
+    ``spent`` (structured SPENT) is a row a rank. While rank 0 waits for executors its time counts as they spent theirs, in the
+    mean: training, evaluation, or idle. ``hidden_seconds`` are phases of rank 0 that took place in that time.
+    """
+    executors = spent[1:] if len(spent) > 1 else spent
+    training, evaluation = (float(executors[phase].mean()) for phase in ("training", "evaluation"))
+    idle = max(0.0, watch.seconds["wait"] - training - evaluation) if len(spent) > 1 else 0.0
+    own = {phase: watch.seconds[phase] for phase in PHASES if phase != "wait"}
+    seconds = {**own, "training": training, "evaluation": evaluation, "idle": idle}
+    seconds["other"] = max(0.0, wall_seconds - sum(seconds.values()))
+    return {
+        "seconds": _rounded(seconds),
+        "hidden_seconds": _rounded(watch.hidden),
+        "executor_seconds": {
+            phase: _rounded({"mean": executors[phase].mean(), "most": executors[phase].max()}) for phase in EXECUTOR_PHASES
+        },
+        "peak_bytes": spent["peak_bytes"].tolist(),
+    }
+
+
+def _rounded(seconds: Mapping[str, float]) -> dict[str, float]:
+    return {phase: round(float(value), 4) for phase, value in seconds.items()}
+
+
+def time_text(seconds: Mapping[str, float]) -> str:
+    """Where the time went, most first; what is less than a hundredth of it is left out."""
+    whole = sum(seconds.values())
+    parts = sorted(((value, phase) for phase, value in seconds.items() if value >= whole / 100), reverse=True)
+    return ", ".join(f"{phase} {value / whole:.0%}" for value, phase in parts)
+
+
 def closing_lines(summary: dict[str, Any], folder: str) -> list[str]:
-    """The four lines that end a run: result, time, traffic, and where everything lies."""
+    """The lines that end a run: result, time and where it went, traffic, and where everything lies."""
     virtual, wall = summary["virtual_seconds"], summary["wall_seconds"]
     final, stale = summary["final"], f", {summary['stale']} too late" if summary["stale"] else ""
     failed = f", {summary['failed']} failed" if summary["failed"] else ""
@@ -51,6 +85,7 @@ def closing_lines(summary: dict[str, Any], folder: str) -> list[str]:
     return [
         f"{scores} after {summary['rounds']} rounds",
         f"virtual time {clock_text(virtual)}, wall time {clock_text(wall)} ({virtual / wall:.1f} times as fast as the phones)",
+        f"wall time by phase: {time_text(summary['seconds'])}; at most {decimal(max(summary['peak_bytes']))} of memory a rank",
         f"{decimal(summary['bytes_down'])} down and {decimal(summary['bytes_up'])} up; {summary['participants']} participants:"
         f" {summary['completed']} completed, {summary['dropped']} dropped out, {summary['cut']} cut{stale}{failed};"
         f" {energy_text(summary['joules'])}, of which wasted {energy_text(summary['joules_wasted'])}",

@@ -1,49 +1,61 @@
-"""The hot loop: minibatch SGD of one client on its own samples."""
+"""The loop engine: minibatch SGD of one client after the other, by torch's automatic differentiation."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
-import numpy as np
 import torch
 
 from mpifl.job.schema import Training
 from mpifl.models.flat import FlatModel
+from mpifl.training.participant import LocalResult, Participant, batch_rows, seed_noise
 from mpifl.training.tasks.task import Task
 
-Correct = Callable[[torch.Tensor, torch.Tensor], None]
-"""(gradient, weights), both (trainable,): what an algorithm changes in a step's gradient, in place."""
+Batches = Iterator[tuple[torch.Tensor, torch.Tensor]]
 
 
-@dataclass(frozen=True)
-class LocalResult:
-    """``update`` (n,): weights after minus weights before. ``loss``: mean over what was predicted, as it was trained."""
-
-    update: torch.Tensor
-    loss: float
+def train_loop(model: FlatModel, task: Task, training: Training, group: Sequence[Participant]) -> list[LocalResult]:
+    """Train each participant of a group on its own. Depends on its arguments only; ``model`` is a place to work in."""
+    return [_train(model, task, training, participant) for participant in group]
 
 
-def train_client(
-    model: FlatModel,
-    base: torch.Tensor,
-    task: Task,
-    samples: tuple[torch.Tensor, torch.Tensor],
-    steps: int,
-    training: Training,
-    order: np.random.Generator,
-    correct: Correct | None,
-) -> LocalResult:
-    """Train from ``base`` (n,) for ``steps`` steps. Depends on its arguments only; ``model`` is a place to work in.
-
-    SGD with momentum and weight decay as torch.optim.SGD has them, on the flat vector. ``correct`` acts before both.
-    """
-    model.load(base)
-    weights, gradient = model.trainable, model.gradient
-    velocity = torch.zeros_like(gradient) if training.momentum else None
+def _train(model: FlatModel, task: Task, training: Training, participant: Participant) -> LocalResult:
+    model.load(participant.base)
     model.module.train()
+    seed_noise(participant.noise())
+    plain = participant.correct is None and not training.momentum and not training.weight_decay
+    steps = _plain_steps if plain else _steps
     losses, processed = 0.0, 0
-    for x, y in _batches(samples, steps, training.batch_size, order):
+    for loss, scored in steps(model, task, training, participant):
+        losses += loss * scored
+        processed += scored
+    return LocalResult(model.weights - participant.base, losses / processed)
+
+
+def _batches(training: Training, participant: Participant) -> Batches:
+    x, y = participant.samples
+    for rows in batch_rows(len(y), participant.steps, training.batch_size, participant.order()):
+        index = torch.from_numpy(rows)
+        yield x[index], y[index]
+
+
+def _plain_steps(model: FlatModel, task: Task, training: Training, participant: Participant) -> Iterator[tuple[float, int]]:
+    """Plain SGD: each tensor's gradient is used as it comes, and never gathered in one vector. Yields loss and samples."""
+    tensors = [parameter.data for parameter in model.parameters]
+    for x, y in _batches(training, participant):
+        loss = task.loss(model.module(x), y)
+        gradients = torch.autograd.grad(loss, model.parameters, allow_unused=True)
+        for tensor, gradient in zip(tensors, gradients, strict=True):
+            if gradient is not None:
+                tensor.add_(gradient, alpha=-training.lr)
+        yield loss.item(), task.scored(y)
+
+
+def _steps(model: FlatModel, task: Task, training: Training, participant: Participant) -> Iterator[tuple[float, int]]:
+    """With momentum and weight decay as torch.optim.SGD has them, on the flat vector; ``correct`` acts before both."""
+    weights, gradient, correct = model.trainable, model.gradient, participant.correct
+    velocity = torch.zeros_like(gradient) if training.momentum else None
+    for x, y in _batches(training, participant):
         gradient.zero_()
         loss = task.loss(model.module(x), y)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -54,23 +66,4 @@ def train_client(
         if velocity is not None:
             velocity.mul_(training.momentum).add_(gradient)
         weights.sub_(gradient if velocity is None else velocity, alpha=training.lr)
-        scored = task.scored(y)
-        losses += loss.item() * scored
-        processed += scored
-    return LocalResult(model.weights - base, losses / processed)
-
-
-def _batches(
-    samples: tuple[torch.Tensor, torch.Tensor], steps: int, batch_size: int, order: np.random.Generator
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """``steps`` minibatches; every epoch goes through all samples in a new order, its last batch may be smaller."""
-    x, y = samples
-    done = 0
-    while done < steps:
-        shuffled = torch.from_numpy(order.permutation(len(y)))
-        x_epoch, y_epoch = x[shuffled], y[shuffled]
-        for start in range(0, len(y), batch_size):
-            if done == steps:
-                return
-            yield x_epoch[start : start + batch_size], y_epoch[start : start + batch_size]
-            done += 1
+        yield loss.item(), task.scored(y)

@@ -18,7 +18,8 @@ from mpifl.algorithms.fedavg import FedAvg
 from mpifl.algorithms.fedprox import FedProx
 from mpifl.job.schema import Training
 from mpifl.models.flat import flatten
-from mpifl.training.local import train_client
+from mpifl.training.loop import train_loop
+from mpifl.training.participant import Correct, LocalResult, Participant
 from mpifl.training.tasks.classification import Classification
 
 GLOBAL = torch.tensor([1.0, -1.0, 0.5])
@@ -78,12 +79,15 @@ def test_local_training_minimises_loss_plus_proximal_term() -> None:
     flat = flatten(module)
     base = flat.weights.clone()
     training = Training.model_validate({"batch_size": 12, "lr": 0.5, "momentum": 0.5})
-    correct = partial(FedProx(mu=0.8).correct, work=work(base))
-    result = train_client(flat, base, Classification(3), (x, y), 30, training, np.random.default_rng(0), correct)
+
+    def trained(correct: Correct | None) -> LocalResult:
+        one = Participant(base, (x, y), 30, lambda: np.random.default_rng(0), lambda: 0, correct)
+        return train_loop(flat, Classification(3), training, [one])[0]
+
+    result = trained(partial(FedProx(mu=0.8).correct, work=work(base)))
     expected = torch.cat([p.detach().flatten() for p in reference.parameters()])
     torch.testing.assert_close(base + result.update, expected, rtol=0, atol=1e-5)
-    free = train_client(flat, base, Classification(3), (x, y), 30, training, np.random.default_rng(0), None)
-    assert result.update.norm() < free.update.norm()
+    assert result.update.norm() < trained(None).update.norm()
 
 
 def test_buffers_have_no_gradient() -> None:

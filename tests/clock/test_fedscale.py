@@ -22,6 +22,7 @@ from mpifl.logbook import Logbook
 from mpifl.population.permutation import permuted
 from mpifl.population.trace import Trace, write_trace
 from mpifl.setup import check
+from mpifl.stopwatch import UNWATCHED
 from mpifl.timing import run_timing
 
 ROUNDS = 1000
@@ -105,7 +106,7 @@ def timed(tmp_path):
         timelines = []
         checkpoints = Checkpoints(tmp_path / "checkpoint", 10**6, 1, SimpleNamespace())
         log = Logbook(Snapshot(), lambda result: timelines.append(result.plan.timeline), checkpoints, lambda: False)
-        run_timing(experiment, log)
+        run_timing(experiment, log, UNWATCHED)
         return experiment, timelines
 
     return make

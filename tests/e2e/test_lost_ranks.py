@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from mpifl.mpi.launch import command
-from tests.launching import Finished, mpirun, recovers, run_job, undisturbed_runs
+from tests.launching import MEASURED, Finished, mpirun, recovers, run_job, undisturbed_runs
 
 SYNC = ("quickstart", "rounds=40", "checkpoint.every=7")
 BUFFERED = (*SYNC, "clock={mode: buffered, concurrency: 20}", "selection.participants=5")
@@ -154,7 +154,7 @@ def assert_same(found: Finished, wanted: Finished, lost: int) -> None:
         assert found.table(table).tobytes() == wanted.table(table).tobytes(), table
     assert found.summary["ranks_lost"] == lost
     assert "Traceback" not in found.stderr
-    skipped = ("wall_seconds", "ranks", "resumed_from", "ranks_lost")
+    skipped = (*MEASURED, "ranks", "resumed_from", "ranks_lost")
     one, other = ({key: value for key, value in run.summary.items() if key not in skipped} for run in (found, wanted))
     assert one == other
 

@@ -17,7 +17,7 @@ import pytest
 
 from mpifl.errors import INTERRUPTED
 from mpifl.mpi.launch import command
-from tests.launching import LIMIT_SECONDS, Finished, mpirun, undisturbed_runs
+from tests.launching import LIMIT_SECONDS, MEASURED, Finished, mpirun, undisturbed_runs
 
 SYNC = ("quickstart", "rounds=60", "checkpoint.every=7")
 BUFFERED = (*SYNC, "clock={mode: buffered, concurrency: 20}", "selection.participants=5")
@@ -73,7 +73,7 @@ def assert_same(found: Finished, wanted: Finished) -> None:
     assert found.summary["model_sha256"] == wanted.summary["model_sha256"]
     for table in ("rounds", "participants"):
         assert found.table(table).tobytes() == wanted.table(table).tobytes(), table
-    skipped = ("wall_seconds", "ranks", "resumed_from")
+    skipped = (*MEASURED, "ranks", "resumed_from")
     one, other = ({key: value for key, value in run.summary.items() if key not in skipped} for run in (found, wanted))
     assert one == other
 

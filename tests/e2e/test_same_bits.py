@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from mpifl.job import load_yaml
 from tests.launching import Finished, run_job
 
 SHORT = ("rounds=6",)
@@ -46,6 +47,13 @@ def test_momentum_weight_decay_local_steps_and_rare_tests_are_the_same_at_1_and_
     assert_same(done)
     tested = np.isfinite(done[0].table("rounds")["accuracy"])
     assert tested.tolist() == [False, True, False, True, True]
+
+
+def test_stacks_that_torch_maps_are_the_same_at_1_2_and_3_ranks(tmp_path: Path) -> None:
+    done = runs(tmp_path, (1, 2, 3), "rounds=3", "training.engine=stacked", "training.stack=3", "training.momentum=0.9")
+    assert_same(done)
+    written = load_yaml((done[0].folder / "job.yaml").read_text())["training"]
+    assert (written["engine"], written["stack"]) == ("stacked", 3)
 
 
 @pytest.mark.parametrize("split", ["{by: samples, test: 0.3}", "{by: clients, validation: 0.2}"])
@@ -107,12 +115,12 @@ def test_the_tables_add_up_to_the_summary(tmp_path: Path) -> None:
     assert np.isfinite(participants["loss"]).tolist() == (participants["outcome"] == 0).tolist()
 
 
-def test_a_log_has_one_plain_line_a_round_and_four_at_the_end(tmp_path: Path) -> None:
+def test_a_log_has_one_plain_line_a_round_and_five_at_the_end(tmp_path: Path) -> None:
     done = run_job(2, tmp_path, "quickstart", *SHORT)
     lines = done.stdout.strip().split("\n")
-    assert len(lines) == 6 + 4
+    assert len(lines) == 6 + 5
     assert lines[0].startswith("round 1/6, virtual ")
-    assert [line.split()[0] for line in lines[-4:]] == ["accuracy", "virtual", lines[-2].split()[0], "results"]
+    assert [line.split()[0] for line in lines[-5:]] == ["accuracy", "virtual", "wall", lines[-2].split()[0], "results"]
     assert "\x1b" not in done.stdout
 
 

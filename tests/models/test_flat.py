@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import nn
@@ -123,3 +126,78 @@ def test_loading_resets_the_count_of_batches() -> None:
     assert module.num_batches_tracked == 1
     model.load(model.weights.clone())
     assert module.num_batches_tracked == 0
+
+
+def with_convolution() -> nn.Sequential:
+    layers = [nn.Conv2d(3, 4, 2), nn.ReLU(), nn.Conv2d(4, 2, (3, 1), bias=False), nn.Flatten(), nn.Linear(6, 2)]
+    torch.manual_seed(0)
+    return nn.Sequential(*layers)
+
+
+def test_a_module_with_convolutions_computes_and_differentiates_as_before() -> None:
+    module, x = with_convolution(), torch.randn(5, 3, 6, 2, generator=torch.Generator().manual_seed(0))
+    flat = flatten(copy.deepcopy(module))
+    expected, found = module(x), flat.module(x)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+    expected.square().sum().backward()
+    found.square().sum().backward()
+    for ours, theirs in zip(flat.split(flat.gradient), module.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs.grad, rtol=0, atol=1e-5)
+        assert ours.abs().max() > 0
+
+
+def test_the_weights_of_a_convolution_lie_with_the_input_channels_last() -> None:
+    module = with_convolution()
+    expected = [
+        value
+        for tensor in (p.detach() for p in module.parameters())
+        for value in (tensor.permute(0, 2, 3, 1) if tensor.dim() == 4 else tensor).flatten().tolist()
+    ]
+    flat = flatten(module)
+    assert flat.weights.tolist() == expected
+    assert module[0].weight.shape == (4, 3, 2, 2)
+    flat.weights.copy_(torch.arange(float(len(expected))))
+    assert module[0].weight[0, :, 0, 0].tolist() == [0, 1, 2]  # one pixel's channels
+    assert module[0].weight[0, 0, 0].tolist() == [0, 3]
+    assert module[0].weight.grad.shape == (4, 3, 2, 2)
+    flat.gradient.copy_(torch.arange(float(len(expected))))
+    assert torch.equal(module[0].weight.grad, module[0].weight)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        with_convolution,
+        with_batch_norm,
+        lambda: nn.Sequential(nn.Conv2d(1, 3, 2), nn.Conv2d(3, 2, 1)),  # layouts that are two things at once
+        lambda: nn.Sequential(nn.Conv1d(2, 3, 2), nn.Conv2d(2, 2, 3, groups=2), nn.ConvTranspose2d(2, 3, 2)),
+    ],
+    ids=["convolution", "batch norm", "1x1", "others"],
+)
+def test_split_finds_the_tensors_in_vectors(make: Callable[[], nn.Module]) -> None:
+    module = make()
+    held = [*module.parameters(), *(b for b in module.buffers() if b.is_floating_point())]
+    values = [tensor.detach().clone() for tensor in held]
+    flat = flatten(module)
+    stacked = torch.stack([flat.weights, flat.weights + 1]).unsqueeze(1)
+    for vectors, count in ((flat.weights, len(values)), (flat.trainable, len(flat.parameters))):
+        pieces = flat.split(vectors)
+        assert len(pieces) == count
+        assert all(torch.equal(piece, value) for piece, value in zip(pieces, values[:count], strict=True))
+    for piece, value in zip(flat.split(stacked), values, strict=True):
+        assert piece.shape == (2, 1, *value.shape)
+        assert torch.equal(piece[0, 0], value)
+        assert torch.equal(piece[1, 0], value + 1)
+    for piece in flat.split(stacked):
+        piece.zero_()
+    assert (stacked == 0).all()  # views, and they leave nothing out
+
+
+@pytest.mark.parametrize("make", [with_convolution, with_batch_norm])
+def test_weights_go_out_and_come_back(make: Callable[[], nn.Module]) -> None:
+    flat, other = flatten(make()), flatten(make())
+    other.weights.zero_()
+    other.load(flat.weights)
+    state = other.module.state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in flat.module.state_dict().items())
+    assert torch.equal(flatten(copy.deepcopy(flat.module)).weights, flat.weights)  # flattened once more

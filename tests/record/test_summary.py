@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpifl.record.summary import FINAL, Totals, clock_text, closing_lines, energy_text
+from mpifl.record.summary import FINAL, Totals, clock_text, closing_lines, energy_text, time_text, where_time_went
 from mpifl.record.tables import ROUND, row_type
+from mpifl.stopwatch import SPENT, Stopwatch
 
 
 def row(**values: Any) -> np.ndarray:
@@ -134,17 +135,20 @@ def test_closing_lines_say_result_time_traffic_and_place() -> None:
         "failed": 0,
         "joules": 11_900.0,
         "joules_wasted": 74.8,
+        "seconds": {"training": 27.0, "start": 9.0},
+        "peak_bytes": [300_000_000, 412_000_000],
         "bytes_down": 1_200_000_000,
         "bytes_up": 930_000,
         "model_sha256": "0123456789abcdef" * 4,
     }
-    result, time, traffic, place = closing_lines(summary, "runs/job-2")
+    result, time, phases, traffic, place = closing_lines(summary, "runs/job-2")
     assert "0.9876" in result or "0.9877" in result
     assert "0.0432" in result
     assert "40 rounds" in result
     assert "2:00:00 h" in time
     assert "36.0 s" in time
     assert "200.0 times" in time
+    assert phases == "wall time by phase: training 75%, start 25%; at most 412.0 MB of memory a rank"
     assert "1.2 GB down" in traffic
     assert "930.0 kB up" in traffic
     for part in ("520 participants", "400 completed", "70 dropped", "50 cut", "3 too late", "11.9 kJ", "74.8 J"):
@@ -156,6 +160,7 @@ def test_closing_lines_say_result_time_traffic_and_place() -> None:
 def test_a_run_that_trained_nothing_says_so() -> None:
     summary = dict.fromkeys(("participants", "completed", "dropped", "cut", "stale", "failed", "bytes_down", "bytes_up"), 0)
     summary |= {"rounds": 7, "virtual_seconds": 1.0, "wall_seconds": 1.0, "joules": 0.0, "joules_wasted": 0.0}
+    summary |= {"seconds": {"clock": 1.0}, "peak_bytes": [1_000_000]}
     lines = closing_lines(summary | {"final": {}, "model_sha256": None}, "runs/job")
     assert lines[0] == "nothing was trained (timing only) after 7 rounds"
     assert lines[-1] == "results in runs/job"
@@ -167,3 +172,44 @@ def test_a_run_that_trained_nothing_says_so() -> None:
 )
 def test_joules_as_a_person_reads_them(joules: float, text: str) -> None:
     assert energy_text(joules) == text
+
+
+def watch_of(**seconds: float) -> Stopwatch:
+    watch = Stopwatch()
+    watch.seconds.update(seconds)
+    return watch
+
+
+def spent_rows(*rows: dict[str, float]) -> np.ndarray:
+    made = np.zeros(len(rows), SPENT)
+    for at, row in zip(made, rows, strict=True):
+        for name, value in row.items():
+            at[name] = value
+    return made
+
+
+def test_every_second_of_the_wall_time_has_its_phase() -> None:
+    watch = watch_of(start=2, selection=1, clock=0.5, broadcast=0.25, wait=10, reduce=0.5, server=0.75, writing=1)
+    watch.hidden.update(clock=3)
+    spent = spent_rows({"peak_bytes": 5}, {"training": 8, "evaluation": 1, "peak_bytes": 7}, {"training": 6, "peak_bytes": 6})
+    found = where_time_went(16.5, watch, spent)
+    assert found["seconds"] == {
+        "start": 2, "selection": 1, "clock": 0.5, "broadcast": 0.25, "reduce": 0.5, "server": 0.75, "writing": 1,
+        "training": 7, "evaluation": 0.5, "idle": 2.5, "other": 0.5,
+    }  # fmt: skip
+    assert sum(found["seconds"].values()) == 16.5
+    assert found["hidden_seconds"] == {"clock": 3}
+    assert found["executor_seconds"]["training"] == {"mean": 7, "most": 8}
+    assert found["peak_bytes"] == [5, 7, 6]
+    assert json.loads(json.dumps(found)) == found
+
+
+def test_alone_a_rank_is_never_idle() -> None:
+    found = where_time_went(5.0, watch_of(start=1, training=3, evaluation=0.5), spent_rows({"training": 3, "evaluation": 0.5}))
+    assert found["seconds"]["training"] == 3
+    assert found["seconds"]["idle"] == 0
+    assert found["seconds"]["other"] == 0.5
+
+
+def test_a_line_says_where_the_time_went_most_first() -> None:
+    assert time_text({"start": 1, "training": 6, "idle": 3, "clock": 0.01}) == "training 60%, idle 30%, start 10%"

@@ -19,7 +19,8 @@ from mpifl.models.logreg import Logreg
 from mpifl.models.mlp import Mlp
 from mpifl.models.model import Model
 from mpifl.population.dataset import Dataset, DataShape
-from mpifl.training.local import train_client
+from mpifl.training.loop import train_loop
+from mpifl.training.participant import Correct, LocalResult, Participant
 from mpifl.training.samples import samples_of
 from mpifl.training.tasks.classification import Classification
 
@@ -43,6 +44,21 @@ def training(**settings: object) -> Training:
 
 def order(seed: int = 7) -> np.random.Generator:
     return np.random.default_rng(seed)
+
+
+def train_client(
+    flat: FlatModel,
+    base: torch.Tensor,
+    samples: Samples,
+    steps: int,
+    work: Training,
+    seed: int = 7,
+    noise: int = 0,
+    correct: Correct | None = None,
+) -> LocalResult:
+    """A group of one."""
+    (result,) = train_loop(flat, TASK, work, [Participant(base, samples, steps, lambda: order(seed), lambda: noise, correct)])
+    return result
 
 
 def batches(samples: Samples, steps: int, batch_size: int) -> list[Samples]:
@@ -72,7 +88,7 @@ def by_torch(module: nn.Module, samples: Samples, steps: int, settings: Training
 def ours(module: nn.Module, samples: Samples, steps: int, settings: Training) -> tuple[torch.Tensor, float, torch.Tensor]:
     flat = flatten(copy.deepcopy(module))
     base = flat.weights.clone()
-    result = train_client(flat, base, TASK, samples, steps, settings, order(), None)
+    result = train_client(flat, base, samples, steps, settings)
     return result.update, result.loss, base
 
 
@@ -108,7 +124,7 @@ def test_bit_for_bit_with_torch_sgd() -> None:
     module, samples, work = make_module(), make_samples(), training(momentum=0.9, weight_decay=0.01)
     expected, _ = by_torch(module, samples, 14, work)
     flat = flatten(copy.deepcopy(module))
-    train_client(flat, flat.weights.clone(), TASK, samples, 14, work, order(), None)
+    train_client(flat, flat.weights.clone(), samples, 14, work)
     assert torch.equal(flat.weights, torch.cat([tensor.detach().flatten() for tensor in expected]))
 
 
@@ -121,7 +137,8 @@ def test_the_models_that_ship_train_as_under_torch(model: Model) -> None:
     samples = torch.randn(10, 28, 28), torch.arange(10)
     expected, loss = by_torch(module, samples, 5, work)
     update, our_loss, base = ours(module, samples, 5, work)
-    torch.testing.assert_close(base + update, torch.cat([t.detach().flatten() for t in expected]), rtol=0, atol=1e-6)
+    for tensor, theirs in zip(flatten(module).split(base + update), expected, strict=True):
+        torch.testing.assert_close(tensor, theirs.detach(), rtol=0, atol=1e-6)
     assert our_loss == pytest.approx(loss, rel=1e-6)
 
 
@@ -141,7 +158,7 @@ class Recorder(nn.Module):
 def seen(count: int, steps: int, batch_size: int, seed: int = 7) -> list[list[int]]:
     flat = flatten(Recorder())
     samples = torch.arange(float(count))[:, None], torch.zeros(count, dtype=torch.int64)
-    train_client(flat, flat.weights.clone(), TASK, samples, steps, training(batch_size=batch_size), order(seed), None)
+    train_client(flat, flat.weights.clone(), samples, steps, training(batch_size=batch_size), seed)
     return flat.module.seen
 
 
@@ -169,7 +186,7 @@ def test_loss_is_the_mean_over_samples_and_not_over_batches() -> None:
     flat = flatten(nn.Linear(1, 2, bias=False))
     base = torch.tensor([0.0, 1.0])
     x, y = torch.tensor([[0.5], [1.0], [3.0]]), torch.tensor([0, 1, 0])
-    result = train_client(flat, base, TASK, (x, y), 2, training(batch_size=2, lr=1e-12), order(), None)
+    result = train_client(flat, base, (x, y), 2, training(batch_size=2, lr=1e-12))
     expected = np.mean([np.log1p(np.exp(0.5)), np.log1p(np.exp(-1.0)), np.log1p(np.exp(3.0))])
     assert result.loss == pytest.approx(expected, rel=1e-6)
 
@@ -178,7 +195,7 @@ def test_two_steps_by_hand() -> None:
     # One sample x = 1 of class 0, weights (0, 0): softmax 1/2, gradient (-1/2, 1/2), then softmax of the new weights.
     flat = flatten(nn.Linear(1, 2, bias=False))
     samples = torch.ones(1, 1), torch.zeros(1, dtype=torch.int64)
-    result = train_client(flat, torch.zeros(2), TASK, samples, 2, training(lr=0.4), order(), None)
+    result = train_client(flat, torch.zeros(2), samples, 2, training(lr=0.4))
     step = 0.4 * 0.5
     step += 0.4 / (1 + np.exp(2 * step))
     assert result.update.tolist() == pytest.approx([step, -step], rel=1e-6)
@@ -194,7 +211,7 @@ def test_correct_is_called_in_each_step_before_weight_decay_and_momentum() -> No
     flat = flatten(nn.Linear(1, 2, bias=False))
     samples = torch.ones(1, 1), torch.zeros(1, dtype=torch.int64)
     work = training(lr=0.5, momentum=0.5, weight_decay=0.1)
-    result = train_client(flat, torch.tensor([2.0, 2.0]), TASK, samples, 2, work, order(), correct)
+    result = train_client(flat, torch.tensor([2.0, 2.0]), samples, 2, work, correct=correct)
     # velocity 1 + 0.1 * 2 = 1.2, weight 2 - 0.6 = 1.4; velocity 0.6 + 1 + 0.14 = 1.74, weight 1.4 - 0.87 = 0.53
     assert calls[0][0] == pytest.approx([-0.5, 0.5])
     assert [weights for _, weights in calls] == [pytest.approx([2.0, 2.0]), pytest.approx([1.4, 1.4])]
@@ -202,8 +219,8 @@ def test_correct_is_called_in_each_step_before_weight_decay_and_momentum() -> No
 
 
 def train_as_executor(flat: FlatModel, base: torch.Tensor, client: int, work: Training) -> tuple[torch.Tensor, float]:
-    torch.manual_seed(1000 + client)
-    return tuple(vars(train_client(flat, base, TASK, make_samples(11 + client, client), 5, work, order(client), None)).values())
+    result = train_client(flat, base, make_samples(11 + client, client), 5, work, client, noise=1000 + client)
+    return result.update, result.loss
 
 
 @pytest.mark.parametrize("middle", [[], [nn.Dropout(0.5)], [nn.BatchNorm1d(5)]], ids=["plain", "dropout", "batch norm"])
@@ -223,13 +240,13 @@ def test_depends_on_its_arguments_only(middle: list[nn.Module]) -> None:
     assert torch.equal(alone, other_place)
 
 
-def test_dropout_is_on_and_follows_torchs_seed() -> None:
+def test_dropout_is_on_and_follows_the_participants_seed() -> None:
     flat = flatten(make_module(nn.Dropout(0.5)))
     base, samples = flat.weights.clone(), make_samples()
     updates = []
     for seed in (1, 1, 2):
-        torch.manual_seed(seed)
-        updates.append(train_client(flat, base, TASK, samples, 3, training(), order(), None).update)
+        torch.rand(seed)  # whatever was drawn before
+        updates.append(train_client(flat, base, samples, 3, training(), noise=seed).update)
     assert torch.equal(updates[0], updates[1])
     assert not torch.equal(updates[0], updates[2])
 
@@ -238,11 +255,42 @@ def test_leaves_its_arguments_alone() -> None:
     flat, samples = flatten(make_module()), make_samples()
     base = flat.weights.clone()
     copies = [base.clone(), samples[0].clone(), samples[1].clone()]
-    first = train_client(flat, base, TASK, samples, 6, training(), order(), None)
+    first = train_client(flat, base, samples, 6, training())
     kept = first.update.clone()
     assert all(torch.equal(a, b) for a, b in zip(copies, [base, *samples], strict=True))
-    train_client(flat, base, TASK, make_samples(seed=1), 6, training(), order(), None)
+    train_client(flat, base, make_samples(seed=1), 6, training())
     assert torch.equal(first.update, kept)  # an update is not a view into the place of work
+
+
+def test_a_group_is_its_participants_one_after_the_other() -> None:
+    flat = flatten(make_module())
+    base, noise = flat.weights.clone(), lambda: 0
+    group = [Participant(base + i, make_samples(5 + i, i), 3 + i, lambda i=i: order(i), noise, None) for i in range(3)]
+    alone = [train_loop(flat, TASK, training(momentum=0.9), [one])[0] for one in reversed(group)][::-1]
+    together = train_loop(flat, TASK, training(momentum=0.9), group)
+    assert [result.loss for result in together] == [result.loss for result in alone]
+    assert all(torch.equal(a.update, b.update) for a, b in zip(together, alone, strict=True))
+    assert train_loop(flat, TASK, training(), []) == []
+
+
+class Half(nn.Module):
+    """A model that does not use all that it has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.used, self.unused = nn.Linear(6, 3), nn.Linear(2, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.used(x)
+        return out
+
+
+@pytest.mark.parametrize("settings", [{}, {"momentum": 0.9}], ids=str)
+def test_what_the_model_does_not_use_stays(settings: dict[str, float]) -> None:
+    flat = flatten(Half())
+    result = train_client(flat, flat.weights.clone(), make_samples(), 3, training(**settings))
+    assert (result.update[:21] != 0).all()
+    assert (result.update[21:] == 0).all()
 
 
 def test_features_of_float_samples_are_the_samples(make_dataset: Callable[..., Dataset]) -> None:

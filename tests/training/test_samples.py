@@ -12,7 +12,7 @@ import torch
 from mpifl.population.dataset import Dataset, Description, open_dataset
 from mpifl.population.store import storing, write_store
 from mpifl.training.samples import samples_of
-from mpifl.training.tasks.language import NOT_THERE
+from mpifl.training.tasks.task import NOT_THERE
 
 
 def made(path: Path, x: object, y: np.ndarray | None, **said: object) -> Dataset:

@@ -14,9 +14,9 @@ from sklearn.metrics import accuracy_score, f1_score, mean_squared_error, top_k_
 
 from mpifl.training.tasks import REGISTRY
 from mpifl.training.tasks.classification import Classification
-from mpifl.training.tasks.language import NOT_THERE, Language
+from mpifl.training.tasks.language import Language
 from mpifl.training.tasks.regression import Regression
-from mpifl.training.tasks.task import Judged, Task
+from mpifl.training.tasks.task import NOT_THERE, Judged, Task
 
 
 def scores(task: Task, batches: list[Judged]) -> dict[str, float]:

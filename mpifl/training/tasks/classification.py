@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
-from mpifl.training.tasks.task import Judged, Task
+from mpifl.training.tasks.task import NOT_THERE, Judged, Task
 
 TOP = 5
 
@@ -19,9 +19,18 @@ class Classification(Task):
         """In the top 5; then of each class those found, those predicted, those there are."""
         return 1 + 3 * self.outputs
 
-    def loss(self, output: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    def loss(self, output: torch.Tensor, y: torch.Tensor, there: torch.Tensor | None = None) -> torch.Tensor:
         """See Task."""
-        return cross_entropy(output, y)
+        return cross_entropy(output, y if there is None else torch.where(there, y, NOT_THERE), ignore_index=NOT_THERE)
+
+    def slope(self, output: torch.Tensor, y: torch.Tensor, share: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """See Task. Of -log softmax: softmax, less 1 for the class that it is."""
+        of_class = y.unsqueeze(-1)
+        logarithms = torch.log_softmax(output, -1)
+        losses = -(logarithms.gather(-1, of_class).squeeze(-1) * share).sum(-1)
+        gradient = logarithms.exp_()
+        gradient.scatter_add_(-1, of_class, gradient.new_full((), -1.0).expand(of_class.shape))
+        return losses, gradient.mul_(share.unsqueeze(-1))
 
     def judge(self, output: torch.Tensor, y: torch.Tensor) -> Judged:
         """See Task."""

@@ -8,17 +8,16 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
-from mpifl.training.tasks.task import Judged, Task
-
-NOT_THERE = -100
-"""The target beyond the end of a sequence; torch's own default of what to leave out."""
+from mpifl.training.tasks.task import NOT_THERE, Judged, Task
 
 
 class Language(Task):
     """Cross-entropy of each token after those before it; accuracy and perplexity."""
 
-    def loss(self, output: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    def loss(self, output: torch.Tensor, y: torch.Tensor, there: torch.Tensor | None = None) -> torch.Tensor:
         """See Task."""
+        if there is not None:
+            y = torch.where(there[:, None], y, NOT_THERE)
         return cross_entropy(output.flatten(0, 1), y.flatten(), ignore_index=NOT_THERE)
 
     def scored(self, y: torch.Tensor) -> int:

@@ -14,9 +14,17 @@ from mpifl.training.tasks.task import Judged, Task
 class Regression(Task):
     """Mean squared error, over the numbers of a sample too; its root."""
 
-    def loss(self, output: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    def loss(self, output: torch.Tensor, y: torch.Tensor, there: torch.Tensor | None = None) -> torch.Tensor:
         """See Task."""
-        return mse_loss(output, y)
+        if there is None:
+            return mse_loss(output, y)
+        return (mse_loss(output, y, reduction="none").mean(1) * there).sum() / there.sum()
+
+    def slope(self, output: torch.Tensor, y: torch.Tensor, share: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """See Task."""
+        difference = output - y
+        losses = (difference.square().mean(-1) * share).sum(-1)
+        return losses, difference.mul_(2 / self.outputs).mul_(share.unsqueeze(-1))
 
     def judge(self, output: torch.Tensor, y: torch.Tensor) -> Judged:
         """See Task."""

@@ -8,6 +8,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+NOT_THERE = -100
+"""A target that does not count: beyond the end of a sequence, or of a batch. torch's own default of what to leave out."""
+
 
 class Judged(NamedTuple):
     """The test of a batch, sample by sample: each (samples,).
@@ -33,9 +36,17 @@ class Task:
         """How many ``counts`` a test has."""
         return 0
 
-    def loss(self, output: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """The mean loss of a batch, to be differentiated."""
+    def loss(self, output: torch.Tensor, y: torch.Tensor, there: torch.Tensor | None = None) -> torch.Tensor:
+        """The mean loss of a batch, to be differentiated; of the samples that are ``there`` (samples,) bool, if not of all."""
         raise NotImplementedError
+
+    def slope(self, output: torch.Tensor, y: torch.Tensor, share: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """The same for several models at once, differentiated by hand; None where that is not written out.
+
+        From outputs (models, samples, outputs), targets (models, samples, ...) and each sample's share of its model's mean,
+        (models, samples) or (1, 1), to losses (models,) and the gradient, of the shape of the outputs.
+        """
+        return None
 
     def scored(self, y: torch.Tensor) -> int:
         """How many things ``loss`` is the mean of."""

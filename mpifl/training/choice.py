@@ -1,0 +1,60 @@
+"""Which engine trains a job, where it leaves that open; written into the run's job.yaml.
+
+The rule looks at the job and its data, neither at the machine nor at the number of ranks: a job has one result.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mpifl.errors import InputError
+from mpifl.job.schema import Training
+from mpifl.models.flat import FlatModel
+from mpifl.population.dataset import Dataset
+from mpifl.training.linear_stack import is_linear
+from mpifl.training.participant import Participant
+from mpifl.training.samples import samples_of
+from mpifl.training.stacked import is_plain, train_stacked
+from mpifl.training.tasks.task import Task
+
+MOST_STACKED = 8
+STACK_WEIGHTS = 1 << 21
+"""Of all models of a stack: beyond it they push each other out of the processor's cache, and more of them are no faster."""
+
+
+def chosen(training: Training, model: FlatModel, task: Task, data: Dataset, corrects: bool) -> Training:
+    """``training`` with engine and stack settled; ``corrects``: the algorithm changes gradients. Raises InputError.
+
+    Stacks of linear layers under plain SGD are several times as fast stacked (benchmarks/README.md); others are not, on a CPU.
+    """
+    engine, stack = training.engine, training.stack
+    if engine == "auto":
+        fast = is_linear(model, task) and is_plain(training) and not corrects and data.train.begin is None
+        engine = "stacked" if fast else "loop"
+    if engine == "loop":
+        if stack not in (None, 1):
+            raise InputError(f"training.stack: {stack} is not allowed with training.engine loop; allowed: 1, or engine stacked")
+        return training.model_copy(update={"engine": engine, "stack": 1})
+    if reason := _not_stackable(training, model, task, data):
+        raise InputError(f"training.engine: 'stacked' is not allowed: {reason}; allowed: loop")
+    stack = stack or max(1, min(MOST_STACKED, STACK_WEIGHTS // len(model.weights)))
+    return training.model_copy(update={"engine": engine, "stack": stack})
+
+
+def _not_stackable(training: Training, model: FlatModel, task: Task, data: Dataset) -> str | None:
+    """Why the model's clients cannot be one computation; None when they can."""
+    if data.train.begin is not None:
+        return "samples have lengths of their own"
+    if any(True for _ in model.module.buffers()):
+        return "the model keeps more than weights (running means of batch norm)"
+    if is_linear(model, task):
+        return None
+    base, first = model.weights.clone(), data.train.rows(int(np.argmax(np.diff(data.train.offsets))))
+    samples = samples_of(data, data.train, slice(first.start, min(first.stop, first.start + 2)))
+    probe = Participant(base, samples, steps=1, order=np.random.default_rng, noise=lambda: 0, correct=None)
+    try:
+        train_stacked(model, task, training, [probe, probe])
+    except Exception as error:  # whatever torch or the model says
+        said = str(error).strip() or type(error).__name__
+        return f"torch cannot map the model over clients ({said.splitlines()[0]})"
+    return None

@@ -1,0 +1,75 @@
+"""Stacks of any model that torch can map over clients (torch.func)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch.func import functional_call, grad_and_value, vmap
+
+from mpifl.job.schema import Training
+from mpifl.models.flat import FlatModel
+from mpifl.training.participant import Correct
+from mpifl.training.tasks.task import Task
+
+
+class VmapStack:
+    """See ``stacked.Stack``; SGD as the loop engine's. The module holds what is not trained."""
+
+    def __init__(
+        self, model: FlatModel, task: Task, training: Training, corrects: Sequence[Correct | None], weights: list[torch.Tensor]
+    ) -> None:
+        self._model, self._task, self._training, self._corrects, self._weights = model, task, training, corrects, weights
+        model.module.train()
+        self._places = _places(model)
+        self._velocity = [torch.zeros_like(weight) for weight in self._weights] if training.momentum else None
+        self._step = vmap(grad_and_value(self._loss), randomness="different")
+
+    def _loss(
+        self, weights: list[torch.Tensor], x: torch.Tensor, y: torch.Tensor, there: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        given = {name: weights[number] for name, number in self._places}
+        # Not tie_weights: with a layer that has two names, it leaves its own tensors behind in the module (torch 2.13).
+        return self._task.loss(functional_call(self._model.module, given, (x,), tie_weights=False), y, there)
+
+    def step(self, x: torch.Tensor, y: torch.Tensor, there: torch.Tensor | None) -> torch.Tensor:
+        """See Stack."""
+        active, training = len(x), self._training
+        weights = [weight[:active] for weight in self._weights]
+        gradients, losses = self._step(weights, x, y, *([] if there is None else [there]))
+        if any(self._corrects):
+            gradients = self._corrected(gradients, weights)
+        for number, (weight, gradient) in enumerate(zip(weights, gradients, strict=True)):
+            if training.weight_decay:
+                gradient = gradient.add(weight, alpha=training.weight_decay)
+            if self._velocity is not None:
+                gradient = self._velocity[number][:active].mul_(training.momentum).add_(gradient)
+            weight.sub_(gradient, alpha=training.lr)
+        return losses.detach()
+
+    def _corrected(self, gradients: list[torch.Tensor], weights: list[torch.Tensor]) -> list[torch.Tensor]:
+        """The gradients with what the algorithm changes in them, client by client, on flat vectors as it knows them.
+
+        They are no longer torch's own tensors: those may be one and the same for two parameters (an LSTM's two biases).
+        """
+        clients = len(weights[0])
+        flat = [torch.empty(clients, len(self._model.gradient)) for _ in range(2)]
+        views = [self._model.split(vector)[: len(self._weights)] for vector in flat]
+        for pieces, tensors in zip(views, (gradients, weights), strict=True):
+            for piece, tensor in zip(pieces, tensors, strict=True):
+                piece.copy_(tensor)
+        for client, correct in enumerate(self._corrects[:clients]):
+            if correct is not None:
+                correct(flat[0][client], flat[1][client])
+        return views[0]
+
+
+def _places(model: FlatModel) -> list[tuple[str, int]]:
+    """By name, which of the trained parameters stands where in the module. A parameter may stand in several places."""
+    numbers = {id(parameter): number for number, parameter in enumerate(model.parameters)}
+    return [
+        (name, numbers[id(parameter)])
+        for prefix, layer in model.module.named_modules()
+        for name, parameter in layer.named_parameters(prefix, recurse=False, remove_duplicate=False)
+        if id(parameter) in numbers
+    ]

@@ -1,0 +1,251 @@
+"""A group of participants: what it adds to the sum, and what is left of it when one of them fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from mpifl.algorithms.algorithm import Algorithm, Work
+from mpifl.algorithms.fedavg import FedAvg
+from mpifl.algorithms.scaffold import Scaffold
+from mpifl.client_state import ClientStore
+from mpifl.contribution import contribute
+from mpifl.errors import where
+from mpifl.exact_sum import from_fixed
+from mpifl.experiment import Experiment
+from mpifl.files import NoRoom
+from mpifl.plan import TASK
+from mpifl.seeds import Purpose, generator
+from mpifl.setup import check
+from mpifl.training.loop import train_loop
+from mpifl.training.participant import Participant
+from mpifl.training.samples import samples_of
+from tests.small_disk import Mount, mounting, mounts
+
+ROUND, CLIENTS, STEPS, WEIGHTS = 2, (1, 4, 6, 9), (3, 7, 5, 4), (0.1, 0.4, 0.2, 0.3)
+FAILS = 2
+"""The place in the group of the client that fails: it has 5 steps, and no other."""
+TASKS = np.array([(ROUND, client, 1, n, 8 * n, w) for client, n, w in zip(CLIENTS, STEPS, WEIGHTS, strict=True)], TASK)
+OTHERS = np.delete(np.arange(4), FAILS)
+Contributed = tuple[np.ndarray, np.ndarray]
+
+
+class Refuses(FedAvg):
+    """Fails in the steps of the client that has 5 of them."""
+
+    def correct(self, gradient: torch.Tensor, weights: torch.Tensor, work: Work) -> None:
+        if work.steps == STEPS[FAILS]:
+            raise ValueError("no gradient for me")
+
+
+class Spoils(FedAvg):
+    """Its update is not finite."""
+
+    def contribute(self, update: torch.Tensor, work: Work) -> tuple[dict[str, torch.Tensor], None]:
+        if work.steps == STEPS[FAILS]:
+            update[7] = torch.inf
+        return {"update": update}, None
+
+
+class Full(FedAvg):
+    """What a full disk says, in the middle of a step."""
+
+    def correct(self, gradient: torch.Tensor, weights: torch.Tensor, work: Work) -> None:
+        if work.steps == STEPS[FAILS]:
+            raise NoRoom(Path("/somewhere"), "No space left on device", 8, None)
+
+
+@pytest.fixture(params=["stacked", "loop"])
+def experiment(request: pytest.FixtureRequest) -> Experiment:
+    overrides = ["rounds=4", "model={name: mlp, hidden: [8]}", "training.batch_size=8", "selection.participants=4"]
+    overrides += ["data.partition={name: dirichlet, clients: 10, min_samples: 4}", f"training.engine={request.param}"]
+    found = check("quickstart", overrides)[0]
+    assert isinstance(found, Experiment)
+    return found
+
+
+def dropping(experiment: Experiment, **changed: Any) -> Experiment:
+    runtime = experiment.job.runtime.model_copy(update={"on_client_error": "drop"})
+    return replace(experiment, job=experiment.job.model_copy(update={"runtime": runtime, **changed}))
+
+
+def contributed(experiment: Experiment, folder: Path, tasks: np.ndarray = TASKS) -> Contributed:
+    """The running sum of a group that begins with nothing, and its metrics."""
+    algorithm, length = experiment.job.algorithm, len(experiment.model.weights)
+    part = np.zeros((len(algorithm.summed), length), np.int64)
+    sent = {name: experiment.initial if name == "model" else np.full(length, 0.01, np.float32) for name in algorithm.sent}
+    store = ClientStore(folder / "clients", length)
+    return part, contribute(experiment, store, tasks, {1: sent}, part, 0)
+
+
+def one_by_one(experiment: Experiment, folder: Path, places: Any = OTHERS) -> Contributed:
+    """Groups of one, added up."""
+    found = [contributed(experiment, folder, TASKS[[place]]) for place in places]
+    return sum(part for part, _ in found), np.concatenate([metrics for _, metrics in found])
+
+
+def assert_dropped(found: Contributed, others: Contributed) -> None:
+    """The client that fails is left out, and the sum is that of the others."""
+    assert np.array_equal(found[0], others[0])
+    assert found[1]["failed"].tolist() == [0, 0, 1, 0]
+    assert found[1]["client"].tolist() == list(CLIENTS)
+    assert np.isnan(found[1]["loss"][FAILS])
+    assert found[1]["loss"][OTHERS].tolist() == others[1]["loss"].tolist()
+    assert np.abs(found[0]).max() > 0
+
+
+def assert_close(found: np.ndarray, expected: np.ndarray) -> None:
+    np.testing.assert_allclose(from_fixed(found), from_fixed(expected), rtol=0, atol=1e-5)
+
+
+def test_a_group_adds_each_ones_weighted_update(experiment: Experiment, tmp_path: Path) -> None:
+    data, seed = experiment.population.data, experiment.job.seed
+    group = [
+        Participant(
+            base=torch.from_numpy(experiment.initial),
+            samples=samples_of(data, data.train, data.train.rows(client)),
+            steps=steps,
+            order=lambda client=client: generator(seed, Purpose.BATCHES, ROUND, client),
+            noise=lambda: 0,
+            correct=None,
+        )
+        for client, steps in zip(CLIENTS, STEPS, strict=True)
+    ]
+    expected = train_loop(experiment.model, experiment.task, experiment.job.training, group)
+    part, metrics = contributed(experiment, tmp_path)
+    mean = sum(w * one.update.double().numpy() for w, one in zip(WEIGHTS, expected, strict=True))
+    np.testing.assert_allclose(from_fixed(part[0]), mean, rtol=0, atol=1e-5)
+    assert metrics["loss"] == pytest.approx([one.loss for one in expected], abs=1e-5)
+    assert metrics["failed"].tolist() == [0] * 4
+    assert (metrics["client"].tolist(), set(metrics["round"])) == (list(CLIENTS), {ROUND})
+
+
+def test_a_group_adds_to_what_is_there(experiment: Experiment, tmp_path: Path) -> None:
+    first, _ = contributed(experiment, tmp_path)
+    part = np.full_like(first, 1000)
+    contribute(experiment, ClientStore(tmp_path, part.shape[1]), TASKS, {1: {"model": experiment.initial}}, part, 0)
+    assert np.array_equal(part, first + 1000)
+
+
+def test_a_client_that_fails_in_a_step_is_dropped_alone(
+    experiment: Experiment, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    refusing = dropping(experiment, algorithm=Refuses())
+    found = contributed(refusing, tmp_path)
+    said = capfd.readouterr().err.splitlines()
+    assert_dropped(found, one_by_one(refusing, tmp_path))  # each trained anew, alone
+    assert_close(found[0], contributed(experiment, tmp_path, TASKS[OTHERS])[0])
+    name = experiment.population.client_name(CLIENTS[FAILS])
+    assert said == [f"mpifl: round 2, client {name}: dropped: ValueError: no gradient for me"]
+
+
+def test_a_client_whose_update_is_not_finite_is_dropped_alone(experiment: Experiment, tmp_path: Path) -> None:
+    whole, metrics = contributed(experiment, tmp_path)
+    found = contributed(dropping(experiment, algorithm=Spoils()), tmp_path)
+    alone, _ = contributed(experiment, tmp_path, TASKS[[FAILS]])
+    assert_close(found[0] + alone, whole)
+    assert found[1]["failed"].tolist() == [0, 0, 1, 0]
+    assert found[1]["loss"][OTHERS].tolist() == metrics["loss"][OTHERS].tolist()  # all four were trained together
+
+
+def test_a_client_whose_data_is_not_finite_is_dropped_alone(experiment: Experiment, tmp_path: Path) -> None:
+    data = experiment.population.data
+    x = data.train.x.astype(np.float32)
+    x[data.train.rows(CLIENTS[FAILS])] = np.nan
+    population = replace(experiment.population, dataset=replace(data, train=replace(data.train, x=x)))
+    found = contributed(dropping(replace(experiment, population=population)), tmp_path)
+    assert_close(found[0], contributed(experiment, tmp_path, TASKS[OTHERS])[0])
+    assert found[1]["failed"].tolist() == [0, 0, 1, 0]
+    assert np.isfinite(found[1]["loss"]).tolist() == [True, True, False, True]
+
+
+@pytest.fixture
+def damaged(experiment: Experiment, tmp_path: Path) -> Iterator[Experiment]:
+    """The samples in a file, of which the last one of a client cannot be read any more."""
+    data, path = experiment.population.data, tmp_path / "data.h5"
+    with h5py.File(path, "w") as file:
+        x = file.create_dataset("x", data=np.asarray(data.train.x), chunks=(1, 8, 8), compression=1)
+        place = x.id.get_chunk_info(data.train.rows(CLIENTS[FAILS]).stop - 1)
+    raw = bytearray(path.read_bytes())
+    raw[place.byte_offset : place.byte_offset + place.size] = b"\xff" * place.size
+    path.write_bytes(raw)
+    with h5py.File(path) as file:
+        train = replace(data.train, x=file["x"])
+        yield replace(experiment, population=replace(experiment.population, dataset=replace(data, train=train)))
+
+
+def test_a_client_whose_data_cannot_be_read_is_dropped_alone(
+    experiment: Experiment, damaged: Experiment, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    found = contributed(dropping(damaged), tmp_path)
+    assert_dropped(found, contributed(experiment, tmp_path, TASKS[OTHERS]))  # the same group as without it, bit by bit
+    (said,) = capfd.readouterr().err.splitlines()
+    assert "dropped: OSError" in said
+
+
+def test_a_group_in_which_all_fail_adds_nothing(experiment: Experiment, damaged: Experiment, tmp_path: Path) -> None:
+    for failing in (dropping(damaged), dropping(experiment, algorithm=Refuses())):
+        part, metrics = contributed(failing, tmp_path, TASKS[[FAILS]])
+        assert not part.any()
+        assert metrics["failed"].tolist() == [1]
+
+
+def test_who_stops_a_run_is_named(experiment: Experiment, damaged: Experiment, tmp_path: Path) -> None:
+    names = [experiment.population.client_name(client) for client in CLIENTS]
+    with pytest.raises(OSError, match="read") as unread:
+        contributed(damaged, tmp_path)
+    assert where(unread.value) == f"round 2, client {names[FAILS]}"
+    refusing = replace(experiment, job=experiment.job.model_copy(update={"algorithm": Refuses()}))
+    with pytest.raises(ValueError, match="no gradient for me") as refused:
+        contributed(refusing, tmp_path)
+    assert where(refused.value) == f"round 2, clients {', '.join(map(str, names))}"  # one of those, which were one computation
+    with pytest.raises(ValueError, match="no gradient for me") as alone:
+        contributed(refusing, tmp_path, TASKS[[FAILS]])
+    assert where(alone.value) == f"round 2, client {names[FAILS]}"
+
+
+@pytest.mark.parametrize("places", [range(4), [FAILS]], ids=["group", "alone"])
+def test_a_full_disk_is_no_clients_failure(experiment: Experiment, tmp_path: Path, places: Any) -> None:
+    with pytest.raises(NoRoom, match="/somewhere"):
+        contributed(dropping(experiment, algorithm=Full()), tmp_path, TASKS[list(places)])
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> Iterator[Mount]:
+    yield from mounts(tmp_path)
+
+
+@mounting
+def test_a_disk_that_is_full_of_what_clients_keep_ends_the_run(
+    experiment: Experiment, tmp_path: Path, mount: Mount, *, request: pytest.FixtureRequest
+) -> None:
+    scaffold, disk = dropping(experiment, algorithm=Scaffold()), mount("tmpfs", 1 << 20)
+    part, metrics = contributed(scaffold, disk.folder)
+    assert part.any(axis=1).tolist() == [True, True]
+    assert not metrics["failed"].any()
+    disk.leave(0)
+    with pytest.raises(NoRoom):
+        contributed(scaffold, disk.folder / "other")
+
+
+def test_what_clients_keep_is_theirs(experiment: Experiment, tmp_path: Path) -> None:
+    def kept(algorithm: Algorithm, folder: str, groups: list[np.ndarray]) -> list[np.ndarray | None]:
+        changed = replace(experiment, job=experiment.job.model_copy(update={"algorithm": algorithm}))
+        for tasks in groups:
+            contributed(changed, tmp_path / folder, tasks)
+        store = ClientStore(tmp_path / folder / "clients", len(experiment.model.weights))
+        return [store.read(client, ROUND + 1) for client in CLIENTS]
+
+    together = kept(Scaffold(), "together", [TASKS])
+    alone = kept(Scaffold(), "alone", [TASKS[[place]] for place in range(4)])
+    for one, other in zip(together, alone, strict=True):
+        assert one is not None
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-4)
+    assert kept(FedAvg(), "nothing", [TASKS]) == [None] * 4

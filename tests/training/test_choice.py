@@ -1,0 +1,187 @@
+"""Which engine a job gets: by the rule, or as it says where that can be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from mpifl.errors import InputError
+from mpifl.job import dump_job, parse_job
+from mpifl.job.read import load_yaml
+from mpifl.job.schema import Training
+from mpifl.models.flat import flatten
+from mpifl.models.lstm import Lstm
+from mpifl.population.dataset import Dataset, DataShape
+from mpifl.setup import check
+from mpifl.training.choice import MOST_STACKED, STACK_WEIGHTS, chosen
+from mpifl.training.tasks import REGISTRY
+
+Made = Callable[..., Dataset]
+
+
+def settled(module: nn.Module, data: Dataset, corrects: bool = False, **settings: object) -> tuple[str, int | None]:
+    """Engine and stack that a job with these settings gets."""
+    training = Training.model_validate(settings)
+    found = chosen(training, flatten(module), REGISTRY[data.task](data.outputs), data, corrects)
+    assert found == training.model_copy(update={"engine": found.engine, "stack": found.stack})
+    return found.engine, found.stack
+
+
+def refused(module: nn.Module, data: Dataset, **settings: object) -> str:
+    with pytest.raises(InputError) as error:
+        settled(module, data, **settings)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def mlp(*widths: int) -> nn.Module:
+    layers: list[nn.Module] = [nn.Flatten()]
+    for wide, narrow in pairwise(widths[:-1]):
+        layers += [nn.Linear(wide, narrow), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear(widths[-2], widths[-1]))
+
+
+def cnn() -> nn.Module:
+    return nn.Sequential(nn.Unflatten(1, (1, 4)), nn.Conv2d(1, 3, 3), nn.Flatten(), nn.Linear(12, 3))
+
+
+@pytest.fixture
+def data(make_dataset: Made) -> Dataset:
+    return make_dataset([5, 7, 3])
+
+
+@pytest.fixture
+def pictures(make_dataset: Made) -> Dataset:
+    return make_dataset([5, 7, 3], shape=(4, 4))
+
+
+@pytest.fixture
+def sequences(data: Dataset) -> Dataset:
+    """Samples of one to four features, each with a length of its own."""
+    begin = np.concatenate([[0], np.cumsum(1 + np.arange(15) % 4)])
+    x = np.random.default_rng(0).standard_normal((int(begin[-1]), 2)).astype(np.float32)
+    return replace(data, train=replace(data.train, x=x, begin=begin))
+
+
+@pytest.mark.parametrize(("hidden", "stack"), [([], 8), ([200, 200], 8), ([700, 700], 4), ([2000, 2000], 1)], ids=str)
+def test_the_rule_stacks_linear_layers_fewer_of_large_ones(data: Dataset, hidden: list[int], stack: int) -> None:
+    module = mlp(4, *hidden, 3)
+    weights = sum(parameter.numel() for parameter in module.parameters())
+    assert settled(module, data) == ("stacked", stack)
+    assert stack == MOST_STACKED or stack * weights <= STACK_WEIGHTS < (stack + 1) * weights or stack == 1
+
+
+def test_the_rule_does_not_depend_on_threads_or_batches(data: Dataset) -> None:
+    assert {settled(mlp(4, 3), data, threads=n, batch_size=b) for n in (1, 2) for b in (1, 500)} == {("stacked", 8)}
+
+
+@pytest.mark.parametrize("settings", [{"momentum": 0.9}, {"weight_decay": 0.1}, {"corrects": True}], ids=str)
+def test_the_rule_loops_where_a_step_is_more_than_the_gradient(data: Dataset, settings: dict[str, float]) -> None:
+    assert settled(mlp(4, 3), data, **settings) == ("loop", 1)
+    assert settled(mlp(4, 3), data, engine="stacked", **settings) == ("stacked", 8)  # which can be all the same
+
+
+def test_the_rule_loops_over_all_other_models(data: Dataset, pictures: Dataset, sequences: Dataset) -> None:
+    assert settled(cnn(), pictures) == ("loop", 1)
+    assert settled(nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 3)), data) == ("loop", 1)
+    assert settled(nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 3)), data) == ("loop", 1)
+    assert settled(mlp(8, 3), sequences) == ("loop", 1)
+
+
+def test_a_job_says_how_many(data: Dataset, pictures: Dataset) -> None:
+    assert settled(mlp(4, 3), data, stack=3) == ("stacked", 3)
+    assert settled(mlp(4, 3), data, engine="stacked", stack=20) == ("stacked", 20)
+    assert settled(mlp(4, 3), data, engine="loop") == ("loop", 1)
+    assert settled(mlp(4, 3), data, engine="loop", stack=1) == ("loop", 1)
+    assert settled(cnn(), pictures, engine="stacked") == ("stacked", 8)
+
+
+def test_a_stack_with_the_loop_is_refused(data: Dataset, pictures: Dataset) -> None:
+    said = "training.stack: 4 is not allowed with training.engine loop; allowed: 1, or engine stacked"
+    assert refused(mlp(4, 3), data, engine="loop", stack=4) == said
+    assert refused(cnn(), pictures, stack=4) == said  # the rule's loop
+
+
+class Reads(nn.Linear):
+    """What it computes depends on what a sample is: torch cannot do that for all clients at once."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x if x.sum() > 0 else -x)
+
+
+class Silent(nn.Linear):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("module", "reason"),
+    [
+        (nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Linear(4, 3)), "the model keeps more than weights"),
+        (Reads(4, 3), "torch cannot map the model"),
+        (Silent(4, 3), "torch cannot map the model over clients (AssertionError)"),
+    ],
+    ids=["batch norm", "data decides", "no text"],
+)
+def test_a_model_that_cannot_be_stacked_is_refused(data: Dataset, module: nn.Module, reason: str) -> None:
+    said = refused(module, data, engine="stacked")
+    assert said.startswith(f"training.engine: 'stacked' is not allowed: {reason}")
+    assert said.endswith("; allowed: loop")
+
+
+def test_samples_with_lengths_of_their_own_are_refused(sequences: Dataset) -> None:
+    said = refused(nn.Linear(2, 3), sequences, engine="stacked")
+    assert said == "training.engine: 'stacked' is not allowed: samples have lengths of their own; allowed: loop"
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop")  # torch maps it one client after the other
+def test_a_recurrent_network_can_be_stacked(data: Dataset) -> None:
+    x = np.random.default_rng(0).integers(5, size=(15, 6)).astype(np.int32)
+    tokens = replace(data, task="language", vocabulary=5, outputs=5, train=replace(data.train, x=x, y=None))
+    module = Lstm(embedding=3, hidden=4, layers=1).build(DataShape("language", (5,), 5, 5))
+    assert settled(module, tokens) == ("loop", 1)
+    assert settled(module, tokens, engine="stacked") == ("stacked", 8)
+
+
+def test_asking_leaves_the_model_as_it_is(pictures: Dataset) -> None:
+    model = flatten(cnn())
+    before = model.weights.clone()
+    chosen(Training.model_validate({"engine": "stacked"}), model, REGISTRY["classification"](3), pictures, corrects=False)
+    assert torch.equal(model.weights, before)
+    assert model.module(torch.zeros(1, 4, 4)).shape == (1, 3)
+
+
+SMALL = ["rounds=1", "model={name: mlp, hidden: [8]}"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ([], ("stacked", 8)),
+        (["training.stack=5"], ("stacked", 5)),
+        (["training.momentum=0.9"], ("loop", 1)),
+        (["algorithm=fedprox"], ("loop", 1)),
+        (["algorithm=scaffold", "training.engine=stacked"], ("stacked", 8)),
+        (["algorithm=fedyogi"], ("stacked", 8)),
+        (["training.engine=loop"], ("loop", 1)),
+    ],
+    ids=str,
+)
+def test_a_job_that_is_checked_says_which_it_is(overrides: list[str], expected: tuple[str, int]) -> None:
+    experiment = check("quickstart", [*SMALL, *overrides])[0]
+    assert (experiment.job.training.engine, experiment.job.training.stack) == expected
+    written = dump_job(experiment.job)
+    assert load_yaml(written)["training"]["engine"] == expected[0]
+    assert load_yaml(written)["training"]["stack"] == expected[1]
+    assert parse_job(load_yaml(written)) == experiment.job
+
+
+def test_a_job_that_trains_nothing_says_none() -> None:
+    training = check("quickstart", [*SMALL, "training.engine=none"])[0].job.training
+    assert (training.engine, training.stack) == ("none", None)
