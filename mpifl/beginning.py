@@ -13,7 +13,7 @@ from typing import IO
 from mpifl.checkpoint import Snapshot, last_checkpoint
 from mpifl.errors import InputError
 from mpifl.experiment import Timed
-from mpifl.files import is_file, locked, write_text
+from mpifl.files import is_file, locked, room, write_text
 from mpifl.job import Job, difference, dump_job
 from mpifl.record.run_directory import make_run_directory
 from mpifl.setup import check
@@ -92,20 +92,30 @@ def _same(folder: Path, governs: Job, asked: Job) -> None:
 def _same_inputs(folder: Path, hashes: dict[str, str]) -> None:
     """Raise InputError when data or trace are no longer those that the run began with."""
     try:
-        before = json.loads((folder / ENVIRONMENT).read_text(encoding="utf-8"))["content_sha256"]
-    except (OSError, ValueError, KeyError):
+        found = json.loads((folder / ENVIRONMENT).read_text(encoding="utf-8"))
+        before, earlier = found["content_sha256"], found.get("earlier", [])
+    except FileNotFoundError:
         return  # it ended before it had begun
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise _damaged(folder / ENVIRONMENT) from error
+    if not (isinstance(before, dict) and isinstance(earlier, list)):
+        raise _damaged(folder / ENVIRONMENT)
     for name, digest in hashes.items():
         if before.get(name) != digest:
             key = {"data": "data.name", "trace": "population.trace"}[name]
             raise InputError(f"--resume: {folder}: {key} has changed since the run began (content_sha256 {digest[:12]})")
 
 
+def _damaged(path: Path) -> InputError:
+    return InputError(f"--resume: {path}: damaged; put back what was there, or remove it to go on without what it says")
+
+
 def _lock(folder: Path) -> IO[bytes]:
     """Keep a second run out of a directory, as long as the file is open. Raises InputError when one is there."""
     try:
-        (folder / CHECKPOINTS).mkdir(exist_ok=True)
-        file = open(folder / CHECKPOINTS / LOCK, "wb")  # noqa: SIM115
+        with room(folder / CHECKPOINTS / LOCK, run=folder):
+            (folder / CHECKPOINTS).mkdir(exist_ok=True)
+            file = open(folder / CHECKPOINTS / LOCK, "wb")  # noqa: SIM115
     except OSError as error:
         raise InputError(f"{error.filename}: {error.strerror}") from error
     if not locked(file):

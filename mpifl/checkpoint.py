@@ -28,7 +28,7 @@ import numpy as np
 
 from mpifl.clock.timeline import ClockState, Timeline
 from mpifl.errors import InputError, TrainingError
-from mpifl.files import damage, open_hdf5, to_disk
+from mpifl.files import damage, open_hdf5, room, to_disk, writing_hdf5
 from mpifl.plan import TASK, Plan
 
 FORMAT = "mpifl-checkpoint"
@@ -61,9 +61,22 @@ class Snapshot:
 
 
 def write_checkpoint(folder: Path, snapshot: Snapshot) -> Path:
-    """Write one; it has its name only when it is whole and on the disk. Raises OSError."""
-    partial = folder / ".part"
-    with h5py.File(partial, "w") as file:
+    """Write one; it has its name only when it is whole and on the disk. Raises NoRoom; nothing is left then."""
+    partial, named = folder / ".part", f"round-{snapshot.rounds_done:08}"
+    with room(folder / f"{named}.h5", run=folder.parent):
+        try:
+            _write(partial, snapshot)
+            to_disk(partial)
+            path = folder / f"{named}-{_digest(partial)}.h5"
+            partial.replace(path)
+            to_disk(folder)
+        finally:
+            partial.unlink(missing_ok=True)
+    return path
+
+
+def _write(path: Path, snapshot: Snapshot) -> None:
+    with writing_hdf5(path) as file:
         file.attrs["format"], file.attrs["schema_version"] = FORMAT, SCHEMA_VERSION
         file.attrs["rounds_done"], file.attrs["version"] = snapshot.rounds_done, snapshot.version
         file.attrs["rows"] = json.dumps(snapshot.rows or {})
@@ -73,16 +86,13 @@ def write_checkpoint(folder: Path, snapshot: Snapshot) -> Path:
         _put_fields(file.create_group("clock"), snapshot.clock)
         for index, waiting in enumerate(snapshot.untested):
             _put_waiting(file.create_group(f"untested/{index}"), waiting)
-    to_disk(partial)
-    path = folder / f"round-{snapshot.rounds_done:08}-{_digest(partial)}.h5"
-    partial.replace(path)
-    to_disk(folder)
-    return path
 
 
 def read_checkpoint(path: Path) -> Snapshot:
     """Read one, whole and unchanged. Raises InputError naming the file when it is not."""
-    if not path.stem.endswith(f"-{_digest(path)}"):
+    with damage(path):
+        digest = _digest(path)
+    if not path.stem.endswith(f"-{digest}"):
         raise InputError(f"{path}: damaged: it does not have the hash that its name says")
     with open_hdf5(path, FORMAT, SCHEMA_VERSION) as file, damage(path):
         versions = {int(number): _vectors(group) for number, group in file.get("versions", {}).items()}
@@ -121,13 +131,14 @@ class Records(Protocol):
 class Checkpoints:
     """Writes a checkpoint every ``every`` rounds while the run goes on, and keeps the last ``keep``.
 
-    A write that failed is raised by the next call, as a TrainingError. ``begun`` is the round that the run goes on from.
+    A write that failed is raised by the next call; the checkpoints before it stay. ``begun`` is the round that the run goes on
+    from.
     """
 
     def __init__(self, folder: Path, every: int, keep: int, records: Records, begun: int = 0) -> None:
         self._folder, self._every, self._keep, self._records = folder, every, keep, records
         self._thread = ThreadPoolExecutor(1, "checkpoint")
-        self._writing: tuple[Snapshot, Future[Path]] | None = None
+        self._writing: Future[None] | None = None
         self._last = begun
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -146,20 +157,16 @@ class Checkpoints:
         self.wait()
         self._last = snapshot.rounds_done
         snapshot = replace(snapshot, rows=self._records.rows())
-        self._writing = snapshot, self._thread.submit(self._write, snapshot)
+        self._writing = self._thread.submit(self._write, snapshot)
 
     def wait(self) -> None:
-        """Until nothing is being written. Raises TrainingError when the write failed."""
-        if self._writing is None:
-            return
-        (snapshot, future), self._writing = self._writing, None
+        """Until nothing is being written. Raises TrainingError when the write failed; NoRoom is one."""
+        writing, self._writing = self._writing, None
         try:
-            future.result()
-        except (OSError, InputError) as error:
-            raise TrainingError(
-                f"{self._folder}: the checkpoint of round {snapshot.rounds_done} could not be written: {error}."
-                f" It needs {_bytes(snapshot) / 1e6:,.1f} MB; the checkpoint before it is still there"
-            ) from error
+            if writing is not None:
+                writing.result()
+        except OSError as error:
+            raise TrainingError(f"{self._folder}: a checkpoint could not be written: {error}; that before is there") from error
 
     def close(self) -> None:
         """Wait, and write no more."""
@@ -168,22 +175,16 @@ class Checkpoints:
         finally:
             self._thread.shutdown()
 
-    def _write(self, snapshot: Snapshot) -> Path:
+    def _write(self, snapshot: Snapshot) -> None:
         self._records.to_disk()
-        path = write_checkpoint(self._folder, snapshot)
+        write_checkpoint(self._folder, snapshot)
         for old in sorted(self._folder.glob(PATTERN))[: -self._keep]:
             old.unlink()
-        return path
 
 
 def _digest(path: Path) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
-
-
-def _bytes(snapshot: Snapshot) -> int:
-    vectors = [snapshot.state or {}, *(snapshot.versions or {}).values()]
-    return sum(vector.nbytes for part in vectors for vector in part.values()) + snapshot.clock.flights.nbytes
 
 
 def _put_vectors(group: h5py.Group, vectors: Vectors) -> None:

@@ -15,13 +15,14 @@ from pathlib import Path
 import numpy as np
 
 from mpifl.errors import TrainingError
+from mpifl.files import room
 
 FOLDERS = 256
 
 
 @dataclass(frozen=True)
 class ClientStore:
-    """Vectors of ``length`` float32 by client, in files below ``folder``."""
+    """Vectors of ``length`` float32 by client, in files below ``folder``, which is checkpoint/clients of a run directory."""
 
     folder: Path
     length: int
@@ -39,14 +40,21 @@ class ClientStore:
         return np.frombuffer(raw, np.float32).copy()
 
     def write(self, client: int, round_number: int, vector: np.ndarray, oldest: int) -> None:
-        """Keep what the client has after round ``round_number``; the run may be taken up again after round ``oldest``."""
+        """Keep what the client has after round ``round_number``; the run may be taken up again after round ``oldest``.
+
+        Raises NoRoom.
+        """
         folder = self._folder(client)
         if vector.shape != (self.length,):
             raise TrainingError(f"{folder}: the algorithm keeps {vector.shape}, the model's shape is ({self.length},)")
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = folder / f".{round_number}.{os.getpid()}.part"
-        partial.write_bytes(vector.astype(np.float32).tobytes())
-        partial.replace(folder / str(round_number))
+        path, partial = folder / str(round_number), folder / f".{round_number}.{os.getpid()}.part"
+        with room(path, self.length * 4, run=self.folder.parents[1]):
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                partial.write_bytes(vector.astype(np.float32).tobytes())
+                partial.replace(path)
+            finally:
+                partial.unlink(missing_ok=True)
         for number in sorted(number for number in _rounds(folder) if number <= oldest)[:-1]:
             (folder / str(number)).unlink(missing_ok=True)
 

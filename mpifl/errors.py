@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 75
 """Exit statuses. 75 (EX_TEMPFAIL): stopped by a signal after a checkpoint; started again with --resume it goes on."""
 
 
+LONGEST_LINE = 1000
+
+
 class InputError(Exception):
-    """The job or an input is wrong: one line with key or file, value, what is allowed. Exit status 2."""
+    """The job or an input is wrong: one line with key or file, value, what is allowed. Exit status 2.
+
+    Names and values are those of a file that anybody may have made: what no terminal should get is escaped, and of a line of
+    more than LONGEST_LINE characters the middle is left out.
+    """
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.splitlines()))
+        line = " ".join(message.splitlines())
+        if not line.isprintable():
+            line = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in line)
+        if len(line) > LONGEST_LINE:
+            line = f"{line[: LONGEST_LINE * 2 // 3]} ... {line[-LONGEST_LINE // 4 :]}"
+        super().__init__(line)
 
 
 class TrainingError(Exception):
@@ -37,12 +49,15 @@ class Interrupted(Exception):  # noqa: N818  (no error)
 
 
 @contextlib.contextmanager
-def at(place: str) -> Iterator[None]:
-    """Note on any error that leaves the block where it happened (``round 7``, ``client 41``), outermost last."""
+def at(place: str | Callable[[], str]) -> Iterator[None]:
+    """Note on any error that leaves the block where it happened (``round 7``, ``client 41``), outermost last.
+
+    A place that takes time to tell is given as a function.
+    """
     try:
         yield
     except Exception as error:
-        error.add_note(place)
+        error.add_note(place if isinstance(place, str) else place())
         raise
 
 

@@ -3,19 +3,66 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
+import io
+import mmap
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import h5py
 import numpy as np
 
-from mpifl.errors import InputError
+from mpifl.errors import InputError, TrainingError
 
 PACKAGE = Path(__file__).parent
+HEAP = b"GCOL\1\0\0\0"  # how a heap of HDF5's texts of any length begins
+HEAPS_WITHIN_BYTES = 1 << 16
+PLAIN = h5py.h5t.TypeStringID, h5py.h5t.TypeIntegerID, h5py.h5t.TypeFloatID
+FULL = errno.ENOSPC, errno.EDQUOT
+
+
+class NoRoom(TrainingError):  # noqa: N818  (as in errors)
+    """A disk is full, or a quota used up: one line with the file, what it needs, what there is and how to go on. Exit status 1.
+
+    ``reason`` is the system's word for it; ``needed_bytes`` the size of the file, or of what was to be added; None if unknown.
+    """
+
+    def __init__(self, path: Path, reason: str, needed_bytes: int | None, run: Path | None) -> None:
+        self.reason, self.needed_bytes = reason, needed_bytes
+        needs = f"it needs {needed_bytes:,} bytes, " if needed_bytes else ""
+        then = f", then go on with --resume {os.path.relpath(run)}" if run else ""
+        super().__init__(f"{path}: {reason}: {needs}{_free(path)}; make room{then}")
+
+
+@contextlib.contextmanager
+def room(path: Path, needed_bytes: int | None = None, run: Path | None = None) -> Iterator[None]:
+    """Whatever says in the block that the disk is full is NoRoom for ``path``, of ``needed_bytes``.
+
+    ``run`` is a run directory that can be gone on with. Of blocks in blocks the outermost names the file, and the run.
+    """
+    try:
+        yield
+    except NoRoom as error:
+        raise NoRoom(path, error.reason, error.needed_bytes or needed_bytes, run) from error
+    except Exception as error:  # libraries have their own, with the system's text in theirs
+        for text in map(os.strerror, FULL):
+            if text in str(error):
+                raise NoRoom(path, text, needed_bytes, run) from error
+        raise
+
+
+def _free(path: Path) -> str:
+    """What there is where a file was to be made. A quota may leave less than the disk has."""
+    folder = next(parent for parent in path.absolute().parents if parent.is_dir())
+    found = os.statvfs(folder)
+    if found.f_files and not found.f_favail:
+        return "the disk takes no more files (no inodes are free)"
+    return f"{shutil.disk_usage(folder).free:,} are free on the disk"
 
 
 def is_file(path: Path) -> bool:
@@ -57,25 +104,27 @@ def cache_folder() -> Path:
     """
     base = cache_path()
     try:
-        base.mkdir(parents=True, exist_ok=True)
+        with room(base):
+            base.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cache folder {base}: {error.strerror}; point MPIFL_CACHE to a folder you can write") from error
     return base
 
 
 @contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` that takes its name only when the block ends without an error."""
+def whole_file(path: Path, needed_bytes: int | None = None) -> Iterator[Path]:
+    """A temporary path beside ``path`` that takes its name only when the block ends without an error. Raises NoRoom."""
     if not path.parent.is_dir():
         raise InputError(f"{path}: there is no folder {path.parent}")
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        yield partial
-        to_disk(partial)
-        partial.replace(path)
-        to_disk(path.parent)
-    finally:
-        partial.unlink(missing_ok=True)
+    with room(path, needed_bytes):
+        try:
+            yield partial
+            to_disk(partial)
+            partial.replace(path)
+            to_disk(path.parent)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 def to_disk(path: Path) -> None:
@@ -100,8 +149,51 @@ def locked(stream: IO[bytes]) -> bool:
 
 def write_text(path: Path, text: str) -> None:
     """Write a small text file so that it is never seen half-written."""
-    with whole_file(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+    content = text.encode()
+    with whole_file(path, len(content)) as partial:
+        partial.write_bytes(content)
+
+
+class _Patient(io.FileIO):
+    """A file that takes no more once its disk is full, and says so in ``failed`` alone; ``end`` is how long it would be."""
+
+    failed: OSError | None = None
+    end = 0
+
+    def write(self, data: Any) -> int:
+        """Write all of it, or nothing any more."""
+        view = memoryview(data).cast("B")
+        self.end = max(self.end, self.tell() + len(view))
+        done = 0
+        try:
+            while done < len(view) and not self.failed:
+                done += super().write(view[done:]) or 0
+        except OSError as error:
+            self.failed = error
+        return len(view)
+
+    def truncate(self, size: int | None = None) -> int:
+        """Cut off, or made longer, where it still matters."""
+        return (size or 0) if self.failed else super().truncate(size)
+
+
+@contextlib.contextmanager
+def writing_hdf5(path: Path, mode: str = "w", **options: Any) -> Iterator[h5py.File]:
+    """An HDF5 file to write (``mode`` "w" or "r+"), whole at the end of the block. Raises NoRoom with the size it was to have.
+
+    HDF5 does not bear a full disk: it goes on trying, says so at every object that it lets go of, and crashes at exit
+    (HDF5 2.0.0). So it is not told, and we are.
+    """
+    with _Patient(path, "w+" if mode == "w" else mode) as stream:
+        try:
+            with h5py.File(stream, mode, **options) as file:
+                yield file
+        except Exception:
+            if stream.failed is None:
+                raise  # else it read what was not written
+        if stream.failed is not None:
+            with room(path, stream.end):
+                raise stream.failed
 
 
 def open_hdf5(path: Path, kind: str, schema: int) -> h5py.File:
@@ -111,10 +203,12 @@ def open_hdf5(path: Path, kind: str, schema: int) -> h5py.File:
     """
     if not is_file(path):
         raise InputError(f"{path}: no such file")
+    check_heaps(path)
     with damage(path):
         file = h5py.File(path, "r", locking="best-effort")
     try:
         with damage(path):
+            _check_attributes(file)
             found, version = file.attrs.get("format"), file.attrs.get("schema_version")
     except InputError:
         file.close()
@@ -123,6 +217,50 @@ def open_hdf5(path: Path, kind: str, schema: int) -> h5py.File:
         file.close()
         raise InputError(f"{path}: format {found!r} version {version}; expected {kind!r} version {schema}")
     return file
+
+
+def check_heaps(path: Path, within_bytes: int = HEAPS_WITHIN_BYTES) -> None:
+    """Raise InputError for a heap of texts, in the first bytes of an HDF5 file, over which HDF5 would hang for ever.
+
+    It walks a heap from object to object; free space (object 0) that says that it has no bytes leads it back to itself. Our
+    files have their attributes, and so the heap of their texts, at the beginning; those of others may have heaps anywhere.
+    """
+    with damage(path):
+        empty = path.stat().st_size == 0
+    if empty:  # which no map can be made of
+        return
+    with damage(path), open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as raw:
+        size = min(len(raw), within_bytes)
+        at = raw.find(HEAP, 0, size)
+        while at >= 0:
+            end, item = at + int.from_bytes(raw[at + 8 : at + 16], "little"), at + 16
+            while item + 16 <= min(end, size):
+                number, length = (
+                    int.from_bytes(raw[item : item + 2], "little"),
+                    int.from_bytes(raw[item + 8 : item + 16], "little"),
+                )
+                step = 16 + -(-length // 8) * 8 if number else length
+                if not step:
+                    raise InputError(f"{path}: damaged: the heap of its texts at byte {at} never ends; get the file again")
+                item += step
+            at = raw.find(HEAP, max(at + 1, min(end, size)), size)
+
+
+def _check_attributes(file: h5py.File) -> None:
+    """Raise ValueError for an attribute of a type that ours never have: over a damaged one HDF5 may crash when it is read."""
+    for key in file.attrs:
+        if not isinstance(h5py.h5a.open(file.id, key.encode()).get_type(), PLAIN):
+            raise ValueError(f"attribute {key!r} is neither text nor a number")
+
+
+def check_content(path: Path, kind: str, schema: int) -> None:
+    """Raise InputError unless one of our HDF5 files holds what its content_sha256 says. Reads all of it."""
+    with open_hdf5(path, kind, schema) as file, damage(path):
+        if str(file.attrs["content_sha256"]) != content_sha256(file):
+            raise InputError(
+                f"{path}: damaged or changed: its contents do not have the content_sha256 that it names; make it anew, or get"
+                " it again"
+            )
 
 
 @contextlib.contextmanager

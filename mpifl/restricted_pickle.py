@@ -7,22 +7,17 @@ makes numpy take raw bytes for pointers. All of a file is scanned before any of 
 
 from __future__ import annotations
 
-import gzip
 import io
-import lzma
 import math
 import pickle
 import pickletools
-import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from mpifl.errors import InputError
-
-_OPENERS: dict[str, Callable[[bytes], bytes]] = {".xz": lzma.decompress, ".gz": gzip.decompress}
+from mpifl.packed import read_bytes
 
 
 def read_pickle(path: Path, python2: Literal["ASCII", "bytes"] = "ASCII") -> Any:
@@ -32,12 +27,7 @@ def read_pickle(path: Path, python2: Literal["ASCII", "bytes"] = "ASCII") -> Any
     every kind come back as ``dict``; numpy arrays hold booleans, numbers or text (``b i u f c S U``). Raises InputError naming
     the file, and the name that was refused where one was.
     """
-    try:
-        raw = path.read_bytes()
-        if path.suffix in _OPENERS:
-            raw = _OPENERS[path.suffix](raw)
-    except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
-        raise InputError(f"{path}: {error}") from error
+    raw = read_bytes(path)
     try:
         _scan(raw)
         return _Unpickler(io.BytesIO(raw), encoding=python2).load()

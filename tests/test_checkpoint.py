@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
+from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,10 @@ from hypothesis import strategies as st
 
 from mpifl.checkpoint import Checkpoints, Snapshot, Waiting, last_checkpoint, read_checkpoint, write_checkpoint
 from mpifl.clock.timeline import PARTICIPANT, ClockState, Timeline
-from mpifl.errors import TrainingError
+from mpifl.files import NoRoom
 from mpifl.plan import TASK, Plan
 from mpifl.result import METRIC
+from tests.small_disk import Mount, mounting, mounts
 
 
 def participants(count: int) -> np.ndarray:
@@ -151,21 +154,27 @@ def test_it_is_written_while_the_run_goes_on(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_a_disk_that_is_full_is_told_with_what_is_needed_and_the_last_one_stays(tmp_path: Path) -> None:
-    class Full(Records):
-        full = False
+@pytest.fixture
+def mount(tmp_path: Path) -> Iterator[Mount]:
+    yield from mounts(tmp_path)
 
-        def to_disk(self) -> None:
-            if self.full:
-                raise OSError(28, "No space left on device")
 
-    records = Full()
-    checkpoints = Checkpoints(tmp_path, every=1, keep=1, records=records)
+@mounting
+def test_a_disk_that_is_full_is_told_with_what_is_needed_and_the_last_one_stays(
+    mount: Mount, request: pytest.FixtureRequest
+) -> None:
+    disk = mount("tmpfs", 4 << 20)
+    folder = disk.folder / "run" / "checkpoint"
+    checkpoints = Checkpoints(folder, every=1, keep=1, records=Records())
     checkpoints.save(snapshot(1))
     checkpoints.wait()
-    records.full = True
-    large = replace(snapshot(2), state={"model": np.zeros(10**6, np.float32)})
-    checkpoints.save(large)
-    with pytest.raises(TrainingError, match=r"checkpoint of round 2 .*No space left on device.* needs 4\.0 MB"):
+    disk.leave(1 << 20)
+    checkpoints.save(replace(snapshot(2), state={"model": np.zeros(10**6, np.float32)}))
+    with pytest.raises(NoRoom) as caught:
         checkpoints.close()
-    assert [path.name[:14] for path in tmp_path.iterdir()] == ["round-00000001"]
+    assert str(caught.value).startswith(f"{folder}/round-00000002.h5: No space left on device: it needs 4,0")
+    assert str(caught.value).endswith("make room, then go on with --resume " + os.path.relpath(disk.folder / "run"))
+    assert [path.name[:14] for path in folder.iterdir()] == ["round-00000001"]
+    last = last_checkpoint(folder, print)
+    assert last is not None
+    assert same(replace(last, rows=None), replace(snapshot(1), rows=None))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 
 from mpifl.client_state import ClientStore
 from mpifl.errors import TrainingError
+from mpifl.files import NoRoom
+from tests.small_disk import Mount, mounting, mounts
 
 LENGTH = 3
 
@@ -132,3 +135,24 @@ def test_a_damaged_file_is_named(store: ClientStore) -> None:
 def test_a_vector_of_another_length_is_refused(store: ClientStore) -> None:
     with pytest.raises(TrainingError, match=r"keeps \(4,\)"):
         store.write(5, 1, np.zeros(4, np.float32), 0)
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> Iterator[Mount]:
+    yield from mounts(tmp_path)
+
+
+@mounting
+def test_on_a_full_disk_what_was_kept_stays(mount: Mount, request: pytest.FixtureRequest) -> None:
+    disk = mount("tmpfs", 1 << 20)
+    store = ClientStore(disk.folder / "run" / "checkpoint" / "clients", 10_000)
+    store.write(5, 1, np.full(10_000, 1, np.float32), 0)
+    disk.leave(20_000)
+    with pytest.raises(NoRoom, match=r"/clients/05/5/2: No space .* needs 40,000 bytes, .*--resume \S+/run$"):
+        store.write(5, 2, np.full(10_000, 2, np.float32), 0)
+    assert [path.name for path in store.folder.glob("*/5/*")] == ["1"]
+    disk.make_room()
+    store.write(5, 2, np.full(10_000, 2, np.float32), 0)
+    kept = store.read(5, 3)
+    assert kept is not None
+    assert (kept == 2).all()

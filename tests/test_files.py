@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,20 @@ import numpy as np
 import pytest
 
 from mpifl.errors import InputError
-from mpifl.files import cache_folder, content_sha256, mapped, open_hdf5, shipped, shipped_names, whole_file, write_text
+from mpifl.files import (
+    NoRoom,
+    cache_folder,
+    content_sha256,
+    mapped,
+    open_hdf5,
+    room,
+    shipped,
+    shipped_names,
+    whole_file,
+    write_text,
+    writing_hdf5,
+)
+from tests.small_disk import KINDS, Mount, mounting, mounts
 
 
 def refusal(call: Callable[[], Any]) -> str:
@@ -227,3 +242,77 @@ def test_what_cannot_be_mapped_is_refused(tmp_path: Path, options: dict[str, Any
         message = refusal(lambda: mapped(file["numbers"], "the numbers"))
     assert "the numbers" in message
     assert str(tmp_path / "some.h5") in message
+
+
+# A full disk
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> Iterator[Mount]:
+    yield from mounts(tmp_path)
+
+
+def write_groups(path: Path) -> None:
+    """As HDF5 bears it least: many small objects, which it writes when it lets go of them."""
+    with whole_file(path) as partial, writing_hdf5(partial) as file:
+        for number in range(300):
+            file.create_group(f"{number}")["values"] = np.arange(200.0)
+
+
+def write_vector(path: Path) -> None:
+    with whole_file(path) as partial, writing_hdf5(partial) as file:
+        file["values"] = np.arange(60_000.0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("write", [write_groups, write_vector])
+@mounting
+def test_a_disk_that_is_full_at_any_point_is_told_once_and_the_old_file_stays(
+    mount: Mount, kind: str, write: Callable[[Path], None], capfd: pytest.CaptureFixture[str], request: pytest.FixtureRequest
+) -> None:
+    disk = mount(kind, 16 << 20)
+    path = disk.folder / "x.h5"
+    write(path)
+    size = path.stat().st_size
+    for free in range(0, size - 8192, size // 7):
+        path.write_bytes(b"old")
+        disk.leave(free)
+        with pytest.raises(NoRoom) as caught:
+            write(path)
+        there = os.statvfs(disk.folder).f_bavail * os.statvfs(disk.folder).f_frsize
+        assert str(caught.value) == (
+            f"{path}: No space left on device: it needs {size:,} bytes, {there:,} are free on the disk; make room"
+        )
+        assert path.read_bytes() == b"old"
+        disk.make_room()
+        assert not list(disk.folder.glob(".*.part"))
+    write(path)
+    assert path.stat().st_size == size
+    assert capfd.readouterr() == ("", "")
+
+
+@mounting
+def test_a_disk_that_takes_no_more_files_says_so(mount: Mount, request: pytest.FixtureRequest) -> None:
+    disk = mount("tmpfs", 1 << 20)
+    subprocess.run(["mount", "-o", "remount,nr_inodes=20", str(disk.folder)], check=True)
+    with pytest.raises(NoRoom, match=r"the disk takes no more files \(no inodes are free\); make room$"):  # noqa: PT012
+        for number in range(50):
+            write_text(disk.folder / f"{number}", "")
+
+
+def test_of_blocks_in_blocks_the_outermost_names_the_file_and_the_run(tmp_path: Path) -> None:
+    error = OSError(122, os.strerror(122))  # a quota
+    with pytest.raises(NoRoom) as caught, room(tmp_path / "a", run=tmp_path), room(tmp_path / "b", 1234567):
+        raise error
+    said = str(caught.value)
+    assert said.startswith(f"{tmp_path}/a: Disk quota exceeded: it needs 1,234,567 bytes, ")
+    assert said.endswith(f"make room, then go on with --resume {os.path.relpath(tmp_path)}")
+
+
+def test_other_errors_pass_a_block_that_needs_room(tmp_path: Path) -> None:
+    error = OSError(5, os.strerror(5))
+    with pytest.raises(OSError, match="Input/output error") as caught, room(tmp_path / "a"):
+        raise error
+    assert caught.value is error
+    with pytest.raises(KeyError), writing_hdf5(tmp_path / "x.h5") as file:
+        file["no such thing"]

@@ -20,7 +20,7 @@ class Staleness(Section):
     name: Literal["constant", "polynomial", "hinge"] = "polynomial"
     exponent: float = Field(0.5, ge=0)
     slope: float = Field(10.0, ge=0)
-    from_versions: int = Field(4, ge=0)
+    from_versions: int = Field(4, ge=0, le=2**31 - 1)
 
     def factor(self, versions: np.ndarray) -> np.ndarray:
         """s(t), float64, of updates that are so many versions (int) behind."""

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from typing import NoReturn
 
-from mpifl.errors import WRONG_INPUT, InputError
+from mpifl.errors import FAILED, WRONG_INPUT, InputError, TrainingError
 
 
 def end(message: str, status: int) -> NoReturn:
@@ -18,8 +18,13 @@ def end(message: str, status: int) -> NoReturn:
 
 @contextlib.contextmanager
 def wrong_input_ends() -> Iterator[None]:
-    """An InputError in the block ends the command with its one line and status 2."""
+    """An InputError in the block ends the command with its one line and status 2, a TrainingError with status 1.
+
+    That is a full disk, in a command.
+    """
     try:
         yield
     except InputError as error:
         end(str(error), WRONG_INPUT)
+    except TrainingError as error:
+        end(str(error), FAILED)

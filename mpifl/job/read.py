@@ -18,6 +18,8 @@ from mpifl.job.component import COMPONENTS, absolute_name, find_class
 from mpifl.job.schema import Data, Job
 from mpifl.job.section import Section
 
+LONGEST_TEXT, LONGEST_VALUE, LONGEST_NUMBER, MOST_VALUES = 1 << 22, 1 << 16, 1000, 1_000_000
+
 
 def read_job(where: str, overrides: Sequence[str] = ()) -> Job:
     """The job of a file (or of a job that ships with the package), with ``section.key=value`` overrides applied.
@@ -76,13 +78,46 @@ def load_yaml(text: str) -> dict[str, Any]:
 
 
 def _load(text: str) -> Any:
+    if len(text) > LONGEST_TEXT:
+        raise InputError(f"{len(text):,} characters; allowed: at most {LONGEST_TEXT:,}")
     try:
-        return yaml.load(text, Loader=_UniqueKeys)  # noqa: S506  (a SafeLoader)
+        loader = _UniqueKeys(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _unfolded(node, {})
+        return loader.construct_document(node)
     except RecursionError:
         raise InputError("not valid YAML: nested too deeply") from None
     except Exception as error:
         # PyYAML lets Python's own errors through: 2024-99-99 is a ValueError, `!!bool x` a KeyError.
         raise InputError("not valid YAML: " + " ".join(str(error).split())) from error
+
+
+def _unfolded(node: yaml.Node, known: dict[int, int]) -> int:
+    """How many values there are once every alias stands for what it names, by node in ``known``; 0 while it is counted.
+
+    Raises ValueError when they are too many, or never end: ten lines can stand for more than any memory holds.
+    """
+    if id(node) in known:
+        if not known[id(node)]:
+            raise ValueError(f"{_line(node)}: an alias stands inside what it names")
+        return known[id(node)]
+    known[id(node)] = 0
+    if isinstance(node, yaml.ScalarNode):
+        if len(node.value) > (LONGEST_NUMBER if node.tag == "tag:yaml.org,2002:int" else LONGEST_VALUE):
+            raise ValueError(f"{_line(node)}: a value of {len(node.value):,} characters")
+        inner = []
+    else:
+        inner = [one for pair in node.value for one in (pair if isinstance(pair, tuple) else (pair,))]
+    known[id(node)] = 1 + sum(_unfolded(one, known) for one in inner)
+    if known[id(node)] > MOST_VALUES:
+        raise ValueError(f"{_line(node)}: with its aliases more than {MOST_VALUES:,} values")
+    return known[id(node)]
+
+
+def _line(node: yaml.Node) -> str:
+    return f"line {node.start_mark.line + 1}"
 
 
 class _UniqueKeys(yaml.SafeLoader):

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from mpifl.errors import InputError
-from mpifl.files import cache_folder, content_sha256, damage, is_file, open_hdf5, shipped, shipped_names
+from mpifl.files import cache_folder, check_content, damage, is_file, open_hdf5, shipped, shipped_names
 from mpifl.job import Job
 from mpifl.population import dataset as datasets
 from mpifl.population import trace as traces
@@ -34,7 +34,7 @@ from mpifl.population.partitioners.vertical import Vertical
 from mpifl.population.population import Population
 from mpifl.population.split import TRAIN, arranged, split_samples
 from mpifl.population.synthesis import find_trace, read_recipe, synthesize
-from mpifl.population.trace import merged, open_trace, write_trace
+from mpifl.population.trace import check_trace, merged, open_trace, write_trace
 from mpifl.seeds import Purpose, generator, number
 
 SIZES = "sizes"  # the data.name of a population without samples
@@ -102,16 +102,31 @@ def _data_path(job: Job) -> Path:
         raise InputError(f"data.name: {job.data.name!r}: no file {where}; allowed: {DIGITS}, {SIZES}, or a data set in HDF5")
     if is_compressed(path):
         path = _unpacked(path)
+    elif isinstance(job.data.partition, Natural) and job.data.split.by == "published":
+        _checked(path)  # what is in the cache is checked there
     if isinstance(job.data.partition, Natural) and job.data.split.by == "published":
         return path.resolve()
-    return _arranged(job, {"data": open_dataset(path).content_sha256}, lambda: open_dataset(path))
+    return _arranged(job, {"data": open_dataset(path).content_sha256}, lambda: _checked(path))
+
+
+def _checked(path: Path) -> Dataset:
+    """A data set that the caller has not made itself: all that a run relies on, and that no byte of it has changed."""
+    data = open_dataset(path)
+    check_dataset(path, data)
+    check_content(path, datasets.FORMAT, datasets.SCHEMA_VERSION)
+    return data
 
 
 def _unpacked(path: Path) -> Path:
     """A compressed data set as one that all ranks of a node can map."""
     with open_hdf5(path, datasets.FORMAT, datasets.SCHEMA_VERSION) as file, damage(path):
         key = {"unpacked": str(file.attrs["content_sha256"])}
-    return _cached("data", key, lambda target: repack(path, target), datasets.FORMAT, datasets.SCHEMA_VERSION)
+
+    def write(target: Path) -> None:
+        check_content(path, datasets.FORMAT, datasets.SCHEMA_VERSION)
+        repack(path, target)
+
+    return _cached("data", key, write, datasets.FORMAT, datasets.SCHEMA_VERSION)
 
 
 def _arranged(job: Job, key: dict[str, str], load: Callable[[], Dataset]) -> Path:
@@ -150,11 +165,15 @@ def _trace_path(name: str) -> Path:
         names = ", ".join(shipped_names("traces"))
         raise InputError(f"population.trace: {name!r}: no file {os.path.abspath(name)}; allowed: {names}, or a file")
     if found.suffix != ".yaml":
+        open_trace(found)  # says what is wrong, where it can
+        check_content(found, traces.FORMAT, traces.SCHEMA_VERSION)
         return found.resolve()
     recipe = read_recipe(found)
 
     def write(path: Path) -> None:
-        write_trace(path, synthesize(recipe))
+        trace = synthesize(recipe)
+        check_trace(found, trace)
+        write_trace(path, trace)
 
     return _cached("trace", {"recipe": recipe.model_dump()}, write, traces.FORMAT, traces.SCHEMA_VERSION)
 
@@ -170,7 +189,7 @@ def _cached(kind: str, made_from: Mapping[str, object], write: Callable[[Path], 
 
 def _intact(path: Path, form: str, schema: int) -> bool:
     try:
-        with open_hdf5(path, form, schema) as file, damage(path):
-            return bool(file.attrs["content_sha256"] == content_sha256(file))
+        check_content(path, form, schema)
     except InputError:
         return False
+    return True

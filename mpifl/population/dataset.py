@@ -25,7 +25,7 @@ from typing import Any, Protocol
 import h5py
 import numpy as np
 
-from mpifl.files import content_sha256, damage, mapped, open_hdf5, whole_file
+from mpifl.files import content_sha256, damage, mapped, open_hdf5, whole_file, writing_hdf5
 
 FORMAT = "mpifl-dataset"
 SCHEMA_VERSION = 2
@@ -155,9 +155,12 @@ def grouped(x: np.ndarray, y: np.ndarray, client: np.ndarray) -> Part:
 
 
 def write_dataset(path: Path, data: Dataset, compression: str | None = None) -> None:
-    """Write a data set, x compressed with a filter of HDF5's own ("gzip", "lzf") or not; it appears only when complete."""
+    """Write a data set, x compressed with a filter of HDF5's own ("gzip", "lzf") or not; it appears only when complete.
+
+    Raises NoRoom.
+    """
     with whole_file(path) as partial:
-        with h5py.File(partial, "w") as file:
+        with writing_hdf5(partial) as file:
             file.attrs["format"] = FORMAT
             file.attrs["schema_version"] = SCHEMA_VERSION
             for key in ATTRIBUTES:
@@ -167,7 +170,7 @@ def write_dataset(path: Path, data: Dataset, compression: str | None = None) -> 
                     file[key] = _names(getattr(data, key))
             for name, part in data.parts.items():
                 _write_part(file.create_group(name), part, compression)
-        with h5py.File(partial, "r+") as file:
+        with writing_hdf5(partial, "r+") as file:
             file.attrs["content_sha256"] = content_sha256(file)
 
 

@@ -51,6 +51,11 @@ class Diurnal(Section):
         share_by_the_hour(np.array(self.online_by_hour) / ever)
         return self
 
+    def slots_a_phone(self) -> float:
+        """About how many slots a phone gets: each hour's share leaves at the rate 1 / stay_seconds, or a little faster."""
+        share = np.mean(self.online_by_hour) / (1 - self.never_online)
+        return float(max(self.period_days) * (DAY_SECONDS * share / self.stay_seconds + HOURS))
+
     def slots(self, phones: int, random: np.random.Generator) -> Slots:
         """Patterns of ``phones`` phones in whole seconds; second 0 is midnight where the time zone is 0."""
         day = _Day.of(self)

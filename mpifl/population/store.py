@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from mpifl.errors import InputError
+from mpifl.files import room
 from mpifl.population.dataset import PARTS, X_TYPES, Dataset, Description, Part, write_dataset
 from mpifl.population.dataset_check import check_dataset
 from mpifl.population.regroup import CHUNK_SAMPLES, by_client, regrouped
@@ -57,7 +58,11 @@ class _Spool:
 
     def scratch(self, name: str, rows: int) -> np.ndarray:
         """A new int64 column in a file of its own."""
-        return np.memmap(self.folder / name, np.int64, "w+", shape=(rows,)) if rows else np.empty(0, np.int64)
+        if not rows:
+            return np.empty(0, np.int64)
+        with open(self.folder / name, "w+b") as file:
+            os.posix_fallocate(file.fileno(), 0, 8 * rows)  # a full disk would be a SIGBUS later
+            return np.memmap(file, np.int64, "r+", shape=(rows,))
 
 
 class Store:
@@ -172,23 +177,25 @@ def _part(spool: _Spool) -> Part:
 def storing(path: Path, said: Callable[[int], None] = lambda count: None) -> Iterator[Store]:
     """A Store whose files lie beside ``path`` and are gone at the end of the block, however it ends.
 
-    ``said`` is told of every ``add`` how many samples it brought. Raises InputError where no file can be made.
+    ``said`` is told of every ``add`` how many samples it brought. Raises InputError where no file can be made, and NoRoom.
     """
     folder = path.with_name(f".{path.name}.{os.getpid()}.spool")
-    try:
-        folder.mkdir()
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}: {path.parent}") from error
-    store = Store(folder, said)
-    try:
-        yield store
-    except OSError as error:
-        raise InputError(f"{error.filename or path}: {error.strerror or error}") from error
-    finally:
-        for spool in store._parts.values():
-            for file in spool.files.values():
-                file.close()
-        shutil.rmtree(folder, ignore_errors=True)
+    with room(path):
+        try:
+            folder.mkdir()
+        except OSError as error:
+            raise InputError(f"{path}: {error.strerror}: {path.parent}") from error
+        store = Store(folder, said)
+        try:
+            yield store
+        except OSError as error:
+            raise InputError(f"{error.filename or path}: {error.strerror or error}") from error
+        finally:
+            for spool in store._parts.values():
+                for file in spool.files.values():
+                    with contextlib.suppress(OSError):  # what it still holds no longer matters
+                        file.close()
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_store(path: Path, store: Store, description: Description, compression: str | None = None) -> Dataset:

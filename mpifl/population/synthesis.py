@@ -24,6 +24,9 @@ Availability = Annotated[
 ]
 
 
+MOST_SLOTS = 200_000_000  # of a trace: some 12 GB while it is drawn
+
+
 class Recipe(Section):
     """A file of traces/: what a synthetic trace is drawn from."""
 
@@ -63,9 +66,14 @@ def read_recipe(path: Path) -> Recipe:
 
 
 def synthesize(recipe: Recipe) -> Trace:
-    """The trace of a recipe: the same recipe gives the same bits."""
+    """The trace of a recipe: the same recipe gives the same bits. Raises InputError when it would fill the memory."""
+    phones, slots_each = recipe.phones, recipe.availability.slots_a_phone()
+    if phones * max(slots_each, 1) > MOST_SLOTS:
+        raise InputError(
+            f"{recipe.name}: phones: {phones:,} of about {slots_each:,.0f} slots each; allowed: at most {MOST_SLOTS:,} slots in"
+            " all (fewer phones, shorter periods or longer stays)"
+        )
     random = generator(recipe.seed, Purpose.TRACE)
-    phones = recipe.phones
     compute = recipe.compute_ms_per_sample.at(random.random(phones))
     # A Gaussian copula ties a phone's upload to its download and leaves both distributions as they are.
     # Normal variables of Pearson correlation rho have the rank correlation 6 / pi asin(rho / 2).

@@ -21,11 +21,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
 from mpifl.errors import InputError
-from mpifl.files import content_sha256, damage, mapped, open_hdf5, whole_file
+from mpifl.files import content_sha256, damage, mapped, open_hdf5, whole_file, writing_hdf5
 from mpifl.population.bandwidth import COLUMNS as BANDWIDTH_COLUMNS
 from mpifl.population.bandwidth import Bandwidth, check_bandwidth
 
@@ -77,10 +76,10 @@ class Trace:
 
 
 def write_trace(path: Path, trace: Trace) -> None:
-    """Check and write a trace; the file appears only when it is complete. Raises InputError as check_trace does."""
+    """Check and write a trace; the file appears only when it is complete. Raises InputError as check_trace does, and NoRoom."""
     check_trace(path, trace)
     with whole_file(path) as partial:
-        with h5py.File(partial, "w") as file:
+        with writing_hdf5(partial) as file:
             file.attrs["format"], file.attrs["schema_version"] = FORMAT, SCHEMA_VERSION
             file.attrs["name"], file.attrs["source"], file.attrs["licence"] = trace.name, trace.source, trace.licence
             for column in DEVICE_COLUMNS:
@@ -94,7 +93,7 @@ def write_trace(path: Path, trace: Trace) -> None:
                 group["offsets"] = trace.bandwidth.offsets.astype(np.int64)
                 for column in BANDWIDTH_COLUMNS:
                     group[column] = getattr(trace.bandwidth, column).astype(np.float64)
-        with h5py.File(partial, "r+") as file:
+        with writing_hdf5(partial, "r+") as file:
             file.attrs["content_sha256"] = content_sha256(file)
 
 

@@ -22,6 +22,12 @@ class Turns(Section):
     gap_seconds: Quantiles
     period_days: list[PositiveInt] = Field(min_length=1)
 
+    def slots_a_phone(self) -> float:
+        """About how many slots a phone gets."""
+        at, enough = np.linspace(0, 1, 1001), 2 * DAY_SECONDS * max(self.period_days)
+        turn = np.minimum(enough, self.slot_seconds.at(at)) + np.clip(self.gap_seconds.at(at), 1.0, enough)
+        return float(max(self.period_days) * DAY_SECONDS / turn.mean())
+
     def slots(self, phones: int, random: np.random.Generator) -> Slots:
         """Patterns of ``phones`` phones, in whole seconds; what is drawn is what single calls would draw, phone by phone.
 

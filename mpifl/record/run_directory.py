@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import numpy as np
 
 from mpifl import __version__
 from mpifl.errors import InputError
-from mpifl.files import PACKAGE, damage, to_disk, whole_file, write_text
+from mpifl.files import PACKAGE, check_heaps, damage, room, to_disk, whole_file, write_text, writing_hdf5
 from mpifl.job import Job
 from mpifl.population.permutation import uniforms
 from mpifl.record.tables import TABLES, client_rows, participant_rows, round_row, row_type
@@ -26,6 +27,7 @@ from mpifl.result import RoundResult
 from mpifl.seeds import Purpose, number
 
 CHUNK_ROWS = 64, 16_384  # least and most; a chunk that holds a round is written once and not again for the next
+SUPERBLOCK_FLAGS = 11  # the byte at which they stand
 LIBRARIES = ("torch", "numpy", "numba", "h5py", "mpi4py", "pydantic", "scikit-learn")
 
 
@@ -34,15 +36,17 @@ def make_run_directory(out: str | None, name: str) -> Path:
     try:
         if out is not None:
             folder = Path(out)
-            folder.mkdir(parents=True, exist_ok=True)
+            with room(folder):
+                folder.mkdir(parents=True, exist_ok=True)
             if any(folder.iterdir()):
                 raise InputError(f"--out: {out}: not empty; name a new folder, or remove what is there")
             return folder
-        Path("runs").mkdir(exist_ok=True)
+        with room(Path("runs")):
+            Path("runs").mkdir(exist_ok=True)
         number = 1
         while True:
             folder = Path("runs") / (name if number == 1 else f"{name}-{number}")
-            with contextlib.suppress(FileExistsError):
+            with contextlib.suppress(FileExistsError), room(folder):
                 folder.mkdir()
                 return folder
             number += 1
@@ -54,28 +58,32 @@ class RunFile:
     """run.h5 as it grows: one append a round. Readers may follow it while it is written (HDF5's SWMR).
 
     Of a run that goes on ``rows`` says how many rows of each table stay; the file is written anew with those.
+    Everything that writes raises NoRoom; what was appended before can be read then.
     """
 
     def __init__(self, path: Path, job: Job, rows: Mapping[str, int] | None = None) -> None:
         self._path, self._record, self._key = path, job.record, number(job.seed, Purpose.RECORD)
-        with whole_file(path) as partial:
-            self._make(partial, job)
-            if rows:
-                _copy_rows(path, partial, rows)
-        self._file = h5py.File(path, "r+", libver="latest", locking="best-effort")
-        self._file.swmr_mode = True
+        latest: dict[str, Any] = {"libver": "latest", "locking": "best-effort"}
+        with room(path, run=path.parent):
+            with whole_file(path) as partial, writing_hdf5(partial, **latest) as file:
+                self._make(file, job)
+                if rows:
+                    _copy_rows(path, file, rows)
+            self._file = h5py.File(path, "r+", **latest)
+            self._handle = self._file.id.get_vfd_handle()
+            with self._adding(0):
+                self._file.swmr_mode = True
 
-    def _make(self, path: Path, job: Job) -> None:
+    def _make(self, file: h5py.File, job: Job) -> None:
         share = job.record.sample_share if job.record.participants == "sample" else 1.0
         expected = {"rounds": 1.0, "participants": share * job.selection.participants, "clients": CHUNK_ROWS[1], "losses": 1.0}
-        with h5py.File(path, "w", libver="latest", locking="best-effort") as file:
-            for table, columns in TABLES.items():
-                chunk = int(np.clip(expected[table], *CHUNK_ROWS))
-                rows = file.create_dataset(
-                    table, (0,), row_type(columns), maxshape=(None,), chunks=(chunk,), compression=1, shuffle=True
-                )
-                for column, (_, unit) in columns.items():
-                    rows.attrs[column] = unit
+        for table, columns in TABLES.items():
+            chunk = int(np.clip(expected[table], *CHUNK_ROWS))
+            rows = file.create_dataset(
+                table, (0,), row_type(columns), maxshape=(None,), chunks=(chunk,), compression=1, shuffle=True
+            )
+            for column, (_, unit) in columns.items():
+                rows.attrs[column] = unit
 
     def append(self, result: RoundResult) -> np.ndarray:
         """Write a round; returns its /rounds row (an array of one)."""
@@ -90,9 +98,28 @@ class RunFile:
         if not len(rows):
             return
         data = self._file[table]
-        data.resize(len(data) + len(rows), axis=0)
-        data[len(data) - len(rows) :] = rows
-        data.flush()
+        with self._adding((len(rows) + data.chunks[0]) * rows.itemsize):  # its last chunk is written again
+            data.resize(len(data) + len(rows), axis=0)
+            data[len(data) - len(rows) :] = rows
+            data.flush()
+
+    @contextlib.contextmanager
+    def _adding(self, most_bytes: int) -> Iterator[None]:
+        """Where the file grows, by ``most_bytes``. Where that fails no more is written to it.
+
+        HDF5 cannot give up what it has not written: it tries again when it closes the file, and crashes at exit (HDF5 2.0.0).
+        What its handle stands for from then on is memory.
+        """
+        with room(self._path, most_bytes, self._path.parent):
+            try:
+                yield
+            except Exception:
+                with contextlib.suppress(OSError):
+                    if os.path.samestat(os.fstat(self._handle), self._path.stat()):  # else closed, and maybe another's by now
+                        memory = os.memfd_create(self._path.name)
+                        os.dup2(memory, self._handle)
+                        os.close(memory)
+                raise
 
     def lost(self, round_number: int, ranks: int, wall_seconds: float) -> None:
         """Note that ranks were lost: ``ranks`` are left, and take up ``round_number`` again."""
@@ -109,7 +136,8 @@ class RunFile:
 
     def to_disk(self) -> None:
         """Wait until what was appended is on the disk."""
-        to_disk(self._path)
+        with room(self._path, run=self._path.parent):
+            to_disk(self._path)
 
     def _kept(self, clients: np.ndarray) -> np.ndarray:
         """Whose rows are kept (bool)."""
@@ -119,12 +147,23 @@ class RunFile:
 
     def close(self) -> None:
         """Nothing more will be written."""
-        self._file.close()
+        with self._adding(0):
+            self._file.close()
 
 
-def _copy_rows(old: Path, new: Path, rows: Mapping[str, int]) -> None:
+def _left_open(path: Path) -> bool:
+    """Whether a file says that it is still being written, as one does whose run was killed (flags of HDF5's superblock).
+
+    Only then it is read as such: HDF5 waits for what is damaged in it to become whole, a minute and more.
+    """
+    with open(path, "rb") as file:
+        return file.read(SUPERBLOCK_FLAGS + 1)[SUPERBLOCK_FLAGS:] not in (b"", b"\0")
+
+
+def _copy_rows(old: Path, file: h5py.File, rows: Mapping[str, int]) -> None:
     """The first ``rows`` of each table. Raises InputError when the old file does not have them."""
-    with damage(old), h5py.File(old, "r", swmr=True, locking="best-effort") as before, h5py.File(new, "r+") as file:
+    check_heaps(old)
+    with damage(old), h5py.File(old, "r", swmr=_left_open(old), locking="best-effort") as before:
         for table, count in rows.items():
             if len(before[table]) < count:
                 raise ValueError(f"{table} has {len(before[table])} rows, the checkpoint was made with {count}")
@@ -162,12 +201,15 @@ def write_environment(folder: Path, mpi: str, hosts: Sequence[str], hashes: Mapp
     if path.exists():
         before = json.loads(path.read_text(encoding="utf-8"))
         earlier = [*before.pop("earlier", []), before]
-    write_text(path, json.dumps(environment | ({"earlier": earlier} if earlier else {}), indent=2) + "\n")
+    with room(path, run=folder):
+        write_text(path, json.dumps(environment | ({"earlier": earlier} if earlier else {}), indent=2) + "\n")
 
 
 def write_summary(folder: Path, summary: Mapping[str, Any]) -> None:
     """summary.json, the last file of a run: where it stands, the run is whole."""
-    write_text(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
+    path = folder / "summary.json"
+    with room(path, run=folder):
+        write_text(path, json.dumps(summary, indent=2) + "\n")
 
 
 def _git_state() -> str | None:

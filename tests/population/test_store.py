@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from mpifl.errors import InputError
 from mpifl.population.dataset import Dataset, Description, is_compressed, open_dataset, repack
 from mpifl.population.dataset_check import check_dataset
 from mpifl.population.store import storing, write_store
+from tests.small_disk import Mount, mounting, mounts
 
 SAID = Description(name="n", outputs=3, source="s", licence="l")
 LANGUAGE = Description(name="n", outputs=9, source="s", licence="l", task="language", vocabulary=9)
@@ -222,3 +224,46 @@ def test_400_megabytes_pass_through_a_fraction_of_that(tmp_path: Path) -> None:
     done = subprocess.run(line, capture_output=True, text=True, timeout=120, preexec_fn=limited)
     assert done.returncode == 0, done.stderr
     assert kept(tmp_path / "x.h5").train.samples == 400_000
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> Iterator[Mount]:
+    yield from mounts(tmp_path)
+
+
+FILLS = """
+import sys
+import numpy as np
+from pathlib import Path
+from mpifl.files import NoRoom
+from mpifl.population.dataset import Description
+from mpifl.population.store import storing, write_store
+try:
+    with storing(Path(sys.argv[1])) as store:
+        for _ in range(100):
+            store.add("train", "me", np.zeros((1000, 1), np.uint8), np.zeros(1000, int), where="")
+        write_store(Path(sys.argv[1]), store, Description(name="n", outputs=2, source="s", licence="l"))
+except NoRoom as error:
+    sys.exit(str(error))
+"""
+
+
+@mounting
+def test_on_a_full_disk_nothing_is_left_whatever_was_being_written(mount: Mount, request: pytest.FixtureRequest) -> None:
+    """Columns as they come in, those that are mapped (writing to which would be a SIGBUS), the data set itself."""
+    disk = mount("tmpfs", 8 << 20)
+    path = disk.folder / "x.h5"
+    line = [sys.executable, "-c", FILLS, str(path)]
+    needs = set()
+    for free in range(0, 3_200_000, 400_000):  # 0.9 MB come in, 1.6 are mapped, 0.9 are written
+        disk.leave(free)
+        done = subprocess.run(line, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 1, done.stderr
+        assert done.stderr.startswith(f"{path}: No space left on device: ")
+        assert done.stderr.endswith(" are free on the disk; make room\n")
+        needs.add("it needs" in done.stderr)
+        assert [found.name for found in disk.folder.iterdir()] == ["filler"]
+        disk.make_room()
+    assert needs == {False, True}  # the size of the data set is known once it is being written
+    assert subprocess.run(line, timeout=120, check=False).returncode == 0
+    assert kept(path).train.samples == 100_000

@@ -34,6 +34,7 @@ TYPES: dict[int, tuple[np.dtype, np.dtype]] = {
 NAME = re.compile(r"(?P<prefix>.*?)(?P<part>train|t10k|test)[-.](?P<what>images|labels)[-.]idx\d+[-.][a-z]+\d*(\.gz)?")
 FASHION, DEBIAN = "fashion-mnist", Path("/usr/share/datasets/fashion-mnist")
 FASHION_NAMES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
+LARGEST_BYTES = 1 << 28  # of one sample
 WRITER_COLUMN = 2  # of QMNIST's labels
 
 
@@ -85,6 +86,8 @@ def _header(stream: Stream) -> tuple[int, tuple[int, ...]]:
     shape = tuple(int(size) for size in np.frombuffer(stream.take(4 * dimensions), ">i4"))
     if min(shape) < 1:
         raise InputError(f"{stream.path}: header says {shape}; each must be 1 or more")
+    if (size := TYPES[element][0].itemsize * math.prod(shape[1:])) > LARGEST_BYTES:
+        raise InputError(f"{stream.path}: header says {shape}: {size:,} bytes a sample; allowed: at most {LARGEST_BYTES:,}")
     return element, shape
 
 

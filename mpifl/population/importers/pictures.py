@@ -11,6 +11,7 @@ import numpy as np
 
 from mpifl.errors import InputError
 
+MOST_PIXELS = 1 << 26  # of a resized picture; about what Pillow takes for a bomb
 DEEP = ("I", "F")  # Pillow's modes of more than 8 bits a channel (and I;16): turned into bytes they would be cut off
 
 
@@ -55,4 +56,7 @@ def height_and_width(text: str, option: str) -> tuple[int, int] | None:
     found = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text)
     if found is None:
         raise InputError(f"{option}: {text!r}; allowed: HxW, height and width in pixels, such as 84x84")
-    return int(found[1]), int(found[2])
+    height, width = int(found[1]), int(found[2])
+    if height * width > MOST_PIXELS:
+        raise InputError(f"{option}: {text!r}: {height * width:,} pixels; allowed: at most {MOST_PIXELS:,}")
+    return height, width

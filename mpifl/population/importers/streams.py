@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-import gzip
-import lzma
 from codecs import BOM_UTF8
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from mpifl.errors import InputError
 from mpifl.files import damage
+from mpifl.packed import OPENERS
 
 CHUNK_BYTES = 1 << 22
 """About how much of a source an importer holds at once."""
 
 _PIECE = 1 << 20
-_OPENERS: dict[str, Callable[[Path], Any]] = {".gz": gzip.open, ".xz": lzma.open}
+LONGEST_LINE_BYTES = 1 << 28
 
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[Stream]:
     """A file as a Stream; one whose name ends in ``.gz`` or ``.xz`` is unpacked on the way."""
     with damage(path):
-        file: IO[bytes] = _OPENERS[path.suffix](path) if path.suffix in _OPENERS else path.open("rb")
+        file: IO[bytes] = OPENERS[path.suffix](path) if path.suffix in OPENERS else path.open("rb")
     try:
         yield Stream(path, file)
     finally:
@@ -65,10 +64,12 @@ def text_lines(path: Path, encoding: str = "utf-8") -> Iterator[tuple[int, str]]
         number = 0
         while True:
             with damage(path):
-                raw = stream.file.readline()
+                raw = stream.file.readline(LONGEST_LINE_BYTES + 1)
             if not raw:
                 return
             number += 1
+            if len(raw) > LONGEST_LINE_BYTES:
+                raise InputError(f"{path}: line {number}: more than {LONGEST_LINE_BYTES:,} bytes")
             try:
                 yield number, (raw.removeprefix(BOM_UTF8) if number == 1 else raw).decode(encoding).rstrip("\r\n")
             except UnicodeError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,8 +10,11 @@ import h5py
 import numpy as np
 
 from mpifl.errors import InputError
-from mpifl.files import damage
+from mpifl.files import check_heaps, damage
 from mpifl.population.importers.leaf_json import shown
+
+MOST_BYTES = 1 << 30
+"""Of one field of one client: a header that says more is a mistake, and would fill the memory."""
 
 Client = tuple[str, str, dict[str, np.ndarray]]
 """Where (for messages), name, and the fields that were asked for: rows of numbers, or of bytes (object)."""
@@ -18,7 +22,7 @@ Client = tuple[str, str, dict[str, np.ndarray]]
 
 def fields_of(paths: list[Path]) -> dict[str, bool]:
     """The fields that the first client has, and whether they are text. Raises InputError when there are none."""
-    with damage(paths[0]), h5py.File(paths[0], "r") as file:
+    with damage(paths[0]), _opened(paths[0]) as file:
         for _, group in _groups(file, paths[0])[1]():
             return {name: group[name].dtype.kind in "OS" for name in group}
     raise InputError(f"{paths[0]}: examples has no clients")
@@ -33,7 +37,7 @@ def clients_of(paths: list[Path], fields: list[str], skip_empty: bool = False) -
     seen: dict[str, Path] = {}
     for path in paths:
         empty = []
-        with damage(path), h5py.File(path, "r") as file:
+        with damage(path), _opened(path) as file:
             count, groups = _groups(file, path)
             for name, group in groups():
                 where = f"{path}: client {name!r}"
@@ -52,6 +56,11 @@ def clients_of(paths: list[Path], fields: list[str], skip_empty: bool = False) -
             raise InputError(f"{path}: examples has no clients")
         if empty and not skip_empty:
             raise InputError(f"{path}: no samples of {shown(empty)}; --skip-empty leaves such clients out")
+
+
+def _opened(path: Path) -> h5py.File:
+    check_heaps(path, sys.maxsize)  # texts lie all over the file
+    return h5py.File(path, "r")
 
 
 def _groups(file: h5py.File, path: Path) -> tuple[int, Callable[[], Iterator[tuple[str, h5py.Group]]]]:
@@ -75,6 +84,8 @@ def _rows(group: h5py.Group, field: str, where: str) -> np.ndarray:
     if not isinstance(found, h5py.Dataset):
         raise InputError(f"{where}: no field {field!r}; there are: {', '.join(group)}")
     with damage(Path(where)):
+        if found.size * found.dtype.itemsize > MOST_BYTES:
+            raise InputError(f"{where}: {field} is {found.dtype} {found.shape}: more than {MOST_BYTES:,} bytes of one client")
         rows = found[()]
     if not isinstance(rows, np.ndarray) or rows.ndim == 0 or rows.dtype.kind not in "biufOS":
         raise InputError(f"{where}: {field} is {found.dtype} {found.shape}; expected rows of numbers or of text")

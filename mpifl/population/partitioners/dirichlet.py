@@ -69,7 +69,8 @@ class Dirichlet(Partitioner):
 
     def _by_client(self, labels: np.ndarray, random: np.random.Generator) -> np.ndarray:
         _, label, stock = np.unique(labels, return_inverse=True, return_counts=True)
-        alpha = self.alpha * stock / len(labels)
+        with np.errstate(over="ignore"):  # beyond what floats hold: ``dirichlet`` says so
+            alpha = self.alpha * stock / len(labels)
         return dealt_in_turn(label, self.clients, lambda size, left: drawn(size, alpha, left, random), random)
 
 

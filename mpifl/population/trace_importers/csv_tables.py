@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,9 +86,9 @@ def read_table(path: Path) -> Table:
     header = [name.strip() for name in rows[0][1]] if rows else []
     if len(rows) < 2:
         raise InputError(f"{path}: {len(rows)} lines; expected a header and one row or more")
-    for name in header:
-        if header.count(name) > 1:
-            raise InputError(f"{path}: column {name!r} stands twice")
+    if len(set(header)) < len(header):
+        twice = next(name for name, count in Counter(header).items() if count > 1)
+        raise InputError(f"{path}: column {shown(twice)} stands twice")
     for line, row in rows[1:]:
         if len(row) != len(header):
             raise InputError(f"{path}: line {line}: {len(row)} values under {len(header)} columns")

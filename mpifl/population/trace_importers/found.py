@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mpifl.errors import InputError
-from mpifl.files import shipped_names
+from mpifl.files import check_content, shipped_names
 from mpifl.population.bandwidth import Bandwidth
 from mpifl.population.slots import Slots
 from mpifl.population.synthesis import find_trace, read_recipe, synthesize
-from mpifl.population.trace import DEVICE_COLUMNS, Trace, open_trace
+from mpifl.population.trace import DEVICE_COLUMNS, FORMAT, SCHEMA_VERSION, Trace, open_trace
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,11 @@ def read_trace(name: str) -> Trace:
         raise InputError(
             f"{name}: no such file; allowed: a trace in HDF5, a recipe (.yaml), {', '.join(shipped_names('traces'))}"
         )
-    return synthesize(read_recipe(path)) if path.suffix == ".yaml" else open_trace(path)
+    if path.suffix == ".yaml":
+        return synthesize(read_recipe(path))
+    trace = open_trace(path)
+    check_content(path, FORMAT, SCHEMA_VERSION)
+    return trace
 
 
 def completed(name: str, found: Found, base: Trace) -> tuple[Trace, list[str]]:

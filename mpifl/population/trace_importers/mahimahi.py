@@ -66,7 +66,7 @@ def _stamps(path: Path) -> np.ndarray:
     for number, line in enumerate(lines, 1):
         if not (line := line.strip()).isdecimal() or not line.isascii() or len(line) > 15:
             raise InputError(f"{path}: line {number}: {shown(line)}; expected a packet's time in whole milliseconds")
-    stamps = np.array(lines).astype(np.int64)
+    stamps = np.array([int(line) for line in lines], np.int64)
     falls = np.flatnonzero(np.diff(stamps) < 0)
     if len(falls):
         at = int(falls[0]) + 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import lzma
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mpifl.errors import InputError
+from mpifl.packed import read_bytes
 
 SHOWN = 60  # characters of a wrong value that are shown
 
@@ -58,19 +58,20 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path}: line {error.lineno}: not JSON ({error.msg})") from error
     except RecursionError:
         raise InputError(f"{path}: not JSON: nested too deeply") from None
+    except ValueError as error:  # a number of more digits than Python reads
+        raise InputError(f"{path}: not JSON that can be read ({error})") from None
 
 
 def read_array(path: Path) -> np.ndarray:
     """The array of an .npy file, or of one packed as .npy.xz, unless it holds Python objects. Raises InputError."""
     try:
-        raw = path.read_bytes()
-        stream = io.BytesIO(lzma.decompress(raw) if path.suffix == ".xz" else raw)
+        stream = io.BytesIO(read_bytes(path))
         array = np.lib.format.read_array(stream, allow_pickle=False)
         if stream.read(1):
             raise ValueError("there is more behind its end")
         return array
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from error
+    except InputError:
+        raise
     except Exception as error:  # numpy's reader of headers raises anything
         raise InputError(f"{path}: not an .npy array of numbers, or not whole ({error})") from error
 
@@ -78,6 +79,8 @@ def read_array(path: Path) -> np.ndarray:
 def numbers(where: Path, column: Sequence[str], lines: Sequence[int], what: str) -> np.ndarray:
     """A column of text as float64. Raises InputError naming the line and the value that is no finite number."""
     try:
+        if max(map(len, column), default=0) > SHOWN:  # numpy makes every text as wide as the longest
+            raise ValueError
         values = np.array(column, dtype=np.str_).astype(np.float64) if len(column) else np.empty(0)
     except ValueError:
         values = np.array([_number(text) for text in column])

@@ -1,0 +1,132 @@
+"""A process that opens damaged HDF5 files for the tests, because HDF5 itself may hang or crash over one (it did: HDF5 2.0.0).
+
+It says of each path, one JSON line each: {"read": hash of all that is in it}, {"refused": the one line}, or {"defect": what was
+raised}. Run as a program it is that process; ``Reader`` is the tests' end of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import selectors
+import subprocess
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+LIMIT_SECONDS = 30
+ROOT = Path(__file__).parents[2]
+
+
+class Reader:
+    """Asks a process, and starts another one when it hangs or has crashed."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[str] | None = None
+
+    def ask(self, kind: str, path: Path, other: Path) -> dict[str, Any]:
+        """What becomes of a "data" set or "trace" in a run with the ``other`` of the two, or of a "run" directory's run.
+
+        {"died": how} where HDF5 did not bear it.
+        """
+        if self._process is None:
+            line = [sys.executable, __file__]
+            self._process = subprocess.Popen(line, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            self._answer(60)  # it is there
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps([kind, str(path), str(other)]) + "\n")
+        self._process.stdin.flush()
+        return self._answer(LIMIT_SECONDS)
+
+    def _answer(self, seconds: float) -> dict[str, Any]:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._process.stdout, selectors.EVENT_READ)
+            said = self._process.stdout.readline() if selector.select(seconds) else None
+        if said:
+            answer: dict[str, Any] = json.loads(said)
+            return answer
+        self.close()
+        return {"died": "hung" if said is None else "crashed"}
+
+    def close(self) -> None:
+        """End the process."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
+
+
+def content(kind: str, path: Path, other: Path) -> str:
+    """A hash of all that a run reads of a data set or trace. Raises InputError."""
+    import numpy as np
+
+    from mpifl.job import parse_job
+    from mpifl.population.build import open_population, prepare
+
+    data, trace = (path, other) if kind == "data" else (other, path)
+    raw = {"data": {"name": str(data)}, "population": {"trace": str(trace)}, "model": "logreg", "rounds": 1}
+    job = parse_job({**raw, "selection": {"name": "uniform", "participants": 1}})
+    population = open_population(job, *prepare(job))
+    found = hashlib.sha256()
+    if kind == "trace":
+        for column in population.phones[3:-1] + tuple(population.phones.curves):
+            found.update(np.asarray(column).tobytes())
+        return found.hexdigest()
+    opened = population.data
+    for part in opened.parts.values():
+        for client in range(part.clients):
+            rows = part.rows(client)
+            found.update(
+                part.client[client] + b"".join(np.asarray(v[rows]).tobytes() for v in (part.y, part.coarse) if v is not None)
+            )
+            pieces = (
+                [rows]
+                if part.begin is None
+                else [slice(part.begin[k], part.begin[k + 1]) for k in range(rows.start, rows.stop)]
+            )
+            found.update(b"".join(np.asarray(part.x[piece]).tobytes() for piece in pieces))
+    said = (opened.task, opened.outputs, opened.vocabulary, opened.feature_scale, opened.feature_shift, opened.labels.tolist())
+    found.update(repr(said).encode())
+    return found.hexdigest()
+
+
+def resumed(folder: Path) -> str:
+    """A hash of the state from which a run directory's run goes on, and of the rows that it keeps. Raises InputError."""
+    from mpifl.beginning import begin
+    from mpifl.record.run_directory import run_file, write_environment
+
+    beginning = begin(None, [], None, str(folder))
+    try:
+        if beginning.complete:
+            return "complete"
+        write_environment(folder, "no MPI", ["here"], beginning.content_sha256)
+        job, begun = beginning.experiment.job, beginning.begun
+        with run_file(folder, job, begun.rows) as file:
+            rows = b"".join(row.tobytes() for row in file.rounds())
+        return hashlib.sha256(f"{begun.rounds_done} {begun.clock}".encode() + rows).hexdigest()
+    finally:
+        beginning.lock.close()
+
+
+def main() -> None:
+    """Answer until nobody asks any more."""
+    sys.path.insert(0, str(ROOT))
+    from mpifl.errors import InputError
+
+    print("{}", flush=True)
+    for line in sys.stdin:
+        kind, path, other = json.loads(line)
+        try:
+            answer = {"read": resumed(Path(path)) if kind == "run" else content(kind, Path(path), Path(other))}
+        except InputError as error:
+            answer = {"refused": str(error)}
+        except Exception:
+            answer = {"defect": traceback.format_exc()}
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main()
