@@ -18,7 +18,7 @@ from mpifl.client_state import ClientStore
 from mpifl.clock.timeline import ClockState
 from mpifl.errors import InputError, Interrupted, TrainingError, at
 from mpifl.exact_sum import from_fixed
-from mpifl.executor import Sums, execute, to_root
+from mpifl.executor import Sums, execute, tickets, to_root
 from mpifl.experiment import Experiment
 from mpifl.logbook import Logbook
 from mpifl.mpi.queue import Queue
@@ -74,7 +74,7 @@ def run_aggregator(world: World, server: Server, store: ClientStore, log: Logboo
             clients = execute(world, experiment, store, batch, server.versions, queue, sums)
         else:
             with watch("wait"):
-                queue.serve(lambda: _meanwhile(server, log, watch))
+                queue.serve(tickets(experiment, batch), lambda: _meanwhile(server, log, watch))
         with watch("reduce"):
             sums.to_root(world)
             clients = to_root(world, experiment, clients)

@@ -6,6 +6,7 @@ several with an asynchronous one. Both sides keep the versions that are still ne
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,12 +42,9 @@ def send(world: World, batch: Batch | None, kept: np.ndarray, fresh: Versions) -
         world.broadcast(np.zeros(1, HEADER))
         return
     counts = (batch.first_round, batch.rounds, len(batch.tasks), len(batch.tests), len(kept), len(fresh), batch.oldest)
-    world.broadcast(np.array([counts], HEADER))
     parts = (batch.tasks, batch.tests, kept, np.array(list(fresh), np.int64))
-    world.broadcast(np.concatenate([part.view(np.uint8) for part in parts]))
-    for version in fresh.values():
-        for vector in version.values():
-            world.broadcast(vector)
+    vectors = [vector for version in fresh.values() for vector in version.values()]
+    world.broadcast(np.array([counts], HEADER), np.concatenate([part.view(np.uint8) for part in parts]), *vectors)
 
 
 def receive(world: World, versions: Versions, names: tuple[str, ...], length: int) -> Batch | None:
@@ -60,14 +58,13 @@ def receive(world: World, versions: Versions, names: tuple[str, ...], length: in
     kinds = {"tasks": TASK, "tests": np.dtype(np.int64), "kept": np.dtype(np.int64), "fresh": np.dtype(np.int64)}
     ends = np.cumsum([counts[name] * kind.itemsize for name, kind in kinds.items()])
     whole = np.empty(int(ends[-1]), np.uint8)
-    world.broadcast(whole)
+    vectors = [[np.empty(length, np.float32) for _ in names] for _ in range(int(counts["fresh"]))]
+    world.broadcast(whole, *itertools.chain(*vectors))
     pieces = zip(np.split(whole, ends[:-1]), kinds.values(), strict=True)
     tasks, tests, kept, fresh = (piece.view(kind) for piece, kind in pieces)
     keep_only(versions, kept)
-    for number in fresh.tolist():
-        versions[number] = {name: np.empty(length, np.float32) for name in names}
-        for vector in versions[number].values():
-            world.broadcast(vector)
+    for number, version in zip(fresh.tolist(), vectors, strict=True):
+        versions[number] = dict(zip(names, version, strict=True))
     return Batch(int(counts["first_round"]), int(counts["rounds"]), tasks, tests, int(counts["oldest"]))
 
 

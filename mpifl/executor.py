@@ -94,6 +94,11 @@ def to_root(world: World, experiment: Experiment, clients: np.ndarray) -> np.nda
     return world.gather_rows(clients) if experiment.job.evaluation.per_client else clients
 
 
+def tickets(experiment: Experiment, batch: Batch) -> int:
+    """How many tickets a batch has: its groups of tasks, and then the shards of its tests."""
+    return len(task_groups(batch.tasks, experiment.stack)) + len(batch.tests) * experiment.shards
+
+
 def execute(
     world: World, experiment: Experiment, store: ClientStore, batch: Batch, versions: Versions, queue: Queue, sums: Sums
 ) -> np.ndarray:
@@ -105,7 +110,7 @@ def execute(
     """
     groups = task_groups(batch.tasks, experiment.stack)
     clients = [np.empty(0, CLIENT_TEST)]
-    for ticket in queue.tickets(len(groups) + len(batch.tests) * experiment.shards):
+    for ticket in queue.tickets(tickets(experiment, batch)):
         if ticket < len(groups):
             tasks = batch.tasks[groups[ticket]]
             part = sums.rounds[int(tasks["round"][0]) - batch.first_round]

@@ -78,10 +78,18 @@ def task_groups(tasks: np.ndarray, stack: int) -> list[slice]:
 
 
 def _begins(rounds: np.ndarray, stack: int) -> np.ndarray:
-    """Whether each task begins a group: the first of its round, or after ``stack`` of one round."""
-    places = np.arange(len(rounds))
-    new = np.diff(rounds, prepend=-1) != 0
-    return new | ((places - np.maximum.accumulate(np.where(new, places, 0))) % stack == 0)
+    """Whether each task begins a group of its round: of ``stack`` tasks, and the last ones of half as many.
+
+    Tasks of a round need not lie side by side. The small groups at the end let executors finish together.
+    """
+    order = np.argsort(rounds, kind="stable")
+    _, first, counts = np.unique(rounds[order], return_index=True, return_counts=True)
+    place = np.empty(len(rounds), np.int64)
+    place[order] = np.arange(len(rounds)) - np.repeat(first, counts)
+    whole = np.empty(len(rounds), np.int64)
+    whole[order] = np.repeat(np.maximum(counts // stack - 1, 0) * stack, counts)
+    half = -(-stack // 2)
+    return np.where(place < whole, place % stack == 0, (place - whole) % half == 0)
 
 
 def _tasks(timeline: Timeline, job: Job, population: Population, round_number: int) -> np.ndarray:

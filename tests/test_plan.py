@@ -100,13 +100,16 @@ def test_groups_hold_every_task_once_and_one_round_each(rounds, stack, random):
 
 
 @given(ROUNDS, st.integers(1, 9), st.randoms(use_true_random=False))
-def test_groups_are_a_rounds_tasks_by_samples_and_all_but_its_last_are_full(rounds, stack, random):
+def test_groups_are_a_rounds_tasks_by_samples_and_the_last_ones_are_halves(rounds, stack, random):
     ordered = largest_first(_tasks_of(rounds, random), stack)
     groups = [ordered[rows].tolist() for rows in task_groups(ordered, stack)]
     expected = []
     for number in sorted(rounds):  # the oracle: cut each round by itself
         own = sorted(rounds[number].items(), key=lambda item: (-item[1], item[0]))
-        expected += [[(number, client) for client, _ in own[at : at + stack]] for at in range(0, len(own), stack)]
+        while own:
+            size = stack if len(own) >= 2 * stack else (stack + 1) // 2
+            expected.append([(number, client) for client, _ in own[:size]])
+            own = own[size:]
     expected.sort(key=lambda group: -sum(rounds[number][client] for number, client in group))  # stable: by round, then as cut
     assert [[(_field(t, "round"), _field(t, "client")) for t in group] for group in groups] == expected
     totals = [sum(_field(task, "samples") for task in group) for group in groups]

@@ -135,7 +135,7 @@ def _queue(world: World) -> dict[str, Any]:
             times = [time.perf_counter() for _ in queue.tickets(TICKETS)]
             gaps += np.diff(times).tolist()
         else:
-            queue.serve()
+            queue.serve(TICKETS)
         walls.append(time.perf_counter() - wall)
         cpus.append(time.process_time() - cpu)
         world.sum_to_root(np.zeros(1, np.int64))

@@ -33,7 +33,7 @@ def main() -> None:
         if world.executes:
             taken = sum(1 for _ in queue.tickets(tickets))
         else:
-            queue.serve()
+            queue.serve(tickets)
         seconds = perf_counter() - begun
         micros_a_take = seconds / (taken + 1) * 1e6  # the last take says that there are no more
         total = np.array([taken, 1 if world.executes else 0], np.int64)

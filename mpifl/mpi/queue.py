@@ -18,6 +18,7 @@ from mpifl.mpi.world import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, PAUSE_GR
 ASK, GIVE, DONE = 1, 2, 3
 """Tags of messages: an executor wants a ticket, gets one, has done all that it got."""
 
+MANY_TICKETS = 5
 TAIL_TICKETS = 2
 """How many of the last tickets there are for each executor that nobody asks for before being free."""
 
@@ -36,7 +37,8 @@ class Queue:
     def tickets(self, count: int) -> Iterator[int]:
         """This executor's share of 0 to count - 1; every executor goes through its share to the end. Alone: all of them.
 
-        The first one is its own, nobody has to be asked. It asks for the next one before it works on the last, so that no
+        The first ones are its own, nobody has to be asked: two where there are many, so that rank 0 has time for what it does
+        while the others are at them. It asks for the next one before it works on the last, so that no
         answer is waited for; but not when few are left. Tasks come largest first: whoever is at a large one would take a small
         one away from those that are free.
         """
@@ -44,7 +46,10 @@ class Queue:
             yield from range(count)
             return
         ahead_until = count - TAIL_TICKETS * self._world.executors
-        ticket = self._world.rank - 1
+        own = range(self._world.rank - 1, self._own(count), self._world.executors)
+        answer = self._ask() if own and own[-1] < ahead_until else None
+        yield from own
+        ticket = self._answer(self._ask() if answer is None else answer)
         while ticket < count:
             answer = self._ask() if ticket < ahead_until else None
             yield ticket
@@ -63,12 +68,17 @@ class Queue:
             self._world.wait(answer)
         return int(self._ticket[0])
 
-    def serve(self, meanwhile: Callable[[], None] | None = None) -> None:
-        """Rank 0 among others: answer until every executor is done, and do ``meanwhile`` when all have something to do.
+    def _own(self, count: int) -> int:
+        """How many of the first tickets nobody asks for."""
+        executors = self._world.executors
+        return min(count, 2 * executors if count >= MANY_TICKETS * executors else executors)
+
+    def serve(self, count: int, meanwhile: Callable[[], None] | None = None) -> None:
+        """Rank 0 among others: hand out 0 to count - 1 until every executor is done; do ``meanwhile`` when all have something.
 
         Raises RankLost, and SilentRank that names those from which nothing has come for the world's ``patience_seconds``.
         """
-        comm, status, next_ticket = self._world.comm, MPI.Status(), self._world.executors
+        comm, status, next_ticket = self._world.comm, MPI.Status(), self._own(count)
         heard = dict.fromkeys(range(1, self._world.size), time.monotonic())
         pause = FIRST_PAUSE_SECONDS
         while heard:

@@ -9,6 +9,7 @@ import os
 import platform
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ from mpifl.record.tables import TABLES, client_rows, participant_rows, round_row
 from mpifl.result import RoundResult
 from mpifl.seeds import Purpose, number
 
+WRITE_SECONDS = 0.5
 CHUNK_ROWS = 64, 16_384  # least and most; a chunk that holds a round is written once and not again for the next
 SUPERBLOCK_FLAGS = 11  # the byte at which they stand
 LIBRARIES = ("torch", "numpy", "numba", "h5py", "mpi4py", "pydantic", "scikit-learn")
@@ -55,14 +57,16 @@ def make_run_directory(out: str | None, name: str) -> Path:
 
 
 class RunFile:
-    """run.h5 as it grows: one append a round. Readers may follow it while it is written (HDF5's SWMR).
+    """run.h5 as it grows: one append a round. Readers may follow it while it is written (HDF5's SWMR), WRITE_SECONDS behind.
 
     Of a run that goes on ``rows`` says how many rows of each table stay; the file is written anew with those.
-    Everything that writes raises NoRoom; what was appended before can be read then.
+    Everything that writes raises NoRoom; what was written before can be read then.
     """
 
     def __init__(self, path: Path, job: Job, rows: Mapping[str, int] | None = None) -> None:
         self._path, self._record, self._key = path, job.record, number(job.seed, Purpose.RECORD)
+        self._waiting: dict[str, list[np.ndarray]] = {table: [] for table in TABLES}
+        self._written = time.monotonic()
         latest: dict[str, Any] = {"libver": "latest", "locking": "best-effort"}
         with room(path, run=path.parent):
             with whole_file(path) as partial, writing_hdf5(partial, **latest) as file:
@@ -86,13 +90,26 @@ class RunFile:
                 rows.attrs[column] = unit
 
     def append(self, result: RoundResult) -> np.ndarray:
-        """Write a round; returns its /rounds row (an array of one)."""
+        """Note a round; returns its /rounds row (an array of one).
+
+        Rows are written several rounds at a time: HDF5 takes a millisecond for one as for a hundred.
+        """
         participants = participant_rows(result)
         row = round_row(result, participants)
         kept = participants[self._kept(participants["client"])]
         for table, rows in (("rounds", row), ("participants", kept), ("clients", client_rows(result))):
-            self._add(table, rows)
+            self._waiting[table].append(rows)
+        if time.monotonic() - self._written > WRITE_SECONDS:
+            self._write()
         return row
+
+    def _write(self) -> None:
+        """Write the rows that wait."""
+        for table, waiting in self._waiting.items():
+            if waiting:
+                self._add(table, np.concatenate(waiting))
+                waiting.clear()
+        self._written = time.monotonic()
 
     def _add(self, table: str, rows: np.ndarray) -> None:
         if not len(rows):
@@ -126,11 +143,13 @@ class RunFile:
         self._add("losses", np.array([(round_number, ranks, wall_seconds)], row_type(TABLES["losses"])))
 
     def rows(self) -> dict[str, int]:
-        """How many rows each table has."""
+        """How many rows each table has, all of them written."""
+        self._write()
         return {table: len(self._file[table]) for table in TABLES}
 
     def rounds(self) -> Iterator[np.ndarray]:
         """The /rounds rows so far, an array of one each."""
+        self._write()
         for start in range(0, len(self._file["rounds"]), CHUNK_ROWS[1]):
             yield from self._file["rounds"][start : start + CHUNK_ROWS[1]][:, np.newaxis]
 
@@ -147,8 +166,11 @@ class RunFile:
 
     def close(self) -> None:
         """Nothing more will be written."""
-        with self._adding(0):
-            self._file.close()
+        try:
+            self._write()
+        finally:
+            with self._adding(0):
+                self._file.close()
 
 
 def _left_open(path: Path) -> bool:

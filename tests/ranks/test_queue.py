@@ -20,7 +20,7 @@ def share(world: World, count: int, pause_seconds: float = 0.0) -> list[int]:
     world.broadcast(np.zeros(1, np.int64))  # as a batch begins
     queue = Queue(world)
     if not world.executes:
-        queue.serve()
+        queue.serve(count)
         return []
     taken = []
     for ticket in queue.tickets(count):
@@ -49,7 +49,7 @@ def test_who_is_at_a_long_task_takes_none_away_at_the_end(world: World) -> None:
     count = 2 * world.executors
     taken = []
     if world.aggregates:
-        Queue(world).serve()
+        Queue(world).serve(count)
     else:
         for ticket in Queue(world).tickets(count):
             taken.append(ticket)
@@ -63,7 +63,7 @@ def test_a_rank_from_which_nothing_comes_is_named(world: World) -> None:
     try:
         if world.aggregates:
             with pytest.raises(SilentRank, match=rf"nothing has come from rank {world.size - 1} for 0\.5 s"):
-                Queue(world).serve()
+                Queue(world).serve(0)
     finally:
         world.patience_seconds = None
     if world.rank in range(1, world.size - 1):

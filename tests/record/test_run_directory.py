@@ -23,6 +23,7 @@ from mpifl.errors import InputError
 from mpifl.job import Job, parse_job
 from mpifl.models.flat import flatten
 from mpifl.plan import TASK, Plan
+from mpifl.record import run_directory
 from mpifl.record.model_file import write_model
 from mpifl.record.run_directory import (
     RunFile,
@@ -166,8 +167,9 @@ with h5py.File(sys.argv[1], "r", libver="latest", swmr=True) as file:
 """
 
 
-def test_a_reader_follows_the_run(tmp_path: Path) -> None:
-    """Another process that has the file open sees each round once it has been appended."""
+def test_a_reader_follows_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process that has the file open sees each round once it has been written."""
+    monkeypatch.setattr(run_directory, "WRITE_SECONDS", -1.0)
     file = RunFile(tmp_path / "run.h5", JOB)
     file.append(round_result(1))
     reader = subprocess.Popen(
@@ -229,13 +231,30 @@ def test_a_sample_keeps_always_the_same_clients(tmp_path: Path) -> None:
     assert 100 < half < 200
 
 
-def test_what_was_appended_survives_a_kill(tmp_path: Path) -> None:
+def test_rounds_in_quick_succession_are_written_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(run_directory.time, "monotonic", lambda: now[0])
+    with run_file(tmp_path, JOB) as file:
+
+        def written() -> list[int]:
+            with h5py.File(tmp_path / "run.h5", "r", libver="latest", swmr=True) as found:
+                return found["rounds"]["round"].tolist()
+
+        for number, seconds in ((1, 0.1), (2, 0.2), (3, 0.6), (4, 0.7)):
+            now[0] = seconds
+            file.append(round_result(number))
+            assert written() == ([1, 2, 3] if number >= 3 else [])
+        assert file.rows()["rounds"] == 4
+        assert written() == [1, 2, 3, 4]
+
+
+def test_what_was_written_survives_a_kill(tmp_path: Path) -> None:
     code = (
         "import sys, os, signal; sys.path.insert(0, sys.argv[2])\n"
         "from pathlib import Path\n"
         "from test_run_directory import JOB, RunFile, round_result\n"
         "file = RunFile(Path(sys.argv[1]), JOB)\n"
-        "file.append(round_result(1)); file.append(round_result(2))\n"
+        "file.append(round_result(1)); file.append(round_result(2)); file.rows()\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     done = subprocess.run(
