@@ -99,6 +99,7 @@ def _load_model(job: Job, population: Population) -> Timed:
 
     from mpifl.models.flat import flatten
     from mpifl.models.flops import training_flops
+    from mpifl.training.allocator import keep_freed_memory
     from mpifl.training.choice import chosen
     from mpifl.training.tasks import REGISTRY as TASKS
 
@@ -106,6 +107,7 @@ def _load_model(job: Job, population: Population) -> Timed:
         raise InputError(f"model.name: {job.model.name!r} is not allowed: there are sizes alone, no samples; allowed: sized")
     _check_data(job, population.data)
     _check_model(job, population.data.shape)
+    keep_freed_memory()
     torch.set_num_threads(job.training.threads)
     torch.manual_seed(number(job.seed, Purpose.MODEL))
     model = flatten(job.model.build_checked(population.data.shape))

@@ -64,7 +64,9 @@ def flatten(module: nn.Module) -> FlatModel:
     tensors = {**parameters, **frozen, **buffers}
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d):
-            layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)
+            # A copy, since contiguous() leaves a single input channel as it is, and oneDNN then takes it for channels first.
+            last = layer.weight.data.movedim(1, -1).clone(memory_format=torch.contiguous_format)
+            layer.weight.data = last.movedim(-1, 1)
     weights = torch.empty(sum(tensor.numel() for tensor in tensors.values()))
     gradient = torch.zeros(sum(p.numel() for p in parameters.values()))
     starts, start = [], 0
@@ -85,7 +87,7 @@ def flatten(module: nn.Module) -> FlatModel:
 def _shaped(piece: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     """A piece (..., size) of a vector as a tensor of the shape, and with the order in memory, that another has."""
     first = piece.shape[:-1]
-    if like.dim() == 4 and not like.is_contiguous():
+    if like.dim() == 4 and like.stride(1) == 1:
         out, channels, height, width = like.shape
         return piece.view(*first, out, height, width, channels).movedim(-1, -3)
     return piece.view(*first, *like.shape)

@@ -13,10 +13,13 @@ import numpy as np
 from mpi4py import MPI
 
 from mpifl.errors import SilentRank
-from mpifl.mpi.world import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, PAUSE_GROWTH, World
+from mpifl.mpi.world import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, World
 
 ASK, GIVE, DONE = 1, 2, 3
 """Tags of messages: an executor wants a ticket, gets one, has done all that it got."""
+
+SERVER_PAUSE_GROWTH = 1.2
+"""Of rank 0's pauses: it looks more rarely than who has nothing else to do, for executors may be on its core."""
 
 MANY_TICKETS = 5
 TAIL_TICKETS = 2
@@ -103,7 +106,7 @@ class Queue:
             self._world.check()
             self._check_time(heard)
             time.sleep(pause)
-            pause = min(LONGEST_PAUSE_SECONDS, pause * PAUSE_GROWTH)
+            pause = min(LONGEST_PAUSE_SECONDS, pause * SERVER_PAUSE_GROWTH)
 
     def _check_time(self, heard: dict[int, float]) -> None:
         patience, now = self._world.patience_seconds, time.monotonic()
