@@ -13,6 +13,13 @@ START = time.monotonic()
 for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 
+from mpifl.mpi.placement import VISIBLE, own_gpu  # noqa: E402
+
+# Before CUDA is asked for the first time: a rank sees the one GPU of its node that is its own.
+_gpu = own_gpu(os.environ)
+if _gpu is not None:
+    os.environ[VISIBLE] = _gpu
+
 import argparse  # noqa: E402
 import json  # noqa: E402
 import socket  # noqa: E402

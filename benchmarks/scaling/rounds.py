@@ -1,7 +1,7 @@
 """What a round takes on more ranks than there are here: the protocol of ``mpifl.batch`` and ``mpifl.mpi.queue``, by message.
 
-A round is rank 0's own work, the broadcasts of a batch, the tasks as executors take them from the queue, the sum, and two
-gatherings; each term is a number of seconds, so that one sees which of them dominates.
+A round is rank 0's own work, the broadcasts of a batch, the tasks as executors take them from the queue, and the sum; each term
+is a number of seconds, so that one sees which of them dominates.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ from dataclasses import asdict, dataclass, fields, replace
 
 import numpy as np
 
-from benchmarks.scaling.network import SMALL, Layout, Network, broadcast, gather, reduce
+from benchmarks.scaling.network import SMALL, Layout, Network, broadcast, reduce
 from mpifl.batch import HEADER
-from mpifl.mpi.queue import TAIL_TICKETS
+from mpifl.mpi.queue import SERVER_PAUSE_GROWTH, TAIL_TICKETS, own_tickets
 from mpifl.mpi.world import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, PAUSE_GROWTH
 from mpifl.plan import TASK
-from mpifl.result import METRIC
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,6 @@ class Terms:
     tail: float
     poll: float
     reduce: float
-    gather: float
 
     @property
     def total(self) -> float:
@@ -86,43 +84,41 @@ def predict(work: Work, layout: Layout, network: Network, best: bool = False) ->
     """A round on ``layout``, two ranks or more; ``best`` as for ``network.broadcast``."""
     participants, executors = work.participants, layout.ranks - 1
     root = work.root_seconds + work.root_seconds_a_participant * participants
-    messages = [HEADER.itemsize, TASK.itemsize * participants, SMALL, SMALL, SMALL, *[4 * work.parameters] * work.sent]
+    messages = [HEADER.itemsize, TASK.itemsize * participants + SMALL, *[4 * work.parameters] * work.sent]
     down = sum(network.seconds(broadcast(layout, size, best)) for size in messages)
     ended = makespan(work, executors, network)
     even = (sum(work.task_seconds) + work.shards * work.shard_seconds) / executors
-    up = network.seconds(reduce(layout, 8 * work.parameters * work.summed))
-    rows = network.seconds(gather(layout, METRIC.itemsize * participants)) + network.seconds(gather(layout, SMALL))
+    up = network.seconds(reduce(layout, 8 * (work.parameters * work.summed + 2 * participants)))
     depth = math.ceil(math.log2(layout.ranks))
     idle = max(0.0, ended - even)
     poll = depth * (half_pause(root) + half_pause(idle))
-    return Terms(root, down, even, idle, poll, up, rows)
+    return Terms(root, down, even, idle, poll, up)
 
 
-def half_pause(waited_seconds: float) -> float:
+def half_pause(waited_seconds: float, growth: float = PAUSE_GROWTH) -> float:
     """How long, on average, one who has waited so long in ``World.wait`` sleeps on when its message has come.
 
     Pauses grow by a factor, so the last is a share of the wait (geometric sum), between the first and the longest.
     """
-    pause = FIRST_PAUSE_SECONDS + (1 - 1 / PAUSE_GROWTH) * waited_seconds
+    pause = FIRST_PAUSE_SECONDS + (1 - 1 / growth) * waited_seconds
     return min(LONGEST_PAUSE_SECONDS, pause) / 2
 
 
 def makespan(work: Work, executors: int, network: Network) -> float:
     """Seconds from the first ticket until every executor knows that there are no more.
 
-    Each takes the next task when it is done with its last, largest first; rank 0 hands out one ticket after another, each for
-    ``serve_seconds``, and makes the next plan when all have their first. Only where few are left does an executor wait for the
-    answer.
+    Each takes the next task when it is done with its last, largest first. The first are everybody's own; then rank 0, once the
+    next plan is made, hands out one ticket after another, each for ``serve_seconds``. Only where few are left does an executor
+    wait for the answer.
     """
     tasks = [*work.task_seconds, *[work.shard_seconds] * work.shards]
     ahead, answer = len(tasks) - TAIL_TICKETS * executors, answer_seconds(tasks, executors, network)
-    free = [0.0] * executors
-    served = end = 0.0
-    for number, seconds in enumerate([*tasks, *[0.0] * executors]):  # the last ones ask in vain
+    own, end = own_tickets(len(tasks), executors), 0.0
+    free = sorted(sum(tasks[executor:own:executors]) for executor in range(executors))
+    served = work.plan_seconds + work.plan_seconds_a_participant * work.participants
+    for number, seconds in enumerate([*tasks[own:], *[0.0] * executors], own):  # the last ones ask in vain
         served = max(heapq.heappop(free), served) + network.serve_seconds
-        done = served + seconds + (0.0 if number < ahead else answer)
-        if number == executors - 1:
-            served += work.plan_seconds + work.plan_seconds_a_participant * work.participants
+        done = served + seconds + (answer if number >= ahead else 0.0)
         end = max(end, done)
         if number < len(tasks):
             heapq.heappush(free, done)
@@ -131,4 +127,4 @@ def makespan(work: Work, executors: int, network: Network) -> float:
 
 def answer_seconds(tasks: Sequence[float], executors: int, network: Network) -> float:
     """From asking to having where nobody asked ahead: the longer nobody has asked, the longer rank 0 sleeps."""
-    return network.round_trip_seconds + half_pause(sum(tasks) / max(1, len(tasks)) / executors)
+    return network.round_trip_seconds + half_pause(sum(tasks) / max(1, len(tasks)) / executors, SERVER_PAUSE_GROWTH)

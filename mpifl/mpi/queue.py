@@ -26,6 +26,11 @@ TAIL_TICKETS = 2
 """How many of the last tickets there are for each executor that nobody asks for before being free."""
 
 
+def own_tickets(count: int, executors: int) -> int:
+    """How many of the first tickets nobody asks for: one or two of each executor."""
+    return min(count, 2 * executors if count >= MANY_TICKETS * executors else executors)
+
+
 class Queue:
     """Hands out 0 to count - 1 once each among all executors, to whoever is free.
 
@@ -49,7 +54,7 @@ class Queue:
             yield from range(count)
             return
         ahead_until = count - TAIL_TICKETS * self._world.executors
-        own = range(self._world.rank - 1, self._own(count), self._world.executors)
+        own = range(self._world.rank - 1, own_tickets(count, self._world.executors), self._world.executors)
         answer = self._ask() if own and own[-1] < ahead_until else None
         yield from own
         ticket = self._answer(self._ask() if answer is None else answer)
@@ -71,17 +76,12 @@ class Queue:
             self._world.wait(answer)
         return int(self._ticket[0])
 
-    def _own(self, count: int) -> int:
-        """How many of the first tickets nobody asks for."""
-        executors = self._world.executors
-        return min(count, 2 * executors if count >= MANY_TICKETS * executors else executors)
-
     def serve(self, count: int, meanwhile: Callable[[], None] | None = None) -> None:
         """Rank 0 among others: hand out 0 to count - 1 until every executor is done; do ``meanwhile`` when all have something.
 
         Raises RankLost, and SilentRank that names those from which nothing has come for the world's ``patience_seconds``.
         """
-        comm, status, next_ticket = self._world.comm, MPI.Status(), self._own(count)
+        comm, status, next_ticket = self._world.comm, MPI.Status(), own_tickets(count, self._world.executors)
         heard = dict.fromkeys(range(1, self._world.size), time.monotonic())
         pause = FIRST_PAUSE_SECONDS
         while heard:

@@ -40,7 +40,7 @@ from benchmarks.scaling.sleeping import Sleeping
 from benchmarks.scaling.table import Case, rows, work_of
 from mpifl.algorithms.algorithm import Work as ClientWork
 from mpifl.job import read_job
-from mpifl.mpi.queue import TAIL_TICKETS
+from mpifl.mpi.queue import TAIL_TICKETS, own_tickets
 from mpifl.mpi.world import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, PAUSE_GROWTH
 from tests.launching import mpirun
 
@@ -136,7 +136,8 @@ def test_without_measurements_between_nodes_these_are_as_within_one() -> None:
 def test_the_makespan_is_what_simpy_simulates(seconds: list[float], executors: int, serve: float, plan: float) -> None:
     network, tasks = replace(NETWORK, serve_seconds=serve), sorted(seconds, reverse=True)
     work = replace(WORK, task_seconds=tuple(tasks), shards=0, plan_seconds=plan)
-    answer, left, ends = answer_seconds(tasks, executors, network), iter(range(len(tasks) + executors)), []
+    own = own_tickets(len(tasks), executors)
+    answer, left, ends = answer_seconds(tasks, executors, network), iter(range(own, len(tasks) + executors)), []
     clock = simpy.Environment()
     rank_0 = simpy.PriorityResource(clock)
 
@@ -145,14 +146,14 @@ def test_the_makespan_is_what_simpy_simulates(seconds: list[float], executors: i
             yield turn
             yield clock.timeout(plan)
 
-    def executor() -> Any:
+    def executor(rank: int) -> Any:
+        for number in range(rank, own, executors):
+            yield clock.timeout(tasks[number])
         while True:
             with rank_0.request(priority=0) as turn:
                 yield turn
                 number = next(left)
                 yield clock.timeout(serve)
-                if number == executors - 1:
-                    clock.process(planning())
             if number >= len(tasks) - TAIL_TICKETS * executors:
                 yield clock.timeout(answer)
             if number >= len(tasks):
@@ -160,8 +161,9 @@ def test_the_makespan_is_what_simpy_simulates(seconds: list[float], executors: i
                 return
             yield clock.timeout(tasks[number])
 
-    for _ in range(executors):
-        clock.process(executor())
+    clock.process(planning())
+    for rank in range(executors):
+        clock.process(executor(rank))
     clock.run()
     assert makespan(work, executors, network) == pytest.approx(max(ends))
 
@@ -170,7 +172,7 @@ def test_the_makespan_is_what_simpy_simulates(seconds: list[float], executors: i
 def test_a_queue_serves_one_at_a_time(participants: int, executors: int) -> None:
     work = replace(WORK.of(participants), shards=0)
     took = makespan(work, executors, NETWORK)
-    floor = (participants + executors) * NETWORK.serve_seconds
+    floor = (participants + executors - own_tickets(participants, executors)) * NETWORK.serve_seconds
     assert took >= max(floor, sum(work.task_seconds) / executors, max(work.task_seconds))
 
 

@@ -91,7 +91,8 @@ def test_killed_and_taken_up_again(tmp_path: Path, undisturbed: Callable[[str], 
     kill_all(out, run)
     found = go_on(draw.choice([1, 2, 3]), out)
     assert_same(found, undisturbed(name))
-    assert found.summary["resumed_from"] is None or found.summary["resumed_from"] % 7 == 0
+    if name != "buffered":  # whose checkpoints come at the end of a batch of rounds
+        assert found.summary["resumed_from"] is None or found.summary["resumed_from"] % 7 == 0
 
 
 def test_an_algorithm_that_sends_several_vectors_goes_on_with_each_where_it_belongs(

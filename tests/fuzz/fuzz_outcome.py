@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from typer.testing import CliRunner
 
 from mpifl.__main__ import app
@@ -25,11 +25,17 @@ LONG = "FUZZ_EXAMPLES" in os.environ
 LONGEST_LINE = 1500  # characters that a person can still read
 
 
-def examples(few: int) -> settings:
-    """Always the same ``few`` examples in the suite; in a long run as many as it asks for, and others every time."""
+def examples(few: int, shrink: bool = True) -> settings:
+    """Always the same ``few`` examples in the suite; in a long run as many as it asks for, and others every time.
+
+    Without ``shrink`` what fails is not tried again in search of a smaller example: where that may hang each time.
+    """
     slow = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture)
     count = int(os.environ.get("FUZZ_EXAMPLES", few))
-    return settings(max_examples=count, derandomize=not LONG, deadline=None, database=None, suppress_health_check=slow)
+    phases = (Phase.explicit, Phase.generate, *([Phase.shrink] if shrink else []))
+    return settings(
+        max_examples=count, derandomize=not LONG, deadline=None, database=None, suppress_health_check=slow, phases=phases
+    )
 
 
 def tried(kind: str, act: Callable[[], T]) -> T | None:

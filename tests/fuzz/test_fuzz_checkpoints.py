@@ -125,7 +125,7 @@ def test_a_damaged_checkpoint_is_skipped_for_the_one_before(
 
 
 @pytest.mark.parametrize("name", ["run.h5", "environment.json", "job.yaml"])
-@examples(40)
+@examples(40, shrink=False)
 @given(data=st.data())
 def test_a_damaged_file_of_the_run(
     name: str, data: st.DataObject, run: Path, states: list[str], reader: Reader, tmp_path: Path

@@ -51,7 +51,7 @@ def reader() -> Iterator[Reader]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@examples(60)
+@examples(60, shrink=False)
 @given(data=st.data())
 def test_bytes_that_are_not_what_they_were(
     kind: str, data: st.DataObject, stores: dict[str, Path], reader: Reader, tmp_path: Path

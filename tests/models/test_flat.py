@@ -146,6 +146,14 @@ def test_a_module_with_convolutions_computes_and_differentiates_as_before() -> N
         assert ours.abs().max() > 0
 
 
+def test_a_single_input_channel_is_said_to_be_last_too() -> None:
+    """The same memory either way, but oneDNN goes by the strides."""
+    flat = flatten(FemnistCnn().build(DataShape("classification", (28, 28), 10)))
+    weight, *_ = (layer.weight for layer in flat.module if isinstance(layer, nn.Conv2d))
+    assert weight.stride() == (25, 1, 5, 1)
+    assert flat.split(flat.weights)[0].stride() == weight.grad.stride() == weight.stride()
+
+
 def test_the_weights_of_a_convolution_lie_with_the_input_channels_last() -> None:
     module = with_convolution()
     expected = [
