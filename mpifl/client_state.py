@@ -8,21 +8,25 @@ that ever took part.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from mpifl.errors import TrainingError
+from mpifl.errors import InputError, TrainingError
 from mpifl.files import room
 
-FOLDERS = 256
+FOLDERS, DIGEST_BYTES = 256, 16
 
 
 @dataclass(frozen=True)
 class ClientStore:
-    """Vectors of ``length`` float32 by client, in files below ``folder``, which is checkpoint/clients of a run directory."""
+    """Vectors of ``length`` float32 by client, in files below ``folder``, which is checkpoint/clients of a run directory.
+
+    A file begins with a hash of the vector, of DIGEST_BYTES.
+    """
 
     folder: Path
     length: int
@@ -35,9 +39,11 @@ class ClientStore:
             return None
         path = folder / str(max(earlier))
         raw = path.read_bytes()
-        if len(raw) != self.length * 4:
-            raise TrainingError(f"{path}: holds {len(raw) // 4} of {self.length} values")
-        return np.frombuffer(raw, np.float32).copy()
+        if len(raw) != DIGEST_BYTES + self.length * 4 or raw[:DIGEST_BYTES] != _digest(raw[DIGEST_BYTES:]):
+            raise InputError(
+                f"{path}: damaged: it does not have the hash that it begins with; only a copy of it or a new run helps"
+            )
+        return np.frombuffer(raw, np.float32, offset=DIGEST_BYTES).copy()
 
     def write(self, client: int, round_number: int, vector: np.ndarray, oldest: int) -> None:
         """Keep what the client has after round ``round_number``; the run may be taken up again after round ``oldest``.
@@ -48,10 +54,11 @@ class ClientStore:
         if vector.shape != (self.length,):
             raise TrainingError(f"{folder}: the algorithm keeps {vector.shape}, the model's shape is ({self.length},)")
         path, partial = folder / str(round_number), folder / f".{round_number}.{os.getpid()}.part"
-        with room(path, self.length * 4, run=self.folder.parents[1]):
+        body = vector.astype(np.float32).tobytes()
+        with room(path, DIGEST_BYTES + len(body), run=self.folder.parents[1]):
             try:
                 folder.mkdir(parents=True, exist_ok=True)
-                partial.write_bytes(vector.astype(np.float32).tobytes())
+                partial.write_bytes(_digest(body) + body)
                 partial.replace(path)
             finally:
                 partial.unlink(missing_ok=True)
@@ -60,6 +67,10 @@ class ClientStore:
 
     def _folder(self, client: int) -> Path:
         return self.folder / f"{client % FOLDERS:02x}" / str(client)
+
+
+def _digest(body: bytes) -> bytes:
+    return hashlib.blake2b(body, digest_size=DIGEST_BYTES).digest()
 
 
 def _rounds(folder: Path) -> list[int]:

@@ -13,7 +13,7 @@ import torch
 from mpifl.algorithms.algorithm import Work
 from mpifl.batch import Versions
 from mpifl.client_state import ClientStore
-from mpifl.errors import TrainingError, at
+from mpifl.errors import InputError, TrainingError, at
 from mpifl.exact_sum import VALUE_LIMIT, accumulate, first_unsummable
 from mpifl.experiment import Experiment
 from mpifl.files import NoRoom
@@ -61,7 +61,7 @@ def _or_drop(experiment: Experiment, task: Any, work: Callable[[], Found]) -> Fo
         return work()
     except Exception as error:
         who = _names(experiment, np.array([task]))
-        if experiment.job.runtime.on_client_error == "abort" or isinstance(error, NoRoom):
+        if experiment.job.runtime.on_client_error == "abort" or isinstance(error, NoRoom | InputError):
             with at(who):
                 raise
         print(f"mpifl: {who}: dropped: {type(error).__name__}: {error}", file=sys.stderr, flush=True)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpifl.client_state import ClientStore
-from mpifl.errors import TrainingError
+from mpifl.errors import InputError, TrainingError
 from mpifl.files import NoRoom
 from tests.small_disk import Mount, mounting, mounts
 
@@ -125,11 +125,15 @@ def test_a_writer_that_was_killed_leaves_no_half_file(store: ClientStore) -> Non
 
 
 def test_a_damaged_file_is_named(store: ClientStore) -> None:
+    """Any one byte less, or other."""
     store.write(5, 1, vector(1), 0)
     path = next(store.folder.glob("*/5/1"))
-    path.write_bytes(path.read_bytes()[:-4])
-    with pytest.raises(TrainingError, match=r"holds 2 of 3 values"):
-        store.read(5, 2)
+    whole = path.read_bytes()
+    flipped = [whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :] for at in range(len(whole))]
+    for damaged in (whole[:-4], whole[:-1], b"", *flipped):
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"/05/5/1: damaged"):
+            store.read(5, 2)
 
 
 def test_a_vector_of_another_length_is_refused(store: ClientStore) -> None:
@@ -148,7 +152,7 @@ def test_on_a_full_disk_what_was_kept_stays(mount: Mount, request: pytest.Fixtur
     store = ClientStore(disk.folder / "run" / "checkpoint" / "clients", 10_000)
     store.write(5, 1, np.full(10_000, 1, np.float32), 0)
     disk.leave(20_000)
-    with pytest.raises(NoRoom, match=r"/clients/05/5/2: No space .* needs 40,000 bytes, .*--resume \S+/run$"):
+    with pytest.raises(NoRoom, match=r"/clients/05/5/2: No space .* needs 40,016 bytes, .*--resume \S+/run$"):
         store.write(5, 2, np.full(10_000, 2, np.float32), 0)
     assert [path.name for path in store.folder.glob("*/5/*")] == ["1"]
     disk.make_room()

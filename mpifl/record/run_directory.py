@@ -28,6 +28,7 @@ from mpifl.result import RoundResult
 from mpifl.seeds import Purpose, number
 
 WRITE_SECONDS = 0.5
+READ_SECONDS, SLOWEST_BYTES_A_SECOND = 30.0, 1e6
 CHUNK_ROWS = 64, 16_384  # least and most; a chunk that holds a round is written once and not again for the next
 SUPERBLOCK_FLAGS = 11  # the byte at which they stand
 LIBRARIES = ("torch", "numpy", "numba", "h5py", "mpi4py", "pydantic", "scikit-learn")
@@ -182,10 +183,35 @@ def _left_open(path: Path) -> bool:
         return file.read(SUPERBLOCK_FLAGS + 1)[SUPERBLOCK_FLAGS:] not in (b"", b"\0")
 
 
+READS_ALL = """
+import sys, h5py
+with h5py.File(sys.argv[1], "r", swmr=True, locking="best-effort") as file:
+    for table in file.values():
+        for start in range(0, len(table), 65536):
+            table[start : start + 65536]
+"""
+
+
+def _check_reads(path: Path) -> None:
+    """Raise ValueError for a file of a killed run over which HDF5 waits for ever, or dies: it is read elsewhere first."""
+    limit = READ_SECONDS + path.stat().st_size / SLOWEST_BYTES_A_SECOND
+    try:
+        done = subprocess.run([sys.executable, "-c", READS_ALL, str(path)], capture_output=True, check=False, timeout=limit)
+    except subprocess.TimeoutExpired as error:
+        raise ValueError(f"HDF5 has not read it within {limit:.0f} s: it is cut off or damaged") from error
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip().splitlines() or [f"HDF5 crashed over it ({done.returncode})"]
+        raise ValueError(said[-1])
+
+
 def _copy_rows(old: Path, file: h5py.File, rows: Mapping[str, int]) -> None:
     """The first ``rows`` of each table. Raises InputError when the old file does not have them."""
     check_heaps(old)
-    with damage(old), h5py.File(old, "r", swmr=_left_open(old), locking="best-effort") as before:
+    left_open = _left_open(old)
+    with damage(old):
+        if left_open:
+            _check_reads(old)
+    with damage(old), h5py.File(old, "r", swmr=left_open, locking="best-effort") as before:
         for table, count in rows.items():
             if len(before[table]) < count:
                 raise ValueError(f"{table} has {len(before[table])} rows, the checkpoint was made with {count}")

@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -317,3 +318,17 @@ def test_the_summary_is_what_was_given(tmp_path: Path) -> None:
     write_summary(tmp_path, summary)
     assert json.loads((tmp_path / "summary.json").read_text()) == summary
     assert [path.name for path in tmp_path.iterdir()] == ["summary.json"]
+
+
+def test_a_killed_run_s_file_that_is_cut_off_is_refused_and_waited_for_no_longer_than_its_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """HDF5 would wait for ever for the rest of a file that says that it is still being written."""
+    path = tmp_path / "run.h5"
+    test_what_was_written_survives_a_kill(tmp_path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    monkeypatch.setattr(run_directory, "READ_SECONDS", 3.0)
+    begun = time.monotonic()
+    with pytest.raises(InputError, match=r"run\.h5"):
+        RunFile(path, JOB, {"rounds": 2})
+    assert time.monotonic() - begun < 30
