@@ -93,8 +93,12 @@ def test_the_run_directory_holds_what_it_promises_and_nothing_else(tmp_path: Pat
     wanted = (
         "name seed ranks mpi rounds virtual_seconds wall_seconds model_sha256 final participants completed dropped cut"
         " bytes_down bytes_up resumed_from ranks_lost stale failed joules joules_wasted"
+        " seconds hidden_seconds executor_seconds peak_bytes"
     )
     assert set(wanted.split()) == set(done.summary)
+    # Every second of the run has its phase, and every rank its memory.
+    assert sum(done.summary["seconds"].values()) == pytest.approx(done.summary["wall_seconds"], abs=0.01)
+    assert len(done.summary["peak_bytes"]) == 2
     tensors = load_file(done.folder / "model.safetensors")
     order = ["1.weight", "1.bias", "3.weight", "3.bias"]
     flat = np.concatenate([tensors[name].reshape(-1) for name in order])
