@@ -6,8 +6,10 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -59,7 +61,9 @@ class Ranks:
     """A run that goes on under mpirun, and its ranks by number."""
 
     def __init__(self, ranks: int, out: Path, *arguments: str, recovers: bool = True) -> None:
-        environment = os.environ | {"MPIFL_PROGRESS": "lines"}
+        # A folder of its own: mpirun stumbles over what a killed one that had its number has left behind.
+        self.session = tempfile.mkdtemp(prefix="mpi", dir="/tmp")
+        environment = os.environ | {"MPIFL_PROGRESS": "lines", "TMPDIR": self.session}
         line = command(ranks, [*arguments, "--out", str(out)], environment)
         if RECOVERS and not recovers:
             where = line.index("--with-ft")
@@ -121,6 +125,7 @@ class Ranks:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             self.process.wait(timeout=10)
+        shutil.rmtree(self.session, ignore_errors=True)
 
 
 Start = Callable[..., Ranks]
