@@ -29,7 +29,7 @@ START_SECONDS = 600
 if os.environ.get(RECOVERS) == "1":
     signal.alarm(START_SECONDS)
 # Between two ranks Open MPI's Ireduce sends pieces of 8 KiB, and each would wait for one of our sleeps: as one piece it takes
-# 0.5 ms for 2 MiB and not 331. 2 is its binomial tree.
+# 0.2 ms for 2 MiB and not 136. 2 is its binomial tree.
 if os.environ.get("OMPI_COMM_WORLD_SIZE") == "2":
     os.environ.setdefault("OMPI_MCA_coll_libnbc_ireduce_algorithm", "2")
 from mpi4py import MPI  # noqa: E402
