@@ -23,7 +23,7 @@ from mpifl.experiment import Experiment
 from mpifl.logbook import Logbook
 from mpifl.mpi.queue import Queue
 from mpifl.mpi.world import World
-from mpifl.plan import TASK, Plan, largest_first, make_plan
+from mpifl.plan import TASK, Plan, largest_first, make_plan, task_groups
 from mpifl.result import CLIENT_TEST, RoundResult, Tested
 from mpifl.stopwatch import Stopwatch
 
@@ -74,7 +74,8 @@ def run_aggregator(world: World, server: Server, store: ClientStore, log: Logboo
             clients = execute(world, experiment, store, batch, server.versions, queue, sums)
         else:
             with watch("wait"):
-                queue.serve(tickets(experiment, batch), lambda: _meanwhile(server, log, watch))
+                groups = task_groups(batch.tasks, experiment.stack)
+                queue.serve(tickets(experiment, batch, groups), lambda: _meanwhile(server, log, watch))
         with watch("reduce"):
             sums.to_root(world)
             clients = to_root(world, experiment, clients)

@@ -94,9 +94,9 @@ def to_root(world: World, experiment: Experiment, clients: np.ndarray) -> np.nda
     return world.gather_rows(clients) if experiment.job.evaluation.per_client else clients
 
 
-def tickets(experiment: Experiment, batch: Batch) -> int:
+def tickets(experiment: Experiment, batch: Batch, groups: list[slice]) -> int:
     """How many tickets a batch has: its groups of tasks, and then the shards of its tests."""
-    return len(task_groups(batch.tasks, experiment.stack)) + len(batch.tests) * experiment.shards
+    return len(groups) + len(batch.tests) * experiment.shards
 
 
 def execute(
@@ -110,7 +110,7 @@ def execute(
     """
     groups = task_groups(batch.tasks, experiment.stack)
     clients = [np.empty(0, CLIENT_TEST)]
-    for ticket in queue.tickets(tickets(experiment, batch)):
+    for ticket in queue.tickets(tickets(experiment, batch, groups)):
         if ticket < len(groups):
             tasks = batch.tasks[groups[ticket]]
             part = sums.rounds[int(tasks["round"][0]) - batch.first_round]

@@ -13,7 +13,7 @@ import numpy as np
 
 EXECUTOR_PHASES = ("training", "evaluation", "idle", "broadcast", "reduce")
 PHASES = ("start", "selection", "clock", "broadcast", "wait", "reduce", "server", "writing")
-"""Of rank 0. ``wait`` is the time in which executors train and test, or alone itself; ``start`` all before the first round."""
+"""Of rank 0. ``wait`` is the time in which executors train and test; ``start`` is all before the first round."""
 
 SPENT = np.dtype([("peak_bytes", "<i8"), *((phase, "<f8") for phase in EXECUTOR_PHASES)])
 """What a rank tells of itself at the end of a run; phases in seconds."""

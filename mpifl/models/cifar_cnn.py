@@ -5,8 +5,7 @@ from __future__ import annotations
 from pydantic import Field, PositiveInt
 from torch import nn
 
-from mpifl.errors import InputError
-from mpifl.models.layers import Dropout
+from mpifl.models.layers import Dropout, picture
 from mpifl.models.model import Model
 from mpifl.population.dataset import DataShape
 
@@ -27,13 +26,11 @@ class CifarCnn(Model):
 
     def build(self, data: DataShape) -> nn.Module:
         """See Model. Samples are (height, width) or (channels, height, width) of 6x6 pixels or more."""
-        shape = (1, *data.sample) if len(data.sample) == 2 else data.sample
-        if len(shape) != 3 or min(shape[1:]) < 6:
-            raise InputError(f"model.name: cifar_cnn takes images of 6x6 or more; the data has {data.sample}")
+        with_channels, shape = picture("cifar_cnn", data.sample, 6)
         first, second = self.channels
         height, width = ((side - 4) // 2 for side in shape[1:])
         module = nn.Sequential(
-            nn.Unflatten(1, (1, data.sample[0])) if len(data.sample) == 2 else nn.Identity(),
+            with_channels,
             nn.Conv2d(shape[0], first, 3),
             nn.ReLU(),
             nn.Conv2d(first, second, 3),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field, PositiveInt
 from torch import nn
 
-from mpifl.errors import InputError
+from mpifl.models.layers import picture
 from mpifl.models.model import Model
 from mpifl.population.dataset import DataShape
 
@@ -22,13 +22,11 @@ class FemnistCnn(Model):
 
     def build(self, data: DataShape) -> nn.Module:
         """See Model. Samples are (height, width) or (channels, height, width) of 16x16 pixels or more."""
-        shape = (1, *data.sample) if len(data.sample) == 2 else data.sample
-        if len(shape) != 3 or min(shape[1:]) < 16:
-            raise InputError(f"model.name: femnist_cnn takes images of 16x16 or more; the data has {data.sample}")
+        with_channels, shape = picture("femnist_cnn", data.sample, 16)
         first, second = self.channels
         height, width = (((side - 4) // 2 - 4) // 2 for side in shape[1:])
         return nn.Sequential(
-            nn.Unflatten(1, (1, data.sample[0])) if len(data.sample) == 2 else nn.Identity(),
+            with_channels,
             nn.Conv2d(shape[0], first, 5),
             nn.ReLU(),
             nn.MaxPool2d(2),

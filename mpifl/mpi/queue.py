@@ -46,9 +46,9 @@ class Queue:
         """This executor's share of 0 to count - 1; every executor goes through its share to the end. Alone: all of them.
 
         The first ones are its own, nobody has to be asked: two where there are many, so that rank 0 has time for what it does
-        while the others are at them. It asks for the next one before it works on the last, so that no
-        answer is waited for; but not when few are left. Tasks come largest first: whoever is at a large one would take a small
-        one away from those that are free.
+        while the others are at them. It asks for the next one before it works on the last, so that no answer is waited for; but
+        not when few are left. Tasks come largest first: whoever is at a large one would take a small one away from those that
+        are free.
         """
         if self._world.size == 1:
             yield from range(count)
