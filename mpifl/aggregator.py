@@ -26,6 +26,7 @@ from mpifl.mpi.world import World
 from mpifl.plan import TASK, Plan, largest_first, make_plan, task_groups
 from mpifl.result import CLIENT_TEST, RoundResult, Tested
 from mpifl.stopwatch import Stopwatch
+from mpifl.workplace import make_workplace
 
 BATCH_ROUNDS = 64
 BATCH_BYTES = 1 << 28  # of one rank's running sums
@@ -62,6 +63,7 @@ def run_aggregator(world: World, server: Server, store: ClientStore, log: Logboo
     experiment, queue = server.experiment, Queue(world)
     server.unsent = set(server.versions)
     world.patience_seconds = experiment.job.runtime.round_timeout
+    place = make_workplace(experiment, store) if world.executes else None
     watch = world.watch
     while server.plans or server.rounds_done < experiment.job.rounds or server.untested:
         server.plans = server.plans or _next_plans(server, watch)
@@ -69,9 +71,9 @@ def run_aggregator(world: World, server: Server, store: ClientStore, log: Logboo
         with watch("broadcast"):
             send(world, batch, *_versions_for(server, batch))
         sums, clients = Sums.empty(experiment, batch), np.empty(0, CLIENT_TEST)
-        if world.executes:
+        if place is not None:
             _write(server, log, watch)
-            clients = execute(world, experiment, store, batch, server.versions, queue, sums)
+            clients = execute(world, place, batch, server.versions, queue, sums)
         else:
             with watch("wait"):
                 groups = task_groups(batch.tasks, experiment.stack)

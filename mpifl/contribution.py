@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -12,40 +13,39 @@ import torch
 
 from mpifl.algorithms.algorithm import Work
 from mpifl.batch import Versions
-from mpifl.client_state import ClientStore
+from mpifl.device_sum import DeviceSum, unsummable
 from mpifl.errors import InputError, TrainingError, at
-from mpifl.exact_sum import VALUE_LIMIT, accumulate, first_unsummable
+from mpifl.exact_sum import VALUE_LIMIT
 from mpifl.experiment import Experiment
 from mpifl.files import NoRoom
 from mpifl.result import METRIC
 from mpifl.seeds import Purpose, generator, number
-from mpifl.training import ENGINES
-from mpifl.training.participant import LocalResult, Participant
-from mpifl.training.samples import samples_of
+from mpifl.training.participant import Engine, LocalResult, Participant
+from mpifl.workplace import Workplace
 
 Found = TypeVar("Found")
 Prepared = tuple[Participant, Work]
 
 
-def contribute(
-    experiment: Experiment, store: ClientStore, tasks: np.ndarray, versions: Versions, part: np.ndarray, oldest: int
-) -> np.ndarray:
+def contribute(place: Workplace, tasks: np.ndarray, versions: Versions, part: np.ndarray, oldest: int) -> np.ndarray:
     """Train a group of tasks (structured TASK, of one round) and add what they contribute to ``part`` (vectors, n).
 
     Returns their metrics (structured METRIC). A client whose training fails ends the run, or is left out, as the job says.
     """
+    experiment, sums = place.experiment, DeviceSum(part, place.device)
     metrics = np.zeros(len(tasks), METRIC)
     metrics["round"], metrics["client"], metrics["loss"], metrics["failed"] = tasks["round"], tasks["client"], np.nan, True
     ready: list[tuple[int, Prepared]] = []
     for index, task in enumerate(tasks):
-        found = _or_drop(experiment, task, partial(_prepare, experiment, store, task, versions))
+        found = _or_drop(experiment, task, partial(_prepare, place, task, versions))
         if found is not None:
             ready.append((index, found))
-    results = _train(experiment, tasks[[index for index, _ in ready]], [participant for _, (participant, _) in ready])
+    results = _train(place, tasks[[index for index, _ in ready]], [participant for _, (participant, _) in ready])
     for (index, (_, work)), result in zip(ready, results, strict=True):
         task = tasks[index]
-        if result and _or_drop(experiment, task, partial(_add, experiment, store, task, result, work, part, oldest)):
+        if result and _or_drop(experiment, task, partial(_add, place, task, result, work, sums, oldest)):
             metrics["loss"][index], metrics["failed"][index] = result.loss, False
+    sums.close()
     return metrics
 
 
@@ -68,20 +68,20 @@ def _or_drop(experiment: Experiment, task: Any, work: Callable[[], Found]) -> Fo
         return None
 
 
-def _prepare(experiment: Experiment, store: ClientStore, task: Any, versions: Versions) -> Prepared:
-    job, population = experiment.job, experiment.population
+def _prepare(place: Workplace, task: Any, versions: Versions) -> Prepared:
+    job, population = place.experiment.job, place.experiment.population
     client, round_number = int(task["client"]), int(task["round"])
-    kept = store.read(client, round_number) if job.algorithm.keeps_state else None
+    kept = place.store.read(client, round_number) if job.algorithm.keeps_state else None
     work = Work(
-        sent={name: torch.from_numpy(vector) for name, vector in versions[int(task["base"])].items()},
-        kept=None if kept is None else torch.from_numpy(kept),
+        sent=place.version(int(task["base"]), versions),
+        kept=None if kept is None else torch.from_numpy(kept).to(place.device),
         steps=int(task["steps"]),
         lr=job.training.lr,
     )
-    train = population.data.train
     participant = Participant(
         base=work.sent["model"],
-        samples=samples_of(population.data, train, train.rows(population.data_client(client)), copy=False),
+        pool=place.samples,
+        rows=population.data.train.rows(population.data_client(client)),
         steps=work.steps,
         order=partial(generator, job.seed, Purpose.BATCHES, round_number, client),
         noise=partial(number, job.seed, Purpose.DROPOUT, round_number, client),
@@ -90,48 +90,45 @@ def _prepare(experiment: Experiment, store: ClientStore, task: Any, versions: Ve
     return participant, work
 
 
-def _train(experiment: Experiment, tasks: np.ndarray, group: list[Participant]) -> list[LocalResult | None]:
+def _train(place: Workplace, tasks: np.ndarray, group: list[Participant]) -> list[LocalResult | None]:
     """Together; where that fails and the job goes on without clients that fail, each alone to see which those are."""
-    job = experiment.job
-    train = partial(ENGINES[job.training.engine], experiment.model, experiment.task, job.training)
+    experiment = place.experiment
     if len(group) > 1:
         try:
             with at(partial(_names, experiment, tasks)):
-                return [*train(group)]
+                return [*place.engine(group)]
         except Exception:
-            if job.runtime.on_client_error == "abort":
+            if experiment.job.runtime.on_client_error == "abort":
                 raise
-    return [_or_drop(experiment, task, partial(_alone, train, one)) for task, one in zip(tasks, group, strict=True)]
+    return [_or_drop(experiment, task, partial(_alone, place.engine, one)) for task, one in zip(tasks, group, strict=True)]
 
 
-def _alone(train: Callable[[list[Participant]], list[LocalResult]], participant: Participant) -> LocalResult:
-    return train([participant])[0]
+def _alone(engine: Engine, participant: Participant) -> LocalResult:
+    return engine([participant])[0]
 
 
-def _add(
-    experiment: Experiment, store: ClientStore, task: Any, result: LocalResult, work: Work, part: np.ndarray, oldest: int
-) -> bool:
+def _add(place: Workplace, task: Any, result: LocalResult, work: Work, sums: DeviceSum, oldest: int) -> bool:
     """Add what one participant contributes."""
-    job = experiment.job
+    job, like = place.experiment.job, result.update.shape
     contribution, keep = job.algorithm.contribute(result.update, work)
-    vectors = {name: contribution[name].numpy() for name in job.algorithm.summed}
+    vectors = {name: contribution[name] for name in job.algorithm.summed}
     for name, vector in vectors.items():  # all of them before any is added: a client that is dropped adds nothing
-        if vector.shape != part.shape[1:]:
-            raise TrainingError(f"{name} is not usable: its shape is {vector.shape}, the model's is {part.shape[1:]}")
-        if job.runtime.on_client_error == "drop" and (wrong := first_unsummable(vector)) is not None:
-            raise _not_summable(name, experiment, vector[wrong], wrong)
+        if vector.shape != like:
+            raise TrainingError(f"{name} is not usable: its shape is {tuple(vector.shape)}, the model's is {tuple(like)}")
+        if job.runtime.on_client_error == "drop" and (wrong := unsummable(vector)) is not None:
+            raise _not_summable(name, place.experiment, float(vector[wrong]), wrong)
     if keep is not None:
-        store.write(int(task["client"]), int(task["round"]), keep.numpy(), oldest)
-    for total, (name, vector) in zip(part, vectors.items(), strict=True):
-        wrong = accumulate(total, vector, float(task["weight"]))
+        place.store.write(int(task["client"]), int(task["round"]), keep.cpu().numpy(), oldest)
+    for index, (name, vector) in enumerate(vectors.items()):
+        wrong = sums.add(index, vector, float(task["weight"]))
         if wrong is not None:
-            raise _not_summable(name, experiment, vector[wrong], wrong)
+            raise _not_summable(name, place.experiment, float(vector[wrong]), wrong)
     return True
 
 
-def _not_summable(name: str, experiment: Experiment, value: np.float32, index: int) -> TrainingError:
+def _not_summable(name: str, experiment: Experiment, value: float, index: int) -> TrainingError:
     tensor = experiment.model.where(index)
-    limit = f", and {VALUE_LIMIT:,.0f} is the limit" if np.isfinite(value) else ""
+    limit = f", and {VALUE_LIMIT:,.0f} is the limit" if math.isfinite(value) else ""
     return TrainingError(
         f"{name} is not usable: tensor {tensor} is {value:g}{limit}: training has diverged (a smaller training.lr may help)"
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from mpifl.batch import Batch, Version, Versions, receive
+from mpifl.batch import Batch, Versions, receive
 from mpifl.client_state import ClientStore
 from mpifl.contribution import contribute
 from mpifl.errors import TrainingError, at
@@ -22,8 +22,8 @@ from mpifl.mpi.world import World
 from mpifl.plan import task_groups
 from mpifl.result import CLIENT_TEST, METRIC
 from mpifl.training.evaluate import evaluate_shard
-from mpifl.training.samples import samples_of
 from mpifl.training.tasks.task import Judged
+from mpifl.workplace import Workplace, make_workplace
 
 EXECUTOR_PATIENCE = 3
 """In round_timeouts: an executor waits for the last tasks of the others as well, which rank 0 watches, and for rank 0."""
@@ -32,7 +32,7 @@ EXECUTOR_PATIENCE = 3
 def run_executor(world: World, experiment: Experiment, store: ClientStore) -> None:
     """The life of ranks 1 to n - 1."""
     names, length = experiment.job.algorithm.sent, len(experiment.model.weights)
-    queue = Queue(world)
+    place, queue = make_workplace(experiment, store), Queue(world)
     versions: Versions = {}
     timeout = experiment.job.runtime.round_timeout
     world.patience_seconds = None if timeout is None else EXECUTOR_PATIENCE * timeout
@@ -40,7 +40,7 @@ def run_executor(world: World, experiment: Experiment, store: ClientStore) -> No
     while (batch := receive(world, versions, names, length)) is not None:
         with world.watch("training"):
             sums = Sums.empty(experiment, batch)
-        clients = execute(world, experiment, store, batch, versions, queue, sums)
+        clients = execute(world, place, batch, versions, queue, sums)
         with world.watch("reduce"):
             sums.to_root(world)
             to_root(world, experiment, clients)
@@ -99,15 +99,14 @@ def tickets(experiment: Experiment, batch: Batch, groups: list[slice]) -> int:
     return len(groups) + len(batch.tests) * experiment.shards
 
 
-def execute(
-    world: World, experiment: Experiment, store: ClientStore, batch: Batch, versions: Versions, queue: Queue, sums: Sums
-) -> np.ndarray:
+def execute(world: World, place: Workplace, batch: Batch, versions: Versions, queue: Queue, sums: Sums) -> np.ndarray:
     """This rank's share of a batch, added to ``sums``.
 
     It takes groups of tasks, which the job's plan fixes: what is trained together does not depend on the ranks. The tests ride
     behind the training tasks in the same queue and fill its tail. Returns the tests of single clients (structured CLIENT_TEST),
     where the job wants them.
     """
+    experiment = place.experiment
     groups = task_groups(batch.tasks, experiment.stack)
     clients = [np.empty(0, CLIENT_TEST)]
     for ticket in queue.tickets(tickets(experiment, batch, groups)):
@@ -115,12 +114,12 @@ def execute(
             tasks = batch.tasks[groups[ticket]]
             part = sums.rounds[int(tasks["round"][0]) - batch.first_round]
             with world.watch("training"):
-                sums.tell(groups[ticket], contribute(experiment, store, tasks, versions, part, batch.oldest))
+                sums.tell(groups[ticket], contribute(place, tasks, versions, part, batch.oldest))
         else:
             test, shard = divmod(ticket - len(groups), experiment.shards)
             with world.watch("evaluation"), at(f"test of model version {batch.tests[test]}, shard {shard}"):
                 number = int(batch.tests[test])
-                counts, judged = _test(experiment, versions[number], shard)
+                counts, judged = _test(place, place.version(number, versions), shard)
                 sums.tests[test] += counts
                 if experiment.job.evaluation.per_client:
                     clients.append(_by_client(experiment, number, shard, judged))
@@ -132,12 +131,12 @@ def _shard_rows(experiment: Experiment, shard: int) -> slice:
     return slice(shard * size, min((shard + 1) * size, experiment.tested_part.samples))
 
 
-def _test(experiment: Experiment, version: Version, shard: int) -> tuple[np.ndarray, Judged]:
+def _test(place: Workplace, version: dict[str, torch.Tensor], shard: int) -> tuple[np.ndarray, Judged]:
     """What a shard adds to its test's sums, and the test sample by sample."""
+    experiment = place.experiment
     part = experiment.tested_part
-    weights = torch.from_numpy(version["model"])
-    samples = samples_of(experiment.population.data, part, _shard_rows(experiment, shard))
-    judged = evaluate_shard(experiment.model, weights, experiment.task, samples)
+    samples = place.tested.read(_shard_rows(experiment, shard))
+    judged = evaluate_shard(place.model, version["model"], experiment.task, samples)
     loss = float(judged.loss.sum())
     scored = int(judged.scored.sum())
     if not abs(loss / max(1, scored)) < VALUE_LIMIT or not abs(loss / part.samples) < VALUE_LIMIT:

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pytest
 import torch
@@ -24,9 +23,10 @@ from mpifl.files import NoRoom
 from mpifl.plan import TASK
 from mpifl.seeds import Purpose, generator
 from mpifl.setup import check
-from mpifl.training.loop import train_loop
+from mpifl.training.loop import Loop
 from mpifl.training.participant import Participant
-from mpifl.training.samples import samples_of
+from mpifl.training.samples import pool_of
+from mpifl.workplace import make_workplace
 from tests.small_disk import Mount, mounting, mounts
 
 ROUND, CLIENTS, STEPS, WEIGHTS = 2, (1, 4, 6, 9), (3, 7, 5, 4), (0.1, 0.4, 0.2, 0.3)
@@ -62,6 +62,15 @@ class Full(FedAvg):
             raise NoRoom(Path("/somewhere"), "No space left on device", 8, None)
 
 
+class Unreadable(ClientStore):
+    """Where what one client keeps cannot be read."""
+
+    def read(self, client: int, round_number: int) -> np.ndarray | None:
+        if client == CLIENTS[FAILS]:
+            raise OSError("cannot be read")
+        return super().read(client, round_number)
+
+
 @pytest.fixture(params=["stacked", "loop"])
 def experiment(request: pytest.FixtureRequest) -> Experiment:
     overrides = ["rounds=4", "model={name: mlp, hidden: [8]}", "training.batch_size=8", "selection.participants=4"]
@@ -76,13 +85,15 @@ def dropping(experiment: Experiment, **changed: Any) -> Experiment:
     return replace(experiment, job=experiment.job.model_copy(update={"runtime": runtime, **changed}))
 
 
-def contributed(experiment: Experiment, folder: Path, tasks: np.ndarray = TASKS) -> Contributed:
+def contributed(
+    experiment: Experiment, folder: Path, tasks: np.ndarray = TASKS, store: type[ClientStore] = ClientStore
+) -> Contributed:
     """The running sum of a group that begins with nothing, and its metrics."""
     algorithm, length = experiment.job.algorithm, len(experiment.model.weights)
     part = np.zeros((len(algorithm.summed), length), np.int64)
     sent = {name: experiment.initial if name == "model" else np.full(length, 0.01, np.float32) for name in algorithm.sent}
-    store = ClientStore(folder / "clients", length)
-    return part, contribute(experiment, store, tasks, {1: sent}, part, 0)
+    place = make_workplace(experiment, store(folder / "clients", length))
+    return part, contribute(place, tasks, {1: sent}, part, 0)
 
 
 def one_by_one(experiment: Experiment, folder: Path, places: Any = OTHERS) -> Contributed:
@@ -110,7 +121,8 @@ def test_a_group_adds_each_ones_weighted_update(experiment: Experiment, tmp_path
     group = [
         Participant(
             base=torch.from_numpy(experiment.initial),
-            samples=samples_of(data, data.train, data.train.rows(client)),
+            pool=pool_of(data, data.train),
+            rows=data.train.rows(client),
             steps=steps,
             order=lambda client=client: generator(seed, Purpose.BATCHES, ROUND, client),
             noise=lambda: 0,
@@ -118,7 +130,7 @@ def test_a_group_adds_each_ones_weighted_update(experiment: Experiment, tmp_path
         )
         for client, steps in zip(CLIENTS, STEPS, strict=True)
     ]
-    expected = train_loop(experiment.model, experiment.task, experiment.job.training, group)
+    expected = Loop(experiment.model, experiment.task, experiment.job.training)(group)
     part, metrics = contributed(experiment, tmp_path)
     mean = sum(w * one.update.double().numpy() for w, one in zip(WEIGHTS, expected, strict=True))
     np.testing.assert_allclose(from_fixed(part[0]), mean, rtol=0, atol=1e-5)
@@ -130,7 +142,8 @@ def test_a_group_adds_each_ones_weighted_update(experiment: Experiment, tmp_path
 def test_a_group_adds_to_what_is_there(experiment: Experiment, tmp_path: Path) -> None:
     first, _ = contributed(experiment, tmp_path)
     part = np.full_like(first, 1000)
-    contribute(experiment, ClientStore(tmp_path, part.shape[1]), TASKS, {1: {"model": experiment.initial}}, part, 0)
+    place = make_workplace(experiment, ClientStore(tmp_path, part.shape[1]))
+    contribute(place, TASKS, {1: {"model": experiment.initial}}, part, 0)
     assert np.array_equal(part, first + 1000)
 
 
@@ -166,43 +179,30 @@ def test_a_client_whose_data_is_not_finite_is_dropped_alone(experiment: Experime
     assert np.isfinite(found[1]["loss"]).tolist() == [True, True, False, True]
 
 
-@pytest.fixture
-def damaged(experiment: Experiment, tmp_path: Path) -> Iterator[Experiment]:
-    """The samples in a file, of which the last one of a client cannot be read any more."""
-    data, path = experiment.population.data, tmp_path / "data.h5"
-    with h5py.File(path, "w") as file:
-        x = file.create_dataset("x", data=np.asarray(data.train.x), chunks=(1, 8, 8), compression=1)
-        place = x.id.get_chunk_info(data.train.rows(CLIENTS[FAILS]).stop - 1)
-    raw = bytearray(path.read_bytes())
-    raw[place.byte_offset : place.byte_offset + place.size] = b"\xff" * place.size
-    path.write_bytes(raw)
-    with h5py.File(path) as file:
-        train = replace(data.train, x=file["x"])
-        yield replace(experiment, population=replace(experiment.population, dataset=replace(data, train=train)))
-
-
-def test_a_client_whose_data_cannot_be_read_is_dropped_alone(
-    experiment: Experiment, damaged: Experiment, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+def test_a_client_whose_state_cannot_be_read_is_dropped_alone(
+    experiment: Experiment, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    found = contributed(dropping(damaged), tmp_path)
-    assert_dropped(found, contributed(experiment, tmp_path, TASKS[OTHERS]))  # the same group as without it, bit by bit
+    scaffold = dropping(experiment, algorithm=Scaffold())
+    found = contributed(scaffold, tmp_path, store=Unreadable)
+    assert_dropped(found, contributed(scaffold, tmp_path / "others", TASKS[OTHERS]))  # the same group as without it, bit by bit
     (said,) = capfd.readouterr().err.splitlines()
-    assert "dropped: OSError" in said
+    assert "dropped: OSError: cannot be read" in said
 
 
-def test_a_group_in_which_all_fail_adds_nothing(experiment: Experiment, damaged: Experiment, tmp_path: Path) -> None:
-    for failing in (dropping(damaged), dropping(experiment, algorithm=Refuses())):
-        part, metrics = contributed(failing, tmp_path, TASKS[[FAILS]])
+def test_a_group_in_which_all_fail_adds_nothing(experiment: Experiment, tmp_path: Path) -> None:
+    for algorithm, store in ((Scaffold(), Unreadable), (Refuses(), ClientStore)):
+        part, metrics = contributed(dropping(experiment, algorithm=algorithm), tmp_path, TASKS[[FAILS]], store)
         assert not part.any()
         assert metrics["failed"].tolist() == [1]
 
 
-def test_who_stops_a_run_is_named(experiment: Experiment, damaged: Experiment, tmp_path: Path) -> None:
+def test_who_stops_a_run_is_named(experiment: Experiment, tmp_path: Path) -> None:
     names = [experiment.population.client_name(client) for client in CLIENTS]
-    with pytest.raises(OSError, match="read") as unread:
-        contributed(damaged, tmp_path)
+    jobs = [experiment.job.model_copy(update={"algorithm": algorithm}) for algorithm in (Scaffold(), Refuses())]
+    scaffold, refusing = (replace(experiment, job=job) for job in jobs)
+    with pytest.raises(OSError, match="cannot be read") as unread:
+        contributed(scaffold, tmp_path, store=Unreadable)
     assert where(unread.value) == f"round 2, client {names[FAILS]}"
-    refusing = replace(experiment, job=experiment.job.model_copy(update={"algorithm": Refuses()}))
     with pytest.raises(ValueError, match="no gradient for me") as refused:
         contributed(refusing, tmp_path)
     assert where(refused.value) == f"round 2, clients {', '.join(map(str, names))}"  # one of those, which were one computation

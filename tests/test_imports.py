@@ -28,6 +28,7 @@ LAYERS = [  # from low to high; a module may import from its own layer and from 
     {"checkpoint"},
     {"batch", "experiment", "logbook"},
     {"setup", "timing"},
+    {"device_sum", "workplace"},
     {"contribution"},
     {"executor"},
     {"aggregator"},

@@ -42,4 +42,4 @@ def _panel(axes: Axes, rows: Sequence[Row], kind: str) -> None:
     axes.set_xticks(ticks[:: 1 + len(ticks) // 7], [f"{ranks:,}" for ranks in ticks[:: 1 + len(ticks) // 7]])
     axes.minorticks_off()
     axes.set(xlabel="ranks", ylabel="rounds a second")
-    axes.legend(loc="best")
+    axes.legend(loc="lower right")

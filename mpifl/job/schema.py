@@ -56,6 +56,7 @@ class Training(Section):
         "auto", description="one client after the other, or several as one computation; none only times the rounds"
     )
     stack: Count | None = Field(None, description="with stacked, how many clients are one computation; default: by the model")
+    device: Literal["cpu", "cuda"] = Field("cpu", description="where models are trained and tested: a GPU gives other bits")
     batch_size: Count = Field(20, description="samples a step; a client's last batch of an epoch may be smaller")
     epochs: Count | None = Field(None, description="passes over the client's samples; 1 when local_steps is not given")
     local_steps: Count | None = Field(None, description="SGD steps instead of epochs")

@@ -67,8 +67,9 @@ def flatten(module: nn.Module) -> FlatModel:
             # A copy, since contiguous() leaves a single input channel as it is, and oneDNN then takes it for channels first.
             last = layer.weight.data.movedim(1, -1).clone(memory_format=torch.contiguous_format)
             layer.weight.data = last.movedim(-1, 1)
-    weights = torch.empty(sum(tensor.numel() for tensor in tensors.values()))
-    gradient = torch.zeros(sum(p.numel() for p in parameters.values()))
+    device = next((tensor.device for tensor in tensors.values()), None)
+    weights = torch.empty(sum(tensor.numel() for tensor in tensors.values()), device=device)
+    gradient = torch.zeros(sum(p.numel() for p in parameters.values()), device=device)
     starts, start = [], 0
     for name, tensor in tensors.items():
         starts.append(start)

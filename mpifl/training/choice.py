@@ -13,8 +13,8 @@ from mpifl.models.flat import FlatModel
 from mpifl.population.dataset import Dataset
 from mpifl.training.linear_stack import is_linear
 from mpifl.training.participant import Participant
-from mpifl.training.samples import samples_of
-from mpifl.training.stacked import is_plain, train_stacked
+from mpifl.training.samples import pool_of
+from mpifl.training.stacked import Stacked, is_plain
 from mpifl.training.tasks.task import Task
 
 MOST_STACKED = 8
@@ -50,10 +50,11 @@ def _not_stackable(training: Training, model: FlatModel, task: Task, data: Datas
     if is_linear(model, task):
         return None
     base, first = model.weights.clone(), data.train.rows(int(np.argmax(np.diff(data.train.offsets))))
-    samples = samples_of(data, data.train, slice(first.start, min(first.stop, first.start + 2)))
-    probe = Participant(base, samples, steps=1, order=np.random.default_rng, noise=lambda: 0, correct=None)
+    rows = slice(first.start, min(first.stop, first.start + 2))
+    pool = pool_of(data, data.train)
+    probe = Participant(base, pool, rows, steps=1, order=np.random.default_rng, noise=lambda: 0, correct=None)
     try:
-        train_stacked(model, task, training, [probe, probe])
+        Stacked(model, task, training)([probe, probe])
     except Exception as error:  # whatever torch or the model says
         said = str(error).strip() or type(error).__name__
         return f"torch cannot map the model over clients ({said.splitlines()[0]})"

@@ -5,13 +5,14 @@ from __future__ import annotations
 import torch
 
 from mpifl.models.flat import FlatModel
+from mpifl.training.samples import Samples
 from mpifl.training.tasks.task import Judged, Task
 
 
-def evaluate_shard(model: FlatModel, weights: torch.Tensor, task: Task, samples: tuple[torch.Tensor, torch.Tensor]) -> Judged:
-    """Test the model with ``weights`` (n,) on one shard, in evaluation mode."""
+def evaluate_shard(model: FlatModel, weights: torch.Tensor, task: Task, samples: Samples) -> Judged:
+    """Test the model with ``weights`` (n,) on one shard, in evaluation mode; all on one device. The result is on the host."""
     model.load(weights)
     model.module.eval()
     x, y = samples
     with torch.inference_mode():
-        return task.judge(model.module(x), y)
+        return Judged(*(found.cpu() for found in task.judge(model.module(x), y)))

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from mpifl.models.flat import FlatModel
+from mpifl.training.participant import Correct
 from mpifl.training.tasks.task import Task
 
 
@@ -31,13 +32,20 @@ def is_linear(model: FlatModel, task: Task) -> bool:
 
 
 class LinearStack:
-    """See ``stacked.Stack``; plain SGD."""
+    """See Stack; plain SGD."""
 
-    def __init__(self, model: FlatModel, task: Task, lr: float, weights: Sequence[torch.Tensor]) -> None:
-        self._task, self._lr = task, lr
+    def __init__(self, model: FlatModel, task: Task, lr: float, weights: list[torch.Tensor]) -> None:
+        self.weights, self._task, self._lr = weights, task, lr
         layers = [layer for layer in model.module.modules() if isinstance(layer, nn.Linear)]
         pieces = iter(weights)
         self._layers = [(next(pieces), None if layer.bias is None else next(pieces).unsqueeze(1)) for layer in layers]
+
+    def begin(self, corrects: Sequence[Correct | None]) -> None:
+        """See Stack. There is nothing but the weights, and nothing is corrected."""
+
+    def state(self) -> list[torch.Tensor]:
+        """See Stack."""
+        return self.weights
 
     def step(self, x: torch.Tensor, y: torch.Tensor, there: torch.Tensor | None) -> torch.Tensor:
         """See Stack."""

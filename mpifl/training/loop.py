@@ -3,43 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 
 from mpifl.job.schema import Training
 from mpifl.models.flat import FlatModel
-from mpifl.training.participant import LocalResult, Participant, batch_rows, seed_noise
+from mpifl.training.device import seed_noise
+from mpifl.training.participant import LocalResult, Participant, batch_rows
 from mpifl.training.tasks.task import Task
 
 Batches = Iterator[tuple[torch.Tensor, torch.Tensor]]
+Losses = Iterator[tuple[torch.Tensor, int]]
 
 
-def train_loop(model: FlatModel, task: Task, training: Training, group: Sequence[Participant]) -> list[LocalResult]:
-    """Train each participant of a group on its own. Depends on its arguments only; ``model`` is a place to work in."""
-    return [_train(model, task, training, participant) for participant in group]
+@dataclass(frozen=True)
+class Loop:
+    """Trains each participant of a group on its own; what comes of it depends on it only. ``model`` is a place to work in."""
+
+    model: FlatModel
+    task: Task
+    training: Training
+
+    def __call__(self, group: Sequence[Participant]) -> list[LocalResult]:
+        """See the class."""
+        return [_train(self.model, self.task, self.training, participant) for participant in group]
 
 
 def _train(model: FlatModel, task: Task, training: Training, participant: Participant) -> LocalResult:
     model.load(participant.base)
     model.module.train()
-    seed_noise(participant.noise())
+    seed_noise(model.weights.device, participant.noise())
     plain = participant.correct is None and not training.momentum and not training.weight_decay
     steps = _plain_steps if plain else _steps
-    losses, processed = 0.0, 0
-    for loss, scored in steps(model, task, training, participant):
-        losses += loss * scored
-        processed += scored
-    return LocalResult(model.weights - participant.base, losses / processed)
+    found = [*steps(model, task, training, participant)]
+    losses = torch.stack([loss for loss, _ in found]).tolist()  # all at once: a GPU is not waited for in every step
+    processed = sum(scored for _, scored in found)
+    mean = sum(loss * scored for loss, (_, scored) in zip(losses, found, strict=True)) / processed
+    return LocalResult(model.weights - participant.base, mean)
 
 
 def _batches(training: Training, participant: Participant) -> Batches:
-    x, y = participant.samples
+    x, y = participant.pool.read(participant.rows, copy=False)
     for rows in batch_rows(len(y), participant.steps, training.batch_size, participant.order()):
-        index = torch.from_numpy(rows)
+        index = torch.from_numpy(rows).to(x.device)
         yield x[index], y[index]
 
 
-def _plain_steps(model: FlatModel, task: Task, training: Training, participant: Participant) -> Iterator[tuple[float, int]]:
+def _plain_steps(model: FlatModel, task: Task, training: Training, participant: Participant) -> Losses:
     """Plain SGD: each tensor's gradient is used as it comes, and never gathered in one vector. Yields loss and samples."""
     tensors = [parameter.data for parameter in model.parameters]
     for x, y in _batches(training, participant):
@@ -48,10 +59,10 @@ def _plain_steps(model: FlatModel, task: Task, training: Training, participant: 
         for tensor, gradient in zip(tensors, gradients, strict=True):
             if gradient is not None:
                 tensor.add_(gradient, alpha=-training.lr)
-        yield loss.item(), task.scored(y)
+        yield loss.detach(), task.scored(y)
 
 
-def _steps(model: FlatModel, task: Task, training: Training, participant: Participant) -> Iterator[tuple[float, int]]:
+def _steps(model: FlatModel, task: Task, training: Training, participant: Participant) -> Losses:
     """With momentum and weight decay as torch.optim.SGD has them, on the flat vector; ``correct`` acts before both."""
     weights, gradient, correct = model.trainable, model.gradient, participant.correct
     velocity = torch.zeros_like(gradient) if training.momentum else None
@@ -66,4 +77,4 @@ def _steps(model: FlatModel, task: Task, training: Training, participant: Partic
         if velocity is not None:
             velocity.mul_(training.momentum).add_(gradient)
         weights.sub_(gradient if velocity is None else velocity, alpha=training.lr)
-        yield loss.item(), task.scored(y)
+        yield loss.detach(), task.scored(y)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+
+from mpifl.training.samples import Pool
 
 Correct = Callable[[torch.Tensor, torch.Tensor], None]
 """(gradient, weights), both (trainable,): what an algorithm changes in a step's gradient, in place."""
@@ -14,18 +16,25 @@ Correct = Callable[[torch.Tensor, torch.Tensor], None]
 
 @dataclass(frozen=True)
 class Participant:
-    """``base`` (n,) is what it trains from, ``samples`` its features and targets. ``order`` makes the generator of their order.
+    """``base`` (n,) is what it trains from, on the model's device; ``rows`` of ``pool`` are its samples.
 
+    ``order`` makes the generator of their order.
     ``noise`` makes a seed for torch's own generator, from which layers such as dropout draw. ``correct`` is None where the
     algorithm leaves gradients alone.
     """
 
     base: torch.Tensor
-    samples: tuple[torch.Tensor, torch.Tensor]
+    pool: Pool
+    rows: slice
     steps: int
     order: Callable[[], np.random.Generator]
     noise: Callable[[], int]
     correct: Correct | None
+
+    @property
+    def count(self) -> int:
+        """How many samples it has."""
+        return self.rows.stop - self.rows.start
 
 
 @dataclass(frozen=True)
@@ -51,6 +60,5 @@ def batch_rows(count: int, steps: int, batch_size: int, order: np.random.Generat
             done += 1
 
 
-def seed_noise(seed: int) -> None:
-    """What layers draw from; torch.manual_seed would ask every kind of device, which takes longer than a small client."""
-    torch.default_generator.manual_seed(seed)
+Engine = Callable[[Sequence[Participant]], list[LocalResult]]
+"""Trains the participants of a group; what comes of it depends on them only."""

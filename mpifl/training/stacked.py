@@ -7,64 +7,104 @@ always the first so many; a minibatch that is smaller than another client's is f
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from mpifl.job.schema import Training
 from mpifl.models.flat import FlatModel
+from mpifl.training.device import seed_noise
+from mpifl.training.graphs import Graphs
 from mpifl.training.linear_stack import LinearStack, is_linear
-from mpifl.training.participant import LocalResult, Participant, batch_rows, seed_noise
-from mpifl.training.tasks.task import NOT_THERE, Task
+from mpifl.training.participant import LocalResult, Participant, batch_rows
+from mpifl.training.stack import Stack
+from mpifl.training.tasks.task import Task
 from mpifl.training.vmap_stack import VmapStack
 
 EMPTY = -1
 BLOCK_NUMBERS = 1 << 22  # of features that are gathered at a time
 
 
-class Stack(Protocol):
-    """Several clients at work on weights of theirs, a tensor (clients, *shape) of each kind, which a step changes in place."""
+class Step(NamedTuple):
+    """What a step goes through: see Stack.step; and how many samples count, (clients,) int64."""
 
-    def step(self, x: torch.Tensor, y: torch.Tensor, there: torch.Tensor | None) -> torch.Tensor:
-        """A step of the first clients, as many as x (clients, samples, ...) has; returns their losses (clients,).
+    x: torch.Tensor
+    y: torch.Tensor
+    there: torch.Tensor | None
+    counts: np.ndarray
 
-        ``there`` (clients, samples) bool: which samples count; None when all do.
-        """
 
+class Stacked:
+    """Trains the participants of a group together; what comes of it depends on them only.
 
-def train_stacked(model: FlatModel, task: Task, training: Training, group: Sequence[Participant]) -> list[LocalResult]:
-    """Train the participants of a group together. Depends on its arguments only; ``model`` is a place to work in.
-
-    What each gets is what the loop engine gives it, but for rounding (and for the masks of dropout, which are drawn together).
+    Each gets what the loop engine gives it, but for rounding (and for the masks of dropout, which are drawn together). The
+    stack is kept from group to group. On a GPU its steps are CUDA graphs, unless the algorithm changes gradients.
     """
-    order = sorted(range(len(group)), key=lambda i: -group[i].steps)
-    ranked = [group[i] for i in order]
-    first = ranked[0].base
-    same = all(participant.base.data_ptr() == first.data_ptr() for participant in ranked)
-    bases = first.expand(len(group), -1) if same else torch.stack([participant.base for participant in ranked])
-    before = model.split(bases)[: len(model.parameters)]
-    weights = [piece.clone(memory_format=torch.contiguous_format) for piece in before]
-    model.load(first)  # what is not trained is the same for all
-    losses = _train(_stack(model, task, training, ranked, weights), training, ranked)
-    updates = torch.empty(len(group), len(model.weights))
-    updates[:, len(model.gradient) :] = 0
-    for after, earlier, update in zip(weights, before, model.split(updates), strict=False):
-        torch.sub(after, earlier, out=update)
-    results = [LocalResult(update, loss) for update, loss in zip(updates, losses, strict=True)]
-    return [results[order.index(i)] for i in range(len(group))]
 
+    def __init__(self, model: FlatModel, task: Task, training: Training, graphs: Graphs | None = None) -> None:
+        """``model`` is a place to work in, and says on which device; ``graphs``: how steps are captured there."""
+        self._model, self._task, self._training = model, task, training
+        self._linear = is_linear(model, task) and is_plain(training)
+        self._stacks: dict[bool, Stack] = {}
+        device = model.weights.device
+        self._graphs = Graphs(device) if graphs is None and device.type == "cuda" else graphs
 
-def _stack(
-    model: FlatModel, task: Task, training: Training, group: Sequence[Participant], weights: list[torch.Tensor]
-) -> Stack:
-    corrects = [participant.correct for participant in group]
-    if is_linear(model, task) and is_plain(training) and not any(corrects):
-        return LinearStack(model, task, training.lr, weights)
-    seed_noise(group[0].noise())
-    return VmapStack(model, task, training, corrects, weights)
+    def __call__(self, group: Sequence[Participant]) -> list[LocalResult]:
+        """See the class."""
+        order = sorted(range(len(group)), key=lambda i: -group[i].steps)
+        ranked = [group[i] for i in order]
+        first = ranked[0].base
+        same = all(participant.base is first for participant in ranked)
+        bases = first.expand(len(group), -1) if same else torch.stack([participant.base for participant in ranked])
+        self._model.load(first)  # what is not trained is the same for all
+        stack = self.stack(ranked)
+        before = self._model.split(bases)[: len(self._model.parameters)]
+        for weight, piece in zip(stack.weights, before, strict=True):
+            weight[: len(group)].copy_(piece)
+        losses = self._train(stack, ranked)
+        updates = bases.new_empty(len(group), len(self._model.weights))
+        updates[:, len(self._model.gradient) :] = 0
+        for after, earlier, update in zip(stack.weights, before, self._model.split(updates), strict=False):
+            torch.sub(after[: len(group)], earlier, out=update)
+        results = [LocalResult(update, loss) for update, loss in zip(updates, losses, strict=True)]
+        return [results[order.index(i)] for i in range(len(group))]
+
+    def stack(self, group: Sequence[Participant]) -> Stack:
+        """The stack that trains a group: of linear layers where they are differentiated by hand."""
+        linear = self._linear and all(participant.correct is None for participant in group)
+        stack = self._stacks.get(linear)
+        if stack is None or len(stack.weights[0]) < len(group):
+            clients = max(len(group), self._training.stack or 1)
+            weights = [parameter.new_empty(clients, *parameter.shape) for parameter in self._model.parameters]
+            if linear:
+                stack = LinearStack(self._model, self._task, self._training.lr, weights)
+            else:
+                stack = VmapStack(self._model, self._task, self._training, weights)
+            self._stacks[linear] = stack
+            if self._graphs is not None:
+                self._graphs.forget()
+        return stack
+
+    def _train(self, stack: Stack, group: Sequence[Participant]) -> list[float]:
+        """All steps of a group (most steps first); returns each one's mean loss over what was predicted."""
+        corrects = [participant.correct for participant in group]
+        seed_noise(self._model.weights.device, group[0].noise())
+        stack.begin(corrects)
+        take = stack.step if self._graphs is None or any(corrects) else self._graphs.steps_of(stack)
+        found, scored = [], []
+        for step in _steps(self._training, group):
+            found.append(take(step.x, step.y, step.there))
+            scored.append(self._task.scored_each(step.y, step.there, step.counts))
+        total, predicted = np.zeros(len(group)), np.zeros(len(group))
+        losses = torch.cat(found).cpu().numpy().astype(np.float64)  # all at once: a GPU is not waited for in every step
+        ends = np.cumsum([len(one) for one in found])
+        for own, count in zip(np.split(losses, ends[:-1]), scored, strict=True):
+            total[: len(own)] += own * count
+            predicted[: len(own)] += count
+        means: list[float] = (total / predicted).tolist()
+        return means
 
 
 def is_plain(training: Training) -> bool:
@@ -72,61 +112,37 @@ def is_plain(training: Training) -> bool:
     return not training.momentum and not training.weight_decay
 
 
-def _train(stack: Stack, training: Training, group: Sequence[Participant]) -> list[float]:
-    """All steps of a group (most steps first); returns each one's mean loss over what was predicted."""
-    steps = [participant.steps for participant in group]
-    losses, scored = np.zeros(len(group)), np.zeros(len(group))
-    for step, (x, y, rows) in enumerate(_minibatches(training, group)):
-        active = bisect_left(steps, -step, key=lambda left: -left)
-        taken = rows[:active]
-        if taken[:, -1].min() == EMPTY:
-            taken = taken[:, : int((taken != EMPTY).sum(1).max())]
-        there = torch.from_numpy(taken != EMPTY) if taken[:, -1].min() == EMPTY else None
-        width = taken.shape[1]
-        targets = y[:active, :width]
-        counts = _scored(targets, there)
-        losses[:active] += stack.step(x[:active, :width], targets, there).numpy().astype(np.float64) * counts
-        scored[:active] += counts
-    means: list[float] = (losses / scored).tolist()
-    return means
+def _steps(training: Training, group: Sequence[Participant]) -> Iterator[Step]:
+    """Of a group, most steps first. Several steps' samples are taken at once, straight from where they lie.
 
-
-def _minibatches(training: Training, group: Sequence[Participant]) -> Iterator[tuple[torch.Tensor, torch.Tensor, np.ndarray]]:
-    """Of every step: features (clients, batch, ...) and targets, and whose samples they are (clients, batch), int64, or EMPTY.
-
-    Several steps' are gathered at once, straight from where the samples lie. Where there are none stand samples of the client's
-    own: 0 times the NaN of another's would be NaN.
+    Where there are none stand samples of the client's own: 0 times the NaN of another's would be NaN.
     """
-    rows = _rows(training, group)
+    pool = group[0].pool
+    rows, counts = _rows(training, group)
     clients, steps, batch = rows.shape
-    x, y = group[0].samples
-    at_once = max(1, min(steps, BLOCK_NUMBERS // max(1, clients * batch * math.prod(x.shape[1:]))))
+    active = (counts > 0).sum(0)
+    widths = counts.max(0)
+    numbers = clients * batch * math.prod(pool.x.shape[1:])
+    at_once = max(1, min(steps, BLOCK_NUMBERS // max(1, numbers)))
+    filled = np.where(rows == EMPTY, rows[:, :1, :1], rows) if counts.min() < batch else rows
+    places = np.arange(batch)
     for first in range(0, steps, at_once):
-        block = rows[:, first : first + at_once]
-        index = torch.from_numpy(np.where(block == EMPTY, rows[:, :1, :1], block) if block.min() == EMPTY else block)
-        size = block.shape[1] * batch
-        features, targets = x.new_empty(clients, size, *x.shape[1:]), y.new_empty(clients, size, *y.shape[1:])
-        for own, participant, into_x, into_y in zip(index, group, features, targets, strict=True):
-            torch.index_select(participant.samples[0], 0, own.reshape(-1), out=into_x)
-            torch.index_select(participant.samples[1], 0, own.reshape(-1), out=into_y)
-        for number in range(block.shape[1]):
-            part = slice(number * batch, (number + 1) * batch)
-            yield features[:, part], targets[:, part], block[:, number]
+        x, y = pool.pick(torch.from_numpy(filled[:, first : first + at_once]))
+        for step in range(first, min(steps, first + at_once)):
+            clients, width, count = int(active[step]), int(widths[step]), counts[: active[step], step]
+            there = None if count.min() == width else torch.from_numpy(places[:width] < count[:, None]).to(x.device)
+            yield Step(x[:clients, step - first, :width], y[:clients, step - first, :width], there, count)
 
 
-def _rows(training: Training, group: Sequence[Participant]) -> np.ndarray:
-    """Which of its samples each client's steps go through, (clients, steps, batch) int64; or EMPTY."""
-    counts = [len(participant.samples[1]) for participant in group]
-    rows = np.full((len(group), group[0].steps, min(training.batch_size, max(counts))), EMPTY)
-    for own, participant, count in zip(rows, group, counts, strict=True):
-        for step, batch in enumerate(batch_rows(count, participant.steps, training.batch_size, participant.order())):
-            own[step, : len(batch)] = batch
-    return rows
-
-
-def _scored(y: torch.Tensor, there: torch.Tensor | None) -> np.ndarray:
-    """How many things each client predicts, (clients,)."""
-    if y.dim() == 2 or y.is_floating_point():
-        return np.full(len(y), y.shape[1]) if there is None else there.sum(1).numpy()
-    counted = y != NOT_THERE
-    return (counted if there is None else counted & there.unsqueeze(-1)).flatten(1).sum(1).numpy()
+def _rows(training: Training, group: Sequence[Participant]) -> tuple[np.ndarray, np.ndarray]:
+    """The samples of the pool that each client's steps go through, (clients, steps, batch) int64, or EMPTY; and how many."""
+    batch = min(training.batch_size, max(participant.count for participant in group))
+    rows = np.full((len(group), group[0].steps, batch), EMPTY)
+    counts = np.zeros(rows.shape[:2], np.int64)
+    for own, count, participant in zip(rows, counts, group, strict=True):
+        batches = batch_rows(participant.count, participant.steps, training.batch_size, participant.order())
+        for step, samples in enumerate(batches):
+            own[step, : len(samples)] = samples
+            own[step, : len(samples)] += participant.rows.start
+            count[step] = len(samples)
+    return rows, counts

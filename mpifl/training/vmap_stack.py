@@ -14,16 +14,25 @@ from mpifl.training.tasks.task import Task
 
 
 class VmapStack:
-    """See ``stacked.Stack``; SGD as the loop engine's. The module holds what is not trained."""
+    """See Stack; SGD as the loop engine's. The module holds what is not trained."""
 
-    def __init__(
-        self, model: FlatModel, task: Task, training: Training, corrects: Sequence[Correct | None], weights: list[torch.Tensor]
-    ) -> None:
-        self._model, self._task, self._training, self._corrects, self._weights = model, task, training, corrects, weights
-        model.module.train()
+    def __init__(self, model: FlatModel, task: Task, training: Training, weights: list[torch.Tensor]) -> None:
+        self.weights, self._model, self._task, self._training = weights, model, task, training
+        self._corrects: Sequence[Correct | None] = ()
         self._places = _places(model)
-        self._velocity = [torch.zeros_like(weight) for weight in self._weights] if training.momentum else None
+        self._velocity = [torch.zeros_like(weight) for weight in weights] if training.momentum else None
         self._step = vmap(grad_and_value(self._loss), randomness="different")
+
+    def begin(self, corrects: Sequence[Correct | None]) -> None:
+        """See Stack."""
+        self._model.module.train()
+        self._corrects = corrects
+        for velocity in self._velocity or ():
+            velocity.zero_()
+
+    def state(self) -> list[torch.Tensor]:
+        """See Stack."""
+        return [*self.weights, *(self._velocity or ())]
 
     def _loss(
         self, weights: list[torch.Tensor], x: torch.Tensor, y: torch.Tensor, there: torch.Tensor | None = None
@@ -35,7 +44,7 @@ class VmapStack:
     def step(self, x: torch.Tensor, y: torch.Tensor, there: torch.Tensor | None) -> torch.Tensor:
         """See Stack."""
         active, training = len(x), self._training
-        weights = [weight[:active] for weight in self._weights]
+        weights = [weight[:active] for weight in self.weights]
         gradients, losses = self._step(weights, x, y, *([] if there is None else [there]))
         if any(self._corrects):
             gradients = self._corrected(gradients, weights)
@@ -53,8 +62,8 @@ class VmapStack:
         They are no longer torch's own tensors: those may be one and the same for two parameters (an LSTM's two biases).
         """
         clients = len(weights[0])
-        flat = [torch.empty(clients, len(self._model.gradient)) for _ in range(2)]
-        views = [self._model.split(vector)[: len(self._weights)] for vector in flat]
+        flat = [self._model.gradient.new_empty(clients, len(self._model.gradient)) for _ in range(2)]
+        views = [self._model.split(vector)[: len(self.weights)] for vector in flat]
         for pieces, tensors in zip(views, (gradients, weights), strict=True):
             for piece, tensor in zip(pieces, tensors, strict=True):
                 piece.copy_(tensor)

@@ -18,8 +18,9 @@ from mpifl.algorithms.fedavg import FedAvg
 from mpifl.algorithms.fedprox import FedProx
 from mpifl.job.schema import Training
 from mpifl.models.flat import flatten
-from mpifl.training.loop import train_loop
+from mpifl.training.loop import Loop
 from mpifl.training.participant import Correct, LocalResult, Participant
+from mpifl.training.samples import Pool
 from mpifl.training.tasks.classification import Classification
 
 GLOBAL = torch.tensor([1.0, -1.0, 0.5])
@@ -81,8 +82,8 @@ def test_local_training_minimises_loss_plus_proximal_term() -> None:
     training = Training.model_validate({"batch_size": 12, "lr": 0.5, "momentum": 0.5})
 
     def trained(correct: Correct | None) -> LocalResult:
-        one = Participant(base, (x, y), 30, lambda: np.random.default_rng(0), lambda: 0, correct)
-        return train_loop(flat, Classification(3), training, [one])[0]
+        one = Participant(base, Pool(x, y), slice(0, len(y)), 30, lambda: np.random.default_rng(0), lambda: 0, correct)
+        return Loop(flat, Classification(3), training)([one])[0]
 
     result = trained(partial(FedProx(mu=0.8).correct, work=work(base)))
     expected = torch.cat([p.detach().flatten() for p in reference.parameters()])

@@ -19,12 +19,11 @@ from mpifl.models.logreg import Logreg
 from mpifl.models.mlp import Mlp
 from mpifl.models.model import Model
 from mpifl.population.dataset import Dataset, DataShape
-from mpifl.training.loop import train_loop
+from mpifl.training.loop import Loop
 from mpifl.training.participant import Correct, LocalResult, Participant
-from mpifl.training.samples import samples_of
+from mpifl.training.samples import Pool, Samples, pool_of
 from mpifl.training.tasks.classification import Classification
 
-Samples = tuple[torch.Tensor, torch.Tensor]
 TASK = Classification(3)
 
 
@@ -46,6 +45,11 @@ def order(seed: int = 7) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
+def holding(base: torch.Tensor, samples: Samples, *rest: object) -> Participant:
+    """A participant that holds all of these samples."""
+    return Participant(base, Pool(*samples), slice(0, len(samples[1])), *rest)  # type: ignore[arg-type]
+
+
 def train_client(
     flat: FlatModel,
     base: torch.Tensor,
@@ -57,7 +61,7 @@ def train_client(
     correct: Correct | None = None,
 ) -> LocalResult:
     """A group of one."""
-    (result,) = train_loop(flat, TASK, work, [Participant(base, samples, steps, lambda: order(seed), lambda: noise, correct)])
+    (result,) = Loop(flat, TASK, work)([holding(base, samples, steps, lambda: order(seed), lambda: noise, correct)])
     return result
 
 
@@ -265,12 +269,12 @@ def test_leaves_its_arguments_alone() -> None:
 def test_a_group_is_its_participants_one_after_the_other() -> None:
     flat = flatten(make_module())
     base, noise = flat.weights.clone(), lambda: 0
-    group = [Participant(base + i, make_samples(5 + i, i), 3 + i, lambda i=i: order(i), noise, None) for i in range(3)]
-    alone = [train_loop(flat, TASK, training(momentum=0.9), [one])[0] for one in reversed(group)][::-1]
-    together = train_loop(flat, TASK, training(momentum=0.9), group)
+    group = [holding(base + i, make_samples(5 + i, i), 3 + i, lambda i=i: order(i), noise, None) for i in range(3)]
+    alone = [Loop(flat, TASK, training(momentum=0.9))([one])[0] for one in reversed(group)][::-1]
+    together = Loop(flat, TASK, training(momentum=0.9))(group)
     assert [result.loss for result in together] == [result.loss for result in alone]
     assert all(torch.equal(a.update, b.update) for a, b in zip(together, alone, strict=True))
-    assert train_loop(flat, TASK, training(), []) == []
+    assert Loop(flat, TASK, training())([]) == []
 
 
 class Half(nn.Module):
@@ -295,7 +299,7 @@ def test_what_the_model_does_not_use_stays(settings: dict[str, float]) -> None:
 
 def test_features_of_float_samples_are_the_samples(make_dataset: Callable[..., Dataset]) -> None:
     data = make_dataset([2, 3], shape=(4,))
-    x, y = samples_of(data, data.train, data.train.rows(1))
+    x, y = pool_of(data, data.train).read(data.train.rows(1))
     assert x.dtype == torch.float32
     assert y.dtype == torch.int64
     np.testing.assert_array_equal(x.numpy(), data.train.x[2:5])
@@ -307,7 +311,7 @@ def test_features_of_bytes_are_scaled_then_shifted(make_dataset: Callable[..., D
     data = make_dataset([2, 3], shape=(2, 2))
     x = np.arange(20, dtype=np.uint8).reshape(5, 2, 2) * 13  # up to 247
     data = replace(data, train=replace(data.train, x=x), feature_scale=scale, feature_shift=shift)
-    found, _ = samples_of(data, data.train, slice(1, 4))
+    found, _ = pool_of(data, data.train).read(slice(1, 4))
     assert found.dtype == torch.float32
     np.testing.assert_allclose(found.numpy(), x[1:4].astype(np.float64) * scale + shift, atol=1e-6)
     assert data.train.x[0, 0, 1] == 13  # the data set is as it was

@@ -17,9 +17,10 @@ from torch import nn
 from mpifl.job.schema import Training
 from mpifl.models.flat import FlatModel, flatten
 from mpifl.training.linear_stack import LinearStack, is_linear
-from mpifl.training.loop import train_loop
+from mpifl.training.loop import Loop
 from mpifl.training.participant import Correct, LocalResult, Participant
-from mpifl.training.stacked import _stack, train_stacked
+from mpifl.training.samples import Pool
+from mpifl.training.stacked import Stacked
 from mpifl.training.tasks import REGISTRY
 from mpifl.training.tasks.task import NOT_THERE, Task
 from mpifl.training.vmap_stack import VmapStack
@@ -154,14 +155,17 @@ def group(
     flat: FlatModel, name: str, task: str, clients: list[tuple[int, int]], kinds: tuple[str, ...] = ("none",)
 ) -> list[Participant]:
     """Of clients with (samples, steps), each with a base of its own; they take turns in ``kinds`` of correction."""
-    found = []
+    shape, found = CASES[name].sample, []
+    held = [samples(task, shape, count, torch.Generator().manual_seed(i)) for i, (count, _) in enumerate(clients)]
+    x, y = (torch.cat(column) for column in zip(*held, strict=True))
+    pool, stop = Pool(x, y, vocabulary=TOKENS if task == "language" else 0), 0
     for i, (count, steps) in enumerate(clients):
-        random = torch.Generator().manual_seed(i)
+        random = torch.Generator().manual_seed(100 + i)
         base = flat.weights.clone()
         base[: len(flat.gradient)] += 0.05 * torch.randn(len(flat.gradient), generator=random)
-        held = samples(task, CASES[name].sample, count, random)
-        correct = correction(kinds[i % len(kinds)], base, random)
-        found.append(Participant(base, held, steps, partial(np.random.default_rng, i), partial(int, i), correct))
+        rows, stop = slice(stop, stop + count), stop + count
+        correct, order = correction(kinds[i % len(kinds)], base, random), partial(np.random.default_rng, i)
+        found.append(Participant(base, pool, rows, steps, order, partial(int, i), correct))
     return found
 
 
@@ -204,7 +208,7 @@ def test_each_client_gets_what_the_loop_gives_it(
     flat, what = made(name), REGISTRY[task](OUTPUTS)
     together = group(flat, name, task, clients, kinds)
     training = work(**changed)
-    assert_alike(train_stacked(flat, what, training, together), train_loop(flat, what, training, together))
+    assert_alike(Stacked(flat, what, training)(together), Loop(flat, what, training)(together))
 
 
 @settings(derandomize=True, deadline=None, max_examples=50)
@@ -214,7 +218,7 @@ def test_linear_stacks_under_plain_sgd_get_what_the_loop_gives_them(
 ) -> None:
     flat, what, training = made(name), REGISTRY[task](OUTPUTS), work(batch_size=batch_size)
     together = group(flat, name, task, clients)
-    assert_alike(train_stacked(flat, what, training, together), train_loop(flat, what, training, together))
+    assert_alike(Stacked(flat, what, training)(together), Loop(flat, what, training)(together))
 
 
 @settings(derandomize=True, deadline=None, max_examples=15)
@@ -224,7 +228,7 @@ def test_sequences_with_targets_that_are_not_there_too(
 ) -> None:
     flat, what, training = made("language"), REGISTRY["language"](OUTPUTS), work(**changed)
     together = group(flat, "language", "language", clients, kinds)
-    assert_alike(train_stacked(flat, what, training, together), train_loop(flat, what, training, together))
+    assert_alike(Stacked(flat, what, training)(together), Loop(flat, what, training)(together))
 
 
 RAGGED = [(3, 5), (9, 2), (1, 7), (6, 7)]
@@ -235,8 +239,8 @@ def test_every_model_in_one_ragged_group(name: str) -> None:
     task = "language" if name == "language" else "classification"
     flat, what = made(name), REGISTRY[task](OUTPUTS)
     together = group(flat, name, task, RAGGED)
-    assert_alike(train_stacked(flat, what, work(), together), train_loop(flat, what, work(), together))
-    assert_alike(train_stacked(flat, what, work(), together[1:2]), train_loop(flat, what, work(), together[1:2]))
+    assert_alike(Stacked(flat, what, work())(together), Loop(flat, what, work())(together))
+    assert_alike(Stacked(flat, what, work())(together[1:2]), Loop(flat, what, work())(together[1:2]))
 
 
 @pytest.mark.parametrize("task", ["classification", "regression"])
@@ -245,7 +249,7 @@ def test_both_stacks_agree(name: str, task: str) -> None:
     flat, what, training = made(name), REGISTRY[task](OUTPUTS), work()
     bases = torch.stack([one.base for one in group(flat, name, task, RAGGED)])
     ones, others = ([piece.clone(memory_format=torch.contiguous_format) for piece in flat.split(bases)] for _ in range(2))
-    by_hand, mapped = LinearStack(flat, what, training.lr, ones), VmapStack(flat, what, training, [None] * 4, others)
+    by_hand, mapped = LinearStack(flat, what, training.lr, ones), VmapStack(flat, what, training, others)
     random = torch.Generator().manual_seed(0)
     for active, counts in ((4, None), (4, [1, 6, 3, 2]), (2, [6, 5]), (1, None)):
         x, y = samples(task, CASES[name].sample, 6 * active, random)
@@ -260,10 +264,9 @@ def test_both_stacks_agree(name: str, task: str) -> None:
 def test_linear_layers_are_differentiated_by_hand_where_a_step_is_the_gradient() -> None:
     flat, what = made("mlp"), REGISTRY["classification"](OUTPUTS)
     plain, corrected = (group(flat, "mlp", "classification", RAGGED, (kind,)) for kind in ("none", "proximal"))
-    weights = flat.split(torch.stack([one.base for one in plain]))
-    assert type(_stack(flat, what, work(), plain, weights)) is LinearStack
+    assert type(Stacked(flat, what, work()).stack(plain)) is LinearStack
     for training, ones in ((work(), corrected), (work(momentum=0.5), plain), (work(weight_decay=0.5), plain)):
-        assert type(_stack(flat, what, training, ones, weights)) is VmapStack
+        assert type(Stacked(flat, what, training).stack(ones)) is VmapStack
 
 
 @pytest.mark.parametrize(
@@ -299,24 +302,23 @@ def test_a_frozen_layer_is_not_one() -> None:
 def test_depends_on_its_arguments_only_and_leaves_them_alone(name: str) -> None:
     flat, what = made(name), REGISTRY["classification"](OUTPUTS)
     together = group(flat, name, "classification", RAGGED)
-    before = [(one.base.clone(), one.samples[0].clone(), one.samples[1].clone()) for one in together]
-    first = train_stacked(flat, what, work(), together)
+    before = [(one.base.clone(), *(tensor.clone() for tensor in one.pool.read(one.rows))) for one in together]
+    first = Stacked(flat, what, work())(together)
     kept = [replace(result, update=result.update.clone()) for result in first]
     torch.rand(7)
     flat.module.eval()
-    train_stacked(flat, what, work(lr=0.3), group(flat, name, "classification", [(5, 9), (8, 1)]))
+    Stacked(flat, what, work(lr=0.3))(group(flat, name, "classification", [(5, 9), (8, 1)]))
     flat.weights[: len(flat.gradient)] = torch.nan
-    assert_same(train_stacked(flat, what, work(), together), kept)
+    assert_same(Stacked(flat, what, work())(together), kept)
     assert_same(first, kept)  # no result is a view into the place of work
     for one, (base, x, y) in zip(together, before, strict=True):
         assert torch.equal(one.base, base)
-        assert torch.equal(one.samples[0], x)
-        assert torch.equal(one.samples[1], y)
+        assert all(torch.equal(*pair) for pair in zip(one.pool.read(one.rows), (x, y), strict=True))
 
 
 def test_what_is_frozen_has_no_update() -> None:
     flat, what = made("conv, frozen"), REGISTRY["classification"](OUTPUTS)
-    for result in train_stacked(flat, what, work(weight_decay=0.1), group(flat, "conv, frozen", "classification", RAGGED)):
+    for result in Stacked(flat, what, work(weight_decay=0.1))(group(flat, "conv, frozen", "classification", RAGGED)):
         assert (result.update[len(flat.gradient) :] == 0).all()
 
 
@@ -326,8 +328,8 @@ def test_data_that_is_not_finite_spoils_no_other_client(name: str, task: str) ->
     # Short batches are filled up: with what, matters here, because 0 times NaN is NaN.
     flat, what = made(name), REGISTRY[task](OUTPUTS)
     together = group(flat, name, task, [(9, 7), (3, 5), (2, 6)])
-    together[0].samples[0].fill_(torch.nan)
-    found, expected = train_stacked(flat, what, work(), together), train_loop(flat, what, work(), together)
+    together[0].pool.x[together[0].rows] = torch.nan
+    found, expected = Stacked(flat, what, work())(together), Loop(flat, what, work())(together)
     assert found[0].update.isnan().any()
     assert_alike(found[1:], expected[1:])
 
@@ -340,13 +342,15 @@ def test_correct_is_called_in_each_step_of_its_client_alone_before_weight_decay_
         gradient.fill_(client + 1.0)
 
     flat = flatten(nn.Linear(1, 2, bias=False))
-    held = torch.ones(1, 1), torch.zeros(1, dtype=torch.int64)
+    held = Pool(torch.ones(1, 1), torch.zeros(1, dtype=torch.int64))
     ones = [
-        Participant(torch.tensor([2.0, 2.0]), held, 1 + i, partial(np.random.default_rng, i), int, partial(correct, i))
+        Participant(
+            torch.tensor([2.0, 2.0]), held, slice(0, 1), 1 + i, partial(np.random.default_rng, i), int, partial(correct, i)
+        )
         for i in range(2)
     ]
     training = work(lr=0.5, momentum=0.5, weight_decay=0.1)
-    found = train_stacked(flat, REGISTRY["classification"](2), training, ones)
+    found = Stacked(flat, REGISTRY["classification"](2), training)(ones)
     # Client 0: velocity 1 + 0.1 * 2 = 1.2, weight 2 - 0.6 = 1.4. Client 1: velocity 2.2, weight 0.9; velocity
     # 1.1 + 2 + 0.09 = 3.19, weight 0.9 - 1.595 = -0.695.
     assert calls[0] == [pytest.approx([2.0, 2.0])]
@@ -359,12 +363,12 @@ def test_dropout_follows_the_seed_and_is_each_clients_own() -> None:
     torch.manual_seed(0)
     flat = flatten(nn.Sequential(nn.Linear(6, 8), nn.Dropout(0.5), nn.ReLU(), nn.Linear(8, OUTPUTS)))
     what, base = REGISTRY["classification"](OUTPUTS), flat.weights.clone()
-    held = samples("classification", (6,), 8, torch.Generator().manual_seed(0))
+    held = Pool(*samples("classification", (6,), 8, torch.Generator().manual_seed(0)))
 
     def trained(noise: int) -> list[LocalResult]:
         torch.rand(noise + 1)  # whatever was drawn before
-        one = Participant(base, held, 3, partial(np.random.default_rng, 0), lambda: noise, None)
-        return train_stacked(flat, what, work(), [one, one])
+        one = Participant(base, held, slice(0, 8), 3, partial(np.random.default_rng, 0), lambda: noise, None)
+        return Stacked(flat, what, work())([one, one])
 
     first, again, other = trained(1), trained(1), trained(2)
     assert_same(first, again)

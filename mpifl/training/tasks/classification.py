@@ -29,7 +29,7 @@ class Classification(Task):
         logarithms = torch.log_softmax(output, -1)
         losses = -(logarithms.gather(-1, of_class).squeeze(-1) * share).sum(-1)
         gradient = logarithms.exp_()
-        gradient.scatter_add_(-1, of_class, gradient.new_full((), -1.0).expand(of_class.shape))
+        gradient.add_(torch.arange(output.shape[-1], device=y.device) == of_class, alpha=-1)
         return losses, gradient.mul_(share.unsqueeze(-1))
 
     def judge(self, output: torch.Tensor, y: torch.Tensor) -> Judged:

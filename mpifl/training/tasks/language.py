@@ -24,6 +24,11 @@ class Language(Task):
         """See Task."""
         return int((y != NOT_THERE).sum())
 
+    def scored_each(self, y: torch.Tensor, there: torch.Tensor | None, counts: np.ndarray) -> np.ndarray:
+        """See Task."""
+        counted = y != NOT_THERE
+        return (counted if there is None else counted & there.unsqueeze(-1)).flatten(1).sum(1).cpu().numpy()
+
     def judge(self, output: torch.Tensor, y: torch.Tensor) -> Judged:
         """See Task."""
         there = y != NOT_THERE

@@ -52,6 +52,10 @@ class Task:
         """How many things ``loss`` is the mean of."""
         return len(y)
 
+    def scored_each(self, y: torch.Tensor, there: torch.Tensor | None, counts: np.ndarray) -> np.ndarray:
+        """The same for several models, (models,); of targets (models, samples, ...) ``counts`` (models,) are ``there``."""
+        return counts
+
     def judge(self, output: torch.Tensor, y: torch.Tensor) -> Judged:
         """The test of a batch."""
         raise NotImplementedError
