@@ -7,7 +7,7 @@ that a round made is part of the next batch's queue, so that it fills the tail o
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -102,7 +102,8 @@ def _end_batch(server: Server, batch: Batch, sums: Sums, clients: np.ndarray) ->
     server.unwritten += _tested_rounds(server, batch, sums.tests, clients)
     for index, plan in enumerate(plans):
         with at(f"round {plan.round_number}"):
-            own = np.sort(metrics[metrics["round"] == plan.round_number], order="client")
+            own = metrics[metrics["round"] == plan.round_number]
+            own = own[np.argsort(own["client"])]
             _step(server, plan.tasks, own["client"][own["failed"] > 0], sums.rounds[index])
             _end_round(server, plan, own)
 
@@ -167,7 +168,8 @@ def _write(server: Server, log: Logbook, watch: Stopwatch) -> None:
 def _plan(server: Server, round_number: int, watch: Stopwatch) -> Plan:
     experiment = server.experiment
     with at(f"round {round_number}"):
-        return make_plan(experiment.job, experiment.population, experiment.workload, round_number, server.clock, watch)
+        plan = make_plan(experiment.job, experiment.population, experiment.workload, round_number, server.clock, watch)
+    return replace(plan, tasks=largest_first(plan.tasks, experiment.stack))
 
 
 def _next_plans(server: Server, watch: Stopwatch) -> list[Plan]:
@@ -189,10 +191,10 @@ def _next_plans(server: Server, watch: Stopwatch) -> list[Plan]:
 
 def _batch(server: Server, plans: list[Plan], oldest: int) -> Batch:
     tests = {waiting.version for waiting in server.untested if waiting.version is not None}
-    tasks: list[np.ndarray] = [np.empty(0, TASK)]
-    tasks += [plan.tasks for plan in plans]
-    ordered = largest_first(np.concatenate(tasks), server.experiment.stack)
-    return Batch(server.rounds_done + 1, len(plans), ordered, np.array(sorted(tests), np.int64), oldest)
+    tasks = np.concatenate([np.empty(0, TASK), *(plan.tasks for plan in plans)])
+    if len(plans) > 1:  # each round's are in order
+        tasks = largest_first(tasks, server.experiment.stack)
+    return Batch(server.rounds_done + 1, len(plans), tasks, np.array(sorted(tests), np.int64), oldest)
 
 
 def _versions_for(server: Server, batch: Batch) -> tuple[np.ndarray, Versions]:

@@ -19,7 +19,7 @@ from mpifl.exact_sum import VALUE_LIMIT
 from mpifl.experiment import Experiment
 from mpifl.files import NoRoom
 from mpifl.result import METRIC
-from mpifl.seeds import Purpose, generator, number
+from mpifl.seeds import Purpose, number
 from mpifl.training.participant import Engine, LocalResult, Participant
 from mpifl.workplace import Workplace
 
@@ -83,7 +83,7 @@ def _prepare(place: Workplace, task: Any, versions: Versions) -> Prepared:
         pool=place.samples,
         rows=population.data.train.rows(population.data_client(client)),
         steps=work.steps,
-        order=partial(generator, job.seed, Purpose.BATCHES, round_number, client),
+        order=partial(place.order, round_number, client),
         noise=partial(number, job.seed, Purpose.DROPOUT, round_number, client),
         correct=partial(job.algorithm.correct, work=work) if job.algorithm.corrects else None,
     )

@@ -94,9 +94,12 @@ def to_root(world: World, experiment: Experiment, clients: np.ndarray) -> np.nda
     return world.gather_rows(clients) if experiment.job.evaluation.per_client else clients
 
 
-def tickets(experiment: Experiment, batch: Batch, groups: list[slice]) -> int:
-    """How many tickets a batch has: its groups of tasks, and then the shards of its tests."""
-    return len(groups) + len(batch.tests) * experiment.shards
+def tickets(experiment: Experiment, batch: Batch, groups: list[slice]) -> np.ndarray:
+    """The tickets of a batch: its groups of tasks with their samples, then the shards of its tests, which fill the tail."""
+    work = np.zeros(len(groups) + len(batch.tests) * experiment.shards)
+    if groups:
+        work[: len(groups)] = np.add.reduceat(batch.tasks["samples"], [group.start for group in groups])
+    return work
 
 
 def execute(world: World, place: Workplace, batch: Batch, versions: Versions, queue: Queue, sums: Sums) -> np.ndarray:

@@ -19,6 +19,7 @@ from numba.core import config
 from mpifl.files import PACKAGE, cache_path
 
 SOURCES = (
+    "reseeding.py",
     "exact_sum.py",
     "population/permutation.py",
     "population/population.py",

@@ -11,6 +11,8 @@ from mpifl.batch import Version, Versions
 from mpifl.client_state import ClientStore
 from mpifl.experiment import Experiment
 from mpifl.models.flat import FlatModel, flatten
+from mpifl.reseeding import Reseeded
+from mpifl.seeds import Purpose
 from mpifl.training import ENGINES
 from mpifl.training.device import CPU, start_device
 from mpifl.training.participant import Engine
@@ -21,7 +23,8 @@ from mpifl.training.samples import Pool, pool_of
 class Workplace:
     """``model`` is a place to work in, where ``engine`` trains. ``samples`` are to be trained on, ``tested`` to be tested on.
 
-    ``store`` keeps what clients keep. ``loaded`` are the versions that tasks have asked for, as they are on the device.
+    ``store`` keeps what clients keep, ``order`` begins the generator of a participant's sample order. ``loaded`` are the
+    versions that tasks have asked for, as they are on the device.
     """
 
     experiment: Experiment
@@ -31,6 +34,7 @@ class Workplace:
     engine: Engine
     samples: Pool
     tested: Pool
+    order: Reseeded
     loaded: dict[int, tuple[Version, dict[str, torch.Tensor]]] = field(default_factory=dict)
 
     def version(self, number: int, versions: Versions) -> dict[str, torch.Tensor]:
@@ -57,4 +61,5 @@ def make_workplace(experiment: Experiment, store: ClientStore) -> Workplace:
         engine=ENGINES[job.training.engine](model, experiment.task, job.training),
         samples=pool_of(data, data.train, device),
         tested=pool_of(data, experiment.tested_part, device),
+        order=Reseeded(job.seed, Purpose.BATCHES),
     )

@@ -16,6 +16,7 @@ PACKAGE = ROOT / "mpifl"
 LAYERS = [  # from low to high; a module may import from its own layer and from lower ones
     {"errors", "seeds", "files", "packed", "restricted_pickle", "stopwatch"},
     {"kernels"},
+    {"reseeding"},
     {"job"},
     {"population"},
     {"clock", "selection"},

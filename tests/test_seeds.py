@@ -9,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mpifl.reseeding import Reseeded
 from mpifl.seeds import Purpose, generator, number
 
 SEEDS = st.integers(0, 2**64)
@@ -24,6 +25,16 @@ def draws(seed: int, purpose: Purpose, *keys: int) -> tuple[int, ...]:
 def test_equal_keys_give_equal_generators(seed: int, purpose: Purpose, keys: tuple[int, ...]) -> None:
     assert draws(seed, purpose, *keys) == draws(seed, purpose, *keys)
     assert number(seed, purpose, *keys) == number(seed, purpose, *keys)
+
+
+@given(SEEDS, PURPOSES, st.lists(KEYS, min_size=1, max_size=4))
+def test_one_that_is_reseeded_draws_what_new_ones_draw(seed: int, purpose: Purpose, each: list[tuple[int, ...]]) -> None:
+    again = Reseeded(seed, purpose)
+    for keys in each:
+        found, expected = again(*keys), generator(seed, purpose, *keys)
+        assert found.permutation(7).tolist() == expected.permutation(7).tolist()  # half words are left over
+        assert found.integers(2**63, size=5).tolist() == expected.integers(2**63, size=5).tolist()
+        assert found.random() == expected.random()
 
 
 def test_generators_differ_by_seed_purpose_and_keys() -> None:

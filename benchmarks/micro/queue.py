@@ -23,7 +23,7 @@ def main() -> None:
     """Time on every rank, print on rank 0."""
     tickets = int(sys.argv[1]) if len(sys.argv) > 1 else TICKETS
     world = connect()
-    queue = Queue(world)
+    queue, asked = Queue(world), np.zeros(tickets)  # of no known work: all but the first are asked for
     micros: list[float] = []
     each: list[float] = []
     for turn in range(WARM_UP + ROUNDS):
@@ -31,9 +31,9 @@ def main() -> None:
         begun = perf_counter()
         taken = 0
         if world.executes:
-            taken = sum(1 for _ in queue.tickets(tickets))
+            taken = sum(1 for _ in queue.tickets(asked))
         else:
-            queue.serve(tickets)
+            queue.serve(asked)
         seconds = perf_counter() - begun
         micros_a_take = seconds / (taken + 1) * 1e6  # the last take says that there are no more
         total = np.array([taken, 1 if world.executes else 0], np.int64)

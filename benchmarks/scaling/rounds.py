@@ -107,16 +107,17 @@ def half_pause(waited_seconds: float, growth: float = PAUSE_GROWTH) -> float:
 def makespan(work: Work, executors: int, network: Network) -> float:
     """Seconds from the first ticket until every executor knows that there are no more.
 
-    Each takes the next task when it is done with its last, largest first. The first are everybody's own; then rank 0, once the
-    next plan is made, hands out one ticket after another, each for ``serve_seconds``. Only where few are left does an executor
-    wait for the answer.
+    Each has tasks of its own; then it takes the next one whenever it is done, largest first. Rank 0, once the next plan is
+    made, hands out one after another, each for ``serve_seconds``. Only where few are left does an executor wait for the answer.
     """
     tasks = [*work.task_seconds, *[work.shard_seconds] * work.shards]
     ahead, answer = len(tasks) - TAIL_TICKETS * executors, answer_seconds(tasks, executors, network)
-    own, end = own_tickets(len(tasks), executors), 0.0
-    free = sorted(sum(tasks[executor:own:executors]) for executor in range(executors))
+    owner, end = own_tickets(np.array([*work.task_seconds, *[0.0] * work.shards]), executors), 0.0
+    free = np.bincount(owner[owner >= 0], np.array(tasks)[owner >= 0], executors).tolist()
+    heapq.heapify(free)
     served = work.plan_seconds + work.plan_seconds_a_participant * work.participants
-    for number, seconds in enumerate([*tasks[own:], *[0.0] * executors], own):  # the last ones ask in vain
+    left = [(number, tasks[number]) for number in np.flatnonzero(owner < 0).tolist()]
+    for number, seconds in [*left, *[(len(tasks), 0.0)] * executors]:  # the last ones ask in vain
         served = max(heapq.heappop(free), served) + network.serve_seconds
         done = served + seconds + (answer if number >= ahead else 0.0)
         end = max(end, done)

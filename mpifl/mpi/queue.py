@@ -21,18 +21,30 @@ ASK, GIVE, DONE = 1, 2, 3
 SERVER_PAUSE_GROWTH = 1.2
 """Of rank 0's pauses: it looks more rarely than who has nothing else to do, for executors may be on its core."""
 
-MANY_TICKETS = 5
+OWN_SHARE = 2 / 3
 TAIL_TICKETS = 2
 """How many of the last tickets there are for each executor that nobody asks for before being free."""
 
 
-def own_tickets(count: int, executors: int) -> int:
-    """How many of the first tickets nobody asks for: one or two of each executor."""
-    return min(count, 2 * executors if count >= MANY_TICKETS * executors else executors)
+def own_tickets(work: np.ndarray, executors: int) -> np.ndarray:
+    """Whose the tickets are that nobody asks for, (tickets,) int64: the executor's number from 0 on; -1 for the others.
+
+    ``work`` (tickets,) is what each is expected to take, in any unit, the largest first. They are dealt out there and back
+    until an executor has OWN_SHARE of the mean: who is half as slow again as expected is still done with its own in time.
+    """
+    numbers = np.arange(len(work))
+    rows, places = np.divmod(numbers, executors)
+    owner = np.where(rows % 2, executors - 1 - places, places)
+    dealt = np.zeros((-(-len(work) // executors), executors))
+    dealt[rows, owner] = work
+    enough = np.cumsum(dealt, axis=0)[rows, owner] >= OWN_SHARE * work.sum() / executors
+    return np.where(enough & (rows > 0), -1, owner)
 
 
 class Queue:
-    """Hands out 0 to count - 1 once each among all executors, to whoever is free.
+    """Hands out tickets, 0 to count - 1, once each among all executors: some are an executor's own, the others for who is free.
+
+    All are told the same ``work`` (count,), see ``own_tickets``.
 
     Between two uses lies a broadcast of rank 0: it keeps one who is done from asking into the round that others are still at.
     """
@@ -42,19 +54,19 @@ class Queue:
         self._nothing = np.empty(0, np.uint8)
         self._ticket = np.empty(1, np.int64)  # kept here: MPI may write into it until the answer has come or the run is over
 
-    def tickets(self, count: int) -> Iterator[int]:
-        """This executor's share of 0 to count - 1; every executor goes through its share to the end. Alone: all of them.
+    def tickets(self, work: np.ndarray) -> Iterator[int]:
+        """This executor's share; every executor goes through its share to the end. Alone: all of them.
 
-        The first ones are its own, nobody has to be asked: two where there are many, so that rank 0 has time for what it does
-        while the others are at them. It asks for the next one before it works on the last, so that no answer is waited for; but
-        not when few are left. Tasks come largest first: whoever is at a large one would take a small one away from those that
-        are free.
+        Its own come first, and rank 0 has time meanwhile for what it does. It asks for the next one before it works on the
+        last, so that no answer is waited for; but not when few are left: whoever is at a large one would take a small one away
+        from those that are free.
         """
+        count = len(work)
         if self._world.size == 1:
             yield from range(count)
             return
         ahead_until = count - TAIL_TICKETS * self._world.executors
-        own = range(self._world.rank - 1, own_tickets(count, self._world.executors), self._world.executors)
+        own = np.flatnonzero(own_tickets(work, self._world.executors) == self._world.rank - 1).tolist()
         answer = self._ask() if own and own[-1] < ahead_until else None
         yield from own
         ticket = self._answer(self._ask() if answer is None else answer)
@@ -76,12 +88,13 @@ class Queue:
             self._world.wait(answer)
         return int(self._ticket[0])
 
-    def serve(self, count: int, meanwhile: Callable[[], None] | None = None) -> None:
-        """Rank 0 among others: hand out 0 to count - 1 until every executor is done; do ``meanwhile`` when all have something.
+    def serve(self, work: np.ndarray, meanwhile: Callable[[], None] | None = None) -> None:
+        """Rank 0 among others: hand out what is nobody's own until every executor is done; do ``meanwhile`` when nobody asks.
 
         Raises RankLost, and SilentRank that names those from which nothing has come for the world's ``patience_seconds``.
         """
-        comm, status, next_ticket = self._world.comm, MPI.Status(), own_tickets(count, self._world.executors)
+        comm, status = self._world.comm, MPI.Status()
+        left = iter(np.flatnonzero(own_tickets(work, self._world.executors) < 0).tolist())
         heard = dict.fromkeys(range(1, self._world.size), time.monotonic())
         pause = FIRST_PAUSE_SECONDS
         while heard:
@@ -94,8 +107,7 @@ class Queue:
                         del heard[source]
                     else:
                         heard[source] = time.monotonic()
-                        comm.Send(np.array([next_ticket]), source, GIVE)
-                        next_ticket += 1
+                        comm.Send(np.array([next(left, len(work))]), source, GIVE)
             if found:
                 pause = FIRST_PAUSE_SECONDS
                 continue

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from mpifl.models.flat import FlatModel
-from mpifl.training.participant import Correct
+from mpifl.training.participant import Participant
 from mpifl.training.tasks.task import Task
 
 
@@ -40,8 +40,8 @@ class LinearStack:
         pieces = iter(weights)
         self._layers = [(next(pieces), None if layer.bias is None else next(pieces).unsqueeze(1)) for layer in layers]
 
-    def begin(self, corrects: Sequence[Correct | None]) -> None:
-        """See Stack. There is nothing but the weights, and nothing is corrected."""
+    def begin(self, group: Sequence[Participant]) -> None:
+        """See Stack. There is nothing but the weights, and nothing is drawn or corrected."""
 
     def state(self) -> list[torch.Tensor]:
         """See Stack."""

@@ -10,7 +10,7 @@ import torch
 from mpifl.job.schema import Training
 from mpifl.models.flat import FlatModel
 from mpifl.training.device import seed_noise
-from mpifl.training.participant import LocalResult, Participant, batch_rows
+from mpifl.training.participant import LocalResult, Participant, minibatches
 from mpifl.training.tasks.task import Task
 
 Batches = Iterator[tuple[torch.Tensor, torch.Tensor]]
@@ -45,9 +45,9 @@ def _train(model: FlatModel, task: Task, training: Training, participant: Partic
 
 def _batches(training: Training, participant: Participant) -> Batches:
     x, y = participant.pool.read(participant.rows, copy=False)
-    for rows in batch_rows(len(y), participant.steps, training.batch_size, participant.order()):
-        index = torch.from_numpy(rows).to(x.device)
-        yield x[index], y[index]
+    rows, counts = minibatches(participant.count, participant.steps, training.batch_size, participant.order())
+    for row, count in zip(torch.from_numpy(rows).to(x.device), counts.tolist(), strict=True):
+        yield x[row[:count]], y[row[:count]]
 
 
 def _plain_steps(model: FlatModel, task: Task, training: Training, participant: Participant) -> Losses:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 
 from mpifl.training.samples import Pool
 
+EMPTY = -1
 Correct = Callable[[torch.Tensor, torch.Tensor], None]
 """(gradient, weights), both (trainable,): what an algorithm changes in a step's gradient, in place."""
 
@@ -18,7 +19,8 @@ Correct = Callable[[torch.Tensor, torch.Tensor], None]
 class Participant:
     """``base`` (n,) is what it trains from, on the model's device; ``rows`` of ``pool`` are its samples.
 
-    ``order`` makes the generator of their order.
+    ``order`` gives the generator of their order; who draws from it is done before another's
+    is asked for.
     ``noise`` makes a seed for torch's own generator, from which layers such as dropout draw. ``correct`` is None where the
     algorithm leaves gradients alone.
     """
@@ -45,19 +47,18 @@ class LocalResult:
     loss: float
 
 
-def batch_rows(count: int, steps: int, batch_size: int, order: np.random.Generator) -> Iterator[np.ndarray]:
-    """The samples (int64 numbers below ``count``) of ``steps`` minibatches.
+def minibatches(count: int, steps: int, batch_size: int, order: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """The samples (numbers below ``count``) of each step, (steps, batch_size or less) int64; and how many, (steps,).
 
-    Every epoch goes through all samples in a new order, its last batch may be smaller.
+    Every epoch goes through all samples in a new order, its last batch may be smaller; EMPTY stands behind it then.
     """
-    done = 0
-    while done < steps:
-        shuffled = order.permutation(count)
-        for start in range(0, count, batch_size):
-            if done == steps:
-                return
-            yield shuffled[start : start + batch_size]
-            done += 1
+    width, of_epoch = min(batch_size, count), -(-count // batch_size)
+    epochs = -(-steps // of_epoch)
+    rows, counts = np.full((epochs, of_epoch * width), EMPTY), np.full((epochs, of_epoch), width)
+    for epoch in rows:
+        epoch[:count] = order.permutation(count)
+    counts[:, -1] = count - (of_epoch - 1) * batch_size
+    return rows.reshape(-1, width)[:steps], counts.reshape(-1)[:steps]
 
 
 Engine = Callable[[Sequence[Participant]], list[LocalResult]]

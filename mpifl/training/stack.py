@@ -7,7 +7,7 @@ from typing import Protocol
 
 import torch
 
-from mpifl.training.participant import Correct
+from mpifl.training.participant import Participant
 
 
 class Stack(Protocol):
@@ -15,8 +15,8 @@ class Stack(Protocol):
 
     weights: list[torch.Tensor]
 
-    def begin(self, corrects: Sequence[Correct | None]) -> None:
-        """The first steps of a group come now; what changes each client's gradients."""
+    def begin(self, group: Sequence[Participant]) -> None:
+        """The first steps of a group come now."""
 
     def state(self) -> list[torch.Tensor]:
         """All that steps change."""

@@ -15,15 +15,13 @@ import torch
 
 from mpifl.job.schema import Training
 from mpifl.models.flat import FlatModel
-from mpifl.training.device import seed_noise
 from mpifl.training.graphs import Graphs
 from mpifl.training.linear_stack import LinearStack, is_linear
-from mpifl.training.participant import LocalResult, Participant, batch_rows
+from mpifl.training.participant import EMPTY, LocalResult, Participant, minibatches
 from mpifl.training.stack import Stack
 from mpifl.training.tasks.task import Task
 from mpifl.training.vmap_stack import VmapStack
 
-EMPTY = -1
 BLOCK_NUMBERS = 1 << 22  # of features that are gathered at a time
 
 
@@ -89,10 +87,9 @@ class Stacked:
 
     def _train(self, stack: Stack, group: Sequence[Participant]) -> list[float]:
         """All steps of a group (most steps first); returns each one's mean loss over what was predicted."""
-        corrects = [participant.correct for participant in group]
-        seed_noise(self._model.weights.device, group[0].noise())
-        stack.begin(corrects)
-        take = stack.step if self._graphs is None or any(corrects) else self._graphs.steps_of(stack)
+        stack.begin(group)
+        corrected = any(participant.correct for participant in group)
+        take = stack.step if self._graphs is None or corrected else self._graphs.steps_of(stack)
         found, scored = [], []
         for step in _steps(self._training, group):
             found.append(take(step.x, step.y, step.there))
@@ -137,12 +134,8 @@ def _steps(training: Training, group: Sequence[Participant]) -> Iterator[Step]:
 def _rows(training: Training, group: Sequence[Participant]) -> tuple[np.ndarray, np.ndarray]:
     """The samples of the pool that each client's steps go through, (clients, steps, batch) int64, or EMPTY; and how many."""
     batch = min(training.batch_size, max(participant.count for participant in group))
-    rows = np.full((len(group), group[0].steps, batch), EMPTY)
-    counts = np.zeros(rows.shape[:2], np.int64)
-    for own, count, participant in zip(rows, counts, group, strict=True):
-        batches = batch_rows(participant.count, participant.steps, training.batch_size, participant.order())
-        for step, samples in enumerate(batches):
-            own[step, : len(samples)] = samples
-            own[step, : len(samples)] += participant.rows.start
-            count[step] = len(samples)
+    rows, counts = np.full((len(group), group[0].steps, batch), EMPTY), np.zeros((len(group), group[0].steps), np.int64)
+    for row, count, one in zip(rows, counts, group, strict=True):
+        own, count[: one.steps] = minibatches(one.count, one.steps, training.batch_size, one.order())
+        np.add(own, one.rows.start, out=row[: one.steps, : own.shape[1]], where=own != EMPTY)
     return rows, counts

@@ -9,7 +9,8 @@ from torch.func import functional_call, grad_and_value, vmap
 
 from mpifl.job.schema import Training
 from mpifl.models.flat import FlatModel
-from mpifl.training.participant import Correct
+from mpifl.training.device import seed_noise
+from mpifl.training.participant import Correct, Participant
 from mpifl.training.tasks.task import Task
 
 
@@ -23,10 +24,11 @@ class VmapStack:
         self._velocity = [torch.zeros_like(weight) for weight in weights] if training.momentum else None
         self._step = vmap(grad_and_value(self._loss), randomness="different")
 
-    def begin(self, corrects: Sequence[Correct | None]) -> None:
+    def begin(self, group: Sequence[Participant]) -> None:
         """See Stack."""
         self._model.module.train()
-        self._corrects = corrects
+        seed_noise(self._model.weights.device, group[0].noise())
+        self._corrects = [participant.correct for participant in group]
         for velocity in self._velocity or ():
             velocity.zero_()
 

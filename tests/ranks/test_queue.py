@@ -6,10 +6,12 @@ import time
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from mpi4py import MPI
 
 from mpifl.errors import SilentRank
-from mpifl.mpi.queue import DONE, Queue
+from mpifl.mpi.queue import DONE, OWN_SHARE, Queue, own_tickets
 from mpifl.mpi.world import World
 
 TICKET = np.dtype([("ticket", "<i8")])
@@ -20,10 +22,10 @@ def share(world: World, count: int, pause_seconds: float = 0.0) -> list[int]:
     world.broadcast(np.zeros(1, np.int64))  # as a batch begins
     queue = Queue(world)
     if not world.executes:
-        queue.serve(count)
+        queue.serve(np.ones(count))
         return []
     taken = []
-    for ticket in queue.tickets(count):
+    for ticket in queue.tickets(np.ones(count)):
         taken.append(ticket)
         time.sleep(pause_seconds)
     return taken
@@ -43,15 +45,32 @@ def test_tickets_come_in_order(world: World) -> None:
     assert taken == sorted(taken)
 
 
+@given(st.lists(st.floats(0, 1e6), max_size=60), st.integers(1, 8))
+def test_who_has_tickets_of_its_own_has_no_more_than_its_share_of_the_work(sizes: list[float], executors: int) -> None:
+    work = np.array(sorted(sizes, reverse=True))
+    owner = own_tickets(work, executors)
+    assert owner[:executors].tolist() == list(range(min(executors, len(work))))  # everybody can begin
+    for executor in range(executors):
+        own = work[owner == executor]
+        assert len(own) <= 1 or own.sum() < OWN_SHARE * work.sum() / executors
+
+
+def test_equal_tickets_are_two_thirds_owned_and_a_giant_comes_alone() -> None:
+    assert own_tickets(np.ones(12), 2).tolist() == [0, 1, 1, 0, 0, 1, -1, -1, -1, -1, -1, -1]
+    assert own_tickets(np.ones(13), 2).tolist()[:10] == [0, 1, 1, 0, 0, 1, 1, 0, -1, -1]
+    assert own_tickets(np.array([100.0, 1, 1, 1, 1, 1]), 2).tolist() == [0, 1, 1, -1, -1, 1]
+    assert own_tickets(np.zeros(5), 2).tolist() == [0, 1, -1, -1, -1]  # of unknown work
+
+
 @pytest.mark.ranks(3, 4)
 def test_who_is_at_a_long_task_takes_none_away_at_the_end(world: World) -> None:
     """As many tasks as two for each: the executor that is at a long first one gets no other before it asks for it."""
     count = 2 * world.executors
     taken = []
     if world.aggregates:
-        Queue(world).serve(count)
+        Queue(world).serve(np.ones(count))
     else:
-        for ticket in Queue(world).tickets(count):
+        for ticket in Queue(world).tickets(np.ones(count)):
             taken.append(ticket)
             time.sleep(1.0 if ticket == 0 else 0.02)
     assert 0 not in taken or taken == [0]
@@ -63,7 +82,7 @@ def test_a_rank_from_which_nothing_comes_is_named(world: World) -> None:
     try:
         if world.aggregates:
             with pytest.raises(SilentRank, match=rf"nothing has come from rank {world.size - 1} for 0\.5 s"):
-                Queue(world).serve(0)
+                Queue(world).serve(np.empty(0))
     finally:
         world.patience_seconds = None
     if world.rank in range(1, world.size - 1):
