@@ -12,7 +12,7 @@ from typing import IO
 
 from mpifl.checkpoint import Snapshot, last_checkpoint
 from mpifl.errors import InputError
-from mpifl.experiment import Timed
+from mpifl.experiment import Experiment, Timed
 from mpifl.files import is_file, locked, room, write_text
 from mpifl.job import Job, difference, dump_job
 from mpifl.record.run_directory import make_run_directory
@@ -54,6 +54,7 @@ def begin(job: str | None, overrides: Sequence[str], out: str | None, resume: st
         found = f"--resume: {resume}: no {JOB} there, so no run to go on with; " if resume is not None else ""
         raise InputError(f"{found}JOB: missing; name a job file, or a job that ships with mpifl")
     experiment, data_path = check(job, overrides)
+    _check_device(experiment)
     folder = make_run_directory(out if resume is None else resume, experiment.job.name).resolve()
     write_text(folder / JOB, dump_job(experiment.job))
     lock = _lock(folder)
@@ -68,11 +69,21 @@ def _go_on(folder: Path, job: str | None, overrides: Sequence[str]) -> Beginning
         asked = check(job or str(folder / JOB), overrides)[0].job
         _same(folder, experiment.job, asked)
     complete = is_file(folder / SUMMARY)
+    if not complete:
+        _check_device(experiment)
     begun = None if complete else last_checkpoint(folder / CHECKPOINTS, lambda text: print(f"mpifl: {text}", file=sys.stderr))
     found = Beginning(experiment, data_path, folder, begun or Snapshot(), complete, lock)
     if not complete:
         _same_inputs(folder, found.content_sha256)
     return found
+
+
+def _check_device(experiment: Timed) -> None:
+    """Raise InputError when the job trains on a device that is not here: before anything is written."""
+    if isinstance(experiment, Experiment):
+        from mpifl.training.device import check_device  # here: it imports torch, which runs that only time do not need
+
+        check_device(experiment.job.training.device)
 
 
 def take_over(folder: Path) -> Beginning:

@@ -132,9 +132,10 @@ def gpu_finding(names: list[str], by_rank: Sequence[str] = ()) -> Finding:
     """Of the GPUs that this node's driver lists, and which of the allocation's each rank has."""
     listed = "; ".join(f"{count} x {name}" for name, count in Counter(names).items()) or "none found"
     if not any(by_rank):
-        return Finding("GPUs", "ok", listed, f"not {'used' if names else 'needed'}: this version trains on cores")
+        means = "training.device=cuda trains there, on each rank's own" if names else "not needed: jobs train on cores"
+        return Finding("GPUs", "ok", listed, means)
     shared = ", ".join(f"{name}: {count} ranks" for name, count in sorted(Counter(filter(None, by_rank)).items()))
-    return Finding("GPUs", "ok", listed, f"shared out by rank on the node ({shared}); not used: this version trains on cores")
+    return Finding("GPUs", "ok", listed, f"shared out by rank on the node ({shared}); training.device=cuda trains there")
 
 
 def slurm_finding(version: str | None, environment: Mapping[str, str]) -> Finding:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import os
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 
@@ -11,6 +13,7 @@ from mpifl.batch import Version, Versions
 from mpifl.client_state import ClientStore
 from mpifl.experiment import Experiment
 from mpifl.models.flat import FlatModel, flatten
+from mpifl.mpi.placement import own_share
 from mpifl.reseeding import Reseeded
 from mpifl.seeds import Purpose
 from mpifl.training import ENGINES
@@ -48,11 +51,17 @@ class Workplace:
         return known[1]
 
 
+def _copy(experiment: Experiment, device: torch.device) -> FlatModel:
+    """The model as it is at first, on a device."""
+    experiment.model.load(torch.from_numpy(experiment.initial))
+    return flatten(copy.deepcopy(experiment.model.module).to(device))
+
+
 def make_workplace(experiment: Experiment, store: ClientStore) -> Workplace:
     """On a rank that is to train. Raises InputError when it does not have the job's device."""
     job, data = experiment.job, experiment.population.data
-    device = start_device(job.training.device)
-    model = experiment.model if device == CPU else flatten(copy.deepcopy(experiment.model.module).to(device))
+    device = start_device(job.training.device, partial(own_share, os.environ))
+    model = experiment.model if device == CPU else _copy(experiment, device)
     return Workplace(
         experiment=experiment,
         store=store,

@@ -72,8 +72,8 @@ def slurm(
                 made_by=shlex.join(["mpifl", *(word for word in sys.argv[1:] if word != "--submit")]),
             )
         )
-    if gpus_per_node:
-        print("mpifl: note: this version trains on the cores of a node; its GPUs will have nothing to do", file=sys.stderr)
+    if gpus_per_node and read.training.device != "cuda":
+        print("mpifl: note: the job trains on cores; training.device=cuda trains on the GPUs", file=sys.stderr)
     if submit:
         _submit(text)
     else:

@@ -35,11 +35,15 @@ def own_gpu(environment: Mapping[str, str]) -> str | None:
 
     Neighbouring ranks share a GPU, since mpirun binds them to neighbouring cores, which are near the same one.
     """
-    place = local_rank(environment)
     gpus = [name.strip() for name in environment.get(VISIBLE, "").split(",") if name.strip()]
     if not gpus and environment.get("SLURM_GPUS_ON_NODE", "").isdigit():
         gpus = [str(number) for number in range(int(environment["SLURM_GPUS_ON_NODE"]))]
-    if place is None or not gpus:
+    if local_rank(environment) is None or not gpus:
         return None
-    rank, size = place
-    return gpus[rank * len(gpus) // size]
+    return gpus[own_share(environment, len(gpus))]
+
+
+def own_share(environment: Mapping[str, str], count: int) -> int:
+    """Which of ``count`` equal things of the node a rank uses; the first where nobody says which rank of the node it is."""
+    rank, size = local_rank(environment) or (0, 1)
+    return rank * count // size

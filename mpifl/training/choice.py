@@ -17,19 +17,23 @@ from mpifl.training.samples import pool_of
 from mpifl.training.stacked import Stacked, is_plain
 from mpifl.training.tasks.task import Task
 
-MOST_STACKED = 8
-STACK_WEIGHTS = 1 << 21
-"""Of all models of a stack: beyond it they push each other out of the processor's cache, and more of them are no faster."""
+MOST_STACKED = {"cpu": 8, "cuda": 64}
+STACK_WEIGHTS = {"cpu": 1 << 21, "cuda": 1 << 28}
+"""Of all models of a stack: beyond it they push each other out of a processor's cache, and more of them are no faster. On a GPU
+they are to leave memory for gradients and activations, and for other ranks."""
 
 
 def chosen(training: Training, model: FlatModel, task: Task, data: Dataset, corrects: bool) -> Training:
     """``training`` with engine and stack settled; ``corrects``: the algorithm changes gradients. Raises InputError.
 
-    Stacks of linear layers under plain SGD are several times as fast stacked (benchmarks/README.md); others are not, on a CPU.
+    On a CPU linear layers under plain SGD are faster stacked (benchmarks/README.md), others are not. On a GPU all are stacked
+    that can be: a step of one small model keeps little of it busy.
     """
-    engine, stack = training.engine, training.stack
+    engine, stack, device = training.engine, training.stack, training.device
     if engine == "auto":
         fast = is_linear(model, task) and is_plain(training) and not corrects and data.train.begin is None
+        if device == "cuda":
+            fast = _not_stackable(training, model, task, data) is None
         engine = "stacked" if fast else "loop"
     if engine == "loop":
         if stack not in (None, 1):
@@ -37,7 +41,7 @@ def chosen(training: Training, model: FlatModel, task: Task, data: Dataset, corr
         return training.model_copy(update={"engine": engine, "stack": 1})
     if reason := _not_stackable(training, model, task, data):
         raise InputError(f"training.engine: 'stacked' is not allowed: {reason}; allowed: loop")
-    stack = stack or max(1, min(MOST_STACKED, STACK_WEIGHTS // len(model.weights)))
+    stack = stack or max(1, min(MOST_STACKED[device], STACK_WEIGHTS[device] // len(model.weights)))
     return training.model_copy(update={"engine": engine, "stack": stack})
 
 

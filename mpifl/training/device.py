@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 import torch
 
@@ -14,24 +15,29 @@ DATA_SHARE = 4
 
 
 def check_device(name: str) -> None:
-    """Raise InputError for a device that this host does not have. Does not start CUDA."""
+    """Raise InputError for a device that is not to be had here. Does not start CUDA."""
     if name == "cuda" and not torch.cuda.is_available():
         why = "no GPU is seen here" if torch.version.cuda else f"torch {torch.__version__} is built without CUDA"
         raise InputError(f"training.device: 'cuda' is not allowed: {why}; allowed: cpu")
 
 
-def start_device(name: str) -> torch.device:
-    """The device of a name, ready for use; on a GPU so that training gives the same bits each time. Raises InputError.
+def start_device(name: str, which: Callable[[int], int]) -> torch.device:
+    """The device of a name, ready for use: the GPU that ``which`` picks of so many that this rank sees. Raises InputError.
 
-    A rank sees one GPU at most (mpifl/mpi/placement.py). Matrix products are float32's own, not the shorter TF32.
+    Training gives the same bits there each time: what torch has no such kernel for is an error when it comes to that. Matrix
+    products are float32's own, not the shorter TF32.
     """
     check_device(name)
-    if name == "cuda":
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it when it starts
-        torch.use_deterministic_algorithms(True)
-        torch.backends.cudnn.benchmark = False
-        torch.backends.cudnn.allow_tf32 = False
-    return torch.device(name)
+    if name == "cpu":
+        return CPU
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it when it starts
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+    device = torch.device(name, which(torch.cuda.device_count()))
+    torch.cuda.set_device(device)
+    return device
 
 
 def has_room(device: torch.device, size_bytes: int) -> bool:
@@ -39,9 +45,11 @@ def has_room(device: torch.device, size_bytes: int) -> bool:
     return device.type == "cuda" and size_bytes * DATA_SHARE <= torch.cuda.mem_get_info(device)[0]
 
 
+def noise(device: torch.device) -> torch.Generator:
+    """What layers such as dropout draw from there."""
+    return torch.cuda.default_generators[device.index] if device.type == "cuda" else torch.default_generator
+
+
 def seed_noise(device: torch.device, seed: int) -> None:
-    """What layers draw from; torch.manual_seed would ask every kind of device, which takes longer than a small client."""
-    generator = torch.default_generator
-    if device.type == "cuda":
-        generator = torch.cuda.default_generators[torch.cuda.current_device()]
-    generator.manual_seed(seed)
+    """Begin it anew. torch.manual_seed would ask every kind of device, which takes longer than a small client."""
+    noise(device).manual_seed(seed)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import torch
 
 from mpifl.errors import TrainingError
+from mpifl.training.device import noise
 from mpifl.training.stack import Stack
 
 Inputs = tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]
@@ -28,7 +29,7 @@ class Graphs:
     """
 
     def __init__(self, device: torch.device, capture: Capture | None = None) -> None:
-        self._capture = capture or _Cuda(device)
+        self._device, self._capture = device, capture or _Cuda(device)
         self._known: dict[tuple[object, ...], tuple[Inputs, Replay]] = {}
 
     def forget(self) -> None:
@@ -51,19 +52,20 @@ class Graphs:
         return step
 
     def _captured(self, stack: Stack, x: torch.Tensor, y: torch.Tensor, there: torch.Tensor | None) -> tuple[Inputs, Replay]:
-        """A step on inputs of its own; what the capture does to the weights is undone."""
+        """A step on inputs of its own; what the capture does to weights and noise is undone."""
         inputs = (x.contiguous().clone(), y.contiguous().clone(), None if there is None else there.contiguous().clone())
-        state = stack.state()
+        state, drawn = stack.state(), noise(self._device).get_state()
         kept = [tensor.clone() for tensor in state]
         try:
             replay = self._capture(lambda: stack.step(*inputs))
         except RuntimeError as error:
             why = str(error).strip().splitlines()[0]
             raise TrainingError(
-                f"a step of this model cannot be a CUDA graph ({why}); training.engine: loop trains it"
+                f"a step of this model cannot be a CUDA graph ({why}); training.engine=loop trains it"
             ) from error
         for tensor, before in zip(state, kept, strict=True):
             tensor.copy_(before)
+        noise(self._device).set_state(drawn)
         return inputs, replay
 
 
@@ -75,15 +77,12 @@ class _Cuda:
         self._pool = torch.cuda.graph_pool_handle()
 
     def __call__(self, step: Callable[[], torch.Tensor]) -> Replay:
-        generator = torch.cuda.default_generators[torch.cuda.current_device()]
-        noise = generator.get_state()
         aside = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
         aside.wait_stream(torch.cuda.current_stream(self._device))
         with torch.cuda.stream(aside):  # libraries that a step is the first to use start up, which no graph can hold
             for _ in range(WARM_UPS):
                 step()
         torch.cuda.current_stream(self._device).wait_stream(aside)
-        generator.set_state(noise)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, pool=self._pool):
             losses = step()

@@ -74,7 +74,16 @@ def test_the_rule_stacks_linear_layers_fewer_of_large_ones(data: Dataset, hidden
     module = mlp(4, *hidden, 3)
     weights = sum(parameter.numel() for parameter in module.parameters())
     assert settled(module, data) == ("stacked", stack)
-    assert stack == MOST_STACKED or stack * weights <= STACK_WEIGHTS < (stack + 1) * weights or stack == 1
+    most = STACK_WEIGHTS["cpu"]
+    assert stack == MOST_STACKED["cpu"] or stack * weights <= most < (stack + 1) * weights or stack == 1
+
+
+def test_on_a_gpu_all_are_stacked_that_can_be(data: Dataset, pictures: Dataset, sequences: Dataset) -> None:
+    assert settled(mlp(4, 3), data, device="cuda") == ("stacked", 64)
+    assert settled(cnn(), pictures, device="cuda", momentum=0.9) == ("stacked", 64)
+    assert settled(cnn(), pictures, corrects=True, device="cuda") == ("stacked", 64)
+    assert settled(nn.Sequential(nn.Flatten(), nn.BatchNorm1d(16), nn.Linear(16, 3)), pictures, device="cuda") == ("loop", 1)
+    assert settled(mlp(4, 6000, 6000, 3), data, device="cuda") == ("stacked", 7)
 
 
 def test_the_rule_does_not_depend_on_threads_or_batches(data: Dataset) -> None:

@@ -1,0 +1,110 @@
+"""Where a rank trains: the model, the data and the sums on a device of their own give the same run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import mpifl.workplace
+from mpifl.client_state import ClientStore
+from mpifl.contribution import contribute
+from mpifl.errors import InputError
+from mpifl.executor import _test
+from mpifl.experiment import Experiment
+from mpifl.plan import TASK
+from mpifl.setup import check
+from mpifl.workplace import Workplace, make_workplace
+
+ELSEWHERE = torch.device("cpu", 0)
+"""Another name for the host: what lies there is treated as on a GPU."""
+TASKS = np.array([(2, client, 1, steps, 8 * steps, 0.25) for client, steps in ((1, 3), (4, 7), (6, 5), (9, 4))], TASK)
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(name: str, which: Callable[[int], int]) -> torch.device:
+        assert (name, which(4)) == ("cuda", 0)
+        return ELSEWHERE
+
+    monkeypatch.setattr(mpifl.workplace, "start_device", start)
+    for name in ("OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def experiment(device: str, algorithm: str, engine: str) -> Experiment:
+    overrides = [
+        f"training.device={device}",
+        f"algorithm.name={algorithm}",
+        f"training.engine={engine}",
+        "training.batch_size=8",
+    ]
+    model = ["model={name: mlp, hidden: [8]}", "data.partition={name: dirichlet, clients: 10, min_samples: 4}"]
+    found = check("quickstart", [*overrides, *model, "selection.participants=4"])[0]
+    assert isinstance(found, Experiment)
+    return found
+
+
+def work(place: Workplace, folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The sum and the metrics of a group, twice, since clients may keep something; and a shard's test."""
+    job, length = place.experiment.job, len(place.experiment.initial)
+    vectors = {
+        name: place.experiment.initial if name == "model" else np.zeros(length, np.float32) for name in job.algorithm.sent
+    }
+    part = np.zeros((len(job.algorithm.summed), length), np.int64)
+    for number in (2, 3):
+        tasks = TASKS.copy()
+        tasks["round"] = number
+        metrics = contribute(place, tasks, {1: vectors}, part, 0)
+    return part, metrics, _test(place, place.version(1, {1: vectors}), 0)[0]
+
+
+@pytest.mark.parametrize("engine", ["stacked", "loop"])
+@pytest.mark.parametrize("algorithm", ["fedavg", "scaffold"])
+def test_elsewhere_a_group_gives_the_same_bits(elsewhere: None, algorithm: str, engine: str, tmp_path: Path) -> None:
+    there = make_workplace(experiment("cuda", algorithm, engine), ClientStore(tmp_path / "there", 610))
+    assert there.device == there.samples.device == there.tested.device == ELSEWHERE
+    assert there.model is not there.experiment.model
+    found = work(there, tmp_path)
+    with pytest.MonkeyPatch.context() as as_it_is:
+        as_it_is.setattr(mpifl.workplace, "start_device", lambda name, which: torch.device(name))
+        here = make_workplace(experiment("cpu", algorithm, engine), ClientStore(tmp_path / "here", 610))
+    assert here.model is here.experiment.model
+    for one, other in zip(found, work(here, tmp_path), strict=True):
+        assert np.array_equal(one, other)
+    assert found[0].any()
+
+
+def test_versions_are_loaded_once_and_forgotten_with_the_others(tmp_path: Path) -> None:
+    place = make_workplace(experiment("cpu", "fedavg", "stacked"), ClientStore(tmp_path, 610))
+    versions = {number: {"model": np.full(610, number, np.float32)} for number in (1, 2)}
+    first = place.version(1, versions)
+    assert place.version(1, versions) is first
+    place.version(2, versions)
+    assert sorted(place.loaded) == [1, 2]
+    other = {2: {"model": np.zeros(610, np.float32)}, 3: versions[1]}
+    assert place.version(2, other)["model"].sum() == 0  # the same number, another version
+    assert sorted(place.loaded) == [2]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
+def test_without_a_gpu_there_is_no_such_place(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"training\.device: 'cuda' is not allowed"):
+        make_workplace(experiment("cuda", "fedavg", "stacked"), ClientStore(tmp_path, 610))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is seen here")
+@pytest.mark.parametrize("engine", ["stacked", "loop"])
+@pytest.mark.parametrize("algorithm", ["fedavg", "scaffold"])
+def test_on_a_gpu_a_group_gives_about_what_it_gives_here_and_the_same_each_time(
+    algorithm: str, engine: str, tmp_path: Path
+) -> None:
+    found = [
+        work(make_workplace(experiment(device, algorithm, engine), ClientStore(tmp_path / str(number), 610)), tmp_path)
+        for number, device in enumerate(("cuda", "cuda", "cpu"))
+    ]
+    assert all(np.array_equal(again, first) for again, first in zip(*found[:2], strict=True))
+    np.testing.assert_allclose(found[0][0] * 2.0**-40, found[2][0] * 2.0**-40, rtol=0, atol=1e-5)

@@ -1,0 +1,117 @@
+"""Steps that are captured once and played back: the bits of steps that are done one by one."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+
+from mpifl.errors import TrainingError
+from mpifl.models.flat import FlatModel, flatten
+from mpifl.training.device import CPU
+from mpifl.training.graphs import WARM_UPS, Graphs, Replay
+from mpifl.training.participant import LocalResult, Participant
+from mpifl.training.stacked import Stacked
+from mpifl.training.tasks import REGISTRY
+from tests.training.test_stacked import OUTPUTS, RAGGED, assert_same, group, made, work
+
+GROUPS = [RAGGED, [(8, 2), (8, 2)], RAGGED, [(5, 1)], [(9, 4), (2, 3), (1, 1), (7, 2)]]
+WHAT = REGISTRY["classification"](OUTPUTS)
+no_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is seen here")
+
+
+class Recorder:
+    """Captures without a GPU, as CUDA does it: warms up, does the step once more, and can play it back."""
+
+    def __init__(self) -> None:
+        self.captured = 0
+
+    def __call__(self, step: Callable[[], torch.Tensor]) -> Replay:
+        self.captured += 1
+        for _ in range(WARM_UPS + 1):
+            step()
+        return step
+
+
+def trained(flat: FlatModel, name: str, graphs: Graphs | None, **settings: float) -> list[LocalResult]:
+    """Of all GROUPS, one after the other."""
+    groups = [group(flat, name, "classification", clients) for clients in GROUPS]
+    flat = flatten(copy.deepcopy(flat.module))
+    engine = Stacked(flat, WHAT, work(**settings), graphs)
+    return [result for together in groups for result in engine(together)]
+
+
+@pytest.mark.parametrize("settings", [{}, {"momentum": 0.9, "weight_decay": 0.01}], ids=str)
+@pytest.mark.parametrize("name", ["mlp", "conv", "tanh"])
+def test_what_is_played_back_has_the_same_bits(name: str, settings: dict[str, float]) -> None:
+    flat = made(name)
+    recorder = Recorder()
+    assert_same(trained(flat, name, Graphs(CPU, recorder), **settings), trained(flat, name, None, **settings))
+    shapes = recorder.captured
+    assert 0 < shapes < sum(max(steps for _, steps in clients) for clients in GROUPS)
+
+
+def test_a_shape_is_captured_once_for_a_stack() -> None:
+    flat, recorder = made("mlp"), Recorder()
+    engine = Stacked(flat, WHAT, work(stack=4), Graphs(CPU, recorder))
+    engine(group(flat, "mlp", "classification", RAGGED))
+    shapes = recorder.captured
+    engine(group(flat, "mlp", "classification", RAGGED))
+    assert recorder.captured == shapes
+    engine(group(flat, "mlp", "classification", [*RAGGED, *RAGGED]))  # more than the stack had room for: it is a new one
+    assert recorder.captured > shapes
+
+
+def test_a_capture_leaves_the_noise_as_it_was() -> None:
+    torch.manual_seed(0)
+    flat = flatten(nn.Sequential(nn.Linear(6, 8), nn.Dropout(0.5), nn.ReLU(), nn.Linear(8, OUTPUTS)))
+    drawn = trained(flat, "linear", None)
+    assert_same(trained(flat, "linear", Graphs(CPU, Recorder())), drawn)
+    flat.module[1].p = 0.0  # type: ignore[index,assignment]
+    assert not torch.equal(trained(flat, "linear", None)[0].update, drawn[0].update)
+
+
+def test_what_an_algorithm_corrects_is_not_captured() -> None:
+    flat, recorder = made("mlp"), Recorder()
+    corrected: list[Participant] = group(flat, "mlp", "classification", RAGGED, ("none", "proximal"))
+    found = Stacked(flat, WHAT, work(), Graphs(CPU, recorder))(corrected)
+    assert_same(found, Stacked(flat, WHAT, work())(corrected))
+    assert recorder.captured == 0
+
+
+def test_a_step_that_cannot_be_captured_says_what_to_do() -> None:
+    def refuses(step: Callable[[], torch.Tensor]) -> Replay:
+        raise RuntimeError("operation not permitted when stream is capturing\nand more")
+
+    flat = made("mlp")
+    with pytest.raises(TrainingError, match=r"CUDA graph \(operation not .* capturing\); training.engine=loop trains it"):
+        Stacked(flat, WHAT, work(), Graphs(CPU, refuses))(group(flat, "mlp", "classification", RAGGED))
+
+
+def on_gpu(flat: FlatModel, one: Participant) -> Participant:
+    from dataclasses import replace
+
+    device = flat.weights.device
+    pool = replace(one.pool, x=one.pool.x.to(device), y=None if one.pool.y is None else one.pool.y.to(device), device=device)
+    return replace(one, base=one.base.to(device), pool=pool)
+
+
+@no_gpu
+@pytest.mark.parametrize("name", ["mlp", "conv", "tanh"])
+def test_graphs_on_a_gpu_have_the_bits_of_its_steps(name: str) -> None:
+    from mpifl.training.device import start_device
+    from mpifl.training.loop import Loop
+
+    start_device("cuda", lambda count: 0)
+    host, flat = made(name), made(name)
+    flat = flatten(flat.module.to("cuda:0"))
+    for clients in GROUPS:
+        together = [on_gpu(flat, one) for one in group(host, name, "classification", clients)]
+        captured = Stacked(flat, WHAT, work())(together)
+        plain = Stacked(flat, WHAT, work(), Graphs(flat.weights.device, lambda step: step))(together)
+        assert_same(captured, plain)
+        for one, other in zip(captured, Loop(flat, WHAT, work())(together), strict=True):
+            torch.testing.assert_close(one.update, other.update, rtol=0, atol=1e-5)
