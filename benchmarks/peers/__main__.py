@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Annotated, Any
 
+import torch
 import typer
 
 from benchmarks.micro.table import machine
@@ -31,6 +32,7 @@ def main(
     rounds: Annotated[int | None, typer.Option(min=1, help="Measured rounds of a run; default: the workload's.")] = None,
     processes: Annotated[int, typer.Option(min=1, help="Processes at work, each on a core of its own.")] = 2,
     engine: Annotated[str, typer.Option(metavar="A,B", help="Rows of mpifl with these engines, beside the default.")] = "",
+    device: Annotated[str, typer.Option(help="cpu or cuda: where clients are trained.")] = "cpu",
     environments: Annotated[Path | None, typer.Option(metavar="DIR", help="Default: peers in mpifl's cache.")] = None,
     limit: Annotated[float, typer.Option(help="Seconds after which a run is given up.")] = 3600,
     out: Annotated[Path, typer.Option("-o", "--out", metavar="FOLDER", help="Where figures and picture go.")] = RESULTS,
@@ -41,7 +43,9 @@ def main(
             raise InputError(f"WORKLOAD: {workload!r} is not known; allowed: {', '.join(WORKLOADS)}")
         work = WORKLOADS[workload]
         plan = Plan(work, rounds or work.rounds, repeats, processes, environments or default_folder(), limit)
-        rows = rows_of(find_peers(names), work, [name for name in engine.split(",") if name])
+        if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
+            raise InputError(f"--device: {device!r} is not allowed; allowed: cpu, and cuda where a GPU is seen")
+        rows = rows_of(find_peers(names), work, [name for name in engine.split(",") if name], device)
         _stay_on(processes)
         try:
             out.mkdir(parents=True, exist_ok=True)
@@ -54,7 +58,7 @@ def main(
             "workload": work.name,
             "about": work.about,
             "published": work.published,
-            "machine": f"{machine()}, {processes} processes",
+            "machine": ", ".join([machine(), *_gpus(device), f"{processes} processes"]),
             "date": time.strftime("%Y-%m-%d"),
             "rounds": plan.rounds,
             "warmup": work.warmup,
@@ -64,6 +68,10 @@ def main(
         write_text(out / f"{work.name}.json", json.dumps(result, indent=1) + "\n")
         draw(result, out / f"{work.name}.png")
         print(table(result))
+
+
+def _gpus(device: str) -> list[str]:
+    return [torch.cuda.get_device_name()] if device == "cuda" else []
 
 
 def _stay_on(processes: int) -> None:

@@ -23,7 +23,7 @@ from mpi4py import MPI
 from omegaconf import OmegaConf
 from torch.utils.data import TensorDataset
 
-from benchmarks.peers.work import Counts, Data, Order, build_model, final_loss, mean_loss, read_order, report
+from benchmarks.peers.work import Counts, Data, Order, final_loss, mean_loss, model_of, read_order, report
 
 
 class Quiet:
@@ -51,7 +51,7 @@ class Server(ServerAgent):
         self.logger = Quiet()
 
     def _load_model(self) -> None:
-        self.model = build_model(self._order.workload, self._order.seed)
+        self.model = model_of(self._order)
 
     def _load_loss(self) -> None:
         self.loss_fn = None
@@ -78,7 +78,7 @@ def settings(order: Order, folder: str) -> Any:
                 "optimize_memory": False,
             },
             "optimize_memory": False,
-            "device": "cpu",
+            "device": order.device.type,
             "logging_output_dirname": folder,
             "logging_output_filename": "server",
         }
@@ -100,9 +100,9 @@ def work(order: Order, comm: Any) -> Counts:
     mine = [int(k) for k in np.array_split(np.arange(workload.participants), order.processes)[comm.Get_rank() - 1]]
     random = np.random.default_rng([order.seed, comm.Get_rank()])
     link = MPIClientCommunicator(comm, server_rank=0, client_ids=mine, optimize_memory=False)
-    model, counts = build_model(workload, order.seed), Counts()
+    model, counts = model_of(order), Counts()
     configuration = {"mode": "epoch", "num_local_epochs": workload.epochs, "train_batch_size": workload.batch_size}
-    configuration |= {"optim": "SGD", "optim_args": {"lr": workload.lr}, "device": "cpu", "optimize_memory": False}
+    configuration |= {"optim": "SGD", "optim_args": {"lr": workload.lr}, "device": order.device.type, "optimize_memory": False}
     weights = link.get_global_model(init_model=True)
     weights = weights[0] if isinstance(weights, tuple) else weights
     for number in range(order.rounds):

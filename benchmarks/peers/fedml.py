@@ -22,7 +22,7 @@ from fedml.simulation.mpi.fedavg_seq.FedAvgSeqAPI import FedML_FedAvgSeq_distrib
 from mpi4py import MPI
 from torch import nn
 
-from benchmarks.peers.work import Counts, Data, Order, build_model, final_loss, read_order, report
+from benchmarks.peers.work import Counts, Data, Order, final_loss, model_of, read_order, report
 
 
 class ClassesSecond(nn.Module):
@@ -90,7 +90,7 @@ def main() -> None:
     workload, data, comm = order.workload, Data(order), MPI.COMM_WORLD
     logging.disable(logging.INFO)
     torch.set_num_threads(1)
-    model = build_model(workload, order.seed)
+    model = model_of(order)
     learned = ClassesSecond(model) if workload.vocabulary else model
     args = settings(order)
     trainer, server = Trainer(learned, args), Server(learned, args)
@@ -99,7 +99,7 @@ def main() -> None:
     dataset = [sum(sizes.values()), 0, None, None, sizes, batches, dict.fromkeys(sizes), workload.classes]
     MPI.Finalize = lambda: None  # FedML ends MPI itself; here counts are to be added up after it
     rank = comm.Get_rank()
-    FedML_FedAvgSeq_distributed(args, rank, comm.Get_size(), comm, torch.device("cpu"), dataset, learned, trainer, server)
+    FedML_FedAvgSeq_distributed(args, rank, comm.Get_size(), comm, order.device, dataset, learned, trainer, server)
     counts = np.array(trainer.counts)
     comm.Reduce(MPI.IN_PLACE if rank == 0 else counts, counts if rank == 0 else None)
     if rank == 0:

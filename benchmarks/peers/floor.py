@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from benchmarks.peers.work import Counts, Data, Order, build_model, final_loss, read_order, report, train_client
+from benchmarks.peers.work import Counts, Data, Order, final_loss, model_of, read_order, report, train_client
 from mpifl.seeds import Purpose, generator
 
 _started: Any = None
@@ -41,7 +41,7 @@ def main() -> None:
     counts = Counts()
     for share in shares:
         counts = counts.plus(share.counts)
-    model = build_model(order.workload, order.seed)
+    model = model_of(order)
     with torch.no_grad():
         for tensor, *parts in zip(model.parameters(), *(share.weights for share in shares), strict=True):
             tensor.copy_(torch.from_numpy(np.mean(parts, axis=0)))
@@ -55,7 +55,7 @@ def _keep(start: Any) -> None:
 
 def _work(order: Order, process: int) -> Share:
     torch.set_num_threads(1)
-    data, model = Data(order), build_model(order.workload, order.seed)
+    data, model = Data(order), model_of(order)
     clients, random = order.workload.clients, generator(order.seed, Purpose.SELECTION, process)
     mine = order.workload.participants // order.processes + (process < order.workload.participants % order.processes)
     base = [p.detach().clone() for p in model.parameters()]
@@ -75,8 +75,10 @@ def _work(order: Order, process: int) -> Share:
                 for sum_, p in zip(total, model.parameters(), strict=True):
                     sum_.add_(p, alpha=data.size(client) / samples)
         base = total
+        if order.device.type == "cuda":
+            torch.cuda.synchronize()
         ends[k] = perf_counter() - begun
-    return Share(ends, counts, [p.numpy() for p in base])
+    return Share(ends, counts, [p.cpu().numpy() for p in base])
 
 
 if __name__ == "__main__":

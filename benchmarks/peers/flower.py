@@ -26,7 +26,7 @@ from flwr.serverapp.strategy import FedAvg
 from flwr.simulation import run_simulation
 from torch import nn
 
-from benchmarks.peers.work import Counts, Data, Order, build_model, final_loss, read_order, report, train_client
+from benchmarks.peers.work import Counts, Data, Order, final_loss, model_of, read_order, report, train_client
 
 
 @cache
@@ -34,7 +34,7 @@ def kept(path: str) -> tuple[Order, Data, nn.Module]:
     """What an actor keeps from client to client."""
     torch.set_num_threads(1)
     order = read_order(path)
-    return order, Data(order), build_model(order.workload, order.seed)
+    return order, Data(order), model_of(order)
 
 
 def trained(path: str, message: Message, context: Context) -> Message:
@@ -94,7 +94,7 @@ def servers(order: Order) -> ServerApp:
 
     @app.main()
     def main(grid: Grid, context: Context) -> None:
-        model = build_model(order.workload, order.seed)
+        model = model_of(order)
         strategy = Timed(order)
         begun = perf_counter()
         result = strategy.start(grid, ArrayRecord(model.state_dict()), num_rounds=order.rounds, timeout=3600)
@@ -109,7 +109,8 @@ def main() -> None:
     """Follow the order."""
     order = read_order(sys.argv[1])
     torch.set_num_threads(1)
-    backend = {"client_resources": {"num_cpus": 1}, "init_args": {"num_cpus": order.processes, "include_dashboard": False}}
+    resources = {"num_cpus": 1, "num_gpus": 1 / order.processes if order.device.type == "cuda" else 0.0}
+    backend = {"client_resources": resources, "init_args": {"num_cpus": order.processes, "include_dashboard": False}}
     run_simulation(servers(order), clients(sys.argv[1]), order.workload.clients, backend_config=backend)
 
 

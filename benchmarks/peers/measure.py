@@ -64,14 +64,14 @@ class Row:
                 "note": self.done[-1]["note"], "split": self.done[-1].get("split", {})}  # fmt: skip
 
 
-def rows_of(peers: Sequence[Peer], workload: Workload, engines: Sequence[str]) -> list[Row]:
+def rows_of(peers: Sequence[Peer], workload: Workload, engines: Sequence[str], device: str = "cpu") -> list[Row]:
     """The rows of a table: mpifl has one for each engine, and in a workload without training one through its executors."""
-    rows = []
+    rows, where = [], {"device": device}
     for peer in peers:
-        rows.append(Row(peer.name, peer))
+        rows.append(Row(peer.name, peer, where))
         if peer.name == "ours":
-            rows += [Row(f"ours, {engine}", peer, {"engine": engine}) for engine in engines]
-            rows += [Row("ours, executors", peer, {"executors": "1"})] if not workload.epochs else []
+            rows += [Row(f"ours, {engine}", peer, where | {"engine": engine}) for engine in engines]
+            rows += [Row("ours, executors", peer, where | {"executors": "1"})] if not workload.epochs else []
     return rows
 
 
@@ -128,13 +128,16 @@ def _one(plan: Plan, row: Row, data: Path, repeat: int) -> None:
         "seed": repeat + 1,
         "options": row.options,
     }
+    hidden = (
+        {} if row.options.get("device") == "cuda" else {"CUDA_VISIBLE_DEVICES": ""}
+    )  # some take a GPU wherever there is one
     with tempfile.TemporaryDirectory(prefix="peer-") as place:
         path = Path(place) / "order.json"
         path.write_text(json.dumps(order))
         status, said = finished(
             row.peer.line(plan.environments, plan.processes, path),
             ROOT,
-            os.environ | ONE_THREAD | {"PYTHONPATH": str(ROOT)},
+            os.environ | ONE_THREAD | hidden | {"PYTHONPATH": str(ROOT)},
             plan.limit_seconds,
         )
     reports = [line[len(MARK) :] for line in said.splitlines() if line.startswith(MARK)]

@@ -1,7 +1,7 @@
 """mpifl on a workload: a job and a data set as a user writes them, run with mpirun on one rank more than there are processes.
 
-Option ``engine``: training.engine of the job. Option ``executors``: in a workload without training, one sample and one step a
-client instead of rounds that are only timed, so that they go through the executors.
+Options ``engine`` and ``device``: those of the job's training. Option ``executors``: in a workload without training, one sample
+and one step a client instead of rounds that are only timed, so that they go through the executors.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def job(order: Order, data: Path) -> dict[str, Any]:
     """The job: rounds of exactly so many participants, all of whom complete; one test at the end."""
     workload = order.workload
     trains = workload.epochs > 0
-    engine = {"engine": order.options.get("engine")} if "engine" in order.options else {}
+    engine = {key: order.options[key] for key in ("engine", "device") if key in order.options}
     training = {
         "batch_size": workload.batch_size,
         "lr": workload.lr,

@@ -26,7 +26,7 @@ from pfl.metrics import Metrics
 from pfl.model.pytorch import PyTorchModel
 from torch import nn
 
-from benchmarks.peers.work import Counts, Data, build_model, final_loss, mean_loss, read_order, report
+from benchmarks.peers.work import Counts, Data, final_loss, mean_loss, model_of, read_order, report
 
 
 class Learned(nn.Module):
@@ -69,7 +69,7 @@ def main() -> None:
     workload, data = order.workload, Data(order)
     torch.set_num_threads(1)
     np.random.seed(order.seed)  # noqa: NPY002  (pfl draws from it, on all ranks alike)
-    learned = Learned(build_model(workload, order.seed))
+    learned = Learned(model_of(order))
     model = PyTorchModel(learned, torch.optim.SGD, torch.optim.SGD(learned.parameters(), 1.0))
     learned.train()
     users = 0

@@ -29,6 +29,11 @@ class Order:
     seed: int
     options: dict[str, str]
 
+    @property
+    def device(self) -> torch.device:
+        """Where clients are trained."""
+        return torch.device(self.options.get("device", "cpu"))
+
 
 def read_order(path: str) -> Order:
     """The order in a file that ``write_order`` wrote."""
@@ -38,13 +43,13 @@ def read_order(path: str) -> Order:
 
 
 class Data:
-    """The arrays of a folder that ``data.write_data`` wrote, mapped."""
+    """The arrays of a folder that ``data.write_data`` wrote, mapped; what is taken of them goes to the order's device."""
 
     def __init__(self, order: Order) -> None:
         def mapped(name: str) -> np.ndarray:
             return np.load(order.folder / f"{name}.npy", mmap_mode="r")
 
-        self._tokens = bool(order.workload.vocabulary)
+        self._tokens, self._device = bool(order.workload.vocabulary), order.device
         self._x, self._y, self._offsets = mapped("x"), mapped("y"), mapped("offsets")
         self._test = mapped("test_x"), mapped("test_y")
 
@@ -63,9 +68,9 @@ class Data:
 
     def _tensors(self, x: np.ndarray, y: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         if self._tokens:
-            tokens = torch.from_numpy(np.array(x, np.int64))
+            tokens = torch.from_numpy(np.array(x, np.int64)).to(self._device)
             return tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous()
-        return torch.from_numpy(np.array(x)), torch.from_numpy(np.array(y))
+        return torch.from_numpy(np.array(x)).to(self._device), torch.from_numpy(np.array(y)).to(self._device)
 
 
 class Lstm(nn.Module):
@@ -81,6 +86,11 @@ class Lstm(nn.Module):
         """Scores (batch, length, vocabulary)."""
         scores: torch.Tensor = self.out(self.lstm(self.embedding(tokens))[0])
         return scores
+
+
+def model_of(order: Order) -> nn.Module:
+    """The model of an order, on its device."""
+    return build_model(order.workload, order.seed).to(order.device)
 
 
 def build_model(workload: Workload, seed: int) -> nn.Module:

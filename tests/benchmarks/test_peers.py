@@ -402,6 +402,7 @@ def run(*arguments: str | Path) -> Result:
         (["small-xy"], "WORKLOAD: 'small-xy' is not known; allowed: small-lr,"),
         (["small-lr", "--with", "floor,nvflare"], "--with: 'nvflare' is not known; allowed: floor,"),
         (["small-lr", "--with", "floor", "--processes", "100000"], "--processes: 100000 is not allowed"),
+        (["small-lr", "--device", "tpu"], "--device: 'tpu' is not allowed; allowed: cpu, and cuda where a GPU is seen"),
     ],
 )
 def test_wrong_input_is_one_line(arguments: list[str], said: str, tmp_path: Path) -> None:
