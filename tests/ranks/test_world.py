@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mpifl.errors import SilentRank
-from mpifl.mpi.world import World
+from mpifl.mpi.world import SUM_NUMBERS, World
 from mpifl.plan import TASK
 
 
@@ -39,6 +39,14 @@ def test_the_sum_is_that_of_integers_beyond_the_precision_of_floats(world: World
     world.sum_to_root(own)
     if world.aggregates:
         assert own.tolist() == expected
+
+
+@pytest.mark.parametrize("count", [0, SUM_NUMBERS, 2 * SUM_NUMBERS + 5])
+def test_large_sums_are_those_of_every_number(world: World, count: int) -> None:
+    own = np.arange(count) * (world.rank + 1)
+    world.sum_to_root(own)
+    if world.aggregates:
+        assert np.array_equal(own, np.arange(count) * (world.size * (world.size + 1) // 2))
 
 
 def test_rows_are_gathered_in_the_order_of_ranks_whatever_their_number(world: World) -> None:
