@@ -45,7 +45,7 @@ def contribute(place: Workplace, tasks: np.ndarray, versions: Versions, part: np
         task = tasks[index]
         if result and _or_drop(experiment, task, partial(_add, place, task, result, work, sums, oldest)):
             metrics["loss"][index], metrics["failed"][index] = result.loss, False
-    sums.close()
+    _close(experiment, sums, tasks[~metrics["failed"].astype(bool)])
     return metrics
 
 
@@ -97,8 +97,8 @@ def _train(place: Workplace, tasks: np.ndarray, group: list[Participant]) -> lis
         try:
             with at(partial(_names, experiment, tasks)):
                 return [*place.engine(group)]
-        except Exception:
-            if experiment.job.runtime.on_client_error == "abort":
+        except Exception as error:
+            if experiment.job.runtime.on_client_error == "abort" or isinstance(error, InputError):
                 raise
     return [_or_drop(experiment, task, partial(_alone, place.engine, one)) for task, one in zip(tasks, group, strict=True)]
 
@@ -124,6 +124,16 @@ def _add(place: Workplace, task: Any, result: LocalResult, work: Work, sums: Dev
         if wrong is not None:
             raise _not_summable(name, place.experiment, float(vector[wrong]), wrong)
     return True
+
+
+def _close(experiment: Experiment, sums: DeviceSum, tasks: np.ndarray) -> None:
+    """Nothing more of ``tasks`` is added; what a GPU has found to be wrong is said now."""
+    found = sums.close()
+    if found is not None:
+        place, values, wrong = found
+        names = experiment.job.algorithm.summed
+        with at(_names(experiment, tasks[[place // len(names)]])):
+            raise _not_summable(names[place % len(names)], experiment, float(values[wrong]), wrong)
 
 
 def _not_summable(name: str, experiment: Experiment, value: float, index: int) -> TrainingError:

@@ -15,21 +15,38 @@ class DeviceSum:
     def __init__(self, part: np.ndarray, device: torch.device) -> None:
         self._part = part
         self._there = None if device == CPU else torch.zeros(part.shape, dtype=torch.int64, device=device)
+        self._added: list[torch.Tensor] = []
+        self._wrong: list[torch.Tensor] = []
 
     def add(self, number: int, values: torch.Tensor, weight: float) -> int | None:
-        """Add ``weight`` times values (n,) float32 to vector ``number``; see ``accumulate``."""
+        """Add ``weight`` times values (n,) float32 to vector ``number``; see ``accumulate``.
+
+        On a GPU what is wrong is not found before ``close``, so that it is not waited for.
+        """
         if self._there is None:
             return accumulate(self._part[number], values.numpy(), weight)
         self._there[number] += (values.double() * (weight * 2.0**FRACTION_BITS)).round_().long()
-        return unsummable(values)
+        self._added.append(values)
+        self._wrong.append(_wrong(values).any())
+        return None
 
-    def close(self) -> None:
-        """Nothing more is added."""
-        if self._there is not None:
-            self._part += self._there.cpu().numpy()
+    def close(self) -> tuple[int, torch.Tensor, int] | None:
+        """Nothing more is added. Returns the first wrong one: its number of all that was added, its values, which of them."""
+        if self._there is None or not self._added:
+            return None
+        wrong = torch.stack(self._wrong).tolist()
+        if any(wrong):
+            values = self._added[wrong.index(True)]
+            return wrong.index(True), values, int(_wrong(values).to(torch.uint8).argmax())
+        self._part += self._there.cpu().numpy()
+        return None
 
 
 def unsummable(values: torch.Tensor) -> int | None:
     """The index of the first value that is not finite or not below VALUE_LIMIT; None when there is none."""
-    wrong = ~(values.abs() < VALUE_LIMIT)
+    wrong = _wrong(values)
     return int(wrong.to(torch.uint8).argmax()) if wrong.any() else None
+
+
+def _wrong(values: torch.Tensor) -> torch.Tensor:
+    return ~(values.abs() < VALUE_LIMIT)

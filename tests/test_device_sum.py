@@ -18,13 +18,17 @@ VALUES = st.floats(-VALUE_LIMIT, VALUE_LIMIT, width=32, exclude_min=True, exclud
 
 
 def added(device: torch.device, vectors: list[list[float]], weights: list[float]) -> tuple[np.ndarray, list[int | None]]:
+    """The sum, and what was wrong with each: on the host when it is added, elsewhere with the first one at the end."""
     part = np.full((2, 3), 5, np.int64)
     sums = DeviceSum(part, device)
     found = [
         sums.add(number % 2, torch.tensor(vector), weight)
         for number, (vector, weight) in enumerate(zip(vectors, weights, strict=True))
     ]
-    sums.close()
+    wrong = sums.close()
+    if wrong is not None:
+        assert (device, wrong[1].tolist()) == (ELSEWHERE, pytest.approx(vectors[wrong[0]], nan_ok=True))
+        found[wrong[0]] = wrong[2]
     return part, found
 
 
@@ -41,6 +45,9 @@ def test_the_sum_is_the_kernels_bit_for_bit(terms: list[tuple[list[float], float
 def test_what_cannot_be_summed_is_found_in_the_same_place(wrong: float, place: int) -> None:
     values = [1.0, 2.0, 3.0]
     values[place] = wrong
-    assert added(CPU, [values], [0.5])[1] == added(ELSEWHERE, [values], [0.5])[1] == [place]
+    right = [1.0, 1.0, 1.0]
+    here, there = (added(device, [right, values, right], [0.2, 0.5, 0.3]) for device in (CPU, ELSEWHERE))
+    assert here[1] == there[1] == [None, place, None]
+    assert (there[0] == 5).all()  # nothing is added
     assert unsummable(torch.tensor(values)) == first_unsummable(np.array(values, np.float32)) == place
     assert unsummable(torch.tensor([1.0])) is None

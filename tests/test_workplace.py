@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,13 @@ import torch
 import mpifl.workplace
 from mpifl.client_state import ClientStore
 from mpifl.contribution import contribute
-from mpifl.errors import InputError
+from mpifl.errors import InputError, TrainingError, where
+from mpifl.exact_sum import from_fixed
 from mpifl.executor import _test
 from mpifl.experiment import Experiment
 from mpifl.plan import TASK
 from mpifl.setup import check
+from mpifl.training.participant import LocalResult, Participant
 from mpifl.workplace import Workplace, make_workplace
 
 ELSEWHERE = torch.device("cpu", 0)
@@ -64,7 +67,7 @@ def work(place: Workplace, folder: Path) -> tuple[np.ndarray, np.ndarray, np.nda
 
 @pytest.mark.parametrize("engine", ["stacked", "loop"])
 @pytest.mark.parametrize("algorithm", ["fedavg", "scaffold"])
-def test_elsewhere_a_group_gives_the_same_bits(elsewhere: None, algorithm: str, engine: str, tmp_path: Path) -> None:
+def test_elsewhere_a_group_gives_the_same(elsewhere: None, algorithm: str, engine: str, tmp_path: Path) -> None:
     there = make_workplace(experiment("cuda", algorithm, engine), ClientStore(tmp_path / "there", 610))
     assert there.device == there.samples.device == there.tested.device == ELSEWHERE
     assert there.model is not there.experiment.model
@@ -73,9 +76,27 @@ def test_elsewhere_a_group_gives_the_same_bits(elsewhere: None, algorithm: str, 
         as_it_is.setattr(mpifl.workplace, "start_device", lambda name, which: torch.device(name))
         here = make_workplace(experiment("cpu", algorithm, engine), ClientStore(tmp_path / "here", 610))
     assert here.model is here.experiment.model
-    for one, other in zip(found, work(here, tmp_path), strict=True):
-        assert np.array_equal(one, other)
+    sums, metrics, tested = work(here, tmp_path)
+    assert np.array_equal(found[2], tested)
+    assert metrics["loss"] == pytest.approx(found[1]["loss"], abs=1e-6)
+    off = 1e-6 if engine == "stacked" else 0  # whose batches are as wide as the batch size there
+    np.testing.assert_allclose(from_fixed(found[0]), from_fixed(sums), rtol=0, atol=off)
     assert found[0].any()
+
+
+def test_elsewhere_the_client_that_cannot_be_summed_is_named_too(elsewhere: None, tmp_path: Path) -> None:
+    place = make_workplace(experiment("cuda", "fedavg", "stacked"), ClientStore(tmp_path, 610))
+
+    def spoiling(group: Sequence[Participant]) -> list[LocalResult]:
+        results = [*place.engine(group)]
+        results[2].update[7] = torch.inf
+        return results
+
+    part = np.zeros((1, 610), np.int64)
+    with pytest.raises(TrainingError, match=r"update is not usable: tensor .* is inf") as error:
+        contribute(replace(place, engine=spoiling), TASKS, {1: {"model": place.experiment.initial}}, part, 0)
+    assert where(error.value) == f"round 2, client {place.experiment.population.client_name(6)}"
+    assert not part.any()
 
 
 def test_versions_are_loaded_once_and_forgotten_with_the_others(tmp_path: Path) -> None:
@@ -107,4 +128,4 @@ def test_on_a_gpu_a_group_gives_about_what_it_gives_here_and_the_same_each_time(
         for number, device in enumerate(("cuda", "cuda", "cpu"))
     ]
     assert all(np.array_equal(again, first) for again, first in zip(*found[:2], strict=True))
-    np.testing.assert_allclose(found[0][0] * 2.0**-40, found[2][0] * 2.0**-40, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(from_fixed(found[0][0]), from_fixed(found[2][0]), rtol=0, atol=1e-5)

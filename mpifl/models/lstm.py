@@ -43,6 +43,6 @@ class _Lstm(nn.Module):
         states, _ = self.lstm(self.embedding(tokens))
         if not self.every:
             last = (tokens != self.absent).sum(1).clamp(min=1) - 1
-            states = states[torch.arange(len(states)), last]
+            states = states[torch.arange(len(states), device=states.device), last]
         out: torch.Tensor = self.out(states)
         return out

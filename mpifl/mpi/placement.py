@@ -36,7 +36,7 @@ def own_gpu(environment: Mapping[str, str]) -> str | None:
     Neighbouring ranks share a GPU, since mpirun binds them to neighbouring cores, which are near the same one.
     """
     gpus = [name.strip() for name in environment.get(VISIBLE, "").split(",") if name.strip()]
-    if not gpus and environment.get("SLURM_GPUS_ON_NODE", "").isdigit():
+    if VISIBLE not in environment and environment.get("SLURM_GPUS_ON_NODE", "").isdigit():
         gpus = [str(number) for number in range(int(environment["SLURM_GPUS_ON_NODE"]))]
     if local_rank(environment) is None or not gpus:
         return None

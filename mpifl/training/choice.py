@@ -6,6 +6,7 @@ The rule looks at the job and its data, neither at the machine nor at the number
 from __future__ import annotations
 
 import numpy as np
+from torch import nn
 
 from mpifl.errors import InputError
 from mpifl.job.schema import Training
@@ -51,6 +52,8 @@ def _not_stackable(training: Training, model: FlatModel, task: Task, data: Datas
         return "samples have lengths of their own"
     if any(True for _ in model.module.buffers()):
         return "the model keeps more than weights (running means of batch norm)"
+    if training.device == "cuda" and any(isinstance(layer, nn.RNNBase) for layer in model.module.modules()):
+        return "cuDNN's recurrent layers cannot be mapped over clients"
     if is_linear(model, task):
         return None
     base, first = model.weights.clone(), data.train.rows(int(np.argmax(np.diff(data.train.offsets))))

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import torch
 
-from mpifl.errors import TrainingError
+from mpifl.errors import InputError
 from mpifl.training.device import noise
 from mpifl.training.stack import Stack
 
@@ -25,12 +25,14 @@ WARM_UPS = 2
 class Graphs:
     """The captured steps of stacks, by the shapes of what goes in.
 
-    The first step of a shape is captured and then played back too: no bit depends on what shapes a rank has seen before.
+    The first step of a shape is captured and then played back too: no bit depends on what shapes a rank has seen before. All of
+    them are let go of together, never one.
     """
 
     def __init__(self, device: torch.device, capture: Capture | None = None) -> None:
         self._device, self._capture = device, capture or _Cuda(device)
         self._known: dict[tuple[object, ...], tuple[Inputs, Replay]] = {}
+        self._places: dict[int, torch.Tensor] = {}
 
     def forget(self) -> None:
         """Let go of what was captured: the stack has new weights."""
@@ -52,39 +54,54 @@ class Graphs:
         return step
 
     def _captured(self, stack: Stack, x: torch.Tensor, y: torch.Tensor, there: torch.Tensor | None) -> tuple[Inputs, Replay]:
-        """A step on inputs of its own; what the capture does to weights and noise is undone."""
-        inputs = (x.contiguous().clone(), y.contiguous().clone(), None if there is None else there.contiguous().clone())
+        """A step on inputs that stay in their place; what the capture does to weights and noise is undone."""
+        inputs = (self._place(0, x), self._place(1, y), None if there is None else self._place(2, there))
+        for into, given in zip(inputs, (x, y, there), strict=True):
+            if into is not None and given is not None:
+                into.copy_(given)
         state, drawn = stack.state(), noise(self._device).get_state()
         kept = [tensor.clone() for tensor in state]
         try:
             replay = self._capture(lambda: stack.step(*inputs))
-        except RuntimeError as error:
-            why = str(error).strip().splitlines()[0]
-            raise TrainingError(
-                f"a step of this model cannot be a CUDA graph ({why}); training.engine=loop trains it"
+        except RuntimeError as error:  # of the end of a capture that something else has spoilt
+            why = str(error.__context__ or error).strip().splitlines()[0]
+            raise InputError(
+                f"training.engine: 'stacked' is not allowed: a step of the model cannot be a CUDA graph ({why}); allowed: loop"
             ) from error
         for tensor, before in zip(state, kept, strict=True):
             tensor.copy_(before)
         noise(self._device).set_state(drawn)
         return inputs, replay
 
+    def _place(self, number: int, like: torch.Tensor) -> torch.Tensor:
+        """Memory for an input. All steps share it, since each is played back as soon as it is filled."""
+        have = self._places.get(number)
+        if have is None or len(have) < like.numel():
+            have = self._places[number] = torch.empty(like.numel(), dtype=like.dtype, device=like.device)
+        return have[: like.numel()].view(like.shape)
+
 
 class _Cuda:
-    """Capture by torch. All graphs share one pool of memory, since they are played back one after the other."""
+    """Capture by torch, all on one stream: its libraries have memory for each stream that they see.
+
+    All graphs share one pool of memory, since they are played back one after the other.
+    """
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._pool = torch.cuda.graph_pool_handle()
+        self._aside = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
     def __call__(self, step: Callable[[], torch.Tensor]) -> Replay:
-        aside = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
-        aside.wait_stream(torch.cuda.current_stream(self._device))
-        with torch.cuda.stream(aside):  # libraries that a step is the first to use start up, which no graph can hold
+        here = torch.cuda.current_stream(self._device)
+        self._aside.wait_stream(here)
+        with torch.cuda.stream(self._aside):  # libraries that a step is the first to use start up, which no graph can hold
             for _ in range(WARM_UPS):
                 step()
-        torch.cuda.current_stream(self._device).wait_stream(aside)
+        here.wait_stream(self._aside)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool):
+        # Only this thread's calls count: MPI may call CUDA in others.
+        with torch.cuda.graph(graph, pool=self._pool, stream=self._aside, capture_error_mode="thread_local"):
             losses = step()
 
         def replay() -> torch.Tensor:

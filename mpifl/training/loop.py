@@ -14,7 +14,7 @@ from mpifl.training.participant import LocalResult, Participant, minibatches
 from mpifl.training.tasks.task import Task
 
 Batches = Iterator[tuple[torch.Tensor, torch.Tensor]]
-Losses = Iterator[tuple[torch.Tensor, int]]
+Losses = Iterator[tuple[torch.Tensor, int | torch.Tensor]]
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,15 @@ def _train(model: FlatModel, task: Task, training: Training, participant: Partic
     seed_noise(model.weights.device, participant.noise())
     plain = participant.correct is None and not training.momentum and not training.weight_decay
     steps = _plain_steps if plain else _steps
-    found = [*steps(model, task, training, participant)]
-    losses = torch.stack([loss for loss, _ in found]).tolist()  # all at once: a GPU is not waited for in every step
-    processed = sum(scored for _, scored in found)
-    mean = sum(loss * scored for loss, (_, scored) in zip(losses, found, strict=True)) / processed
+    losses, scored = (_numbers(found) for found in zip(*steps(model, task, training, participant), strict=True))
+    mean = sum(loss * count for loss, count in zip(losses, scored, strict=True)) / sum(scored)
     return LocalResult(model.weights - participant.base, mean)
+
+
+def _numbers(found: Sequence[float | torch.Tensor]) -> list[float]:
+    """On the host, all at once: a GPU is not waited for in every step."""
+    tensors = [one for one in found if isinstance(one, torch.Tensor)]
+    return torch.stack(tensors).tolist() if tensors else [*found]  # type: ignore[list-item]
 
 
 def _batches(training: Training, participant: Participant) -> Batches:

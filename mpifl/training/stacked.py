@@ -15,6 +15,7 @@ import torch
 
 from mpifl.job.schema import Training
 from mpifl.models.flat import FlatModel
+from mpifl.training.device import CPU
 from mpifl.training.graphs import Graphs
 from mpifl.training.linear_stack import LinearStack, is_linear
 from mpifl.training.participant import EMPTY, LocalResult, Participant, minibatches
@@ -95,13 +96,19 @@ class Stacked:
             found.append(take(step.x, step.y, step.there))
             scored.append(self._task.scored_each(step.y, step.there, step.counts))
         total, predicted = np.zeros(len(group)), np.zeros(len(group))
-        losses = torch.cat(found).cpu().numpy().astype(np.float64)  # all at once: a GPU is not waited for in every step
-        ends = np.cumsum([len(one) for one in found])
-        for own, count in zip(np.split(losses, ends[:-1]), scored, strict=True):
-            total[: len(own)] += own * count
+        for own, count in zip(_numbers(found), _numbers(scored), strict=True):
+            total[: len(own)] += own.astype(np.float64) * count
             predicted[: len(own)] += count
         means: list[float] = (total / predicted).tolist()
         return means
+
+
+def _numbers(found: Sequence[np.ndarray | torch.Tensor]) -> list[np.ndarray]:
+    """On the host, all at once: a GPU is not waited for in every step."""
+    tensors = [one for one in found if isinstance(one, torch.Tensor)]
+    if not tensors:
+        return [*found]  # type: ignore[list-item]
+    return np.split(torch.cat(tensors).cpu().numpy(), np.cumsum([len(one) for one in tensors])[:-1])
 
 
 def is_plain(training: Training) -> bool:
@@ -117,23 +124,27 @@ def _steps(training: Training, group: Sequence[Participant]) -> Iterator[Step]:
     pool = group[0].pool
     rows, counts = _rows(training, group)
     clients, steps, batch = rows.shape
-    active = (counts > 0).sum(0)
-    widths = counts.max(0)
+    active = (counts > 0).sum(0).tolist()
+    # Elsewhere than here all batches have one width: a shape that is new has to be captured first.
+    widths = counts.max(0).tolist() if pool.device == CPU else [batch] * steps
     numbers = clients * batch * math.prod(pool.x.shape[1:])
     at_once = max(1, min(steps, BLOCK_NUMBERS // max(1, numbers)))
-    filled = np.where(rows == EMPTY, rows[:, :1, :1], rows) if counts.min() < batch else rows
-    places = np.arange(batch)
+    whole = pool.device == CPU and counts.min() == batch
+    index = torch.from_numpy(rows if whole else np.where(rows == EMPTY, rows[:, :1, :1], rows)).to(pool.x.device)
+    inside = None if whole else torch.from_numpy(np.arange(batch) < counts[..., None]).to(pool.device)
     for first in range(0, steps, at_once):
-        x, y = pool.pick(torch.from_numpy(filled[:, first : first + at_once]))
+        x, y = pool.pick(index[:, first : first + at_once])
         for step in range(first, min(steps, first + at_once)):
-            clients, width, count = int(active[step]), int(widths[step]), counts[: active[step], step]
-            there = None if count.min() == width else torch.from_numpy(places[:width] < count[:, None]).to(x.device)
-            yield Step(x[:clients, step - first, :width], y[:clients, step - first, :width], there, count)
+            own, to, count = slice(active[step]), slice(widths[step]), counts[: active[step], step]
+            there = None if inside is None or (pool.device == CPU and count.min() == widths[step]) else inside[own, step, to]
+            yield Step(x[own, step - first, to], y[own, step - first, to], there, count)
 
 
 def _rows(training: Training, group: Sequence[Participant]) -> tuple[np.ndarray, np.ndarray]:
     """The samples of the pool that each client's steps go through, (clients, steps, batch) int64, or EMPTY; and how many."""
     batch = min(training.batch_size, max(participant.count for participant in group))
+    if group[0].pool.device != CPU:
+        batch = min(training.batch_size, 1 << (batch - 1).bit_length())
     rows, counts = np.full((len(group), group[0].steps, batch), EMPTY), np.zeros((len(group), group[0].steps), np.int64)
     for row, count, one in zip(rows, counts, group, strict=True):
         own, count[: one.steps] = minibatches(one.count, one.steps, training.batch_size, one.order())

@@ -84,6 +84,8 @@ def test_on_a_gpu_all_are_stacked_that_can_be(data: Dataset, pictures: Dataset, 
     assert settled(cnn(), pictures, corrects=True, device="cuda") == ("stacked", 64)
     assert settled(nn.Sequential(nn.Flatten(), nn.BatchNorm1d(16), nn.Linear(16, 3)), pictures, device="cuda") == ("loop", 1)
     assert settled(mlp(4, 6000, 6000, 3), data, device="cuda") == ("stacked", 7)
+    recurrent = nn.Sequential(nn.LSTM(4, 3), nn.Flatten())
+    assert "recurrent layers cannot be mapped" in refused(recurrent, pictures, device="cuda", engine="stacked")
 
 
 def test_the_rule_does_not_depend_on_threads_or_batches(data: Dataset) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from mpifl.errors import TrainingError
+from mpifl.errors import InputError
 from mpifl.models.flat import FlatModel, flatten
 from mpifl.training.device import CPU
 from mpifl.training.graphs import WARM_UPS, Graphs, Replay
@@ -87,7 +87,7 @@ def test_a_step_that_cannot_be_captured_says_what_to_do() -> None:
         raise RuntimeError("operation not permitted when stream is capturing\nand more")
 
     flat = made("mlp")
-    with pytest.raises(TrainingError, match=r"CUDA graph \(operation not .* capturing\); training.engine=loop trains it"):
+    with pytest.raises(InputError, match=r"training.engine: 'stacked' .* graph \(operation not .* capturing\); allowed: loop"):
         Stacked(flat, WHAT, work(), Graphs(CPU, refuses))(group(flat, "mlp", "classification", RAGGED))
 
 

@@ -20,14 +20,14 @@ class Language(Task):
             y = torch.where(there[:, None], y, NOT_THERE)
         return cross_entropy(output.flatten(0, 1), y.flatten(), ignore_index=NOT_THERE)
 
-    def scored(self, y: torch.Tensor) -> int:
+    def scored(self, y: torch.Tensor) -> torch.Tensor:
         """See Task."""
-        return int((y != NOT_THERE).sum())
+        return (y != NOT_THERE).sum()
 
-    def scored_each(self, y: torch.Tensor, there: torch.Tensor | None, counts: np.ndarray) -> np.ndarray:
+    def scored_each(self, y: torch.Tensor, there: torch.Tensor | None, counts: np.ndarray) -> torch.Tensor:
         """See Task."""
         counted = y != NOT_THERE
-        return (counted if there is None else counted & there.unsqueeze(-1)).flatten(1).sum(1).cpu().numpy()
+        return (counted if there is None else counted & there.unsqueeze(-1)).flatten(1).sum(1)
 
     def judge(self, output: torch.Tensor, y: torch.Tensor) -> Judged:
         """See Task."""

@@ -48,11 +48,11 @@ class Task:
         """
         return None
 
-    def scored(self, y: torch.Tensor) -> int:
-        """How many things ``loss`` is the mean of."""
+    def scored(self, y: torch.Tensor) -> int | torch.Tensor:
+        """How many things ``loss`` is the mean of; one that has to be counted stays where y is."""
         return len(y)
 
-    def scored_each(self, y: torch.Tensor, there: torch.Tensor | None, counts: np.ndarray) -> np.ndarray:
+    def scored_each(self, y: torch.Tensor, there: torch.Tensor | None, counts: np.ndarray) -> np.ndarray | torch.Tensor:
         """The same for several models, (models,); of targets (models, samples, ...) ``counts`` (models,) are ``there``."""
         return counts
 
