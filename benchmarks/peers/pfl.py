@@ -94,6 +94,8 @@ def main() -> None:
     torch.distributed.all_reduce(counts)
     if torch.distributed.get_rank() == 0:
         report(version("pfl"), np.diff(clock.ends).tolist(), counts.tolist(), final_loss(learned.module, data))
+    torch.distributed.barrier()  # who ends first takes the others' connections away, at which some abort
+    torch.distributed.destroy_process_group()
 
 
 if __name__ == "__main__":
