@@ -38,21 +38,23 @@ class Pool:
 
     def read(self, rows: slice, copy: bool = True) -> Samples:
         """Samples that lie side by side. Without ``copy`` they may be those of the store: nobody is to write into them."""
-        x = self.x[rows] if self.begin is None else self._padded(rows)
-        return self._made(x, None if self.y is None else self.y[rows], copy and self.begin is None)
+        y = None if self.y is None else self.y[rows]
+        if self.begin is not None:
+            return self._made(self._padded(rows), y)
+        return self._made(self.x[rows], y, shared=True, copy=copy)
 
     def pick(self, rows: torch.Tensor) -> Samples:
         """Copies of samples by number (int64, any shape). Not where samples have lengths of their own."""
         assert self.begin is None
         x, y = (None if column is None else _picked(column, rows) for column in (self.x, self.y))
         assert x is not None
-        return self._made(x, y, copy=False)
+        return self._made(x, y)
 
-    def _made(self, stored: torch.Tensor, y: torch.Tensor | None, copy: bool) -> Samples:
-        """From what the store has to what a model takes."""
+    def _made(self, stored: torch.Tensor, y: torch.Tensor | None, shared: bool = False, copy: bool = False) -> Samples:
+        """From what the store has to what a model takes; what is ``shared`` with the store is not written into."""
         x = stored.to(self.device).to(torch.int64 if self.vocabulary else torch.float32)
         scaled, shifted = _not_neutral(self.scale, 1.0), _not_neutral(self.shift, 0.0)
-        if x is stored and (copy or scaled or shifted):
+        if x is stored and shared and (copy or scaled or shifted):
             x = x.clone()
         if scaled:
             x.mul_(self.scale)
