@@ -22,7 +22,9 @@ from tests.slurm.cluster import missing, nodes, slurm
 if reason := missing():
     pytest.skip(f"Slurm: {reason}", allow_module_level=True)
 
-JOB = ("quickstart", "rounds=30", "checkpoint.every=1000")
+ROUNDS = 600
+"""Long enough, some seconds, that the first rounds are seen before the last is over."""
+JOB = ("quickstart", f"rounds={ROUNDS}", "training.engine=loop", "checkpoint.every=1000")
 LIMIT_SECONDS = 60
 
 
@@ -117,7 +119,7 @@ def test_preempted_requeued_and_resumed_to_the_same_bits(tmp_path: Path, undistu
     assert "start 2: runs/quickstart" in text
     if "MPIFL_SLURM_LOG" in os.environ:
         keep(log, [f"scontrol show job {job}: {found}" for found in states])
-    assert 5 <= summary(out)["resumed_from"] < 30
+    assert 5 <= summary(out)["resumed_from"] < ROUNDS
     assert summary(out)["model_sha256"] == undisturbed.summary["model_sha256"]
     assert run_of(out).table("participants").tobytes() == undisturbed.table("participants").tobytes()
     assert summary(out)["ranks"] == 3
