@@ -28,8 +28,13 @@ def mpirun(ranks: int, module_arguments: Sequence[str], cwd: Path, limit: float 
     """Run ``python -m MODULE ARGUMENTS`` on so many ranks; ends them all when the limit is over."""
     line = command(ranks, [], os.environ)
     line[line.index("mpifl.run") :] = module_arguments
+    return _ended(line, cwd, limit)
+
+
+def _ended(line: Sequence[str], cwd: Path, limit: float) -> subprocess.CompletedProcess:
+    """A command that starts ranks; once more where mpirun found what a killed one that had its number has left in /tmp."""
     done = subprocess.run(line, cwd=cwd, capture_output=True, text=True, timeout=limit, check=False)
-    if NOT_STARTED in done.stderr:  # one more time: it found what a killed mpirun that had its number has left in /tmp
+    if NOT_STARTED in done.stderr:
         done = subprocess.run(line, cwd=cwd, capture_output=True, text=True, timeout=limit, check=False)
     return done
 
@@ -76,8 +81,7 @@ def run_job(ranks: int, folder: Path, job: str | Path, *overrides: str) -> Finis
 
 def mpifl(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     """Run the ``mpifl`` command in ``folder``."""
-    line = [sys.executable, "-m", "mpifl", *arguments]
-    return subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False)
+    return _ended([sys.executable, "-m", "mpifl", *arguments], folder, LIMIT_SECONDS)
 
 
 def undisturbed_runs(folders: pytest.TempPathFactory, jobs: Mapping[str, Sequence[str]]) -> Callable[[str], Finished]:
