@@ -65,6 +65,11 @@ class Training(Section):
     weight_decay: float = Field(0.0, ge=0, description="as torch.optim.SGD's")
     threads: Count = Field(1, description="torch threads a rank; another number gives other bits")
 
+    @property
+    def plain(self) -> bool:
+        """Whether a step is weights -= lr gradient."""
+        return not self.momentum and not self.weight_decay
+
     @model_validator(mode="before")
     @classmethod
     def _epochs_or_steps(cls, raw: Any) -> Any:

@@ -15,7 +15,7 @@ from mpifl.population.dataset import Dataset
 from mpifl.training.linear_stack import is_linear
 from mpifl.training.participant import Participant
 from mpifl.training.samples import pool_of
-from mpifl.training.stacked import Stacked, is_plain
+from mpifl.training.stacked import Stacked
 from mpifl.training.tasks.task import Task
 
 MOST_STACKED = {"cpu": 8, "cuda": 64}
@@ -31,16 +31,17 @@ def chosen(training: Training, model: FlatModel, task: Task, data: Dataset, corr
     that can be: a step of one small model keeps little of it busy.
     """
     engine, stack, device = training.engine, training.stack, training.device
-    if engine == "auto":
-        fast = is_linear(model, task) and is_plain(training) and not corrects and data.train.begin is None
-        if device == "cuda":
-            fast = _not_stackable(training, model, task, data) is None
+    if engine == "auto" and device == "cpu":
+        fast = is_linear(model, task) and training.plain and not corrects and data.train.begin is None
         engine = "stacked" if fast else "loop"
+    reason = None if engine == "loop" else _not_stackable(training, model, task, data)
+    if engine == "auto":
+        engine = "loop" if reason else "stacked"
     if engine == "loop":
         if stack not in (None, 1):
             raise InputError(f"training.stack: {stack} is not allowed with training.engine loop; allowed: 1, or engine stacked")
         return training.model_copy(update={"engine": engine, "stack": 1})
-    if reason := _not_stackable(training, model, task, data):
+    if reason:
         raise InputError(f"training.engine: 'stacked' is not allowed: {reason}; allowed: loop")
     stack = stack or max(1, min(MOST_STACKED[device], STACK_WEIGHTS[device] // len(model.weights)))
     return training.model_copy(update={"engine": engine, "stack": stack})

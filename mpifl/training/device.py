@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 
 from mpifl.errors import InputError
@@ -44,6 +45,15 @@ def start_device(name: str, which: Callable[[int], int]) -> torch.device:
 def has_room(device: torch.device, size_bytes: int) -> bool:
     """Whether data of a size is to be kept on a device."""
     return device.type == "cuda" and size_bytes * DATA_SHARE <= torch.cuda.mem_get_info(device)[0]
+
+
+def fetched(found: Sequence[float | np.ndarray | torch.Tensor]) -> list[np.ndarray]:
+    """The numbers of every step on the host, each a row (n,) float64: all at once, so that no step waits for a GPU."""
+    tensors = [one.reshape(-1) for one in found if isinstance(one, torch.Tensor)]
+    if not tensors:
+        return [np.atleast_1d(np.asarray(one, np.float64)) for one in found]
+    rows = torch.cat(tensors).cpu().numpy().astype(np.float64)
+    return np.split(rows, np.cumsum([len(one) for one in tensors])[:-1])
 
 
 def noise(device: torch.device) -> torch.Generator:

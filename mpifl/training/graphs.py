@@ -46,9 +46,7 @@ class Graphs:
             if key not in self._known:
                 self._known[key] = self._captured(stack, x, y, there)
             inputs, replay = self._known[key]
-            for into, given in zip(inputs, (x, y, there), strict=True):
-                if into is not None and given is not None:
-                    into.copy_(given)
+            _fill(inputs, (x, y, there))
             return replay().clone()
 
         return step
@@ -56,9 +54,7 @@ class Graphs:
     def _captured(self, stack: Stack, x: torch.Tensor, y: torch.Tensor, there: torch.Tensor | None) -> tuple[Inputs, Replay]:
         """A step on inputs that stay in their place; what the capture does to weights and noise is undone."""
         inputs = (self._place(0, x), self._place(1, y), None if there is None else self._place(2, there))
-        for into, given in zip(inputs, (x, y, there), strict=True):
-            if into is not None and given is not None:
-                into.copy_(given)
+        _fill(inputs, (x, y, there))
         state, drawn = stack.state(), noise(self._device).get_state()
         kept = [tensor.clone() for tensor in state]
         try:
@@ -79,6 +75,12 @@ class Graphs:
         if have is None or len(have) < like.numel():
             have = self._places[number] = torch.empty(like.numel(), dtype=like.dtype, device=like.device)
         return have[: like.numel()].view(like.shape)
+
+
+def _fill(inputs: Inputs, given: Inputs) -> None:
+    for into, what in zip(inputs, given, strict=True):
+        if into is not None and what is not None:
+            into.copy_(what)
 
 
 class _Cuda:

@@ -9,7 +9,7 @@ import torch
 
 from mpifl.job.schema import Training
 from mpifl.models.flat import FlatModel
-from mpifl.training.device import seed_noise
+from mpifl.training.device import fetched, seed_noise
 from mpifl.training.participant import LocalResult, Participant, minibatches
 from mpifl.training.tasks.task import Task
 
@@ -34,17 +34,10 @@ def _train(model: FlatModel, task: Task, training: Training, participant: Partic
     model.load(participant.base)
     model.module.train()
     seed_noise(model.weights.device, participant.noise())
-    plain = participant.correct is None and not training.momentum and not training.weight_decay
-    steps = _plain_steps if plain else _steps
-    losses, scored = (_numbers(found) for found in zip(*steps(model, task, training, participant), strict=True))
-    mean = sum(loss * count for loss, count in zip(losses, scored, strict=True)) / sum(scored)
-    return LocalResult(model.weights - participant.base, mean)
-
-
-def _numbers(found: Sequence[float | torch.Tensor]) -> list[float]:
-    """On the host, all at once: a GPU is not waited for in every step."""
-    tensors = [one for one in found if isinstance(one, torch.Tensor)]
-    return torch.stack(tensors).tolist() if tensors else [*found]  # type: ignore[list-item]
+    steps = _plain_steps if participant.correct is None and training.plain else _steps
+    losses, scored = (fetched(found) for found in zip(*steps(model, task, training, participant), strict=True))
+    (mean,) = sum(loss * count for loss, count in zip(losses, scored, strict=True)) / sum(scored)
+    return LocalResult(model.weights - participant.base, float(mean))
 
 
 def _batches(training: Training, participant: Participant) -> Batches:

@@ -15,7 +15,7 @@ import torch
 
 from mpifl.job.schema import Training
 from mpifl.models.flat import FlatModel
-from mpifl.training.device import CPU
+from mpifl.training.device import CPU, fetched
 from mpifl.training.graphs import Graphs
 from mpifl.training.linear_stack import LinearStack, is_linear
 from mpifl.training.participant import EMPTY, LocalResult, Participant, minibatches
@@ -45,7 +45,7 @@ class Stacked:
     def __init__(self, model: FlatModel, task: Task, training: Training, graphs: Graphs | None = None) -> None:
         """``model`` is a place to work in, and says on which device; ``graphs``: how steps are captured there."""
         self._model, self._task, self._training = model, task, training
-        self._linear = is_linear(model, task) and is_plain(training)
+        self._linear = is_linear(model, task) and training.plain
         self._stacks: dict[bool, Stack] = {}
         device = model.weights.device
         self._graphs = Graphs(device) if graphs is None and device.type == "cuda" else graphs
@@ -96,24 +96,11 @@ class Stacked:
             found.append(take(step.x, step.y, step.there))
             scored.append(self._task.scored_each(step.y, step.there, step.counts))
         total, predicted = np.zeros(len(group)), np.zeros(len(group))
-        for own, count in zip(_numbers(found), _numbers(scored), strict=True):
-            total[: len(own)] += own.astype(np.float64) * count
+        for own, count in zip(fetched(found), fetched(scored), strict=True):
+            total[: len(own)] += own * count
             predicted[: len(own)] += count
         means: list[float] = (total / predicted).tolist()
         return means
-
-
-def _numbers(found: Sequence[np.ndarray | torch.Tensor]) -> list[np.ndarray]:
-    """On the host, all at once: a GPU is not waited for in every step."""
-    tensors = [one for one in found if isinstance(one, torch.Tensor)]
-    if not tensors:
-        return [*found]  # type: ignore[list-item]
-    return np.split(torch.cat(tensors).cpu().numpy(), np.cumsum([len(one) for one in tensors])[:-1])
-
-
-def is_plain(training: Training) -> bool:
-    """Whether a step is weights -= lr gradient."""
-    return not training.momentum and not training.weight_decay
 
 
 def _steps(training: Training, group: Sequence[Participant]) -> Iterator[Step]:
