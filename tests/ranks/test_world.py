@@ -22,6 +22,24 @@ def test_a_broadcast_gives_every_rank_what_rank_0_has(world: World) -> None:
     assert (tasks["weight"] == 0.2).all()
 
 
+@pytest.mark.ranks(2)
+def test_a_broadcast_may_be_larger_than_2_gib(world: World) -> None:
+    """A model of 537 M weights: MPI itself counts in 32 bits."""
+    weights = np.zeros((1 << 29) + 3, np.float32)
+    if world.aggregates:
+        weights[::4096] = np.arange(len(weights[::4096]))
+        weights[-3:] = [7, 8, 9]
+    world.broadcast(weights)
+    assert np.array_equal(weights[::4096][:-1], np.arange(len(weights[::4096]) - 1))
+    assert weights[-3:].tolist() == [7, 8, 9]
+
+
+def test_texts_are_gathered_in_the_order_of_ranks(world: World) -> None:
+    texts = world.gather_texts("" if world.rank == 1 else f"naïve ✓ {world.rank}\n" * world.rank)
+    expected = ["" if rank == 1 else f"naïve ✓ {rank}\n" * rank for rank in range(world.size)]
+    assert texts == (expected if world.aggregates else [])
+
+
 def test_a_broadcast_of_nothing_is_allowed(world: World) -> None:
     empty = np.empty(0, TASK)
     world.broadcast(empty)
