@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -103,9 +105,21 @@ def test_an_algorithm_that_sends_several_vectors_goes_on_with_each_where_it_belo
     for _ in lines_until_round(run, 30):
         pass
     kill_all(out, run)
+    assert_missing_state_is_named(Path(shutil.copytree(out, tmp_path / "copy")))
     found = go_on(3, out)
     assert_same(found, undisturbed("scaffold"))
     assert found.summary["resumed_from"] >= 21
+
+
+def assert_missing_state_is_named(out: Path) -> None:
+    """Client state that has gone is an error, not a client that never took part."""
+    for folder in (out / "checkpoint" / "clients").glob("*/*"):
+        shutil.rmtree(folder)
+    done = go_on(2, out)
+    assert done.status == 2
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("mpifl: rank 1")]
+    pattern = r"round \d+, clients? .*/checkpoint/clients/(\w+)/(\d+)/\d+: missing on host \S+: .* client \2 kept after round"
+    assert re.search(pattern, line), line
 
 
 def test_killed_again_and_again(tmp_path: Path, undisturbed: Callable[[str], Finished]) -> None:
