@@ -22,7 +22,6 @@ if _gpu is not None:
 
 import argparse  # noqa: E402
 import json  # noqa: E402
-import socket  # noqa: E402
 import sys  # noqa: E402
 import traceback  # noqa: E402
 from pathlib import Path  # noqa: E402
@@ -31,7 +30,7 @@ from typing import NoReturn  # noqa: E402
 import numpy as np  # noqa: E402
 
 from mpifl.batch import send  # noqa: E402
-from mpifl.beginning import CHECKPOINTS, Beginning, begin, take_over  # noqa: E402
+from mpifl.beginning import CHECKPOINTS, ENVIRONMENT, JOB, Beginning, begin, take_over  # noqa: E402
 from mpifl.checkpoint import Checkpoints  # noqa: E402
 from mpifl.client_state import ClientStore  # noqa: E402
 from mpifl.errors import (  # noqa: E402
@@ -50,6 +49,7 @@ from mpifl.experiment import Experiment, Timed  # noqa: E402
 from mpifl.job import dump_job, load_yaml, parse_job  # noqa: E402
 from mpifl.logbook import Logbook  # noqa: E402
 from mpifl.mpi.world import World, connect, library  # noqa: E402
+from mpifl.rank_report import Report, check_reports, check_resumed, rank_groups, rank_report  # noqa: E402
 from mpifl.record.progress import display  # noqa: E402
 from mpifl.record.run_directory import RunFile, run_file, write_environment, write_summary  # noqa: E402
 from mpifl.record.summary import Totals, closing_lines, where_time_went  # noqa: E402
@@ -155,9 +155,10 @@ def _told(world: World, text: str | None) -> str:
 
 def _run(world: World, beginning: Beginning | None, experiment: Timed, folder: Path, stop: Stop) -> None:
     """All rounds that are left. An executor becomes the aggregator when that is lost."""
-    hosts = [socket.gethostname()]  # of those that it becomes the aggregator of, it does not know more
+    report = rank_report(experiment, folder / JOB)
+    reports = [report]  # of those that it becomes the aggregator of, it does not know more
     try:
-        hosts = world.hosts() or hosts
+        reports = [json.loads(text) for text in world.gather_texts(json.dumps(report))] or reports
     except RankLost:
         world.recover()
     while not world.aggregates:
@@ -168,7 +169,7 @@ def _run(world: World, beginning: Beginning | None, experiment: Timed, folder: P
         if beginning.complete:  # rank 0 was lost when all was written
             _spent(world, experiment, told=False)
         else:
-            _aggregate(world, beginning, hosts, stop)
+            _aggregate(world, beginning, reports, stop)
     except Interrupted:
         _spent(world, experiment)
         _part(world, experiment)
@@ -208,11 +209,15 @@ def _spent(world: World, experiment: Timed, told: bool = True) -> np.ndarray:
             told = False
 
 
-def _aggregate(world: World, beginning: Beginning, hosts: list[str], stop: Stop) -> None:
+def _aggregate(world: World, beginning: Beginning, reports: list[Report], stop: Stop) -> None:
     """Rank 0: the rounds and their record."""
     experiment, folder, begun = beginning.experiment, beginning.folder, beginning.begun
     job = experiment.job
-    write_environment(folder, library(), hosts, beginning.content_sha256)
+    lines = check_reports(reports, experiment, world.recovers)
+    lines += check_resumed(reports, folder / ENVIRONMENT, job.runtime.require_same_processors)
+    for line in lines:
+        print(f"mpifl: {line}", file=sys.stderr, flush=True)
+    write_environment(folder, library(), rank_groups(reports), beginning.content_sha256)
     if world.size > 1 and not world.recovers:  # nobody could say it any more when a rank is lost
         again = f"--resume {os.path.relpath(folder)}"
         print(f"mpifl: with this MPI the loss of a rank ends the run; then go on with {again}", file=sys.stderr, flush=True)

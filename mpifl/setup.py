@@ -6,8 +6,11 @@ Torch is imported for jobs that train, and for no others.
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
 
 from mpifl.clock.timeline import PARTICIPANT
 from mpifl.clock.workload import TRAINING_PER_INFERENCE, Workload
@@ -97,6 +100,7 @@ def _experiment(job: Job, population: Population) -> Timed:
 def _load_model(job: Job, population: Population) -> Timed:
     import torch
 
+    from mpifl.models.fingerprint import fingerprint
     from mpifl.models.flat import flatten
     from mpifl.models.flops import training_flops
     from mpifl.training.allocator import keep_freed_memory
@@ -109,8 +113,10 @@ def _load_model(job: Job, population: Population) -> Timed:
     _check_model(job, population.data.shape)
     keep_freed_memory()
     torch.set_num_threads(job.training.threads)
-    torch.manual_seed(number(job.seed, Purpose.MODEL))
-    model = flatten(job.model.build_checked(population.data.shape))
+    _seed_global_generators(number(job.seed, Purpose.MODEL))
+    module = job.model.build_checked(population.data.shape)
+    built = fingerprint(module)
+    model = flatten(module)
     if not len(model.gradient):
         raise InputError(f"model.name: {job.model.name!r} is not allowed: it has no parameters to train")
     flops = training_flops(model, population.data.shape) if job.clock.latency.compute == "flops" else 0.0
@@ -120,7 +126,16 @@ def _load_model(job: Job, population: Population) -> Timed:
     task = TASKS[population.data.task](population.data.outputs)
     training = chosen(job.training, model, task, population.data, job.algorithm.corrects)
     settled = job.model_copy(update={"training": training})
-    return Experiment(settled, population, work, model, model.weights.numpy().copy(), task)
+    return Experiment(settled, population, work, model, model.weights.numpy().copy(), task, built)
+
+
+def _seed_global_generators(seed: int) -> None:
+    """Seed the generators of torch, numpy and random, from which a model may draw while it is built."""
+    import torch
+
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002  (the one that a module may draw from)
+    random.seed(seed)
 
 
 def _check_data(job: Job, data: Dataset) -> None:

@@ -28,7 +28,7 @@ LAYERS = [  # from low to high; a module may import from its own layer and from 
     {"exact_sum", "client_state", "mpi"},
     {"checkpoint"},
     {"batch", "experiment", "logbook"},
-    {"setup", "timing"},
+    {"rank_report", "setup", "timing"},
     {"device_sum", "workplace"},
     {"contribution"},
     {"executor"},

@@ -112,6 +112,9 @@ class Runtime(Section):
         "abort", description="when a client's training fails: end, or go on without"
     )
     round_timeout: float | None = Field(None, gt=0, description="seconds without a word from a rank, after which the run ends")
+    require_same_processors: bool = Field(
+        False, description="refuse ranks whose processors, libraries or settings differ, which may change bits"
+    )
 
 
 class Job(Section):

@@ -23,6 +23,7 @@ from mpifl.errors import InputError
 from mpifl.files import PACKAGE, check_heaps, damage, room, to_disk, whole_file, write_text, writing_hdf5
 from mpifl.job import Job
 from mpifl.population.permutation import uniforms
+from mpifl.rank_report import processor
 from mpifl.record.tables import TABLES, client_rows, participant_rows, round_row, row_type
 from mpifl.result import RoundResult
 from mpifl.seeds import Purpose, number
@@ -231,8 +232,11 @@ def run_file(folder: Path, job: Job, rows: Mapping[str, int] | None = None) -> I
         file.close()
 
 
-def write_environment(folder: Path, mpi: str, hosts: Sequence[str], hashes: Mapping[str, str]) -> None:
-    """environment.json: what the run ran on, so that a figure can be traced to it; of each part of a run that was taken up."""
+def write_environment(folder: Path, mpi: str, ranks: Sequence[Mapping[str, Any]], hashes: Mapping[str, str]) -> None:
+    """Write environment.json: what the run ran on, so that a figure can be traced to it; also of the parts before a resume.
+
+    ``ranks`` are the groups of ranks that compute alike (mpifl/rank_report.py).
+    """
     environment = {
         "mpifl": __version__,
         "git": _git_state(),
@@ -240,8 +244,9 @@ def write_environment(folder: Path, mpi: str, hosts: Sequence[str], hashes: Mapp
         "mpi": mpi,
         "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
         "platform": platform.platform(),
-        "processor": _processor(),
-        "ranks_by_host": dict(Counter(hosts)),
+        "processor": processor(),
+        "ranks_by_host": dict(sum((Counter(group["hosts"]) for group in ranks), Counter())),
+        "ranks": list(ranks),
         "command": sys.argv,
         "content_sha256": dict(hashes),
     }
@@ -272,11 +277,3 @@ def _git_state() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return run[0].stdout.strip() + ("+changes" if run[1].stdout.strip() else "")
-
-
-def _processor() -> str:
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor()
