@@ -31,6 +31,7 @@ SOURCES = (
     "clock/flow.py",
     "clock/fair_share.py",
     "clock/server_link.py",
+    "selection/checked.py",
 )
 """Every file with kernels, or with a type that they take (a test sees to it)."""
 

@@ -13,6 +13,7 @@ from mpifl.clock.workload import Workload
 from mpifl.job import Job
 from mpifl.population.population import Population
 from mpifl.seeds import Purpose, number
+from mpifl.selection.checked import checked
 from mpifl.stopwatch import UNWATCHED, Stopwatch
 
 ONLINE_SAMPLE = 4096
@@ -57,8 +58,8 @@ def make_plan(
 
     def choose(now: float, wanted: int, draw: int) -> np.ndarray:
         with watch("selection"):
-            chosen: np.ndarray = job.selection.choose(population, now, wanted, job.seed, draw)
-        return chosen
+            chosen = job.selection.choose(population, now, wanted, job.seed, draw)
+            return checked(job.selection.name, chosen, population, now, wanted)
 
     with watch("clock"):
         call = Call(job.selection.participants, choose, population, workload)

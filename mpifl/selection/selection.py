@@ -19,6 +19,6 @@ class Selection(Section):
         """At most ``wanted`` clients (int64, no repeats) that are online at virtual second ``now``, in the order asked.
 
         One ``draw`` (a number from 1; of a round, or of a place that became free) always gives the same clients in the same
-        order, more of them when more are wanted.
+        order, more of them when more are wanted. ``checked`` holds every answer against this but for the last sentence.
         """
         raise NotImplementedError
