@@ -62,7 +62,7 @@ def make_plan(
             return checked(job.selection.name, chosen, population, now, wanted)
 
     with watch("clock"):
-        call = Call(job.selection.participants, choose, population, workload)
+        call = Call(job.clock.updates(job.selection.participants), choose, population, workload)
         timeline, after = job.clock.advance(state, call)
         key = number(job.seed, Purpose.ONLINE, round_number)
         online = count_online(population.phones, population.clients, key, timeline.start_seconds, ONLINE_SAMPLE)

@@ -33,10 +33,11 @@ def check(where: str, overrides: Sequence[str]) -> tuple[Timed, Path | None]:
     """
     job = read_job(where, overrides)
     job.algorithm.check(job)
-    job.clock.check(job.selection.participants)
+    job.clock.check()
+    updates = job.clock.updates(job.selection.participants)
     data_path, trace_path = prepare(job)
     population = open_population(job, data_path, trace_path)
-    check_participants(population, job.selection.participants)
+    check_participants(population, updates)
     _check_cohort(job, population)
     return _experiment(resolved(job, population), population), data_path
 
@@ -48,10 +49,11 @@ def load(job: Job, data_path: Path | None, trace_path: Path | None) -> Timed:
 
 def _check_cohort(job: Job, population: Population) -> None:
     """Raise InputError for more participants at a time than there is memory for."""
-    clock, wanted = job.clock, job.selection.participants
-    at_once = max(getattr(clock, "concurrency", 0), getattr(clock, "overcommitment", 1) * wanted)
-    rows = min(population.clients, at_once)
-    _check_memory(f"selection.participants: {wanted}", f"{rows:,.0f} participants at a time", rows * PARTICIPANT.itemsize)
+    updates = job.clock.updates(job.selection.participants)
+    rows = min(population.clients, job.clock.at_once(updates))
+    concurrency = getattr(job.clock, "concurrency", None)
+    key = f"clock.concurrency: {concurrency}" if concurrency else f"selection.participants: {updates}"
+    _check_memory(key, f"{rows:,} participants at a time", rows * PARTICIPANT.itemsize)
 
 
 def _check_memory(key: str, what: str, size: float) -> None:

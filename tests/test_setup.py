@@ -9,9 +9,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from mpifl.clock.timeline import ClockState
 from mpifl.errors import InputError
 from mpifl.experiment import Experiment
-from mpifl.job import parse_job
+from mpifl.job import dump_job, load_yaml, parse_job
+from mpifl.plan import make_plan
+from mpifl.population.population import ever_online
+from mpifl.population.trace import write_trace
 from mpifl.setup import check
 
 ROOT = Path(__file__).parents[1]
@@ -207,3 +211,52 @@ def test_presets_are_of_the_clock_alone():
 
 def test_async_of_one_is_allowed(checked):
     assert checked(clock=ASYNC, selection={"name": "uniform", "participants": 1}).job.clock.mode == "async"
+
+
+WINDOWS = {"mode": "semisync", "concurrency": 4, "window_seconds": 60.0}
+
+
+@pytest.mark.parametrize(
+    ("clock", "participants"),
+    [(WINDOWS, None), (WINDOWS, 1), (WINDOWS, 51), (WINDOWS, 10**9), (ASYNC, None), (ASYNC, 1)],
+)
+def test_updates_that_a_clock_does_not_wait_for_need_not_be_said(checked, clock, participants):
+    selection = {"name": "uniform", **({"participants": participants} if participants else {})}
+    timed = checked(clock=clock, selection=selection)
+    assert timed.job.selection.participants == participants
+    assert parse_job(load_yaml(dump_job(timed.job))) == timed.job
+    plan = make_plan(timed.job, timed.population, timed.workload, 1, ClockState())
+    assert len(plan.timeline.participants) + len(plan.after.flights) >= 4
+
+
+@pytest.mark.parametrize(
+    "clock", [{"mode": "sync"}, {"mode": "all"}, {"mode": "deadline", "seconds": 5}, {**ASYNC, "mode": "buffered"}]
+)
+def test_updates_that_a_clock_waits_for_have_to_be_said(checked, clock):
+    with pytest.raises(InputError, match=r"^selection\.participants: missing; a value is required"):
+        checked(clock=clock, selection={"name": "uniform"})
+
+
+def test_a_clock_waits_for_no_more_clients_than_are_ever_online(checked, tmp_path, make_trace):
+    """7 clients on 2 patterns, one of which is never online."""
+    write_trace(tmp_path / "trace.h5", make_trace([[(0, 100)], []]))
+    changed = {"population": {"clients": 7, "trace": str(tmp_path / "trace.h5")}}
+    allowed = ever_online(checked(**changed, clock=WINDOWS, selection="uniform").population.phones, 7)
+    assert allowed in (3, 4)
+    for clock in ({"mode": "all"}, {**ASYNC, "mode": "buffered", "concurrency": 7}):
+        checked(**changed, clock=clock, selection={"name": "uniform", "participants": allowed})
+        with pytest.raises(InputError, match=rf"^selection\.participants: {allowed + 1} .* only {allowed} are ever online"):
+            checked(**changed, clock=clock, selection={"name": "uniform", "participants": allowed + 1})
+    write_trace(tmp_path / "trace.h5", make_trace([[], []]))
+    with pytest.raises(InputError, match="only 0 are ever online"):
+        checked(**changed, clock=WINDOWS, selection="uniform")
+    always = {**WINDOWS, "availability": "always"}
+    assert checked(**changed, clock=always, selection="uniform").population.always_online
+
+
+def test_too_many_at_a_time_name_the_key_that_says_so(checked):
+    population = {"clients": 10**12}
+    with pytest.raises(InputError, match=r"^clock\.concurrency: 900000000000 is not allowed"):
+        checked(population=population, clock={**WINDOWS, "concurrency": 9 * 10**11}, selection="uniform")
+    with pytest.raises(InputError, match=r"^selection\.participants: 900000000000 is not allowed"):
+        checked(population=population, clock="all", selection={"name": "uniform", "participants": 9 * 10**11})

@@ -36,9 +36,13 @@ class Deadline(RoundPolicy):
             raise ValueError("give seconds or quantile, one of the two")
         return raw
 
+    def at_once(self, participants: int) -> int:
+        """See RoundPolicy."""
+        return asked(self.overcommitment, participants)
+
     def advance(self, state: ClockState, call: Call) -> tuple[Timeline, ClockState]:
         """See RoundPolicy."""
-        rows = self.cohort(state, call, asked(self.overcommitment, call.participants))
+        rows = self.cohort(state, call, self.at_once(call.participants))
         deadline = self._deadline(rows)
         if self.partial:
             self._shorten(call, rows, deadline)

@@ -64,8 +64,21 @@ class RoundPolicy(Section):
         """The availability rule as the kernels know it."""
         return AVAILABILITY[self.availability]
 
-    def check(self, participants: int) -> None:
-        """Raise InputError when the policy cannot have rounds of so many participants, or not with these other keys."""
+    def updates(self, participants: int | None) -> int:
+        """How many updates a round needs where ``selection.participants`` is ``participants``, None when it is left out.
+
+        Raises InputError when the policy cannot do with that.
+        """
+        if participants is None:
+            raise InputError("selection.participants: missing; a value is required: the updates that a round waits for")
+        return participants
+
+    def at_once(self, participants: int) -> int:
+        """How many clients a round of ``participants`` updates asks, or keeps under way at a time."""
+        return participants
+
+    def check(self) -> None:
+        """Raise InputError when the policy's keys do not go together."""
         for key in ("server_down_kbps", "server_up_kbps"):
             if self.availability == "fedscale" and getattr(self.latency, key) is not None:
                 raise InputError(

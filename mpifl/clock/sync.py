@@ -19,9 +19,13 @@ class Sync(RoundPolicy):
     mode: str = "sync"
     overcommitment: float = Field(1.3, ge=1, le=1e6, description="clients asked for each update that is needed")
 
+    def at_once(self, participants: int) -> int:
+        """See RoundPolicy."""
+        return asked(self.overcommitment, participants)
+
     def advance(self, state: ClockState, call: Call) -> tuple[Timeline, ClockState]:
         """See RoundPolicy."""
-        rows = self.cohort(state, call, asked(self.overcommitment, call.participants))
+        rows = self.cohort(state, call, self.at_once(call.participants))
         flows = self.share(call, rows, call.participants)
         first = _first_to_finish(rows, call.participants)
         enough = np.count_nonzero(first) == call.participants

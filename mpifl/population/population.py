@@ -10,9 +10,10 @@ import numpy as np
 
 from mpifl.errors import InputError
 from mpifl.job.quantiles import Quantiles
+from mpifl.kernels import kernel
 from mpifl.population.bandwidth import Bandwidth
 from mpifl.population.dataset import Dataset
-from mpifl.population.permutation import uniforms
+from mpifl.population.permutation import permuted, uniforms
 from mpifl.population.trace import DEVICE_COLUMNS, Trace
 
 
@@ -130,14 +131,26 @@ def check_participants(population: Population, participants: int) -> None:
         raise InputError(
             f"selection.participants: {participants} is not allowed: the population has {population.clients} clients"
         )
-    assert population.trace is not None
-    sometimes = int(np.count_nonzero(np.diff(population.trace.offsets)))
-    if sometimes == population.trace.patterns or population.always_online:
-        return
-    # With as many clients as patterns or more each pattern has floor(clients / patterns) clients at least.
-    share = sometimes / population.trace.patterns
-    if sometimes == 0 or (population.clients >= population.trace.patterns and share * population.clients < participants):
+    ever = ever_online(population.phones, population.clients)
+    if ever < participants:
         raise InputError(
-            f"population.trace: only {sometimes} of {population.trace.patterns} availability patterns are ever online;"
-            f" {participants} participants can never be found among {population.clients} clients"
+            f"selection.participants: {participants} is not allowed: of the {population.clients} clients only {ever} are ever"
+            " online (population.trace); ask fewer, or set clock.availability: always, which ignores availability"
         )
+
+
+@kernel
+def ever_online(phones: Phones, clients: int) -> int:
+    """How many clients are online at some time. O(patterns) where every phone has a client, else O(clients)."""
+    if phones.always_online:
+        return clients
+    patterns, count = len(phones.period), 0
+    if clients < phones.size:
+        for client in range(clients):
+            pattern = permuted(client, phones.size, phones.key) % patterns
+            count += phones.offsets[pattern] < phones.offsets[pattern + 1]
+        return count
+    for pattern in range(patterns):
+        if phones.offsets[pattern] < phones.offsets[pattern + 1]:
+            count += (phones.size - pattern + patterns - 1) // patterns
+    return count

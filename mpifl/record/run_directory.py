@@ -82,7 +82,8 @@ class RunFile:
 
     def _make(self, file: h5py.File, job: Job) -> None:
         share = job.record.sample_share if job.record.participants == "sample" else 1.0
-        expected = {"rounds": 1.0, "participants": share * job.selection.participants, "clients": CHUNK_ROWS[1], "losses": 1.0}
+        a_round = job.selection.participants or job.clock.at_once(1)
+        expected = {"rounds": 1.0, "participants": share * a_round, "clients": CHUNK_ROWS[1], "losses": 1.0}
         for table, columns in TABLES.items():
             chunk = int(np.clip(expected[table], *CHUNK_ROWS))
             rows = file.create_dataset(

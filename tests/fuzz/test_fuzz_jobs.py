@@ -78,7 +78,7 @@ def check_runs(timed: Timed) -> None:
     """A few rounds of an accepted job: its plans are such as can be carried out. Some jobs are too large to try."""
     job, state = timed.job, ClockState()
     assert parse_job(load_yaml(dump_job(job))) == job
-    most = max(getattr(job.clock, "overcommitment", 1) * job.selection.participants, getattr(job.clock, "concurrency", 1))
+    most = job.clock.at_once(job.clock.updates(job.selection.participants))
     if min(most, timed.population.clients) > 5000:
         return
     for number in range(1, 4):

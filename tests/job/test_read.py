@@ -300,7 +300,7 @@ def test_missing_keys_are_named(key: str) -> None:
 
 
 def test_a_missing_option_of_a_component_is_named() -> None:
-    assert refusal(with_sections(selection="uniform")) == "selection.participants: missing; a value is required"
+    assert refusal(with_sections(clock="buffered")) == "clock.concurrency: missing; a value is required"
 
 
 @pytest.mark.parametrize(
