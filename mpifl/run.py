@@ -53,6 +53,7 @@ from mpifl.rank_report import Report, check_reports, check_resumed, rank_groups,
 from mpifl.record.progress import display  # noqa: E402
 from mpifl.record.run_directory import RunFile, run_file, write_environment, write_summary  # noqa: E402
 from mpifl.record.summary import Totals, closing_lines, where_time_went  # noqa: E402
+from mpifl.record.too_few_online import TooFewOnline  # noqa: E402
 from mpifl.result import RoundResult  # noqa: E402
 from mpifl.setup import load  # noqa: E402
 from mpifl.signals import Stop  # noqa: E402
@@ -221,14 +222,17 @@ def _aggregate(world: World, beginning: Beginning, reports: list[Report], stop: 
     if world.size > 1 and not world.recovers:  # nobody could say it any more when a rank is lost
         again = f"--resume {os.path.relpath(folder)}"
         print(f"mpifl: with this MPI the loss of a rank ends the run; then go on with {again}", file=sys.stderr, flush=True)
-    totals, screen = Totals(), display(job.rounds)
+    totals, too_few, screen = Totals(), TooFewOnline.of(experiment), display(job.rounds)
     with run_file(folder, job, begun.rows) as file:
         for row in file.rounds():
             totals.add(row)
+            too_few.add(row)
 
         def ended_round(result: RoundResult) -> None:
             row = file.append(result)
             totals.add(row)
+            for line in too_few.add(row):
+                screen.say(line)
             screen.show(row)
 
         checkpoints = Checkpoints(folder / CHECKPOINTS, job.checkpoint.every, job.checkpoint.keep, file, begun.rounds_done)
@@ -244,7 +248,7 @@ def _aggregate(world: World, beginning: Beginning, reports: list[Report], stop: 
     wall = {"wall_seconds": round(seconds, 3), "model_sha256": digest, **where_time_went(seconds, world.watch, spent)}
     summary = {**identity, **totals.summary(), **wall, "resumed_from": begun.rounds_done or None, "ranks_lost": world.lost}
     write_summary(folder, summary)
-    print("\n".join(closing_lines(summary, os.path.relpath(folder))), flush=True)
+    print("\n".join([*too_few.closing(), *closing_lines(summary, os.path.relpath(folder))]), flush=True)
 
 
 def _rounds(world: World, beginning: Beginning, log: Logbook, file: RunFile) -> str | None:

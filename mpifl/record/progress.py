@@ -23,6 +23,9 @@ class Display(Protocol):
     def show(self, row: np.ndarray) -> None:
         """A round has ended; row is its /rounds row, an array of one."""
 
+    def say(self, line: str) -> None:
+        """Show a line of its own."""
+
     def close(self) -> None:
         """The run has ended."""
 
@@ -44,12 +47,16 @@ class Lines:
     def show(self, row: np.ndarray) -> None:
         """See Display."""
         for line in notices(row):
-            print(line)
+            self.say(line)
         parts = [f"round {row['round'][0]}/{self._rounds}", f"virtual {clock_text(row['end_seconds'][0])}", *scores(row)]
         counts = f"{row['completed'][0]} of {row['asked'][0]} participants completed"
         kinds = (("dropped", "dropped out"), ("cut", "cut"), ("stale", "too late"), ("failed", "failed"))
         lost = ", ".join(f"{row[name][0]} {text}" for name, text in kinds if row[name][0])
         print(", ".join([*parts, counts + (f" ({lost})" if lost else "")]), flush=True)
+
+    def say(self, line: str) -> None:
+        """See Display."""
+        print(line)
 
     def close(self) -> None:
         """See Display."""
@@ -70,11 +77,15 @@ class Bar:
     def show(self, row: np.ndarray) -> None:
         """See Display."""
         for line in notices(row):
-            self._progress.console.print(line, highlight=False)
+            self.say(line)
         self._accuracy = next(iter(scores(row)), self._accuracy)
         done = f"{row['completed'][0]}/{row['asked'][0]} participants"
         parts = [f"virtual {clock_text(row['end_seconds'][0])}", self._accuracy, done]
         self._progress.update(self._task, advance=1, description="  ".join(part for part in parts if part))
+
+    def say(self, line: str) -> None:
+        """See Display."""
+        self._progress.console.print(line, highlight=False)
 
     def close(self) -> None:
         """See Display."""
