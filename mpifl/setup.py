@@ -151,6 +151,22 @@ def _check_data(job: Job, data: Dataset) -> None:
             f"evaluation.part: {data.name} has no {job.evaluation.part} part;"
             f" data.split makes one: data.split.by=clients data.split.{job.evaluation.part}=0.1"
         )
+    _check_tested_clients(job, data)
+
+
+def _check_tested_clients(job: Job, data: Dataset) -> None:
+    """Raise InputError when clients are to be scored one by one in a part whose samples are pooled: nobody's own.
+
+    A part that was published with one client, where train has several, is such a pool. One that data.split has made is not.
+    """
+    name, split = job.evaluation.part, job.data.split
+    made_here = split.by != "published" and getattr(split, name) > 0
+    if job.evaluation.per_client and not made_here and data.parts[name].clients == 1 < data.train.clients:
+        raise InputError(
+            f"evaluation.per_client: true is not allowed: the {name} part of {data.name} is one pool of"
+            f" {data.parts[name].samples:,} samples that belong to none of its {data.train.clients:,} clients; leave it out, or"
+            f" give clients a part of their own: data.split.by=samples (or clients) data.split.{name}=0.1"
+        )
 
 
 def _workload(job: Job, parameters: int, flops: float) -> Workload:
