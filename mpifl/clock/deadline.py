@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from mpifl.clock.latency import samples_until
-from mpifl.clock.policy import RoundPolicy, asked, rates, together, work_seconds
+from mpifl.clock.policy import RoundPolicy, asked, rates, work_seconds
 from mpifl.clock.timeline import Call, ClockState, Outcome, Timeline
 
 
@@ -54,8 +54,7 @@ class Deadline(RoundPolicy):
         done = rows["outcome"] == Outcome.COMPLETED
         if not done.any():
             self.check_possible(call)
-        self.account(call, rows, done, flows)
-        return together(state, rows, end, deadline)
+        return self.together(state, call, rows, done, flows, end, deadline)
 
     def least_work(self, call: Call, held: np.ndarray) -> tuple[np.ndarray, float]:
         """See RoundPolicy. One step is enough with ``partial``."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from mpifl.clock.policy import RoundPolicy, asked, together
+from mpifl.clock.policy import RoundPolicy, asked
 from mpifl.clock.timeline import Call, ClockState, Outcome, Timeline
 
 
@@ -36,8 +36,7 @@ class Sync(RoundPolicy):
         done = first | (late & (rows["stop_seconds"] <= end))
         rows["outcome"][late] = Outcome.CUT  # also one that finished with the N-th, and came after it
         self.cut(rows, end)
-        self.account(call, rows, done, flows)
-        return together(state, rows, end)
+        return self.together(state, call, rows, done, flows, end)
 
 
 def _first_to_finish(rows: np.ndarray, wanted: int) -> np.ndarray:
