@@ -181,12 +181,16 @@ def _name_key(path: tuple[str, ...]) -> str:
 
 
 def _plain_sections(raw: dict[str, Any]) -> dict[str, Any]:
-    """A copy with the default components, ``algorithm: fedavg`` as ``algorithm: {name: fedavg}``, plug-in files absolute."""
+    """A copy with the default components, ``algorithm: fedavg`` as ``algorithm: {name: fedavg}``, plug-in files absolute.
+
+    The short form of sections that are no components is ``Section``'s.
+    """
     raw = dict(raw)
     for component in COMPONENTS:
         section: Any = raw
         for parent in component.path[:-1]:
             inner = section.get(parent, {})
+            inner = {"name": inner} if isinstance(inner, str) else inner  # the short form: `data: digits`
             if not isinstance(inner, dict):
                 break
             section[parent] = dict(inner)

@@ -184,6 +184,35 @@ def test_short_forms_of_components() -> None:
     assert job.data.partition.name == "iid"
 
 
+BUFFERED = {"mode": "buffered", "concurrency": 2}
+
+
+@pytest.mark.parametrize(
+    ("short", "long"),
+    [
+        ({"clock": {**BUFFERED, "staleness": "constant"}}, {"clock": {**BUFFERED, "staleness": {"name": "constant"}}}),
+        ({"data": "digits"}, {"data": {"name": "digits"}}),
+    ],
+)
+def test_every_section_with_a_name_has_a_short_form(short: dict[str, Any], long: dict[str, Any]) -> None:
+    assert dump_job(parse_job(with_sections(**short))) == dump_job(parse_job(with_sections(**long)))
+    assert parse_job(with_sections(**short)) == parse_job(with_sections(**long))
+
+
+def test_a_short_form_may_be_given_as_an_override_and_have_options(job_file: Path) -> None:
+    clock = "clock={mode: buffered, concurrency: 2}"
+    assert read_job(str(job_file), [clock, "clock.staleness=constant"]).clock.staleness.name == "constant"
+    staleness = read_job(str(job_file), [clock, "clock.staleness=hinge", "clock.staleness.slope=2"]).clock.staleness
+    assert (staleness.name, staleness.slope) == ("hinge", 2.0)
+    data = read_job(str(job_file), ["data=digits", "data.partition=iid", "data.partition.clients=7"]).data
+    assert (data.name, data.partition.name, data.partition.clients) == ("digits", "iid", 7)
+
+
+def test_a_wrong_name_in_a_short_form_is_named_with_its_key() -> None:
+    message = refusal(with_sections(clock={**BUFFERED, "staleness": "constnt"}))
+    assert message.startswith("clock.staleness.name: 'constnt' is not allowed")
+
+
 def test_short_and_long_form_are_the_same_job() -> None:
     short, long = with_sections(algorithm="fedprox"), with_sections(algorithm={"name": "fedprox"})
     assert dump_job(parse_job(short)) == dump_job(parse_job(long))
@@ -377,9 +406,19 @@ def test_unknown_components_are_told_the_nearest(raw: dict[str, Any], near: str,
 
 
 @pytest.mark.parametrize("value", [5, [1], None, "fast"], ids=repr)
-@pytest.mark.parametrize("section", ["training", "population", "evaluation", "data"])
+@pytest.mark.parametrize("section", ["training", "population", "evaluation", "data.split"])
 def test_what_is_not_a_section_is_refused(section: str, value: Any) -> None:
-    message = refusal(with_sections(**{section: value}))
+    first, _, inner = section.partition(".")
+    message = refusal(with_sections(**{first: {inner: value} if inner else value}))
+    assert message.startswith(f"{section}: {value!r} ")
+    assert "section" in message
+
+
+@pytest.mark.parametrize("value", [5, [1], None], ids=repr)
+@pytest.mark.parametrize("section", ["data", "clock.staleness"])
+def test_what_is_neither_a_section_nor_a_name_is_refused(section: str, value: Any) -> None:
+    raw = {"data": value} if section == "data" else {"clock": {"mode": "buffered", "concurrency": 2, "staleness": value}}
+    message = refusal(with_sections(**raw))
     assert message.startswith(f"{section}: {value!r} ")
     assert "section" in message
 
