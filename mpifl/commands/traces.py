@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -59,6 +60,7 @@ def import_trace(
     """Read, complete, check and write a trace, and say what comes from where. Raises InputError; nothing is left then."""
     from mpifl.population.trace_importers.found import completed, read_trace
 
+    _check_target(out)
     found = made(importer, options).read(paths)
     trace, origins = completed(name or out.stem, found, read_trace(base))
     _write(out, trace)
@@ -84,6 +86,7 @@ def synth(
         path = shipped("traces", recipe) or Path(recipe)
         if not path.exists():
             raise InputError(f"RECIPE: {recipe!r}: no such file; allowed: {', '.join(shipped_names('traces'))}, or a file")
+        _check_target(out)
         changes = {key: value for key, value in (("phones", phones), ("seed", seed)) if value is not None}
         trace = synthesize(read_recipe(path).model_copy(update=changes))
         _write(out, trace)
@@ -104,6 +107,8 @@ def show(
     with wrong_input_ends():
         if picture is not None and picture.suffix not in (".png", ".svg", ".pdf"):
             raise InputError(f"--picture: {str(picture)!r}; allowed: a name that ends in .png, .svg or .pdf")
+        if picture is not None:
+            _check_target(picture)
         opened = read_trace(trace)
         summary = summarise(opened)
         print_summary(opened, summary)
@@ -122,11 +127,19 @@ def _write(out: Path, trace: Trace) -> None:
         write_trace(out, trace)
 
 
+def _check_target(path: Path) -> None:
+    """Raise InputError, before any work is done, when no file can be written to ``path``."""
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; name a file")
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: there is no folder {path.parent}")
+    if not os.access(path.parent, os.W_OK):
+        raise InputError(f"{path}: the folder {path.parent} cannot be written to")
+
+
 @contextlib.contextmanager
 def _writing(path: Path) -> Iterator[None]:
     """What the system has against writing to ``path`` is an InputError."""
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder; name a file")
     try:
         yield
     except OSError as error:

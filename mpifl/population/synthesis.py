@@ -54,11 +54,17 @@ def find_trace(name: str) -> Path | None:
 def read_recipe(path: Path) -> Recipe:
     """A checked recipe. Raises InputError naming file, key and value."""
     try:
-        return Recipe.model_validate(load_yaml(path.read_text(encoding="utf-8")))
+        raw = load_yaml(path.read_text(encoding="utf-8"))
+        if {"rounds", "selection"} <= raw.keys():
+            raise InputError("a job file (it has rounds), not the recipe of a trace; docs/traces.md has a recipe's keys")
+        return Recipe.model_validate(raw)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"] if not str(part).startswith("<"))
-        raise InputError(f"{path}: {key}: {first['input']!r}: {first['msg']}") from error
+        if first["type"] == "missing":
+            raise InputError(f"{path}: {key}: missing; a value is required") from error
+        value = "" if isinstance(first["input"], dict) else f"{first['input']!r}: "
+        raise InputError(f"{path}: {key}: {value}{first['msg']}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: {error}") from error
     except InputError as error:

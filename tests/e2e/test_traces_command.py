@@ -232,4 +232,20 @@ def test_what_cannot_be_shown_is_named(slots: Path, tmp_path: Path) -> None:
     raw = (tmp_path / "x.h5").read_bytes()
     (tmp_path / "x.h5").write_bytes(raw[: len(raw) // 2])
     assert "x.h5" in refused(tmp_path, traces("show", tmp_path / "x.h5"))
-    assert "there is no folder" in refused(tmp_path, traces("show", "charging", "--picture", tmp_path / "none" / "out.png"))
+
+
+@pytest.mark.parametrize("picture", ["none/out.png", "folder.png", "slots.csv/out.png"])
+def test_a_picture_that_cannot_be_written_is_refused_before_the_table(slots: Path, tmp_path: Path, picture: str) -> None:
+    (tmp_path / "folder.png").mkdir()
+    done = traces("show", "charging", "--picture", tmp_path / picture)
+    assert picture in refused(tmp_path, done)
+    assert done.stdout == ""
+
+
+def test_a_job_file_is_no_trace_and_no_recipe(tmp_path: Path) -> None:
+    job = Path(__file__).parents[2] / "jobs" / "quickstart.yaml"
+    for command in (("show", job), ("synth", job, "-o", tmp_path / "out.h5")):
+        said = refused(tmp_path, traces(*command))
+        assert (
+            said == f"mpifl: {job}: a job file (it has rounds), not the recipe of a trace; docs/traces.md has a recipe's keys\n"
+        )
