@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.image import imread
 from typer.testing import CliRunner, Result
 
 from mpifl.__main__ import app
@@ -220,6 +221,31 @@ def test_a_trace_with_curves_can_be_drawn(tmp_path: Path) -> None:
     done = traces("show", tmp_path / "x.h5", "--picture", tmp_path / "x.png")
     assert done.exit_code == 0, done.output
     assert "curve down" in done.stdout
+
+
+def blue_and_orange(picture: Path) -> tuple[int, int]:
+    """How many pixels of the panel of bandwidths, the middle one of the upper row, are more blue, or more red."""
+    image = imread(picture)[:, :, :3]
+    height, width = image.shape[:2]
+    panel = image[int(0.08 * height) : height // 2, int(0.36 * width) : int(0.58 * width)]
+    redness = panel[:, :, 0] - panel[:, :, 2]
+    return int((redness < -0.1).sum()), int((redness > 0.1).sum())
+
+
+@pytest.mark.parametrize("form", ["curves", "devices"])
+def test_equal_bandwidths_both_ways_are_both_seen(tmp_path: Path, form: str) -> None:
+    """The upload was drawn over the download, and hid it."""
+    if form == "curves":
+        (tmp_path / "t").write_text("".join(f"{second} {1 + second % 7}\n" for second in range(0, 100, 5)))
+        arguments: tuple[object, ...] = ("seconds-mbit", tmp_path / "t", "--symmetric")
+    else:
+        (tmp_path / "t").write_text("download_kbps,upload_kbps\n" + "".join(f"{n},{n}\n" for n in range(1000, 2000, 50)))
+        arguments = ("csv", tmp_path / "t")
+    assert traces("import", *arguments, "-o", tmp_path / "x.h5").exit_code == 0
+    assert traces("show", tmp_path / "x.h5", "--picture", tmp_path / "x.png").exit_code == 0
+    blue, orange = blue_and_orange(tmp_path / "x.png")
+    assert blue > 1000
+    assert orange > 1000
 
 
 def test_what_cannot_be_shown_is_named(slots: Path, tmp_path: Path) -> None:
