@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -51,7 +50,6 @@ def run(
 ) -> None:
     """Check a job, then run it under mpirun; prints the mpirun line."""
     from mpifl.mpi.launch import LaunchError, command, default_ranks
-    from mpifl.record.progress import VARIABLE
 
     if job is not None:
         _check(job, overrides)
@@ -60,16 +58,13 @@ def run(
     given = {"--out": out, "--resume": resume}
     options = [part for name, value in given.items() if value is not None for part in (name, value)]
     arguments = [*([job] if job is not None else []), *(overrides or []), *options]
-    environment = dict(os.environ)
-    if sys.stdout.isatty():
-        environment.setdefault(VARIABLE, "bar")
-        environment.setdefault("COLUMNS", str(shutil.get_terminal_size().columns))
     try:
-        line = command(ranks or default_ranks(environment), arguments, environment)
+        line = command(ranks or default_ranks(os.environ), arguments, os.environ)
     except LaunchError as error:
         end(str(error), FAILED)
     print(shlex.join(line), flush=True)
-    os.execvpe(line[0], line, environment)  # noqa: S606  (mpirun takes this process over, signals and status included)
+    # What was loaded for the check goes; who attends the run needs none of it.
+    os.execv(sys.executable, [sys.executable, "-m", "mpifl.commands.attend", *line])  # noqa: S606
 
 
 @app.command()

@@ -94,7 +94,7 @@ def run_aggregator(world: World, server: Server, store: ClientStore, log: Logboo
     _write(server, log, watch)
     send(world, None, np.empty(0, np.int64), {})
     if server.rounds_done < experiment.job.rounds or server.untested:
-        raise Interrupted(f"stopped by a signal after round {server.rounds_done}")
+        raise Interrupted(f"stopped after round {server.rounds_done}, with a checkpoint")
 
 
 def _end_batch(server: Server, batch: Batch, sums: Sums, clients: np.ndarray) -> None:

@@ -8,7 +8,11 @@ from __future__ import annotations
 import os
 import time
 
+from mpifl.signals import Stop
+
 START = time.monotonic()
+# From the first moment: a signal that comes while torch and MPI are loaded would kill the rank.
+_stop = Stop() if __name__ == "__main__" else None
 # Before numpy and torch start their thread pools: a rank is one core's worth unless the job says otherwise.
 for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
@@ -22,6 +26,7 @@ if _gpu is not None:
 
 import argparse  # noqa: E402
 import json  # noqa: E402
+import shlex  # noqa: E402
 import sys  # noqa: E402
 import traceback  # noqa: E402
 from pathlib import Path  # noqa: E402
@@ -50,13 +55,12 @@ from mpifl.job import dump_job, load_yaml, parse_job  # noqa: E402
 from mpifl.logbook import Logbook  # noqa: E402
 from mpifl.mpi.world import World, connect, library  # noqa: E402
 from mpifl.rank_report import Report, check_reports, check_resumed, rank_groups, rank_report  # noqa: E402
-from mpifl.record.progress import display  # noqa: E402
+from mpifl.record.progress import print_round  # noqa: E402
 from mpifl.record.run_directory import RunFile, run_file, write_environment, write_summary  # noqa: E402
 from mpifl.record.summary import Totals, closing_lines, where_time_went  # noqa: E402
 from mpifl.record.too_few_online import TooFewOnline  # noqa: E402
 from mpifl.result import RoundResult  # noqa: E402
 from mpifl.setup import load  # noqa: E402
-from mpifl.signals import Stop  # noqa: E402
 from mpifl.timing import run_timing  # noqa: E402
 
 
@@ -81,13 +85,14 @@ def arguments(argv: list[str]) -> argparse.Namespace:
 
 def main() -> NoReturn:
     """Run as one rank of a job; ends with the exit status."""
-    world = connect(START)
-    stop = Stop(world.aggregates)
+    world, stop = connect(START), _stop or Stop()
+    if world.aggregates:
+        stop.speak()
     try:
         beginning, experiment, folder = _begin(world)
         _run(world, beginning, experiment, folder, stop)
     except Interrupted as error:
-        _tell(world, error)
+        print(f"mpifl: {error}; to go on: {stop.again}", file=sys.stderr, flush=True)
         world.leave(INTERRUPTED)
     except SilentRank as error:
         _tell(world, TrainingError(f"{error}; go on with --resume"))
@@ -165,6 +170,7 @@ def _run(world: World, beginning: Beginning | None, experiment: Timed, folder: P
     while not world.aggregates:
         if _execute(world, experiment, folder):
             return
+    stop.speak()
     beginning = beginning or take_over(folder)
     try:
         if beginning.complete:  # rank 0 was lost when all was written
@@ -214,6 +220,7 @@ def _aggregate(world: World, beginning: Beginning, reports: list[Report], stop: 
     """Rank 0: the rounds and their record."""
     experiment, folder, begun = beginning.experiment, beginning.folder, beginning.begun
     job = experiment.job
+    stop.again = shlex.join(["mpifl", "run", "-n", str(world.size), "--resume", os.path.relpath(folder)])
     lines = check_reports(reports, experiment, world.recovers)
     lines += check_resumed(reports, folder / ENVIRONMENT, job.runtime.require_same_processors)
     for line in lines:
@@ -222,7 +229,7 @@ def _aggregate(world: World, beginning: Beginning, reports: list[Report], stop: 
     if world.size > 1 and not world.recovers:  # nobody could say it any more when a rank is lost
         again = f"--resume {os.path.relpath(folder)}"
         print(f"mpifl: with this MPI the loss of a rank ends the run; then go on with {again}", file=sys.stderr, flush=True)
-    totals, too_few, screen = Totals(), TooFewOnline.of(experiment), display(job.rounds)
+    totals, too_few = Totals(), TooFewOnline.of(experiment)
     with run_file(folder, job, begun.rows) as file:
         for row in file.rounds():
             totals.add(row)
@@ -232,14 +239,13 @@ def _aggregate(world: World, beginning: Beginning, reports: list[Report], stop: 
             row = file.append(result)
             totals.add(row)
             for line in too_few.add(row):
-                screen.say(line)
-            screen.show(row)
+                print(line)
+            print_round(row, job.rounds)
 
         checkpoints = Checkpoints(folder / CHECKPOINTS, job.checkpoint.every, job.checkpoint.keep, file, begun.rounds_done)
         try:
             digest = _rounds(world, beginning, Logbook(begun, ended_round, checkpoints, stop), file)
         finally:
-            screen.close()
             checkpoints.close()
     world.watch.begin("end")
     spent = _spent(world, experiment)

@@ -78,7 +78,7 @@ def measure(
 def _run(ranks: int, arguments: Sequence[str]) -> dict[int, float]:
     """Run a job; when the line of each round came, by its number, in seconds of some clock."""
     line = command(ranks, arguments, os.environ)
-    environment = os.environ | {"MPIFL_PROGRESS": "lines", "PYTHONUNBUFFERED": "1"}
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert process.stdout is not None
     times, last = {}, ""

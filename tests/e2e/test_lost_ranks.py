@@ -63,7 +63,7 @@ class Ranks:
     def __init__(self, ranks: int, out: Path, *arguments: str, recovers: bool = True) -> None:
         # A folder of its own: mpirun stumbles over what a killed one that had its number has left behind.
         self.session = tempfile.mkdtemp(prefix="mpi", dir="/tmp")
-        environment = os.environ | {"MPIFL_PROGRESS": "lines", "TMPDIR": self.session}
+        environment = os.environ | {"TMPDIR": self.session}
         line = command(ranks, [*arguments, "--out", str(out)], environment)
         if RECOVERS and not recovers:
             where = line.index("--with-ft")

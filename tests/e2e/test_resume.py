@@ -19,6 +19,7 @@ import pytest
 
 from mpifl.errors import INTERRUPTED
 from mpifl.mpi.launch import command
+from mpifl.signals import STOPPING
 from tests.launching import LIMIT_SECONDS, MEASURED, Finished, mpirun, undisturbed_runs
 
 SYNC = ("quickstart", "rounds=60", "training.engine=loop", "checkpoint.every=7")
@@ -38,9 +39,8 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Fin
 
 def start(ranks: int, folder: Path, *arguments: str) -> subprocess.Popen[str]:
     """Start ranks and go on; their folder is in the command line of every one of them."""
-    environment = os.environ | {"MPIFL_PROGRESS": "lines"}
-    line = command(ranks, arguments, environment)
-    return subprocess.Popen(line, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    line = command(ranks, arguments, os.environ)
+    return subprocess.Popen(line, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def lines_until_round(run: subprocess.Popen[str], round_number: int) -> Iterator[str]:
@@ -160,7 +160,7 @@ def test_a_signal_ends_it_after_its_round_with_a_checkpoint(
     run.send_signal(number)
     _, said = run.communicate(timeout=60)
     assert run.returncode == INTERRUPTED
-    assert number.name in said
+    assert f"mpifl: {STOPPING}\n" in said
     assert "Traceback" not in said
     assert not (out / "summary.json").exists()
     done = mpirun(2, ["mpifl.run", "--resume", str(out)], tmp_path)
