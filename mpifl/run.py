@@ -127,7 +127,7 @@ def _begin(world: World) -> tuple[Beginning | None, Timed, Path]:
             found = {"job": job, "data": str(data) if data else None, "folder": folder}
         except InputError as error:
             # Before the others know: mpirun ends every rank as soon as one has ended with another status than 0.
-            print(f"mpifl: {error}", file=sys.stderr, flush=True)
+            print(error.within("mpifl"), file=sys.stderr, flush=True)
             found = {"wrong": ""}
         except SystemExit:  # --help
             found = {"told": ""}
@@ -287,10 +287,10 @@ def _note_loss(world: World, file: RunFile, round_number: int) -> None:
 
 
 def _tell(world: World, error: BaseException) -> None:
-    """One line with rank, round, client and cause."""
+    """One line with rank, round, client and cause; of an InputError one an error."""
     kind = "" if isinstance(error, InputError | TrainingError) else f"{type(error).__name__}: "
-    place = ", ".join(part for part in (f"rank {world.rank}", where(error)) if part)
-    print(f"mpifl: {place}: {kind}{error}", file=sys.stderr, flush=True)
+    place = "mpifl: " + ", ".join(part for part in (f"rank {world.rank}", where(error)) if part)
+    print(error.within(place) if isinstance(error, InputError) else f"{place}: {kind}{error}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ from scipy.special import ndtr
 
 from mpifl.errors import InputError
 from mpifl.files import is_file, shipped
-from mpifl.job.read import load_yaml
 from mpifl.job.section import Section
+from mpifl.job.yaml_text import load_yaml
 from mpifl.population.distributions import Distribution, Rising, has_key
 from mpifl.population.diurnal import Diurnal
 from mpifl.population.trace import DEVICE_COLUMNS, Trace
@@ -68,7 +68,7 @@ def read_recipe(path: Path) -> Recipe:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: {error}") from error
     except InputError as error:
-        raise InputError(f"{path}: {error}") from error
+        raise error.within(str(path)) from error
 
 
 def synthesize(recipe: Recipe) -> Trace:

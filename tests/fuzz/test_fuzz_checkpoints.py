@@ -91,7 +91,8 @@ def outcome(name: str, answer: dict[str, str]) -> str:
         assert LONG, answer
         return "died"
     if "refused" in answer:
-        check_line(answer["refused"])
+        for line in answer["refused"].splitlines():
+            check_line(line)
         TALLY[f"run directory: {name}", "refused"] += 1
         return "refused"
     TALLY[f"run directory: {name}", "accepted"] += 1

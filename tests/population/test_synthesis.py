@@ -72,9 +72,10 @@ def write(path: Path, changes: dict[str, Any]) -> None:
 def refusal(path: Path) -> str:
     with pytest.raises(InputError) as caught:
         read_recipe(path)
-    assert len(str(caught.value).splitlines()) == 1
-    assert str(caught.value).startswith(f"{path}: ")
-    return str(caught.value)
+    first, *shown = caught.value.lines
+    assert all(line.startswith(" ") for line in shown)
+    assert first.startswith(f"{path}: ")
+    return first
 
 
 # What comes of a recipe
