@@ -98,8 +98,10 @@ def _data_path(job: Job) -> Path:
         return _arranged(job, {"data": DIGITS}, digits)
     path = Path(job.data.name)
     if not is_file(path):
-        where = os.path.abspath(path)
-        raise InputError(f"data.name: {job.data.name!r}: no file {where}; allowed: {DIGITS}, {SIZES}, or a data set in HDF5")
+        from mpifl.population.catalogue.making import how_to_make  # here: it reads the catalogue's files
+
+        allowed = f"allowed: {DIGITS}, {SIZES}, or a data set in HDF5"
+        raise InputError(f"data.name: {job.data.name!r}: no file {os.path.abspath(path)}; {allowed}; {how_to_make(str(path))}")
     if is_compressed(path):
         path = _unpacked(path)
     elif isinstance(job.data.partition, Natural) and job.data.split.by == "published":
