@@ -77,9 +77,9 @@ def test_options_of_a_format_reach_it(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     assert open_trace(tmp_path / "x.h5").bandwidth.period.tolist() == [0.003]
     np.save(tmp_path / "m.npy", np.ones((10, 2)))
-    done = traces("import", "flash-matrix", tmp_path / "m.npy", "--step-minutes", "6", "-o", tmp_path / "x.h5")
+    done = traces("import", "flash-matrix", tmp_path / "m.npy", "--step-minutes", "6", "-o", tmp_path / "y.h5")
     assert done.exit_code == 0, done.output
-    assert open_trace(tmp_path / "x.h5").period.tolist() == [3600, 3600]
+    assert open_trace(tmp_path / "y.h5").period.tolist() == [3600, 3600]
 
 
 def test_a_pickle_with_a_command_runs_nothing_and_leaves_no_file(tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_help_names_every_format_and_its_options() -> None:
 def test_the_same_recipe_and_seed_give_the_same_trace(tmp_path: Path) -> None:
     hashes = []
     for seed in (1, 1, 2):
-        done = traces("synth", "charging", "--phones", 200, "--seed", seed, "-o", tmp_path / "x.h5")
+        done = traces("synth", "charging", "--phones", 200, "--seed", seed, "-o", tmp_path / "x.h5", "--overwrite")
         assert done.exit_code == 0, done.output
         assert "200 phones" in done.stdout
         hashes.append(open_trace(tmp_path / "x.h5").content_sha256)

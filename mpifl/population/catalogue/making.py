@@ -26,7 +26,8 @@ def how_to_make(name: str) -> str:
         return f"nothing makes it: `mpifl data show {entry.name}` says why"
     file = name if path.suffix else f"{name}.h5"
     then = "" if path.suffix else f", then data.name={file}"
-    return f"make it: `mpifl data show {entry.name}` has the steps, last mpifl data import {entry.importer} FOLDER -o {file}{then}"
+    last = f"mpifl data import {entry.importer} FOLDER -o {file}"
+    return f"make it: `mpifl data show {entry.name}` has the steps, last {last}{then}"
 
 
 def _commands() -> dict[str, str]:
