@@ -37,7 +37,7 @@ class InputError(Exception):
 
 
 def _printable(line: str) -> str:
-    line = " ".join(line.splitlines())
+    line = " ".join(line.replace("\r\n", "\n").split("\n"))
     if not line.isprintable():
         line = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in line)
     if len(line) > LONGEST_LINE:

@@ -70,7 +70,7 @@ def _unknown_key(schema: type[Section], key: str, value: Any) -> str:
     section, _, word = key.rpartition(".")
     known = key_for(word)
     if known in valid:
-        return f"{key}: no such key; did you mean {known}?"
+        return f"{_shown(key)}: no such key; did you mean {known}?"
     siblings = {k.rpartition(".")[2]: k for k in valid if k.rpartition(".")[0] == section}
     near = [siblings[k] for k in difflib.get_close_matches(word, siblings, n=1, cutoff=0.5)]
     if not siblings:
@@ -78,7 +78,12 @@ def _unknown_key(schema: type[Section], key: str, value: Any) -> str:
     near = near or [k for k in valid if k.rpartition(".")[2] == word]
     allowed = siblings.values() or [k for k in valid if "." not in k]
     hint = f"did you mean {near[0]}?" if near else f"allowed: {', '.join(allowed)}"
-    return f"{key}: no such key; {hint}"
+    return f"{_shown(key)}: no such key; {hint}"
+
+
+def _shown(key: str) -> str:
+    """Return a key as an error names it: in quotes where it begins or ends with white space, or is nothing at all."""
+    return key if key and key == key.strip() else repr(key)
 
 
 def _keys(schema: type[Section], prefix: str = "") -> Iterator[str]:

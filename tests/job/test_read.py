@@ -846,6 +846,8 @@ def check_job_or_refusal(raw: Any) -> None:
 @given(st.dictionaries(KEYS, VALUES, max_size=4))
 @example(with_sections(model=3))
 @example(with_sections(algorithm={"name": [1]}))
+@example({" ": None})
+@example({"\x85": None})
 @settings(max_examples=150, deadline=None)
 def test_any_mapping_is_a_job_or_an_input_error(raw: dict[Any, Any]) -> None:
     check_job_or_refusal(raw)

@@ -12,7 +12,6 @@ import yaml
 
 from mpifl.experiment import Timed
 from mpifl.population.trace import write_trace
-from mpifl.record.progress import Bar, Display, Lines
 from mpifl.record.tables import ROUND, row_type
 from mpifl.record.too_few_online import TooFewOnline
 from mpifl.setup import check
@@ -93,15 +92,6 @@ def test_a_run_that_only_times_its_rounds_says_nothing(experiment_of):
     too_few = TooFewOnline.of(experiment_of("all", training={"engine": "none"}))
     assert too_few.add(row(1, 0)) == []
     assert too_few.closing() == []
-
-
-@pytest.mark.parametrize("display", [Lines, Bar])
-def test_both_displays_show_the_line(display: type[Display], capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "150")
-    shown = display(4)
-    shown.say("round 1: 2 of 6 clients")
-    shown.close()
-    assert "round 1: 2 of 6 clients\n" in capsys.readouterr().out
 
 
 def test_a_run_says_it_once_and_a_resumed_run_not_again(experiment_of, tmp_path: Path):
