@@ -45,7 +45,7 @@ class TooFewOnline:
         if self.short > 1:
             return []
         share = f"{online:,.0f} of {self.clients:,} clients ({online / self.clients:.0%}) are online"
-        return [f"round {row['round'][0]}: {share}, fewer than {self.words}: few clients train the model; {REMEDY}"]
+        return [f"round {row['round'][0]}: {share}, fewer than {self.words}: only those take part; {REMEDY}"]
 
     def closing(self) -> list[str]:
         """Return the line for the end of a run: in how many rounds it was so. None where it never was."""

@@ -55,7 +55,7 @@ def test_the_first_short_round_says_so_and_no_other(experiment_of):
     assert said[3:] == [[], [], []]
     (line,) = said[2]
     assert line == (
-        "round 3: 1 of 6 clients (17%) are online, fewer than the 2 that a round asks: few clients train the model;"
+        "round 3: 1 of 6 clients (17%) are online, fewer than the 2 that a round asks: only those take part;"
         " clock.availability=always ignores availability"
     )
     (closing,) = too_few.closing()
