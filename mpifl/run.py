@@ -244,7 +244,7 @@ def _aggregate(world: World, beginning: Beginning, reports: list[Report], stop: 
 
         checkpoints = Checkpoints(folder / CHECKPOINTS, job.checkpoint.every, job.checkpoint.keep, file, begun.rounds_done)
         try:
-            digest = _rounds(world, beginning, Logbook(begun, ended_round, checkpoints, stop), file)
+            digest = _rounds(world, beginning, Logbook(begun, ended_round, checkpoints, stop), file, totals)
         finally:
             checkpoints.close()
     world.watch.begin("end")
@@ -257,8 +257,11 @@ def _aggregate(world: World, beginning: Beginning, reports: list[Report], stop: 
     print("\n".join([*too_few.closing(), *closing_lines(summary, os.path.relpath(folder))]), flush=True)
 
 
-def _rounds(world: World, beginning: Beginning, log: Logbook, file: RunFile) -> str | None:
-    """The rounds that are left; of a job that trains, the SHA-256 of the model that it writes."""
+def _rounds(world: World, beginning: Beginning, log: Logbook, file: RunFile, totals: Totals) -> str | None:
+    """The rounds that are left; of a job that trains, the SHA-256 of the model that it writes.
+
+    Raises TrainingError when nobody was trained in the whole run, because all who were to be failed.
+    """
     experiment, folder = beginning.experiment, beginning.folder
     world.watch.begin("server")
     if not isinstance(experiment, Experiment):
@@ -276,6 +279,7 @@ def _rounds(world: World, beginning: Beginning, log: Logbook, file: RunFile) -> 
         except RankLost:
             world.recover()
             continue
+        totals.check_trained()
         return write_model(folder, experiment.model, server.state["model"])
 
 

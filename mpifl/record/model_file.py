@@ -22,5 +22,8 @@ def write_model(folder: Path, model: FlatModel, weights: np.ndarray) -> str:
     digest = hashlib.sha256(b"".join(t.numpy().astype("<f4").tobytes() for t in tensors.values())).hexdigest()
     path = folder / "model.safetensors"
     with room(path, weights.nbytes, run=folder), whole_file(path) as partial:
+        partial.touch()
+        mode = partial.stat().st_mode  # what the umask leaves; safetensors puts a file of its own there, for the owner alone
         save_file(tensors, partial, metadata={"model_sha256": digest, "mpifl": __version__})
+        partial.chmod(mode)
     return digest

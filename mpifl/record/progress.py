@@ -6,6 +6,7 @@ import numpy as np
 
 from mpifl.record.summary import clock_text, score_text
 from mpifl.record.tables import SCORES
+from mpifl.words import counted
 
 
 def print_round(row: np.ndarray, rounds: int) -> None:
@@ -16,9 +17,9 @@ def print_round(row: np.ndarray, rounds: int) -> None:
     for line in notices(row):
         print(line)
     parts = [f"round {row['round'][0]}/{rounds}", f"virtual {clock_text(row['end_seconds'][0])}", *scores(row)]
-    counts = f"{row['completed'][0]} of {row['asked'][0]} participants completed"
+    counts = f"{row['completed'][0]:,} of {counted(int(row['asked'][0]), 'participant')} completed"
     kinds = (("dropped", "dropped out"), ("cut", "cut"), ("stale", "too late"), ("failed", "failed"))
-    lost = ", ".join(f"{row[name][0]} {text}" for name, text in kinds if row[name][0])
+    lost = ", ".join(f"{row[name][0]:,} {text}" for name, text in kinds if row[name][0])
     print(", ".join([*parts, counts + (f" ({lost})" if lost else "")]), flush=True)
 
 
@@ -29,7 +30,9 @@ def notices(row: np.ndarray) -> list[str]:
         waited = clock_text(row["waited_seconds"][0])
         said.append(f"round {number}: nobody was online; the clock moved on by {waited} to the next client that is")
     if not row["completed"][0]:
-        said.append(f"round {number}: none of the {row['asked'][0]} participants finished; the model stays as it is")
+        asked = int(row["asked"][0])
+        who = "the only participant did not finish" if asked == 1 else f"none of the {asked:,} participants finished"
+        said.append(f"round {number}: {who}; the model stays as it is")
     return said
 
 

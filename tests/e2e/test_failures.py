@@ -83,6 +83,23 @@ def test_an_update_that_is_not_finite_names_its_client_and_tensor(tmp_path: Path
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("ranks", [1, 3])
+def test_a_run_all_of_whose_clients_are_dropped_has_failed(tmp_path: Path, ranks: int) -> None:
+    job = ("quickstart", "rounds=2", plug_in(tmp_path, "True", "raise KeyError('boom')"), "runtime.on_client_error=drop")
+    done = run_job(ranks, tmp_path, *job)
+    assert done.status == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    said = [line for line in done.stderr.splitlines() if line.startswith("mpifl: rank")]
+    assert said == [
+        "mpifl: rank 0: runtime.on_client_error: 'drop': of 20 participants to be trained none was, so the model is as it"
+        " began; each that failed has its line above"
+    ]
+    assert done.stderr.count(": dropped: KeyError: 'boom'") == 20
+    assert done.table("rounds")["failed"].tolist() == [10, 10]
+    assert not (done.folder / "summary.json").exists()
+    assert not (done.folder / "model.safetensors").exists()
+
+
 def test_training_that_diverges_says_so(tmp_path: Path) -> None:
     done = run_job(2, tmp_path, "quickstart", "training.lr=1e30")
     assert done.status == 1

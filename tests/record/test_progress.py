@@ -65,6 +65,15 @@ def test_a_line_leaves_out_what_there_is_none_of(capsys: pytest.CaptureFixture[s
     assert capsys.readouterr().out.endswith("10 of 13 participants completed (3 cut)\n")
 
 
+def test_one_participant_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+    print_round(row(asked=1, completed=1), 1)
+    assert capsys.readouterr().out.endswith(", 1 of 1 participant completed\n")
+    (line,) = notices(row(asked=1, completed=0))
+    assert line == "round 3: the only participant did not finish; the model stays as it is"
+    print_round(row(asked=13_000, completed=10_000, cut=3000), 1)
+    assert capsys.readouterr().out.endswith(", 10,000 of 13,000 participants completed (3,000 cut)\n")
+
+
 def test_notices_come_before_their_round(capsys: pytest.CaptureFixture[str]) -> None:
     print_round(row(waited_seconds=10.0), 100)
     notice, line = capsys.readouterr().out.splitlines()
