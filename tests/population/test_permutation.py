@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -66,12 +67,22 @@ def chance(drawn: list[tuple[np.ndarray, np.ndarray]], keys: int) -> float:
     return float(stats.chisquare(np.bincount(cell, minlength=len(expected)), expected).pvalue)
 
 
+@numba.njit
+def first_three(size: int, keys: np.ndarray) -> np.ndarray:
+    """The first three items by key (of fewer items the first once more), as a loop that takes a hundredth of Python's time."""
+    drawn = np.empty((3, len(keys)), np.int64)
+    for place in range(3):
+        for k in range(len(keys)):
+            drawn[place, k] = permuted(place % size, size, keys[k])
+    return drawn
+
+
 SIZES = [2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 16, 20, 31, 32, 50, 64, 100, 128, 200, 256, 300, 400, 512, 513, 539, 700, 1000]
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_firsts_pairs_and_triples_are_those_of_a_fair_shuffle(keys: list[int], size: int) -> None:
-    first, second, third = (np.array([permuted(i % size, size, key) for key in keys]) for i in range(3))
+    first, second, third = first_three(size, np.array(keys))
     assert chance([binned(first, size, 1000)], len(keys)) > 1e-4
     # Who comes second among all but the first, third among all but these two: of a fair shuffle three independent numbers.
     next_of = second - (second > first)
