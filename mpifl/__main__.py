@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,7 +16,7 @@ from mpifl.commands.doctor import doctor
 from mpifl.commands.ending import end, wrong_input_ends
 from mpifl.commands.slurm import slurm
 from mpifl.commands.traces import traces
-from mpifl.errors import FAILED, WRONG_INPUT
+from mpifl.errors import FAILED, InputError
 
 if TYPE_CHECKING:
     from mpifl.experiment import Timed
@@ -49,15 +50,17 @@ def run(
     resume: Annotated[str | None, typer.Option(help="Run directory to go on in; made when it is not there.")] = None,
 ) -> None:
     """Check a job, then run it under mpirun; prints the mpirun line."""
+    from mpifl.beginning import check_asked, job_and_overrides
     from mpifl.mpi.launch import LaunchError, command, default_ranks
 
+    job, changes = job_and_overrides(job, overrides or [])
+    with wrong_input_ends():
+        check_asked(job, out, resume)
     if job is not None:
-        _check(job, overrides)
-    elif resume is None:
-        end("JOB: missing; name a job file, or a job that ships with mpifl", WRONG_INPUT)
+        _check(job, changes)
     given = {"--out": out, "--resume": resume}
     options = [part for name, value in given.items() if value is not None for part in (name, value)]
-    arguments = [*([job] if job is not None else []), *(overrides or []), *options]
+    arguments = [*([job] if job is not None else []), *changes, *options]
     try:
         line = command(ranks or default_ranks(os.environ), arguments, os.environ)
     except LaunchError as error:
@@ -69,10 +72,17 @@ def run(
 
 @app.command()
 def check(job: JobArgument, overrides: Overrides = None) -> None:
-    """Check a job and everything it needs, and print it with every default written out."""
+    """Check that a job would run here, with everything it needs, and print it with every default written out."""
+    from mpifl.beginning import check_device_of
     from mpifl.job import dump_job
 
-    print(dump_job(_check(job, overrides).job), end="")
+    experiment = _check(job, overrides or [])
+    with wrong_input_ends():
+        try:
+            check_device_of(experiment)
+        except InputError as error:
+            raise InputError(f"{error}; nothing else is wrong, so it would run where there is a GPU") from error
+    print(dump_job(experiment.job), end="")
 
 
 @app.callback(invoke_without_command=True)
@@ -83,11 +93,11 @@ def version(show: Annotated[bool, typer.Option("--version", help="Print the vers
         raise typer.Exit
 
 
-def _check(job: str, overrides: list[str] | None) -> Timed:
+def _check(job: str, overrides: Sequence[str]) -> Timed:
     from mpifl.setup import check
 
     with wrong_input_ends():
-        return check(job, overrides or [])[0]
+        return check(job, overrides)[0]
 
 
 def main() -> None:

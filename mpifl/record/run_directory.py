@@ -35,15 +35,23 @@ SUPERBLOCK_FLAGS = 11  # the byte at which they stand
 LIBRARIES = ("torch", "numpy", "numba", "h5py", "mpi4py", "pydantic", "scikit-learn")
 
 
+def check_empty(option: str, folder: str, more: str = "") -> None:
+    """Raise InputError for a folder that an option names, when it is a file or has something in it; ``more`` is said then."""
+    path = Path(folder)
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{option}: {folder}: is a file; name a new folder")
+    if path.is_dir() and any(path.iterdir()):
+        raise InputError(f"{option}: {folder}: not empty{more}; name a new folder, or remove what is there")
+
+
 def make_run_directory(out: str | None, name: str) -> Path:
-    """``--out`` as the user gave it, else runs/NAME, runs/NAME-2, ... Raises InputError when --out is not empty."""
+    """``--out`` as the user gave it, which is new or empty, else runs/NAME, runs/NAME-2, ... Raises InputError."""
     try:
         if out is not None:
             folder = Path(out)
             with room(folder):
                 folder.mkdir(parents=True, exist_ok=True)
-            if any(folder.iterdir()):
-                raise InputError(f"--out: {out}: not empty; name a new folder, or remove what is there")
+            check_empty("--out", out)
             return folder
         with room(Path("runs")):
             Path("runs").mkdir(exist_ok=True)
