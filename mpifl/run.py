@@ -38,6 +38,7 @@ from mpifl.batch import send  # noqa: E402
 from mpifl.beginning import CHECKPOINTS, ENVIRONMENT, JOB, Beginning, begin, take_over  # noqa: E402
 from mpifl.checkpoint import Checkpoints  # noqa: E402
 from mpifl.client_state import ClientStore  # noqa: E402
+from mpifl.compiling import say_when_compiling  # noqa: E402
 from mpifl.errors import (  # noqa: E402
     DONE,
     FAILED,
@@ -88,6 +89,7 @@ def main() -> NoReturn:
     world, stop = connect(START), _stop or Stop()
     if world.aggregates:
         stop.speak()
+        say_when_compiling()
     try:
         beginning, experiment, folder = _begin(world)
         _run(world, beginning, experiment, folder, stop)

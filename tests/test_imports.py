@@ -15,7 +15,7 @@ PACKAGE = ROOT / "mpifl"
 
 LAYERS = [  # from low to high; a module may import from its own layer and from lower ones
     {"errors", "seeds", "files", "packed", "restricted_pickle", "stopwatch", "words"},
-    {"kernels"},
+    {"kernels", "compiling"},
     {"reseeding"},
     {"job"},
     {"population"},
