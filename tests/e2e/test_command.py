@@ -15,14 +15,18 @@ from tests.launching import mpifl
 
 
 def test_run_prints_the_line_it_runs_and_that_line_works_as_it_stands(tmp_path: Path) -> None:
-    done = mpifl(tmp_path, "run", "-n", "2", "quickstart", "rounds=1")
+    scaffold = "algorithm=scaffold"  # which keeps files of its clients too
+    done = mpifl(tmp_path, "run", "-n", "2", "quickstart", "rounds=1", scaffold)
     assert done.returncode == 0, done.stderr
     line = shlex.split(done.stdout.splitlines()[0])
-    assert line[-3:] == ["mpifl.run", "quickstart", "rounds=1"]
+    assert line[-4:] == ["mpifl.run", "quickstart", "rounds=1", scaffold]
     assert line[line.index("-n") + 1] == "2"
     again = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
     assert again.returncode == 0, again.stderr
     assert (tmp_path / "runs" / "quickstart-2" / "summary.json").exists()
+    (tmp_path / "as-the-umask-says").touch()
+    usual = (tmp_path / "as-the-umask-says").stat().st_mode
+    assert {path for path in tmp_path.rglob("*") if path.is_file() and path.stat().st_mode != usual} == set()
 
 
 def test_check_prints_the_whole_job_and_that_job_is_the_same(tmp_path: Path) -> None:
