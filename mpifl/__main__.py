@@ -52,6 +52,7 @@ def run(
     """Check a job, then run it under mpirun; prints the mpirun line."""
     from mpifl.beginning import check_asked, job_and_overrides
     from mpifl.mpi.launch import LaunchError, command, default_ranks
+    from mpifl.population.verified import for_the_ranks
 
     job, changes = job_and_overrides(job, overrides or [])
     with wrong_input_ends():
@@ -61,6 +62,7 @@ def run(
     given = {"--out": out, "--resume": resume}
     options = [part for name, value in given.items() if value is not None for part in (name, value)]
     arguments = [*([job] if job is not None else []), *changes, *options]
+    os.environ |= for_the_ranks()
     try:
         line = command(ranks or default_ranks(os.environ), arguments, os.environ)
     except LaunchError as error:

@@ -30,7 +30,7 @@ import shlex  # noqa: E402
 import sys  # noqa: E402
 import traceback  # noqa: E402
 from pathlib import Path  # noqa: E402
-from typing import NoReturn  # noqa: E402
+from typing import Any, NoReturn  # noqa: E402
 
 import numpy as np  # noqa: E402
 
@@ -55,6 +55,8 @@ from mpifl.experiment import Experiment, Timed  # noqa: E402
 from mpifl.job import dump_job, load_yaml, parse_job  # noqa: E402
 from mpifl.logbook import Logbook  # noqa: E402
 from mpifl.mpi.world import World, connect, library  # noqa: E402
+from mpifl.population.dataset import FORMAT, SCHEMA_VERSION  # noqa: E402
+from mpifl.population.verified import check_same, what_was_verified  # noqa: E402
 from mpifl.rank_report import Report, check_reports, check_resumed, rank_groups, rank_report  # noqa: E402
 from mpifl.record.progress import print_round  # noqa: E402
 from mpifl.record.run_directory import RunFile, run_file, write_environment, write_summary  # noqa: E402
@@ -118,15 +120,13 @@ def _begin(world: World) -> tuple[Beginning | None, Timed, Path]:
 
     Ends every rank with status 2 when rank 0 finds that the job is wrong, and with 0 when there is nothing to do.
     """
-    found: dict[str, str | None] = {}
+    found: dict[str, Any] = {}
     beginning = None
     if world.aggregates:
         try:
             options = arguments(sys.argv[1:])
             beginning = begin(options.job, options.overrides, options.out, options.resume)
-            data = beginning.data_path
-            job, folder = dump_job(beginning.experiment.job), str(beginning.folder)
-            found = {"job": job, "data": str(data) if data else None, "folder": folder}
+            found = _announcement(beginning)
         except InputError as error:
             # Before the others know: mpirun ends every rank as soon as one has ended with another status than 0.
             print(error.within("mpifl"), file=sys.stderr, flush=True)
@@ -143,8 +143,24 @@ def _begin(world: World) -> tuple[Beginning | None, Timed, Path]:
         world.leave(WRONG_INPUT)
     if beginning is not None:
         return beginning, beginning.experiment, beginning.folder
-    experiment = load(parse_job(load_yaml(str(found["job"]))), Path(found["data"]) if found["data"] else None, None)
-    return None, experiment, Path(str(found["folder"]))
+    job = parse_job(load_yaml(found["job"]))
+    data = Path(found["data"]) if found["data"] else None
+    if data is not None and found["data_verified"] is not None:
+        stamp, digest = found["data_verified"]
+        check_same(data, stamp, digest, FORMAT, SCHEMA_VERSION)
+    experiment = load(job, data, None)
+    return None, experiment, Path(found["folder"])
+
+
+def _announcement(beginning: Beginning) -> dict[str, Any]:
+    """What rank 0 tells the others of a job that it has checked."""
+    job, data = beginning.experiment.job, beginning.data_path
+    return {
+        "job": dump_job(job),
+        "data": str(data) if data else None,
+        "data_verified": what_was_verified(data) if data else None,
+        "folder": str(beginning.folder),
+    }
 
 
 def _told(world: World, text: str | None) -> str:

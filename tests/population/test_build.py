@@ -16,7 +16,7 @@ from mpifl.files import content_sha256
 from mpifl.job import Job, dump_job, load_yaml, parse_job
 from mpifl.population import build
 from mpifl.population.build import open_population, prepare, resolved
-from mpifl.population.dataset import Dataset, open_dataset, write_dataset
+from mpifl.population.dataset import Dataset, open_dataset, repack, write_dataset
 from mpifl.population.synthesis import read_recipe
 from mpifl.population.trace import Trace, open_trace, write_trace
 
@@ -192,6 +192,44 @@ def test_missing_data_is_named(partition: str) -> None:
     message = refusal(job_of({"name": "nowhere.h5", "partition": partition}))
     assert message.startswith("data.name: 'nowhere.h5'")
     assert "digits" in message
+
+
+ARRANGED: dict[str, dict[str, Any]] = {
+    "as it is": {},
+    "split": {"split": {"by": "samples", "test": 0.3}},
+    "partitioned": {"partition": {"name": "iid", "clients": 3}},
+}
+
+
+@pytest.mark.parametrize("compression", [None, "gzip"])
+@pytest.mark.parametrize("arranged", ARRANGED)
+def test_a_changed_data_set_is_refused_also_when_what_is_made_from_it_lies_in_the_cache(
+    empty_cache: Path, data_file: str, small_trace: str, arranged: str, compression: str | None
+) -> None:
+    if compression:
+        repack(Path(data_file), Path(data_file), compression)
+    job = job_of({"name": data_file, **ARRANGED[arranged]}, trace=small_trace)
+    before = prepare(job)
+    assert prepare(job) == before
+    with h5py.File(data_file, "r+") as file:
+        file["train/y"][...] = (file["train/y"][...] + 1) % 3  # labels that are allowed; content_sha256 stays
+    message = refusal(job)
+    assert message.startswith(f"{data_file}: damaged or changed: ")
+    assert refusal(job) == message
+    with h5py.File(data_file, "r+") as file:
+        file["train/y"][...] = (file["train/y"][...] + 2) % 3
+    assert prepare(job) == before
+
+
+def test_a_compressed_data_set_is_arranged_as_the_same_one_that_is_not(
+    empty_cache: Path, data_file: str, small_trace: str, tmp_path: Path
+) -> None:
+    repack(Path(data_file), tmp_path / "packed.h5", "gzip")
+    options = {"partition": {"name": "iid", "clients": 3}}
+    plain, packed = (
+        prepare(job_of({"name": name, **options}, trace=small_trace))[0] for name in (data_file, str(tmp_path / "packed.h5"))
+    )
+    assert plain == packed
 
 
 def test_wrong_data_is_refused_before_the_run(data_file: str, small_trace: str) -> None:
