@@ -90,7 +90,7 @@ def _leaves(plain: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
         if isinstance(value, dict):
             yield from _leaves(value, f"{prefix}{key}.")
         else:
-            yield prefix + key, value
+            yield f"{prefix}{key}", value
 
 
 def _apply(raw: dict[str, Any], override: str) -> None:

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from mpifl.errors import InputError
 from mpifl.files import shipped_names
-from mpifl.job import Job, Section, dump_job, load_yaml, parse_job, read_job, synonyms
+from mpifl.job import Job, Section, difference, dump_job, load_yaml, parse_job, read_job, synonyms
 from mpifl.job.problems import MOST_PROBLEMS
 
 MINIMAL = {"rounds": 3, "model": {"name": "mlp", "hidden": [8]}, "selection": {"name": "uniform", "participants": 2}}
@@ -922,3 +922,11 @@ def test_a_preset_keeps_what_is_not_overridden_in_its_sections() -> None:
 def test_an_unknown_preset_names_the_known(preset: object) -> None:
     with pytest.raises(InputError, match=r"clock\.preset: .* allowed: fedscale"):
         parse_job(with_sections(clock={"preset": preset}))
+
+
+def test_jobs_are_compared_key_by_key_also_where_keys_are_numbers() -> None:
+    def job(most: int) -> Job:
+        return parse_job(with_sections(data={"name": "sizes", "samples_per_client": {"quantiles": {0: 1, 100: most}}}))
+
+    assert difference(job(60), job(60)) is None
+    assert difference(job(60), job(70)) == ("data.samples_per_client.quantiles.100.0", 60.0, 70.0)
