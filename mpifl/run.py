@@ -35,7 +35,7 @@ from typing import Any, NoReturn  # noqa: E402
 import numpy as np  # noqa: E402
 
 from mpifl.batch import send  # noqa: E402
-from mpifl.beginning import CHECKPOINTS, ENVIRONMENT, JOB, Beginning, begin, take_over  # noqa: E402
+from mpifl.beginning import CHECKPOINTS, JOB, Beginning, begin, take_over  # noqa: E402
 from mpifl.checkpoint import Checkpoints  # noqa: E402
 from mpifl.client_state import ClientStore  # noqa: E402
 from mpifl.compiling import say_when_compiling  # noqa: E402
@@ -53,6 +53,7 @@ from mpifl.errors import (  # noqa: E402
 )
 from mpifl.experiment import Experiment, Timed  # noqa: E402
 from mpifl.job import dump_job, load_yaml, parse_job  # noqa: E402
+from mpifl.job.plug_in import ENVIRONMENT, check_hashes  # noqa: E402
 from mpifl.logbook import Logbook  # noqa: E402
 from mpifl.mpi.world import World, connect, library  # noqa: E402
 from mpifl.population.dataset import FORMAT, SCHEMA_VERSION  # noqa: E402
@@ -144,6 +145,7 @@ def _begin(world: World) -> tuple[Beginning | None, Timed, Path]:
     if beginning is not None:
         return beginning, beginning.experiment, beginning.folder
     job = parse_job(load_yaml(found["job"]))
+    check_hashes(job.plug_ins, found["plug_ins"])
     data = Path(found["data"]) if found["data"] else None
     if data is not None and found["data_verified"] is not None:
         stamp, digest = found["data_verified"]
@@ -160,6 +162,7 @@ def _announcement(beginning: Beginning) -> dict[str, Any]:
         "data": str(data) if data else None,
         "data_verified": what_was_verified(data) if data else None,
         "folder": str(beginning.folder),
+        "plug_ins": {key: plug_in.sha256 for key, plug_in in job.plug_ins.items()},
     }
 
 
@@ -243,7 +246,7 @@ def _aggregate(world: World, beginning: Beginning, reports: list[Report], stop: 
     lines += check_resumed(reports, folder / ENVIRONMENT, job.runtime.require_same_processors)
     for line in lines:
         print(f"mpifl: {line}", file=sys.stderr, flush=True)
-    write_environment(folder, library(), rank_groups(reports), beginning.content_sha256)
+    write_environment(folder, library(), rank_groups(reports), beginning.content_sha256, job.plug_ins)
     if world.size > 1 and not world.recovers:  # nobody could say it any more when a rank is lost
         again = f"--resume {os.path.relpath(folder)}"
         print(f"mpifl: with this MPI the loss of a rank ends the run; then go on with {again}", file=sys.stderr, flush=True)

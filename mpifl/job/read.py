@@ -13,7 +13,8 @@ from pydantic.fields import FieldInfo
 
 from mpifl.errors import InputError
 from mpifl.files import is_file, shipped, shipped_names
-from mpifl.job.component import COMPONENTS, Component, absolute_name, find_class
+from mpifl.job.component import COMPONENTS, Component, absolute_name, find_part, find_plug_ins
+from mpifl.job.plug_in import PlugIn, check_recorded
 from mpifl.job.problems import Problems, explain
 from mpifl.job.schema import Data, Job
 from mpifl.job.section import Section
@@ -33,7 +34,11 @@ def read_job(where: str, overrides: Sequence[str] = ()) -> Job:
             raise InputError(f"{where}: no such job file, and no job of that name ships with mpifl ({names})")
         path = found
     try:
-        return _job(load_yaml(path.read_text(encoding="utf-8")), overrides)
+        raw = load_yaml(path.read_text(encoding="utf-8"))
+        find_plug_ins(raw, path.parent)
+        job = _job(raw, overrides)
+        check_recorded(path.parent, job.plug_ins, [override.partition("=")[0] for override in overrides])
+        return job
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: {error}") from error
     except InputError as error:
@@ -171,6 +176,7 @@ def _schema_for(raw: dict[str, Any], problems: Problems) -> type[Job]:
     What names no class is noted in ``problems``, and is of any type.
     """
     types: dict[str, type[Section]] = {}
+    plug_ins: dict[str, PlugIn] = {}
     for component in COMPONENTS:
         name, section = ".".join(component.path), raw
         for parent in component.path[:-1]:
@@ -180,26 +186,30 @@ def _schema_for(raw: dict[str, Any], problems: Problems) -> type[Job]:
         if any(line.startswith(f"{name}.preset: ") for line in problems.lines):
             continue  # what its preset would have named is not known
         with problems.noted():
-            types[name] = _class_of(component, section[component.path[-1]])
-    return _job_class(*types.items())
+            types[name], plug_in = _part_of(component, section[component.path[-1]])
+            if plug_in is not None:
+                plug_ins[component.key_path] = plug_in
+    return _job_class(tuple(types.items()), tuple(plug_ins.items()))
 
 
-def _class_of(component: Component, given: Any) -> type[Section]:
-    """The class that a component's section names. Raises InputError."""
+def _part_of(component: Component, given: Any) -> tuple[type[Section], PlugIn | None]:
+    """The class that a component's section names and, when it is a plug-in's, its source. Raises InputError."""
     if not isinstance(given, dict):
         name = ".".join(component.path)
         raise InputError(f"{name}: {given!r} is not a section (expected `{component.key}: ...` and options below it)")
     if component.key not in given:
         raise InputError(f"{component.key_path}: missing; allowed: {', '.join(component.registry())}")
-    return find_class(component, given[component.key])
+    return find_part(component, given[component.key])
 
 
 @functools.cache  # so that equal jobs are of equal class
-def _job_class(*types: tuple[str, type[Section]]) -> type[Job]:
+def _job_class(types: tuple[tuple[str, type[Section]], ...], plug_ins: tuple[tuple[str, PlugIn], ...]) -> type[Job]:
     fields: dict[str, Any] = {name: (found, ...) for name, found in types}
     partition = fields.pop("data.partition", None)
     data = create_model("Data", __base__=Data, partition=partition) if partition else Data
-    return create_model("Job", __base__=Job, data=(data, ...), **fields)
+    found = create_model("Job", __base__=Job, data=(data, ...), **fields)
+    found.plug_ins = dict(plug_ins)
+    return found
 
 
 def _field(path: tuple[str, ...]) -> FieldInfo:

@@ -155,8 +155,17 @@ def _arranged(job: Job, key: dict[str, str], load: Callable[[], Dataset]) -> Pat
         parts: dict[str, Any] = dict(arranged(data, client, names, part))
         write_dataset(path, replace(data, **parts))
 
-    made_from = {**key, "partition": partition.model_dump(), "split": split.model_dump()}
+    made_from = {**key, "partition": _options(job), "split": split.model_dump()}
     return _cached("data", made_from, write, datasets.FORMAT, datasets.SCHEMA_VERSION)
+
+
+def _options(job: Job) -> dict[str, Any]:
+    """All that a partition is made from: the partitioner's options and, of a plug-in, its source and not where that lies."""
+    options: dict[str, Any] = job.data.partition.model_dump()
+    plug_in = job.plug_ins.get("data.partition.name")
+    if plug_in is not None:
+        options |= {"name": options["name"].rpartition(":")[2], "plug_in": plug_in.sha256}
+    return options
 
 
 def _clients(data: Dataset, partition: Partitioner | Natural, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -22,6 +22,7 @@ from mpifl import __version__
 from mpifl.errors import InputError
 from mpifl.files import PACKAGE, check_heaps, damage, room, to_disk, whole_file, write_text, writing_hdf5
 from mpifl.job import Job
+from mpifl.job.plug_in import ENVIRONMENT, PlugIn
 from mpifl.population.permutation import uniforms
 from mpifl.rank_report import processor
 from mpifl.record.tables import TABLES, client_rows, participant_rows, round_row, row_type
@@ -241,10 +242,17 @@ def run_file(folder: Path, job: Job, rows: Mapping[str, int] | None = None) -> I
         file.close()
 
 
-def write_environment(folder: Path, mpi: str, ranks: Sequence[Mapping[str, Any]], hashes: Mapping[str, str]) -> None:
+def write_environment(
+    folder: Path,
+    mpi: str,
+    ranks: Sequence[Mapping[str, Any]],
+    hashes: Mapping[str, str],
+    plug_ins: Mapping[str, PlugIn] | None = None,
+) -> None:
     """Write environment.json: what the run ran on, so that a figure can be traced to it; also of the parts before a resume.
 
-    ``ranks`` are the groups of ranks that compute alike (mpifl/rank_report.py).
+    ``ranks`` are the groups of ranks that compute alike (mpifl/rank_report.py). ``plug_ins`` are by the key that names them,
+    such as ``algorithm.name``.
     """
     environment = {
         "mpifl": __version__,
@@ -258,8 +266,9 @@ def write_environment(folder: Path, mpi: str, ranks: Sequence[Mapping[str, Any]]
         "ranks": list(ranks),
         "command": sys.argv,
         "content_sha256": dict(hashes),
+        "plug_ins": {key: plug_in.facts() for key, plug_in in (plug_ins or {}).items()},
     }
-    path, earlier = folder / "environment.json", []
+    path, earlier = folder / ENVIRONMENT, []
     if path.exists():
         before = json.loads(path.read_text(encoding="utf-8"))
         earlier = [*before.pop("earlier", []), before]

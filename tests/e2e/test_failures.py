@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
 
@@ -122,18 +123,23 @@ def test_a_failing_server_names_the_round(tmp_path: Path) -> None:
 
 
 def test_an_algorithm_of_the_users_own_runs_and_repeats(tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text(
+    """With a file beside it that it imports, in no folder that Python would look into; again from its copies alone."""
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "mine.py").write_text(
         "from mpifl.algorithms.fedavg import FedAvg\n"
         "class Half(FedAvg):\n"
         "    name: str = 'half'\n"
         "    share: float = 0.5\n"
         "    def contribute(self, update, work):\n"
-        "        return {'update': update * self.share}, None\n"
+        "        from helper import times\n"
+        "        return {'update': times(update, self.share)}, None\n"
     )
-    job = "algorithm={name: './mine.py:Half', share: 0.25}"
+    (tmp_path / "code" / "helper.py").write_text("def times(update, share):\n    return update * share\n")
+    job = "algorithm={name: './code/mine.py:Half', share: 0.25}"
     one, three = (run_job(ranks, tmp_path, "quickstart", "rounds=2", job) for ranks in (1, 3))
     assert one.status == three.status == 0, one.stderr
     assert one.summary["model_sha256"] == three.summary["model_sha256"]
+    shutil.rmtree(tmp_path / "code")
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     again = run_job(2, elsewhere, one.folder / "job.yaml")

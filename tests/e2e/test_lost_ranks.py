@@ -364,6 +364,17 @@ def test_clients_are_dropped_again_when_their_round_is_taken_up_again(start: Sta
     assert_same(run.end(), wanted, lost=1)
 
 
+@needs_ulfm
+def test_who_takes_over_has_the_plug_in_that_the_run_began_with(start: Start, tmp_path: Path) -> None:
+    job = (*SYNC, plug_in(tmp_path, "update = update * 0.5"))
+    wanted = run_job(1, tmp_path, *job)
+    run = start(3, *job)
+    run.until_round(20)
+    plug_in(tmp_path, "raise KeyError('edited')")
+    run.kill(0)
+    assert_same(run.end(), wanted, lost=1)
+
+
 @pytest.mark.parametrize("recovers", [pytest.param(True, marks=needs_ulfm), False], ids=["ulfm", "plain"])
 @pytest.mark.parametrize("after_a_loss", [False, True])
 def test_a_client_that_raises_ends_every_rank(start: Start, tmp_path: Path, recovers: bool, after_a_loss: bool) -> None:

@@ -20,7 +20,7 @@ import pytest
 from mpifl.errors import INTERRUPTED
 from mpifl.mpi.launch import command
 from mpifl.signals import STOPPING
-from tests.launching import LIMIT_SECONDS, MEASURED, Finished, mpirun, undisturbed_runs
+from tests.launching import LIMIT_SECONDS, MEASURED, Finished, mpirun, run_job, undisturbed_runs
 
 SYNC = ("quickstart", "rounds=60", "training.engine=loop", "checkpoint.every=7")
 BUFFERED = (*SYNC, "clock={mode: buffered, concurrency: 20}", "selection.participants=5")
@@ -168,6 +168,42 @@ def test_a_signal_ends_it_after_its_round_with_a_checkpoint(
     assert found.summary["resumed_from"] >= 20
     assert found.summary["model_sha256"] == undisturbed("sync").summary["model_sha256"]
     assert found.table("rounds").tobytes() == undisturbed("sync").table("rounds").tobytes()
+
+
+PLUG_IN = """
+from mpifl.algorithms.fedavg import FedAvg
+from helper import SHARE
+
+class Mine(FedAvg):
+    def contribute(self, update, work):
+        return {"update": update * SHARE}, None
+"""
+
+
+def test_a_run_goes_on_with_the_plug_in_that_it_began_with(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(PLUG_IN)
+    helper = tmp_path / "helper.py"
+    helper.write_text("SHARE = 0.5")
+    job = ("quickstart", "rounds=40", "training.engine=loop", "checkpoint.every=1000", "algorithm={name: ./mine.py:Mine}")
+    wanted = run_job(2, tmp_path, *job)
+    assert wanted.status == 0, wanted.stderr
+    out = tmp_path / "out"
+    line = [sys.executable, "-m", "mpifl.run", *job, "--out", str(out)]
+    run = subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert list(lines_until_round(run, 10))
+    helper.write_text("SHARE = 0.7")
+    run.send_signal(signal.SIGTERM)
+    run.communicate(timeout=60)
+    assert run.returncode == INTERRUPTED
+
+    asked = [sys.executable, "-m", "mpifl.run", *job, "--resume", str(out)]
+    refused = subprocess.run(asked, cwd=tmp_path, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False)
+    assert refused.returncode == 2
+    assert "mpifl: --resume: algorithm.name: the source of " in refused.stderr
+    found = go_on(2, out)
+    assert found.status == 0, found.stderr
+    assert found.summary["resumed_from"] >= 10
+    assert found.summary["model_sha256"] == wanted.summary["model_sha256"]
 
 
 def test_mpirun_passes_the_signal_on_and_all_ranks_end(tmp_path: Path, undisturbed: Callable[[str], Finished]) -> None:

@@ -232,6 +232,42 @@ def test_a_compressed_data_set_is_arranged_as_the_same_one_that_is_not(
     assert plain == packed
 
 
+PARTITIONER = """
+import numpy as np
+from mpifl.population.partitioners.partitioner import Partitioner
+
+{shift}
+
+class Mine(Partitioner):
+    def deal(self, samples, random):
+        return (np.arange(samples.count) + shift) % self.clients
+"""
+WITH_SHIFT: list[Callable[[int], dict[str, str]]] = [
+    lambda shift: {"mypart.py": PARTITIONER.format(shift=f"shift = {shift}")},
+    lambda shift: {"mypart.py": PARTITIONER.format(shift="from dealt import shift"), "dealt.py": f"shift = {shift}"},
+]
+
+
+@pytest.mark.parametrize("files", WITH_SHIFT, ids=["itself", "a file beside it"])
+def test_an_edited_partitioner_deals_anew_and_one_that_was_moved_does_not(
+    empty_cache: Path, data_file: str, small_trace: str, tmp_path: Path, files: Callable[[int], dict[str, str]]
+) -> None:
+    def dealt(folder: str, shift: int) -> tuple[Path | None, list[bytes]]:
+        (tmp_path / folder).mkdir(exist_ok=True)
+        for name, text in files(shift).items():
+            (tmp_path / folder / name).write_text(text)
+        partition = {"name": str(tmp_path / folder / "mypart.py:Mine"), "clients": 2}
+        path, _ = prepare(job_of({"name": data_file, "partition": partition}, trace=small_trace))
+        assert path is not None
+        return path, [row.tobytes() for row in open_dataset(path).train.x]
+
+    first = dealt("one", 0)
+    edited = dealt("one", 1)
+    assert edited[0] != first[0]
+    assert edited[1] != first[1]
+    assert dealt("two", 0) == first
+
+
 def test_wrong_data_is_refused_before_the_run(data_file: str, small_trace: str) -> None:
     with h5py.File(data_file, "r+") as file:
         file["train/y"][3] = 9
