@@ -254,6 +254,18 @@ def test_no_pyc_file_of_an_older_text_is_run(write: Callable[..., Path], monkeyp
             assert job_of(job_name.format(folder)).selection.value == 2.0
 
 
+def test_no_machine_code_of_an_older_text_is_run(write: Callable[..., Path]) -> None:
+    """Of a kernel that calls another Numba would keep the code, whatever becomes of the other's file."""
+    kernel = "from mpifl.kernels import kernel\n{}\n@kernel\ndef {}():\n    return {}\n"
+    values = []
+    for value in (1.0, 2.0):
+        mine = kernel.format("from helper import inner", "outer", "inner()") + f"{RULE}    value: float = outer()"
+        folder = write({"mine.py": mine, "helper.py": kernel.format("", "inner", value)})
+        os.utime(folder / "mine.py", (10**9, 10**9))
+        values.append(job_of(f"{folder}/mine.py:Mine").selection.value)
+    assert values == [1.0, 2.0]
+
+
 def test_what_is_edited_in_one_process_is_another_class(write: Callable[..., Path]) -> None:
     """Equal sources are one class, others are others: also where only a file beside it was edited."""
     files = {"mine.py": f"from helper import x\n{RULE}    value: float = x", "helper.py": "x = 1"}
