@@ -62,7 +62,7 @@ def begun(job: Path | None, out: Path, *overrides: str, resume: bool = False) ->
     beginning = begin(None if job is None else str(job), overrides, **where)
     beginning.lock.close()
     plug_ins = beginning.experiment.job.plug_ins
-    write_environment(beginning.folder, "no MPI", ["here"], beginning.content_sha256, plug_ins)
+    write_environment(beginning.folder, "no MPI", [], beginning.content_sha256, plug_ins)
     return beginning
 
 
