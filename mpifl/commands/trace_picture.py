@@ -16,6 +16,7 @@ from mpifl.files import whole_file
 from mpifl.population.bandwidth import Bandwidth
 from mpifl.population.trace import Trace, merged
 from mpifl.population.trace_summary import HOURS, Summary, curve_means
+from mpifl.words import counted
 
 DOWN, UP, PLAIN = "#1f77b4", "#ff7f0e", "#4c72b0"
 FAINT = 0.45
@@ -29,9 +30,8 @@ def draw(path: Path, trace: Trace, summary: Summary) -> None:
     """Write the picture; its format is that of the name (.png, .svg, .pdf). The same trace gives the same bytes."""
     figure = Figure(figsize=(12, 7), layout="constrained")
     axes = figure.subplots(2, 3)
-    figure.suptitle(
-        f"{trace.name}: {summary.devices:,} devices, {summary.patterns:,} patterns, online {summary.online:.1%} of the time"
-    )
+    counts = f"{counted(summary.devices, 'device')}, {counted(summary.patterns, 'pattern')}"
+    figure.suptitle(f"{trace.name}: {counts}, online {summary.online:.1%} of the time")
     _histogram(axes[0, 0], [(trace.compute_ms_per_sample, PLAIN, "")], "compute, ms of inference a sample", "devices")
     if trace.bandwidth.curves:
         _curves(axes[0, 1], trace.bandwidth)

@@ -15,6 +15,7 @@ from mpifl.population.bandwidth import Bandwidth
 from mpifl.population.dataset import Dataset
 from mpifl.population.permutation import permuted, uniforms
 from mpifl.population.trace import DEVICE_COLUMNS, Trace
+from mpifl.words import counted
 
 
 class Curves(NamedTuple):
@@ -127,15 +128,14 @@ class Population:
 
 def check_participants(population: Population, participants: int) -> None:
     """Raise InputError when no moment can exist at which a round is full: too few clients, or too few ever online."""
+    refused, all_of_them = f"selection.participants: {participants} is not allowed", counted(population.clients, "client")
     if participants > population.clients:
-        raise InputError(
-            f"selection.participants: {participants} is not allowed: the population has {population.clients} clients"
-        )
+        raise InputError(f"{refused}: the population has {all_of_them}")
     ever = ever_online(population.phones, population.clients)
     if ever < participants:
         raise InputError(
-            f"selection.participants: {participants} is not allowed: of the {population.clients} clients only {ever} are ever"
-            " online (population.trace); ask fewer, or set clock.availability: always, which ignores availability"
+            f"{refused}: of {all_of_them} only {ever:,} are ever online (population.trace); ask fewer, or set"
+            " clock.availability: always, which ignores availability"
         )
 
 

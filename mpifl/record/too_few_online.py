@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mpifl.experiment import Experiment, Timed
+from mpifl.words import counted
 
 REMEDY = "clock.availability=always ignores availability"
 
@@ -44,7 +45,7 @@ class TooFewOnline:
         self.online += online
         if self.short > 1:
             return []
-        share = f"{online:,.0f} of {self.clients:,} clients ({online / self.clients:.0%}) are online"
+        share = f"{online:,.0f} of {counted(self.clients, 'client')} ({online / self.clients:.0%}) are online"
         return [f"round {row['round'][0]}: {share}, fewer than {self.words}: only those take part; {REMEDY}"]
 
     def closing(self) -> list[str]:
@@ -53,6 +54,6 @@ class TooFewOnline:
             return []
         mean = self.online / self.short
         return [
-            f"in {self.short} of {self.rounds} rounds fewer clients were online than {self.words}:"
+            f"in {self.short} of {counted(self.rounds, 'round')} fewer clients were online than {self.words}:"
             f" {mean:,.1f} of {self.clients:,} on average; {REMEDY}"
         ]

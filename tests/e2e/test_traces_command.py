@@ -51,7 +51,7 @@ def test_fedscale_s_files_become_a_trace_that_a_job_can_use(shared: Path, tmp_pa
     files = [str(folder / name) for name in ("client_device_capacity", "client_behave_trace")]
     done = mpifl(tmp_path, "traces", "import", "fedscale", *files, "-o", "f.h5")
     assert done.returncode == 0, done.stderr
-    assert "40000 devices: compute_ms_per_sample, download_kbps, upload_kbps from the source" in done.stdout
+    assert "40,000 devices: compute_ms_per_sample, download_kbps, upload_kbps from the source" in done.stdout
     assert "upload_joules_per_byte from the base phones" in done.stdout
     assert "50 availability patterns from the source" in done.stdout
     assert "written to f.h5" in done.stdout

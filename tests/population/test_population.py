@@ -58,9 +58,9 @@ def test_more_participants_than_clients_are_refused(make: Callable[..., Populati
 
 
 def test_phones_that_are_never_online_are_no_participants(make: Callable[..., Population]) -> None:
-    with pytest.raises(InputError, match=r"participants: 1 is not allowed: of the 8 clients only 0 are ever online"):
+    with pytest.raises(InputError, match=r"participants: 1 is not allowed: of 8 clients only 0 are ever online"):
         check_participants(make(8, [[], []]), 1)
-    with pytest.raises(InputError, match=r"participants: 3 is not allowed: of the 8 clients only 2 are ever online"):
+    with pytest.raises(InputError, match=r"participants: 3 is not allowed: of 8 clients only 2 are ever online"):
         check_participants(make(8, [[], [(0, 1)], [], []]), 3)
     check_participants(make(8, [[], [(0, 1)], [], []]), 2)
     always = replace(make(8, [[], []]), always_online=True)
