@@ -34,6 +34,7 @@ from typing import Any, NoReturn  # noqa: E402
 
 import numpy as np  # noqa: E402
 
+from mpifl.announcement import announced, announcement  # noqa: E402
 from mpifl.batch import send  # noqa: E402
 from mpifl.beginning import CHECKPOINTS, JOB, Beginning, begin, take_over  # noqa: E402
 from mpifl.checkpoint import Checkpoints  # noqa: E402
@@ -52,19 +53,15 @@ from mpifl.errors import (  # noqa: E402
     where,
 )
 from mpifl.experiment import Experiment, Timed  # noqa: E402
-from mpifl.job import dump_job, load_yaml, parse_job  # noqa: E402
-from mpifl.job.plug_in import ENVIRONMENT, check_hashes  # noqa: E402
+from mpifl.job.plug_in import ENVIRONMENT  # noqa: E402
 from mpifl.logbook import Logbook  # noqa: E402
 from mpifl.mpi.world import World, connect, library  # noqa: E402
-from mpifl.population.dataset import FORMAT, SCHEMA_VERSION  # noqa: E402
-from mpifl.population.verified import check_same, what_was_verified  # noqa: E402
 from mpifl.rank_report import Report, check_reports, check_resumed, rank_groups, rank_report  # noqa: E402
 from mpifl.record.progress import print_round  # noqa: E402
 from mpifl.record.run_directory import RunFile, run_file, write_environment, write_summary  # noqa: E402
 from mpifl.record.summary import Totals, closing_lines, where_time_went  # noqa: E402
 from mpifl.record.too_few_online import TooFewOnline  # noqa: E402
 from mpifl.result import RoundResult  # noqa: E402
-from mpifl.setup import load  # noqa: E402
 from mpifl.timing import run_timing  # noqa: E402
 
 
@@ -127,7 +124,7 @@ def _begin(world: World) -> tuple[Beginning | None, Timed, Path]:
         try:
             options = arguments(sys.argv[1:])
             beginning = begin(options.job, options.overrides, options.out, options.resume)
-            found = _announcement(beginning)
+            found = announcement(beginning)
         except InputError as error:
             # Before the others know: mpirun ends every rank as soon as one has ended with another status than 0.
             print(error.within("mpifl"), file=sys.stderr, flush=True)
@@ -144,26 +141,7 @@ def _begin(world: World) -> tuple[Beginning | None, Timed, Path]:
         world.leave(WRONG_INPUT)
     if beginning is not None:
         return beginning, beginning.experiment, beginning.folder
-    job = parse_job(load_yaml(found["job"]))
-    check_hashes(job.plug_ins, found["plug_ins"])
-    data = Path(found["data"]) if found["data"] else None
-    if data is not None and found["data_verified"] is not None:
-        stamp, digest = found["data_verified"]
-        check_same(data, stamp, digest, FORMAT, SCHEMA_VERSION)
-    experiment = load(job, data, None)
-    return None, experiment, Path(found["folder"])
-
-
-def _announcement(beginning: Beginning) -> dict[str, Any]:
-    """What rank 0 tells the others of a job that it has checked."""
-    job, data = beginning.experiment.job, beginning.data_path
-    return {
-        "job": dump_job(job),
-        "data": str(data) if data else None,
-        "data_verified": what_was_verified(data) if data else None,
-        "folder": str(beginning.folder),
-        "plug_ins": {key: plug_in.sha256 for key, plug_in in job.plug_ins.items()},
-    }
+    return None, *announced(found)
 
 
 def _told(world: World, text: str | None) -> str:

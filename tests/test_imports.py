@@ -35,6 +35,7 @@ LAYERS = [  # from low to high; a module may import from its own layer and from 
     {"aggregator"},
     {"record", "signals", "slurm", "doctor"},
     {"beginning"},
+    {"announcement"},
     {"commands"},
     {"run", "__main__"},
 ]
