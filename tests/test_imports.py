@@ -29,6 +29,7 @@ LAYERS = [  # from low to high; a module may import from its own layer and from 
     {"checkpoint"},
     {"batch", "experiment", "logbook"},
     {"setup", "timing"},
+    {"contract"},
     {"device_sum", "workplace"},
     {"contribution"},
     {"executor"},
