@@ -37,7 +37,10 @@ def _train(model: FlatModel, task: Task, training: Training, participant: Partic
     steps = _plain_steps if participant.correct is None and training.plain else _steps
     losses, scored = (fetched(found) for found in zip(*steps(model, task, training, participant), strict=True))
     (mean,) = sum(loss * count for loss, count in zip(losses, scored, strict=True)) / sum(scored)
-    return LocalResult(model.weights - participant.base, float(mean))
+    model.check_trained(participant.base)
+    update = model.weights - participant.base
+    update[len(model.gradient) :] = 0
+    return LocalResult(update, model.weights[model.averages].clone(), float(mean))
 
 
 def _batches(training: Training, participant: Participant) -> Batches:

@@ -41,9 +41,13 @@ class Participant:
 
 @dataclass(frozen=True)
 class LocalResult:
-    """``update`` (n,): weights after minus weights before. ``loss``: mean over what was predicted, as it was trained."""
+    """``update`` (n,): weights after minus weights before, 0 behind those that are trained; ``averages``: the averaged segment.
+
+    ``loss``: mean over what was predicted, as it was trained.
+    """
 
     update: torch.Tensor
+    averages: torch.Tensor
     loss: float
 
 

@@ -67,7 +67,8 @@ class Stacked:
         updates[:, len(self._model.gradient) :] = 0
         for after, earlier, update in zip(stack.weights, before, self._model.split(updates), strict=False):
             torch.sub(after[: len(group)], earlier, out=update)
-        results = [LocalResult(update, loss) for update, loss in zip(updates, losses, strict=True)]
+        averages = first[self._model.averages]  # none: where a model has buffers, it is not stacked
+        results = [LocalResult(update, averages, loss) for update, loss in zip(updates, losses, strict=True)]
         return [results[order.index(i)] for i in range(len(group))]
 
     def stack(self, group: Sequence[Participant]) -> Stack:
