@@ -6,11 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from mpifl.aggregator import make_server, run_aggregator
 from mpifl.algorithms.algorithm import State
 from mpifl.checkpoint import Checkpoints, Snapshot
 from mpifl.client_state import ClientStore
+from mpifl.clock.timeline import Outcome
 from mpifl.experiment import Experiment
 from mpifl.logbook import Logbook
 from mpifl.mpi.world import World, connect
@@ -115,3 +118,45 @@ def test_other_algorithms_average_the_buffers_as_fedavg_does(world: World, tmp_p
     for name in set(state) - {"model", "v"}:  # control variates and moments of what no gradient moves
         assert state[name][:trainable].any()
         assert not state[name][trainable:].any()
+
+
+def test_a_last_batch_of_one_sample_is_left_out(world: World, tmp_path: Path) -> None:
+    """Issue 12, point 11: "Expected more than 1 value per channel". 1,438 samples: 35 or 36 a client, in sevens."""
+    sevens = ("rounds=2", "training.batch_size=7", "training.epochs=2")
+    experiment, _, results = run(world, tmp_path, *sevens)
+    held = {int(n) for n in experiment.population.samples(np.arange(40))}
+    assert held == {35, 36}
+    rows = np.concatenate([result.plan.timeline.participants for result in results])
+    assert set(rows["steps"].tolist()) == {2 * 5}
+    assert set(rows["samples"].tolist()) == {2 * 35}
+    with pytest.raises(ValueError, match="Expected more than 1 value per channel"):
+        run(world, tmp_path, *sevens, "training.drop_last=false")
+
+
+def test_partial_work_is_counted_as_it_is_done(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The samples that the network was shown in training, against those that the clock says."""
+    shown: list[int] = []
+    forward = nn.BatchNorm1d.forward
+
+    def counting(layer: nn.BatchNorm1d, x: torch.Tensor) -> torch.Tensor:
+        shown.append(len(x) if layer.training else 0)
+        return forward(layer, x)
+
+    monkeypatch.setattr(nn.BatchNorm1d, "forward", counting)
+    deadline = "clock={mode: deadline, quantile: 0.3, overcommitment: 1.3}"
+    work = ("rounds=3", "training.batch_size=5", "training.epochs=3", deadline)
+    _, _, results = run(world, tmp_path, *work)
+    trained = [result.plan.timeline.participants for result in results]
+    rows = np.concatenate([rows[rows["outcome"] == Outcome.COMPLETED] for rows in trained])
+    assert sum(shown) == rows["samples"].sum()
+    assert np.count_nonzero(shown) == rows["steps"].sum()
+    assert len({*rows["steps"].tolist()}) > 2  # some did less than all
+
+
+def test_clients_with_one_sample_fail_alone_where_they_may(world: World, tmp_path: Path) -> None:
+    few = ("rounds=3", "data.partition={name: dirichlet, clients: 400}", "selection.participants=60")
+    experiment, state, results = run(world, tmp_path, *few, "runtime.on_client_error=drop")
+    failed = np.concatenate([result.metrics[result.metrics["failed"] > 0]["client"] for result in results])
+    assert len(failed) > 0
+    assert set(experiment.population.samples(failed).tolist()) == {1}
+    assert (variances(experiment, state) > 0).all()

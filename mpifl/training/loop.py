@@ -45,7 +45,8 @@ def _train(model: FlatModel, task: Task, training: Training, participant: Partic
 
 def _batches(training: Training, participant: Participant) -> Batches:
     x, y = participant.pool.read(participant.rows, copy=False)
-    rows, counts = minibatches(participant.count, participant.steps, training.batch_size, participant.order())
+    order, size = participant.order(), training.batch_size
+    rows, counts = minibatches(participant.count, participant.steps, size, order, training.drops_last)
     for row, count in zip(torch.from_numpy(rows).to(x.device), counts.tolist(), strict=True):
         yield x[row[:count]], y[row[:count]]
 

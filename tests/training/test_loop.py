@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
+from torch.utils.data import DataLoader
 
 from mpifl.job.schema import Training
 from mpifl.models.femnist_cnn import FemnistCnn
@@ -163,10 +164,10 @@ class Recorder(nn.Module):
         return self.linear(x / 100)
 
 
-def seen(count: int, steps: int, batch_size: int, seed: int = 7) -> list[list[int]]:
+def seen(count: int, steps: int, batch_size: int, seed: int = 7, **settings: object) -> list[list[int]]:
     flat = flatten(Recorder())
     samples = torch.arange(float(count))[:, None], torch.zeros(count, dtype=torch.int64)
-    train_client(flat, flat.weights.clone(), samples, steps, training(batch_size=batch_size), seed)
+    train_client(flat, flat.weights.clone(), samples, steps, training(batch_size=batch_size, **settings), seed)
     return flat.module.seen
 
 
@@ -177,6 +178,17 @@ def test_every_epoch_goes_through_every_sample_once_in_a_new_order() -> None:
     assert all(sorted(epoch) == list(range(11)) for epoch in epochs)
     assert epochs[0] != epochs[1] != epochs[2]
     assert epochs[0] != list(range(11))
+
+
+@pytest.mark.parametrize(("count", "batch_size"), [(11, 4), (9, 4), (8, 4), (3, 4), (1, 4)])
+def test_without_the_last_batch_as_torchs_loader(count: int, batch_size: int) -> None:
+    """The same samples in the same order as torch's DataLoader(drop_last=True), unless that would have none at all."""
+    random, steps = order(), []
+    while len(steps) < 5:
+        rows = random.permutation(count).tolist()
+        epoch = [*DataLoader(rows, batch_size, drop_last=count >= batch_size)]  # type: ignore[arg-type,var-annotated]
+        steps += [batch.tolist() for batch in epoch]
+    assert seen(count, 5, batch_size, drop_last=True) == steps[:5]
 
 
 def test_steps_end_in_the_middle_of_an_epoch() -> None:
