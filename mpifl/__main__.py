@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,7 +16,7 @@ from mpifl.commands.doctor import doctor
 from mpifl.commands.ending import end, wrong_input_ends
 from mpifl.commands.slurm import slurm
 from mpifl.commands.traces import traces
-from mpifl.errors import FAILED, WRONG_INPUT
+from mpifl.errors import FAILED, InputError
 
 if TYPE_CHECKING:
     from mpifl.experiment import Timed
@@ -50,34 +50,41 @@ def run(
     resume: Annotated[str | None, typer.Option(help="Run directory to go on in; made when it is not there.")] = None,
 ) -> None:
     """Check a job, then run it under mpirun; prints the mpirun line."""
+    from mpifl.beginning import check_asked, job_and_overrides
     from mpifl.mpi.launch import LaunchError, command, default_ranks
-    from mpifl.record.progress import VARIABLE
+    from mpifl.population.verified import for_the_ranks
 
+    job, changes = job_and_overrides(job, overrides or [])
+    with wrong_input_ends():
+        check_asked(job, out, resume)
     if job is not None:
-        _check(job, overrides)
-    elif resume is None:
-        end("JOB: missing; name a job file, or a job that ships with mpifl", WRONG_INPUT)
+        _check(job, changes)
     given = {"--out": out, "--resume": resume}
     options = [part for name, value in given.items() if value is not None for part in (name, value)]
-    arguments = [*([job] if job is not None else []), *(overrides or []), *options]
-    environment = dict(os.environ)
-    if sys.stdout.isatty():
-        environment.setdefault(VARIABLE, "bar")
-        environment.setdefault("COLUMNS", str(shutil.get_terminal_size().columns))
+    arguments = [*([job] if job is not None else []), *changes, *options]
+    os.environ |= for_the_ranks()
     try:
-        line = command(ranks or default_ranks(environment), arguments, environment)
+        line = command(ranks or default_ranks(os.environ), arguments, os.environ)
     except LaunchError as error:
         end(str(error), FAILED)
     print(shlex.join(line), flush=True)
-    os.execvpe(line[0], line, environment)  # noqa: S606  (mpirun takes this process over, signals and status included)
+    # What was loaded for the check goes; who attends the run needs none of it.
+    os.execv(sys.executable, [sys.executable, "-m", "mpifl.commands.attend", *line])  # noqa: S606
 
 
 @app.command()
 def check(job: JobArgument, overrides: Overrides = None) -> None:
-    """Check a job and everything it needs, and print it with every default written out."""
+    """Check that a job would run here, with everything it needs, and print it with every default written out."""
+    from mpifl.beginning import check_device_of
     from mpifl.job import dump_job
 
-    print(dump_job(_check(job, overrides).job), end="")
+    experiment = _check(job, overrides or [])
+    with wrong_input_ends():
+        try:
+            check_device_of(experiment)
+        except InputError as error:
+            raise InputError(f"{error}; nothing else is wrong, so it would run where there is a GPU") from error
+    print(dump_job(experiment.job), end="")
 
 
 @app.callback(invoke_without_command=True)
@@ -88,11 +95,11 @@ def version(show: Annotated[bool, typer.Option("--version", help="Print the vers
         raise typer.Exit
 
 
-def _check(job: str, overrides: list[str] | None) -> Timed:
+def _check(job: str, overrides: Sequence[str]) -> Timed:
     from mpifl.setup import check
 
     with wrong_input_ends():
-        return check(job, overrides or [])[0]
+        return check(job, overrides)[0]
 
 
 def main() -> None:

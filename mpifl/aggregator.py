@@ -13,7 +13,7 @@ import numpy as np
 
 from mpifl.algorithms.algorithm import State
 from mpifl.batch import Batch, Versions, keep_only, send
-from mpifl.checkpoint import Snapshot, Waiting
+from mpifl.checkpoint import STATE_ROUND, Snapshot, Waiting
 from mpifl.client_state import ClientStore
 from mpifl.clock.timeline import ClockState
 from mpifl.contract import Contract
@@ -40,8 +40,9 @@ class Server:
 
     ``versions`` are those that some participant under way, or a test, still needs; ``unsent`` those the executors do not have.
     ``ahead`` is a plan that was made but needs a model that is not there yet, ``plans`` those of the batch that is under way.
-    ``untested`` are rounds that are over and wait for their test, ``unwritten`` those that wait to be noted. ``contract`` is
-    what the job's plug-ins have to keep to.
+    ``untested`` are rounds that are over and wait for their test, ``unwritten`` those that wait to be noted.
+    ``state_rounds`` holds, by client, the round after which it last kept state; empty where the algorithm keeps none.
+    ``contract`` is what the job's plug-ins have to keep to.
     """
 
     experiment: Experiment
@@ -55,6 +56,7 @@ class Server:
     plans: list[Plan] = field(default_factory=list)
     untested: list[Waiting] = field(default_factory=list)
     unwritten: list[RoundResult] = field(default_factory=list)
+    state_rounds: dict[int, int] = field(default_factory=dict)
     contract: Contract = field(init=False)
 
     def __post_init__(self) -> None:
@@ -101,7 +103,7 @@ def run_aggregator(world: World, server: Server, store: ClientStore, log: Logboo
     _write(server, log, watch)
     send(world, None, np.empty(0, np.int64), {})
     if server.rounds_done < experiment.job.rounds or server.untested:
-        raise Interrupted(f"stopped by a signal after round {server.rounds_done}")
+        raise Interrupted(f"stopped after round {server.rounds_done}, with a checkpoint")
 
 
 def _end_batch(server: Server, batch: Batch, sums: Sums, clients: np.ndarray) -> None:
@@ -113,6 +115,9 @@ def _end_batch(server: Server, batch: Batch, sums: Sums, clients: np.ndarray) ->
         with at(f"round {plan.round_number}"):
             own = metrics[metrics["round"] == plan.round_number]
             own = own[np.argsort(own["client"])]
+            if server.experiment.job.algorithm.keeps_state:
+                trained = own["client"][own["failed"] == 0]
+                server.state_rounds.update(dict.fromkeys(trained.tolist(), plan.round_number))
             _step(server, plan.tasks, own["client"][own["failed"] > 0], sums.of(index))
             _end_round(server, plan, own)
 
@@ -135,6 +140,7 @@ def make_server(experiment: Experiment, begun: Snapshot) -> Server:
         rounds_done=begun.rounds_done,
         clock=begun.clock,
         untested=list(begun.untested),
+        state_rounds=dict(begun.state_rounds.tolist()),
     )
 
 
@@ -151,6 +157,7 @@ def _snapshot(server: Server) -> Snapshot:
         versions={number: server.versions[number] for number in needed},
         clock=server.clock,
         untested=tuple(server.untested),
+        state_rounds=np.array(sorted(server.state_rounds.items()), STATE_ROUND),
     )
 
 
@@ -204,6 +211,7 @@ def _batch(server: Server, plans: list[Plan], oldest: int) -> Batch:
     tasks = np.concatenate([np.empty(0, TASK), *(plan.tasks for plan in plans)])
     if len(plans) > 1:  # each round's are in order
         tasks = largest_first(tasks, server.experiment.stack)
+    tasks["state_round"] = [server.state_rounds.get(client, 0) for client in tasks["client"].tolist()]
     return Batch(server.rounds_done + 1, len(plans), tasks, np.array(sorted(tests), np.int64), oldest)
 
 

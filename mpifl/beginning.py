@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -14,11 +14,12 @@ from mpifl.checkpoint import Snapshot, last_checkpoint
 from mpifl.errors import InputError
 from mpifl.experiment import Experiment, Timed
 from mpifl.files import is_file, locked, room, write_text
-from mpifl.job import Job, difference, dump_job
-from mpifl.record.run_directory import make_run_directory
+from mpifl.job import Job, difference, dump_job, part_name, with_names
+from mpifl.job.plug_in import COPIES, ENVIRONMENT
+from mpifl.record.run_directory import check_empty, make_run_directory
 from mpifl.setup import check
 
-JOB, SUMMARY, ENVIRONMENT, CHECKPOINTS, LOCK = "job.yaml", "summary.json", "environment.json", "checkpoint", "lock"
+JOB, SUMMARY, CHECKPOINTS, LOCK = "job.yaml", "summary.json", "checkpoint", "lock"
 
 
 @dataclass(frozen=True)
@@ -42,23 +43,55 @@ class Beginning:
         return {name: part.content_sha256 for name, part in parts.items() if part}
 
 
-def begin(job: str | None, overrides: Sequence[str], out: str | None, resume: str | None) -> Beginning:
-    """On rank 0: check the job, make the run directory or find out how far it is. Raises InputError."""
+def job_and_overrides(job: str | None, overrides: Sequence[str]) -> tuple[str | None, Sequence[str]]:
+    """A command line's first word and those after it: without a job, as a resume allows, the first is an override too."""
     if job is not None and "=" in job and not is_file(Path(job)):
-        overrides, job = [job, *overrides], None
+        return None, [job, *overrides]
+    return job, overrides
+
+
+def check_asked(job: str | None, out: str | None, resume: str | None) -> None:
+    """Raise InputError when no run can be begun, nor gone on with, as it was asked for. Makes nothing."""
     if resume is not None and out is not None:
         raise InputError("--out: not allowed with --resume, which names the run directory itself")
     if resume is not None and is_file(Path(resume) / JOB):
-        return _go_on(Path(resume).resolve(), job, overrides)
+        return
     if job is None:
         found = f"--resume: {resume}: no {JOB} there, so no run to go on with; " if resume is not None else ""
         raise InputError(f"{found}JOB: missing; name a job file, or a job that ships with mpifl")
+    if out is not None:
+        check_empty("--out", out)
+    if resume is not None:
+        check_empty("--resume", resume, f", and no {JOB} there")
+
+
+def begin(job: str | None, overrides: Sequence[str], out: str | None, resume: str | None) -> Beginning:
+    """On rank 0: check the job, make the run directory or find out how far it is. Raises InputError."""
+    job, overrides = job_and_overrides(job, overrides)
+    check_asked(job, out, resume)
+    if resume is not None and is_file(Path(resume) / JOB):
+        return _go_on(Path(resume).resolve(), job, overrides)
+    assert job is not None  # as was checked
     experiment, data_path = check(job, overrides)
-    _check_device(experiment)
+    check_device_of(experiment)
     folder = make_run_directory(out if resume is None else resume, experiment.job.name).resolve()
-    write_text(folder / JOB, dump_job(experiment.job))
+    copies = _copy_plug_ins(experiment.job, folder)
+    write_text(folder / JOB, dump_job(with_names(experiment.job, copies)))
     lock = _lock(folder)
-    return Beginning(experiment, data_path, folder, Snapshot(), False, lock)
+    absolute = {key: f"{folder}/{name}" for key, name in copies.items()}
+    begun = replace(experiment, job=with_names(experiment.job, absolute))
+    return Beginning(begun, data_path, folder, Snapshot(), False, lock)
+
+
+def _copy_plug_ins(job: Job, folder: Path) -> dict[str, str]:
+    """Copy every plug-in that is a file into the run directory; returns the copies' names there, by key."""
+    copies = {}
+    for key, plug_in in job.plug_ins.items():
+        if plug_in.from_file:
+            path = plug_in.copy(folder / COPIES / key.rpartition(".")[0])
+            class_name = part_name(job, key).rpartition(":")[2]
+            copies[key] = f"{path.relative_to(folder)}:{class_name}"
+    return copies
 
 
 def _go_on(folder: Path, job: str | None, overrides: Sequence[str]) -> Beginning:
@@ -70,7 +103,7 @@ def _go_on(folder: Path, job: str | None, overrides: Sequence[str]) -> Beginning
         _same(folder, experiment.job, asked)
     complete = is_file(folder / SUMMARY)
     if not complete:
-        _check_device(experiment)
+        check_device_of(experiment)
     begun = None if complete else last_checkpoint(folder / CHECKPOINTS, lambda text: print(f"mpifl: {text}", file=sys.stderr))
     found = Beginning(experiment, data_path, folder, begun or Snapshot(), complete, lock)
     if not complete:
@@ -78,7 +111,7 @@ def _go_on(folder: Path, job: str | None, overrides: Sequence[str]) -> Beginning
     return found
 
 
-def _check_device(experiment: Timed) -> None:
+def check_device_of(experiment: Timed) -> None:
     """Raise InputError when the job trains on a device that is not here: before anything is written."""
     if isinstance(experiment, Experiment):
         from mpifl.training.device import check_device  # here: it imports torch, which runs that only time do not need
@@ -92,6 +125,18 @@ def take_over(folder: Path) -> Beginning:
 
 
 def _same(folder: Path, governs: Job, asked: Job) -> None:
+    """Raise InputError for the first key in which two jobs differ. A plug-in is the same when its source and class are."""
+    for key in governs.plug_ins.keys() & asked.plug_ins.keys():
+        there, here = part_name(governs, key), part_name(asked, key)
+        if there.rpartition(":")[2] != here.rpartition(":")[2]:
+            continue  # another class: the difference below
+        before, now = governs.plug_ins[key].sha256, asked.plug_ins[key].sha256
+        if before != now:
+            raise InputError(
+                f"--resume: {key}: the source of {here} has sha256 {now[:12]}, that of {there} {before[:12]}; the one in the"
+                " directory governs: leave it out"
+            )
+        asked = with_names(asked, {key: there})
     different = difference(governs, asked)
     if different is not None:
         key, there, here = different

@@ -1,16 +1,17 @@
 """Checkpoints: everything that the rest of a run depends on, in one HDF5 file of the run directory.
 
-Layout, schema version 1 (``checkpoint/round-00000120-DIGEST.h5``)::
+Layout, schema version 2 (``checkpoint/round-00000120-DIGEST.h5``)::
 
     attributes   format="mpifl-checkpoint" schema_version rounds_done version rows
     state/...    the server's vectors (float32) by name
     versions/... those model versions that somebody under way still needs, by number and name
     clock/...    the clock's state: numbers as attributes, who is under way as tables
     untested/... rounds that are over and wait for their test: what run.h5 will say of them
+    state_rounds (clients,) the round after which each client last kept state; the state itself lies in files of its own
 
 A file is named when it is whole and on the disk; DIGEST begins the SHA-256 of its bytes, so that a damaged one is known before
 HDF5, which may hang over it, has read any of it. What is not in it need not be: every random number is drawn from a
-generator of its own purpose and round, and what clients keep lies in files of its own.
+generator of its own purpose and round.
 """
 
 from __future__ import annotations
@@ -32,10 +33,13 @@ from mpifl.files import damage, open_hdf5, room, to_disk, writing_hdf5
 from mpifl.plan import TASK, Plan
 
 FORMAT = "mpifl-checkpoint"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 PATTERN = "round-*.h5"
 
 Vectors = dict[str, np.ndarray]
+
+STATE_ROUND = np.dtype([("client", "<i8"), ("round", "<i4")])
+"""A client that keeps state, and the round after which it last did."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,10 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A run after ``rounds_done`` rounds. ``rows`` counts those of run.h5 by table; nothing in it changes any more."""
+    """A run after ``rounds_done`` rounds; nothing in it changes any more.
+
+    ``rows`` counts those of run.h5 by table. ``state_rounds`` (structured STATE_ROUND) are sorted by client.
+    """
 
     rounds_done: int = 0
     version: int = 0
@@ -57,6 +64,7 @@ class Snapshot:
     versions: dict[int, Vectors] | None = None
     clock: ClockState = field(default_factory=ClockState)
     untested: tuple[Waiting, ...] = ()
+    state_rounds: np.ndarray = field(default_factory=lambda: np.empty(0, STATE_ROUND))
     rows: dict[str, int] | None = None
 
 
@@ -86,6 +94,7 @@ def _write(path: Path, snapshot: Snapshot) -> None:
         _put_fields(file.create_group("clock"), snapshot.clock)
         for index, waiting in enumerate(snapshot.untested):
             _put_waiting(file.create_group(f"untested/{index}"), waiting)
+        file["state_rounds"] = snapshot.state_rounds
 
 
 def read_checkpoint(path: Path) -> Snapshot:
@@ -104,6 +113,7 @@ def read_checkpoint(path: Path) -> Snapshot:
             versions=versions,
             clock=ClockState(**_fields(file["clock"])),
             untested=tuple(_waiting(waiting[str(index)]) for index in range(len(waiting))),
+            state_rounds=file["state_rounds"][:],
             rows=json.loads(file.attrs["rows"]),
         )
 

@@ -1,15 +1,16 @@
 """What clients keep from one time to the next (SCAFFOLD's control variates), for whichever rank trains them next.
 
 A folder a client in the run directory, with one small file for each round that it took part in: those since the oldest
-checkpoint that is kept, and the last one before it. So a round that is taken up again, after a resume or because its rank was
-killed, reads what it read the first time and ends with the same bits. Nothing grows with the population, only with the clients
-that ever took part.
+checkpoint that is kept, and the last one before it. A task names the round whose file it reads (TASK, ``state_round``), so a
+round that is repeated, after a resume or because its rank was killed, reads what it read the first time and ends with the same
+bits; a file that is missing is an error. Nothing grows with the population, only with the clients that ever took part.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,14 +32,19 @@ class ClientStore:
     folder: Path
     length: int
 
-    def read(self, client: int, round_number: int) -> np.ndarray | None:
-        """What the client had before round ``round_number``; None when it has not taken part before."""
-        folder = self._folder(client)
-        earlier = [number for number in _rounds(folder) if number < round_number]
-        if not earlier:
-            return None
-        path = folder / str(max(earlier))
-        raw = path.read_bytes()
+    def read(self, client: int, round_number: int) -> np.ndarray:
+        """Return what the client kept after round ``round_number``: (length,) float32.
+
+        Raises InputError when that file is missing or damaged: the client without its state would train to other bits.
+        """
+        path = self._folder(client) / str(round_number)
+        try:
+            raw = path.read_bytes()
+        except FileNotFoundError as error:
+            raise InputError(
+                f"{path}: missing on host {socket.gethostname()}: it holds the state that client {client} kept after round"
+                f" {round_number}; all ranks need the same run directory (--out on a shared file system), with all its files"
+            ) from error
         if len(raw) != DIGEST_BYTES + self.length * 4 or raw[:DIGEST_BYTES] != _digest(raw[DIGEST_BYTES:]):
             raise InputError(
                 f"{path}: damaged: it does not have the hash that it begins with; only a copy of it or a new run helps"

@@ -24,14 +24,14 @@ from torch import nn
 
 from mpifl.errors import InputError
 from mpifl.job.section import Section
+from mpifl.models.fingerprint import TORCHS_OWN
 
 LOOKED_AT_BYTES = 1 << 16  # of an array: of a larger one so many, evenly spread
 LOOKED_AT_ITEMS = 1000  # of a list or a dict: of a longer one the first, and how many there are
 DEEPEST = 8
+PACKAGE = "mpifl_plug_in_"
+"""What the packages are called whose modules are the files of a plug-in (mpifl/job/plug_in.py)."""
 EVERY = 64
-TORCHS_OWN = frozenset(vars(nn.Module()))
-"""Attributes that every layer has. Its buffers are looked after where models are trained (``FlatModel.check_trained``)."""
-
 Marks = dict[str, object]
 """What was found, by the place where it is; equal while nothing there has changed."""
 
@@ -82,16 +82,19 @@ class Contract:
                     marks[place] = look.at(value)
         for key, part in self._parts.items():
             marks |= look.at_all(f"the {key}", vars(part) | (part.__pydantic_private__ or {}))
-        for name, layer in self._layers.items():
+        for name, layer in self._layers.items():  # their buffers are looked after by FlatModel.check_trained
             own = {key: value for key, value in vars(layer).items() if key not in TORCHS_OWN and not _passes(value)}
             marks |= look.at_all(f"the model's layer {name}" if name else "the model's module", own)
         return marks
 
 
 def _homes(kind: type) -> dict[str, ModuleType]:
-    """The module of a plug-in's class, and those in the same folder that it has names from."""
+    """The module of a plug-in's class, those of its package of files, and those in the same folder that it has names from."""
     home = sys.modules[kind.__module__]
     folder, found = _folder(home), {home.__name__: home}
+    package = home.__name__.partition(".")[0] + "."
+    if package.startswith(PACKAGE):
+        found |= {name: beside for name, beside in sys.modules.items() if name.startswith(package)}
     for value in vars(home).values():
         name = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
         beside = sys.modules.get(name) if isinstance(name, str) else None

@@ -100,7 +100,8 @@ def _or_drop(experiment: Experiment, task: Any, work: Callable[[], Found]) -> Fo
 def _prepare(place: Workplace, task: Any, versions: Versions) -> Prepared:
     job, population = place.experiment.job, place.experiment.population
     client, round_number = int(task["client"]), int(task["round"])
-    kept = place.store.read(client, round_number) if job.algorithm.keeps_state else None
+    state_round = int(task["state_round"])
+    kept = place.store.read(client, state_round) if state_round else None
     work = Work(
         sent=place.version(int(task["base"]), versions),
         kept=None if kept is None else torch.from_numpy(kept).to(place.device),
@@ -153,6 +154,10 @@ def _add(place: Workplace, task: Any, result: LocalResult, work: Work, sums: Dev
         for name, vector in vectors.items():
             _check_summable(experiment, name, vector[:trained], value_limit(algorithm.bits(name)))
         _check_summable(experiment, None, result.averages, AVERAGE_LIMIT)
+    if algorithm.keeps_state != (keep is not None):
+        returned = "no state" if keep is None else "state"
+        declared = f"keeps_state is {algorithm.keeps_state}"
+        raise TrainingError(f"algorithm.name: {algorithm.name!r} returned {returned} to keep, and {declared}")
     if keep is not None:
         place.store.write(int(task["client"]), int(task["round"]), keep.cpu().numpy(), oldest)
     for index, (name, vector) in enumerate(vectors.items()):

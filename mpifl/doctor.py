@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from mpifl.files import to_disk
+from mpifl.words import counted
 
 Status = Literal["ok", "warning", "error"]
 MODEL_WEIGHTS = 1_000_000
@@ -78,11 +79,11 @@ def _ranks(probe: Probe, asked: int, cores: int) -> Finding:
     if len(probe.hosts) != asked:
         means = "every rank is alone: mpirun and the library are of different MPIs; load one MPI only"
         return Finding("ranks per node", "error", f"{len(probe.hosts)} of {asked}", means)
-    here = Counter(probe.hosts)[probe.hosts[0]]
+    here, on_cores = Counter(probe.hosts)[probe.hosts[0]], counted(cores, "core")
     if here > cores + 1:
-        means = f"{cores} cores: ranks take turns, and the run is slower; start at most {cores + 1} (rank 0 mostly waits)"
+        means = f"{on_cores}: ranks take turns, and the run is slower; start at most {cores + 1} (rank 0 mostly waits)"
         return Finding("ranks per node", "warning", found, means)
-    return Finding("ranks per node", "ok", found, f"rank 0 aggregates, {max(1, asked - 1)} train; {cores} cores on this node")
+    return Finding("ranks per node", "ok", found, f"rank 0 aggregates, {max(1, asked - 1)} train; {on_cores} on this node")
 
 
 def _loss(recovers: bool) -> Finding:
@@ -123,7 +124,7 @@ def shared_memory_finding(free_bytes: int | None, ranks_here: int) -> Finding:
     found = f"{free_bytes / 2**20:,.0f} MiB free"
     if free_bytes < ranks_here * SHARED_BYTES_PER_RANK:
         need = ranks_here * SHARED_BYTES_PER_RANK // 2**20
-        means = f"{ranks_here} ranks may want {need} MiB; in a container give it more (--shm-size)"
+        means = f"{counted(ranks_here, 'rank')} may want {need} MiB; in a container give it more (--shm-size)"
         return Finding("shared memory", "warning", found, means)
     return Finding("shared memory", "ok", found, "ranks of a node exchange through it")
 
@@ -134,7 +135,7 @@ def gpu_finding(names: list[str], by_rank: Sequence[str] = ()) -> Finding:
     if not any(by_rank):
         means = "training.device=cuda trains there, on each rank's own" if names else "not needed: jobs train on cores"
         return Finding("GPUs", "ok", listed, means)
-    shared = ", ".join(f"{name}: {count} ranks" for name, count in sorted(Counter(filter(None, by_rank)).items()))
+    shared = ", ".join(f"{name}: {counted(count, 'rank')}" for name, count in sorted(Counter(filter(None, by_rank)).items()))
     return Finding("GPUs", "ok", listed, f"shared out by rank on the node ({shared}); training.device=cuda trains there")
 
 

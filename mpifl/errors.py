@@ -13,19 +13,36 @@ LONGEST_LINE = 1000
 
 
 class InputError(Exception):
-    """The job or an input is wrong: one line with key or file, value, what is allowed. Exit status 2.
+    """The job or an input is wrong: one line an error, with key or file, value, what is allowed. Exit status 2.
 
-    Names and values are those of a file that anybody may have made: what no terminal should get is escaped, and of a line of
-    more than LONGEST_LINE characters the middle is left out.
+    A line that begins with a blank belongs to the one before it: it shows the place in a file. Names and values are those of a
+    file that anybody may have made: what no terminal should get is escaped, and of a line of more than LONGEST_LINE characters
+    the middle is left out.
     """
 
-    def __init__(self, message: str) -> None:
-        line = " ".join(message.splitlines())
-        if not line.isprintable():
-            line = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in line)
-        if len(line) > LONGEST_LINE:
-            line = f"{line[: LONGEST_LINE * 2 // 3]} ... {line[-LONGEST_LINE // 4 :]}"
-        super().__init__(line)
+    def __init__(self, *lines: str) -> None:
+        super().__init__(*map(_printable, lines))
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What is wrong, line by line."""
+        return self.args
+
+    def __str__(self) -> str:
+        return "\n".join(self.args)
+
+    def within(self, place: str) -> InputError:
+        """The same errors, said to be in a place such as a file."""
+        return InputError(*(line if line.startswith(" ") else f"{place}: {line}" for line in self.args))
+
+
+def _printable(line: str) -> str:
+    line = " ".join(line.replace("\r\n", "\n").split("\n"))
+    if not line.isprintable():
+        line = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in line)
+    if len(line) > LONGEST_LINE:
+        line = f"{line[: LONGEST_LINE * 2 // 3]} ... {line[-LONGEST_LINE // 4 :]}"
+    return line
 
 
 class TrainingError(Exception):

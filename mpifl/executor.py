@@ -9,7 +9,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from mpifl.batch import Batch, Versions, receive
 from mpifl.client_state import ClientStore
@@ -21,6 +20,8 @@ from mpifl.mpi.queue import Queue
 from mpifl.mpi.world import World
 from mpifl.plan import task_groups
 from mpifl.result import CLIENT_TEST, METRIC
+from mpifl.seeds import Purpose, number
+from mpifl.training.device import seed_noise
 from mpifl.training.evaluate import evaluate_shard
 from mpifl.training.tasks.task import Judged
 from mpifl.workplace import Workplace, make_workplace
@@ -129,11 +130,11 @@ def execute(world: World, place: Workplace, batch: Batch, versions: Versions, qu
         else:
             test, shard = divmod(ticket - len(groups), experiment.shards)
             with world.watch("evaluation"), at(f"test of model version {batch.tests[test]}, shard {shard}"):
-                number = int(batch.tests[test])
-                counts, judged = _test(place, place.version(number, versions), shard)
+                version = int(batch.tests[test])
+                counts, judged = _test(place, version, versions, shard)
                 sums.tests[test] += counts
                 if experiment.job.evaluation.per_client:
-                    clients.append(_by_client(experiment, number, shard, judged))
+                    clients.append(_by_client(experiment, version, shard, judged))
     return np.concatenate(clients)
 
 
@@ -142,11 +143,14 @@ def _shard_rows(experiment: Experiment, shard: int) -> slice:
     return slice(shard * size, min((shard + 1) * size, experiment.tested_part.samples))
 
 
-def _test(place: Workplace, version: dict[str, torch.Tensor], shard: int) -> tuple[np.ndarray, Judged]:
-    """What a shard adds to its test's sums, and the test sample by sample."""
+def _test(place: Workplace, version_number: int, versions: Versions, shard: int) -> tuple[np.ndarray, Judged]:
+    """What a shard adds to the sums of a version's test, and the test sample by sample."""
     experiment = place.experiment
+    version = place.version(version_number, versions)
     part = experiment.tested_part
     samples = place.tested.read(_shard_rows(experiment, shard))
+    # For a model that draws while it is tested (dropout that stays on): whichever rank has the shard, the same draws.
+    seed_noise(place.device, number(experiment.job.seed, Purpose.TEST, version_number, shard))
     judged = evaluate_shard(place.model, version["model"], experiment.task, samples)
     loss = float(judged.loss.sum())
     scored = int(judged.scored.sum())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,11 +30,15 @@ class Timed:
 
 @dataclass(frozen=True)
 class Experiment(Timed):
-    """And the model to work in, its initial weights (n,) float32 and what it is to learn: enough to train."""
+    """And the model to work in, its initial weights (n,) float32 and what it is to learn: enough to train.
+
+    ``fingerprint`` holds the hashes (mpifl/models/fingerprint.py) of the model as it was built.
+    """
 
     model: FlatModel
     initial: np.ndarray
     task: Task
+    fingerprint: Mapping[str, str]
 
     @property
     def stack(self) -> int:

@@ -23,6 +23,7 @@ PACKAGE = Path(__file__).parent
 HEAP = b"GCOL\1\0\0\0"  # how a heap of HDF5's texts of any length begins
 HEAPS_WITHIN_BYTES = 1 << 16
 PLAIN = h5py.h5t.TypeStringID, h5py.h5t.TypeIntegerID, h5py.h5t.TypeFloatID
+BLOCK_BYTES, CHUNKED_BLOCK_BYTES = 1 << 20, 1 << 24  # hashed at a time; a chunk is unpacked for every block that it is in
 FULL = errno.ENOSPC, errno.EDQUOT
 
 
@@ -253,14 +254,16 @@ def _check_attributes(file: h5py.File) -> None:
             raise ValueError(f"attribute {key!r} is neither text nor a number")
 
 
-def check_content(path: Path, kind: str, schema: int) -> None:
-    """Raise InputError unless one of our HDF5 files holds what its content_sha256 says. Reads all of it."""
+def check_content(path: Path, kind: str, schema: int) -> str:
+    """Return the content_sha256 of one of our HDF5 files, which its contents have. Reads all of it. Raises InputError."""
     with open_hdf5(path, kind, schema) as file, damage(path):
-        if str(file.attrs["content_sha256"]) != content_sha256(file):
+        digest = content_sha256(file)
+        if str(file.attrs["content_sha256"]) != digest:
             raise InputError(
                 f"{path}: damaged or changed: its contents do not have the content_sha256 that it names; make it anew, or get"
                 " it again"
             )
+    return digest
 
 
 @contextlib.contextmanager
@@ -293,10 +296,23 @@ def content_sha256(file: h5py.File) -> str:
         attributes(item)
         if isinstance(item, h5py.Dataset):
             digest.update(f"{item.dtype.str}{item.shape};".encode())
-            rows = max(1, (1 << 24) // max(1, item.dtype.itemsize * int(np.prod(item.shape[1:]))))
-            for start in range(0, len(item), rows):
-                digest.update(item[start : start + rows].tobytes())
+            if item.size:
+                _update(digest, item)
     return digest.hexdigest()
+
+
+def _update(digest: hashlib._Hash, column: h5py.Dataset) -> None:
+    """Add the bytes of a column to a hash.
+
+    Blocks are read into one piece of memory: to get a new piece for each block takes as long as to hash it.
+    """
+    block_bytes = BLOCK_BYTES if column.chunks is None else CHUNKED_BLOCK_BYTES
+    rows = max(1, block_bytes // max(1, column.dtype.itemsize * int(np.prod(column.shape[1:]))))
+    memory = np.empty((min(rows, len(column)), *column.shape[1:]), column.dtype)
+    for start in range(0, len(column), rows):
+        block = memory[: len(column) - start]
+        column.read_direct(block, np.s_[start : start + len(block)])
+        digest.update(block.data)
 
 
 def mapped(dataset: h5py.Dataset, what: str) -> np.ndarray:

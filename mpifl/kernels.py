@@ -31,6 +31,7 @@ SOURCES = (
     "clock/flow.py",
     "clock/fair_share.py",
     "clock/server_link.py",
+    "selection/checked.py",
 )
 """Every file with kernels, or with a type that they take (a test sees to it)."""
 
@@ -68,11 +69,12 @@ def inner_kernel(function: Function) -> Function:
 
 
 def _compiled(function: Function, options: dict[str, Any]) -> Function:
+    kept = function.__module__.partition(".")[0] == "mpifl"  # a plug-in's sources are not among SOURCES
     before = config.CACHE_DIR  # type: ignore[attr-defined]
     config.CACHE_DIR = CACHE_DIRECTORY  # type: ignore[attr-defined]
     try:
         njit: Any = numba.njit  # its stubs do not know all of its options
-        compiled = njit(cache=True, no_cfunc_wrapper=True, **options)(function)
+        compiled = njit(cache=kept, no_cfunc_wrapper=True, **options)(function)
     finally:
         config.CACHE_DIR = before  # type: ignore[attr-defined]
     return cast(Function, compiled)

@@ -13,13 +13,23 @@ from mpifl.clock.workload import Workload
 from mpifl.job import Job
 from mpifl.population.population import Population
 from mpifl.seeds import Purpose, number
+from mpifl.selection.checked import checked
 from mpifl.stopwatch import UNWATCHED, Stopwatch
 
 ONLINE_SAMPLE = 4096
 
-TASK = np.dtype([("round", "<i4"), ("client", "<i8"), ("base", "<i4"), ("steps", "<i8"), ("samples", "<i8"), ("weight", "<f8")])
-"""One update to train: for which round, whose, from which model version, how many SGD steps, how many samples those go
-through, and its share of the mean (the weights of a round add up to 1 or, where late updates count less, to less)."""
+TASK = np.dtype(
+    [
+        ("round", "<i4"),
+        ("client", "<i8"),
+        ("base", "<i4"),  # the model version that it trains from
+        ("steps", "<i8"),  # of SGD
+        ("samples", "<i8"),  # that those steps go through
+        ("weight", "<f8"),  # share of the mean; those of a round add up to 1 or, where late updates count less, to less
+        ("state_round", "<i4"),  # the round after which the client last kept state; 0: it has none
+    ]
+)
+"""One update to train. Rank 0 sets ``state_round`` when it sends the task: a plan may be made before that round is over."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +58,11 @@ def make_plan(
 
     def choose(now: float, wanted: int, draw: int) -> np.ndarray:
         with watch("selection"):
-            chosen: np.ndarray = job.selection.choose(population, now, wanted, job.seed, draw)
-        return chosen
+            chosen = job.selection.choose(population, now, wanted, job.seed, draw)
+            return checked(job.selection.name, chosen, population, now, wanted)
 
     with watch("clock"):
-        call = Call(job.selection.participants, choose, population, workload)
+        call = Call(job.clock.updates(job.selection.participants), choose, population, workload)
         timeline, after = job.clock.advance(state, call)
         key = number(job.seed, Purpose.ONLINE, round_number)
         online = count_online(population.phones, population.clients, key, timeline.start_seconds, ONLINE_SAMPLE)
@@ -95,7 +105,7 @@ def _begins(rounds: np.ndarray, stack: int) -> np.ndarray:
 def _tasks(timeline: Timeline, job: Job, population: Population, round_number: int) -> np.ndarray:
     """The completed participants as tasks."""
     rows = timeline.participants[timeline.participants["outcome"] == Outcome.COMPLETED]
-    tasks = np.empty(len(rows), TASK)
+    tasks = np.zeros(len(rows), TASK)
     tasks["round"] = round_number
     for name in ("client", "base", "steps", "samples"):
         tasks[name] = rows[name]

@@ -8,7 +8,11 @@ from __future__ import annotations
 import os
 import time
 
+from mpifl.signals import Stop
+
 START = time.monotonic()
+# From the first moment: a signal that comes while torch and MPI are loaded would kill the rank.
+_stop = Stop() if __name__ == "__main__" else None
 # Before numpy and torch start their thread pools: a rank is one core's worth unless the job says otherwise.
 for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
@@ -22,18 +26,19 @@ if _gpu is not None:
 
 import argparse  # noqa: E402
 import json  # noqa: E402
-import socket  # noqa: E402
+import shlex  # noqa: E402
 import sys  # noqa: E402
 import traceback  # noqa: E402
 from pathlib import Path  # noqa: E402
-from typing import NoReturn  # noqa: E402
+from typing import Any, NoReturn  # noqa: E402
 
 import numpy as np  # noqa: E402
 
 from mpifl.batch import send  # noqa: E402
-from mpifl.beginning import CHECKPOINTS, Beginning, begin, take_over  # noqa: E402
+from mpifl.beginning import CHECKPOINTS, JOB, Beginning, begin, take_over  # noqa: E402
 from mpifl.checkpoint import Checkpoints  # noqa: E402
 from mpifl.client_state import ClientStore  # noqa: E402
+from mpifl.compiling import say_when_compiling  # noqa: E402
 from mpifl.errors import (  # noqa: E402
     DONE,
     FAILED,
@@ -48,14 +53,18 @@ from mpifl.errors import (  # noqa: E402
 )
 from mpifl.experiment import Experiment, Timed  # noqa: E402
 from mpifl.job import dump_job, load_yaml, parse_job  # noqa: E402
+from mpifl.job.plug_in import ENVIRONMENT, check_hashes  # noqa: E402
 from mpifl.logbook import Logbook  # noqa: E402
 from mpifl.mpi.world import World, connect, library  # noqa: E402
-from mpifl.record.progress import display  # noqa: E402
+from mpifl.population.dataset import FORMAT, SCHEMA_VERSION  # noqa: E402
+from mpifl.population.verified import check_same, what_was_verified  # noqa: E402
+from mpifl.rank_report import Report, check_reports, check_resumed, rank_groups, rank_report  # noqa: E402
+from mpifl.record.progress import print_round  # noqa: E402
 from mpifl.record.run_directory import RunFile, run_file, write_environment, write_summary  # noqa: E402
 from mpifl.record.summary import Totals, closing_lines, where_time_went  # noqa: E402
+from mpifl.record.too_few_online import TooFewOnline  # noqa: E402
 from mpifl.result import RoundResult  # noqa: E402
 from mpifl.setup import load  # noqa: E402
-from mpifl.signals import Stop  # noqa: E402
 from mpifl.timing import run_timing  # noqa: E402
 
 
@@ -80,13 +89,15 @@ def arguments(argv: list[str]) -> argparse.Namespace:
 
 def main() -> NoReturn:
     """Run as one rank of a job; ends with the exit status."""
-    world = connect(START)
-    stop = Stop(world.aggregates)
+    world, stop = connect(START), _stop or Stop()
+    if world.aggregates:
+        stop.speak()
+        say_when_compiling()
     try:
         beginning, experiment, folder = _begin(world)
         _run(world, beginning, experiment, folder, stop)
     except Interrupted as error:
-        _tell(world, error)
+        print(f"mpifl: {error}; to go on: {stop.again}", file=sys.stderr, flush=True)
         world.leave(INTERRUPTED)
     except SilentRank as error:
         _tell(world, TrainingError(f"{error}; go on with --resume"))
@@ -110,18 +121,16 @@ def _begin(world: World) -> tuple[Beginning | None, Timed, Path]:
 
     Ends every rank with status 2 when rank 0 finds that the job is wrong, and with 0 when there is nothing to do.
     """
-    found: dict[str, str | None] = {}
+    found: dict[str, Any] = {}
     beginning = None
     if world.aggregates:
         try:
             options = arguments(sys.argv[1:])
             beginning = begin(options.job, options.overrides, options.out, options.resume)
-            data = beginning.data_path
-            job, folder = dump_job(beginning.experiment.job), str(beginning.folder)
-            found = {"job": job, "data": str(data) if data else None, "folder": folder}
+            found = _announcement(beginning)
         except InputError as error:
             # Before the others know: mpirun ends every rank as soon as one has ended with another status than 0.
-            print(f"mpifl: {error}", file=sys.stderr, flush=True)
+            print(error.within("mpifl"), file=sys.stderr, flush=True)
             found = {"wrong": ""}
         except SystemExit:  # --help
             found = {"told": ""}
@@ -135,8 +144,26 @@ def _begin(world: World) -> tuple[Beginning | None, Timed, Path]:
         world.leave(WRONG_INPUT)
     if beginning is not None:
         return beginning, beginning.experiment, beginning.folder
-    experiment = load(parse_job(load_yaml(str(found["job"]))), Path(found["data"]) if found["data"] else None, None)
-    return None, experiment, Path(str(found["folder"]))
+    job = parse_job(load_yaml(found["job"]))
+    check_hashes(job.plug_ins, found["plug_ins"])
+    data = Path(found["data"]) if found["data"] else None
+    if data is not None and found["data_verified"] is not None:
+        stamp, digest = found["data_verified"]
+        check_same(data, stamp, digest, FORMAT, SCHEMA_VERSION)
+    experiment = load(job, data, None)
+    return None, experiment, Path(found["folder"])
+
+
+def _announcement(beginning: Beginning) -> dict[str, Any]:
+    """What rank 0 tells the others of a job that it has checked."""
+    job, data = beginning.experiment.job, beginning.data_path
+    return {
+        "job": dump_job(job),
+        "data": str(data) if data else None,
+        "data_verified": what_was_verified(data) if data else None,
+        "folder": str(beginning.folder),
+        "plug_ins": {key: plug_in.sha256 for key, plug_in in job.plug_ins.items()},
+    }
 
 
 def _told(world: World, text: str | None) -> str:
@@ -155,20 +182,22 @@ def _told(world: World, text: str | None) -> str:
 
 def _run(world: World, beginning: Beginning | None, experiment: Timed, folder: Path, stop: Stop) -> None:
     """All rounds that are left. An executor becomes the aggregator when that is lost."""
-    hosts = [socket.gethostname()]  # of those that it becomes the aggregator of, it does not know more
+    report = rank_report(experiment, folder / JOB)
+    reports = [report]  # of those that it becomes the aggregator of, it does not know more
     try:
-        hosts = world.hosts() or hosts
+        reports = [json.loads(text) for text in world.gather_texts(json.dumps(report))] or reports
     except RankLost:
         world.recover()
     while not world.aggregates:
         if _execute(world, experiment, folder):
             return
+    stop.speak()
     beginning = beginning or take_over(folder)
     try:
         if beginning.complete:  # rank 0 was lost when all was written
             _spent(world, experiment, told=False)
         else:
-            _aggregate(world, beginning, hosts, stop)
+            _aggregate(world, beginning, reports, stop)
     except Interrupted:
         _spent(world, experiment)
         _part(world, experiment)
@@ -208,29 +237,36 @@ def _spent(world: World, experiment: Timed, told: bool = True) -> np.ndarray:
             told = False
 
 
-def _aggregate(world: World, beginning: Beginning, hosts: list[str], stop: Stop) -> None:
+def _aggregate(world: World, beginning: Beginning, reports: list[Report], stop: Stop) -> None:
     """Rank 0: the rounds and their record."""
     experiment, folder, begun = beginning.experiment, beginning.folder, beginning.begun
     job = experiment.job
-    write_environment(folder, library(), hosts, beginning.content_sha256)
+    stop.again = shlex.join(["mpifl", "run", "-n", str(world.size), "--resume", os.path.relpath(folder)])
+    lines = check_reports(reports, experiment, world.recovers)
+    lines += check_resumed(reports, folder / ENVIRONMENT, job.runtime.require_same_processors)
+    for line in lines:
+        print(f"mpifl: {line}", file=sys.stderr, flush=True)
+    write_environment(folder, library(), rank_groups(reports), beginning.content_sha256, job.plug_ins)
     if world.size > 1 and not world.recovers:  # nobody could say it any more when a rank is lost
         again = f"--resume {os.path.relpath(folder)}"
         print(f"mpifl: with this MPI the loss of a rank ends the run; then go on with {again}", file=sys.stderr, flush=True)
-    totals, screen = Totals(), display(job.rounds)
+    totals, too_few = Totals(), TooFewOnline.of(experiment)
     with run_file(folder, job, begun.rows) as file:
         for row in file.rounds():
             totals.add(row)
+            too_few.add(row)
 
         def ended_round(result: RoundResult) -> None:
             row = file.append(result)
             totals.add(row)
-            screen.show(row)
+            for line in too_few.add(row):
+                print(line)
+            print_round(row, job.rounds)
 
         checkpoints = Checkpoints(folder / CHECKPOINTS, job.checkpoint.every, job.checkpoint.keep, file, begun.rounds_done)
         try:
-            digest = _rounds(world, beginning, Logbook(begun, ended_round, checkpoints, stop), file)
+            digest = _rounds(world, beginning, Logbook(begun, ended_round, checkpoints, stop), file, totals)
         finally:
-            screen.close()
             checkpoints.close()
     world.watch.begin("end")
     spent = _spent(world, experiment)
@@ -239,11 +275,14 @@ def _aggregate(world: World, beginning: Beginning, hosts: list[str], stop: Stop)
     wall = {"wall_seconds": round(seconds, 3), "model_sha256": digest, **where_time_went(seconds, world.watch, spent)}
     summary = {**identity, **totals.summary(), **wall, "resumed_from": begun.rounds_done or None, "ranks_lost": world.lost}
     write_summary(folder, summary)
-    print("\n".join(closing_lines(summary, os.path.relpath(folder))), flush=True)
+    print("\n".join([*too_few.closing(), *closing_lines(summary, os.path.relpath(folder))]), flush=True)
 
 
-def _rounds(world: World, beginning: Beginning, log: Logbook, file: RunFile) -> str | None:
-    """The rounds that are left; of a job that trains, the SHA-256 of the model that it writes."""
+def _rounds(world: World, beginning: Beginning, log: Logbook, file: RunFile, totals: Totals) -> str | None:
+    """The rounds that are left; of a job that trains, the SHA-256 of the model that it writes.
+
+    Raises TrainingError when nobody was trained in the whole run, because all who were to be failed.
+    """
     experiment, folder = beginning.experiment, beginning.folder
     world.watch.begin("server")
     if not isinstance(experiment, Experiment):
@@ -261,6 +300,7 @@ def _rounds(world: World, beginning: Beginning, log: Logbook, file: RunFile) -> 
         except RankLost:
             world.recover()
             continue
+        totals.check_trained()
         return write_model(folder, experiment.model, server.state["model"])
 
 
@@ -272,10 +312,10 @@ def _note_loss(world: World, file: RunFile, round_number: int) -> None:
 
 
 def _tell(world: World, error: BaseException) -> None:
-    """One line with rank, round, client and cause."""
+    """One line with rank, round, client and cause; of an InputError one an error."""
     kind = "" if isinstance(error, InputError | TrainingError) else f"{type(error).__name__}: "
-    place = ", ".join(part for part in (f"rank {world.rank}", where(error)) if part)
-    print(f"mpifl: {place}: {kind}{error}", file=sys.stderr, flush=True)
+    place = "mpifl: " + ", ".join(part for part in (f"rank {world.rank}", where(error)) if part)
+    print(error.within(place) if isinstance(error, InputError) else f"{place}: {kind}{error}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

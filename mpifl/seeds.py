@@ -20,6 +20,7 @@ class Purpose(IntEnum):
     TRACE = 8  # synthesis of a trace
     ONLINE = 9  # which clients are looked at to estimate how many are online, by round
     RECORD = 10  # whose rows are kept
+    TEST = 11  # torch's own generator while a model is tested, by (version, shard)
 
 
 def generator(seed: int, purpose: Purpose, *keys: int) -> np.random.Generator:

@@ -6,8 +6,11 @@ Torch is imported for jobs that train, and for no others.
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
 
 from mpifl.clock.timeline import PARTICIPANT
 from mpifl.clock.workload import TRAINING_PER_INFERENCE, Workload
@@ -30,10 +33,11 @@ def check(where: str, overrides: Sequence[str]) -> tuple[Timed, Path | None]:
     """
     job = read_job(where, overrides)
     job.algorithm.check(job)
-    job.clock.check(job.selection.participants)
+    job.clock.check()
+    updates = job.clock.updates(job.selection.participants)
     data_path, trace_path = prepare(job)
     population = open_population(job, data_path, trace_path)
-    check_participants(population, job.selection.participants)
+    check_participants(population, updates)
     _check_cohort(job, population)
     return _experiment(resolved(job, population), population), data_path
 
@@ -45,10 +49,11 @@ def load(job: Job, data_path: Path | None, trace_path: Path | None) -> Timed:
 
 def _check_cohort(job: Job, population: Population) -> None:
     """Raise InputError for more participants at a time than there is memory for."""
-    clock, wanted = job.clock, job.selection.participants
-    at_once = max(getattr(clock, "concurrency", 0), getattr(clock, "overcommitment", 1) * wanted)
-    rows = min(population.clients, at_once)
-    _check_memory(f"selection.participants: {wanted}", f"{rows:,.0f} participants at a time", rows * PARTICIPANT.itemsize)
+    updates = job.clock.updates(job.selection.participants)
+    rows = min(population.clients, job.clock.at_once(updates))
+    concurrency = getattr(job.clock, "concurrency", None)
+    key = f"clock.concurrency: {concurrency}" if concurrency else f"selection.participants: {updates}"
+    _check_memory(key, f"{rows:,} participants at a time", rows * PARTICIPANT.itemsize)
 
 
 def _check_memory(key: str, what: str, size: float) -> None:
@@ -97,6 +102,7 @@ def _experiment(job: Job, population: Population) -> Timed:
 def _load_model(job: Job, population: Population) -> Timed:
     import torch
 
+    from mpifl.models.fingerprint import fingerprint
     from mpifl.models.flat import flatten
     from mpifl.models.flops import training_flops
     from mpifl.training.allocator import keep_freed_memory
@@ -109,8 +115,10 @@ def _load_model(job: Job, population: Population) -> Timed:
     _check_model(job, population.data.shape)
     keep_freed_memory()
     torch.set_num_threads(job.training.threads)
-    torch.manual_seed(number(job.seed, Purpose.MODEL))
-    model = flatten(job.model.build_checked(population.data.shape))
+    _seed_global_generators(number(job.seed, Purpose.MODEL))
+    module = job.model.build_checked(population.data.shape)
+    built = fingerprint(module)
+    model = flatten(module)
     if not len(model.gradient):
         raise InputError(f"model.name: {job.model.name!r} is not allowed: it has no parameters to train")
     job = job.model_copy(update={"training": with_drop_last(job.training, model)})
@@ -123,7 +131,16 @@ def _load_model(job: Job, population: Population) -> Timed:
         check_single_samples(job.training, model, population)
     training = chosen(job.training, model, task, population.data, job.algorithm.corrects)
     settled = job.model_copy(update={"training": training})
-    return Experiment(settled, population, work, model, model.weights.numpy().copy(), task)
+    return Experiment(settled, population, work, model, model.weights.numpy().copy(), task, built)
+
+
+def _seed_global_generators(seed: int) -> None:
+    """Seed the generators of torch, numpy and random, from which a model may draw while it is built."""
+    import torch
+
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002  (the one that a module may draw from)
+    random.seed(seed)
 
 
 def _check_data(job: Job, data: Dataset) -> None:
@@ -136,6 +153,22 @@ def _check_data(job: Job, data: Dataset) -> None:
         raise InputError(
             f"evaluation.part: {data.name} has no {job.evaluation.part} part;"
             f" data.split makes one: data.split.by=clients data.split.{job.evaluation.part}=0.1"
+        )
+    _check_tested_clients(job, data)
+
+
+def _check_tested_clients(job: Job, data: Dataset) -> None:
+    """Raise InputError when clients are to be scored one by one in a part whose samples are pooled: nobody's own.
+
+    A part that was published with one client, where train has several, is such a pool. One that data.split has made is not.
+    """
+    name, split = job.evaluation.part, job.data.split
+    made_here = split.by != "published" and getattr(split, name) > 0
+    if job.evaluation.per_client and not made_here and data.parts[name].clients == 1 < data.train.clients:
+        raise InputError(
+            f"evaluation.per_client: true is not allowed: the {name} part of {data.name} is one pool of"
+            f" {data.parts[name].samples:,} samples that belong to none of its {data.train.clients:,} clients; leave it out, or"
+            f" give clients a part of their own: data.split.by=samples (or clients) data.split.{name}=0.1"
         )
 
 

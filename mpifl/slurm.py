@@ -10,6 +10,7 @@ import shlex
 from dataclasses import dataclass
 
 from mpifl.errors import INTERRUPTED, InputError
+from mpifl.words import counted
 
 TIME = re.compile(
     r"(?:(?P<d>\d+)-(?P<dh>\d+)(?::(?P<dm>\d+)(?::(?P<ds>\d+))?)?|(?:(?:(?P<h>\d+):)?(?P<m>\d+):(?P<s>\d+))|(?P<only>\d+))"
@@ -64,7 +65,7 @@ class Request:
             raise InputError("seed: not allowed with --array, which gives every run its own; leave one of the two out")
         if self.ntasks_per_node < self.gpus_per_node:
             raise InputError(
-                f"--gpus-per-node: {self.gpus_per_node} is not allowed with {self.ntasks_per_node} ranks a node:"
+                f"--gpus-per-node: {self.gpus_per_node} is not allowed with {counted(self.ntasks_per_node, 'rank')} a node:"
                 " every GPU wants a rank; allowed: at most --ntasks-per-node"
             )
         for option, text in {
@@ -151,7 +152,7 @@ def _gpu_note(request: Request) -> list[str]:
     ranks = -(-request.ntasks_per_node // request.gpus_per_node)
     return [
         "",
-        f"# {ranks} rank{'s' if ranks > 1 else ''} to a GPU: each sees one of the node's, by its rank on the node.",
+        f"# {counted(ranks, 'rank')} to a GPU: each sees one of the node's, by its rank on the node.",
     ]
 
 

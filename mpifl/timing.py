@@ -27,4 +27,4 @@ def run_timing(experiment: Timed, log: Logbook, watch: Stopwatch) -> None:
             with watch("writing"):
                 log.checkpoints.save(Snapshot(rounds_done=round_number, clock=state))
         if stopped and round_number < job.rounds:
-            raise Interrupted(f"stopped by a signal after round {round_number}")
+            raise Interrupted(f"stopped after round {round_number}, with a checkpoint")

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpifl.checkpoint import Checkpoints, Snapshot, Waiting, last_checkpoint, read_checkpoint, write_checkpoint
+from mpifl.checkpoint import STATE_ROUND, Checkpoints, Snapshot, Waiting, last_checkpoint, read_checkpoint, write_checkpoint
 from mpifl.clock.timeline import PARTICIPANT, ClockState, Timeline
 from mpifl.files import NoRoom
 from mpifl.plan import TASK, Plan
@@ -41,6 +41,7 @@ def snapshot(rounds_done: int = 7) -> Snapshot:
         versions={6: {"model": np.arange(5, dtype=np.float32)}, 4: {"model": np.zeros(5, np.float32)}},
         clock=ClockState(1e9 + 1 / 3, 6, 11, participants(2)),
         untested=(Waiting(plan, metrics, 6), Waiting(plan, metrics[:0], None)),
+        state_rounds=np.array([(3, 6), (2**40, 1)], STATE_ROUND),
         rows={"rounds": 6, "participants": 70},
     )
 

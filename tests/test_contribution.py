@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from mpifl.algorithms.algorithm import Algorithm, Work
+from mpifl.algorithms.algorithm import Work
 from mpifl.algorithms.fedavg import FedAvg
 from mpifl.algorithms.scaffold import Scaffold
 from mpifl.client_state import ClientStore
@@ -34,7 +34,7 @@ from tests.small_disk import Mount, mounting, mounts
 ROUND, CLIENTS, STEPS, WEIGHTS = 2, (1, 4, 6, 9), (3, 7, 5, 4), (0.1, 0.4, 0.2, 0.3)
 FAILS = 2
 """The place in the group of the client that fails: it has 5 steps, and no other."""
-TASKS = np.array([(ROUND, client, 1, n, 8 * n, w) for client, n, w in zip(CLIENTS, STEPS, WEIGHTS, strict=True)], TASK)
+TASKS = np.array([(ROUND, client, 1, n, 8 * n, w, 0) for client, n, w in zip(CLIENTS, STEPS, WEIGHTS, strict=True)], TASK)
 OTHERS = np.delete(np.arange(4), FAILS)
 Contributed = tuple[np.ndarray, np.ndarray]
 
@@ -67,10 +67,15 @@ class Full(FedAvg):
 class Unreadable(ClientStore):
     """Where what one client keeps cannot be read."""
 
-    def read(self, client: int, round_number: int) -> np.ndarray | None:
+    def read(self, client: int, round_number: int) -> np.ndarray:
         if client == CLIENTS[FAILS]:
             raise OSError("cannot be read")
         return super().read(client, round_number)
+
+
+WITH_STATE = TASKS.copy()
+"""That client has kept something before."""
+WITH_STATE["state_round"][FAILS] = ROUND - 1
 
 
 @pytest.fixture(params=["stacked", "loop"])
@@ -190,15 +195,15 @@ def test_a_client_whose_state_cannot_be_read_is_dropped_alone(
     experiment: Experiment, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     scaffold = dropping(experiment, algorithm=Scaffold())
-    found = contributed(scaffold, tmp_path, store=Unreadable)
+    found = contributed(scaffold, tmp_path, WITH_STATE, Unreadable)
     assert_dropped(found, contributed(scaffold, tmp_path / "others", TASKS[OTHERS]))  # the same group as without it, bit by bit
     (said,) = capfd.readouterr().err.splitlines()
     assert "dropped: OSError: cannot be read" in said
 
 
 def test_a_group_in_which_all_fail_adds_nothing(experiment: Experiment, tmp_path: Path) -> None:
-    for algorithm, store in ((Scaffold(), Unreadable), (Refuses(), ClientStore)):
-        part, metrics = contributed(dropping(experiment, algorithm=algorithm), tmp_path, TASKS[[FAILS]], store)
+    for algorithm, tasks, store in ((Scaffold(), WITH_STATE, Unreadable), (Refuses(), TASKS, ClientStore)):
+        part, metrics = contributed(dropping(experiment, algorithm=algorithm), tmp_path, tasks[[FAILS]], store)
         assert not part.any()
         assert metrics["failed"].tolist() == [1]
 
@@ -208,7 +213,7 @@ def test_who_stops_a_run_is_named(experiment: Experiment, tmp_path: Path) -> Non
     jobs = [experiment.job.model_copy(update={"algorithm": algorithm}) for algorithm in (Scaffold(), Refuses())]
     scaffold, refusing = (replace(experiment, job=job) for job in jobs)
     with pytest.raises(OSError, match="cannot be read") as unread:
-        contributed(scaffold, tmp_path, store=Unreadable)
+        contributed(scaffold, tmp_path, WITH_STATE, Unreadable)
     assert where(unread.value) == f"round 2, client {names[FAILS]}"
     with pytest.raises(ValueError, match="no gradient for me") as refused:
         contributed(refusing, tmp_path)
@@ -243,19 +248,46 @@ def test_a_disk_that_is_full_of_what_clients_keep_ends_the_run(
 
 
 def test_what_clients_keep_is_theirs(experiment: Experiment, tmp_path: Path) -> None:
-    def kept(algorithm: Algorithm, folder: str, groups: list[np.ndarray]) -> list[np.ndarray | None]:
-        changed = replace(experiment, job=experiment.job.model_copy(update={"algorithm": algorithm}))
+    def kept(folder: str, groups: list[np.ndarray]) -> list[np.ndarray]:
+        scaffold = replace(experiment, job=experiment.job.model_copy(update={"algorithm": Scaffold()}))
         for tasks in groups:
-            contributed(changed, tmp_path / folder, tasks)
+            contributed(scaffold, tmp_path / folder, tasks)
         store = ClientStore(tmp_path / folder / "clients", len(experiment.model.weights))
-        return [store.read(client, ROUND + 1) for client in CLIENTS]
+        return [store.read(client, ROUND) for client in CLIENTS]
 
-    together = kept(Scaffold(), "together", [TASKS])
-    alone = kept(Scaffold(), "alone", [TASKS[[place]] for place in range(4)])
+    together = kept("together", [TASKS])
+    alone = kept("alone", [TASKS[[place]] for place in range(4)])
     for one, other in zip(together, alone, strict=True):
-        assert one is not None
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-4)
-    assert kept(FedAvg(), "nothing", [TASKS]) == [None] * 4
+
+
+def test_an_algorithm_without_state_writes_none(experiment: Experiment, tmp_path: Path) -> None:
+    contributed(experiment, tmp_path)
+    assert not (tmp_path / "clients").exists()
+
+
+def test_a_client_whose_state_is_missing_ends_the_run_also_with_drop(experiment: Experiment, tmp_path: Path) -> None:
+    """To go on as if it had never taken part would give other bits."""
+    tasks = TASKS.copy()
+    tasks["state_round"] = ROUND - 1
+    with pytest.raises(InputError, match=rf"/{CLIENTS[0]:02x}/{CLIENTS[0]}/{ROUND - 1}: missing on host .*--out"):
+        contributed(dropping(experiment, algorithm=Scaffold()), tmp_path, tasks)
+
+
+@pytest.mark.parametrize(
+    ("keeps", "said"),
+    [(True, "returned no state to keep, and keeps_state is True"), (False, "returned state to keep, and keeps_state is False")],
+)
+def test_an_algorithm_that_does_not_keep_what_it_declares_is_refused(experiment, tmp_path, keeps: bool, said: str) -> None:
+    class Undeclared(FedAvg):
+        keeps_state = keeps
+
+        def contribute(self, update, work):
+            return {"update": update}, None if keeps else update
+
+    wrong = replace(experiment, job=experiment.job.model_copy(update={"algorithm": Undeclared()}))
+    with pytest.raises(TrainingError, match=said):
+        contributed(wrong, tmp_path)
 
 
 class Writes(FedAvg):

@@ -78,7 +78,7 @@ def test_shared_memory_gpus_slurm_and_torch() -> None:
     assert shared_memory_finding(64 << 20, 4).status == "ok"
     assert gpu_finding([]).found == "none found"
     assert gpu_finding(["H100", "H100"]).found == "2 x H100"
-    assert "(0: 2 ranks, 1: 1 ranks)" in gpu_finding(["H100", "H100"], ("0", "0", "1")).means
+    assert "(0: 2 ranks, 1: 1 rank)" in gpu_finding(["H100", "H100"], ("0", "0", "1")).means
     assert slurm_finding(None, {}).found == "none found"
     assert slurm_finding("", {}).status == "warning"
     assert slurm_finding("slurm 22.05.8", {}).status == "ok"

@@ -42,7 +42,9 @@ def changed(experiment: Experiment, **job: Any) -> Experiment:
 
 
 def tasks(weights: list[float], base: int = 0) -> np.ndarray:
-    return np.array([(1, client, base, 1, 1, weight) for client, weight in enumerate(weights)], TASK)
+    made = np.zeros(len(weights), TASK)
+    made["round"], made["client"], made["base"], made["weight"] = 1, np.arange(len(weights)), base, weights
+    return made
 
 
 def sums(experiment: Experiment, updates: list[list[np.ndarray]], averages: list[np.ndarray], weights: list[float]) -> RoundSum:

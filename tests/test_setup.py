@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
+from mpifl.clock.timeline import ClockState
 from mpifl.errors import InputError
 from mpifl.experiment import Experiment
-from mpifl.job import parse_job
+from mpifl.job import dump_job, load_yaml, parse_job
+from mpifl.plan import make_plan
+from mpifl.population.dataset import write_dataset
+from mpifl.population.population import ever_online
+from mpifl.population.trace import write_trace
 from mpifl.setup import check
 
 ROOT = Path(__file__).parents[1]
@@ -207,3 +213,101 @@ def test_presets_are_of_the_clock_alone():
 
 def test_async_of_one_is_allowed(checked):
     assert checked(clock=ASYNC, selection={"name": "uniform", "participants": 1}).job.clock.mode == "async"
+
+
+SCORED = {"population": None, "model": {"name": "logreg"}, "training": None, "evaluation": {"per_client": True}}
+
+
+@pytest.mark.parametrize(
+    "partition", [{"name": "iid", "clients": 10}, {"name": "dirichlet", "clients": 3}, {"name": "vertical", "clients": 2}]
+)
+def test_clients_are_not_scored_one_by_one_in_a_pooled_part(checked, partition):
+    """The whole test part was reported as one client, and the worst decile was the accuracy."""
+    selection = {"name": "uniform", "participants": 2}
+    with pytest.raises(InputError) as caught:
+        checked(**SCORED, data={"name": "digits", "partition": partition}, selection=selection)
+    assert str(caught.value) == (
+        "evaluation.per_client: true is not allowed: the test part of digits is one pool of 359 samples that belong to none of"
+        f" its {partition['clients']} clients; leave it out, or give clients a part of their own:"
+        " data.split.by=samples (or clients) data.split.test=0.1"
+    )
+
+
+@pytest.mark.parametrize(
+    ("split", "part"),
+    [
+        ({"by": "samples", "test": 0.2}, "test"),
+        ({"by": "clients", "test": 0.3}, "test"),
+        ({"by": "clients", "test": 0.1}, "test"),  # one of ten clients: a client all the same
+        ({"by": "samples", "validation": 0.2}, "validation"),
+    ],
+)
+def test_clients_are_scored_one_by_one_in_a_part_of_their_own(checked, split, part):
+    evaluation = {"per_client": True, "part": part}
+    assert checked(**{**SCORED, "evaluation": evaluation}, data={**DIGITS, "split": split})
+
+
+def test_a_split_of_another_part_leaves_the_pool_a_pool(checked):
+    split = {"by": "samples", "validation": 0.2}
+    with pytest.raises(InputError, match=r"^evaluation\.per_client: true is not allowed: the test part"):
+        checked(**SCORED, data={**DIGITS, "split": split})
+
+
+def test_published_clients_and_a_single_client_are_scored(checked, tmp_path, make_dataset):
+    data = make_dataset([20, 30])
+    for name, changed in (("one", make_dataset([50])), ("two", replace(data, test=data.train))):
+        write_dataset(tmp_path / f"{name}.h5", changed)
+        selection = {"name": "uniform", "participants": 1}
+        assert checked(**SCORED, data={"name": str(tmp_path / f"{name}.h5")}, selection=selection)
+    write_dataset(tmp_path / "pool.h5", data)
+    with pytest.raises(InputError, match="one pool of 10 samples that belong to none of its 2 clients"):
+        checked(**SCORED, data={"name": str(tmp_path / "pool.h5")}, selection=selection)
+
+
+WINDOWS = {"mode": "semisync", "concurrency": 4, "window_seconds": 60.0}
+
+
+@pytest.mark.parametrize(
+    ("clock", "participants"),
+    [(WINDOWS, None), (WINDOWS, 1), (WINDOWS, 51), (WINDOWS, 10**9), (ASYNC, None), (ASYNC, 1)],
+)
+def test_updates_that_a_clock_does_not_wait_for_need_not_be_said(checked, clock, participants):
+    selection = {"name": "uniform", **({"participants": participants} if participants else {})}
+    timed = checked(clock=clock, selection=selection)
+    assert timed.job.selection.participants == participants
+    assert parse_job(load_yaml(dump_job(timed.job))) == timed.job
+    plan = make_plan(timed.job, timed.population, timed.workload, 1, ClockState())
+    assert len(plan.timeline.participants) + len(plan.after.flights) >= 4
+
+
+@pytest.mark.parametrize(
+    "clock", [{"mode": "sync"}, {"mode": "all"}, {"mode": "deadline", "seconds": 5}, {**ASYNC, "mode": "buffered"}]
+)
+def test_updates_that_a_clock_waits_for_have_to_be_said(checked, clock):
+    with pytest.raises(InputError, match=r"^selection\.participants: missing; a value is required"):
+        checked(clock=clock, selection={"name": "uniform"})
+
+
+def test_a_clock_waits_for_no_more_clients_than_are_ever_online(checked, tmp_path, make_trace):
+    """7 clients on 2 patterns, one of which is never online."""
+    write_trace(tmp_path / "trace.h5", make_trace([[(0, 100)], []]))
+    changed = {"population": {"clients": 7, "trace": str(tmp_path / "trace.h5")}}
+    allowed = ever_online(checked(**changed, clock=WINDOWS, selection="uniform").population.phones, 7)
+    assert allowed in (3, 4)
+    for clock in ({"mode": "all"}, {**ASYNC, "mode": "buffered", "concurrency": 7}):
+        checked(**changed, clock=clock, selection={"name": "uniform", "participants": allowed})
+        with pytest.raises(InputError, match=rf"^selection\.participants: {allowed + 1} .* only {allowed} are ever online"):
+            checked(**changed, clock=clock, selection={"name": "uniform", "participants": allowed + 1})
+    write_trace(tmp_path / "trace.h5", make_trace([[], []]))
+    with pytest.raises(InputError, match="only 0 are ever online"):
+        checked(**changed, clock=WINDOWS, selection="uniform")
+    always = {**WINDOWS, "availability": "always"}
+    assert checked(**changed, clock=always, selection="uniform").population.always_online
+
+
+def test_too_many_at_a_time_name_the_key_that_says_so(checked):
+    population = {"clients": 10**12}
+    with pytest.raises(InputError, match=r"^clock\.concurrency: 900000000000 is not allowed"):
+        checked(population=population, clock={**WINDOWS, "concurrency": 9 * 10**11}, selection="uniform")
+    with pytest.raises(InputError, match=r"^selection\.participants: 900000000000 is not allowed"):
+        checked(population=population, clock="all", selection={"name": "uniform", "participants": 9 * 10**11})

@@ -24,7 +24,7 @@ from mpifl.workplace import Workplace, make_workplace
 
 ELSEWHERE = torch.device("cpu", 0)
 """Another name for the host: what lies there is treated as on a GPU."""
-TASKS = np.array([(2, client, 1, steps, 8 * steps, 0.25) for client, steps in ((1, 3), (4, 7), (6, 5), (9, 4))], TASK)
+TASKS = np.array([(2, client, 1, steps, 8 * steps, 0.25, 0) for client, steps in ((1, 3), (4, 7), (6, 5), (9, 4))], TASK)
 
 
 @pytest.fixture
@@ -61,8 +61,9 @@ def work(place: Workplace, folder: Path) -> tuple[np.ndarray, np.ndarray, np.nda
     for number in (2, 3):
         tasks = TASKS.copy()
         tasks["round"] = number
+        tasks["state_round"] = 2 if job.algorithm.keeps_state and number == 3 else 0
         metrics = contribute(place, tasks, {1: vectors}, part, 0)
-    return part.vectors, metrics, _test(place, place.version(1, {1: vectors}), 0)[0]
+    return part.vectors, metrics, _test(place, 1, {1: vectors}, 0)[0]
 
 
 @pytest.mark.parametrize("engine", ["stacked", "loop"])

@@ -61,9 +61,8 @@ def _spread(values: list[float]) -> tuple[float, float, float]:
 def _round_seconds(out: Path, data: Path, every: int, rounds: int, participants: int) -> float:
     """Seconds a round of a run, without the first, in which a program warms up."""
     job = ["qmnist", f"data.name={data}", f"rounds={rounds}", f"selection.participants={participants}"]
-    environment = os.environ | {"MPIFL_PROGRESS": "lines"}
-    line = command(RANKS, [*job, f"checkpoint.every={every}", "--out", str(out)], environment)
-    with subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, text=True) as run:
+    line = command(RANKS, [*job, f"checkpoint.every={every}", "--out", str(out)], os.environ)
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as run:
         assert run.stdout is not None
         times = [perf_counter() for text in run.stdout if text.startswith("round ")]
     if run.returncode or len(times) != rounds:

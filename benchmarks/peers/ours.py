@@ -42,8 +42,7 @@ def main() -> None:
         (folder / "job.yaml").write_text(yaml.safe_dump(job(order, folder / "data.h5"), sort_keys=False))
         line = command(order.processes + 1, [str(folder / "job.yaml"), "--out", str(folder / "run")], os.environ)
         line[line.index("mpifl.run")] = "benchmarks.peers.rank"
-        environment = os.environ | {"MPIFL_PROGRESS": "lines"}
-        running = subprocess.run(line, stdout=subprocess.PIPE, text=True, env=environment, check=False)
+        running = subprocess.run(line, stdout=subprocess.PIPE, text=True, check=False)
         if running.returncode:
             sys.exit(running.returncode)
         summary = json.loads((folder / "run" / "summary.json").read_text())

@@ -9,18 +9,17 @@ from time import perf_counter
 
 import numpy as np
 
-from mpifl.record.progress import Lines
-from mpifl.run import main
+from mpifl import run
 
 TIME = "TIME "
-_show = Lines.show
+_print_round = run.print_round
 
 
-def _timed(lines: Lines, row: np.ndarray) -> None:
+def _timed(row: np.ndarray, rounds: int) -> None:
     print(f"{TIME}{perf_counter()!r}")
-    _show(lines, row)
+    _print_round(row, rounds)
 
 
 if __name__ == "__main__":
-    Lines.show = _timed  # type: ignore[method-assign]
-    main()
+    run.print_round = _timed
+    run.main()

@@ -19,7 +19,7 @@ from benchmarks.scaling.rounds import Work
 from mpifl.clock.timeline import Outcome
 from mpifl.errors import WRONG_INPUT, InputError, TrainingError
 from mpifl.files import write_text
-from mpifl.job import Job, load_yaml, parse_job, read_job
+from mpifl.job import Job, read_job
 from mpifl.mpi.launch import command
 from mpifl.plan import TASK, largest_first, task_groups
 
@@ -78,7 +78,7 @@ def measure(
 def _run(ranks: int, arguments: Sequence[str]) -> dict[int, float]:
     """Run a job; when the line of each round came, by its number, in seconds of some clock."""
     line = command(ranks, arguments, os.environ)
-    environment = os.environ | {"MPIFL_PROGRESS": "lines", "PYTHONUNBUFFERED": "1"}
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert process.stdout is not None
     times, last = {}, ""
@@ -99,7 +99,7 @@ def point(folder: Path, times: Mapping[int, float], per_executor: int | None) ->
     training in it.
     """
     summary, environment = (json.loads((folder / f"{name}.json").read_text()) for name in ("summary", "environment"))
-    job = parse_job(load_yaml((folder / "job.yaml").read_text()))
+    job = read_job(str(folder / "job.yaml"))
     try:
         seconds = seconds_of(summary)
     except KeyError as error:

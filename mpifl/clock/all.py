@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mpifl.clock.policy import RoundPolicy, together
+from mpifl.clock.policy import RoundPolicy
 from mpifl.clock.timeline import Call, ClockState, Outcome, Timeline
 
 
@@ -20,5 +20,4 @@ class All(RoundPolicy):
         done = rows["outcome"] == Outcome.COMPLETED
         if not done.any():
             self.check_possible(call)
-        self.account(call, rows, done, flows)
-        return together(state, rows, end)
+        return self.together(state, call, rows, done, flows, end)

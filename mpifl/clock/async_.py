@@ -14,7 +14,8 @@ from mpifl.errors import InputError
 class Async(Flying):
     """Each update mixes its model into the global one: w = (1 - a s) w + a s w_client, with staleness factor s.
 
-    Xie et al., arXiv 1903.03934, algorithm 1. The rest is as in Buffered, with rounds of one update.
+    Xie et al., arXiv 1903.03934, algorithm 1. The rest is as in Buffered, with rounds of one update: ``selection.participants``
+    is 1, or left out.
     """
 
     mixes: ClassVar[bool] = True
@@ -22,11 +23,13 @@ class Async(Flying):
     mode: str = "async"
     mixing: float = Field(0.6, gt=0, le=1, description="the paper's alpha")
 
-    def check(self, participants: int) -> None:
+    def updates(self, participants: int | None) -> int:
         """See RoundPolicy."""
-        super().check(participants)
-        if participants != 1:
-            raise InputError(f"selection.participants: {participants} is not allowed: clock.mode async mixes 1 at a time")
+        if participants not in (None, 1):
+            raise InputError(
+                f"selection.participants: {participants} is not allowed: clock.mode async mixes 1 at a time; leave it out"
+            )
+        return 1
 
     def advance(self, state: ClockState, call: Call) -> tuple[Timeline, ClockState]:
         """See RoundPolicy."""

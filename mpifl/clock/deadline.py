@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from mpifl.clock.latency import samples_until
-from mpifl.clock.policy import RoundPolicy, asked, rates, together, work_seconds
+from mpifl.clock.policy import RoundPolicy, asked, rates, work_seconds
 from mpifl.clock.timeline import Call, ClockState, Outcome, Timeline
 
 
@@ -36,9 +36,13 @@ class Deadline(RoundPolicy):
             raise ValueError("give seconds or quantile, one of the two")
         return raw
 
+    def at_once(self, participants: int) -> int:
+        """See RoundPolicy."""
+        return asked(self.overcommitment, participants)
+
     def advance(self, state: ClockState, call: Call) -> tuple[Timeline, ClockState]:
         """See RoundPolicy."""
-        rows = self.cohort(state, call, asked(self.overcommitment, call.participants))
+        rows = self.cohort(state, call, self.at_once(call.participants))
         deadline = self._deadline(rows)
         if self.partial:
             self._shorten(call, rows, deadline)
@@ -50,8 +54,7 @@ class Deadline(RoundPolicy):
         done = rows["outcome"] == Outcome.COMPLETED
         if not done.any():
             self.check_possible(call)
-        self.account(call, rows, done, flows)
-        return together(state, rows, end, deadline)
+        return self.together(state, call, rows, done, flows, end, deadline)
 
     def least_work(self, call: Call, held: np.ndarray) -> tuple[np.ndarray, float]:
         """See RoundPolicy. One step is enough with ``partial``."""

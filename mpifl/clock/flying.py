@@ -34,6 +34,10 @@ class Flying(RoundPolicy):
     max_staleness: int = Field(20, ge=0, description="versions that the model may have moved on by")
     staleness: Staleness = Field(Staleness(), description="factor on a late update")
 
+    def at_once(self, participants: int) -> int:
+        """See RoundPolicy."""
+        return self.concurrency
+
     def bases(self, state: ClockState) -> np.ndarray:
         """See RoundPolicy. Who will drop out, or is too late already, needs no model."""
         flights = state.flights[state.flights["outcome"] == Outcome.COMPLETED]

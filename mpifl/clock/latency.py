@@ -17,8 +17,8 @@ AVAILABILITY = {"strict": STRICT, "resume": RESUME, "fedscale": FEDSCALE, "alway
 """What going offline does to a participant (``clock.availability``), as the kernels know it.
 
 strict: it drops out at that moment. resume: it pauses, and goes on when it is online again. fedscale: it is looked at once, at
-the moment at which it would finish; offline then, it was never there. always: strict, with phones that never go offline
-(``Phones.always_online``).
+the moment at which it would finish; offline then, it has dropped out, and nobody waited for it. always: strict, with phones
+that never go offline (``Phones.always_online``).
 """
 
 

@@ -64,8 +64,21 @@ class RoundPolicy(Section):
         """The availability rule as the kernels know it."""
         return AVAILABILITY[self.availability]
 
-    def check(self, participants: int) -> None:
-        """Raise InputError when the policy cannot have rounds of so many participants, or not with these other keys."""
+    def updates(self, participants: int | None) -> int:
+        """How many updates a round needs where ``selection.participants`` is ``participants``, None when it is left out.
+
+        Raises InputError when the policy cannot do with that.
+        """
+        if participants is None:
+            raise InputError("selection.participants: missing; a value is required: the updates that a round waits for")
+        return participants
+
+    def at_once(self, participants: int) -> int:
+        """How many clients a round of ``participants`` updates asks, or keeps under way at a time."""
+        return participants
+
+    def check(self) -> None:
+        """Raise InputError when the policy's keys do not go together."""
         for key in ("server_down_kbps", "server_up_kbps"):
             if self.availability == "fedscale" and getattr(self.latency, key) is not None:
                 raise InputError(
@@ -150,20 +163,51 @@ class RoundPolicy(Section):
         rows["outcome"][late] = Outcome.CUT
         rows["stop_seconds"][late] = end
 
-    def account(self, call: Call, rows: np.ndarray, done: np.ndarray, flows: np.ndarray | None = None) -> None:
+    def account(
+        self, call: Call, rows: np.ndarray, done: np.ndarray, flows: np.ndarray | None = None, end: float = math.inf
+    ) -> None:
         """Set bytes and joules of participants that have ended, in place.
 
-        All the work where ``done`` (bool), else what was done by stop_seconds: on their phones' own, or as ``flows`` say.
+        All the work where ``done`` (bool), else what was done by stop_seconds: on their phones' own, or as ``flows`` say. Who
+        drops out by fedscale's rule was at work until it would have finished, or until ``end``, the end of its round.
         """
         phones, client = call.population.phones, np.ascontiguousarray(rows["client"])
         if flows is None:
-            span = np.stack([rows[name] for name in ("start_seconds", "stop_seconds")])
+            stop = rows["stop_seconds"]
+            if self.availability == "fedscale":
+                finish, dropped = rows["start_seconds"] + work_seconds(rows), rows["outcome"] == Outcome.DROPPED
+                stop, done = np.where(dropped, np.minimum(finish, end), stop), done | (dropped & (finish <= end))
+            span = np.stack([rows["start_seconds"], stop])
             seconds = np.stack([rows[f"{name}_seconds"] for name in ("download", "compute", "upload")])
             sent, computed = progress(phones, self.rule, rates(call), client, span, seconds, done)
         else:
             sent, computed = flow_progress(flows, rates(call), np.ascontiguousarray(rows["stop_seconds"]))
         rows["bytes_down"], rows["bytes_up"] = sent
         rows["joules"] = joules(phones, client, computed, *sent)
+
+    def together(
+        self,
+        state: ClockState,
+        call: Call,
+        rows: np.ndarray,
+        done: np.ndarray,
+        flows: np.ndarray | None,
+        end: float,
+        latest: float = math.inf,
+    ) -> tuple[Timeline, ClockState]:
+        """The round of participants that began together and have all ended by ``end``, and the state after it.
+
+        Sets their bytes and joules, see ``account``. A round in which fedscale's rule has all of them offline at their end
+        would take no time, and the next would be at the same dead end: it ends when the first of them would have finished, or
+        at ``latest``.
+        """
+        start = float(rows["start_seconds"][0])
+        if end == start:
+            end = min(start + float(work_seconds(rows).min()), latest)
+        self.account(call, rows, done, flows, end)
+        version = state.version + bool((rows["outcome"] == Outcome.COMPLETED).any())
+        after = ClockState(now=end, version=version, draws=state.draws + 1)
+        return Timeline(start, end, start - state.now, rows), after
 
     def check_possible(self, call: Call, needed: int = 1) -> None:
         """After a round that nobody finished: raise InputError unless ``needed`` clients can at another time."""
@@ -197,20 +241,6 @@ def rates(call: Call) -> Rates:
     """What the kernels need of the workload."""
     work = call.workload
     return Rates(work.bytes_down, work.bytes_up, work.inferences_per_sample, work.bits_per_kbit)
-
-
-def together(state: ClockState, rows: np.ndarray, end: float, latest: float = math.inf) -> tuple[Timeline, ClockState]:
-    """The round of participants that began together and have all ended by ``end``, and the state after it.
-
-    A round in which fedscale's rule has all of them offline at their end would take no time, and the next would be at the same
-    dead end: it ends when the first of them would have finished, or at ``latest``.
-    """
-    start = float(rows["start_seconds"][0])
-    if end == start:
-        end = min(start + float(work_seconds(rows).min()), latest)
-    version = state.version + bool((rows["outcome"] == Outcome.COMPLETED).any())
-    after = ClockState(now=end, version=version, draws=state.draws + 1)
-    return Timeline(start, end, start - state.now, rows), after
 
 
 def work_seconds(rows: np.ndarray) -> np.ndarray:

@@ -9,14 +9,19 @@ from mpifl.clock.timeline import Call, ClockState, Outcome, Timeline
 
 
 class Semisync(Flying):
-    """At the start of each window participants are asked until N are under way; at its end the model moves by what came.
+    """At the start of each window clients are asked until ``concurrency`` are under way.
 
-    Those still under way go on and count in the window in which they finish, times their staleness factor. A window in which
-    nobody finishes leaves the model as it is. ``concurrency`` is N.
+    At its end the model moves by what came. Those still under way go on and count in the window in which they finish, times
+    their staleness factor. A window in which nobody finishes leaves the model as it is. ``selection.participants`` has no
+    meaning, and may be left out.
     """
 
     mode: str = "semisync"
     window_seconds: float = Field(..., gt=0, le=1e9, description="length of a round")
+
+    def updates(self, participants: int | None) -> int:
+        """See RoundPolicy. A window waits for none; that one client can be asked is all that it needs."""
+        return 1
 
     def advance(self, state: ClockState, call: Call) -> tuple[Timeline, ClockState]:
         """See RoundPolicy."""

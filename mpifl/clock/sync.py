@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from mpifl.clock.policy import RoundPolicy, asked, together
+from mpifl.clock.policy import RoundPolicy, asked
 from mpifl.clock.timeline import Call, ClockState, Outcome, Timeline
 
 
@@ -19,9 +19,13 @@ class Sync(RoundPolicy):
     mode: str = "sync"
     overcommitment: float = Field(1.3, ge=1, le=1e6, description="clients asked for each update that is needed")
 
+    def at_once(self, participants: int) -> int:
+        """See RoundPolicy."""
+        return asked(self.overcommitment, participants)
+
     def advance(self, state: ClockState, call: Call) -> tuple[Timeline, ClockState]:
         """See RoundPolicy."""
-        rows = self.cohort(state, call, asked(self.overcommitment, call.participants))
+        rows = self.cohort(state, call, self.at_once(call.participants))
         flows = self.share(call, rows, call.participants)
         first = _first_to_finish(rows, call.participants)
         enough = np.count_nonzero(first) == call.participants
@@ -32,8 +36,7 @@ class Sync(RoundPolicy):
         done = first | (late & (rows["stop_seconds"] <= end))
         rows["outcome"][late] = Outcome.CUT  # also one that finished with the N-th, and came after it
         self.cut(rows, end)
-        self.account(call, rows, done, flows)
-        return together(state, rows, end)
+        return self.together(state, call, rows, done, flows, end)
 
 
 def _first_to_finish(rows: np.ndarray, wanted: int) -> np.ndarray:

@@ -15,6 +15,7 @@ import typer
 
 from mpifl.commands.ending import end, wrong_input_ends
 from mpifl.errors import FAILED, InputError
+from mpifl.words import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -55,7 +56,7 @@ def list_(
     for entry in entries:
         table.add_row(*columns(entry, paper)[: len(table.columns)])
     console.print(table)
-    print(f"{len(entries)} data sets. Counts are the first that were published, in parentheses where")
+    print(f"{counted(len(entries), 'data set')}. Counts are the first that were published, in parentheses where")
     print("a partitioner makes the clients; `mpifl data show NAME` has them all.")
 
 

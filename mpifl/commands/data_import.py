@@ -12,7 +12,9 @@ import typer
 
 from mpifl.commands.ending import wrong_input_ends
 from mpifl.commands.formats import REQUIRED, Parameter, group_of, made, with_options
+from mpifl.commands.output import Out, Overwrite, check_output
 from mpifl.population.importers import REGISTRY
+from mpifl.words import counted
 
 if TYPE_CHECKING:
     from mpifl.population.dataset import Dataset
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
 
 Sources = Annotated[list[Path], typer.Argument(metavar="SOURCE...", help="Where the data lies: files or folders.")]
 Test = Annotated[list[Path] | None, typer.Option("--test", help="The same for the test part; may be given several times.")]
-Out = Annotated[Path, typer.Option("-o", "--out", help="The HDF5 file to write.")]
 Compress = Annotated[
     Literal["none", "gzip", "lzf"],
     typer.Option("--compress", help="Filter; a compressed file is unpacked into the cache when used."),
@@ -35,9 +36,16 @@ def _command(importer: type[Importer]) -> Callable[..., None]:
     """The command of one importer: sources, the common options, and one for each field."""
 
     def command(
-        source: list[Path], out: Path, name: str | None, compress: str, test: list[Path] | None = None, **options: Any
+        source: list[Path],
+        out: Path,
+        name: str | None,
+        compress: str,
+        overwrite: bool = False,
+        test: list[Path] | None = None,
+        **options: Any,
     ) -> None:
         with wrong_input_ends():
+            check_output(out, overwrite)
             compare(import_data(importer, options, source, test or [], out, name, None if compress == "none" else compress))
 
     common: dict[str, Parameter] = {
@@ -45,6 +53,7 @@ def _command(importer: type[Importer]) -> Callable[..., None]:
         "out": (Out, REQUIRED),
         "name": (Name, None),
         "compress": (Compress, "none"),
+        "overwrite": (Overwrite, False),
     }
     if not importer.finds_test:
         common["test"] = (Test, None)
@@ -82,7 +91,7 @@ def import_data(
             progress.update(bar, description="writing")
             data = write_store(out, store, description, compression)
     for part_name, part in data.parts.items():
-        print(f"{part_name}: {part.samples:,} samples of {part.clients:,} clients")
+        print(f"{part_name}: {counted(part.samples, 'sample')} of {counted(part.clients, 'client')}")
     print(f"written to {out} ({out.stat().st_size / 1e6:,.1f} MB in {time.monotonic() - began:.1f} s)")
     return data
 

@@ -16,15 +16,21 @@ def end(message: str, status: int) -> NoReturn:
     sys.exit(status)
 
 
+def end_wrong(error: InputError) -> NoReturn:
+    """Say what is wrong on standard error, one line an error, and exit with status 2."""
+    print(error.within("mpifl"), file=sys.stderr)
+    sys.exit(WRONG_INPUT)
+
+
 @contextlib.contextmanager
 def wrong_input_ends() -> Iterator[None]:
-    """An InputError in the block ends the command with its one line and status 2, a TrainingError with status 1.
+    """An InputError in the block ends the command with its lines and status 2, a TrainingError with one line and status 1.
 
     That is a full disk, in a command.
     """
     try:
         yield
     except InputError as error:
-        end(str(error), WRONG_INPUT)
+        end_wrong(error)
     except TrainingError as error:
         end(str(error), FAILED)

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
+from rich.markup import escape
 from typer.core import TyperGroup
 
 from mpifl.commands.ending import end
@@ -44,7 +45,7 @@ def with_options(command: Callable[..., None], form: type[Section], common: Mapp
     """``command`` as typer is to see it: with the ``common`` parameters, one for each field of ``form``, and its docstring."""
     every = dict(common)
     for name, field in form.model_fields.items():
-        option = typer.Option(f"--{name.replace('_', '-')}", help=field.description)
+        option = typer.Option(f"--{name.replace('_', '-')}", help=escape(field.description or ""))
         default = REQUIRED if field.is_required() else field.get_default(call_default_factory=True)
         every[name] = (Annotated[field.annotation, option], default)
     kind = inspect.Parameter.KEYWORD_ONLY
@@ -67,5 +68,5 @@ def made(form: type[Section], options: Mapping[str, Any]) -> Any:
 
 def _help(doc: str) -> str:
     """A docstring as help: paragraphs as one line each, and nothing of what it raises."""
-    text = re.sub(r"``(.+?)``", r"\1", re.split(r"Raises\s+InputError", doc)[0].strip())
+    text = escape(re.sub(r"``(.+?)``", r"\1", re.split(r"Raises\s+InputError", doc)[0].strip()))  # [i] is no italic
     return re.sub(r"(?<!\n)\n(?![\n-]) *", " ", text)

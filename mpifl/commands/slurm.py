@@ -24,7 +24,7 @@ def slurm(
     cpus_per_task: Annotated[
         int | None, typer.Option(min=1, help="Cores of a rank; default: the job's training.threads.", show_default=False)
     ] = None,
-    time: Annotated[str, typer.Option(help="Time limit, as sbatch takes it: minutes, h:m:s, d-h:m:s.")] = "1:00:00",
+    time: Annotated[str, typer.Option(help="Time limit, as sbatch takes it: minutes, h:mm:ss, d-hh:mm:ss.")] = "1:00:00",
     gpus_per_node: Annotated[int, typer.Option(min=0, help="GPUs of each node; its ranks share them evenly.")] = 0,
     array: Annotated[str | None, typer.Option(metavar="SEEDS", help="One run a seed: 1-5, 1,3,7, 1-20%4.")] = None,
     requeue: Annotated[bool, typer.Option("--requeue", help="When the time is over or the job is preempted, go on.")] = False,

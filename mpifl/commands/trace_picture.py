@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,8 +16,10 @@ from mpifl.files import whole_file
 from mpifl.population.bandwidth import Bandwidth
 from mpifl.population.trace import Trace, merged
 from mpifl.population.trace_summary import HOURS, Summary, curve_means
+from mpifl.words import counted
 
 DOWN, UP, PLAIN = "#1f77b4", "#ff7f0e", "#4c72b0"
+FAINT = 0.45
 BINS, CELLS = 60, 50
 MANY_DECADES = 30
 CURVES_DRAWN, MOST_POINTS = 4, 100_000
@@ -27,9 +30,8 @@ def draw(path: Path, trace: Trace, summary: Summary) -> None:
     """Write the picture; its format is that of the name (.png, .svg, .pdf). The same trace gives the same bytes."""
     figure = Figure(figsize=(12, 7), layout="constrained")
     axes = figure.subplots(2, 3)
-    figure.suptitle(
-        f"{trace.name}: {summary.devices:,} devices, {summary.patterns:,} patterns, online {summary.online:.1%} of the time"
-    )
+    counts = f"{counted(summary.devices, 'device')}, {counted(summary.patterns, 'pattern')}"
+    figure.suptitle(f"{trace.name}: {counts}, online {summary.online:.1%} of the time")
     _histogram(axes[0, 0], [(trace.compute_ms_per_sample, PLAIN, "")], "compute, ms of inference a sample", "devices")
     if trace.bandwidth.curves:
         _curves(axes[0, 1], trace.bandwidth)
@@ -50,14 +52,16 @@ def draw(path: Path, trace: Trace, summary: Summary) -> None:
 
 
 def _histogram(axes: Axes, columns: list[tuple[np.ndarray, str, str]], label: str, count: str) -> None:
-    """Histograms with bins that are equal in the logarithm."""
+    """Histograms with bins that are equal in the logarithm: the first filled, a second a line, so that equal ones are seen."""
     low = min(float(values.min()) for values, _, _ in columns)
     high = max(float(values.max()) for values, _, _ in columns)
     if low == high:
         low, high = low / 2, high * 2
     bins = np.geomspace(low, high * (1 + 1e-9), BINS + 1)
-    for values, colour, name in columns:
-        axes.stairs(np.histogram(values, bins)[0], bins, color=colour, fill=len(columns) == 1, label=name or None)
+    for place, (values, colour, name) in enumerate(columns):
+        filled: dict[str, Any] = {"fill": True, "alpha": 1.0 if len(columns) == 1 else FAINT}
+        line: dict[str, Any] = {"fill": False, "lw": 1.2}
+        axes.stairs(np.histogram(values, bins)[0], bins, color=colour, label=name or None, **(line if place else filled))
     axes.set(xscale="log", xlabel=label, ylabel=count)
     _plain_ticks(axes.xaxis)
     if len(columns) > 1:
@@ -84,13 +88,13 @@ def _correlation(axes: Axes, down: np.ndarray, up: np.ndarray, what: str) -> Non
 
 
 def _curves(axes: Axes, bandwidth: Bandwidth) -> None:
-    """The first few curves over their periods, both directions."""
+    """The first few curves over their periods: download a broad pale line, upload a thin one, so that equal ones are seen."""
     for curve in range(min(CURVES_DRAWN, bandwidth.curves)):
         part = slice(bandwidth.offsets[curve], min(bandwidth.offsets[curve + 1], bandwidth.offsets[curve] + MOST_POINTS))
-        for name, colour in (("download_kbps", DOWN), ("upload_kbps", UP)):
+        for name, colour, width, alpha in (("download_kbps", DOWN, 2.5, FAINT), ("upload_kbps", UP, 0.7, 1.0)):
             values = getattr(bandwidth, name)[part] / 1000
             label = name.split("_")[0] if curve == 0 else None
-            axes.plot(bandwidth.start[part], values, color=colour, drawstyle="steps-post", lw=0.5, alpha=0.7, label=label)
+            axes.plot(bandwidth.start[part], values, color=colour, drawstyle="steps-post", lw=width, alpha=alpha, label=label)
     drawn = f"first {CURVES_DRAWN} of {bandwidth.curves} curves" if bandwidth.curves > CURVES_DRAWN else "all curves"
     axes.set(xlabel="seconds", ylabel="Mbit/s", title=f"bandwidth: {drawn}")
     axes.legend(frameon=False)

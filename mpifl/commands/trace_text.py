@@ -12,6 +12,7 @@ from rich.table import Table
 
 from mpifl.population.trace import Trace
 from mpifl.population.trace_summary import PER_CENT, Summary
+from mpifl.words import counted
 
 PIPE_COLUMNS = 100  # where the output is no terminal
 BAR_COLUMNS = 40
@@ -52,7 +53,7 @@ def _heading(trace: Trace, summary: Summary) -> Table:
         "licence": trace.licence,
         "content": trace.content_sha256 or "not written yet",
         "devices": f"{summary.devices:,}",
-        "patterns": f"{summary.patterns:,} with {summary.slots:,} slots; "
+        "patterns": f"{summary.patterns:,} with {counted(summary.slots, 'slot')}; "
         f"{summary.never_online:,} never online, {summary.always_online:,} always",
         "curves": f"{summary.curves:,} of bandwidth" if summary.curves else "none: speeds are constant",
         "online": f"{summary.online:.1%} of the time",

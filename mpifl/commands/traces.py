@@ -11,15 +11,16 @@ import typer
 
 from mpifl.commands.ending import wrong_input_ends
 from mpifl.commands.formats import REQUIRED, Parameter, group_of, made, with_options
+from mpifl.commands.output import Out, Overwrite, check_output
 from mpifl.errors import InputError
 from mpifl.population.trace_importers import REGISTRY
+from mpifl.words import counted
 
 if TYPE_CHECKING:
     from mpifl.population.trace import Trace
     from mpifl.population.trace_importers.importer import TraceImporter
 
 TRACE_HELP = "A trace in HDF5, a recipe (.yaml), or the name of a recipe that ships with mpifl."
-Out = Annotated[Path, typer.Option("-o", "--out", help="The HDF5 file to write.")]
 Base = Annotated[str, typer.Option("--base", metavar="TRACE", help=f"Where what the format lacks comes from. {TRACE_HELP}")]
 Name = Annotated[str | None, typer.Option("--name", help="Name of the trace; default: that of the file.")]
 
@@ -29,8 +30,11 @@ traces = typer.Typer(help="Device traces: how fast phones are, and when they are
 def _command(importer: type[TraceImporter]) -> Callable[..., None]:
     """The command of one importer: files, the common options, and one for each field."""
 
-    def command(paths: list[Path], out: Path, base: str, name: str | None = None, **options: Any) -> None:
+    def command(
+        paths: list[Path], out: Path, base: str, name: str | None = None, overwrite: bool = False, **options: Any
+    ) -> None:
         with wrong_input_ends():
+            check_output(out, overwrite)
             import_trace(importer, options, paths, out, base, name)
 
     files = typer.Argument(metavar=importer.files, help="The files to read.")
@@ -39,6 +43,7 @@ def _command(importer: type[TraceImporter]) -> Callable[..., None]:
         "out": (Out, REQUIRED),
         "base": (Base, "phones"),
         "name": (Name, None),
+        "overwrite": (Overwrite, False),
     }
     return with_options(command, importer, common)
 
@@ -75,6 +80,7 @@ def synth(
     out: Out,
     phones: Annotated[int | None, typer.Option(min=1, help="How many; default: the recipe's.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Default: the recipe's.")] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Draw phones from a recipe: the same recipe, number and seed give the same trace."""
     from mpifl.files import shipped, shipped_names
@@ -84,10 +90,11 @@ def synth(
         path = shipped("traces", recipe) or Path(recipe)
         if not path.exists():
             raise InputError(f"RECIPE: {recipe!r}: no such file; allowed: {', '.join(shipped_names('traces'))}, or a file")
+        check_output(out, overwrite)
         changes = {key: value for key, value in (("phones", phones), ("seed", seed)) if value is not None}
         trace = synthesize(read_recipe(path).model_copy(update=changes))
         _write(out, trace)
-    print(f"{trace.devices:,} phones, {len(trace.start):,} slots")
+    print(f"{counted(trace.devices, 'phone')}, {counted(len(trace.start), 'slot')}")
     print(f"written to {out} ({out.stat().st_size / 1e6:,.1f} MB)")
 
 
@@ -95,6 +102,7 @@ def synth(
 def show(
     trace: Annotated[str, typer.Argument(metavar="TRACE", help=TRACE_HELP)],
     picture: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw it too: .png, .svg or .pdf.")] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Show counts, quantiles and hourly availability."""
     from mpifl.commands.trace_text import print_summary
@@ -104,6 +112,8 @@ def show(
     with wrong_input_ends():
         if picture is not None and picture.suffix not in (".png", ".svg", ".pdf"):
             raise InputError(f"--picture: {str(picture)!r}; allowed: a name that ends in .png, .svg or .pdf")
+        if picture is not None:
+            check_output(picture, overwrite)
         opened = read_trace(trace)
         summary = summarise(opened)
         print_summary(opened, summary)
@@ -125,8 +135,6 @@ def _write(out: Path, trace: Trace) -> None:
 @contextlib.contextmanager
 def _writing(path: Path) -> Iterator[None]:
     """What the system has against writing to ``path`` is an InputError."""
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder; name a file")
     try:
         yield
     except OSError as error:

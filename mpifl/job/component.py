@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import importlib.util
 import os
-import sys
-import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from mpifl.errors import InputError
 from mpifl.files import is_file
+from mpifl.job.plug_in import PlugIn, plug_in_of_file, plug_in_of_module
+from mpifl.job.schema import Job
 from mpifl.job.section import Section
 
 
@@ -69,6 +68,14 @@ def find_class(component: Component, name: Any) -> type[Section]:
 
     Raises InputError with the nearest valid name when there is none, or when a plug-in cannot be loaded.
     """
+    return find_part(component, name)[0]
+
+
+def find_part(component: Component, name: Any) -> tuple[type[Section], PlugIn | None]:
+    """The class that ``name`` stands for and, when it is a plug-in's, the source that it was made from.
+
+    Raises InputError as ``find_class``.
+    """
     if isinstance(name, str) and ":" in name:
         return _plug_in(component, name)
     registry = component.registry()
@@ -77,13 +84,57 @@ def find_class(component: Component, name: Any) -> type[Section]:
         hint = f"did you mean {near[0]}? " if near else ""
         allowed = ", ".join(registry)
         raise InputError(f"{component.key_path}: {name!r} is not known; {hint}allowed: {allowed}, or ./file.py:Class")
-    return _class(registry[name])
+    return _class(registry[name]), None
 
 
 def absolute_name(name: str) -> str:
-    """A plug-in's name with its file made absolute, so that a run directory's job.yaml runs from anywhere."""
+    """A plug-in's name with its file made absolute, so that the name means the same from anywhere."""
     file, colon, class_name = name.rpartition(":")
     return f"{os.path.abspath(file)}:{class_name}" if colon and file.endswith(".py") else name
+
+
+def find_plug_ins(raw: dict[str, Any], folder: Path) -> None:
+    """Make the names of plug-ins in a job file absolute, in place, where the plug-in is found from the file's ``folder``."""
+    for component in COMPONENTS:
+        section: Any = raw
+        for part in component.path[:-1]:
+            section = section.get(part) if isinstance(section, dict) else None
+        if not isinstance(section, dict):
+            continue
+        last = component.path[-1]
+        if isinstance(section.get(last), dict):
+            section, last = section[last], component.key
+        if isinstance(section.get(last), str):
+            section[last] = _name_from(folder, section[last])
+
+
+def _name_from(folder: Path, name: str) -> str:
+    file, colon, class_name = name.rpartition(":")
+    found = colon and file.endswith(".py") and is_file(folder / file)
+    return f"{os.path.abspath(folder / file)}:{class_name}" if found else name
+
+
+def part_name(job: Job, key: str) -> str:
+    """The name that the job gives at ``key``, such as ``algorithm.name``."""
+    found: Any = job
+    for part in key.split("."):
+        found = getattr(found, part)
+    return str(found)
+
+
+def with_names(job: Job, names: Mapping[str, str]) -> Job:
+    """The job with plug-ins named otherwise; ``names`` by key, such as ``algorithm.name``."""
+    for key, name in names.items():
+        *path, last = key.split(".")
+        job = _replaced(job, path, last, name)
+    return job
+
+
+def _replaced(section: Any, path: list[str], key: str, value: str) -> Any:
+    if not path:
+        return section.model_copy(update={key: value})
+    inner = _replaced(getattr(section, path[0]), path[1:], key, value)
+    return section.model_copy(update={path[0]: inner})
 
 
 def _class(where: str) -> type[Section]:
@@ -92,38 +143,20 @@ def _class(where: str) -> type[Section]:
     return found
 
 
-def _plug_in(component: Component, name: str) -> type[Section]:
+def _plug_in(component: Component, name: str) -> tuple[type[Section], PlugIn]:
     where, _, class_name = name.rpartition(":")
-    module = _module_from_file(component, where) if where.endswith(".py") else _module_by_name(component, where)
+    try:
+        is_path = where.endswith(".py")
+        plug_in = plug_in_of_file(Path(os.path.abspath(where))) if is_path else plug_in_of_module(where)
+    except InputError as error:
+        raise InputError(f"{component.key_path}: {error}") from error
+    try:
+        module = plug_in.module()
+    except Exception as error:
+        failed = f"{plug_in.where} failed to load" if plug_in.from_file else f"cannot import {where!r}"
+        raise InputError(f"{component.key_path}: {failed}: {type(error).__name__}: {error}") from error
     found = getattr(module, class_name, None)
     base = component.base_class()
     if not (isinstance(found, type) and issubclass(found, base)):
         raise InputError(f"{component.key_path}: {name!r}: no class {class_name} there made from {base.__name__}")
-    return found
-
-
-def _module_by_name(component: Component, where: str) -> ModuleType:
-    try:
-        return importlib.import_module(where)
-    except Exception as error:
-        raise InputError(f"{component.key_path}: cannot import {where!r}: {type(error).__name__}: {error}") from error
-
-
-def _module_from_file(component: Component, where: str) -> ModuleType:
-    path = Path(os.path.abspath(where))
-    module_name = f"mpifl_plugin_{path.stem}_{zlib.crc32(str(path).encode()):08x}"
-    if module_name in sys.modules:
-        return sys.modules[module_name]
-    if not is_file(path):
-        raise InputError(f"{component.key_path}: no file {path} (paths are taken from the working directory)")
-    spec = importlib.util.spec_from_file_location(module_name, path)
-    assert spec is not None  # a .py path always has a spec and a loader
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[module_name] = module
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[module_name]
-        raise InputError(f"{component.key_path}: {path} failed to load: {type(error).__name__}: {error}") from error
-    return module
+    return found, plug_in

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from mpifl.job.plug_in import PlugIn
 from mpifl.job.quantiles import Quantiles
 from mpifl.job.section import Section
 
@@ -120,10 +122,18 @@ class Runtime(Section):
         "abort", description="when a client's training fails: end, or go on without"
     )
     round_timeout: float | None = Field(None, gt=0, description="seconds without a word from a rank, after which the run ends")
+    require_same_processors: bool = Field(
+        False, description="refuse ranks whose processors, libraries or settings differ, which may change bits"
+    )
 
 
 class Job(Section):
-    """A whole experiment. The sections typed Any are components: ``mpifl.job.component`` finds their classes."""
+    """A whole experiment. The sections typed Any are components: ``mpifl.job.component`` finds their classes.
+
+    ``plug_ins`` are the sources of those that are not mpifl's, by the key that names them (``algorithm.name``).
+    """
+
+    plug_ins: ClassVar[Mapping[str, PlugIn]] = {}
 
     name: str = Field("job", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="names the run directory")
     seed: int = Field(0, ge=0, description="of everything random but the partition")

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator, model_validator
 
 
 class Section(BaseModel):
     """A section of the job file. What is not declared is refused; what is declared cannot change."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, value: Any) -> Any:
+        """Take `staleness: constant` for `staleness: {name: constant}`, in every section that has a name."""
+        return {"name": value} if isinstance(value, str) and "name" in cls.model_fields else value
 
     @field_validator("*", mode="before")
     @classmethod

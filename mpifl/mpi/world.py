@@ -43,6 +43,8 @@ PAUSE_GROWTH = 1.02  # of pauses: each is a fiftieth of the time that one has wa
 SUM_NUMBERS = 1 << 21
 """Larger sums go in pieces, all under way at once: MPI then needs no new memory as large as they are, which takes longer to get
 than the sum to make (64 MB on 3 ranks of a node: 68 ms and not 166). Broadcasts are no faster in pieces."""
+BROADCAST_BYTES = 1 << 30
+"""The largest piece of a broadcast. MPI counts in 32 bits (Open MPI 5 has no larger counts), so 2 GiB at once is an error."""
 LAST_SECONDS = 10
 LOSS_KNOWN_SECONDS = 1
 TEXT_END_SECONDS = 0.2  # what mpirun is given to pass a last line on before the ranks are ended
@@ -170,9 +172,10 @@ class World:
         return max(1, self.size - 1)
 
     def broadcast(self, *arrays: np.ndarray) -> None:
-        """Rank 0's contents of contiguous arrays into every other rank's, in place; all under way at once."""
+        """Copy rank 0's contiguous arrays, of any size, into every other rank's, in place; all under way at once."""
         with self.losses():
-            requests = [self.comm.Ibcast(_bytes(array), root=0) for array in arrays]
+            pieces = [piece for array in arrays for piece in _pieces(_bytes(array))]
+            requests = [self.comm.Ibcast(piece, root=0) for piece in pieces]
         self._wait_for_all(requests)
 
     def _wait_for_all(self, requests: list[MPI.Request]) -> None:
@@ -211,15 +214,22 @@ class World:
         counts[self.rank] = len(rows)
         self.sum_to_root(counts)
         gathered = np.empty(int(counts.sum()) if self.aggregates else 0, rows.dtype)
-        sizes = counts * rows.dtype.itemsize
-        starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-        target = [_bytes(gathered), (sizes, starts), MPI.BYTE] if self.aggregates else None
-        self.wait(self.comm.Igatherv([_bytes(rows), MPI.BYTE], target, root=0))
+        starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+        # Whole rows, not bytes: MPI counts in 32 bits, and 2 GiB of rows are no more than others.
+        row = MPI.BYTE.Create_contiguous(rows.dtype.itemsize).Commit()
+        target = [_bytes(gathered), (counts, starts), row] if self.aggregates else None
+        self.wait(self.comm.Igatherv([_bytes(rows), len(rows), row], target, root=0))
+        row.Free()
         return gathered
 
+    def gather_texts(self, text: str) -> list[str]:
+        """Return on rank 0 the text of every rank, in the order of the ranks; elsewhere an empty list. Collective."""
+        whole = self.gather_rows(np.frombuffer(f"{text}\0".encode(), np.uint8))
+        return whole.tobytes().decode().split("\0")[:-1]
+
     def hosts(self) -> list[str]:
-        """On rank 0, the host name of every rank; elsewhere empty. Collective."""
-        return [name.decode() for name in self.gather_rows(np.array([socket.gethostname()], "S128")).tolist()]
+        """Return on rank 0 the host name of every rank; elsewhere an empty list. Collective."""
+        return self.gather_texts(socket.gethostname())
 
     def leave(self, status: int) -> NoReturn:
         """End this rank; all ranks have come to the end.
@@ -277,6 +287,11 @@ def library() -> str:
 
 def _bytes(array: np.ndarray) -> np.ndarray:
     return array.view(np.uint8) if array.ndim == 1 else array.reshape(-1).view(np.uint8)
+
+
+def _pieces(raw: np.ndarray) -> list[np.ndarray]:
+    """Split bytes (n,) into views of at most BROADCAST_BYTES; at least one, which may be empty."""
+    return [raw[begin : begin + BROADCAST_BYTES] for begin in range(0, max(1, len(raw)), BROADCAST_BYTES)]
 
 
 def _lost_classes() -> tuple[int, ...]:

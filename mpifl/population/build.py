@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from mpifl.errors import InputError
-from mpifl.files import cache_folder, check_content, damage, is_file, open_hdf5, shipped, shipped_names
+from mpifl.files import cache_folder, check_content, is_file, shipped, shipped_names
 from mpifl.job import Job
 from mpifl.population import dataset as datasets
 from mpifl.population import trace as traces
@@ -35,6 +35,7 @@ from mpifl.population.population import Population
 from mpifl.population.split import TRAIN, arranged, split_samples
 from mpifl.population.synthesis import find_trace, read_recipe, synthesize
 from mpifl.population.trace import check_trace, merged, open_trace, write_trace
+from mpifl.population.verified import bytes_sha256, verified
 from mpifl.seeds import Purpose, generator, number
 
 SIZES = "sizes"  # the data.name of a population without samples
@@ -58,7 +59,10 @@ def prepare(job: Job) -> tuple[Path | None, Path]:
 
 
 def open_population(job: Job, data_path: Path | None, trace_path: Path | None) -> Population:
-    """On every rank: map what ``prepare`` named, or of the trace nothing (None)."""
+    """On every rank: map what ``prepare`` named, or of the trace nothing (None).
+
+    ``prepare`` has verified what is mapped; a file that somebody writes to after that is not noticed.
+    """
     data = None if data_path is None else open_dataset(data_path)
     trace = None if trace_path is None else open_trace(trace_path)
     if trace is not None and job.population.merge_gaps_seconds is not None:
@@ -98,12 +102,14 @@ def _data_path(job: Job) -> Path:
         return _arranged(job, {"data": DIGITS}, digits)
     path = Path(job.data.name)
     if not is_file(path):
-        where = os.path.abspath(path)
-        raise InputError(f"data.name: {job.data.name!r}: no file {where}; allowed: {DIGITS}, {SIZES}, or a data set in HDF5")
+        from mpifl.population.catalogue.making import how_to_make  # here: it reads the catalogue's files
+
+        allowed = f"allowed: {DIGITS}, {SIZES}, or a data set in HDF5"
+        raise InputError(f"data.name: {job.data.name!r}: no file {os.path.abspath(path)}; {allowed}; {how_to_make(str(path))}")
     if is_compressed(path):
         path = _unpacked(path)
-    elif isinstance(job.data.partition, Natural) and job.data.split.by == "published":
-        _checked(path)  # what is in the cache is checked there
+    else:
+        _checked(path)
     if isinstance(job.data.partition, Natural) and job.data.split.by == "published":
         return path.resolve()
     return _arranged(job, {"data": open_dataset(path).content_sha256}, lambda: _checked(path))
@@ -113,14 +119,16 @@ def _checked(path: Path) -> Dataset:
     """A data set that the caller has not made itself: all that a run relies on, and that no byte of it has changed."""
     data = open_dataset(path)
     check_dataset(path, data)
-    check_content(path, datasets.FORMAT, datasets.SCHEMA_VERSION)
+    verified(path, datasets.FORMAT, datasets.SCHEMA_VERSION)
     return data
 
 
 def _unpacked(path: Path) -> Path:
-    """A compressed data set as one that all ranks of a node can map."""
-    with open_hdf5(path, datasets.FORMAT, datasets.SCHEMA_VERSION) as file, damage(path):
-        key = {"unpacked": str(file.attrs["content_sha256"])}
+    """A compressed data set as one that all ranks of a node can map.
+
+    It is known by the hash of the file as it lies on the disk, which takes less time than to unpack it and check that.
+    """
+    key = {"unpacked": bytes_sha256(path)}
 
     def write(target: Path) -> None:
         check_content(path, datasets.FORMAT, datasets.SCHEMA_VERSION)
@@ -147,8 +155,17 @@ def _arranged(job: Job, key: dict[str, str], load: Callable[[], Dataset]) -> Pat
         parts: dict[str, Any] = dict(arranged(data, client, names, part))
         write_dataset(path, replace(data, **parts))
 
-    made_from = {**key, "partition": partition.model_dump(), "split": split.model_dump()}
+    made_from = {**key, "partition": _options(job), "split": split.model_dump()}
     return _cached("data", made_from, write, datasets.FORMAT, datasets.SCHEMA_VERSION)
+
+
+def _options(job: Job) -> dict[str, Any]:
+    """All that a partition is made from: the partitioner's options and, of a plug-in, its source and not where that lies."""
+    options: dict[str, Any] = job.data.partition.model_dump()
+    plug_in = job.plug_ins.get("data.partition.name")
+    if plug_in is not None:
+        options |= {"name": options["name"].rpartition(":")[2], "plug_in": plug_in.sha256}
+    return options
 
 
 def _clients(data: Dataset, partition: Partitioner | Natural, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -166,7 +183,7 @@ def _trace_path(name: str) -> Path:
         raise InputError(f"population.trace: {name!r}: no file {os.path.abspath(name)}; allowed: {names}, or a file")
     if found.suffix != ".yaml":
         open_trace(found)  # says what is wrong, where it can
-        check_content(found, traces.FORMAT, traces.SCHEMA_VERSION)
+        verified(found, traces.FORMAT, traces.SCHEMA_VERSION)
         return found.resolve()
     recipe = read_recipe(found)
 
@@ -184,12 +201,13 @@ def _cached(kind: str, made_from: Mapping[str, object], write: Callable[[Path], 
     path = cache_folder() / f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.h5"
     if not (path.is_file() and _intact(path, form, schema)):
         write(path)
+        verified(path, form, schema)
     return path
 
 
 def _intact(path: Path, form: str, schema: int) -> bool:
     try:
-        check_content(path, form, schema)
+        verified(path, form, schema)
     except InputError:
         return False
     return True

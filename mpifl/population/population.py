@@ -10,10 +10,12 @@ import numpy as np
 
 from mpifl.errors import InputError
 from mpifl.job.quantiles import Quantiles
+from mpifl.kernels import kernel
 from mpifl.population.bandwidth import Bandwidth
 from mpifl.population.dataset import Dataset
-from mpifl.population.permutation import uniforms
+from mpifl.population.permutation import permuted, uniforms
 from mpifl.population.trace import DEVICE_COLUMNS, Trace
+from mpifl.words import counted
 
 
 class Curves(NamedTuple):
@@ -126,18 +128,29 @@ class Population:
 
 def check_participants(population: Population, participants: int) -> None:
     """Raise InputError when no moment can exist at which a round is full: too few clients, or too few ever online."""
+    refused, all_of_them = f"selection.participants: {participants} is not allowed", counted(population.clients, "client")
     if participants > population.clients:
+        raise InputError(f"{refused}: the population has {all_of_them}")
+    ever = ever_online(population.phones, population.clients)
+    if ever < participants:
         raise InputError(
-            f"selection.participants: {participants} is not allowed: the population has {population.clients} clients"
+            f"{refused}: of {all_of_them} only {ever:,} are ever online (population.trace); ask fewer, or set"
+            " clock.availability: always, which ignores availability"
         )
-    assert population.trace is not None
-    sometimes = int(np.count_nonzero(np.diff(population.trace.offsets)))
-    if sometimes == population.trace.patterns or population.always_online:
-        return
-    # With as many clients as patterns or more each pattern has floor(clients / patterns) clients at least.
-    share = sometimes / population.trace.patterns
-    if sometimes == 0 or (population.clients >= population.trace.patterns and share * population.clients < participants):
-        raise InputError(
-            f"population.trace: only {sometimes} of {population.trace.patterns} availability patterns are ever online;"
-            f" {participants} participants can never be found among {population.clients} clients"
-        )
+
+
+@kernel
+def ever_online(phones: Phones, clients: int) -> int:
+    """How many clients are online at some time. O(patterns) where every phone has a client, else O(clients)."""
+    if phones.always_online:
+        return clients
+    patterns, count = len(phones.period), 0
+    if clients < phones.size:
+        for client in range(clients):
+            pattern = permuted(client, phones.size, phones.key) % patterns
+            count += phones.offsets[pattern] < phones.offsets[pattern + 1]
+        return count
+    for pattern in range(patterns):
+        if phones.offsets[pattern] < phones.offsets[pattern + 1]:
+            count += (phones.size - pattern + patterns - 1) // patterns
+    return count

@@ -74,6 +74,17 @@ def without_empty(slots: Slots) -> Slots:
     return of_counts(counts, slots.start[lasts], slots.end[lasts], slots.period)
 
 
+def merged_slots(slots: Slots, gap_seconds: float) -> Slots:
+    """The slots, those of a pattern joined where no more than ``gap_seconds`` lie between them (not across its border)."""
+    if not len(slots.start):
+        return slots
+    pattern = np.repeat(np.arange(len(slots.period)), np.diff(slots.offsets))
+    near = (pattern[1:] == pattern[:-1]) & (slots.start[1:] - slots.end[:-1] <= gap_seconds)
+    first, last = np.concatenate([[True], ~near]), np.concatenate([~near, [True]])
+    counts = np.bincount(pattern[first], minlength=len(slots.period))
+    return of_counts(counts, slots.start[first], slots.end[last], slots.period)
+
+
 def joined(parts: list[Slots]) -> Slots:
     """Patterns of several parts, one part after the other."""
     counts = np.concatenate([np.diff(part.offsets) for part in parts])

@@ -8,6 +8,7 @@ from mpifl.errors import InputError
 from mpifl.job.schema import Split
 from mpifl.population.dataset import Dataset, Part
 from mpifl.population.regroup import by_client, regrouped
+from mpifl.words import counted
 
 TRAIN, VALIDATION, TEST = range(3)
 
@@ -20,13 +21,12 @@ def split_samples(split: Split, client: np.ndarray, clients: int, random: np.ran
     """
     if split.by == "clients":
         counts = [round(share * clients) for share in (split.validation, split.test)]
+        of_all = f"of {counted(clients, 'client')}"
         for key, share, count in zip(("validation", "test"), (split.validation, split.test), counts, strict=True):
             if share and not count:
-                raise InputError(
-                    f"data.split.{key}: {share:g} of {clients} clients is none; allowed: {1 / clients:.2g} or more"
-                )
+                raise InputError(f"data.split.{key}: {share:g} {of_all} is none; allowed: {1 / clients:.2g} or more")
         if sum(counts) >= clients:
-            raise InputError(f"data.split: {counts[0]} + {counts[1]} of {clients} clients kept back leave none for training")
+            raise InputError(f"data.split: {counts[0]} + {counts[1]} {of_all} kept back leave none for training")
         part = np.zeros(clients, np.uint8)
         drawn = random.permutation(clients)
         part[drawn[: counts[0]]], part[drawn[counts[0] : sum(counts)]] = VALIDATION, TEST

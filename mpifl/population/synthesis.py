@@ -11,8 +11,8 @@ from scipy.special import ndtr
 
 from mpifl.errors import InputError
 from mpifl.files import is_file, shipped
-from mpifl.job.read import load_yaml
 from mpifl.job.section import Section
+from mpifl.job.yaml_text import load_yaml
 from mpifl.population.distributions import Distribution, Rising, has_key
 from mpifl.population.diurnal import Diurnal
 from mpifl.population.trace import DEVICE_COLUMNS, Trace
@@ -54,15 +54,21 @@ def find_trace(name: str) -> Path | None:
 def read_recipe(path: Path) -> Recipe:
     """A checked recipe. Raises InputError naming file, key and value."""
     try:
-        return Recipe.model_validate(load_yaml(path.read_text(encoding="utf-8")))
+        raw = load_yaml(path.read_text(encoding="utf-8"))
+        if {"rounds", "selection"} <= raw.keys():
+            raise InputError("a job file (it has rounds), not the recipe of a trace; docs/traces.md has a recipe's keys")
+        return Recipe.model_validate(raw)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"] if not str(part).startswith("<"))
-        raise InputError(f"{path}: {key}: {first['input']!r}: {first['msg']}") from error
+        if first["type"] == "missing":
+            raise InputError(f"{path}: {key}: missing; a value is required") from error
+        value = "" if isinstance(first["input"], dict) else f"{first['input']!r}: "
+        raise InputError(f"{path}: {key}: {value}{first['msg']}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: {error}") from error
     except InputError as error:
-        raise InputError(f"{path}: {error}") from error
+        raise error.within(str(path)) from error
 
 
 def synthesize(recipe: Recipe) -> Trace:

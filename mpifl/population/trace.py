@@ -27,6 +27,7 @@ from mpifl.errors import InputError
 from mpifl.files import content_sha256, damage, mapped, open_hdf5, whole_file, writing_hdf5
 from mpifl.population.bandwidth import COLUMNS as BANDWIDTH_COLUMNS
 from mpifl.population.bandwidth import Bandwidth, check_bandwidth
+from mpifl.population.slots import Slots, merged_slots
 
 FORMAT = "mpifl-trace"
 SCHEMA_VERSION = 1
@@ -134,13 +135,8 @@ def check_trace(where: Path | str, trace: Trace) -> None:
 
 def merged(trace: Trace, gap_seconds: float) -> Trace:
     """The trace with slots of a pattern joined where no more than ``gap_seconds`` lie between them (not across its border)."""
-    pattern = np.repeat(np.arange(trace.patterns), np.diff(trace.offsets))
-    joined = (pattern[1:] == pattern[:-1]) & (trace.start[1:] - trace.end[:-1] <= gap_seconds)
-    first, last = np.concatenate([[True], ~joined]), np.concatenate([~joined, [True]])
-    if not len(trace.start):
-        return trace
-    offsets = np.concatenate([[0], np.cumsum(np.bincount(pattern[first], minlength=trace.patterns))])
-    return replace(trace, offsets=offsets, start=trace.start[first], end=trace.end[last])
+    slots = merged_slots(Slots(trace.offsets, trace.start, trace.end, trace.period), gap_seconds)
+    return replace(trace, offsets=slots.offsets, start=slots.start, end=slots.end)
 
 
 def _check_slots(where: Path | str, trace: Trace) -> None:

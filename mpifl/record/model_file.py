@@ -26,5 +26,8 @@ def write_model(folder: Path, model: FlatModel, weights: np.ndarray) -> str:
     tensors |= {buffer.name: buffer.first.clone() for buffer in model.local if buffer.constant}
     path = folder / "model.safetensors"
     with room(path, weights.nbytes, run=folder), whole_file(path) as partial:
+        partial.touch()
+        mode = partial.stat().st_mode  # what the umask leaves; safetensors puts a file of its own there, for the owner alone
         save_file(tensors, partial, metadata={"model_sha256": digest, "mpifl": __version__})
+        partial.chmod(mode)
     return digest

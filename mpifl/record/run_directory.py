@@ -22,7 +22,9 @@ from mpifl import __version__
 from mpifl.errors import InputError
 from mpifl.files import PACKAGE, check_heaps, damage, room, to_disk, whole_file, write_text, writing_hdf5
 from mpifl.job import Job
+from mpifl.job.plug_in import ENVIRONMENT, PlugIn
 from mpifl.population.permutation import uniforms
+from mpifl.rank_report import processor
 from mpifl.record.tables import TABLES, client_rows, participant_rows, round_row, row_type
 from mpifl.result import RoundResult
 from mpifl.seeds import Purpose, number
@@ -34,15 +36,23 @@ SUPERBLOCK_FLAGS = 11  # the byte at which they stand
 LIBRARIES = ("torch", "numpy", "numba", "h5py", "mpi4py", "pydantic", "scikit-learn")
 
 
+def check_empty(option: str, folder: str, more: str = "") -> None:
+    """Raise InputError for a folder that an option names, when it is a file or has something in it; ``more`` is said then."""
+    path = Path(folder)
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{option}: {folder}: is a file; name a new folder")
+    if path.is_dir() and any(path.iterdir()):
+        raise InputError(f"{option}: {folder}: not empty{more}; name a new folder, or remove what is there")
+
+
 def make_run_directory(out: str | None, name: str) -> Path:
-    """``--out`` as the user gave it, else runs/NAME, runs/NAME-2, ... Raises InputError when --out is not empty."""
+    """``--out`` as the user gave it, which is new or empty, else runs/NAME, runs/NAME-2, ... Raises InputError."""
     try:
         if out is not None:
             folder = Path(out)
             with room(folder):
                 folder.mkdir(parents=True, exist_ok=True)
-            if any(folder.iterdir()):
-                raise InputError(f"--out: {out}: not empty; name a new folder, or remove what is there")
+            check_empty("--out", out)
             return folder
         with room(Path("runs")):
             Path("runs").mkdir(exist_ok=True)
@@ -81,7 +91,8 @@ class RunFile:
 
     def _make(self, file: h5py.File, job: Job) -> None:
         share = job.record.sample_share if job.record.participants == "sample" else 1.0
-        expected = {"rounds": 1.0, "participants": share * job.selection.participants, "clients": CHUNK_ROWS[1], "losses": 1.0}
+        a_round = job.selection.participants or job.clock.at_once(1)
+        expected = {"rounds": 1.0, "participants": share * a_round, "clients": CHUNK_ROWS[1], "losses": 1.0}
         for table, columns in TABLES.items():
             chunk = int(np.clip(expected[table], *CHUNK_ROWS))
             rows = file.create_dataset(
@@ -231,8 +242,18 @@ def run_file(folder: Path, job: Job, rows: Mapping[str, int] | None = None) -> I
         file.close()
 
 
-def write_environment(folder: Path, mpi: str, hosts: Sequence[str], hashes: Mapping[str, str]) -> None:
-    """environment.json: what the run ran on, so that a figure can be traced to it; of each part of a run that was taken up."""
+def write_environment(
+    folder: Path,
+    mpi: str,
+    ranks: Sequence[Mapping[str, Any]],
+    hashes: Mapping[str, str],
+    plug_ins: Mapping[str, PlugIn] | None = None,
+) -> None:
+    """Write environment.json: what the run ran on, so that a figure can be traced to it; also of the parts before a resume.
+
+    ``ranks`` are the groups of ranks that compute alike (mpifl/rank_report.py). ``plug_ins`` are by the key that names them,
+    such as ``algorithm.name``.
+    """
     environment = {
         "mpifl": __version__,
         "git": _git_state(),
@@ -240,12 +261,14 @@ def write_environment(folder: Path, mpi: str, hosts: Sequence[str], hashes: Mapp
         "mpi": mpi,
         "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
         "platform": platform.platform(),
-        "processor": _processor(),
-        "ranks_by_host": dict(Counter(hosts)),
+        "processor": processor(),
+        "ranks_by_host": dict(sum((Counter(group["hosts"]) for group in ranks), Counter())),
+        "ranks": list(ranks),
         "command": sys.argv,
         "content_sha256": dict(hashes),
+        "plug_ins": {key: plug_in.facts() for key, plug_in in (plug_ins or {}).items()},
     }
-    path, earlier = folder / "environment.json", []
+    path, earlier = folder / ENVIRONMENT, []
     if path.exists():
         before = json.loads(path.read_text(encoding="utf-8"))
         earlier = [*before.pop("earlier", []), before]
@@ -272,11 +295,3 @@ def _git_state() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return run[0].stdout.strip() + ("+changes" if run[1].stdout.strip() else "")
-
-
-def _processor() -> str:
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor()

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 from rich.filesize import decimal
 
+from mpifl.errors import TrainingError
 from mpifl.record.tables import SCORES
 from mpifl.stopwatch import EXECUTOR_PHASES, PHASES, Stopwatch
+from mpifl.words import counted
 
 COUNTS = ("asked", "completed", "dropped", "cut", "stale", "failed", "bytes_down", "bytes_up")
 ENERGY = ("joules", "joules_wasted")
@@ -35,6 +37,15 @@ class Totals:
         self.virtual_seconds = float(row["end_seconds"][0])
         if np.isfinite(row["loss"][0]):
             self.final = {name: float(row[name][0]) for name in FINAL if not np.isnan(row[name][0])}
+
+    def check_trained(self) -> None:
+        """Raise TrainingError when every participant that was to be trained failed: what is left is the model as it began."""
+        failed = self.counts["failed"]
+        if failed and not self.counts["completed"]:
+            raise TrainingError(
+                f"runtime.on_client_error: 'drop': of {counted(failed, 'participant')} to be trained none was, so"
+                " the model is as it began; each that failed has its line above"
+            )
 
     def summary(self) -> dict[str, Any]:
         """Their part of summary.json."""
@@ -79,17 +90,19 @@ def time_text(seconds: Mapping[str, float]) -> str:
 def closing_lines(summary: dict[str, Any], folder: str) -> list[str]:
     """The lines that end a run: result, time and where it went, traffic, and where everything lies."""
     virtual, wall = summary["virtual_seconds"], summary["wall_seconds"]
-    final, stale = summary["final"], f", {summary['stale']} too late" if summary["stale"] else ""
-    failed = f", {summary['failed']} failed" if summary["failed"] else ""
+    final, results = summary["final"], f"results in {folder}"
     scores = score_text(final) if final else "nothing was trained (timing only)"
+    ends = (("completed", "completed"), ("dropped", "dropped out"), ("cut", "cut"), ("stale", "too late"), ("failed", "failed"))
+    always = ("completed", "dropped", "cut")
+    ended = ", ".join(f"{summary[name]:,} {text}" for name, text in ends if summary[name] or name in always)
     return [
-        f"{scores} after {summary['rounds']} rounds",
+        f"{scores} after {counted(summary['rounds'], 'round')}",
         f"virtual time {clock_text(virtual)}, wall time {clock_text(wall)} ({virtual / wall:.1f} times as fast as the phones)",
         f"wall time by phase: {time_text(summary['seconds'])}; at most {decimal(max(summary['peak_bytes']))} of memory a rank",
-        f"{decimal(summary['bytes_down'])} down and {decimal(summary['bytes_up'])} up; {summary['participants']} participants:"
-        f" {summary['completed']} completed, {summary['dropped']} dropped out, {summary['cut']} cut{stale}{failed};"
+        f"{decimal(summary['bytes_down'])} down and {decimal(summary['bytes_up'])} up;"
+        f" {counted(summary['participants'], 'participant')}: {ended};"
         f" {energy_text(summary['joules'])}, of which wasted {energy_text(summary['joules_wasted'])}",
-        f"results in {folder}" + (f" (model_sha256 {summary['model_sha256'][:16]})" if summary["model_sha256"] else ""),
+        results + (f" (model_sha256 {summary['model_sha256'][:16]})" if summary["model_sha256"] else ""),
     ]
 
 

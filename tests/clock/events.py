@@ -216,7 +216,7 @@ class Events:
         if flight.phone.online(self.env.now + flight.work):
             yield self.env.timeout(flight.work)
             self.end(flight, COMPLETED)
-        else:  # it was never there
+        else:  # see at_work
             self.end(flight, DROPPED)
             yield self.env.timeout(0)
 
@@ -245,6 +245,8 @@ class Events:
         return phone.can_finish(self.rule)
 
     def at_work(self, flight: Flight) -> Fraction:
+        if self.rule == "fedscale" and flight.outcome == DROPPED:  # at work until its end, or that of a round begun together
+            return min(flight.work, getattr(self, "end_moment", flight.start + flight.work) - flight.start)
         if self.rule == "resume":
             return brute.online_seconds(flight.phone.slots, flight.phone.period, flight.start, flight.stop)
         return flight.stop - flight.start

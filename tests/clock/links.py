@@ -47,6 +47,15 @@ class Curve:
         place = max(k for k, start in enumerate(self.starts) if start <= phase)
         return self.speeds[place], turn * Fraction(self.period) + [*self.starts, self.period][place + 1]
 
+    def carried(self, now: Fraction, end: Fraction) -> Fraction:
+        """What it carries from one moment to another, speed by speed."""
+        total = Fraction(0)
+        while now < end:
+            speed, border = self.at(now)
+            until = min(border, end)
+            total, now = total + speed * (until - now), until
+        return total
+
 
 def steady(speed: float) -> Curve:
     return Curve([Fraction(0)], [Fraction(speed)])
@@ -291,7 +300,7 @@ class Links(Events):
     def looked_at(self, flight):
         if flight.phone.online(self.env.now + flight.work):
             yield from self.working(flight)
-        else:  # it was never there
+        else:  # see carried
             self.end(flight, DROPPED)
             yield self.env.timeout(0)
 
@@ -303,5 +312,10 @@ class Links(Events):
         return self.carried(flight.stages[1])
 
     def carried(self, stage: Stage) -> Fraction:
+        flight = stage.flight
+        if self.rule == "fedscale" and flight.outcome == DROPPED:  # at work all the same, see at_work
+            place = flight.stages.index(stage)
+            begin = flight.start + sum(flight.own[:place], Fraction(0))
+            return min(stage.size, stage.curve.carried(begin, flight.start + self.at_work(flight)))
         stage.link.change()
         return stage.size - stage.left

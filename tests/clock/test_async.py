@@ -98,5 +98,5 @@ def test_the_weight_of_a_task_is_mixing_times_staleness(population_of):
 
 def test_more_than_one_update_a_round_is_refused():
     with pytest.raises(InputError, match="mixes 1"):
-        Async(concurrency=2).check(2)
-    Async(concurrency=2).check(1)
+        Async(concurrency=2).updates(2)
+    assert Async(concurrency=2).updates(1) == Async(concurrency=2).updates(None) == 1

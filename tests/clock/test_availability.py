@@ -305,7 +305,7 @@ def test_every_client_online_is_as_likely_as_any_other_in_every_place_of_the_dra
     assert len(online) > 8
     for place in range(3):
         counts = np.bincount(np.searchsorted(online, draws[:, place]), minlength=len(online))
-        assert chisquare(counts).pvalue > 0.001
+        assert chisquare(counts).pvalue > 1e-4  # three of them, with keys that never change
 
 
 def test_every_pair_of_clients_is_as_likely_as_any_other(phones_of):

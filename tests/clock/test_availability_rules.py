@@ -62,7 +62,7 @@ GOES = {"slots": [(0, 10), (40, 43)]}
     [
         ("strict", (DROPPED, 10, 1000, 0), 10),
         ("resume", (COMPLETED, 41, 1000, 1000), 41),  # 4 s to 10, and 1 s from 40
-        ("fedscale", (DROPPED, 6, 0, 0), 11),  # offline at 11, when it would have been done
+        ("fedscale", (DROPPED, 6, 1000, 1000), 11),  # offline at 11, when it would have been done
         ("always", (COMPLETED, 11, 1000, 1000), 11),
     ],
 )
@@ -73,13 +73,14 @@ def test_one_phone_that_goes_offline_after_4_of_5_seconds(ends, rule, row, end):
 def test_fedscale_does_not_care_what_happens_between(ends):
     # Offline from 7 to 11; finishes at 11, when it is online again.
     assert ends("fedscale", [{"slots": [(0, 7), (11, 12)]}], 1, 6.0) == ([(COMPLETED, 11, 1000, 1000)], 11)
-    assert ends("fedscale", [{"slots": [(0, 11)]}], 1, 6.0)[0] == [(DROPPED, 6, 0, 0)]  # no longer online at 11
+    assert ends("fedscale", [{"slots": [(0, 11)]}], 1, 6.0)[0] == [(DROPPED, 6, 1000, 1000)]  # no longer online at 11
 
 
 def test_fedscales_dropouts_cost_no_time(ends):
-    # The dropout would have been offline at 7 + 29 s; the round ends with the second that finishes all the same.
+    # The dropout would have been offline at 7 + 29 s; the round ends with the second that finishes all the same. By then it has
+    # spent 8 s: its download, and 7 of 27 s of training.
     rows, end = ends("fedscale", [{"ms": 900, "slots": [(0, 20)]}, {}, {"ms": 200}], 3, 7.0)
-    assert rows == [(DROPPED, 7, 0, 0), (COMPLETED, 12, 1000, 1000), (COMPLETED, 15, 1000, 1000)]
+    assert rows == [(DROPPED, 7, 1000, 0), (COMPLETED, 12, 1000, 1000), (COMPLETED, 15, 1000, 1000)]
     assert end == 15
 
 

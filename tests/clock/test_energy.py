@@ -84,10 +84,41 @@ def test_who_resumes_and_finishes_has_spent_as_much_as_one_who_never_paused(popu
     assert timeline.participants["joules"].tolist() == pytest.approx([WHOLE, WHOLE], rel=1e-12)
 
 
-def test_with_fedscales_rule_who_is_dropped_was_never_there(population_of):
-    timeline, _ = timeline_of(Sync(overcommitment=2, availability="fedscale"), population_of([{}, {"slots": [(0, 4)]}]))
-    assert timeline.participants["outcome"].tolist() == [Outcome.COMPLETED, Outcome.DROPPED]
-    assert timeline.participants["joules"].tolist() == [pytest.approx(WHOLE, rel=1e-12), 0]
+@pytest.mark.parametrize(
+    ("phone", "down", "up", "spent"),
+    [
+        ({"slots": [(0, 4)]}, 1000, 1000, WHOLE),  # offline at 5 s, when it would be done; the round ends then
+        ({"slots": [(0, 1)], "ms": 50}, 1000, 1000, WHOLE - 1.5 * 2),  # at 3.5 s
+        ({"slots": [(0, 4)], "ms": 200}, 1000, 0, 1000e-6 + 4 * 2),  # at 8 s: the round has ended, 4 of its 6 s of training
+        ({"slots": [(0, 4)], "up": 2}, 1000, 250, 1000e-6 + 3 * 2 + 250 * 3e-6),
+        ({"slots": [(0, 4)], "down": 1}, 625, 0, 625e-6),
+    ],
+)
+def test_with_fedscales_rule_who_drops_out_has_spent_what_it_did_until_its_end_or_the_rounds(
+    population_of, phone, down, up, spent
+):
+    timeline, _ = timeline_of(Sync(overcommitment=2, availability="fedscale"), population_of([{}, phone]))
+    rows = timeline.participants
+    assert rows["outcome"].tolist() == [Outcome.COMPLETED, Outcome.DROPPED]
+    assert rows["stop_seconds"].tolist() == [5, 0]
+    assert (rows["bytes_down"].tolist(), rows["bytes_up"].tolist()) == ([1000, down], [1000, up])
+    assert rows["joules"].tolist() == pytest.approx([WHOLE, spent], rel=1e-12)
+
+
+def test_with_fedscales_rule_a_round_that_nobody_finishes_ends_with_the_first_who_would_have(population_of):
+    population = population_of([{"slots": [(0, 4), (50, 60)]}, {"slots": [(0, 4), (50, 60)], "ms": 200}])  # 5 and 8 s
+    timeline, _ = timeline_of(Sync(overcommitment=2, availability="fedscale"), population)
+    assert timeline.end_seconds == 5
+    assert timeline.participants["joules"].tolist() == pytest.approx([WHOLE, 1000e-6 + 4 * 2], rel=1e-12)
+
+
+def test_with_fedscales_rule_who_drops_out_of_asynchronous_rounds_has_done_all_its_work(population_of):
+    population = population_of([{"slots": [(0, 4)], "ms": 200}, {}])
+    timeline, _ = timeline_of(Buffered(concurrency=2, availability="fedscale"), population)
+    rows = timeline.participants
+    assert rows["client"].tolist()[-1] == 1
+    assert set(rows["outcome"][:-1].tolist()) == {Outcome.DROPPED}
+    assert rows["joules"][:-1] == pytest.approx(WHOLE + 3 * 2, rel=1e-12)
 
 
 def test_a_stale_update_has_cost_all_of_its_energy_in_the_round_it_ends_in(population_of):

@@ -141,7 +141,10 @@ def test_a_thousand_rounds_are_those_of_fedscales_rule(real, timed, devices, par
         assert timeline.start_seconds == pytest.approx(now, rel=1e-9)
         now += seconds
         assert timeline.end_seconds == pytest.approx(now, rel=1e-9)
-        assert (rows["bytes_down"] * (rows["outcome"] == Outcome.DROPPED) == 0).all()  # was never there
+        lost = rows[rows["outcome"] == Outcome.DROPPED]
+        over = now - timeline.start_seconds >= lost["download_seconds"] + 1e-6  # the download of those who dropped out
+        assert (lost["bytes_down"][over] == 4 * WEIGHTS).all()
+        assert (lost["joules"] > 0).all()
         dropped += timeline.count(Outcome.DROPPED)
         short += 0 < len(completed) < participants
         empty += not completed

@@ -26,6 +26,8 @@ class Windows(Traffic):
         yield self.after_all_else()
         for flight in self.stopped():
             self.land(flight)
+        if self.ended and all(flight.outcome == DROPPED for flight in self.ended):
+            self.check_possible()
 
 
 def _check(case, rule):

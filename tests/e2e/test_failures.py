@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
 
@@ -83,6 +84,23 @@ def test_an_update_that_is_not_finite_names_its_client_and_tensor(tmp_path: Path
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("ranks", [1, 3])
+def test_a_run_all_of_whose_clients_are_dropped_has_failed(tmp_path: Path, ranks: int) -> None:
+    job = ("quickstart", "rounds=2", plug_in(tmp_path, "True", "raise KeyError('boom')"), "runtime.on_client_error=drop")
+    done = run_job(ranks, tmp_path, *job)
+    assert done.status == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    said = [line for line in done.stderr.splitlines() if line.startswith("mpifl: rank")]
+    assert said == [
+        "mpifl: rank 0: runtime.on_client_error: 'drop': of 20 participants to be trained none was, so the model is as it"
+        " began; each that failed has its line above"
+    ]
+    assert done.stderr.count(": dropped: KeyError: 'boom'") == 20
+    assert done.table("rounds")["failed"].tolist() == [10, 10]
+    assert not (done.folder / "summary.json").exists()
+    assert not (done.folder / "model.safetensors").exists()
+
+
 def test_training_that_diverges_says_so(tmp_path: Path) -> None:
     done = run_job(2, tmp_path, "quickstart", "training.lr=1e30")
     assert done.status == 1
@@ -105,18 +123,23 @@ def test_a_failing_server_names_the_round(tmp_path: Path) -> None:
 
 
 def test_an_algorithm_of_the_users_own_runs_and_repeats(tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text(
+    """With a file beside it that it imports, in no folder that Python would look into; again from its copies alone."""
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "mine.py").write_text(
         "from mpifl.algorithms.fedavg import FedAvg\n"
         "class Half(FedAvg):\n"
         "    name: str = 'half'\n"
         "    share: float = 0.5\n"
         "    def contribute(self, update, work):\n"
-        "        return {'update': update * self.share}, None\n"
+        "        from helper import times\n"
+        "        return {'update': times(update, self.share)}, None\n"
     )
-    job = "algorithm={name: './mine.py:Half', share: 0.25}"
+    (tmp_path / "code" / "helper.py").write_text("def times(update, share):\n    return update * share\n")
+    job = "algorithm={name: './code/mine.py:Half', share: 0.25}"
     one, three = (run_job(ranks, tmp_path, "quickstart", "rounds=2", job) for ranks in (1, 3))
     assert one.status == three.status == 0, one.stderr
     assert one.summary["model_sha256"] == three.summary["model_sha256"]
+    shutil.rmtree(tmp_path / "code")
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     again = run_job(2, elsewhere, one.folder / "job.yaml")

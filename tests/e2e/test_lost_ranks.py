@@ -63,7 +63,7 @@ class Ranks:
     def __init__(self, ranks: int, out: Path, *arguments: str, recovers: bool = True) -> None:
         # A folder of its own: mpirun stumbles over what a killed one that had its number has left behind.
         self.session = tempfile.mkdtemp(prefix="mpi", dir="/tmp")
-        environment = os.environ | {"MPIFL_PROGRESS": "lines", "TMPDIR": self.session}
+        environment = os.environ | {"TMPDIR": self.session}
         line = command(ranks, [*arguments, "--out", str(out)], environment)
         if RECOVERS and not recovers:
             where = line.index("--with-ft")
@@ -361,6 +361,17 @@ def test_clients_are_dropped_again_when_their_round_is_taken_up_again(start: Sta
     run = start(3, *job)
     run.until_round(30)
     run.kill(1)
+    assert_same(run.end(), wanted, lost=1)
+
+
+@needs_ulfm
+def test_who_takes_over_has_the_plug_in_that_the_run_began_with(start: Start, tmp_path: Path) -> None:
+    job = (*SYNC, plug_in(tmp_path, "update = update * 0.5"))
+    wanted = run_job(1, tmp_path, *job)
+    run = start(3, *job)
+    run.until_round(20)
+    plug_in(tmp_path, "raise KeyError('edited')")
+    run.kill(0)
     assert_same(run.end(), wanted, lost=1)
 
 

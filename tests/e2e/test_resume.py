@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +19,8 @@ import pytest
 
 from mpifl.errors import INTERRUPTED
 from mpifl.mpi.launch import command
-from tests.launching import LIMIT_SECONDS, MEASURED, Finished, mpirun, undisturbed_runs
+from mpifl.signals import STOPPING
+from tests.launching import LIMIT_SECONDS, MEASURED, Finished, mpirun, run_job, undisturbed_runs
 
 SYNC = ("quickstart", "rounds=60", "training.engine=loop", "checkpoint.every=7")
 BUFFERED = (*SYNC, "clock={mode: buffered, concurrency: 20}", "selection.participants=5")
@@ -36,9 +39,8 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Fin
 
 def start(ranks: int, folder: Path, *arguments: str) -> subprocess.Popen[str]:
     """Start ranks and go on; their folder is in the command line of every one of them."""
-    environment = os.environ | {"MPIFL_PROGRESS": "lines"}
-    line = command(ranks, arguments, environment)
-    return subprocess.Popen(line, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    line = command(ranks, arguments, os.environ)
+    return subprocess.Popen(line, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def lines_until_round(run: subprocess.Popen[str], round_number: int) -> Iterator[str]:
@@ -103,9 +105,21 @@ def test_an_algorithm_that_sends_several_vectors_goes_on_with_each_where_it_belo
     for _ in lines_until_round(run, 30):
         pass
     kill_all(out, run)
+    assert_missing_state_is_named(Path(shutil.copytree(out, tmp_path / "copy")))
     found = go_on(3, out)
     assert_same(found, undisturbed("scaffold"))
     assert found.summary["resumed_from"] >= 21
+
+
+def assert_missing_state_is_named(out: Path) -> None:
+    """Client state that has gone is an error, not a client that never took part."""
+    for folder in (out / "checkpoint" / "clients").glob("*/*"):
+        shutil.rmtree(folder)
+    done = go_on(2, out)
+    assert done.status == 2
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("mpifl: rank 1")]
+    pattern = r"round \d+, clients? .*/checkpoint/clients/(\w+)/(\d+)/\d+: missing on host \S+: .* client \2 kept after round"
+    assert re.search(pattern, line), line
 
 
 def test_killed_again_and_again(tmp_path: Path, undisturbed: Callable[[str], Finished]) -> None:
@@ -146,7 +160,7 @@ def test_a_signal_ends_it_after_its_round_with_a_checkpoint(
     run.send_signal(number)
     _, said = run.communicate(timeout=60)
     assert run.returncode == INTERRUPTED
-    assert number.name in said
+    assert f"mpifl: {STOPPING}\n" in said
     assert "Traceback" not in said
     assert not (out / "summary.json").exists()
     done = mpirun(2, ["mpifl.run", "--resume", str(out)], tmp_path)
@@ -154,6 +168,42 @@ def test_a_signal_ends_it_after_its_round_with_a_checkpoint(
     assert found.summary["resumed_from"] >= 20
     assert found.summary["model_sha256"] == undisturbed("sync").summary["model_sha256"]
     assert found.table("rounds").tobytes() == undisturbed("sync").table("rounds").tobytes()
+
+
+PLUG_IN = """
+from mpifl.algorithms.fedavg import FedAvg
+from helper import SHARE
+
+class Mine(FedAvg):
+    def contribute(self, update, work):
+        return {"update": update * SHARE}, None
+"""
+
+
+def test_a_run_goes_on_with_the_plug_in_that_it_began_with(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(PLUG_IN)
+    helper = tmp_path / "helper.py"
+    helper.write_text("SHARE = 0.5")
+    job = ("quickstart", "rounds=40", "training.engine=loop", "checkpoint.every=1000", "algorithm={name: ./mine.py:Mine}")
+    wanted = run_job(2, tmp_path, *job)
+    assert wanted.status == 0, wanted.stderr
+    out = tmp_path / "out"
+    line = [sys.executable, "-m", "mpifl.run", *job, "--out", str(out)]
+    run = subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert list(lines_until_round(run, 10))
+    helper.write_text("SHARE = 0.7")
+    run.send_signal(signal.SIGTERM)
+    run.communicate(timeout=60)
+    assert run.returncode == INTERRUPTED
+
+    asked = [sys.executable, "-m", "mpifl.run", *job, "--resume", str(out)]
+    refused = subprocess.run(asked, cwd=tmp_path, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False)
+    assert refused.returncode == 2
+    assert "mpifl: --resume: algorithm.name: the source of " in refused.stderr
+    found = go_on(2, out)
+    assert found.status == 0, found.stderr
+    assert found.summary["resumed_from"] >= 10
+    assert found.summary["model_sha256"] == wanted.summary["model_sha256"]
 
 
 def test_mpirun_passes_the_signal_on_and_all_ranks_end(tmp_path: Path, undisturbed: Callable[[str], Finished]) -> None:

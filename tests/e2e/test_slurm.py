@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from mpifl.signals import STOPPING
 from tests.launching import Finished, mpifl, run_job
 from tests.slurm.cluster import missing, nodes, slurm
 
@@ -33,7 +34,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, s
     """The cluster of all tests here; Slurm's commands and ``mpifl slurm --submit`` find it by SLURM_CONF."""
     # Paths of sockets have to be short.
     with slurm(tmp_path_factory.mktemp("slurm")) as environment, pytest.MonkeyPatch.context() as patch:
-        for name, value in (environment | {"MPIFL_PROGRESS": "lines"}).items():
+        for name, value in environment.items():
             patch.setenv(name, value)
         yield environment
 
@@ -114,7 +115,7 @@ def test_preempted_requeued_and_resumed_to_the_same_bits(tmp_path: Path, undistu
     wait_for(lambda: state(job).startswith("COMPLETED"), log)
     states.append(state(job))
     text = log.read_text()
-    assert "SIGUSR1: ending after this round, with a checkpoint" in text
+    assert f"mpifl: {STOPPING}\n" in text
     assert "stopped with status 75: requeued" in text
     assert "start 2: runs/quickstart" in text
     if "MPIFL_SLURM_LOG" in os.environ:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.image import imread
 from typer.testing import CliRunner, Result
 
 from mpifl.__main__ import app
@@ -50,7 +51,7 @@ def test_fedscale_s_files_become_a_trace_that_a_job_can_use(shared: Path, tmp_pa
     files = [str(folder / name) for name in ("client_device_capacity", "client_behave_trace")]
     done = mpifl(tmp_path, "traces", "import", "fedscale", *files, "-o", "f.h5")
     assert done.returncode == 0, done.stderr
-    assert "40000 devices: compute_ms_per_sample, download_kbps, upload_kbps from the source" in done.stdout
+    assert "40,000 devices: compute_ms_per_sample, download_kbps, upload_kbps from the source" in done.stdout
     assert "upload_joules_per_byte from the base phones" in done.stdout
     assert "50 availability patterns from the source" in done.stdout
     assert "written to f.h5" in done.stdout
@@ -76,9 +77,9 @@ def test_options_of_a_format_reach_it(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     assert open_trace(tmp_path / "x.h5").bandwidth.period.tolist() == [0.003]
     np.save(tmp_path / "m.npy", np.ones((10, 2)))
-    done = traces("import", "flash-matrix", tmp_path / "m.npy", "--step-minutes", "6", "-o", tmp_path / "x.h5")
+    done = traces("import", "flash-matrix", tmp_path / "m.npy", "--step-minutes", "6", "-o", tmp_path / "y.h5")
     assert done.exit_code == 0, done.output
-    assert open_trace(tmp_path / "x.h5").period.tolist() == [3600, 3600]
+    assert open_trace(tmp_path / "y.h5").period.tolist() == [3600, 3600]
 
 
 def test_a_pickle_with_a_command_runs_nothing_and_leaves_no_file(tmp_path: Path) -> None:
@@ -159,7 +160,7 @@ def test_help_names_every_format_and_its_options() -> None:
 def test_the_same_recipe_and_seed_give_the_same_trace(tmp_path: Path) -> None:
     hashes = []
     for seed in (1, 1, 2):
-        done = traces("synth", "charging", "--phones", 200, "--seed", seed, "-o", tmp_path / "x.h5")
+        done = traces("synth", "charging", "--phones", 200, "--seed", seed, "-o", tmp_path / "x.h5", "--overwrite")
         assert done.exit_code == 0, done.output
         assert "200 phones" in done.stdout
         hashes.append(open_trace(tmp_path / "x.h5").content_sha256)
@@ -222,6 +223,31 @@ def test_a_trace_with_curves_can_be_drawn(tmp_path: Path) -> None:
     assert "curve down" in done.stdout
 
 
+def blue_and_orange(picture: Path) -> tuple[int, int]:
+    """How many pixels of the panel of bandwidths, the middle one of the upper row, are more blue, or more red."""
+    image = imread(picture)[:, :, :3]
+    height, width = image.shape[:2]
+    panel = image[int(0.08 * height) : height // 2, int(0.36 * width) : int(0.58 * width)]
+    redness = panel[:, :, 0] - panel[:, :, 2]
+    return int((redness < -0.1).sum()), int((redness > 0.1).sum())
+
+
+@pytest.mark.parametrize("form", ["curves", "devices"])
+def test_equal_bandwidths_both_ways_are_both_seen(tmp_path: Path, form: str) -> None:
+    """The upload was drawn over the download, and hid it."""
+    if form == "curves":
+        (tmp_path / "t").write_text("".join(f"{second} {1 + second % 7}\n" for second in range(0, 100, 5)))
+        arguments: tuple[object, ...] = ("seconds-mbit", tmp_path / "t", "--symmetric")
+    else:
+        (tmp_path / "t").write_text("download_kbps,upload_kbps\n" + "".join(f"{n},{n}\n" for n in range(1000, 2000, 50)))
+        arguments = ("csv", tmp_path / "t")
+    assert traces("import", *arguments, "-o", tmp_path / "x.h5").exit_code == 0
+    assert traces("show", tmp_path / "x.h5", "--picture", tmp_path / "x.png").exit_code == 0
+    blue, orange = blue_and_orange(tmp_path / "x.png")
+    assert blue > 1000
+    assert orange > 1000
+
+
 def test_what_cannot_be_shown_is_named(slots: Path, tmp_path: Path) -> None:
     assert "slots.csv" in refused(tmp_path, traces("show", slots))
     assert "none: no such file" in refused(tmp_path, traces("show", "none"))
@@ -232,4 +258,20 @@ def test_what_cannot_be_shown_is_named(slots: Path, tmp_path: Path) -> None:
     raw = (tmp_path / "x.h5").read_bytes()
     (tmp_path / "x.h5").write_bytes(raw[: len(raw) // 2])
     assert "x.h5" in refused(tmp_path, traces("show", tmp_path / "x.h5"))
-    assert "there is no folder" in refused(tmp_path, traces("show", "charging", "--picture", tmp_path / "none" / "out.png"))
+
+
+@pytest.mark.parametrize("picture", ["none/out.png", "folder.png", "slots.csv/out.png"])
+def test_a_picture_that_cannot_be_written_is_refused_before_the_table(slots: Path, tmp_path: Path, picture: str) -> None:
+    (tmp_path / "folder.png").mkdir()
+    done = traces("show", "charging", "--picture", tmp_path / picture)
+    assert picture in refused(tmp_path, done)
+    assert done.stdout == ""
+
+
+def test_a_job_file_is_no_trace_and_no_recipe(tmp_path: Path) -> None:
+    job = Path(__file__).parents[2] / "jobs" / "quickstart.yaml"
+    for command in (("show", job), ("synth", job, "-o", tmp_path / "out.h5")):
+        said = refused(tmp_path, traces(*command))
+        assert (
+            said == f"mpifl: {job}: a job file (it has rounds), not the recipe of a trace; docs/traces.md has a recipe's keys\n"
+        )

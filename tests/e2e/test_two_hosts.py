@@ -51,11 +51,8 @@ class Hosts:
         ours = ["--prtemca", "plm_ssh_agent", "AGENT", "--prtemca", "prte_if_include", NET, "--mca", "pml", "ob1"]
         ours += ["--mca", "btl_tcp_if_include", NET, "--host", "10.77.0.1:2,10.77.0.2:2", *options]
         line = [line[0], *ours, *(word for word in line[1:] if word != "--oversubscribe")]
-        environment = os.environ | {"MPIFL_PROGRESS": "lines"}
         with self.said.open("wb") as said:
-            self.process = subprocess.Popen(
-                [SCRIPT, self.tag, *line], cwd=folder, env=environment, stdout=said, stderr=subprocess.STDOUT
-            )
+            self.process = subprocess.Popen([SCRIPT, self.tag, *line], cwd=folder, stdout=said, stderr=subprocess.STDOUT)
 
     def text(self) -> str:
         return self.said.read_text(errors="replace")

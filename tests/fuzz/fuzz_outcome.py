@@ -1,4 +1,4 @@
-"""What became of each input that was tried: accepted, or refused with one line. All else is a defect, and fails the test.
+"""What became of each input that was tried: accepted, or refused with a line an error. All else is a defect.
 
 ``python -m benchmarks.fuzz`` runs these tests with more and other examples: by FUZZ_EXAMPLES in the environment, and a tally of
 all that was tried in the file that FUZZ_TALLY names.
@@ -39,12 +39,13 @@ def examples(few: int, shrink: bool = True) -> settings:
 
 
 def tried(kind: str, act: Callable[[], T]) -> T | None:
-    """What ``act`` returns, or None when it refuses its input with one line."""
+    """What ``act`` returns, or None when it refuses its input with a line an error."""
     TALLY[kind, "tried"] += 1
     try:
         result = act()
     except InputError as error:
-        check_line(str(error))
+        for line in error.lines:
+            check_line(line)
         TALLY[kind, "refused"] += 1
         return None
     TALLY[kind, "accepted"] += 1
@@ -52,7 +53,7 @@ def tried(kind: str, act: Callable[[], T]) -> T | None:
 
 
 def command(kind: str, *arguments: str) -> bool:
-    """Whether ``mpifl ARGUMENTS`` accepts its input (status 0); else it has to refuse it: status 2 and one line."""
+    """Whether ``mpifl ARGUMENTS`` accepts its input (status 0); else it has to refuse it: status 2 and a line an error."""
     TALLY[kind, "tried"] += 1
     done = CliRunner().invoke(app, arguments)
     if done.exception is not None and not isinstance(done.exception, SystemExit):
@@ -62,9 +63,11 @@ def command(kind: str, *arguments: str) -> bool:
         return True
     assert done.exit_code == 2, done.output
     if not any(sign in done.output for sign in ("Usage: ", "─ Error ─")):  # what typer itself finds, it says in a box
-        lines = [line for line in done.stderr.splitlines() if line.startswith("mpifl: ")]
-        assert len(lines) == len(done.stderr.splitlines()) == 1, done.output
-        check_line(lines[0])
+        lines = done.stderr.splitlines()
+        assert lines, done.output
+        for line in lines:
+            assert line.startswith(("mpifl: ", "    ")), done.output
+            check_line(line)
     TALLY[kind, "refused"] += 1
     return False
 

@@ -114,7 +114,7 @@ def resumed(folder: Path) -> str:
     try:
         if beginning.complete:
             return "complete"
-        write_environment(folder, "no MPI", ["here"], beginning.content_sha256)
+        write_environment(folder, "no MPI", [], beginning.content_sha256)
         job, begun = beginning.experiment.job, beginning.begun
         with run_file(folder, job, begun.rows) as file:
             rows = b"".join(row.tobytes() for row in file.rounds())

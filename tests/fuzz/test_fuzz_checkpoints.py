@@ -41,7 +41,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, trace: Path) -> Path:
     (folder / "asked.yaml").write_text(JOB % trace)
     beginning = begin(str(folder / "asked.yaml"), [], str(folder / "out"), None)
     out, timed, state = beginning.folder, beginning.experiment, beginning.begun.clock
-    write_environment(out, "no MPI", ["here"], beginning.content_sha256)
+    write_environment(out, "no MPI", [], beginning.content_sha256)
     with run_file(out, timed.job) as file:
         for number in range(1, ROUNDS + 1):
             plan = make_plan(timed.job, timed.population, timed.workload, number, state)
@@ -91,7 +91,8 @@ def outcome(name: str, answer: dict[str, str]) -> str:
         assert LONG, answer
         return "died"
     if "refused" in answer:
-        check_line(answer["refused"])
+        for line in answer["refused"].splitlines():
+            check_line(line)
         TALLY[f"run directory: {name}", "refused"] += 1
         return "refused"
     TALLY[f"run directory: {name}", "accepted"] += 1

@@ -67,10 +67,11 @@ def jobs(trace: Path) -> list[Mapping]:
     timed[6]["selection"] = {"name": "uniform", "participants": 1}
     trained = [
         {**basis, "data": {"name": "digits", "partition": partition}, "model": {"name": "mlp", "hidden": [4]}}
-        | {"algorithm": {"name": ALGORITHMS[k % 4]}, "evaluation": {"per_client": True}}
+        | {"algorithm": {"name": ALGORITHMS[k % 4]}}
         for k, partition in enumerate(PARTITIONS)
     ]
     trained[0]["data"]["split"] = {"by": "samples", "test": 0.2, "validation": 0.1}
+    trained[0]["evaluation"] = {"per_client": True}
     return [written_out(raw) for raw in (*timed, *trained)]
 
 
@@ -78,7 +79,7 @@ def check_runs(timed: Timed) -> None:
     """A few rounds of an accepted job: its plans are such as can be carried out. Some jobs are too large to try."""
     job, state = timed.job, ClockState()
     assert parse_job(load_yaml(dump_job(job))) == job
-    most = max(getattr(job.clock, "overcommitment", 1) * job.selection.participants, getattr(job.clock, "concurrency", 1))
+    most = job.clock.at_once(job.clock.updates(job.selection.participants))
     if min(most, timed.population.clients) > 5000:
         return
     for number in range(1, 4):

@@ -17,7 +17,8 @@ from pydantic import ValidationError
 
 from mpifl.errors import InputError
 from mpifl.files import shipped_names
-from mpifl.job import Job, Section, dump_job, load_yaml, parse_job, read_job
+from mpifl.job import Job, Section, difference, dump_job, load_yaml, parse_job, read_job, synonyms
+from mpifl.job.problems import MOST_PROBLEMS
 
 MINIMAL = {"rounds": 3, "model": {"name": "mlp", "hidden": [8]}, "selection": {"name": "uniform", "participants": 2}}
 
@@ -49,9 +50,20 @@ def refusal(raw: Any) -> str:
     return one_line(caught.value)
 
 
-def one_line(error: BaseException) -> str:
-    assert len(str(error).splitlines()) == 1, repr(str(error))
-    return str(error)
+def one_line(error: InputError) -> str:
+    """The line of an error that is the only one; what is shown of the file below it does not count."""
+    well_told(error)
+    first, *shown = error.lines
+    assert all(line.startswith(" ") for line in shown), error.lines
+    return first
+
+
+def well_told(error: InputError) -> None:
+    """At least one line, not too many, and in none what no terminal should get."""
+    assert 1 <= len(error.lines) <= MOST_PROBLEMS + 1
+    assert not error.lines[0].startswith(" ")
+    assert all(line.isprintable() and line.strip() for line in error.lines), error.lines
+    assert str(error).splitlines() == list(error.lines)
 
 
 @pytest.fixture
@@ -184,6 +196,35 @@ def test_short_forms_of_components() -> None:
     assert job.data.partition.name == "iid"
 
 
+BUFFERED = {"mode": "buffered", "concurrency": 2}
+
+
+@pytest.mark.parametrize(
+    ("short", "long"),
+    [
+        ({"clock": {**BUFFERED, "staleness": "constant"}}, {"clock": {**BUFFERED, "staleness": {"name": "constant"}}}),
+        ({"data": "digits"}, {"data": {"name": "digits"}}),
+    ],
+)
+def test_every_section_with_a_name_has_a_short_form(short: dict[str, Any], long: dict[str, Any]) -> None:
+    assert dump_job(parse_job(with_sections(**short))) == dump_job(parse_job(with_sections(**long)))
+    assert parse_job(with_sections(**short)) == parse_job(with_sections(**long))
+
+
+def test_a_short_form_may_be_given_as_an_override_and_have_options(job_file: Path) -> None:
+    clock = "clock={mode: buffered, concurrency: 2}"
+    assert read_job(str(job_file), [clock, "clock.staleness=constant"]).clock.staleness.name == "constant"
+    staleness = read_job(str(job_file), [clock, "clock.staleness=hinge", "clock.staleness.slope=2"]).clock.staleness
+    assert (staleness.name, staleness.slope) == ("hinge", 2.0)
+    data = read_job(str(job_file), ["data=digits", "data.partition=iid", "data.partition.clients=7"]).data
+    assert (data.name, data.partition.name, data.partition.clients) == ("digits", "iid", 7)
+
+
+def test_a_wrong_name_in_a_short_form_is_named_with_its_key() -> None:
+    message = refusal(with_sections(clock={**BUFFERED, "staleness": "constnt"}))
+    assert message.startswith("clock.staleness.name: 'constnt' is not allowed")
+
+
 def test_short_and_long_form_are_the_same_job() -> None:
     short, long = with_sections(algorithm="fedprox"), with_sections(algorithm={"name": "fedprox"})
     assert dump_job(parse_job(short)) == dump_job(parse_job(long))
@@ -300,7 +341,7 @@ def test_missing_keys_are_named(key: str) -> None:
 
 
 def test_a_missing_option_of_a_component_is_named() -> None:
-    assert refusal(with_sections(selection="uniform")) == "selection.participants: missing; a value is required"
+    assert refusal(with_sections(clock="buffered")) == "clock.concurrency: missing; a value is required"
 
 
 @pytest.mark.parametrize(
@@ -319,7 +360,16 @@ def test_a_component_without_its_name_is_told_the_names(section: str, key: str) 
         ({"trainig": {}}, "trainig: ", "did you mean training?"),
         ({"round": 3}, "round: ", "did you mean rounds?"),
         ({"training": {"batchsize": 5}}, "training.batchsize: ", "did you mean training.batch_size?"),
-        ({"training": {"learning_rate": 5}}, "training.learning_rate: ", "lr"),
+        ({"training": {"learning_rate": 5}}, "training.learning_rate: ", "did you mean training.lr?"),
+        ({"trainig": {"learning_rate": 5}}, "trainig.learning_rate: ", "did you mean training.lr?"),
+        ({"learning-rate": 5}, "learning-rate: ", "did you mean training.lr?"),
+        ({"selection": {"name": "uniform", "participants": 2, "clientsPerRound": 5}}, "selection.c", "selection.participants?"),
+        ({"training": {"local_epochs": 5}}, "training.local_epochs: ", "did you mean training.epochs?"),
+        ({"num_rounds": 5}, "num_rounds: ", "did you mean rounds?"),
+        ({"dataset": "digits"}, "dataset: ", "did you mean data.name?"),
+        ({"strategy": {"name": "fedavg"}}, "strategy: ", "did you mean algorithm?"),
+        ({"mu_prox": 1}, "mu_prox: ", "allowed: name, seed"),  # fedavg has no mu
+        ({"optimizer": {"lr": 0.1}}, "optimizer.lr: ", "did you mean training.lr?"),
         ({"algorithm": {"name": "fedprox", "mo": 1}}, "algorithm.mo: ", "did you mean algorithm.mu?"),
         ({"clock": {"mode": "sync", "overcomitment": 1}}, "clock.overcomitment: ", "did you mean clock.overcommitment?"),
         ({"data": {"partition": {"name": "iid", "cilents": 1}}}, "data.partition.cilents: ", "data.partition.clients?"),
@@ -377,9 +427,19 @@ def test_unknown_components_are_told_the_nearest(raw: dict[str, Any], near: str,
 
 
 @pytest.mark.parametrize("value", [5, [1], None, "fast"], ids=repr)
-@pytest.mark.parametrize("section", ["training", "population", "evaluation", "data"])
+@pytest.mark.parametrize("section", ["training", "population", "evaluation", "data.split"])
 def test_what_is_not_a_section_is_refused(section: str, value: Any) -> None:
-    message = refusal(with_sections(**{section: value}))
+    first, _, inner = section.partition(".")
+    message = refusal(with_sections(**{first: {inner: value} if inner else value}))
+    assert message.startswith(f"{section}: {value!r} ")
+    assert "section" in message
+
+
+@pytest.mark.parametrize("value", [5, [1], None], ids=repr)
+@pytest.mark.parametrize("section", ["data", "clock.staleness"])
+def test_what_is_neither_a_section_nor_a_name_is_refused(section: str, value: Any) -> None:
+    raw = {"data": value} if section == "data" else {"clock": {"mode": "buffered", "concurrency": 2, "staleness": value}}
+    message = refusal(with_sections(**raw))
     assert message.startswith(f"{section}: {value!r} ")
     assert "section" in message
 
@@ -424,7 +484,100 @@ def test_a_key_of_two_lines_makes_no_message_of_two_lines(raw: dict[str, Any]) -
     refusal(with_sections(**raw))
 
 
+# All at once
+
+
+def test_all_that_is_wrong_is_told_at_once(job_file: Path) -> None:
+    job_file.write_text(
+        "name: q\nrouns: 10\nsedd: 3\nmodel: mlpp\nclock: {mode: snyc}\nselection: {name: uniform, clients_per_round: 10}\n"
+        "training: {lr: -1, momentum: 3, learning_rate: 0.1}\n"
+    )
+    with pytest.raises(InputError) as caught:
+        read_job(str(job_file), ["lr", "rounds=q", "seed={"])
+    well_told(caught.value)
+    assert all(line.startswith(f"{job_file}: ") for line in caught.value.lines)
+    found = [line.removeprefix(f"{job_file}: ") for line in caught.value.lines]
+    assert [line.partition(": ")[0] for line in found] == [
+        "'lr'",
+        "seed",
+        "model.name",
+        "clock.mode",
+        "training.learning_rate",
+        "selection.clients_per_round",
+        "rouns",
+        "sedd",
+        "rounds",
+        "training.lr",
+        "training.momentum",
+    ]
+    assert not [line for line in found if "missing" in line]  # whatever was misspelt is not also missing
+
+
+def test_of_very_many_the_first_are_told() -> None:
+    with pytest.raises(InputError) as caught:
+        parse_job(with_sections(**{f"key{number}": 1 for number in range(1000)}))
+    assert len(caught.value.lines) == MOST_PROBLEMS + 1
+    assert caught.value.lines[-1] == "and 980 more errors"
+
+
+def test_every_synonym_stands_for_a_key_that_some_job_has() -> None:
+    jobs = [
+        FULL,
+        FULL | {"clock": {"mode": "deadline", "seconds": 1}},
+        FULL | {"clock": {"mode": "buffered", "concurrency": 2}},
+    ]
+    known = {".".join(path) for job in jobs for path in leaves(parse_job(job))}
+    known |= {"algorithm", "data.partition"}
+    assert set(synonyms.KEYS.values()) <= known
+    assert not set(synonyms.KEYS) & {path.rpartition(".")[2] for path in known}
+
+
+def leaves(section: Section, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    return ((*inner, name) for inner, found in sections_of(section, path) for name in type(found).model_fields)
+
+
 # YAML
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (
+            "name: q\ntraining: lr: 0.1\n",
+            [
+                "not valid YAML: line 2, column 13: mapping values are not allowed here",
+                "    training: lr: 0.1",
+                "                ^",
+            ],
+        ),
+        (
+            "a: 1\nseed: 1\nseed: 2\n",
+            ["not valid YAML: line 3, column 1: key 'seed' stands twice", "    seed: 2", "    ^"],
+        ),
+        (
+            "a: 1\n\tb: 1\n",
+            [
+                "not valid YAML: line 2, column 1: while scanning for the next token, found character '\\t' that cannot start"
+                " any token",
+                "     b: 1",
+                "    ^",
+            ],
+        ),
+    ],
+)
+def test_the_place_in_the_file_is_shown_as_yaml_shows_it(text: str, shown: list[str]) -> None:
+    with pytest.raises(InputError) as caught:
+        load_yaml(text)
+    assert list(caught.value.lines) == shown
+    named = caught.value.within("x.yaml")
+    assert named.lines == (f"x.yaml: {shown[0]}", *shown[1:])
+
+
+def test_of_an_override_that_is_no_yaml_the_column_is_told(job_file: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        read_job(str(job_file), ["training={lr: 1"])
+    said = "training: '{lr: 1' is not a YAML value (column 7: while parsing a flow mapping, expected"
+    assert one_line(caught.value).startswith(f"{job_file}: {said}")
 
 
 def test_a_mapping_is_loaded() -> None:
@@ -682,7 +835,7 @@ def check_job_or_refusal(raw: Any) -> None:
     try:
         job = parse_job(raw)
     except InputError as error:
-        one_line(error)
+        well_told(error)
         return
     assert isinstance(job, Job)
     assert all(isinstance(getattr(job, key), Section) for key in FULL if key not in ("name", "seed", "rounds"))
@@ -693,6 +846,8 @@ def check_job_or_refusal(raw: Any) -> None:
 @given(st.dictionaries(KEYS, VALUES, max_size=4))
 @example(with_sections(model=3))
 @example(with_sections(algorithm={"name": [1]}))
+@example({" ": None})
+@example({"\x85": None})
 @settings(max_examples=150, deadline=None)
 def test_any_mapping_is_a_job_or_an_input_error(raw: dict[Any, Any]) -> None:
     check_job_or_refusal(raw)
@@ -752,7 +907,7 @@ def test_any_override_ends_in_a_job_or_an_input_error(overrides: list[str]) -> N
     try:
         job = read_job("quickstart", overrides)
     except InputError as error:
-        one_line(error)
+        well_told(error)
         return
     check_job_or_refusal(yaml.safe_load(dump_job(job)))
 
@@ -767,3 +922,11 @@ def test_a_preset_keeps_what_is_not_overridden_in_its_sections() -> None:
 def test_an_unknown_preset_names_the_known(preset: object) -> None:
     with pytest.raises(InputError, match=r"clock\.preset: .* allowed: fedscale"):
         parse_job(with_sections(clock={"preset": preset}))
+
+
+def test_jobs_are_compared_key_by_key_also_where_keys_are_numbers() -> None:
+    def job(most: int) -> Job:
+        return parse_job(with_sections(data={"name": "sizes", "samples_per_client": {"quantiles": {0: 1, 100: most}}}))
+
+    assert difference(job(60), job(60)) is None
+    assert difference(job(60), job(70)) == ("data.samples_per_client.quantiles.100.0", 60.0, 70.0)

@@ -16,7 +16,7 @@ from mpifl.files import content_sha256
 from mpifl.job import Job, dump_job, load_yaml, parse_job
 from mpifl.population import build
 from mpifl.population.build import open_population, prepare, resolved
-from mpifl.population.dataset import Dataset, open_dataset, write_dataset
+from mpifl.population.dataset import Dataset, open_dataset, repack, write_dataset
 from mpifl.population.synthesis import read_recipe
 from mpifl.population.trace import Trace, open_trace, write_trace
 
@@ -192,6 +192,80 @@ def test_missing_data_is_named(partition: str) -> None:
     message = refusal(job_of({"name": "nowhere.h5", "partition": partition}))
     assert message.startswith("data.name: 'nowhere.h5'")
     assert "digits" in message
+
+
+ARRANGED: dict[str, dict[str, Any]] = {
+    "as it is": {},
+    "split": {"split": {"by": "samples", "test": 0.3}},
+    "partitioned": {"partition": {"name": "iid", "clients": 3}},
+}
+
+
+@pytest.mark.parametrize("compression", [None, "gzip"])
+@pytest.mark.parametrize("arranged", ARRANGED)
+def test_a_changed_data_set_is_refused_also_when_what_is_made_from_it_lies_in_the_cache(
+    empty_cache: Path, data_file: str, small_trace: str, arranged: str, compression: str | None
+) -> None:
+    if compression:
+        repack(Path(data_file), Path(data_file), compression)
+    job = job_of({"name": data_file, **ARRANGED[arranged]}, trace=small_trace)
+    before = prepare(job)
+    assert prepare(job) == before
+    with h5py.File(data_file, "r+") as file:
+        file["train/y"][...] = (file["train/y"][...] + 1) % 3  # labels that are allowed; content_sha256 stays
+    message = refusal(job)
+    assert message.startswith(f"{data_file}: damaged or changed: ")
+    assert refusal(job) == message
+    with h5py.File(data_file, "r+") as file:
+        file["train/y"][...] = (file["train/y"][...] + 2) % 3
+    assert prepare(job) == before
+
+
+def test_a_compressed_data_set_is_arranged_as_the_same_one_that_is_not(
+    empty_cache: Path, data_file: str, small_trace: str, tmp_path: Path
+) -> None:
+    repack(Path(data_file), tmp_path / "packed.h5", "gzip")
+    options = {"partition": {"name": "iid", "clients": 3}}
+    plain, packed = (
+        prepare(job_of({"name": name, **options}, trace=small_trace))[0] for name in (data_file, str(tmp_path / "packed.h5"))
+    )
+    assert plain == packed
+
+
+PARTITIONER = """
+import numpy as np
+from mpifl.population.partitioners.partitioner import Partitioner
+
+{shift}
+
+class Mine(Partitioner):
+    def deal(self, samples, random):
+        return (np.arange(samples.count) + shift) % self.clients
+"""
+WITH_SHIFT: list[Callable[[int], dict[str, str]]] = [
+    lambda shift: {"mypart.py": PARTITIONER.format(shift=f"shift = {shift}")},
+    lambda shift: {"mypart.py": PARTITIONER.format(shift="from dealt import shift"), "dealt.py": f"shift = {shift}"},
+]
+
+
+@pytest.mark.parametrize("files", WITH_SHIFT, ids=["itself", "a file beside it"])
+def test_an_edited_partitioner_deals_anew_and_one_that_was_moved_does_not(
+    empty_cache: Path, data_file: str, small_trace: str, tmp_path: Path, files: Callable[[int], dict[str, str]]
+) -> None:
+    def dealt(folder: str, shift: int) -> tuple[Path | None, list[bytes]]:
+        (tmp_path / folder).mkdir(exist_ok=True)
+        for name, text in files(shift).items():
+            (tmp_path / folder / name).write_text(text)
+        partition = {"name": str(tmp_path / folder / "mypart.py:Mine"), "clients": 2}
+        path, _ = prepare(job_of({"name": data_file, "partition": partition}, trace=small_trace))
+        assert path is not None
+        return path, [row.tobytes() for row in open_dataset(path).train.x]
+
+    first = dealt("one", 0)
+    edited = dealt("one", 1)
+    assert edited[0] != first[0]
+    assert edited[1] != first[1]
+    assert dealt("two", 0) == first
 
 
 def test_wrong_data_is_refused_before_the_run(data_file: str, small_trace: str) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import numba
 import numpy as np
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
-from mpifl.population.permutation import permuted
+from mpifl.population.permutation import SMALL, inverse_permuted, permuted
+from mpifl.seeds import Purpose, number
 
 KEYS = st.integers(0, 2**63 - 1)  # as mpifl.seeds.number makes them
 
@@ -23,6 +27,72 @@ def whole(size: int, key: int) -> list[int]:
 @settings(max_examples=100, deadline=None)
 def test_a_permutation_hits_everything_once(size: int, key: int) -> None:
     assert sorted(whole(size, key)) == list(range(size))
+
+
+def test_the_inverse_finds_the_index_of_every_place() -> None:
+    for size in range(1, 601):
+        key = number(1, Purpose.SELECTION, size)
+        assert [inverse_permuted(place, size, key) for place in whole(size, key)] == list(range(size))
+
+
+@given(st.integers(SMALL + 1, 2**42), KEYS, st.data())
+@settings(max_examples=200, deadline=None)
+def test_the_inverse_in_large_permutations(size: int, key: int, data: st.DataObject) -> None:
+    index = data.draw(st.integers(0, size - 1))
+    place = permuted(index, size, key)
+    assert 0 <= place < size
+    assert inverse_permuted(place, size, key) == index
+
+
+@pytest.fixture(scope="module")
+def keys() -> list[int]:
+    """Keys as selection draws them."""
+    return [number(1, Purpose.SELECTION, draw) for draw in range(20_000)]
+
+
+def binned(values: np.ndarray, size: int, bins: int) -> tuple[np.ndarray, np.ndarray]:
+    """The bin of each value of 0 to size - 1, and the share of them that each of at most ``bins`` bins has."""
+    bins = min(bins, size)
+    return values * bins // size, np.bincount(np.arange(size) * bins // size) / size
+
+
+def chance(drawn: list[tuple[np.ndarray, np.ndarray]], keys: int) -> float:
+    """How likely a chi-square as large is if bins that were drawn together are independent, each with its shares."""
+    cell, expected = np.zeros(keys, np.int64), np.array([float(keys)])
+    for which, shares in drawn:
+        cell = cell * len(shares) + which
+        expected = np.outer(expected, shares).ravel()
+    if len(expected) == 1:
+        return 1.0
+    return float(stats.chisquare(np.bincount(cell, minlength=len(expected)), expected).pvalue)
+
+
+@numba.njit
+def first_three(size: int, keys: np.ndarray) -> np.ndarray:
+    """The first three items by key (of fewer items the first once more), as a loop that takes a hundredth of Python's time."""
+    drawn = np.empty((3, len(keys)), np.int64)
+    for place in range(3):
+        for k in range(len(keys)):
+            drawn[place, k] = permuted(place % size, size, keys[k])
+    return drawn
+
+
+SIZES = [2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 16, 20, 31, 32, 50, 64, 100, 128, 200, 256, 300, 400, 512, 513, 539, 700, 1000]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_firsts_pairs_and_triples_are_those_of_a_fair_shuffle(keys: list[int], size: int) -> None:
+    first, second, third = first_three(size, np.array(keys))
+    assert chance([binned(first, size, 1000)], len(keys)) > 1e-4
+    # Who comes second among all but the first, third among all but these two: of a fair shuffle three independent numbers.
+    next_of = second - (second > first)
+    assert chance([binned(first, size, 40), binned(next_of, size - 1, 40)], len(keys)) > 1e-4
+    if size == 2:
+        return
+    assert chance([binned((second - first) % size - 1, size - 1, 1000)], len(keys)) > 1e-4
+    last_of = third - (third > first).astype(int) - (third > second)
+    thirds = [binned(first, size, 10), binned(next_of, size - 1, 9), binned(last_of, size - 2, 8)]
+    assert chance(thirds, len(keys)) > 1e-4
 
 
 @given(st.integers(100, 1000), KEYS, KEYS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from mpifl.population.synthesis import Recipe, read_recipe, synthesize
 from mpifl.population.trace import Trace, check_trace
 from mpifl.population.turns import Turns
 
+ROOT = Path(__file__).parents[2]
 PER_CENT = [5, 25, 50, 75, 95]
 PUBLISHED = {  # shared/data/README.md, of FedScale's traces, at 5/25/50/75/95 %
     "compute_ms_per_sample": [19, 24, 41, 148, 189],
@@ -70,9 +72,10 @@ def write(path: Path, changes: dict[str, Any]) -> None:
 def refusal(path: Path) -> str:
     with pytest.raises(InputError) as caught:
         read_recipe(path)
-    assert len(str(caught.value).splitlines()) == 1
-    assert str(caught.value).startswith(f"{path}: ")
-    return str(caught.value)
+    first, *shown = caught.value.lines
+    assert all(line.startswith(" ") for line in shown)
+    assert first.startswith(f"{path}: ")
+    return first
 
 
 # What comes of a recipe
@@ -277,7 +280,19 @@ def test_missing_keys_are_named(recipe_file: Path, key: str) -> None:
     raw = yaml.safe_load(recipe_file.read_text())
     del raw[key]
     recipe_file.write_text(yaml.safe_dump(raw))
-    assert key in refusal(recipe_file)
+    assert refusal(recipe_file) == f"{recipe_file}: {key}: missing; a value is required"
+
+
+def test_a_job_file_is_told_apart(tmp_path: Path) -> None:
+    """It was answered with its own contents as a dict."""
+    job = shutil.copy(ROOT / "jobs" / "quickstart.yaml", tmp_path / "job.yaml")
+    said = "a job file (it has rounds), not the recipe of a trace; docs/traces.md has a recipe's keys"
+    assert refusal(job) == f"{job}: {said}"
+
+
+def test_a_section_that_is_wrong_is_not_printed_whole(recipe_file: Path) -> None:
+    write(recipe_file, {"compute_watts": {"quantiles": {0: 5, 100: 1}}})
+    assert refusal(recipe_file).startswith(f"{recipe_file}: compute_watts: Value error, quantile values must not fall")
 
 
 @pytest.mark.parametrize("text", ["", "- a", "a: [", "name: a\nname: b\n"])

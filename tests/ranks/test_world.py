@@ -22,6 +22,33 @@ def test_a_broadcast_gives_every_rank_what_rank_0_has(world: World) -> None:
     assert (tasks["weight"] == 0.2).all()
 
 
+@pytest.mark.ranks(2)
+def test_a_broadcast_may_be_larger_than_2_gib(world: World) -> None:
+    """A model of 537 M weights: MPI itself counts in 32 bits."""
+    weights = np.zeros((1 << 29) + 3, np.float32)
+    places = [0, 1 << 27, (1 << 28) - 1, 1 << 28, (1 << 29) - 1, 1 << 29, (1 << 29) + 2]  # few: memory is slow to get
+    if world.aggregates:
+        weights[places] = range(1, 8)
+    world.broadcast(weights)
+    assert weights[places].tolist() == [1, 2, 3, 4, 5, 6, 7]
+    assert np.count_nonzero(weights[:: 1 << 12]) == 4
+
+
+@pytest.mark.parametrize("size", [0, 1, 99, 100, 101, 200, 250])
+def test_broadcasts_in_pieces_arrive_whole(world: World, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    monkeypatch.setattr("mpifl.mpi.world.BROADCAST_BYTES", 100)
+    sent = np.arange(size, dtype=np.uint8)
+    first, second = (sent.copy() if world.aggregates else np.zeros_like(sent) for _ in range(2))
+    world.broadcast(first, second)
+    assert first.tolist() == second.tolist() == sent.tolist()
+
+
+def test_texts_are_gathered_in_the_order_of_ranks(world: World) -> None:
+    texts = world.gather_texts("" if world.rank == 1 else f"naïve ✓ {world.rank}\n" * world.rank)
+    expected = ["" if rank == 1 else f"naïve ✓ {rank}\n" * rank for rank in range(world.size)]
+    assert texts == (expected if world.aggregates else [])
+
+
 def test_a_broadcast_of_nothing_is_allowed(world: World) -> None:
     empty = np.empty(0, TASK)
     world.broadcast(empty)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,17 @@ def test_an_ordinary_module_takes_the_tensors_and_computes_the_same(tmp_path: Pa
     plain.load_state_dict(load_file(tmp_path / "model.safetensors"), strict=False)
     model.load(torch.from_numpy(weights))
     torch.testing.assert_close(plain.eval()(x), model.module.eval()(x), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o077, 0o600)])
+def test_who_may_read_it_is_the_umask_s_to_say(tmp_path: Path, umask: int, mode: int) -> None:
+    model = flatten(convolutional())
+    before = os.umask(umask)
+    try:
+        write_model(tmp_path, model, model.weights.numpy().copy())
+    finally:
+        os.umask(before)
+    assert (tmp_path / "model.safetensors").stat().st_mode & 0o777 == mode
 
 
 @pytest.mark.parametrize("make", [convolutional, normed])

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import numpy as np
 import pytest
 
-from mpifl.record.progress import VARIABLE, Bar, Lines, display, notices, scores
+from mpifl.record.progress import notices, print_round, scores
 from mpifl.record.tables import ROUND, SCORES, row_type
 
 
@@ -53,76 +52,30 @@ def test_scores_stand_only_where_the_model_was_tested() -> None:
 
 
 def test_one_plain_line_a_round(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = Lines(100)
-    lines.show(row(dropped=2, cut=1, accuracy=0.875, loss=0.5))
-    lines.close()
+    print_round(row(dropped=2, cut=1, accuracy=0.875, loss=0.5), 100)
     assert capsys.readouterr().out == (
         "round 3/100, virtual 12:05 min, accuracy 0.8750, loss 0.5000, 10 of 13 participants completed (2 dropped out, 1 cut)\n"
     )
 
 
 def test_a_line_leaves_out_what_there_is_none_of(capsys: pytest.CaptureFixture[str]) -> None:
-    Lines(100).show(row(asked=10))
+    print_round(row(asked=10), 100)
     assert capsys.readouterr().out == "round 3/100, virtual 12:05 min, 10 of 10 participants completed\n"
-    Lines(100).show(row(cut=3))
+    print_round(row(cut=3), 100)
     assert capsys.readouterr().out.endswith("10 of 13 participants completed (3 cut)\n")
 
 
+def test_one_participant_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+    print_round(row(asked=1, completed=1), 1)
+    assert capsys.readouterr().out.endswith(", 1 of 1 participant completed\n")
+    (line,) = notices(row(asked=1, completed=0))
+    assert line == "round 3: the only participant did not finish; the model stays as it is"
+    print_round(row(asked=13_000, completed=10_000, cut=3000), 1)
+    assert capsys.readouterr().out.endswith(", 10,000 of 13,000 participants completed (3,000 cut)\n")
+
+
 def test_notices_come_before_their_round(capsys: pytest.CaptureFixture[str]) -> None:
-    Lines(100).show(row(waited_seconds=10.0))
+    print_round(row(waited_seconds=10.0), 100)
     notice, line = capsys.readouterr().out.splitlines()
     assert "nobody was online" in notice
     assert line.startswith("round 3/100")
-
-
-# The bar
-
-
-@pytest.fixture
-def wide(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "150")
-
-
-@pytest.mark.usefixtures("wide")
-def test_the_bar_counts_rounds_and_keeps_the_last_accuracy(capsys: pytest.CaptureFixture[str]) -> None:
-    bar = Bar(4)
-    bar.show(row(round=1, accuracy=0.875, loss=0.5))
-    bar.show(row(round=2, completed=0))
-    bar.close()
-    shown = capsys.readouterr().out
-    last = shown[shown.rindex("round ") :]
-    assert "2/4" in last
-    assert "50%" in last
-    assert "accuracy 0.8750" in last
-    assert "virtual 12:05 min" in last
-    assert "0/13 participants" in last
-    assert "none of the 13" in shown
-
-
-# Which of the two
-
-
-@pytest.mark.usefixtures("wide")
-@pytest.mark.parametrize(
-    ("chosen", "output", "keyboard", "kind"),
-    [
-        ("bar", False, False, Bar),
-        ("lines", True, True, Lines),
-        (None, True, True, Bar),
-        (None, True, False, Lines),
-        (None, False, True, Lines),
-        (None, False, False, Lines),
-    ],
-)
-def test_the_display_suits_the_output(
-    monkeypatch: pytest.MonkeyPatch, chosen: str | None, output: bool, keyboard: bool, kind: type
-) -> None:
-    if chosen is None:
-        monkeypatch.delenv(VARIABLE, raising=False)
-    else:
-        monkeypatch.setenv(VARIABLE, chosen)
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: output)
-    monkeypatch.setattr(sys.stdin, "isatty", lambda: keyboard)
-    shown = display(4)
-    shown.close()
-    assert type(shown) is kind

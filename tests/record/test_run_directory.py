@@ -301,11 +301,16 @@ def test_a_written_model_can_be_loaded_by_torch(tmp_path: Path) -> None:
 
 
 def test_the_environment_says_what_ran_where(tmp_path: Path) -> None:
-    write_environment(tmp_path, "Open MPI 5.0.8", {"node1": 4, "node2": 3}, {"data": "ab", "trace": "cd"})
+    groups = [
+        {"ranks": "0-2", "hosts": {"node1": 3}, "computes_with": {"CPU capability": "AVX2"}},
+        {"ranks": "3-6", "hosts": {"node1": 1, "node2": 3}, "computes_with": {"CPU capability": "AVX512"}},
+    ]
+    write_environment(tmp_path, "Open MPI 5.0.8", groups, {"data": "ab", "trace": "cd"})
     found: dict[str, Any] = json.loads((tmp_path / "environment.json").read_text())
     assert found["mpifl"] == __version__
     assert found["mpi"] == "Open MPI 5.0.8"
     assert found["ranks_by_host"] == {"node1": 4, "node2": 3}
+    assert found["ranks"] == groups
     assert found["content_sha256"] == {"data": "ab", "trace": "cd"}
     assert found["libraries"]["torch"].startswith(torch.__version__.partition("+")[0])
     assert found["libraries"]["numpy"] == np.__version__

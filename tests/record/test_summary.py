@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mpifl.errors import TrainingError
 from mpifl.record.summary import FINAL, Totals, clock_text, closing_lines, energy_text, time_text, where_time_went
 from mpifl.record.tables import ROUND, row_type
 from mpifl.stopwatch import SPENT, Stopwatch
@@ -164,6 +165,31 @@ def test_a_run_that_trained_nothing_says_so() -> None:
     lines = closing_lines(summary | {"final": {}, "model_sha256": None}, "runs/job")
     assert lines[0] == "nothing was trained (timing only) after 7 rounds"
     assert lines[-1] == "results in runs/job"
+
+
+@pytest.mark.parametrize(("count", "noun"), [(0, "0 participants"), (1, "1 participant"), (1300, "1,300 participants")])
+def test_one_of_something_is_one(count: int, noun: str) -> None:
+    summary = dict.fromkeys(("completed", "dropped", "cut", "stale", "failed", "bytes_down", "bytes_up"), 0)
+    summary |= {"rounds": 1, "virtual_seconds": 1.0, "wall_seconds": 1.0, "joules": 0.0, "joules_wasted": 0.0}
+    summary |= {"seconds": {"clock": 1.0}, "peak_bytes": [1_000_000], "final": {}, "model_sha256": None, "participants": count}
+    lines = closing_lines(summary, "runs/job")
+    assert lines[0].endswith(" after 1 round")
+    assert f"; {noun}: 0 completed, 0 dropped out, 0 cut; " in lines[3]
+
+
+@pytest.mark.parametrize(
+    ("completed", "failed", "trained"), [(0, 0, True), (1, 0, True), (1, 9, True), (0, 1, False), (0, 9, False)]
+)
+def test_a_run_whose_every_participant_failed_has_trained_nobody(completed: int, failed: int, trained: bool) -> None:
+    totals = Totals()
+    totals.counts.update(asked=20, completed=completed, failed=failed)
+    if trained:
+        totals.check_trained()
+    else:
+        with pytest.raises(
+            TrainingError, match=r"runtime\.on_client_error: 'drop': of \d participants? to be trained none was"
+        ):
+            totals.check_trained()
 
 
 @pytest.mark.parametrize(

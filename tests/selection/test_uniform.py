@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from mpifl.selection.uniform import Uniform
 
@@ -46,3 +48,16 @@ def test_who_is_online_all_the_time_keeps_the_place_in_the_order(picks):
 
 def test_the_number_of_participants_does_not_limit_what_is_picked(population):
     assert len(Uniform(participants=1).choose(population, 10.0, 30, 1, 1)) == 30
+
+
+def test_small_populations_are_drawn_from_fairly(make_dataset, make_trace, make_population):
+    rule, times = Uniform(participants=1), 20_000
+    trace = make_trace([[(0, 100)]])
+    five, eight = (make_population(make_dataset([3, 4]), trace, clients=clients) for clients in (5, 8))
+    first = np.array([rule.choose(five, 10.0, 1, 1, draw)[0] for draw in range(1, times + 1)])
+    assert stats.chisquare(np.bincount(first)).pvalue > 1e-3
+    pairs = np.sort([rule.choose(eight, 10.0, 2, 1, draw) for draw in range(1, times + 1)], axis=1)
+    counts = np.bincount(pairs[:, 0] * 8 + pairs[:, 1])
+    counts = counts[counts > 0]
+    assert len(counts) == 28
+    assert stats.chisquare(counts).pvalue > 1e-3

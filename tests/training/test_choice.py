@@ -14,8 +14,8 @@ from torch import nn
 
 from mpifl.errors import InputError
 from mpifl.job import dump_job, parse_job
-from mpifl.job.read import load_yaml
 from mpifl.job.schema import Training
+from mpifl.job.yaml_text import load_yaml
 from mpifl.models.flat import flatten
 from mpifl.models.lstm import Lstm
 from mpifl.population.dataset import Dataset, DataShape

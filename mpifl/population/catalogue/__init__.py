@@ -17,8 +17,8 @@ from urllib.parse import unquote, urlsplit
 from pydantic import BeforeValidator, Field, model_validator
 
 from mpifl.errors import InputError
-from mpifl.job.read import load_yaml
 from mpifl.job.section import Section
+from mpifl.job.yaml_text import load_yaml
 
 FOLDER = Path(__file__).parent
 PAPERS = ("fedscale", "fedml", "flower", "leaf")

@@ -20,9 +20,12 @@ from mpifl.population.trace_importers.found import Found
 from mpifl.population.trace_importers.importer import TraceImporter
 from mpifl.population.trace_importers.reading import numbers, only, read_text, shown
 from mpifl.population.turns import DAY_SECONDS
+from mpifl.words import counted
 
 SLOTS = ("pattern", "start", "end")
 CURVES = ("curve", "start", "download_kbps", "upload_kbps", "period")
+TABLES = {"devices": DEVICE_COLUMNS, "slots": (*SLOTS, "period"), "curves": CURVES}
+"""The columns that each kind of table may have."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class Csv(TraceImporter):
         notes: list[str] = []
         for path in paths:
             table = read_table(path)
-            kind = "slots" if "pattern" in table.columns else "curves" if "curve" in table.columns else "devices"
+            kind = _kind(table)
             if kind in parts:
                 raise InputError(f"{path}: a second table of {kind}; the first is {parts[kind]}")
             parts[kind] = path
@@ -85,15 +88,27 @@ def read_table(path: Path) -> Table:
         raise InputError(f"{path}: line {reader.line_num}: {error}") from error
     header = [name.strip() for name in rows[0][1]] if rows else []
     if len(rows) < 2:
-        raise InputError(f"{path}: {len(rows)} lines; expected a header and one row or more")
+        raise InputError(f"{path}: {counted(len(rows), 'line')}; expected a header and one row or more")
     if len(set(header)) < len(header):
         twice = next(name for name, count in Counter(header).items() if count > 1)
         raise InputError(f"{path}: column {shown(twice)} stands twice")
     for line, row in rows[1:]:
         if len(row) != len(header):
-            raise InputError(f"{path}: line {line}: {len(row)} values under {len(header)} columns")
+            raise InputError(f"{path}: line {line}: {counted(len(row), 'value')} under {counted(len(header), 'column')}")
     columns = zip(*(row for _, row in rows[1:]), strict=True)
     return Table(path, dict(zip(header, map(list, columns), strict=True)), [line for line, _ in rows[1:]])
+
+
+def _kind(table: Table) -> str:
+    """Which of TABLES it is: of devices when it has no other columns, else the one whose it has most of. Raises InputError."""
+    shared = {kind: len(set(columns) & set(table.columns)) for kind, columns in TABLES.items()}
+    if shared["devices"] == len(table.columns):
+        return "devices"
+    nearest = [kind for kind, count in shared.items() if count == max(shared.values())]
+    if any(shared.values()) and len(nearest) == 1:
+        return nearest[0]
+    known = "; ".join(f"{kind}: {', '.join(columns)}" for kind, columns in TABLES.items())
+    raise InputError(f"{table.path}: columns {shown(', '.join(table.columns))}: of no known table; allowed are {known}")
 
 
 def _check_columns(table: Table, needed: Sequence[str], allowed: Sequence[str]) -> None:
@@ -114,7 +129,7 @@ def _devices(table: Table) -> dict[str, np.ndarray]:
 
 
 def _slots(table: Table) -> tuple[Slots, list[str]]:
-    _check_columns(table, SLOTS, (*SLOTS, "period"))
+    _check_columns(table, SLOTS, TABLES["slots"])
     names, number = _groups(table, "pattern")
     blank = np.array([not (a.strip() or b.strip()) for a, b in zip(table.columns["start"], table.columns["end"], strict=True)])
     alone = np.bincount(number)[number] == 1
@@ -134,12 +149,12 @@ def _slots(table: Table) -> tuple[Slots, list[str]]:
     else:
         days = max(1.0, np.ceil(end.max(initial=0.0) / DAY_SECONDS))
         period = np.full(len(names), days * DAY_SECONDS)
-        notes.append(f"{table.path.name}: no column period; it is {days:g} days, which hold the last end")
+        notes.append(f"{table.path.name}: no column period; it is {counted(int(days), 'day')}, up to after the last end")
     slots = of_counts(np.bincount(number[filled], minlength=len(names)), start, end, period)
     check_slots(table.path, names, slots)
     kept = without_empty(slots)
     if len(kept.start) < len(start):
-        notes.append(f"{table.path.name}: {len(start) - len(kept.start)} slots of no length left out")
+        notes.append(f"{table.path.name}: {counted(len(start) - len(kept.start), 'slot')} of no length left out")
     return kept, notes
 
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from mpifl.errors import InputError
-from mpifl.population.slots import Slots, check_slots, of_counts, without_empty
+from mpifl.population.slots import Slots, check_slots, merged_slots, of_counts, without_empty
 from mpifl.population.trace_importers.found import Found
 from mpifl.population.trace_importers.importer import TraceImporter
 from mpifl.population.trace_importers.reading import only, shown
@@ -25,8 +25,8 @@ class Fedscale(TraceImporter):
 
     CAPACITY is {client: {"computation": inference ms a sample, "communication": kbit/s}}; FedScale has one bandwidth for both
     ways. BEHAVE is {client: {"active": [s], "inactive": [s], "finish_time": s, ...}}: online from active[i] until inactive[i],
-    repeated every finish_time. Slots of no length, of which the real file has some, are left out. Raises InputError naming
-    file, client, key and value.
+    repeated every finish_time. Slots of no length, of which the real file has some, are left out; slots that touch, of which it
+    has many, become one. Raises InputError naming file, client, key and value.
     """
 
     files: ClassVar[str] = "CAPACITY [BEHAVE]"
@@ -110,8 +110,13 @@ def _slots(path: Path) -> tuple[Slots, list[str]]:
     )
     slots = of_counts(counts, start, end, period)
     check_slots(path, list(entries), slots)
-    kept = without_empty(slots)
-    notes = [f"{path.name}: {len(start) - len(kept.start)} slots of no length left out, {len(kept.start)} kept"]
+    lasting = without_empty(slots)
+    kept = merged_slots(lasting, 0.0)
+    empty, touching = len(start) - len(lasting.start), len(lasting.start) - len(kept.start)
+    notes = [
+        f"{path.name}: {empty} slots of no length left out, {touching} gaps of 0 s closed (slots that touch are one stay),"
+        f" {len(kept.start)} slots kept"
+    ]
     said = [(entry["duration"], entry) for entry in entries.values() if _is_number(entry.get("duration"))]
     other = sum(duration != sum(entry["inactive"]) - sum(entry["active"]) for duration, entry in said)
     if other:

@@ -13,6 +13,7 @@ from mpifl.population.bandwidth import Bandwidth
 from mpifl.population.slots import Slots
 from mpifl.population.synthesis import find_trace, read_recipe, synthesize
 from mpifl.population.trace import DEVICE_COLUMNS, FORMAT, SCHEMA_VERSION, Trace, open_trace
+from mpifl.words import counted
 
 
 @dataclass(frozen=True)
@@ -79,9 +80,11 @@ def _origins(trace: Trace, found: Found, theirs: list[str], base: Trace) -> list
     own = [column for column in DEVICE_COLUMNS if column in found.devices]
     for columns, where in ((own, "the source"), (theirs, f"the base {base.name}")):
         if columns:
-            lines.append(f"{trace.devices} devices: {', '.join(columns)} from {where}")
-    lines.append(f"{trace.patterns} availability patterns from {'the source' if found.slots else f'the base {base.name}'}")
+            lines.append(f"{counted(trace.devices, 'device')}: {', '.join(columns)} from {where}")
+    lender = f"the base {base.name}"
+    lines.append(f"{counted(trace.patterns, 'availability pattern')} from {'the source' if found.slots else lender}")
     if trace.bandwidth.curves:
-        where = "the source" if found.bandwidth else f"the base {base.name}"
-        lines.append(f"{trace.bandwidth.curves} bandwidth curves from {where}; they stand for download_kbps and upload_kbps")
+        where = "the source" if found.bandwidth else lender
+        curves = counted(trace.bandwidth.curves, "bandwidth curve")
+        lines.append(f"{curves} from {where}, in place of download_kbps and upload_kbps")
     return lines

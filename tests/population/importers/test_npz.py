@@ -357,7 +357,7 @@ def test_an_axis_that_is_not_there_is_refused(folder: Path, out: Path) -> None:
 def test_the_command_ends_with_status_2_and_leaves_nothing(folder: Path, out: Path) -> None:
     arguments = ["npz", *map(str, both(folder)), "--x", "x", "--y", "y", "--test-rows", "test"]
     status, said = command(out, *arguments)
-    assert (status, "2 samples of 1 clients" in said) == (0, True)
+    assert (status, "2 samples of 1 client\n" in said) == (0, True)
     (out / "out.h5").unlink()
     assert command(out, *arguments, "--client", "whom")[0] == 2
     assert command(out, *arguments, "--task", "language")[0] == 2

@@ -137,7 +137,7 @@ def test_a_file_that_is_none_is_named(tmp_path: Path, out: Path) -> None:
 def test_the_command(tmp_path: Path) -> None:
     path = write(tmp_path / "t.txt", TEXT)
     status, said = command(tmp_path / "out", "svmlight", str(path), "--features", "4")
-    assert (status, "train: 3 samples of 1 clients" in said) == (0, True), said
+    assert (status, "train: 3 samples of 1 client\n" in said) == (0, True), said
     assert command(tmp_path / "bad", "svmlight", str(path), "--features", "2")[0] == 2
 
 

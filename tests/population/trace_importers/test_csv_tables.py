@@ -31,7 +31,7 @@ def test_all_three_tables_in_any_order(tmp_path: Path) -> None:
     assert found.slots.start.tolist() == [0, 10, 5]
     assert found.slots.end.tolist() == [10, 20, 7.5]
     assert found.slots.period.tolist() == [86_400] * 3
-    assert "no column period; it is 1 days" in found.notes[0]
+    assert "no column period; it is 1 day, up to after the last end" in found.notes[0]
     assert found.bandwidth is not None
     check_bandwidth("test", found.bandwidth)
     assert found.bandwidth.offsets.tolist() == [0, 2, 3]
@@ -74,11 +74,16 @@ def test_quotes_blank_lines_and_a_byte_order_mark_are_csv(tmp_path: Path) -> Non
         (["compute_ms_per_sample", "1e999"], "line 2: compute_ms_per_sample '1e999'; must be a finite number"),
         (["compute_ms_per_sample,upload_kbps", "10,"], "line 2: upload_kbps ''; must be a finite number"),
         (["compute_ms_per_sample", "x"], "line 2: compute_ms_per_sample 'x'; must be a finite number"),
-        (["download", "5"], "column 'download' is not known; allowed: compute_ms_per_sample, download_kbps"),
+        (["download", "5"], "columns 'download': of no known table; allowed are devices: compute_ms_per_sample, download"),
+        (["start,period", "5,6"], "columns 'start, period': of no known table; allowed are devices: compute_ms_per_sample"),
+        (["patern,start,end", "a,0,5"], "column 'patern' is not known; allowed: pattern, start, end, period"),
+        (["phone,start,end,period", "a,0,5,9"], "column 'phone' is not known; allowed: pattern, start, end, period"),
+        (["curv,start,download_kbps,upload_kbps", "x,0,1,1"], "column 'curv' is not known; allowed: curve, start, download_k"),
+        (["compute_ms_per_sample,phone", "10,1"], "column 'phone' is not known; allowed: compute_ms_per_sample, download_kb"),
         (["upload_kbps,upload_kbps", "5,6"], "column 'upload_kbps' stands twice"),
-        (["upload_kbps,download_kbps", "5,6", "5"], "line 3: 1 values under 2 columns"),
-        (["upload_kbps", "5", "6,7"], "line 3: 2 values under 1 columns"),
-        (["upload_kbps"], "1 lines; expected a header and one row or more"),
+        (["upload_kbps,download_kbps", "5,6", "5"], "line 3: 1 value under 2 columns"),
+        (["upload_kbps", "5", "6,7"], "line 3: 2 values under 1 column"),
+        (["upload_kbps"], "1 line; expected a header and one row or more"),
         ([], "0 lines"),
         (["pattern,start", "a,5"], "no column 'end'; needed: pattern, start, end"),
         (["pattern,start,end,colour", "a,0,5,red"], "column 'colour' is not known"),

@@ -41,8 +41,8 @@ def test_patterns_of_the_source_leave_the_devices_as_they_are(base: Trace) -> No
     slots = of_counts(np.array([1]), np.array([0.0]), np.array([9.0]), np.array([10.0]))
     trace, origins = completed("x", Found("src", "lic", slots=slots), replace(base, bandwidth=CURVE))
     assert (trace.devices, trace.patterns) == (3, 1)
-    assert "1 availability patterns from the source" in origins
-    assert origins[-1].startswith("1 bandwidth curves from the base test")
+    assert "1 availability pattern from the source" in origins
+    assert origins[-1].startswith("1 bandwidth curve from the base test")
     assert trace.source.endswith("upload_joules_per_byte, bandwidth of test (test)")
     assert "availability of" not in trace.source
 
@@ -50,7 +50,7 @@ def test_patterns_of_the_source_leave_the_devices_as_they_are(base: Trace) -> No
 def test_curves_of_the_source_come_on_top(base: Trace) -> None:
     trace, origins = completed("x", Found("src", "lic", bandwidth=CURVE), base)
     assert trace.bandwidth is CURVE
-    assert origins[-1].startswith("1 bandwidth curves from the source; they stand for")
+    assert origins[-1].startswith("1 bandwidth curve from the source, in place of")
 
 
 def test_a_source_with_everything_needs_no_base(base: Trace) -> None:

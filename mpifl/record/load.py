@@ -1,0 +1,115 @@
+"""A run directory as an object to read: tables, job, summary and model."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import yaml
+
+from mpifl.errors import InputError
+from mpifl.files import check_heaps, damage, is_file
+from mpifl.record.tables import TABLES
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that has ended, was stopped, or still goes on; everything is read when it is first asked for.
+
+    Raises InputError, naming the file, for what is missing or damaged.
+    """
+
+    folder: Path
+
+    @cached_property
+    def job(self) -> dict[str, Any]:
+        """The resolved job as nested dicts, every default written out. A plug-in that it names is not loaded."""
+        with damage(self.folder / "job.yaml"):
+            job: dict[str, Any] = yaml.safe_load((self.folder / "job.yaml").read_text(encoding="utf-8"))
+        return job
+
+    @cached_property
+    def environment(self) -> dict[str, Any]:
+        """environment.json: versions, processors, hosts and content hashes."""
+        return self._json("environment.json")
+
+    @property
+    def complete(self) -> bool:
+        """Whether the run has ended: its summary is written last."""
+        return is_file(self.folder / "summary.json")
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """summary.json: totals, final scores, model_sha256. Missing until the run is complete."""
+        return self._json("summary.json")
+
+    @cached_property
+    def rounds(self) -> np.ndarray:
+        """/rounds of run.h5, a structured array, a row a round."""
+        return self.table("rounds")
+
+    @cached_property
+    def participants(self) -> np.ndarray:
+        """/participants of run.h5, a structured array, a row for each participant of each round."""
+        return self.table("participants")
+
+    @cached_property
+    def clients(self) -> np.ndarray:
+        """/clients of run.h5, a structured array: the tests of single clients, empty without evaluation.per_client."""
+        return self.table("clients")
+
+    @cached_property
+    def model(self) -> dict[str, np.ndarray]:
+        """The final model's tensors by name. Missing until the run is complete, and in runs that train nothing."""
+        from safetensors.numpy import load_file
+
+        path = self.folder / "model.safetensors"
+        with damage(path):
+            tensors: dict[str, np.ndarray] = load_file(path)
+        return tensors
+
+    def table(self, name: str) -> np.ndarray:
+        """Return a table of run.h5 (``rounds``, ``participants``, ``clients``, ``losses``) as a structured array.
+
+        Of a run that goes on, the rows that are written by now.
+        """
+        if name not in TABLES:
+            raise InputError(f"table {name!r} is not known; allowed: {', '.join(TABLES)}")
+        with self._run_file() as file:
+            rows: np.ndarray = file[name][:]
+        return rows
+
+    def units(self, name: str) -> dict[str, str]:
+        """Return what each column of a table is, with its unit, by the column's name."""
+        with self._run_file() as file:
+            return {column: str(file[name].attrs[column]) for column in file[name].dtype.names}
+
+    def frame(self, name: str) -> Any:
+        """Return a table as a pandas.DataFrame. Raises ImportError where pandas is not installed."""
+        import pandas
+
+        return pandas.DataFrame(self.table(name))
+
+    def _run_file(self) -> h5py.File:
+        path = self.folder / "run.h5"
+        check_heaps(path)
+        with damage(path):
+            return h5py.File(path, "r", swmr=not self.complete, locking="best-effort")
+
+    def _json(self, name: str) -> dict[str, Any]:
+        with damage(self.folder / name):
+            content: dict[str, Any] = json.loads((self.folder / name).read_text(encoding="utf-8"))
+        return content
+
+
+def load_run(path: str | Path) -> Run:
+    """Return the run of a run directory. Raises InputError when there is none."""
+    folder = Path(path)
+    if not is_file(folder / "job.yaml"):
+        raise InputError(f"{folder}: no job.yaml there, so no run directory")
+    return Run(folder)

@@ -1,0 +1,66 @@
+"""The check of what a selection rule returns, where it enters the plan."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mpifl.clock.availability import online_until, pattern_of
+from mpifl.errors import TrainingError
+from mpifl.kernels import kernel
+from mpifl.population.population import Phones, Population
+
+FINE, OUTSIDE, OFFLINE, TWICE = range(4)
+
+
+def checked(rule: str, chosen: object, population: Population, now: float, wanted: int) -> np.ndarray:
+    """Return what the selection rule named ``rule`` chose at virtual second ``now``, as int64 (n,).
+
+    Raises TrainingError, naming rule, moment and client, unless they are at most ``wanted`` clients, each a whole number from
+    0 to clients - 1, online now, and named once.
+    """
+    clients = _as_clients(rule, chosen, now)
+    if len(clients) > wanted:
+        raise _wrong(rule, f"{len(clients):,} clients", now, f"it was asked for {wanted:,} at most")
+    index, what = first_wrong(population.phones, population.clients, clients, now)
+    if what == FINE:
+        return clients
+    why = {
+        OUTSIDE: f"the population has clients 0 to {population.clients - 1}",
+        OFFLINE: "that client is offline then",
+        TWICE: "it named that client before",
+    }
+    raise _wrong(rule, f"client {clients[index]}", now, why[what])
+
+
+@kernel
+def first_wrong(phones: Phones, clients: int, chosen: np.ndarray, now: float) -> tuple[int, int]:
+    """The place of the first of ``chosen`` (n,) int64 that is not a client online ``now`` named once, and what is wrong."""
+    seen = set()
+    for index in range(len(chosen)):
+        client = chosen[index]
+        if not 0 <= client < clients:
+            return index, OUTSIDE
+        if not online_until(phones, pattern_of(phones, client), now) > now:
+            return index, OFFLINE
+        if client in seen:
+            return index, TWICE
+        seen.add(client)
+    return -1, FINE
+
+
+def _as_clients(rule: str, chosen: object, now: float) -> np.ndarray:
+    """The rule's answer as an array (n,) int64: an array of whole numbers, or a list of them."""
+    try:
+        array = np.asarray(chosen)
+    except (TypeError, ValueError) as error:
+        raise _wrong(rule, type(chosen).__name__, now, "expected an array of client numbers (int64)") from error
+    if array.shape == (0,):
+        return np.empty(0, np.int64)
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        what = f"{array.dtype} of shape {array.shape}" if array.ndim else repr(chosen)
+        raise _wrong(rule, what, now, "expected an array (n,) of client numbers (int64)")
+    return np.ascontiguousarray(array, np.int64)
+
+
+def _wrong(rule: str, what: str, now: float, why: str) -> TrainingError:
+    return TrainingError(f"selection.name: {rule!r} chose {what} at virtual second {now:.10g}; {why}")

@@ -1,0 +1,195 @@
+"""Where a run finds its plug-ins: what was there when it began, wherever the run directory is and whatever came after."""
+
+from __future__ import annotations
+
+import gc
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mpifl.beginning import Beginning, begin, take_over
+from mpifl.errors import WRONG_INPUT, InputError
+from mpifl.population.trace import Trace, write_trace
+from mpifl.record.run_directory import write_environment
+
+JOB = """
+name: plugged
+rounds: 20
+data: {name: sizes, samples_per_client: {quantiles: {0: 1, 100: 60}}}
+population: {clients: 200, trace: %s}
+model: {name: sized, parameters: 1000}
+training: {engine: none, batch_size: 5}
+selection: {name: %s, participants: 5}
+"""
+MINE = """
+from helper import VALUE
+from mpifl.selection.uniform import Uniform
+
+class Mine(Uniform):
+    value: float = VALUE
+    def late(self):
+        import later
+        return later.VALUE
+
+class Other(Mine):
+    pass
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, make_trace: Callable[..., Trace], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with code/mine.py, code/helper.py, code/later.py and job.yaml; the working directory is another one."""
+    write_trace(tmp_path / "trace.h5", make_trace([[(0, 100)]] * 4))
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "mine.py").write_text(MINE)
+    for name in ("helper", "later"):
+        (tmp_path / "code" / f"{name}.py").write_text("VALUE = 1")
+    (tmp_path / "asked.yaml").write_text(JOB % (tmp_path / "trace.h5", "code/mine.py:Mine"))
+    (tmp_path / "cwd").mkdir()
+    monkeypatch.chdir(tmp_path / "cwd")
+    return tmp_path
+
+
+def begun(job: Path | None, out: Path, *overrides: str, resume: bool = False) -> Beginning:
+    """What begins; the run directory is then as a run leaves it that was killed early."""
+    where = {"out": None, "resume": str(out)} if resume else {"out": str(out), "resume": None}
+    beginning = begin(None if job is None else str(job), overrides, **where)
+    beginning.lock.close()
+    plug_ins = beginning.experiment.job.plug_ins
+    write_environment(beginning.folder, "no MPI", [], beginning.content_sha256, plug_ins)
+    return beginning
+
+
+def rule(beginning: Beginning) -> Any:
+    return beginning.experiment.job.selection
+
+
+def hash_of(beginning: Beginning) -> str:
+    return beginning.experiment.job.plug_ins["selection.name"].sha256
+
+
+def recorded(out: Path) -> str:
+    facts = json.loads((out / "environment.json").read_text())["plug_ins"]["selection.name"]
+    return str(facts["sha256"])
+
+
+def refusal(do: Callable[[], Any]) -> str:
+    with pytest.raises(InputError) as caught:
+        do()
+    message = str(caught.value)
+    assert len(message.splitlines()) == 1
+    del caught
+    gc.collect()  # its frames hold the lock
+    return message
+
+
+def edit(path: Path) -> None:
+    path.write_text(path.read_text().replace("VALUE = 1", "VALUE = 2").replace("= VALUE", "= VALUE + 1"))
+
+
+def test_a_run_directory_holds_the_plug_in_and_its_hash(folder: Path) -> None:
+    beginning = begun(folder / "asked.yaml", folder / "out")
+    copies = folder / "out" / "plugins" / "selection"
+    assert sorted(path.name for path in copies.iterdir()) == ["helper.py", "later.py", "mine.py"]
+    assert (copies / "mine.py").read_bytes() == (folder / "code" / "mine.py").read_bytes()
+    assert "plugins/selection/mine.py:Mine" in (folder / "out" / "job.yaml").read_text()
+    assert str(folder / "code") not in (folder / "out" / "job.yaml").read_text()
+    assert recorded(folder / "out") == hash_of(beginning)
+    assert rule(beginning).name == f"{copies}/mine.py:Mine"  # what other ranks are told
+
+
+@pytest.mark.parametrize("file", ["mine.py", "helper.py", "later.py"])
+def test_a_run_goes_on_with_its_own_copies(folder: Path, file: str) -> None:
+    first = begun(folder / "asked.yaml", folder / "out")
+    edit(folder / "code" / file)
+    again = begun(None, folder / "out", resume=True)
+    assert (rule(again).value, rule(again).late(), hash_of(again)) == (1, 1, hash_of(first))
+    shutil.rmtree(folder / "code")
+    shutil.move(folder / "out", folder / "moved")
+    moved = begun(None, folder / "moved", resume=True)
+    assert hash_of(moved) == hash_of(first)
+    taking_over = take_over(folder / "moved")
+    taking_over.lock.close()
+    assert rule(taking_over).name == f"{folder}/moved/plugins/selection/mine.py:Mine"
+
+
+@pytest.mark.parametrize("file", ["mine.py", "helper.py", "later.py"])
+def test_a_copy_that_was_edited_is_refused_with_both_hashes(folder: Path, file: str) -> None:
+    first = begun(folder / "asked.yaml", folder / "out")
+    copy = folder / "out" / "plugins" / "selection" / file
+    edit(copy)
+    for do in (
+        lambda: begun(None, folder / "out", resume=True),
+        lambda: begun(folder / "out" / "job.yaml", folder / "new"),
+        lambda: take_over(folder / "out"),
+    ):
+        message = refusal(do)
+        assert "selection.name: the source of " in message
+        assert f" and {hash_of(first)[:12]} in " in message
+        assert f"({file})" in message
+        assert not (folder / "new").exists()
+    copy.unlink()
+    assert "out/job.yaml: selection.name: " in refusal(lambda: begun(None, folder / "out", resume=True))
+
+
+def test_a_copy_that_was_edited_can_be_run_when_it_is_named(folder: Path) -> None:
+    first = begun(folder / "asked.yaml", folder / "out")
+    copy = folder / "out" / "plugins" / "selection" / "later.py"
+    edit(copy)
+    other = begun(folder / "out" / "job.yaml", folder / "new", f"selection.name={copy.with_name('mine.py')}:Mine")
+    assert rule(other).late() == 2
+    assert recorded(folder / "new") == hash_of(other) != hash_of(first)
+
+
+def test_a_job_that_is_named_when_a_run_goes_on_has_to_have_the_same_source(folder: Path) -> None:
+    first = begun(folder / "asked.yaml", folder / "out")
+    assert hash_of(begun(folder / "asked.yaml", folder / "out", resume=True)) == hash_of(first)
+    named = f"selection.name={folder}/code/mine.py:Mine"
+    assert hash_of(begun(None, folder / "out", named, resume=True)) == hash_of(first)
+    message = refusal(lambda: begun(None, folder / "out", named.replace("Mine", "Other"), resume=True))
+    assert "selection.name is " in message
+    edit(folder / "code" / "helper.py")
+    for job, overrides in ((folder / "asked.yaml", []), (None, [named])):
+        message = refusal(lambda job=job, overrides=overrides: begun(job, folder / "out", *overrides, resume=True))
+        assert message.startswith("--resume: selection.name: the source of ")
+        assert hash_of(first)[:12] in message
+        assert len({word for word in message.split() if len(word.strip(",;")) == 12}) == 2
+
+
+def test_a_run_that_is_run_again_takes_its_copies_along(folder: Path) -> None:
+    first = begun(folder / "asked.yaml", folder / "out")
+    shutil.rmtree(folder / "code")
+    begun(folder / "out" / "job.yaml", folder / "second")
+    shutil.rmtree(folder / "out")
+    third = begun(folder / "second" / "job.yaml", folder / "third")
+    assert recorded(folder / "second") == recorded(folder / "third") == hash_of(first)
+    assert (folder / "third" / "job.yaml").read_text() == (folder / "second" / "job.yaml").read_text()
+    assert rule(third).late() == 1
+
+
+def test_a_module_that_has_changed_is_refused_with_both_hashes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = folder / "path" / "begun_pack"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "mine.py").write_text(MINE.replace("from helper", "from begun_pack.helper"))
+    (package / "helper.py").write_text("VALUE = 1")
+    monkeypatch.setenv("PYTHONPATH", str(package.parent))
+    monkeypatch.syspath_prepend(str(package.parent))
+    first = begun(folder / "asked.yaml", folder / "out", "selection.name=begun_pack.mine:Mine")
+    assert not (folder / "out" / "plugins").exists()
+    assert "begun_pack.mine:Mine" in (folder / "out" / "job.yaml").read_text()
+    assert hash_of(begun(None, folder / "out", resume=True)) == hash_of(first)
+    edit(package / "helper.py")
+    line = [sys.executable, "-m", "mpifl", "check", str(folder / "out" / "job.yaml")]  # this process has imported it
+    refused = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert refused.returncode == WRONG_INPUT
+    assert f" and {hash_of(first)[:12]} in {folder}/out/environment.json (begun_pack/helper.py)" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+    allowed = subprocess.run([*line, "selection.name=begun_pack.mine:Mine"], capture_output=True, text=True, check=False)
+    assert allowed.returncode == 0, allowed.stderr
