@@ -16,8 +16,9 @@ from mpifl.batch import Batch, Versions, keep_only, send
 from mpifl.checkpoint import STATE_ROUND, Snapshot, Waiting
 from mpifl.client_state import ClientStore
 from mpifl.clock.timeline import ClockState
+from mpifl.contract import Contract
 from mpifl.errors import InputError, Interrupted, TrainingError, at
-from mpifl.exact_sum import from_fixed
+from mpifl.exact_sum import RoundSum, from_fixed
 from mpifl.executor import Sums, execute, tickets, to_root
 from mpifl.experiment import Experiment
 from mpifl.logbook import Logbook
@@ -25,6 +26,7 @@ from mpifl.mpi.queue import Queue
 from mpifl.mpi.world import World
 from mpifl.plan import TASK, Plan, largest_first, make_plan, task_groups
 from mpifl.result import CLIENT_TEST, RoundResult, Tested
+from mpifl.server_step import checked, first_state, next_state
 from mpifl.stopwatch import Stopwatch
 from mpifl.workplace import make_workplace
 
@@ -40,6 +42,7 @@ class Server:
     ``ahead`` is a plan that was made but needs a model that is not there yet, ``plans`` those of the batch that is under way.
     ``untested`` are rounds that are over and wait for their test, ``unwritten`` those that wait to be noted.
     ``state_rounds`` holds, by client, the round after which it last kept state; empty where the algorithm keeps none.
+    ``contract`` is what the job's plug-ins have to keep to.
     """
 
     experiment: Experiment
@@ -54,6 +57,12 @@ class Server:
     untested: list[Waiting] = field(default_factory=list)
     unwritten: list[RoundResult] = field(default_factory=list)
     state_rounds: dict[int, int] = field(default_factory=dict)
+    contract: Contract = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Look at the plug-ins before they do anything."""
+        job = self.experiment.job
+        self.contract = Contract(job.algorithm, job.model, self.experiment.model.module)
 
 
 def run_aggregator(world: World, server: Server, store: ClientStore, log: Logbook) -> None:
@@ -109,14 +118,14 @@ def _end_batch(server: Server, batch: Batch, sums: Sums, clients: np.ndarray) ->
             if server.experiment.job.algorithm.keeps_state:
                 trained = own["client"][own["failed"] == 0]
                 server.state_rounds.update(dict.fromkeys(trained.tolist(), plan.round_number))
-            _step(server, plan.tasks, own["client"][own["failed"] > 0], sums.rounds[index])
+            _step(server, plan.tasks, own["client"][own["failed"] > 0], sums.of(index))
             _end_round(server, plan, own)
 
 
 def make_server(experiment: Experiment, begun: Snapshot) -> Server:
     """The server at the start of a run, or as a checkpoint has it."""
     if begun.state is None:
-        server = Server(experiment, _checked(experiment, experiment.job.algorithm.start(experiment.initial)))
+        server = Server(experiment, first_state(experiment))
         _keep_version(server)
         return server
     # In the order in which they are sent; a file gives them by name.
@@ -124,7 +133,7 @@ def make_server(experiment: Experiment, begun: Snapshot) -> Server:
     versions = {number: {name: vectors[name] for name in sent} for number, vectors in (begun.versions or {}).items()}
     return Server(
         experiment=experiment,
-        state=_checked(experiment, begun.state),
+        state=checked(experiment, begun.state),
         version=begun.version,
         versions=versions,
         unsent=set(versions),
@@ -182,7 +191,8 @@ def _plan(server: Server, round_number: int, watch: Stopwatch) -> Plan:
 def _next_plans(server: Server, watch: Stopwatch) -> list[Plan]:
     """The next rounds that train from versions that are there; at least one while rounds are left."""
     job, experiment = server.experiment.job, server.experiment
-    most = max(1, min(BATCH_ROUNDS, BATCH_BYTES // (8 * len(job.algorithm.summed) * len(experiment.model.weights))))
+    entries = len(job.algorithm.summed) * len(experiment.model.gradient) + 2 * experiment.model.averaged
+    most = max(1, min(BATCH_ROUNDS, BATCH_BYTES // (8 * entries)))
     plans: list[Plan] = []
     while len(plans) < most and server.rounds_done + len(plans) < job.rounds:
         plan = server.ahead or _plan(server, server.rounds_done + len(plans) + 1, watch)
@@ -216,51 +226,15 @@ def _versions_for(server: Server, batch: Batch) -> tuple[np.ndarray, Versions]:
     return needed, fresh
 
 
-def _step(server: Server, tasks: np.ndarray, failed: np.ndarray, part: np.ndarray) -> None:
-    """The server's side of the algorithm. A round that nobody completed leaves the state as it is.
-
-    Clients that ``failed`` added nothing to ``part``; the weights of the others then count for all.
-    """
-    experiment = server.experiment
+def _step(server: Server, tasks: np.ndarray, failed: np.ndarray, part: RoundSum) -> None:
+    """The server's side of the algorithm. A round that nobody completed leaves the state as it is."""
     if len(tasks) == 0:
         return
-    algorithm, trainable = experiment.job.algorithm, len(experiment.model.gradient)
-    trained = tasks[~np.isin(tasks["client"], failed)]
-    if len(trained) == 0:
-        server.version += 1  # as the clock has counted
-        _keep_version(server)
-        return
-    mean = {name: from_fixed(total) for name, total in zip(algorithm.summed, part, strict=True)}
-    if len(trained) < len(tasks):
-        share = np.sort(tasks["weight"]).sum() / np.sort(trained["weight"]).sum()
-        mean = {name: values * share for name, values in mean.items()}
-    before = server.state["model"]
-    if experiment.job.clock.mixes:
-        for task in trained:
-            mean["update"] += task["weight"] * (server.versions[int(task["base"])]["model"].astype(np.float64) - before)
-    state = algorithm.step(server.state, mean, len(trained), experiment.population.clients)
-    state = _checked(experiment, state)
-    # No gradient made the rest (running means of batch norm, frozen tensors): it is averaged, whatever the algorithm.
-    state["model"][trainable:] = before[trainable:] + mean["update"][trainable:]
-    server.state = state
-    server.version += 1
+    if not np.isin(tasks["client"], failed).all():
+        server.state = next_state(server.experiment, server.state, server.versions, tasks, failed, part)
+        server.contract.check()
+    server.version += 1  # as the clock has counted
     _keep_version(server)
-
-
-def _checked(experiment: Experiment, state: State) -> State:
-    """The state that an algorithm returned, as float32 vectors of the model's length. Raises TrainingError for any other."""
-    state = {name: np.ascontiguousarray(vector, np.float32) for name, vector in state.items()}
-    missing = set(experiment.job.algorithm.sent) - set(state)
-    if missing:
-        raise TrainingError(f"the algorithm sends {missing.pop()}, which its state does not have")
-    for name, vector in state.items():
-        if vector.shape != experiment.initial.shape:
-            raise TrainingError(f"the server's {name} has the shape {vector.shape}, the model {experiment.initial.shape}")
-        if not np.isfinite(vector).all():
-            index = int(np.argmin(np.isfinite(vector)))
-            tensor = experiment.model.where(index)
-            raise TrainingError(f"the server's {name} is {vector[index]} in tensor {tensor} (a smaller server_lr may help)")
-    return state
 
 
 def _keep_version(server: Server) -> None:

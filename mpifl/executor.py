@@ -14,7 +14,7 @@ from mpifl.batch import Batch, Versions, receive
 from mpifl.client_state import ClientStore
 from mpifl.contribution import contribute
 from mpifl.errors import TrainingError, at
-from mpifl.exact_sum import VALUE_LIMIT, to_fixed
+from mpifl.exact_sum import VALUE_LIMIT, RoundSum, to_fixed
 from mpifl.experiment import Experiment
 from mpifl.mpi.queue import Queue
 from mpifl.mpi.world import World
@@ -51,27 +51,35 @@ def run_executor(world: World, experiment: Experiment, store: ClientStore) -> No
 class Sums:
     """What is added up over the ranks in a batch, views into one int64 vector, ``whole``: a batch needs one Reduce.
 
-    ``rounds`` (rounds, vectors, n) are the running sums of what clients contribute; ``tests`` (tests, numbers) count
-    predictions, right ones, the mean loss in fixed point, and the task's own counts; ``told`` (tasks, 2) is what one rank alone
-    knows of each task: the bits of its training loss (float64), and whether it failed.
+    ``vectors`` (rounds, summed, trained) and ``averages`` (rounds, 2, averaged) are the running sums of what clients
+    contribute. ``tests`` (tests, numbers) count predictions, right ones, the mean loss in fixed point, and the task's own
+    counts. ``told`` (tasks, 2) is what one rank alone knows of each task: the bits of its training loss (float64), and
+    whether it failed.
     """
 
     whole: np.ndarray
-    rounds: np.ndarray
+    vectors: np.ndarray
+    averages: np.ndarray
     tests: np.ndarray
     told: np.ndarray
 
     @staticmethod
     def empty(experiment: Experiment, batch: Batch) -> Sums:
         """Nothing yet."""
+        model = experiment.model
         shapes = (
-            (batch.rounds, len(experiment.job.algorithm.summed), len(experiment.model.weights)),
+            (batch.rounds, len(experiment.job.algorithm.summed), len(model.gradient)),
+            (batch.rounds, 2, model.averaged),
             (len(batch.tests), 3 + experiment.task.counted),
             (len(batch.tasks), 2),
         )
         ends = np.cumsum([math.prod(shape) for shape in shapes])
         whole = np.zeros(int(ends[-1]), np.int64)
         return Sums(whole, *(piece.reshape(s) for piece, s in zip(np.split(whole, ends[:-1]), shapes, strict=True)))
+
+    def of(self, index: int) -> RoundSum:
+        """Those of one round of the batch."""
+        return RoundSum(self.vectors[index], self.averages[index])
 
     def tell(self, tasks: slice, metrics: np.ndarray) -> None:
         """Note the metrics (structured METRIC) of tasks that this rank took."""
@@ -116,7 +124,7 @@ def execute(world: World, place: Workplace, batch: Batch, versions: Versions, qu
     for ticket in queue.tickets(tickets(experiment, batch, groups)):
         if ticket < len(groups):
             tasks = batch.tasks[groups[ticket]]
-            part = sums.rounds[int(tasks["round"][0]) - batch.first_round]
+            part = sums.of(int(tasks["round"][0]) - batch.first_round)
             with world.watch("training"):
                 sums.tell(groups[ticket], contribute(place, tasks, versions, part, batch.oldest))
         else:

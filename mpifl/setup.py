@@ -106,7 +106,7 @@ def _load_model(job: Job, population: Population) -> Timed:
     from mpifl.models.flat import flatten
     from mpifl.models.flops import training_flops
     from mpifl.training.allocator import keep_freed_memory
-    from mpifl.training.choice import chosen
+    from mpifl.training.choice import check_single_samples, chosen, with_drop_last
     from mpifl.training.tasks import REGISTRY as TASKS
 
     if population.dataset is None or population.dataset.task == "none":
@@ -121,11 +121,14 @@ def _load_model(job: Job, population: Population) -> Timed:
     model = flatten(module)
     if not len(model.gradient):
         raise InputError(f"model.name: {job.model.name!r} is not allowed: it has no parameters to train")
+    job = job.model_copy(update={"training": with_drop_last(job.training, model)})
     flops = training_flops(model, population.data.shape) if job.clock.latency.compute == "flops" else 0.0
     work = _workload(job, len(model.weights), flops)
     if job.training.engine == "none":
         return Timed(job, population, work)
     task = TASKS[population.data.task](population.data.outputs)
+    if job.runtime.on_client_error == "abort":
+        check_single_samples(job.training, model, population)
     training = chosen(job.training, model, task, population.data, job.algorithm.corrects)
     settled = job.model_copy(update={"training": training})
     return Experiment(settled, population, work, model, model.weights.numpy().copy(), task, built)
@@ -186,6 +189,7 @@ def _workload(job: Job, parameters: int, flops: float) -> Workload:
         inferences_per_sample=inferences,
         bits_per_kbit=float(latency.kbit),
         full_batches=latency.compute == "batches",
+        drop_last=training.drops_last,
     )
     _check_server(job, work)
     return work

@@ -11,6 +11,7 @@ import torch
 
 from mpifl.batch import Version, Versions
 from mpifl.client_state import ClientStore
+from mpifl.contract import Contract
 from mpifl.experiment import Experiment
 from mpifl.models.flat import FlatModel, flatten
 from mpifl.mpi.placement import own_share
@@ -27,7 +28,7 @@ class Workplace:
     """``model`` is a place to work in, where ``engine`` trains. ``samples`` are to be trained on, ``tested`` to be tested on.
 
     ``store`` keeps what clients keep, ``order`` begins the generator of a participant's sample order. ``loaded`` are the
-    versions that tasks have asked for, as they are on the device.
+    versions that tasks have asked for, as they are on the device. ``contract`` is what the job's plug-ins have to keep to.
     """
 
     experiment: Experiment
@@ -38,6 +39,7 @@ class Workplace:
     samples: Pool
     tested: Pool
     order: Reseeded
+    contract: Contract
     loaded: dict[int, tuple[Version, dict[str, torch.Tensor]]] = field(default_factory=dict)
 
     def version(self, number: int, versions: Versions) -> dict[str, torch.Tensor]:
@@ -71,4 +73,5 @@ def make_workplace(experiment: Experiment, store: ClientStore) -> Workplace:
         samples=pool_of(data, data.train, device),
         tested=pool_of(data, experiment.tested_part, device),
         order=Reseeded(job.seed, Purpose.BATCHES),
+        contract=Contract(job.algorithm, job.model, model.module),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from mpifl.algorithms.scaffold import Scaffold
 from mpifl.client_state import ClientStore
 from mpifl.contribution import contribute
 from mpifl.errors import InputError, TrainingError, where
-from mpifl.exact_sum import from_fixed
+from mpifl.exact_sum import RoundSum, from_fixed, from_parts
 from mpifl.experiment import Experiment
 from mpifl.files import NoRoom
 from mpifl.plan import TASK
@@ -27,6 +28,7 @@ from mpifl.training.loop import Loop
 from mpifl.training.participant import Participant
 from mpifl.training.samples import pool_of
 from mpifl.workplace import make_workplace
+from tests.normed import HERE, Rough, Squares
 from tests.small_disk import Mount, mounting, mounts
 
 ROUND, CLIENTS, STEPS, WEIGHTS = 2, (1, 4, 6, 9), (3, 7, 5, 4), (0.1, 0.4, 0.2, 0.3)
@@ -90,15 +92,20 @@ def dropping(experiment: Experiment, **changed: Any) -> Experiment:
     return replace(experiment, job=experiment.job.model_copy(update={"runtime": runtime, **changed}))
 
 
+def nothing(experiment: Experiment) -> RoundSum:
+    summed, model = experiment.job.algorithm.summed, experiment.model
+    return RoundSum(np.zeros((len(summed), len(model.gradient)), np.int64), np.zeros((2, model.averaged), np.int64))
+
+
 def contributed(
     experiment: Experiment, folder: Path, tasks: np.ndarray = TASKS, store: type[ClientStore] = ClientStore
 ) -> Contributed:
     """The running sum of a group that begins with nothing, and its metrics."""
     algorithm, length = experiment.job.algorithm, len(experiment.model.weights)
-    part = np.zeros((len(algorithm.summed), length), np.int64)
+    part = nothing(experiment)
     sent = {name: experiment.initial if name == "model" else np.full(length, 0.01, np.float32) for name in algorithm.sent}
     place = make_workplace(experiment, store(folder / "clients", length))
-    return part, contribute(place, tasks, {1: sent}, part, 0)
+    return part.vectors, contribute(place, tasks, {1: sent}, part, 0)
 
 
 def one_by_one(experiment: Experiment, folder: Path, places: Any = OTHERS) -> Contributed:
@@ -146,10 +153,10 @@ def test_a_group_adds_each_ones_weighted_update(experiment: Experiment, tmp_path
 
 def test_a_group_adds_to_what_is_there(experiment: Experiment, tmp_path: Path) -> None:
     first, _ = contributed(experiment, tmp_path)
-    part = np.full_like(first, 1000)
-    place = make_workplace(experiment, ClientStore(tmp_path, part.shape[1]))
+    part = RoundSum(np.full_like(first, 1000), nothing(experiment).averages)
+    place = make_workplace(experiment, ClientStore(tmp_path, first.shape[1]))
     contribute(place, TASKS, {1: {"model": experiment.initial}}, part, 0)
-    assert np.array_equal(part, first + 1000)
+    assert np.array_equal(part.vectors, first + 1000)
 
 
 def test_a_client_that_fails_in_a_step_is_dropped_alone(
@@ -281,3 +288,162 @@ def test_an_algorithm_that_does_not_keep_what_it_declares_is_refused(experiment,
     wrong = replace(experiment, job=experiment.job.model_copy(update={"algorithm": Undeclared()}))
     with pytest.raises(TrainingError, match=said):
         contributed(wrong, tmp_path)
+
+
+class Writes(FedAvg):
+    """Changes what the server sent: in its steps, or when it contributes."""
+
+    where: str
+
+    def correct(self, gradient: torch.Tensor, weights: torch.Tensor, work: Work) -> None:
+        if self.where == "correct" and work.steps == STEPS[FAILS]:
+            work.sent["model"][3:5] *= 2
+
+    def contribute(self, update: torch.Tensor, work: Work) -> tuple[dict[str, torch.Tensor], None]:
+        if self.where == "contribute" and work.steps == STEPS[FAILS]:
+            work.sent["model"].sub_(1)
+        return {"update": update}, None
+
+
+@pytest.mark.parametrize("hook", ["correct", "contribute"])
+@pytest.mark.parametrize("drop", [False, True])
+def test_a_tensor_of_the_server_that_a_client_changes_ends_the_run(
+    experiment: Experiment, tmp_path: Path, hook: str, drop: bool
+) -> None:
+    """Issue 12, point 12: with one rank it was the server's own."""
+    writes = Writes(name="writes", where=hook)
+    job = experiment.job.model_copy(update={"algorithm": writes})
+    changed = dropping(experiment, algorithm=writes) if drop else replace(experiment, job=job)
+    with pytest.raises(InputError) as error:
+        contributed(changed, tmp_path)
+    said = f"algorithm.name: 'writes' is not allowed as it is: its {hook} changes work.sent['model'] in place"
+    assert str(error.value).startswith(said)
+    named = where(error.value)
+    name = str(experiment.population.client_name(CLIENTS[FAILS]))
+    # In a stack the steps of all are one: all are named.
+    assert named == f"round 2, client {name}" if hook == "contribute" else name in named
+
+
+COUNTED: list[int] = []
+
+
+class Counts(FedAvg):
+    """Notes in its module whom it has seen."""
+
+    def contribute(self, update: torch.Tensor, work: Work) -> tuple[dict[str, torch.Tensor], None]:
+        COUNTED.append(work.steps)
+        return {"update": update}, None
+
+
+def test_a_plug_in_that_carries_state_from_client_to_client_ends_the_run(experiment: Experiment, tmp_path: Path) -> None:
+    """Issue 12, point 12: module globals."""
+    with pytest.raises(InputError, match=r"carries state from one call to the next: COUNTED of test_contribution\.py") as error:
+        contributed(dropping(experiment, algorithm=Counts(name="counts")), tmp_path)
+    assert where(error.value).startswith("round 2, client")
+
+
+def test_squares_are_kept_in_a_unit_of_their_own(experiment: Experiment, tmp_path: Path) -> None:
+    """Issue 12, point 8."""
+    kept, lost = (dropping(experiment, algorithm=algorithm) for algorithm in (Squares(), Rough()))
+    fine, _ = contributed(kept, tmp_path)
+    rough, _ = contributed(lost, tmp_path)
+    updates = [contributed(experiment, tmp_path, TASKS[[i]])[0][0] for i in range(4)]
+    squares = [(1e-4 * (from_fixed(u) / w)).astype(np.float32) ** 2 for u, w in zip(updates, WEIGHTS, strict=True)]
+    mean = sum(w * square for w, square in zip(WEIGHTS, squares, strict=True))
+    moved = mean > 0
+    assert (rough[1][moved] == 0).mean() > 0.3
+    assert (fine[1][moved] != 0).all()
+    np.testing.assert_allclose(from_fixed(fine[1], 80)[moved], mean[moved], rtol=0.01, atol=1e-20)
+    assert np.array_equal(fine[0], rough[0])
+
+
+class Large(Squares):
+    """A square beyond what its unit can hold, if only in one entry."""
+
+    def contribute(self, update: torch.Tensor, work: Work) -> tuple[dict[str, torch.Tensor], None]:
+        square = torch.zeros_like(update)
+        square[7] = 1.0
+        return {"update": update, "square": square}, None
+
+
+@pytest.mark.parametrize("drop", [False, True])
+def test_the_error_names_the_limit_of_that_array(
+    experiment: Experiment, tmp_path: Path, drop: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    large = dropping(experiment, algorithm=Large())
+    said = (
+        "square is not usable: tensor 1.weight is 1, and 3.8147e-06 is the limit of the 80 bits that Large.units gives it:"
+        " fewer bits allow larger values"
+    )
+    if drop:
+        assert contributed(large, tmp_path)[1]["failed"].all()
+        assert said in capfd.readouterr().err
+        return
+    with pytest.raises(TrainingError) as error:
+        contributed(replace(experiment, job=experiment.job.model_copy(update={"algorithm": Large()})), tmp_path)
+    assert str(error.value) == said
+
+
+@pytest.fixture
+def normed() -> Experiment:
+    overrides = [f"model.name={HERE}:Normed", "training.batch_size=8", "selection.participants=4", "model.frozen=true"]
+    overrides += ["data.partition={name: dirichlet, clients: 10, min_samples: 16}", "runtime.on_client_error=abort"]
+    found = check("quickstart", overrides)[0]
+    assert isinstance(found, Experiment)
+    return found
+
+
+def test_buffers_are_summed_as_values(normed: Experiment, tmp_path: Path) -> None:
+    place = make_workplace(normed, ClientStore(tmp_path, len(normed.initial)))
+    model, part = normed.model, nothing(normed)
+    assert model.averaged == 2 * 64
+    other = normed.initial.copy()
+    other[model.averages] = 100.0  # an old base
+    contribute(place, TASKS[:1], {1: {"model": other}}, part, 0)
+    trained = model.weights[model.averages].double().numpy()  # as the only client has left it
+    np.testing.assert_allclose(from_parts(part.averages), WEIGHTS[0] * trained, rtol=1e-14)
+    assert part.vectors.shape == (1, len(model.gradient))
+    assert np.array_equal(model.weights[model.averages.stop :].numpy(), other[model.averages.stop :])  # frozen
+
+
+@pytest.mark.parametrize("drop", [False, True])
+@pytest.mark.parametrize(("scale", "said"), [(1e10, r"is \d.*, and 4\.4e\+12 is the limit"), (np.nan, "is nan after")])
+def test_a_buffer_that_cannot_be_averaged_is_named(
+    normed: Experiment, tmp_path: Path, drop: bool, scale: float, said: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data = normed.population.data
+    x = data.train.x.astype(np.float32) * np.float32(scale)
+    large = replace(normed.population, dataset=replace(data, train=replace(data.train, x=x)))
+    changed = replace(normed, population=large)
+    place = make_workplace(dropping(changed) if drop else changed, ClientStore(tmp_path, len(normed.initial)))
+    part = nothing(normed)
+    expected = rf"buffer 3\.running_(mean|var) is not usable: it {said}.*scale them in the data"
+    if drop:
+        assert contribute(place, TASKS[:1], {1: {"model": normed.initial}}, part, 0)["failed"].all()
+        found = capfd.readouterr().err
+        assert re.search(expected if np.isfinite(scale) else "not usable", found), found
+        assert not part.vectors.any()
+        assert not part.averages.any()
+        return
+    with pytest.raises(TrainingError, match=expected if np.isfinite(scale) else "is nan"):
+        contribute(place, TASKS[:1], {1: {"model": normed.initial}}, part, 0)
+
+
+class Noisy(FedAvg):
+    """Adds noise from torch's own generator."""
+
+    def contribute(self, update: torch.Tensor, work: Work) -> tuple[dict[str, torch.Tensor], None]:
+        return {"update": 0 * update + torch.randn_like(update)}, None
+
+
+def test_noise_of_torchs_generator_depends_on_round_and_client_only(experiment: Experiment, tmp_path: Path) -> None:
+    noisy = replace(experiment, job=experiment.job.model_copy(update={"algorithm": Noisy(name="noisy")}))
+    together, _ = contributed(noisy, tmp_path)
+    torch.rand(7)
+    alone = [contributed(noisy, tmp_path, TASKS[[place]])[0] for place in (2, 0, 3, 1)]
+    assert np.array_equal(together, sum(alone))
+    other = TASKS.copy()
+    other["round"] = ROUND + 1
+    noise = [from_fixed(contributed(noisy, tmp_path, tasks[[0]])[0][0]) / WEIGHTS[0] for tasks in (TASKS, TASKS[::-1], other)]
+    assert np.abs(noise[0] - noise[2]).max() > 1
+    assert 0.8 < noise[0].std() < 1.2

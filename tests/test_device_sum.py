@@ -2,39 +2,49 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpifl.device_sum import DeviceSum, unsummable
-from mpifl.exact_sum import VALUE_LIMIT, first_unsummable
+from mpifl.device_sum import DeviceSum, Wrong, unsummable
+from mpifl.exact_sum import AVERAGE_LIMIT, VALUE_LIMIT, RoundSum, first_unsummable, from_parts, value_limit
 from mpifl.training.device import CPU
 
 ELSEWHERE = torch.device("cpu", 0)
 """Another name for the host: what lies there is treated as on a GPU."""
-VALUES = st.floats(-VALUE_LIMIT, VALUE_LIMIT, width=32, exclude_min=True, exclude_max=True)
+BITS = [40, 80]
+UNITS = st.floats(-1, 1, width=32, exclude_min=True, exclude_max=True)
+"""Values as shares of the limit, a power of two."""
+AVERAGES = st.floats(-AVERAGE_LIMIT, AVERAGE_LIMIT, width=32, exclude_min=True, exclude_max=True)
 
 
 def added(device: torch.device, vectors: list[list[float]], weights: list[float]) -> tuple[np.ndarray, list[int | None]]:
-    """The sum, and what was wrong with each: on the host when it is added, elsewhere with the first one at the end."""
-    part = np.full((2, 3), 5, np.int64)
-    sums = DeviceSum(part, device)
-    found = [
-        sums.add(number % 2, torch.tensor(vector), weight)
+    """The sum of two vectors in turn, and what was wrong with each: elsewhere of the first one, at the end."""
+    part = RoundSum(np.full((2, 3), 5, np.int64), np.zeros((2, 0), np.int64))
+    sums = DeviceSum(part, BITS, device)
+    found: list[Wrong | None] = [
+        sums.add(number % 2, torch.tensor(vector), weight, (number, "v"))
         for number, (vector, weight) in enumerate(zip(vectors, weights, strict=True))
     ]
     wrong = sums.close()
     if wrong is not None:
-        assert (device, wrong[1].tolist()) == (ELSEWHERE, pytest.approx(vectors[wrong[0]], nan_ok=True))
-        found[wrong[0]] = wrong[2]
-    return part, found
+        assert device == ELSEWHERE
+        found[wrong.label[0]] = wrong
+    for number, one in enumerate(found):
+        if one is not None:
+            assert one.label == (number, "v")
+            assert one.value == pytest.approx(vectors[number][one.place], nan_ok=True)
+    return part.vectors, [None if one is None else one.place for one in found]
 
 
-@given(st.lists(st.tuples(st.lists(VALUES, min_size=3, max_size=3), st.floats(0, 1)), max_size=6))
+@given(st.lists(st.tuples(st.lists(UNITS, min_size=3, max_size=3), st.floats(0, 1)), max_size=6))
 def test_the_sum_is_the_kernels_bit_for_bit(terms: list[tuple[list[float], float]]) -> None:
-    vectors, weights = [values for values, _ in terms], [weight / max(1, len(terms)) for _, weight in terms]
+    vectors = [[value * value_limit(BITS[number % 2]) for value in values] for number, (values, _) in enumerate(terms)]
+    weights = [weight / max(1, len(terms)) for _, weight in terms]
     here, there = added(CPU, vectors, weights), added(ELSEWHERE, vectors, weights)
     assert np.array_equal(here[0], there[0])
     assert here[1] == there[1] == [None] * len(terms)
@@ -45,9 +55,57 @@ def test_the_sum_is_the_kernels_bit_for_bit(terms: list[tuple[list[float], float
 def test_what_cannot_be_summed_is_found_in_the_same_place(wrong: float, place: int) -> None:
     values = [1.0, 2.0, 3.0]
     values[place] = wrong
-    right = [1.0, 1.0, 1.0]
-    here, there = (added(device, [right, values, right], [0.2, 0.5, 0.3]) for device in (CPU, ELSEWHERE))
-    assert here[1] == there[1] == [None, place, None]
+    right, small = [1.0, 1.0, 1.0], [1e-9, 1e-9, 1e-9]
+    here, there = (added(device, [right, small, values], [0.2, 0.3, 0.5]) for device in (CPU, ELSEWHERE))
+    assert here[1] == there[1] == [None, None, place]
     assert (there[0] == 5).all()  # nothing is added
     assert unsummable(torch.tensor(values)) == first_unsummable(np.array(values, np.float32)) == place
     assert unsummable(torch.tensor([1.0])) is None
+
+
+def test_each_vector_has_the_limit_of_its_unit() -> None:
+    small = value_limit(80)
+    for device in (CPU, ELSEWHERE):
+        assert added(device, [[small, 1, 1], [0, small / 2, small]], [0.5, 0.5])[1] == [None, 2]
+
+
+def averaged(device: torch.device, values: list[list[float]], weights: list[float]) -> tuple[np.ndarray, Wrong | None]:
+    part = RoundSum(np.zeros((1, 1), np.int64), np.zeros((2, len(values[0])), np.int64))
+    sums, found = DeviceSum(part, [40], device), None
+    for number, (vector, weight) in enumerate(zip(values, weights, strict=True)):
+        found = sums.add_averages(torch.tensor(vector), weight, (number, None)) or found
+    return part.averages, sums.close() or found
+
+
+@given(st.lists(st.tuples(AVERAGES, st.floats(0, 1)), min_size=1, max_size=8), st.randoms(use_true_random=False))
+def test_averages_in_two_parts_are_exact_and_the_same_in_any_order(terms: list[tuple[float, float]], random) -> None:
+    values, weights = [[value] for value, _ in terms], [weight / len(terms) for _, weight in terms]
+    here, wrong = averaged(CPU, values, weights)
+    assert wrong is None
+    assert np.array_equal(here, averaged(ELSEWHERE, values, weights)[0])
+    order = [*range(len(terms))]
+    random.shuffle(order)
+    assert np.array_equal(here, averaged(CPU, [values[i] for i in order], [weights[i] for i in order])[0])
+    exact = [Fraction(weight) * Fraction(value) for (value,), weight in zip(values, weights, strict=True)]
+    found = Fraction(float(from_parts(here)[0]))
+    # Half a unit of the low part a term; the product's rounding, and that of the parts when they are put together.
+    assert abs(found - sum(exact)) <= len(terms) * Fraction(1, 2**57) + (sum(map(abs, exact)) + abs(found)) / 2**51
+    if min(value for value, _ in terms) >= 0:
+        assert found >= 0
+
+
+@given(st.floats(2.0**-20, 2.0**40, width=32), st.lists(st.floats(1e-3, 1), min_size=1, max_size=200))
+def test_what_all_have_alike_comes_out_as_it_was(value: float, raw: list[float]) -> None:
+    weights = (np.array(raw) / np.sum(raw)).tolist()
+    total, _ = averaged(CPU, [[value, -value, 0.0]] * len(weights), weights)
+    assert from_parts(total).astype(np.float32).tolist() == [value, -value, 0.0]
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), AVERAGE_LIMIT])
+@pytest.mark.parametrize("device", [CPU, ELSEWHERE], ids=["here", "elsewhere"])
+def test_an_average_that_cannot_be_summed_is_found(wrong: float, device: torch.device) -> None:
+    total, found = averaged(device, [[1.0, 2.0], [1.0, wrong], [1.0, 1.0]], [0.2, 0.5, 0.3])
+    assert found is not None
+    assert (found.label, found.place) == ((1, None), 1)
+    assert found.value == pytest.approx(wrong, nan_ok=True)
+    assert device == CPU or not total.any()

@@ -9,7 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpifl.exact_sum import FRACTION_BITS, VALUE_LIMIT, accumulate, from_fixed, to_fixed
+from mpifl.exact_sum import (
+    FRACTION_BITS,
+    LEAST_BITS,
+    MOST_BITS,
+    VALUE_LIMIT,
+    accumulate,
+    first_unsummable,
+    from_fixed,
+    from_parts,
+    to_fixed,
+    value_limit,
+)
 
 UNIT = Fraction(1, 2**40)
 FLOATS = st.floats(-1000, 1000, width=32)
@@ -191,3 +202,57 @@ def test_a_number_and_a_vector_of_one_have_the_same_units(value: float, times: i
     for _ in range(times):
         accumulate(total, np.array([value], np.float32), 1.0)
     assert total[0] == times * to_fixed(value)
+
+
+BITS = st.integers(LEAST_BITS, MOST_BITS)
+FLOAT32 = st.floats(allow_nan=False, allow_infinity=False, width=32)
+
+
+@given(BITS, st.lists(st.tuples(FLOAT32, WEIGHTS), min_size=1, max_size=8))
+def test_in_a_unit_of_its_own_a_sum_is_within_half_a_unit_per_term(bits: int, terms: list[tuple[float, float]]) -> None:
+    total, share = np.zeros(1, np.int64), 1 / len(terms)
+    kept = [(value, weight * share) for value, weight in terms if abs(value) < value_limit(bits)]
+    for value, weight in kept:
+        assert accumulate(total, np.array([value], np.float32), weight, bits) is None
+    exact = [Fraction(weight) * Fraction(value) for value, weight in kept]
+    found = Fraction(float(from_fixed(total, bits)[0]))
+    bound = len(kept) * Fraction(2) ** -bits / 2 + (sum(map(abs, exact)) + abs(found)) / 2**52
+    assert abs(found - sum(exact)) <= bound
+
+
+@given(BITS, FLOAT32)
+def test_the_limit_follows_the_unit(bits: int, value: float) -> None:
+    array = np.array([0, value], np.float32)
+    fits = abs(value) < 2.0 ** (62 - bits)
+    assert accumulate(np.zeros(2, np.int64), array, 1.0, bits) == (None if fits else 1)
+    assert first_unsummable(array, value_limit(bits)) == (None if fits else 1)
+
+
+def test_the_largest_values_of_any_unit_do_not_overflow() -> None:
+    for bits in range(LEAST_BITS, MOST_BITS + 1):
+        total, value = np.zeros(1, np.int64), np.nextafter(np.float32(value_limit(bits)), np.float32(0))
+        for _ in range(10):
+            assert accumulate(total, np.array([value]), 0.1, bits) is None
+        assert from_fixed(total, bits)[0] == pytest.approx(float(value), rel=1e-6)
+
+
+def test_squares_of_small_updates_are_kept_in_a_unit_of_their_own() -> None:
+    """The reproduction of issue 12, point 8."""
+    random = np.random.default_rng(0)
+    squares = [(np.float32(1e-4) * random.standard_normal(1000).astype(np.float32) * 5e-3) ** 2 for _ in range(10)]
+    mean = np.mean(squares, 0, np.float64)
+    lost, kept = np.zeros(1000, np.int64), np.zeros(1000, np.int64)
+    for square in squares:
+        assert accumulate(lost, square, 0.1) is None
+        assert accumulate(kept, square, 0.1, 80) is None
+    assert (from_fixed(lost) == 0).mean() > 0.5
+    np.testing.assert_allclose(from_fixed(kept, 80), mean, rtol=0, atol=10 * 2.0**-81)
+    np.testing.assert_allclose(from_fixed(kept, 80), mean, rtol=1e-4)
+
+
+@given(st.integers(-(2**62), 2**62), st.integers(-(2**62), 2**62))
+def test_two_parts_are_put_together(high: int, low: int) -> None:
+    expected = Fraction(high, 2**20) + Fraction(low, 2**56)
+    found = from_parts(np.array([[high], [low]], np.int64))
+    assert found.dtype == np.float64
+    assert abs(Fraction(float(found[0])) - expected) <= (abs(Fraction(high, 2**20)) + abs(Fraction(low, 2**56))) / 2**51

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from mpifl.algorithms.fedavg import FedAvg
 from mpifl.algorithms.fedyogi import FedYogi
 from mpifl.checkpoint import Checkpoints, Snapshot
 from mpifl.client_state import ClientStore
-from mpifl.errors import TrainingError
+from mpifl.errors import InputError, TrainingError, where
 from mpifl.experiment import Experiment
 from mpifl.logbook import Logbook
 from mpifl.models.flat import flatten
@@ -100,6 +101,23 @@ def test_a_server_that_answers_in_float64_goes_on_in_float32(world, experiment, 
     assert wide["model"].tobytes() == plain["model"].tobytes()
 
 
+STEPS: list[int] = []
+
+
+class CountsSteps(FedAvg):
+    """Its server remembers outside of the state, which no resume would bring back."""
+
+    def step(self, state: State, mean: State, participants: int, clients: int) -> State:
+        STEPS.append(participants)
+        return super().step(state, mean, participants, clients)
+
+
+def test_a_server_that_remembers_outside_of_its_state_is_refused(world, experiment, tmp_path) -> None:
+    with pytest.raises(InputError, match=r"carries state .*: STEPS of test_executor\.py has changed") as error:
+        run(world, experiment, tmp_path, algorithm=CountsSteps(name="counts"))
+    assert where(error.value) == "round 1"
+
+
 def test_running_means_are_averaged_whatever_the_server_does_and_frozen_weights_stay(world, experiment, tmp_path) -> None:
     torch.manual_seed(0)
     model = flatten(Normed())
@@ -148,6 +166,11 @@ def test_a_model_with_a_buffer_that_is_not_saved_is_written(tmp_path) -> None:
             super().__init__()
             self.register_buffer("mask", torch.ones(3), persistent=False)
 
+            self.register_buffer("wide", torch.tensor([1 / 3], dtype=torch.float64))
+
     model = flatten(Masked())
-    write_model(tmp_path, model, model.weights.numpy().copy())
-    assert load_file(tmp_path / "model.safetensors")["mask"].tolist() == [1, 1, 1]
+    digest = write_model(tmp_path, model, model.weights.numpy().copy())
+    written = load_file(tmp_path / "model.safetensors")
+    assert written["mask"].tolist() == [1, 1, 1]
+    assert written["wide"].tolist() == [1 / 3]  # in no vector, and so not hashed
+    assert digest == hashlib.sha256(b"".join(written[name].tobytes() for name in model.names)).hexdigest()

@@ -14,7 +14,7 @@ import mpifl.workplace
 from mpifl.client_state import ClientStore
 from mpifl.contribution import contribute
 from mpifl.errors import InputError, TrainingError, where
-from mpifl.exact_sum import from_fixed
+from mpifl.exact_sum import RoundSum, from_fixed
 from mpifl.executor import _test
 from mpifl.experiment import Experiment
 from mpifl.plan import TASK
@@ -57,13 +57,13 @@ def work(place: Workplace, folder: Path) -> tuple[np.ndarray, np.ndarray, np.nda
     vectors = {
         name: place.experiment.initial if name == "model" else np.zeros(length, np.float32) for name in job.algorithm.sent
     }
-    part = np.zeros((len(job.algorithm.summed), length), np.int64)
+    part = RoundSum(np.zeros((len(job.algorithm.summed), length), np.int64), np.zeros((2, 0), np.int64))
     for number in (2, 3):
         tasks = TASKS.copy()
         tasks["round"] = number
         tasks["state_round"] = 2 if job.algorithm.keeps_state and number == 3 else 0
         metrics = contribute(place, tasks, {1: vectors}, part, 0)
-    return part, metrics, _test(place, 1, {1: vectors}, 0)[0]
+    return part.vectors, metrics, _test(place, 1, {1: vectors}, 0)[0]
 
 
 @pytest.mark.parametrize("engine", ["stacked", "loop"])
@@ -93,11 +93,11 @@ def test_elsewhere_the_client_that_cannot_be_summed_is_named_too(elsewhere: None
         results[2].update[7] = torch.inf
         return results
 
-    part = np.zeros((1, 610), np.int64)
+    part = RoundSum(np.zeros((1, 610), np.int64), np.zeros((2, 0), np.int64))
     with pytest.raises(TrainingError, match=r"update is not usable: tensor .* is inf") as error:
         contribute(replace(place, engine=spoiling), TASKS, {1: {"model": place.experiment.initial}}, part, 0)
     assert where(error.value) == f"round 2, client {place.experiment.population.client_name(6)}"
-    assert not part.any()
+    assert not part.vectors.any()
 
 
 def test_versions_are_loaded_once_and_forgotten_with_the_others(tmp_path: Path) -> None:

@@ -60,6 +60,9 @@ class Training(Section):
     stack: Count | None = Field(None, description="with stacked, how many clients are one computation; default: by the model")
     device: Literal["cpu", "cuda"] = Field("cpu", description="where models are trained and tested: a GPU gives other bits")
     batch_size: Count = Field(20, description="samples a step; a client's last batch of an epoch may be smaller")
+    drop_last: Literal[True, False, "auto"] = Field(
+        "auto", description="leave out an epoch's last batch when it is smaller; auto: with batch norm"
+    )
     epochs: Count | None = Field(None, description="passes over the client's samples; 1 when local_steps is not given")
     local_steps: Count | None = Field(None, description="SGD steps instead of epochs")
     lr: float = Field(0.05, gt=0, description="client learning rate")
@@ -71,6 +74,11 @@ class Training(Section):
     def plain(self) -> bool:
         """Whether a step is weights -= lr gradient."""
         return not self.momentum and not self.weight_decay
+
+    @property
+    def drops_last(self) -> bool:
+        """drop_last, once it is settled; auto is no by itself."""
+        return self.drop_last is True
 
     @model_validator(mode="before")
     @classmethod

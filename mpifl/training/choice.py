@@ -1,17 +1,20 @@
-"""Which engine trains a job, where it leaves that open; written into the run's job.yaml.
+"""What a job leaves open of its training: which engine, and whether last batches count; written into the run's job.yaml.
 
-The rule looks at the job and its data, neither at the machine nor at the number of ranks: a job has one result.
+The rules look at the job and its data, neither at the machine nor at the number of ranks: a job has one result.
 """
 
 from __future__ import annotations
 
 import numpy as np
+import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from mpifl.errors import InputError
 from mpifl.job.schema import Training
 from mpifl.models.flat import FlatModel
 from mpifl.population.dataset import Dataset
+from mpifl.population.population import Population
 from mpifl.training.linear_stack import is_linear
 from mpifl.training.participant import Participant
 from mpifl.training.samples import pool_of
@@ -22,6 +25,54 @@ MOST_STACKED = {"cpu": 8, "cuda": 64}
 STACK_WEIGHTS = {"cpu": 1 << 21, "cuda": 1 << 28}
 """Of all models of a stack: beyond it they push each other out of a processor's cache, and more of them are no faster. On a GPU
 they are to leave memory for gradients and activations, and for other ranks."""
+
+
+def with_drop_last(training: Training, model: FlatModel) -> Training:
+    """``training`` with drop_last settled: where it is auto, it is true for a network with batch norm.
+
+    Batch norm takes no batch of one sample, and what it makes of the few samples of a last batch is mostly noise.
+    """
+    if training.drop_last != "auto":
+        return training
+    return training.model_copy(update={"drop_last": _has_batch_norm(model)})
+
+
+def check_single_samples(training: Training, model: FlatModel, population: Population) -> None:
+    """Raise InputError when batch norm would get a batch of one sample that drop_last cannot leave out.
+
+    That is so with batch_size 1, and for a client that has one sample in all. A convolution's batch norm may take a picture
+    alone, since it has many values a channel: one sample is tried.
+    """
+    counts = np.diff(population.data.train.offsets)[: population.clients]
+    alone = np.flatnonzero(counts == 1) if training.batch_size > 1 else np.arange(len(counts))
+    if not len(alone) or not _has_batch_norm(model) or not _fails_on(model, population.data, int(alone[0])):
+        return
+    why = "the network's batch norm takes no single sample"
+    if training.batch_size == 1:
+        raise InputError(f"training.batch_size: 1 is not allowed: {why}; allowed: 2 or more")
+    raise InputError(
+        f"data.partition: client {population.client_name(int(alone[0]))} has one sample, as {len(alone)} of {len(counts)}"
+        f" clients have: {why}; deal two or more to each (min_samples: 2), or go on without (runtime.on_client_error: drop)"
+    )
+
+
+def _has_batch_norm(model: FlatModel) -> bool:
+    return any(isinstance(layer, _BatchNorm) for layer in model.module.modules())
+
+
+def _fails_on(model: FlatModel, data: Dataset, client: int) -> bool:
+    """Whether torch refuses to train on the first sample of a client; the model is left as it was."""
+    kept, first = model.weights.clone(), data.train.rows(client).start
+    x, _ = pool_of(data, data.train).read(slice(first, first + 1))
+    model.module.train()
+    try:
+        with torch.no_grad():
+            model.module(x)
+    except ValueError:
+        return True
+    finally:
+        model.load(kept)
+    return False
 
 
 def chosen(training: Training, model: FlatModel, task: Task, data: Dataset, corrects: bool) -> Training:

@@ -37,12 +37,16 @@ def _train(model: FlatModel, task: Task, training: Training, participant: Partic
     steps = _plain_steps if participant.correct is None and training.plain else _steps
     losses, scored = (fetched(found) for found in zip(*steps(model, task, training, participant), strict=True))
     (mean,) = sum(loss * count for loss, count in zip(losses, scored, strict=True)) / sum(scored)
-    return LocalResult(model.weights - participant.base, float(mean))
+    model.check_trained(participant.base)
+    update = model.weights - participant.base
+    update[len(model.gradient) :] = 0
+    return LocalResult(update, model.weights[model.averages].clone(), float(mean))
 
 
 def _batches(training: Training, participant: Participant) -> Batches:
     x, y = participant.pool.read(participant.rows, copy=False)
-    rows, counts = minibatches(participant.count, participant.steps, training.batch_size, participant.order())
+    order, size = participant.order(), training.batch_size
+    rows, counts = minibatches(participant.count, participant.steps, size, order, training.drops_last)
     for row, count in zip(torch.from_numpy(rows).to(x.device), counts.tolist(), strict=True):
         yield x[row[:count]], y[row[:count]]
 

@@ -41,23 +41,32 @@ class Participant:
 
 @dataclass(frozen=True)
 class LocalResult:
-    """``update`` (n,): weights after minus weights before. ``loss``: mean over what was predicted, as it was trained."""
+    """``update`` (n,): weights after minus weights before, 0 behind those that are trained; ``averages``: the averaged segment.
+
+    ``loss``: mean over what was predicted, as it was trained.
+    """
 
     update: torch.Tensor
+    averages: torch.Tensor
     loss: float
 
 
-def minibatches(count: int, steps: int, batch_size: int, order: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def minibatches(
+    count: int, steps: int, batch_size: int, order: np.random.Generator, drop_last: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     """The samples (numbers below ``count``) of each step, (steps, batch_size or less) int64; and how many, (steps,).
 
-    Every epoch goes through all samples in a new order, its last batch may be smaller; EMPTY stands behind it then.
+    Every epoch goes through all samples in a new order, its last batch may be smaller; EMPTY stands behind it then. With
+    ``drop_last`` it is left out, unless it is the only one. ``Workload`` counts the same steps and samples.
     """
     width, of_epoch = min(batch_size, count), -(-count // batch_size)
-    epochs = -(-steps // of_epoch)
+    if drop_last:
+        of_epoch = max(1, count // batch_size)
+    epochs, taken = -(-steps // of_epoch), min(count, of_epoch * width)
     rows, counts = np.full((epochs, of_epoch * width), EMPTY), np.full((epochs, of_epoch), width)
     for epoch in rows:
-        epoch[:count] = order.permutation(count)
-    counts[:, -1] = count - (of_epoch - 1) * batch_size
+        epoch[:taken] = order.permutation(count)[:taken]
+    counts[:, -1] = taken - (of_epoch - 1) * width
     return rows.reshape(-1, width)[:steps], counts.reshape(-1)[:steps]
 
 

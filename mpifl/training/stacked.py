@@ -67,7 +67,8 @@ class Stacked:
         updates[:, len(self._model.gradient) :] = 0
         for after, earlier, update in zip(stack.weights, before, self._model.split(updates), strict=False):
             torch.sub(after[: len(group)], earlier, out=update)
-        results = [LocalResult(update, loss) for update, loss in zip(updates, losses, strict=True)]
+        averages = first[self._model.averages]  # none: where a model has buffers, it is not stacked
+        results = [LocalResult(update, averages, loss) for update, loss in zip(updates, losses, strict=True)]
         return [results[order.index(i)] for i in range(len(group))]
 
     def stack(self, group: Sequence[Participant]) -> Stack:
@@ -134,6 +135,6 @@ def _rows(training: Training, group: Sequence[Participant]) -> tuple[np.ndarray,
         batch = min(training.batch_size, 1 << (batch - 1).bit_length())
     rows, counts = np.full((len(group), group[0].steps, batch), EMPTY), np.zeros((len(group), group[0].steps), np.int64)
     for row, count, one in zip(rows, counts, group, strict=True):
-        own, count[: one.steps] = minibatches(one.count, one.steps, training.batch_size, one.order())
+        own, count[: one.steps] = minibatches(one.count, one.steps, training.batch_size, one.order(), training.drops_last)
         np.add(own, one.rows.start, out=row[: one.steps, : own.shape[1]], where=own != EMPTY)
     return rows, counts

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -10,6 +12,9 @@ import torch
 
 from mpifl.algorithms import REGISTRY
 from mpifl.algorithms.algorithm import Algorithm, State, Work
+from mpifl.algorithms.fedavg import FedAvg
+from mpifl.errors import InputError
+from mpifl.exact_sum import FRACTION_BITS
 from mpifl.job import parse_job
 
 N, TRAINABLE = 5, 3
@@ -145,3 +150,34 @@ def test_weights_are_above_zero_in_float64_and_not_smaller_for_more_samples(algo
     assert weight.shape == (4,)
     assert (weight > 0).all()
     assert (np.diff(weight) >= 0).all()
+
+
+def test_an_array_that_says_nothing_has_the_common_unit(algorithm: Algorithm) -> None:
+    assert [algorithm.bits(name) for name in algorithm.summed] == [FRACTION_BITS] * len(algorithm.summed)
+
+
+def test_units_are_by_name_of_what_is_summed() -> None:
+    class Two(FedAvg):
+        summed = ("update", "square")
+        units: ClassVar[dict[str, int]] = {"square": 80}
+
+    assert (Two().bits("update"), Two().bits("square")) == (40, 80)
+
+
+@pytest.mark.parametrize(
+    ("units", "said"),
+    [
+        ({"sqare": 80}, "Wrong.units: 'sqare' is not summed; allowed: update"),
+        ({"update": 2000}, "Wrong.units: 2000 of 'update' is not allowed; allowed: integers -65 to 188"),
+        ({"update": -66}, "Wrong.units: -66 of 'update' is not allowed; allowed: integers -65 to 188"),
+        ({"update": 0.5}, "Wrong.units: 0.5 of 'update' is not allowed; allowed: integers -65 to 188"),
+    ],
+)
+def test_units_that_cannot_be_are_refused_with_the_class(tmp_path: Path, units: dict[str, Any], said: str) -> None:
+    file = tmp_path / f"wrong{len(list(tmp_path.iterdir()))}.py"
+    head = "from mpifl.algorithms.fedavg import FedAvg\nclass Wrong(FedAvg):\n"
+    file.write_text(f"{head}    name: str = 'wrong'\n    units = {units}\n")
+    job = {"rounds": 1, "model": "logreg", "selection": {"name": "uniform", "participants": 2}}
+    with pytest.raises(InputError) as error:
+        parse_job({**job, "algorithm": f"{file}:Wrong"})
+    assert str(error.value).endswith(said)

@@ -168,6 +168,7 @@ def raw_cases(draw: st.DrawFn, tidy: bool, clients: int = 40, busy: bool = False
         random.choice([1.0, 3.0, 3.0]),
         1024.0 if kibit else 1000.0,
         random.random() < 0.2,
+        random.random() < 0.3,
     )
     return (
         [random.randint(1, 12) for _ in range(random.randint(1, 4))],

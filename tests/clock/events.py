@@ -47,7 +47,8 @@ class Phone:
     def batches(self) -> list[int]:
         """Of one epoch, taken off the heap of samples one after the other."""
         size = self.workload.batch_size
-        return [min(size, self.held - at) for at in range(0, self.held, size)]
+        sizes = [min(size, self.held - at) for at in range(0, self.held, size)]
+        return sizes[:-1] if self.workload.drop_last and 0 < sizes[-1] < size and len(sizes) > 1 else sizes
 
     @property
     def steps(self) -> int:

@@ -6,47 +6,92 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpifl.clock.workload import Workload
+from mpifl.training.participant import EMPTY, minibatches
 
 walks = settings(derandomize=True, deadline=None, max_examples=200)
 sizes = st.lists(st.integers(1, 60), min_size=1, max_size=5)
 
 
-def _batches(samples: int, batch_size: int) -> list[int]:
+def _batches(samples: int, batch_size: int, drop_last: bool) -> list[int]:
     """The sizes of the batches of one epoch, taken off the heap of samples one after the other."""
     batches = []
     while samples > 0:
         batches.append(min(batch_size, samples))
         samples -= batches[-1]
+    if drop_last and len(batches) > 1 and batches[-1] < batch_size:
+        batches.pop()
     return batches
 
 
 @walks
-@given(samples=sizes, batch_size=st.integers(1, 70), epochs=st.integers(1, 6))
-def test_epochs_cost_the_steps_and_samples_of_a_walk_through_their_batches(samples, batch_size, epochs):
-    workload = Workload(0, 0, batch_size, epochs, None)
+@given(samples=sizes, batch_size=st.integers(1, 70), epochs=st.integers(1, 6), drop_last=st.booleans())
+def test_epochs_cost_the_steps_and_samples_of_a_walk_through_their_batches(samples, batch_size, epochs, drop_last):
+    workload = Workload(0, 0, batch_size, epochs, None, drop_last=drop_last)
     held = np.array(samples)
     steps = workload.steps(held)
-    walked = [[size for _ in range(epochs) for size in _batches(n, batch_size)] for n in samples]
+    walked = [[size for _ in range(epochs) for size in _batches(n, batch_size, drop_last)] for n in samples]
     assert steps.dtype == np.int64
     assert steps.tolist() == [len(batches) for batches in walked]
     assert workload.processed(held, steps).tolist() == [sum(batches) for batches in walked]
 
 
 @walks
-@given(samples=sizes, batch_size=st.integers(1, 70), local_steps=st.integers(1, 50))
-def test_local_steps_go_on_into_further_epochs(samples, batch_size, local_steps):
-    workload = Workload(0, 0, batch_size, None, local_steps)
+@given(samples=sizes, batch_size=st.integers(1, 70), local_steps=st.integers(1, 50), drop_last=st.booleans())
+def test_local_steps_go_on_into_further_epochs(samples, batch_size, local_steps, drop_last):
+    workload = Workload(0, 0, batch_size, None, local_steps, drop_last=drop_last)
     held = np.array(samples)
     steps = workload.steps(held)
     processed = []
     for n in samples:
         batches: list[int] = []
         while len(batches) < local_steps:
-            batches += _batches(n, batch_size)
+            batches += _batches(n, batch_size, drop_last)
         processed.append(sum(batches[:local_steps]))
     assert steps.dtype == np.int64
     assert steps.tolist() == [local_steps] * len(samples)
     assert workload.processed(held, steps).tolist() == processed
+
+
+@walks
+@given(
+    samples=st.integers(1, 60),
+    batch_size=st.integers(1, 70),
+    epochs=st.integers(1, 4),
+    budget=st.integers(0, 300),
+    drop_last=st.booleans(),
+)
+def test_the_most_steps_within_a_budget(samples, batch_size, epochs, budget, drop_last):
+    workload = Workload(0, 0, batch_size, epochs, None, drop_last=drop_last)
+    walked = [size for _ in range(epochs) for size in _batches(samples, batch_size, drop_last)]
+    fitting = [steps for steps in range(len(walked) + 1) if sum(walked[:steps]) <= budget]
+    assert workload.steps_within(np.array([samples]), np.array([budget])).tolist() == [max(fitting)]
+
+
+@walks
+@given(
+    samples=st.integers(1, 60),
+    batch_size=st.integers(1, 70),
+    steps=st.integers(1, 40),
+    seed=st.integers(0, 5),
+    drop_last=st.booleans(),
+)
+def test_the_clock_counts_what_is_trained(samples, batch_size, steps, seed, drop_last):
+    """Issue 12, point 11: the engines take their batches from ``minibatches``."""
+    rows, counts = minibatches(samples, steps, batch_size, np.random.default_rng(seed), drop_last)
+    workload = Workload(0, 0, batch_size, None, steps, drop_last=drop_last)
+    held = np.array([samples])
+    assert workload.processed(held, workload.steps(held)).tolist() == [counts.sum()]
+    epoch = _batches(samples, batch_size, drop_last)
+    assert counts.tolist() == [epoch[step % len(epoch)] for step in range(steps)]
+    for row, count in zip(rows, counts, strict=True):
+        assert len({*row[:count].tolist()}) == count
+        assert (row[:count] >= 0).all()
+        assert (row[:count] < samples).all()
+        assert (row[count:] == EMPTY).all()
+    first = np.concatenate([row[:count] for row, count in zip(rows[: len(epoch)], counts, strict=False)])
+    assert len({*first.tolist()}) == len(first)  # in an epoch no sample comes twice
+    if drop_last and samples > 1 and batch_size > 1:
+        assert counts.min() > 1
 
 
 @pytest.mark.parametrize(

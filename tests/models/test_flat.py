@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from mpifl.errors import InputError
 from mpifl.models.femnist_cnn import FemnistCnn
 from mpifl.models.flat import flatten
 from mpifl.models.logreg import Logreg
@@ -209,3 +210,105 @@ def test_weights_go_out_and_come_back(make: Callable[[], nn.Module]) -> None:
     state = other.module.state_dict()
     assert all(torch.equal(value, state[name]) for name, value in flat.module.state_dict().items())
     assert torch.equal(flatten(copy.deepcopy(flat.module)).weights, flat.weights)  # flattened once more
+
+
+class Kinds(nn.Module):
+    """Tensors of all kinds; ``change`` is done in its forward."""
+
+    def __init__(self, change: Callable[[Kinds], None] = lambda module: None) -> None:
+        super().__init__()
+        self.frozen = nn.Parameter(torch.tensor([2.0, -torch.inf]), requires_grad=False)
+        self.weight = nn.Parameter(torch.tensor([1.0, 3.0]))
+        self.register_buffer("mean", torch.tensor([4.0, 5.0, 6.0]))
+        self.register_buffer("mask", torch.tensor([0.0, -torch.inf]))
+        self.register_buffer("lowest", torch.full((2,), torch.finfo(torch.float32).min))
+        self.register_buffer("wide", torch.tensor([1 / 3, 2.0], dtype=torch.float64))
+        self.register_buffer("short", torch.tensor([1.5], dtype=torch.bfloat16))
+        self.register_buffer("count", torch.tensor(7))
+        self.change = change
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            self.change(self)
+        return x * self.weight
+
+
+def test_the_three_segments_and_what_is_in_none() -> None:
+    flat = flatten(Kinds())
+    assert flat.names == ("weight", "mean", "frozen")
+    assert flat.weights.tolist() == [1, 3, 4, 5, 6, 2, -torch.inf]
+    assert (len(flat.gradient), flat.averaged, flat.averages) == (2, 3, slice(2, 5))
+    assert [buffer.name for buffer in flat.local] == ["mask", "lowest", "wide", "short", "count"]
+
+
+def test_what_is_in_no_vector_keeps_its_type_and_value_through_a_load() -> None:
+    """Issue 12, point 12: float64 buffers became float32."""
+    module = Kinds()
+    before = {name: buffer.clone() for name, buffer in module.named_buffers()}
+    flat = flatten(module)
+    for buffer in flat.local:
+        buffer.tensor.zero_()
+    flat.load(flat.weights.clone())
+    for name, buffer in module.named_buffers():
+        assert buffer.dtype == before[name].dtype
+        assert torch.equal(buffer, before[name])
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+@pytest.mark.parametrize("trained", [True, False])
+def test_parameters_of_another_type_are_refused_by_name(dtype: torch.dtype, trained: bool) -> None:
+    module = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1)).requires_grad_(trained)
+    module[1].to(dtype)
+    kind = str(dtype).removeprefix("torch.")
+    with pytest.raises(InputError) as error:
+        flatten(module)
+    assert str(error.value) == (f"model.name: parameter 1.weight is {kind}; allowed: float32 (call .float() on the module)")
+
+
+def change(name: str, how: Callable[[Kinds], None]) -> tuple[str, Callable[[Kinds], None]]:
+    return name, how
+
+
+def rebind(module: Kinds) -> None:
+    module.mean = module.mean + 1
+
+
+def rebind_data(module: Kinds) -> None:
+    module.frozen.data = module.frozen.data * 0.5
+
+
+LOST = {
+    "a frozen parameter in place": change("changes parameter frozen", lambda m: m.frozen.mul_(0.5)),
+    "a frozen parameter's data": change("changes parameter frozen", lambda m: m.frozen.data.mul_(0.5)),
+    "a frozen parameter elsewhere": change("another tensor in the place of frozen", rebind_data),
+    "a buffer elsewhere": change("another tensor in the place of mean", rebind),
+    "an infinite buffer": change("changes buffer mask (float32), which is not averaged", lambda m: m.mask.zero_()),
+    "a wide buffer": change("changes buffer wide (float64), which is not averaged", lambda m: m.wide.add_(1)),
+    "a short buffer": change("changes buffer short (bfloat16), which is not averaged", lambda m: m.short.add_(1)),
+}
+
+
+@pytest.mark.parametrize("case", LOST)
+def test_what_training_changes_and_no_server_would_get_is_refused(case: str) -> None:
+    said, how = LOST[case]
+    flat = flatten(Kinds(how))
+    base = flat.weights.clone()
+    flat.check_trained(base)
+    flat.module(torch.ones(2))
+    with pytest.raises(InputError, match=r"model\.name: training ") as error:
+        flat.check_trained(base)
+    assert said in str(error.value)
+    assert "that would be lost" in str(error.value)
+
+
+def test_training_may_change_weights_averages_and_counts() -> None:
+    def counts(module: Kinds) -> None:
+        module.weight.add_(1)
+        module.mean.add_(1)
+        module.count.add_(1)
+
+    flat = flatten(Kinds(counts))
+    base = flat.weights.clone()
+    flat.module(torch.ones(2))
+    flat.check_trained(base)
+    assert flat.weights[flat.averages].tolist() == [5, 6, 7]

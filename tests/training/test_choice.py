@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,9 +19,11 @@ from mpifl.job.yaml_text import load_yaml
 from mpifl.models.flat import flatten
 from mpifl.models.lstm import Lstm
 from mpifl.population.dataset import Dataset, DataShape
+from mpifl.population.population import Population
 from mpifl.setup import check
-from mpifl.training.choice import MOST_STACKED, STACK_WEIGHTS, chosen
+from mpifl.training.choice import MOST_STACKED, STACK_WEIGHTS, check_single_samples, chosen, with_drop_last
 from mpifl.training.tasks import REGISTRY
+from tests.normed import HERE
 
 Made = Callable[..., Dataset]
 
@@ -196,3 +199,88 @@ def test_a_job_that_is_checked_says_which_it_is(overrides: list[str], expected: 
 def test_a_job_that_trains_nothing_says_none() -> None:
     training = check("quickstart", [*SMALL, "training.engine=none"])[0].job.training
     assert (training.engine, training.stack) == ("none", None)
+
+
+def normed(*shape: int) -> nn.Module:
+    if len(shape) == 1:
+        return nn.Sequential(nn.Linear(shape[0], 5), nn.BatchNorm1d(5), nn.Linear(5, 3))
+    layers = [nn.Unflatten(1, (1, shape[0])), nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten()]
+    return nn.Sequential(*layers, nn.Linear(2 * (shape[0] - 2) * (shape[1] - 2), 3))
+
+
+@pytest.mark.parametrize(
+    ("module", "said", "expected"),
+    [
+        (mlp(4, 3), "auto", False),
+        (normed(4), "auto", True),
+        (normed(4, 4), "auto", True),
+        (nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4), nn.GroupNorm(2, 4), nn.Linear(4, 3)), "auto", False),
+        (normed(4), False, False),
+        (mlp(4, 3), True, True),
+    ],
+)
+def test_last_batches_are_left_out_where_there_is_batch_norm(module: nn.Module, said: object, expected: bool) -> None:
+    training = Training.model_validate({"drop_last": said})
+    found = with_drop_last(training, flatten(module))
+    assert found == training.model_copy(update={"drop_last": expected})
+    assert found.drops_last is expected
+    assert not Training.model_validate({}).drops_last
+
+
+@pytest.mark.parametrize(
+    ("sizes", "batch_size", "said"),
+    [
+        ([5, 1, 3, 1], 2, "data.partition: client 1 has one sample, as 2 of 4 clients have: the network's batch norm takes no"),
+        ([5, 2], 1, "training.batch_size: 1 is not allowed: the network's batch norm takes no single sample; allowed: 2 or"),
+        ([5, 7, 3], 2, None),
+    ],
+)
+def test_a_network_with_batch_norm_that_could_not_train_a_client_is_refused(
+    make_dataset: Made, make_trace: Any, sizes: list[int], batch_size: int, said: str | None
+) -> None:
+    """Issue 12, point 11: a client with one sample ended the run whenever it was asked."""
+    training = Training.model_validate({"batch_size": batch_size})
+    for shape, fails in (((4,), True), ((4, 4), False)):  # a picture has many values a channel
+        model = flatten(normed(*shape))
+        before, population = model.weights.clone(), Population(len(sizes), make_dataset(sizes, shape=shape), make_trace([]), 1)
+        if said and fails:
+            with pytest.raises(InputError) as error:
+                check_single_samples(training, model, population)
+            assert str(error.value).startswith(said)
+        else:
+            check_single_samples(training, model, population)
+        assert torch.equal(model.weights, before)
+        check_single_samples(training, flatten(mlp(*shape, 3)), population)
+
+
+NORMED = [f"model.name={HERE}:Normed", "rounds=2", "training.batch_size=4"]
+
+
+def test_a_job_with_batch_norm_says_that_it_leaves_out_last_batches() -> None:
+    twos = "data.partition={name: dirichlet, clients: 100, min_samples: 2}"
+    experiment = check("quickstart", [*NORMED, twos])[0]
+    assert load_yaml(dump_job(experiment.job))["training"]["drop_last"] is True
+    assert parse_job(load_yaml(dump_job(experiment.job))) == experiment.job
+    assert experiment.workload.drop_last
+    timed = check("quickstart", [*NORMED, twos, "training.engine=none"])[0]
+    assert timed.workload == experiment.workload
+    assert timed.job.training.drop_last is True
+    plain = check("quickstart", ["rounds=1"])[0]
+    assert load_yaml(dump_job(plain.job))["training"]["drop_last"] is False
+    assert not plain.workload.drop_last
+
+
+def test_clients_with_one_sample_are_refused_before_the_run_unless_they_may_fail() -> None:
+    many = [*NORMED, "data.partition={name: dirichlet, clients: 400}"]
+    with pytest.raises(InputError, match=r"has one sample, as \d+ of 400 clients have"):
+        check("quickstart", many)
+    check("quickstart", [*many, "runtime.on_client_error=drop"])
+    check("quickstart", [*many, "training.engine=none"])
+    check("quickstart", ["rounds=1", "data.partition={name: dirichlet, clients: 400}"])
+
+
+@pytest.mark.parametrize("value", ["maybe", "2"])
+def test_drop_last_is_yes_no_or_auto(value: str) -> None:
+    with pytest.raises(InputError, match=r"training\.drop_last: .*not allowed") as error:
+        check("quickstart", [f"training.drop_last={value}"])
+    assert "auto" in str(error.value)

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
+from torch.utils.data import DataLoader
 
 from mpifl.job.schema import Training
 from mpifl.models.femnist_cnn import FemnistCnn
@@ -89,11 +90,15 @@ def by_torch(module: nn.Module, samples: Samples, steps: int, settings: Training
     return [*module.parameters(), *buffers], sum(losses) / len(losses)
 
 
-def ours(module: nn.Module, samples: Samples, steps: int, settings: Training) -> tuple[torch.Tensor, float, torch.Tensor]:
+def ours(module: nn.Module, samples: Samples, steps: int, settings: Training) -> tuple[torch.Tensor, float]:
+    """The vector after the work, as an update and averages say, and the mean loss."""
     flat = flatten(copy.deepcopy(module))
     base = flat.weights.clone()
     result = train_client(flat, base, samples, steps, settings)
-    return result.update, result.loss, base
+    after = base + result.update
+    assert torch.equal(after[len(flat.gradient) :], base[len(flat.gradient) :])
+    after[flat.averages] = result.averages
+    return after, result.loss
 
 
 @pytest.mark.parametrize(
@@ -117,11 +122,11 @@ def test_same_as_torch_sgd(settings: dict[str, float], steps: int, middle: list[
         settings = {**settings, "batch_size": 2}
     module, samples, work = make_module(*middle), make_samples(22 if middle else 23), training(**settings)
     expected, loss = by_torch(module, samples, steps, work)
-    update, our_loss, base = ours(module, samples, steps, work)
+    after, our_loss = ours(module, samples, steps, work)
     flat = torch.cat([tensor.detach().flatten() for tensor in expected])
-    torch.testing.assert_close(base + update, flat, rtol=0, atol=1e-6)
+    torch.testing.assert_close(after, flat, rtol=0, atol=1e-6)
     assert our_loss == pytest.approx(loss, rel=1e-6)
-    assert update.abs().max() > 1e-3
+    assert (after - flatten(module).weights).abs().max() > 1e-3
 
 
 def test_bit_for_bit_with_torch_sgd() -> None:
@@ -140,8 +145,8 @@ def test_the_models_that_ship_train_as_under_torch(model: Model) -> None:
     module, work = model.build(DataShape("classification", (28, 28), 10)), training(momentum=0.9)
     samples = torch.randn(10, 28, 28), torch.arange(10)
     expected, loss = by_torch(module, samples, 5, work)
-    update, our_loss, base = ours(module, samples, 5, work)
-    for tensor, theirs in zip(flatten(module).split(base + update), expected, strict=True):
+    after, our_loss = ours(module, samples, 5, work)
+    for tensor, theirs in zip(flatten(module).split(after), expected, strict=True):
         torch.testing.assert_close(tensor, theirs.detach(), rtol=0, atol=1e-6)
     assert our_loss == pytest.approx(loss, rel=1e-6)
 
@@ -159,10 +164,10 @@ class Recorder(nn.Module):
         return self.linear(x / 100)
 
 
-def seen(count: int, steps: int, batch_size: int, seed: int = 7) -> list[list[int]]:
+def seen(count: int, steps: int, batch_size: int, seed: int = 7, **settings: object) -> list[list[int]]:
     flat = flatten(Recorder())
     samples = torch.arange(float(count))[:, None], torch.zeros(count, dtype=torch.int64)
-    train_client(flat, flat.weights.clone(), samples, steps, training(batch_size=batch_size), seed)
+    train_client(flat, flat.weights.clone(), samples, steps, training(batch_size=batch_size, **settings), seed)
     return flat.module.seen
 
 
@@ -173,6 +178,17 @@ def test_every_epoch_goes_through_every_sample_once_in_a_new_order() -> None:
     assert all(sorted(epoch) == list(range(11)) for epoch in epochs)
     assert epochs[0] != epochs[1] != epochs[2]
     assert epochs[0] != list(range(11))
+
+
+@pytest.mark.parametrize(("count", "batch_size"), [(11, 4), (9, 4), (8, 4), (3, 4), (1, 4)])
+def test_without_the_last_batch_as_torchs_loader(count: int, batch_size: int) -> None:
+    """The same samples in the same order as torch's DataLoader(drop_last=True), unless that would have none at all."""
+    random, steps = order(), []
+    while len(steps) < 5:
+        rows = random.permutation(count).tolist()
+        epoch = [*DataLoader(rows, batch_size, drop_last=count >= batch_size)]  # type: ignore[arg-type,var-annotated]
+        steps += [batch.tolist() for batch in epoch]
+    assert seen(count, 5, batch_size, drop_last=True) == steps[:5]
 
 
 def test_steps_end_in_the_middle_of_an_epoch() -> None:

@@ -189,7 +189,14 @@ def assert_same(found: list[LocalResult], expected: list[LocalResult]) -> None:
 CLIENTS = st.lists(st.tuples(st.integers(1, 11), st.integers(1, 8)), min_size=1, max_size=7)
 """Of (samples, steps) in batches of 4: clients with less than a batch, odd ones at the end, and more than one epoch."""
 SETTINGS = st.sampled_from(
-    [PLAIN, {"momentum": 0.9}, {"weight_decay": 0.05}, {"momentum": 0.5, "weight_decay": 0.1}, {"batch_size": 100}]
+    [
+        PLAIN,
+        {"momentum": 0.9},
+        {"weight_decay": 0.05},
+        {"momentum": 0.5, "weight_decay": 0.1},
+        {"batch_size": 100},
+        {"drop_last": True},
+    ]
 )
 KINDS = st.sampled_from([("none",), ("proximal",), ("control",), ("none", "control", "proximal")])
 
@@ -212,11 +219,17 @@ def test_each_client_gets_what_the_loop_gives_it(
 
 
 @settings(derandomize=True, deadline=None, max_examples=50)
-@given(st.sampled_from(LINEAR), st.sampled_from(["classification", "regression"]), CLIENTS, st.sampled_from([2, 4, 100]))
+@given(
+    st.sampled_from(LINEAR),
+    st.sampled_from(["classification", "regression"]),
+    CLIENTS,
+    st.sampled_from([2, 4, 100]),
+    st.booleans(),
+)
 def test_linear_stacks_under_plain_sgd_get_what_the_loop_gives_them(
-    name: str, task: str, clients: list[tuple[int, int]], batch_size: int
+    name: str, task: str, clients: list[tuple[int, int]], batch_size: int, drop_last: bool
 ) -> None:
-    flat, what, training = made(name), REGISTRY[task](OUTPUTS), work(batch_size=batch_size)
+    flat, what, training = made(name), REGISTRY[task](OUTPUTS), work(batch_size=batch_size, drop_last=drop_last)
     together = group(flat, name, task, clients)
     assert_alike(Stacked(flat, what, training)(together), Loop(flat, what, training)(together))
 

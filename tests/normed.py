@@ -1,0 +1,75 @@
+"""Plug-ins of the tests: a network with batch norm, and algorithms that sum what is small, or work in place."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import nn
+
+from mpifl.algorithms.algorithm import State, Work
+from mpifl.algorithms.fedavg import FedAvg
+from mpifl.models.model import Model
+from mpifl.population.dataset import DataShape
+
+HERE = __file__
+
+
+class Normed(Model):
+    """A hidden layer with batch norm; with ``frozen`` its weights are not trained, and a mask hides no feature."""
+
+    name: str = "normed"
+    hidden: tuple[int, ...] = (32,)
+    frozen: bool = False
+
+    def build(self, data: DataShape) -> nn.Module:
+        """See Model."""
+        width = int(np.prod(data.sample))
+        first = nn.Linear(width, self.hidden[0])
+        first.requires_grad_(not self.frozen)
+        layers = [Masked(width), first, nn.BatchNorm1d(self.hidden[0]), nn.ReLU(), nn.Linear(self.hidden[0], data.outputs)]
+        return nn.Sequential(nn.Flatten(), *(layers if self.frozen else layers[1:]))
+
+
+class Masked(nn.Module):
+    """Features behind a mask of infinities, which no server can average."""
+
+    mask: torch.Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.register_buffer("mask", torch.full((width,), torch.inf))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The features."""
+        return torch.minimum(x, self.mask)
+
+
+class Squares(FedAvg):
+    """Also sums the squares of a ten-thousandth of each update, in a unit of their own; where they are large it goes slower."""
+
+    name: str = "squares"
+    summed = ("update", "square")
+    units: ClassVar[dict[str, int]] = {"square": 80}
+
+    def start(self, model: np.ndarray) -> State:
+        """See Algorithm."""
+        return {"model": model, "square": np.zeros_like(model)}
+
+    def contribute(self, update: torch.Tensor, work: Work) -> tuple[dict[str, torch.Tensor], None]:
+        """See Algorithm."""
+        return {"update": update, "square": (1e-4 * update).square()}, None
+
+    def step(self, state: State, mean: State, participants: int, clients: int) -> State:
+        """See Algorithm."""
+        state["square"] = mean["square"]  # in place: the dict and its arrays are this step's own
+        state["model"] += (mean["update"] / (1 + 1e4 * np.sqrt(mean["square"]))).astype(np.float32)
+        return {**state}
+
+
+class Rough(Squares):
+    """The same in the unit that every array has without a word."""
+
+    name: str = "rough"
+    units: ClassVar[dict[str, int]] = {}
