@@ -25,9 +25,9 @@ NOT_STARTED = "The PMIx server's listener thread failed to start"
 
 
 def mpirun(ranks: int, module_arguments: Sequence[str], cwd: Path, limit: float = LIMIT_SECONDS) -> subprocess.CompletedProcess:
-    """Run ``python -m MODULE ARGUMENTS`` on so many ranks; ends them all when the limit is over."""
+    """Run ``python -m MODULE ARGUMENTS``, or a file of Python, on so many ranks; ends them all when the limit is over."""
     line = command(ranks, [], os.environ)
-    line[line.index("mpifl.run") :] = module_arguments
+    line[line.index("-m") :] = module_arguments if module_arguments[0].endswith(".py") else ["-m", *module_arguments]
     return _ended(line, cwd, limit)
 
 

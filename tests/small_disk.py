@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import shutil
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 KINDS = "tmpfs", "ext4"
+PAGE = 4096
 NAMESPACE = ("unshare", "--user", "--map-root-user", "--mount")
 
 
@@ -25,11 +27,18 @@ class Disk:
     folder: Path
 
     def leave(self, free_bytes: int) -> None:
-        """Fill it, but for so much."""
+        """Fill it, but for so much. Others may be at it too."""
+        with open(self.folder / "filler", "ab", buffering=0) as file, contextlib.suppress(OSError):
+            while (pages := (self.free_bytes - free_bytes) // PAGE) > 0:
+                for _ in range(pages):
+                    file.write(bytes(PAGE))
+                os.fsync(file)  # until then ext4 has only reckoned what it takes
+
+    @property
+    def free_bytes(self) -> int:
+        """How much there is."""
         found = os.statvfs(self.folder)
-        with open(self.folder / "filler", "wb") as file:
-            for _ in range((found.f_bavail * found.f_frsize - free_bytes) // 4096):
-                file.write(bytes(4096))
+        return found.f_bavail * found.f_frsize
 
     def make_room(self) -> None:
         """Take away what fills it."""
