@@ -28,6 +28,7 @@ SOURCES = (
     "clock/transfer.py",
     "clock/latency.py",
     "clock/heaps.py",
+    "clock/online_patterns.py",
     "clock/flow.py",
     "clock/fair_share.py",
     "clock/server_link.py",

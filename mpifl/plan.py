@@ -56,10 +56,10 @@ def make_plan(
 ) -> Plan:
     """The plan of the round that follows ``state``. Nothing is trained yet."""
 
-    def choose(now: float, wanted: int, draw: int) -> np.ndarray:
+    def choose(now: float, wanted: int, draw: int, busy: np.ndarray) -> np.ndarray:
         with watch("selection"):
-            chosen = job.selection.choose(population, now, wanted, job.seed, draw)
-            return checked(job.selection.name, chosen, population, now, wanted)
+            chosen = job.selection.choose_free(population, now, wanted, job.seed, draw, busy)
+            return checked(job.selection.name, chosen, population, now, wanted, busy)
 
     with watch("clock"):
         call = Call(job.clock.updates(job.selection.participants), choose, population, workload)

@@ -117,77 +117,15 @@ def pattern_of(phones: Phones, client: int) -> int:
     return permuted(client, phones.size, phones.key) % len(phones.period)
 
 
-@inner_kernel
-def first_online(phones: Phones, clients: int, now: float) -> float:
-    """The first moment from ``now`` on at which anyone is online, in O(patterns) however many clients there are.
-
-    With as many clients as phones every pattern has a client; with fewer, the clients are asked one by one.
-    """
-    soonest = np.inf
-    if clients < phones.size:
-        for client in range(clients):
-            soonest = min(soonest, next_online(phones, pattern_of(phones, client), now))
-    else:
-        for pattern in range(len(phones.period)):
-            soonest = min(soonest, next_online(phones, pattern, now))
-    return soonest
-
-
 @kernel
 def count_online(phones: Phones, clients: int, key: int, now: float, sample: int) -> float:
     """How many clients are online ``now``: counted up to ``sample`` clients, beyond that estimated from so many drawn."""
-    tested, online = min(clients, sample), 0
+    tested, online, patterns = min(clients, sample), 0, len(phones.period)
+    there = np.empty(patterns if patterns < tested else 0, np.bool_)  # each pattern once, where there are fewer
+    for pattern in range(len(there)):
+        there[pattern] = online_until(phones, pattern, now) > now
     for index in range(tested):
         client = index if tested == clients else permuted(index, clients, key)
-        online += online_until(phones, pattern_of(phones, client), now) > now
-    return online * clients / tested
-
-
-@kernel
-def first_online_of_others(phones: Phones, clients: int, now: float, busy: np.ndarray, gone: np.ndarray) -> float:
-    """As ``first_online``, of clients not in ``busy``; those in ``gone`` (some of busy) count from their next stay on.
-
-    O(patterns + busy) with as many clients as phones.
-    """
-    soonest = np.inf
-    for client in gone:
         pattern = pattern_of(phones, client)
-        until = online_until(phones, pattern, now)
-        if until < np.inf:
-            soonest = min(soonest, next_online(phones, pattern, until))
-    if clients < phones.size:
-        taken = set(busy)
-        for client in range(clients):
-            if client not in taken:
-                soonest = min(soonest, next_online(phones, pattern_of(phones, client), now))
-        return soonest
-    patterns = len(phones.period)
-    free = np.empty(patterns, np.int64)
-    for pattern in range(patterns):
-        free[pattern] = (phones.size - pattern + patterns - 1) // patterns
-    for client in busy:
-        free[pattern_of(phones, client)] -= 1
-    for pattern in range(patterns):
-        if free[pattern] > 0:
-            soonest = min(soonest, next_online(phones, pattern, now))
-    return soonest
-
-
-@kernel
-def draw_online(phones: Phones, clients: int, key: int, now: float, wanted: int) -> np.ndarray:
-    """Up to ``wanted`` clients that are online ``now``, uniformly and without repeats, in the order drawn; int64.
-
-    Walks the permutation of all clients named by ``key`` until enough are found: O(wanted / share online).
-    """
-    found = np.empty(min(wanted, clients), np.int64)
-    count = 0
-    for index in range(clients):
-        if count == len(found):
-            break
-        if index == len(phones.period) and count == 0 and clients == phones.size and first_online(phones, clients, now) > now:
-            break  # nobody is online, and there is no need to ask all of a large population
-        client = permuted(index, clients, key)
-        if online_until(phones, pattern_of(phones, client), now) > now:
-            found[count] = client
-            count += 1
-    return found[:count]
+        online += there[pattern] if patterns < tested else online_until(phones, pattern, now) > now
+    return online * clients / tested

@@ -10,15 +10,16 @@ import numpy as np
 from pydantic import Field
 
 from mpifl.clock.air import Alone, Sharing
-from mpifl.clock.availability import first_online_of_others
-from mpifl.clock.policy import RoundPolicy
+from mpifl.clock.online import online_index
+from mpifl.clock.online_patterns import left_out
+from mpifl.clock.policy import RoundPolicy, nobody_ever
 from mpifl.clock.staleness import Staleness
 from mpifl.clock.timeline import PARTICIPANT, Call, ClockState, Outcome, Timeline
 from mpifl.errors import InputError, TrainingError
 
-SPARE = 4  # clients drawn beyond those wanted, because some that are drawn are under way already
 MOST_DROPS = 20_000  # in a row
 DROPS_BEFORE_CHECK = 1000  # in a row, before the clock asks whether anyone can finish at all
+COMPLETED, DROPPED, STALE = (int(outcome) for outcome in (Outcome.COMPLETED, Outcome.DROPPED, Outcome.STALE))
 
 
 class Flying(RoundPolicy):
@@ -40,8 +41,7 @@ class Flying(RoundPolicy):
 
     def bases(self, state: ClockState) -> np.ndarray:
         """See RoundPolicy. Who will drop out, or is too late already, needs no model."""
-        flights = state.flights[state.flights["outcome"] == Outcome.COMPLETED]
-        bases: np.ndarray = flights["base"]
+        bases: np.ndarray = state.flights["base"][state.flights["outcome"] == COMPLETED]
         return bases[state.version - bases <= self.max_staleness]
 
 
@@ -55,99 +55,122 @@ class Sky:
     version: int
     draws: int
     air: Alone | Sharing
+    busy: np.ndarray  # who is under way or has counted in this round (int64, sorted); a change makes a new array
     ended: list[np.void] = field(default_factory=list)
-    busy: set[int] = field(default_factory=set)  # who is under way or has counted in this round
     waited: float = 0.0
 
     @classmethod
     def of(cls, policy: Flying, call: Call, state: ClockState) -> Sky:
         """The state that the last round left."""
         air = Sharing(policy, call, state, policy.concurrency) if policy.latency.shared else Alone(state)
-        return cls(policy, call, state.now, state.version, state.draws, air, busy=set(state.flights["client"].tolist()))
+        return cls(policy, call, state.now, state.version, state.draws, air, state.clients)
 
-    def fill(self) -> None:
-        """Start participants until ``concurrency`` are under way, or no client is left that is online and free."""
+    def fill(self) -> int:
+        """Start participants until ``concurrency`` are under way, or no client is left that is online and free.
+
+        Returns how many were started.
+        """
         wanted = self.policy.concurrency - len(self.air)
         if wanted <= 0:
-            return
+            return 0
         self.draws += 1
-        busy = self.busy.union(self._gone().tolist())
-        asked = wanted + SPARE
-        while True:
-            drawn = self.call.choose(self.now, asked, self.draws)
-            free = np.array([client for client in drawn.tolist() if client not in busy][:wanted], np.int64)
-            if len(free) == wanted or len(drawn) < asked:
-                break
-            asked *= 2
-        self.air.add(self.policy.launch(self.call, free, self.now, self.version))
-        self.busy.update(free.tolist())
+        chosen = self.call.choose(self.now, wanted, self.draws, self._not_asked())
+        if len(chosen):
+            self.air.add(self.policy.launch(self.call, chosen, self.now, self.version))
+            self.busy = _with(self.busy, chosen)
+        return len(chosen)
 
-    def _gone(self) -> np.ndarray:
-        """Who was asked at this very instant and dropped at once: with fedscale, and not to be asked again before it moves."""
+    def _not_asked(self) -> np.ndarray:
+        """Who is not to be asked now: the busy, and who was asked at this very instant and dropped at once (fedscale)."""
         gone = []
         for row in reversed(self.ended):
             if row["stop_seconds"] != self.now:
                 break
-            if row["outcome"] == Outcome.DROPPED and row["start_seconds"] == self.now:
+            if row["outcome"] == DROPPED and row["start_seconds"] == self.now:
                 gone.append(row["client"])
-        return np.array(gone, np.int64)
+        return np.unique(_with(self.busy, np.array(gone, np.int64))) if gone else self.busy
 
-    def fill_or_wait(self) -> None:
-        """As ``fill``; with nobody under way then, the clock moves to the next moment at which anyone is online."""
-        self.fill()
-        if not self.air:
-            phones, clients = self.call.population.phones, self.call.population.clients
-            gone = self._gone()
-            busy = np.array(sorted(self.busy.union(gone.tolist())), np.int64)
-            start = first_online_of_others(phones, clients, self.now, busy, gone)
+    def fill_or_wait(self) -> int:
+        """As ``fill``; with nobody under way then, the clock moves to the next moment at which a client comes online."""
+        begun = self.fill()
+        if self.air:
+            return begun
+        index = online_index(self.call.population)
+        if not index.anyone(self.now, self._not_asked()):
+            start = index.next_opening(self.now, self.busy)
             if math.isinf(start):
                 raise InputError(
-                    f"population.trace: too few of the {clients} clients are ever online for"
+                    f"population.trace: too few of the {self.call.population.clients} clients are ever online for"
                     f" {self.call.participants} updates a round"
                 )
-            now, self.now = self.now, start
-            self.waited += self.now - now
-            self.fill()
-            if not self.air:
-                raise TrainingError("the selection rule chose nobody at a moment at which clients are online")
+            self.waited += start - self.now
+            self.now = start
+            begun = self.fill()
+        if not self.air:
+            raise TrainingError("the selection rule chose nobody at a moment at which clients are online")
+        return begun
 
     def land(self, until: float = math.inf) -> np.void | None:
-        """End the participant that stops next and return its row; None when nobody stops by ``until``."""
+        """End the participant that stops next and return its row; when nobody stops by ``until`` it is then, and None."""
         row = self.air.land(until)
         if row is None:
+            self.now = until
             return None
         self.now = float(row["stop_seconds"])
-        if row["outcome"] == Outcome.COMPLETED:
+        if row["outcome"] == COMPLETED:
             row["staleness"] = self.version - row["base"]
             if row["staleness"] > self.policy.max_staleness:
-                row["outcome"] = Outcome.STALE
-        if row["outcome"] != Outcome.COMPLETED:
-            self.busy.discard(int(row["client"]))
+                row["outcome"] = STALE
+        if row["outcome"] != COMPLETED:
+            self.busy = self.busy[self.busy != row["client"]]
         self.ended.append(row)
         return row
 
     def land_updates(self) -> None:
-        """Let events happen until as many updates have come as the round is to have; fill places as they become free."""
-        updates, drops = 0, 0
+        """Let events happen until as many updates have come as the round is to have.
+
+        Places are filled as they become free or, those for which nobody was online, as soon as a client comes online.
+        """
+        updates, drops, woken = 0, 0, False
         while updates < self.call.participants:
-            self.fill_or_wait()
-            landed = self.land()
-            assert landed is not None  # somebody is under way
+            begun = self.fill_or_wait()
+            if woken and not begun and self.air.stuck:  # the selection rule does not take those who come online
+                raise nobody_ever(len(self.air))
+            landed = self.land(self._next_refill())
+            woken = landed is None
+            if landed is None:
+                continue
             outcome = landed["outcome"]
-            updates += outcome == Outcome.COMPLETED
-            drops = drops + 1 if outcome == Outcome.DROPPED else 0
+            updates += outcome == COMPLETED
+            drops = drops + 1 if outcome == DROPPED else 0
             if drops and drops % DROPS_BEFORE_CHECK == 0:
-                self.policy.check_possible(self.call, self.call.participants)
-            if drops == MOST_DROPS:  # with fedscale those who can finish may be asked at the wrong moments for ever
-                raise InputError(
-                    f"clock.availability: {self.policy.availability!r}: {drops:,} participants in a row have dropped out"
-                )
+                self._check_drops(drops)
+
+    def _next_refill(self) -> float:
+        """The next moment at which a client comes online that is free, if there is a place for it; else infinity."""
+        if len(self.air) >= self.policy.concurrency:
+            return math.inf
+        return online_index(self.call.population).next_opening(self.now, self.busy)
+
+    def _check_drops(self, drops: int) -> None:
+        """Raise InputError when so many drop-outs in a row are a sign that they will never end."""
+        self.policy.check_possible(self.call, self.call.participants)
+        # With fedscale those who can finish may be asked at the wrong moments for ever.
+        if drops >= MOST_DROPS and not self.air.hopeful:
+            raise InputError(
+                f"clock.availability: {self.policy.availability!r}: {drops:,} participants in a row have dropped out"
+            )
 
     def finish(self, state: ClockState, end: float) -> tuple[Timeline, ClockState]:
         """The round that these events made, and the state after it."""
         rows = np.array(self.ended, PARTICIPANT)
         rows["factor"] = self.policy.staleness.factor(rows["staleness"])
-        self.policy.account(self.call, rows, rows["outcome"] != Outcome.DROPPED, self.air.flows)
-        step = bool((rows["outcome"] == Outcome.COMPLETED).any())
-        after = ClockState(end, self.version + step, self.draws, *self.air.rest())
-        return Timeline(state.now, end, self.waited, rows), after
+        self.policy.account(self.call, rows, rows["outcome"] != DROPPED, self.air.flows)
+        counted = np.sort(rows["client"][rows["outcome"] == COMPLETED])
+        after = ClockState(end, self.version + (len(counted) > 0), self.draws, *self.air.rest())
+        return Timeline(state.now, end, self.waited, rows), after.of_clients(left_out(self.busy, counted))
+
+
+def _with(busy: np.ndarray, clients: np.ndarray) -> np.ndarray:
+    """A sorted array with some more clients in it."""
+    return np.sort(np.concatenate([busy, clients]), kind="stable")

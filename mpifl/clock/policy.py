@@ -8,10 +8,10 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from mpifl.clock.availability import first_online
 from mpifl.clock.fair_share import open_link
 from mpifl.clock.flow import DONE, flow_progress
 from mpifl.clock.latency import AVAILABILITY, Rates, how_many_can_finish, joules, progress, time_participants
+from mpifl.clock.online import NOBODY, online_index
 from mpifl.clock.server_link import advance, join, left_behind
 from mpifl.clock.timeline import PARTICIPANT, Call, ClockState, Outcome, Timeline
 from mpifl.errors import InputError, TrainingError
@@ -116,17 +116,18 @@ class RoundPolicy(Section):
     def cohort(self, state: ClockState, call: Call, wanted: int) -> np.ndarray:
         """Up to ``wanted`` participants that begin together, now or, when nobody is online, as soon as anyone is."""
         start = state.now
-        clients = call.choose(start, wanted, state.draws + 1)
+        clients = call.choose(start, wanted, state.draws + 1, NOBODY)
         if not len(clients):
             start = self.next_start(call, start)
-            clients = call.choose(start, wanted, state.draws + 1)
+            clients = call.choose(start, wanted, state.draws + 1, NOBODY)
             if not len(clients):
                 raise TrainingError("the selection rule chose nobody at a moment at which clients are online")
         return self.launch(call, clients, start, state.version)
 
     def next_start(self, call: Call, now: float) -> float:
-        """The next moment at which anyone is online. Raises InputError when there is none."""
-        start = first_online(call.population.phones, call.population.clients, now)
+        """The first moment from ``now`` on at which anyone is online. Raises InputError when there is none."""
+        index = online_index(call.population)
+        start = now if index.anyone(now, NOBODY) else index.next_opening(now, NOBODY)
         if math.isinf(start):
             raise InputError(f"population.trace: none of the {call.population.clients} clients is ever online")
         return start

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import cached_property
 
 import numpy as np
 
@@ -12,9 +13,9 @@ from mpifl.clock.flow import FLOW
 from mpifl.clock.workload import Workload
 from mpifl.population.population import Population
 
-Choose = Callable[[float, int, int], np.ndarray]
-"""(now, wanted, draw) -> clients (int64) that are online now, at most ``wanted``, without repeats; of one ``draw`` always the
-same ones in the same order, more of them when more are wanted."""
+Choose = Callable[[float, int, int, np.ndarray], np.ndarray]
+"""(now, wanted, draw, busy) -> clients (int64) that are online now and not in ``busy`` (int64, sorted), at most ``wanted``,
+without repeats; of one ``draw`` always the same ones in the same order, more of them when more are wanted."""
 
 
 class Outcome(IntEnum):
@@ -74,8 +75,9 @@ class ClockState:
 
     ``flights`` (structured PARTICIPANT) were asked and have not ended; their outcome is COMPLETED or DROPPED, whichever it
     will be if nothing ends them before ``stop_seconds``. ``draws`` counts those made, so that each has a generator of its own.
-    Where a server's bandwidth is shared, ``flows`` (structured FLOW, one for each flight) say how far they are, and outcome and
-    stop_seconds of flights are what they would be without the others.
+    They are in the order in which they stop, of equals the smaller client first. Where a server's bandwidth is shared they are
+    in the order of the clients, ``flows`` (structured FLOW, one for each flight) say how far they are, and outcome and
+    stop_seconds are what they would be without the others.
     """
 
     now: float = 0.0
@@ -83,6 +85,16 @@ class ClockState:
     draws: int = 0
     flights: np.ndarray = field(default_factory=lambda: np.empty(0, PARTICIPANT))
     flows: np.ndarray = field(default_factory=lambda: np.empty(0, FLOW))
+
+    @cached_property
+    def clients(self) -> np.ndarray:
+        """Who is under way, int64, sorted."""
+        return np.sort(self.flights["client"])
+
+    def of_clients(self, clients: np.ndarray) -> ClockState:
+        """This state, whose ``clients`` are known already: sorting them takes longer than all else that grows with them."""
+        vars(self)["clients"] = clients
+        return self
 
 
 @dataclass(frozen=True)

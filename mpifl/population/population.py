@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -98,6 +98,11 @@ class Population:
         devices = {column: getattr(t, column) for column in DEVICE_COLUMNS}
         slots = {"offsets": t.offsets, "start": t.start, "end": t.end, "period": t.period}
         return Phones(size, self.phone_key, self.always_online, **devices, **slots, curves=Curves.of(t.bandwidth))
+
+    @cached_property
+    def notes(self) -> dict[str, Any]:
+        """What others found out about this population, by name, to save the work: no result depends on it."""
+        return {}
 
     @property
     def data(self) -> Dataset:

@@ -5,35 +5,40 @@ from __future__ import annotations
 import numpy as np
 
 from mpifl.clock.availability import online_until, pattern_of
+from mpifl.clock.online_patterns import is_in
 from mpifl.errors import TrainingError
 from mpifl.kernels import kernel
 from mpifl.population.population import Phones, Population
 
-FINE, OUTSIDE, OFFLINE, TWICE = range(4)
+FINE, OUTSIDE, OFFLINE, TWICE, BUSY = range(5)
+NOBODY = np.empty(0, np.int64)
 
 
-def checked(rule: str, chosen: object, population: Population, now: float, wanted: int) -> np.ndarray:
+def checked(
+    rule: str, chosen: object, population: Population, now: float, wanted: int, busy: np.ndarray = NOBODY
+) -> np.ndarray:
     """Return what the selection rule named ``rule`` chose at virtual second ``now``, as int64 (n,).
 
     Raises TrainingError, naming rule, moment and client, unless they are at most ``wanted`` clients, each a whole number from
-    0 to clients - 1, online now, and named once.
+    0 to clients - 1, online now, named once, and not among ``busy`` (int64, sorted).
     """
     clients = _as_clients(rule, chosen, now)
     if len(clients) > wanted:
         raise _wrong(rule, f"{len(clients):,} clients", now, f"it was asked for {wanted:,} at most")
-    index, what = first_wrong(population.phones, population.clients, clients, now)
+    index, what = first_wrong(population.phones, population.clients, clients, now, busy)
     if what == FINE:
         return clients
     why = {
         OUTSIDE: f"the population has clients 0 to {population.clients - 1}",
         OFFLINE: "that client is offline then",
         TWICE: "it named that client before",
+        BUSY: "that client is under way, or has counted in this round",
     }
     raise _wrong(rule, f"client {clients[index]}", now, why[what])
 
 
 @kernel
-def first_wrong(phones: Phones, clients: int, chosen: np.ndarray, now: float) -> tuple[int, int]:
+def first_wrong(phones: Phones, clients: int, chosen: np.ndarray, now: float, busy: np.ndarray) -> tuple[int, int]:
     """The place of the first of ``chosen`` (n,) int64 that is not a client online ``now`` named once, and what is wrong."""
     seen = set()
     for index in range(len(chosen)):
@@ -44,6 +49,8 @@ def first_wrong(phones: Phones, clients: int, chosen: np.ndarray, now: float) ->
             return index, OFFLINE
         if client in seen:
             return index, TWICE
+        if is_in(busy, client):
+            return index, BUSY
         seen.add(client)
     return -1, FINE
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mpifl.clock.availability import draw_online
+from mpifl.clock.online import NOBODY, online_index
 from mpifl.population.population import Population
 from mpifl.seeds import Purpose, number
 from mpifl.selection.selection import Selection
@@ -17,5 +17,10 @@ class Uniform(Selection):
 
     def choose(self, population: Population, now: float, wanted: int, seed: int, draw: int) -> np.ndarray:
         """See Selection."""
-        key = number(seed, Purpose.SELECTION, draw)
-        return draw_online(population.phones, population.clients, key, now, wanted)
+        return self.choose_free(population, now, wanted, seed, draw, NOBODY)
+
+    def choose_free(
+        self, population: Population, now: float, wanted: int, seed: int, draw: int, busy: np.ndarray
+    ) -> np.ndarray:
+        """See Selection."""
+        return online_index(population).draw(number(seed, Purpose.SELECTION, draw), now, wanted, busy)

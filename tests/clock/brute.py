@@ -34,7 +34,7 @@ def moments(draw: st.DrawFn, slots: Slots, period: float) -> float:
     return max(0.0, draw(st.sampled_from([moment, math.nextafter(moment, -math.inf), math.nextafter(moment, math.inf)])))
 
 
-def stays(slots: Slots, period: float, moment: float) -> list[tuple[Fraction, Fraction]]:
+def stays(slots: Slots, period: float, moment: float | Fraction) -> list[tuple[Fraction, Fraction]]:
     """The stays online of the periods around ``moment``, slots that touch merged into one."""
     length = Fraction(period)
     turn = Fraction(moment) // length
@@ -62,6 +62,11 @@ def next_online(slots: Slots, period: float, moment: float) -> float:
     if online_until(slots, period, moment) > moment:
         return moment
     return min((float(start) for start, _ in stays(slots, period, moment) if start > moment), default=math.inf)
+
+
+def next_stay(slots: Slots, period: float, moment: float | Fraction) -> Fraction | float:
+    """When the first stay begins that does so after ``moment``; infinity if none does."""
+    return min((start for start, _ in stays(slots, period, moment) if start > moment), default=math.inf)
 
 
 def longest_stay(slots: Slots, period: float) -> float:

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cached_property
 from random import Random
 from typing import Any
 
@@ -19,7 +20,9 @@ from hypothesis import strategies as st
 from mpifl.clock.timeline import Call, ClockState, Outcome, Timeline
 from mpifl.clock.workload import Workload
 from mpifl.errors import InputError
+from mpifl.population.permutation import permuted
 from mpifl.population.population import Population
+from mpifl.seeds import Purpose, number
 from mpifl.selection.uniform import Uniform
 
 
@@ -35,11 +38,14 @@ class Case:
     tidy: bool
     random: Random
 
-    def choose(self, now: float, wanted: int, draw: int) -> np.ndarray:
-        return Uniform(participants=1).choose(self.population, now, wanted, self.seed, draw)
+    def choose(self, now: float, wanted: int, draw: int, busy: np.ndarray) -> np.ndarray:
+        return Uniform(participants=1).choose_free(self.population, now, wanted, self.seed, draw, busy)
 
-    def listed(self, now: float, wanted: int, draw: int) -> list[int]:
-        return self.choose(now, wanted, draw).tolist()
+    def listed(self, now: Fraction, wanted: int, draw: int) -> list[int]:
+        """Who is online, in the order of the draw, from the definitions."""
+        clients, key = self.population.clients, number(self.seed, Purpose.SELECTION, draw)
+        order = (permuted(place, clients, key) for place in range(clients))
+        return [client for client in order if self.phones[client].online(now)][:wanted]
 
     def under(self, rule: str) -> Case:
         return replace(self, population=replace(self.population, always_online=rule == "always"))
@@ -48,7 +54,7 @@ class Case:
     def call(self) -> Call:
         return Call(self.participants, self.choose, self.population, self.workload)
 
-    @property
+    @cached_property
     def phones(self) -> list[Phone]:
         return phones_of(self.population, self.workload)
 

@@ -58,8 +58,8 @@ def round_of():
     """
 
     def make(policy, population, participants, state=0.0, workload=WORK, choose=None):
-        def lowest(now, wanted, draw):
-            return np.sort(Uniform(participants=1).choose(population, now, population.clients, 1, draw))[:wanted]
+        def lowest(now, wanted, draw, busy):
+            return np.sort(Uniform(participants=1).choose_free(population, now, population.clients, 1, draw, busy))[:wanted]
 
         state = state if isinstance(state, ClockState) else ClockState(now=state)
         return policy.advance(state, Call(participants, choose or lowest, population, workload))

@@ -148,7 +148,7 @@ class Events:
 
     participant: type[Flight] = Flight
 
-    def __init__(self, phones: list[Phone], choose: Callable[[float, int, int], list[int]], rule: str, now: float) -> None:
+    def __init__(self, phones: list[Phone], choose: Callable[[Fraction, int, int], list[int]], rule: str, now: float) -> None:
         self.env = simpy.Environment(initial_time=Fraction(now))
         self.phones, self.choose, self.rule = phones, choose, rule
         self.flights: list[Flight] = []
@@ -297,10 +297,10 @@ class Cohort(Events):
         """Change who counts."""
 
     def server(self):
-        picks = self.choose(float(self.env.now), self.wanted, self.draw)
+        picks = self.choose(self.env.now, self.wanted, self.draw)
         if not picks:
             yield self.someone_online(self.phones)
-            picks = self.choose(float(self.env.now), self.wanted, self.draw)
+            picks = self.choose(self.env.now, self.wanted, self.draw)
         self.start = self.env.now
         deadline = self.begin(picks)
         alarm = self.env.event() if deadline is None else self.env.timeout(deadline - self.env.now)

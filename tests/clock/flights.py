@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import brute
 import numpy as np
 import pytest
+import simpy
 from cases import Case, compare
 from events import COMPLETED, STALE, Events, Flight, NeverError
 from hypothesis import reject
@@ -58,7 +60,7 @@ class Traffic(Events):
         places = self.policy.concurrency - len(self.air)
         if places > 0:
             self.draws += 1
-            order = self.choose(float(self.env.now), len(self.phones), self.draws)
+            order = self.choose(self.env.now, len(self.phones), self.draws)
             free = [client for client in order if client not in self.busy()][:places]
             now = self.env.now
             if any(flight.client in free and flight.start == flight.stop == now for flight in self.ended):
@@ -106,16 +108,34 @@ class Traffic(Events):
 
 
 class Landings(Traffic):
-    """A round ends with the N-th update; each place is filled as soon as it is free."""
+    """A round ends with the N-th update; each place is filled as soon as it is free and somebody is online for it.
+
+    ``refills`` counts the moments at which somebody came online for a place that was free.
+    """
+
+    refills = 0
+
+    def opening(self) -> simpy.Event:
+        """Rings when the next client comes online that may be asked, if there is a place."""
+        if len(self.air) == self.policy.concurrency:
+            return self.env.event()
+        free = [phone for client, phone in enumerate(self.phones) if client not in self.busy()]
+        moments = [brute.next_stay(phone.slots, phone.period, self.env.now) for phone in free]
+        soonest = min(moments, default=math.inf)
+        return self.env.event() if soonest == math.inf else self.env.timeout(soonest - self.env.now)
 
     def events(self):
         updates = 0
         while updates < self.participants:
             yield from self.fill_or_wait()
-            while not self.stopped():
-                yield self.news
+            bell = self.opening()
+            while not self.stopped() and not bell.processed:
+                yield self.news | bell
                 yield self.after_all_else()
-            updates += self.land(self.stopped()[0]) == COMPLETED
+            if self.stopped():
+                updates += self.land(self.stopped()[0]) == COMPLETED
+            else:
+                self.refills += 1
 
 
 def advanced(policy: Any, call: Call, state: ClockState, rounds: int) -> ClockState:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
 from fractions import Fraction
+from functools import cached_property
 from random import Random
 from typing import Any
 
@@ -44,7 +45,7 @@ class LinkedCase(Case):
     server: Server = (None, None)
     tally: Counter[str] = field(default_factory=Counter)
 
-    @property
+    @cached_property
     def phones(self) -> list[CurvedPhone]:
         return curved_phones(self.population, self.workload)
 
@@ -249,8 +250,11 @@ def policy_of(case: LinkedCase, mode: str, rule: str) -> Any:
 class ByNumber(LinkedCase):
     """Asks the lowest clients first."""
 
-    def choose(self, now: float, wanted: int, draw: int) -> np.ndarray:
-        return np.sort(super().choose(now, self.population.clients, draw))[:wanted]
+    def choose(self, now: float, wanted: int, draw: int, busy: np.ndarray) -> np.ndarray:
+        return np.sort(super().choose(now, self.population.clients, draw, busy))[:wanted]
+
+    def listed(self, now: Fraction, wanted: int, draw: int) -> list[int]:
+        return sorted(super().listed(now, self.population.clients, draw))[:wanted]
 
 
 def by_hand(population: Population, workload: Workload, participants: int, **given: Any) -> ByNumber:

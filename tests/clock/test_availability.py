@@ -1,18 +1,13 @@
 from __future__ import annotations
 
 import math
-import time
 
 import brute
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import chisquare
 
 from mpifl.clock.availability import (
-    draw_online,
-    first_online,
     longest_stay,
     next_online,
     online_seconds,
@@ -21,7 +16,6 @@ from mpifl.clock.availability import (
     resumed_until,
 )
 from mpifl.population.trace import check_trace
-from mpifl.seeds import Purpose, number
 
 exact = settings(derandomize=True, deadline=None, max_examples=400)
 
@@ -241,96 +235,6 @@ def test_answers_fit_together_when_the_period_is_decimal(phones_of, data, patter
     _check_answers_fit_together(phones_of([slots], period), slots, data.draw(brute.moments(slots, period)))
 
 
-@exact
-@given(
-    data=st.data(),
-    several=st.lists(brute.patterns(longest=60), min_size=1, max_size=5),
-    clients=st.integers(1, 12),
-    phone_key=st.integers(0, 2**63 - 1),
-)
-def test_first_online_is_the_soonest_of_the_clients_that_there_are(phones_of, data, several, clients, phone_key):
-    phones = phones_of([slots for slots, _ in several], [period for _, period in several], clients, phone_key)
-    moment = data.draw(brute.moments(*several[0]))
-    soonest = min(brute.next_online(*several[pattern_of(phones, client)], moment) for client in range(clients))
-    assert first_online(phones, clients, moment) == soonest
-
-
-def test_a_pattern_that_no_client_has_wakes_nobody(phones_of):
-    slots = [[(10, 20)], [], [], []]
-    waking = [first_online(phones_of(slots, clients=1, phone_key=key), 1, 0.0) for key in range(40)]
-    assert set(waking) == {10.0, math.inf}  # one client: some keys deal it the pattern that is online, most do not
-
-
 def test_as_many_clients_as_patterns_have_one_pattern_each(phones_of):
     phones = phones_of([[(k, k + 1)] for k in range(37)], clients=37)
     assert sorted(pattern_of(phones, client) for client in range(37)) == list(range(37))
-
-
-HALF_ONLINE = [[(0, 50)], [(50, 100)], [(0, 100)], []]
-
-
-def _online(phones, clients, moment, slots=HALF_ONLINE):
-    return {c for c in range(clients) if brute.online_until(slots[pattern_of(phones, c)], 100.0, moment) > moment}
-
-
-@pytest.mark.parametrize("moment", [0.0, 50.0, 10_000_049.5])
-@pytest.mark.parametrize("wanted", [0, 1, 7, 21, 10_000])
-def test_a_draw_has_only_clients_that_are_online_and_none_twice(phones_of, moment, wanted):
-    phones = phones_of(HALF_ONLINE, clients=41)
-    online = _online(phones, 41, moment)
-    for key in range(30):
-        drawn = draw_online(phones, 41, key, moment, wanted)
-        assert drawn.dtype == np.int64
-        assert len(drawn) == min(wanted, len(online))
-        assert len(set(drawn)) == len(drawn)
-        assert set(drawn) <= online
-
-
-def test_asking_for_more_than_are_online_finds_all_who_are(phones_of):
-    phones = phones_of(HALF_ONLINE, clients=1001)
-    online = _online(phones, 1001, 20.0)
-    assert 400 < len(online) < 600
-    assert set(draw_online(phones, 1001, 5, 20.0, 1001)) == online
-
-
-def test_nobody_is_drawn_when_nobody_is_online(phones_of):
-    phones = phones_of([[(0, 10)], []], clients=50)
-    assert len(draw_online(phones, 50, 1, 10.0, 5)) == 0
-
-
-def test_every_client_online_is_as_likely_as_any_other_in_every_place_of_the_draw(phones_of):
-    phones = phones_of(HALF_ONLINE, clients=23)
-    online = sorted(_online(phones, 23, 0.0))
-    draws = np.array([draw_online(phones, 23, number(1, Purpose.SELECTION, k), 0.0, 3) for k in range(6000)])
-    assert len(online) > 8
-    for place in range(3):
-        counts = np.bincount(np.searchsorted(online, draws[:, place]), minlength=len(online))
-        assert chisquare(counts).pvalue > 1e-4  # three of them, with keys that never change
-
-
-def test_every_pair_of_clients_is_as_likely_as_any_other(phones_of):
-    # A single pick can be uniform when neighbours are still drawn together; ordered pairs would show that.
-    phones = phones_of(HALF_ONLINE, clients=23)
-    online = sorted(_online(phones, 23, 0.0))
-    n = len(online)
-    draws = np.array([draw_online(phones, 23, number(2, Purpose.SELECTION, k), 0.0, 2) for k in range(8000)])
-    first, second = np.searchsorted(online, draws).T
-    counts = np.bincount(first * n + second, minlength=n * n).reshape(n, n)
-    assert chisquare(counts[~np.eye(n, dtype=bool)]).pvalue > 0.001
-
-
-def test_a_hundred_million_clients_on_five_patterns_are_quick(phones_of):
-    clients = 100_000_000
-    slots = [[(0, 50)], [(50, 100)], [(20, 30)], [], [(25, 60)]]
-    phones = phones_of(slots, clients=clients)
-    draw_online(phones, 10, 1, 0.0, 1)
-    first_online(phones, 10, 0.0)  # compiled by now
-    began = time.process_time()
-    drawn = draw_online(phones, clients, 7, 10.0, 1000)
-    soonest = first_online(phones, clients, 10.0)
-    taken = time.process_time() - began
-    assert soonest == 10.0
-    assert len(set(drawn)) == 1000
-    assert {pattern_of(phones, client) for client in drawn} == {0}
-    assert drawn.max() > 95_000_000  # from the whole population, not from its beginning
-    assert taken < 1  # a scan of all would take half a minute

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from cases import raw_cases, rule_of
@@ -8,7 +10,9 @@ from flights import Landings, advance_traffic
 from hypothesis import HealthCheck, given, settings
 
 from mpifl.clock.buffered import Buffered
+from mpifl.clock.policy import Latency
 from mpifl.errors import InputError, TrainingError
+from mpifl.population.bandwidth import Bandwidth
 from mpifl.selection.uniform import Uniform
 
 rounds = settings(
@@ -77,13 +81,59 @@ def test_an_update_from_too_old_a_model_is_stale_and_does_not_count(population_o
     assert timeline.end_seconds == 20
 
 
-def test_the_place_of_a_dropout_is_filled_at_once_and_an_empty_one_when_the_next_ends(population_of, round_of):
-    # 1 goes offline at 2 s, when 2 has come online; 3 comes online at 3 s, and is asked when 0 is done.
-    phones = [{}, {"slots": [(0, 2)]}, {"slots": [(1, 60)]}, {"slots": [(3, 60)]}]
+def test_the_place_of_a_dropout_is_filled_at_once_and_an_empty_one_when_somebody_comes_online(population_of, round_of):
+    # 1 goes offline at 2 s, when 2 has come online; of the places that are free then 3 takes one as it comes online, at 3 s.
+    phones = [{}, {"slots": [(0, 2)]}, {"slots": [(2, 60)]}, {"slots": [(3, 60)]}]
     timeline, after = round_of(Buffered(concurrency=3), population_of(phones), 2)
     shown = ("client", "outcome", "start_seconds", "stop_seconds")
     assert _rows(timeline, *shown) == [(1, DROPPED, 0, 2), (0, COMPLETED, 0, 5), (2, COMPLETED, 2, 7)]
-    assert [(row["client"], row["start_seconds"]) for row in after.flights] == [(3, 5)]
+    assert [(row["client"], row["start_seconds"]) for row in after.flights] == [(3, 3)]
+    assert after.draws == 4  # at 0, 2, 3 and 5 s; from 3 s on nobody else can come online
+
+
+LONG = {"ms": 10_000}  # 302 s of work
+
+
+@pytest.mark.parametrize("server", [{}, {"server_down_kbps": 1e6, "server_up_kbps": 1e6}])
+@pytest.mark.parametrize("rule", ["strict", "resume", "fedscale"])
+def test_a_place_for_which_nobody_was_online_is_filled_as_soon_as_somebody_is(population_of, round_of, rule, server):
+    if rule == "fedscale" and server:
+        return
+    population = population_of([LONG, {"slots": [(100, 1000)]}], period=1000.0)
+    policy = Buffered(concurrency=2, availability=rule, latency=Latency(**server))
+    timeline, _ = round_of(policy, population, 2)
+    assert _rows(timeline, "client", "start_seconds", "stop_seconds") == [(1, 100, 105), (0, 0, 302)]
+    assert (timeline.waited_seconds, timeline.end_seconds) == (0, 302)
+
+
+def test_who_comes_online_while_all_places_are_taken_is_not_asked(population_of, round_of):
+    population = population_of([LONG, {"slots": [(100, 110)]}, LONG], period=1000.0)
+    timeline, _ = round_of(Buffered(concurrency=2), population, 2)
+    assert _rows(timeline, "client", "start_seconds") == [(0, 0), (2, 0)]
+
+
+def test_an_empty_place_waits_past_those_who_are_under_way_or_have_counted(population_of, round_of):
+    # 1 pauses from 2 s to 50 s, which is no reason to ask it again; 2 counts at 5 s and is online again from 60 s on.
+    phones = [LONG, {"slots": [(0, 2), (50, 1000)]}, {"slots": [(0, 6), (60, 1000)]}, {"slots": [(70, 1000)]}]
+    policy = Buffered(concurrency=4, availability="resume")
+    timeline, after = round_of(policy, population_of(phones, period=1000.0), 4)
+    shown = [(2, 0, 5), (1, 0, 53), (3, 70, 75), (0, 0, 302)]
+    assert _rows(timeline, "client", "start_seconds", "stop_seconds") == shown
+    assert after.draws == 5  # at 0, 5, 53, 70 and 75 s; at 50 and at 60 s nobody was free
+
+
+@pytest.mark.parametrize("server", [{}, {"server_up_kbps": 1e6}])
+def test_a_rule_that_refuses_whoever_comes_online_does_not_keep_the_clock_waiting_for_ever(population_of, round_of, server):
+    # 0 is online in outages only, and pauses for ever; 1 comes online again and again, and the rule does not want it.
+    def nobody_else(now, wanted, draw, busy):
+        return np.array([0] if 0 not in busy else [], np.int64)
+
+    population = population_of([{"slots": [(0, 10)]}, {"slots": [(20, 30)]}])
+    curve = Bandwidth(np.array([0, 2]), np.array([0.0, 10.0]), np.array([0.0, 8.0]), np.array([0.0, 8.0]), np.array([100.0]))
+    population = replace(population, trace=replace(population.trace, bandwidth=curve))
+    policy = Buffered(concurrency=2, availability="resume", latency=Latency(**server))
+    with pytest.raises(InputError, match="can ever finish"):
+        round_of(policy, population, 1, choose=nobody_else)
 
 
 def test_the_clock_waits_when_nobody_is_under_way_and_nobody_online(population_of, round_of):
@@ -113,10 +163,10 @@ class EndlessError(Exception):
 def _patient(population, draws):
     """The lowest clients that are online, for so many draws."""
 
-    def choose(now, wanted, draw):
+    def choose(now, wanted, draw, busy):
         if draw > draws:
             raise EndlessError
-        return np.sort(Uniform(participants=1).choose(population, now, population.clients, 1, draw))[:wanted]
+        return np.sort(Uniform(participants=1).choose_free(population, now, population.clients, 1, draw, busy))[:wanted]
 
     return choose
 
@@ -139,4 +189,4 @@ def test_fedscales_dropouts_do_not_stop_the_clock(population_of, round_of):
 
 def test_a_selection_rule_that_chooses_nobody_is_named(population_of, round_of):
     with pytest.raises(TrainingError, match="chose nobody"):
-        round_of(Buffered(concurrency=1), population_of([{}]), 1, choose=lambda now, wanted, draw: np.empty(0, np.int64))
+        round_of(Buffered(concurrency=1), population_of([{}]), 1, choose=lambda *_: np.empty(0, np.int64))

@@ -291,7 +291,7 @@ def test_ten_thousand_at_once_take_well_under_a_second(population_of, round_of):
     phones = population_of([dict(zip(("ms", "down", "up"), row, strict=True)) for row in values])
     population = replace(phones, clients=10_000)
 
-    def everyone(now, wanted, draw):
+    def everyone(now, wanted, *rest):
         return np.arange(wanted)
 
     for kbps in (1e4, 1e6):

@@ -64,7 +64,7 @@ def sync_of(round_of):
 def test_as_many_are_asked_as_decimal_arithmetic_says(sync_of, population_of, participants, percent):
     asked = []
 
-    def choose(_, wanted, draw):
+    def choose(_, wanted, *rest):
         asked.append(wanted)
         return np.array([0])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import replace
 from fractions import Fraction
@@ -240,9 +241,8 @@ def test_partial_work_is_the_most_that_is_done_by_the_deadline(curved, populatio
         rows = round_of(Deadline(seconds=seconds, availability=rule), population, 8, 3.0, work)[0].participants
         for row in rows[(rows["outcome"] == COMPLETED) & (rows["steps"] < 24)]:
             one_more = replace(work, epochs=None, local_steps=int(row["steps"]) + 1)
-            (alone,) = round_of(
-                All(availability=rule), population, 1, 3.0, one_more, lambda now, wanted, draw, c=row["client"]: np.array([c])
-            )[0].participants
+            only = functools.partial(lambda client, *_: np.array([client]), row["client"])
+            (alone,) = round_of(All(availability=rule), population, 1, 3.0, one_more, only)[0].participants
             assert row["stop_seconds"] <= 3 + seconds
             assert alone["stop_seconds"] > 3 + seconds or alone["outcome"] == DROPPED
             short += 1
