@@ -93,7 +93,10 @@ def plug_in_of_file(path: Path) -> PlugIn:
 
 def plug_in_of_module(module: str) -> PlugIn:
     """Read a plug-in that is named as a module that Python can import. Raises InputError."""
-    return PlugIn(module, *source_files(module, None))
+    files, imports = source_files(module, None)
+    if not any(file.module == module for file in files):  # compiled, or in an archive: its version at least
+        imports = (*imports, module.partition(".")[0])
+    return PlugIn(module, files, imports)
 
 
 def check_recorded(folder: Path, plug_ins: Mapping[str, PlugIn], overrides: Sequence[str]) -> None:
