@@ -31,7 +31,7 @@ class Flying(RoundPolicy):
 
     asynchronous: ClassVar[bool] = True
 
-    concurrency: int = Field(..., ge=1, description="participants under way at a time")
+    concurrency: int = Field(..., ge=1, description="participants under way at a time, if so many clients are online")
     max_staleness: int = Field(20, ge=0, description="versions that the model may have moved on by")
     staleness: Staleness = Field(Staleness(), description="factor on a late update")
 
@@ -41,8 +41,9 @@ class Flying(RoundPolicy):
 
     def bases(self, state: ClockState) -> np.ndarray:
         """See RoundPolicy. Who will drop out, or is too late already, needs no model."""
-        bases: np.ndarray = state.flights["base"][state.flights["outcome"] == COMPLETED]
-        return bases[state.version - bases <= self.max_staleness]
+        behind = state.version - state.flights["base"][state.flights["outcome"] == COMPLETED]
+        found = np.bincount(behind[behind <= self.max_staleness])  # counted, not sorted: they are many, and lie close together
+        return state.version - np.flatnonzero(found)
 
 
 @dataclass
@@ -57,6 +58,7 @@ class Sky:
     air: Alone | Sharing
     busy: np.ndarray  # who is under way or has counted in this round (int64, sorted); a change makes a new array
     ended: list[np.void] = field(default_factory=list)
+    gone: list[int] = field(default_factory=list)  # who was asked at this very moment and dropped out at once (fedscale)
     waited: float = 0.0
 
     @classmethod
@@ -81,14 +83,13 @@ class Sky:
         return len(chosen)
 
     def _not_asked(self) -> np.ndarray:
-        """Who is not to be asked now: the busy, and who was asked at this very instant and dropped at once (fedscale)."""
-        gone = []
-        for row in reversed(self.ended):
-            if row["stop_seconds"] != self.now:
-                break
-            if row["outcome"] == DROPPED and row["start_seconds"] == self.now:
-                gone.append(row["client"])
-        return np.unique(_with(self.busy, np.array(gone, np.int64))) if gone else self.busy
+        """Who is not to be asked now: the busy and the gone, who would be asked again and again without time passing."""
+        return _with(self.busy, np.array(self.gone, np.int64)) if self.gone else self.busy
+
+    def _move(self, now: float) -> None:
+        """Go on to a moment."""
+        if now != self.now:
+            self.now, self.gone = now, []
 
     def fill_or_wait(self) -> int:
         """As ``fill``; with nobody under way then, the clock moves to the next moment at which a client comes online."""
@@ -104,7 +105,7 @@ class Sky:
                     f" {self.call.participants} updates a round"
                 )
             self.waited += start - self.now
-            self.now = start
+            self._move(start)
             begun = self.fill()
         if not self.air:
             raise TrainingError("the selection rule chose nobody at a moment at which clients are online")
@@ -114,15 +115,17 @@ class Sky:
         """End the participant that stops next and return its row; when nobody stops by ``until`` it is then, and None."""
         row = self.air.land(until)
         if row is None:
-            self.now = until
+            self._move(until)
             return None
-        self.now = float(row["stop_seconds"])
+        self._move(float(row["stop_seconds"]))
         if row["outcome"] == COMPLETED:
             row["staleness"] = self.version - row["base"]
             if row["staleness"] > self.policy.max_staleness:
                 row["outcome"] = STALE
         if row["outcome"] != COMPLETED:
             self.busy = self.busy[self.busy != row["client"]]
+        if row["outcome"] == DROPPED and row["start_seconds"] == self.now:
+            self.gone.append(int(row["client"]))
         self.ended.append(row)
         return row
 

@@ -211,8 +211,14 @@ class RoundPolicy(Section):
         return Timeline(start, end, start - state.now, rows), after
 
     def check_possible(self, call: Call, needed: int = 1) -> None:
-        """After a round that nobody finished: raise InputError unless ``needed`` clients can at another time."""
+        """After a round that nobody finished: raise InputError unless ``needed`` clients can at another time.
+
+        Looks at one client after the other until enough can, and once a run: the answer does not depend on the time.
+        """
         population, able = call.population, 0
+        known, question = population.notes.setdefault("can finish", set()), (self, call.workload, needed)
+        if question in known:
+            return
         link = (self.latency.server_down_kbps, self.latency.server_up_kbps)
         server = np.array([math.inf if kbps is None else kbps for kbps in link])
         for begin in range(0, population.clients, CHUNK_CLIENTS):
@@ -221,6 +227,7 @@ class RoundPolicy(Section):
             asked = (population.phones, self.rule, clients, cost, rates(call), server, limit, needed - able)
             able += how_many_can_finish(*asked)
             if able == needed:
+                known.add(question)
                 return
         who = "none" if needed == 1 else f"fewer than {needed}"
         raise InputError(

@@ -138,6 +138,13 @@ class Landings(Traffic):
                 self.refills += 1
 
 
+def flying(case: Case, share: float = 0.5, most: int = 40) -> dict[str, Any]:
+    """Parameters of an asynchronous policy: few places or, in so large a ``share`` of cases, more than clients are online."""
+    random = case.random
+    concurrency = random.randint(8, most) if random.random() < share else random.randint(1, 8)
+    return {"concurrency": concurrency, "max_staleness": random.choice([0, 1, 3, 20])}
+
+
 def advanced(policy: Any, call: Call, state: ClockState, rounds: int) -> ClockState:
     """The state after so many rounds."""
     for _ in range(rounds):

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from cases import Case, advance_cohort
 from events import Cohort
-from flights import Landings, advance_traffic
+from flights import Landings, advance_traffic, flying
 from hypothesis import reject
 from links import CurvedPhone, Links, curved_phones
 from test_deadline import DeadlineRound
@@ -206,7 +206,10 @@ def advance(case: LinkedCase, policy: Any) -> list[Timeline]:
     """Rounds of a policy one after the other, compared with their simulation."""
     rounds = {"buffered": 4, "async": 12, "semisync": 6}.get(policy.mode)
     if rounds:
-        return advance_traffic(case, policy, simulated(case, policy, rounds))
+        simulation = simulated(case, policy, rounds)
+        timelines = advance_traffic(case, policy, simulation)
+        case.tally["refills"] += getattr(simulation, "refills", 0)
+        return timelines
     timelines = []
     for number in (1, 2, 3):
         simulation = simulated(case, policy)
@@ -228,7 +231,7 @@ def _deadline(case: LinkedCase, **common: Any) -> Deadline:
 
 
 def _flying(case: LinkedCase) -> dict[str, Any]:
-    return {"concurrency": case.random.randint(1, 8), "max_staleness": case.random.choice([0, 1, 3, 20])}
+    return flying(case, share=0.3, most=24)
 
 
 MODES: dict[str, Callable[..., Any]] = {

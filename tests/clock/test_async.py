@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from cases import raw_cases, rule_of
 from events import COMPLETED, DROPPED
-from flights import Landings, advance_traffic
+from flights import Landings, advance_traffic, flying
 from hypothesis import HealthCheck, given, settings
 
 from mpifl.clock.async_ import Async
@@ -21,13 +21,7 @@ rounds = settings(
 
 def _check(case, rule):
     hinge = Staleness(name="hinge", slope=2.0, from_versions=1)
-    policy = Async(
-        availability=rule,
-        concurrency=case.random.randint(1, 8),
-        max_staleness=case.random.choice([0, 3, 20]),
-        mixing=0.5,
-        staleness=hinge,
-    )
+    policy = Async(availability=rule, mixing=0.5, staleness=hinge, **flying(case))
     for timeline in advance_traffic(case, policy, Landings(case, policy, rounds=12)):
         (done,) = timeline.participants[timeline.participants["outcome"] == COMPLETED]
         assert done["factor"] == pytest.approx(0.5 if done["staleness"] < 2 else 0.5 / (2 * done["staleness"] - 1), rel=1e-15)

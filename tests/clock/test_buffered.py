@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from cases import raw_cases, rule_of
 from events import COMPLETED, DROPPED, STALE
-from flights import Landings, advance_traffic
+from flights import Landings, advance_traffic, flying
 from hypothesis import HealthCheck, given, settings
 
+import mpifl.clock.flying
 from mpifl.clock.buffered import Buffered
 from mpifl.clock.policy import Latency
 from mpifl.errors import InputError, TrainingError
@@ -20,9 +22,12 @@ rounds = settings(
 )
 
 
-def _check(case, rule):
-    policy = Buffered(availability=rule, concurrency=case.random.randint(1, 8), max_staleness=case.random.choice([0, 1, 2, 20]))
-    timelines = advance_traffic(case, policy, Landings(case, policy, rounds=4))
+def _check(case, rule, tally):
+    policy = Buffered(availability=rule, **flying(case))
+    simulation = Landings(case, policy, rounds=4)
+    timelines = advance_traffic(case, policy, simulation)
+    tally["refills"] += simulation.refills
+    tally["runs with refills"] += simulation.refills > 0
     for timeline in timelines:
         done = timeline.participants[timeline.participants["outcome"] == COMPLETED]
         assert len(done) == case.participants
@@ -30,18 +35,18 @@ def _check(case, rule):
         assert done["factor"] == pytest.approx([1 / np.sqrt(1 + t) for t in done["staleness"]], rel=1e-15)
 
 
-@rounds
-@given(raw=raw_cases(tidy=True, busy=True))
-def test_rounds_are_those_of_an_event_simulation_to_the_last_bit(case_of, raw):
-    rule = rule_of(raw)
-    _check(case_of(raw, rule), rule)
+@pytest.mark.parametrize("tidy", [True, False], ids=["to the last bit", "with decimal speeds"])
+def test_rounds_are_those_of_an_event_simulation(case_of, tidy):
+    tally = Counter()
 
+    @rounds
+    @given(raw=raw_cases(tidy=tidy, busy=True))
+    def compare(raw):
+        rule = rule_of(raw)
+        _check(case_of(raw, rule), rule, tally)
 
-@rounds
-@given(raw=raw_cases(tidy=False, busy=True))
-def test_rounds_with_decimal_speeds_are_those_of_an_event_simulation(case_of, raw):
-    rule = rule_of(raw)
-    _check(case_of(raw, rule), rule)
+    compare()
+    assert tally["runs with refills"] > 20
 
 
 def _rows(timeline, *columns):
@@ -185,6 +190,26 @@ def test_fedscales_dropouts_do_not_stop_the_clock(population_of, round_of):
     assert after.now == 5
     timeline, _ = round_of(policy, population, 1, after, choose=_patient(population, 1100))
     assert timeline.end_seconds == 105
+
+
+def _impatient(monkeypatch):
+    monkeypatch.setattr(mpifl.clock.flying, "MOST_DROPS", 40)
+    monkeypatch.setattr(mpifl.clock.flying, "DROPS_BEFORE_CHECK", 10)
+
+
+def test_drop_outs_without_end_are_an_error(population_of, round_of, monkeypatch):
+    # Begun between 2.5 and 3 s it would be done as it is online again; but it is asked as it comes online.
+    _impatient(monkeypatch)
+    population = population_of([{"slots": [(0, 3), (7.5, 8)]}])
+    with pytest.raises(InputError, match="40 participants in a row"):
+        round_of(Buffered(concurrency=1, availability="fedscale"), population, 1)
+
+
+def test_many_may_drop_out_while_one_is_under_way_that_will_finish(population_of, round_of, monkeypatch):
+    _impatient(monkeypatch)
+    population = population_of([LONG, *({"slots": [(10 + k, 11 + k)]} for k in range(20))])
+    timeline, _ = round_of(Buffered(concurrency=2, availability="fedscale"), population, 1)
+    assert (timeline.count(DROPPED), timeline.count(COMPLETED), timeline.end_seconds) == (60, 1, 302)
 
 
 def test_a_selection_rule_that_chooses_nobody_is_named(population_of, round_of):

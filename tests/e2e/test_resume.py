@@ -26,7 +26,9 @@ SYNC = ("quickstart", "rounds=60", "training.engine=loop", "checkpoint.every=7")
 BUFFERED = (*SYNC, "clock={mode: buffered, concurrency: 20}", "selection.participants=5")
 SCAFFOLD = (*SYNC, "algorithm=scaffold", "selection.participants=5")
 TIMING = ("reddit-timing", "rounds=60", "checkpoint.every=7", "selection.participants=200")
-JOBS = {"sync": SYNC, "buffered": BUFFERED, "scaffold": SCAFFOLD, "timing": TIMING}
+STARVED = (*TIMING[:3], "selection.participants=20", "population={clients: 3000, trace: charging}")  # a third are online
+STARVED = (*STARVED, "clock={mode: buffered, concurrency: 3000, availability: resume}")
+JOBS = {"sync": SYNC, "buffered": BUFFERED, "scaffold": SCAFFOLD, "timing": TIMING, "starved": STARVED}
 
 TRIALS = int(os.environ.get("MPIFL_TRIALS", "1"))  # of each job; 5 are 20 runs in all
 

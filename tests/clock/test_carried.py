@@ -1,0 +1,107 @@
+"""What the clock carries from round to round: a value that can be gone on from at any time, from a file too."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mpifl.checkpoint import Snapshot, read_checkpoint, write_checkpoint
+from mpifl.clock.air import Alone
+from mpifl.clock.async_ import Async
+from mpifl.clock.buffered import Buffered
+from mpifl.clock.policy import Latency
+from mpifl.clock.semisync import Semisync
+from mpifl.clock.timeline import PARTICIPANT, Call, ClockState
+from mpifl.clock.workload import Workload
+from mpifl.selection.uniform import Uniform
+
+WORK = Workload(bytes_down=1000, bytes_up=1000, batch_size=10, epochs=1, local_steps=None)
+LINK = Latency(server_down_kbps=300.0, server_up_kbps=200.0)
+# Of 400 clients about 130 are online at a time; clocks that want more of them under way than there are, or fewer.
+POLICIES = {
+    "buffered": (Buffered(concurrency=60), 10),
+    "buffered, too few online": (Buffered(concurrency=300, availability="resume"), 10),
+    "buffered, fedscale": (Buffered(concurrency=300, availability="fedscale"), 10),
+    "buffered on a link": (Buffered(concurrency=50, latency=LINK), 10),
+    "buffered on a link, too few online": (Buffered(concurrency=300, availability="resume", latency=LINK), 10),
+    "async, too few online": (Async(concurrency=300), 1),
+    "semisync": (Semisync(concurrency=300, window_seconds=20.0), 1),
+}
+
+
+@pytest.fixture
+def advance(make_dataset, make_trace, make_population):
+    """advance(state, name): a round, by a population that has been asked nothing before."""
+
+    def population():
+        random = np.random.default_rng(3)
+        starts = random.uniform(0, 66, 90)
+        speeds = {name: random.uniform(4, 40, 30).tolist() for name in ("download_kbps", "upload_kbps")}
+        trace = make_trace([[(a, a + 34)] for a in starts], 100.0, compute_ms_per_sample=[100.0] * 30, **speeds)
+        return make_population(make_dataset([3, 9, 14]), trace, clients=400)
+
+    def make(state, name, people=None):
+        (policy, participants), people = POLICIES[name], people or population()
+
+        def choose(now, wanted, draw, busy):
+            return Uniform(participants=1).choose_free(people, now, wanted, 7, draw, busy)
+
+        timeline, after = policy.advance(state, Call(participants, choose, people, WORK))
+        values = (timeline.start_seconds, timeline.end_seconds, timeline.waited_seconds, timeline.participants.tolist())
+        carried = (after.now, after.version, after.draws, after.flights.tolist(), after.flows.tolist())
+        return after, (*values, *carried, after.clients.tolist())
+
+    make.population = population
+    return make
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_rounds_do_not_depend_on_what_was_asked_before_or_on_where_the_state_has_been(advance, tmp_path, name):
+    people, state = advance.population(), ClockState()
+    states, found = [state], []
+    for _ in range(12):  # on and on, as a run does
+        state, values = advance(state, name, people)
+        states.append(state)
+        found.append(values)
+    assert sum(len(values[3]) for values in found) > 10
+    for number in (3, 8, 0, 11):  # any of the states again, as after the loss of a rank: with what is known, and with nothing
+        assert advance(states[number], name, people)[1] == found[number]
+        assert advance(states[number], name)[1] == found[number]
+        path = write_checkpoint(tmp_path, Snapshot(rounds_done=number + 1, clock=states[number]))
+        assert advance(read_checkpoint(path).clock, name)[1] == found[number]
+    assert states[5].clients.tolist() == sorted(states[5].flights["client"].tolist())
+
+
+def test_those_under_way_are_in_the_order_in_which_they_stop(advance):
+    state = ClockState()
+    for _ in range(8):
+        state, _ = advance(state, "buffered")
+        assert state.flights.tolist() == np.sort(state.flights, order=["stop_seconds", "client"]).tolist()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_of_those_who_stop_at_once_the_smaller_client_lands_first(seed):
+    random = np.random.default_rng(seed)
+
+    def flights(clients):
+        rows = np.zeros(len(clients), PARTICIPANT)
+        rows["client"], rows["stop_seconds"] = clients, random.integers(0, 4, len(clients))
+        rows["stop_seconds"][random.random(len(clients)) < 0.1] = np.inf
+        return rows
+
+    clients = random.permutation(60)
+    earlier = np.sort(flights(clients[:40]), order=["stop_seconds", "client"])
+    kept, air, landed = earlier.copy(), Alone(ClockState(flights=earlier)), []
+    begun = flights(clients[40:])
+    for row in begun:
+        air.add(np.array([row]))
+    for _ in range(random.integers(0, 30)):
+        row = air.land(3.0)
+        if row is not None:
+            row["outcome"] = 2
+            landed.append(int(row["client"]))
+    everyone = np.sort(np.concatenate([kept, begun]), order=["stop_seconds", "client"])
+    assert landed == everyone["client"][: len(landed)].tolist()
+    assert air.rest()[0].tolist() == everyone[len(landed) :].tolist()
+    assert len(air) == 60 - len(landed)
+    assert earlier.tolist() == kept.tolist()  # a state never changes
