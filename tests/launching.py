@@ -19,7 +19,9 @@ import pytest
 
 from mpifl.mpi.launch import command
 
-LIMIT_SECONDS = 120
+LIMIT_SECONDS = 300
+"""What hangs hangs for ever: nothing here may last so long on any machine, however busy."""
+RULE = f"{Path(__file__).parent / 'held.py'}:Held"
 MEASURED = ("wall_seconds", "seconds", "hidden_seconds", "executor_seconds", "peak_bytes")  # in summary.json: no two runs alike
 NOT_STARTED = "The PMIx server's listener thread failed to start"
 
@@ -70,6 +72,11 @@ class Finished:
         with h5py.File(self.folder / "run.h5") as file:
             rows: np.ndarray = file[name][:]
         return rows
+
+
+def held(file: Path, draw: int) -> list[str]:
+    """What holds a run under way until ``file`` is there: its selection's draws from ``draw`` on wait for that."""
+    return [f"selection.name={RULE}", f"selection.file={file}", f"selection.held={draw}"]
 
 
 def run_job(ranks: int, folder: Path, job: str | Path, *overrides: str) -> Finished:

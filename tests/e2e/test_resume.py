@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ import pytest
 from mpifl.errors import INTERRUPTED
 from mpifl.mpi.launch import command
 from mpifl.signals import STOPPING
-from tests.launching import LIMIT_SECONDS, MEASURED, Finished, mpirun, run_job, undisturbed_runs
+from tests.launching import LIMIT_SECONDS, MEASURED, Finished, held, mpirun, run_job, undisturbed_runs
 
 SYNC = ("quickstart", "rounds=60", "training.engine=loop", "checkpoint.every=7")
 BUFFERED = (*SYNC, "clock={mode: buffered, concurrency: 20}", "selection.participants=5")
@@ -30,6 +30,7 @@ STARVED = (*TIMING[:3], "selection.participants=20", "population={clients: 3000,
 STARVED = (*STARVED, "clock={mode: buffered, concurrency: 3000, availability: resume}")
 JOBS = {"sync": SYNC, "buffered": BUFFERED, "scaffold": SCAFFOLD, "timing": TIMING, "starved": STARVED}
 
+GO = "go"  # the file that a run waits for
 TRIALS = int(os.environ.get("MPIFL_TRIALS", "1"))  # of each job; 5 are 20 runs in all
 
 
@@ -39,35 +40,43 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Fin
     return undisturbed_runs(tmp_path_factory, JOBS)
 
 
-def start(ranks: int, folder: Path, *arguments: str) -> subprocess.Popen[str]:
+LAST_DRAW = {"sync": 60, "buffered": 290, "scaffold": 60, "timing": 60}
+"""Of the selection's draws one near the end, at which a run waits for ``go_on``: so that it is met under way."""
+
+
+def start(ranks: int, folder: Path, *arguments: str, wait_at: int | None = None) -> subprocess.Popen[str]:
     """Start ranks and go on; their folder is in the command line of every one of them."""
-    line = command(ranks, arguments, os.environ)
+    line = command(ranks, [*arguments, *(held(folder / GO, wait_at) if wait_at else [])], os.environ)
     return subprocess.Popen(line, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def lines_until_round(run: subprocess.Popen[str], round_number: int) -> Iterator[str]:
+def lines_until(run: subprocess.Popen[str], beginning: str) -> Iterator[str]:
     assert run.stdout is not None
     for line in run.stdout:
         yield line
-        if line.startswith(f"round {round_number}/"):
+        if line.startswith(beginning):
             return
-    raise AssertionError(f"ended with {run.wait()} before round {round_number}")
+    raise AssertionError(f"ended with {run.wait()} before {beginning!r}")
+
+
+def lines_until_round(run: subprocess.Popen[str], round_number: int) -> Iterator[str]:
+    return lines_until(run, f"round {round_number}/")
 
 
 def kill_all(folder: Path, run: subprocess.Popen[str]) -> None:
     """SIGKILL to mpirun and every rank, all of which name the folder."""
     subprocess.run(["pkill", "-9", "-f", str(folder)], check=False)
-    run.wait(timeout=30)
+    run.wait(timeout=LIMIT_SECONDS)
     assert run.stdout is not None
     run.stdout.close()
-    for _ in range(100):  # until the kernel has ended the last of them
-        if subprocess.run(["pgrep", "-f", str(folder)], capture_output=True, check=False).returncode:
-            return
-        time.sleep(0.05)
-    raise AssertionError("a rank is still there")
+    end = time.monotonic() + LIMIT_SECONDS
+    while not subprocess.run(["pgrep", "-f", str(folder)], capture_output=True, check=False).returncode:
+        assert time.monotonic() < end, "a rank is still there"
+        time.sleep(0.05)  # until the kernel has ended the last of them
 
 
 def go_on(ranks: int, out: Path) -> Finished:
+    (out.parent / GO).touch()
     done = mpirun(ranks, ["mpifl.run", "--resume", str(out)], out.parent)
     return Finished(done.returncode, done.stdout, done.stderr, out)
 
@@ -88,8 +97,8 @@ def test_killed_and_taken_up_again(tmp_path: Path, undisturbed: Callable[[str], 
     """At moments drawn by name and trial: a round, and up to a tenth of a second after it."""
     draw = random.Random(f"{name} {trial}")
     out = tmp_path / "out"
-    run = start(draw.choice([1, 2, 3]), tmp_path, *JOBS[name], "--out", str(out))
-    for _ in lines_until_round(run, draw.randint(1, 58)):
+    run = start(draw.choice([1, 2, 3]), tmp_path, *JOBS[name], "--out", str(out), wait_at=LAST_DRAW[name])
+    for _ in lines_until_round(run, draw.randint(1, 50)):
         pass
     time.sleep(draw.random() / 10)
     kill_all(out, run)
@@ -103,7 +112,7 @@ def test_an_algorithm_that_sends_several_vectors_goes_on_with_each_where_it_belo
     tmp_path: Path, undisturbed: Callable[[str], Finished]
 ) -> None:
     out = tmp_path / "out"
-    run = start(2, tmp_path, *SCAFFOLD, "--out", str(out))
+    run = start(2, tmp_path, *SCAFFOLD, "--out", str(out), wait_at=60)
     for _ in lines_until_round(run, 30):
         pass
     kill_all(out, run)
@@ -128,7 +137,7 @@ def test_killed_again_and_again(tmp_path: Path, undisturbed: Callable[[str], Fin
     out = tmp_path / "out"
     arguments: tuple[str, ...] = (*SYNC, "--out", str(out))
     for round_number in (10, 24, 45):
-        run = start(2, tmp_path, *arguments)
+        run = start(2, tmp_path, *arguments, wait_at=60 if "--out" in arguments else None)
         assert any(line.startswith("round ") for line in lines_until_round(run, round_number))
         kill_all(out, run)
         arguments = ("--resume", str(out))
@@ -140,7 +149,7 @@ def test_killed_again_and_again(tmp_path: Path, undisturbed: Callable[[str], Fin
 
 def test_a_damaged_checkpoint_is_skipped_for_the_one_before(tmp_path: Path, undisturbed: Callable[[str], Finished]) -> None:
     out = tmp_path / "out"
-    run = start(2, tmp_path, *SYNC, "--out", str(out))
+    run = start(2, tmp_path, *SYNC, "--out", str(out), wait_at=60)
     for _ in lines_until_round(run, 40):
         pass
     kill_all(out, run)
@@ -151,22 +160,29 @@ def test_a_damaged_checkpoint_is_skipped_for_the_one_before(tmp_path: Path, undi
     assert_same(found, undisturbed("sync"))
 
 
+def stopped(folder: Path, arguments: Sequence[str], after: int, number: signal.Signals) -> str:
+    """What a run alone says that waits for GO, and that a signal ends after a round."""
+    line = [sys.executable, "-m", "mpifl.run", *arguments]
+    run = subprocess.Popen(line, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    said = [*lines_until_round(run, after)]
+    run.send_signal(number)
+    said += lines_until(run, f"mpifl: {STOPPING}\n")
+    (folder / GO).touch()
+    said.append(run.communicate(timeout=LIMIT_SECONDS)[0])
+    assert run.returncode == INTERRUPTED, said
+    return "".join(said)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
 def test_a_signal_ends_it_after_its_round_with_a_checkpoint(
     tmp_path: Path, undisturbed: Callable[[str], Finished], number: signal.Signals
 ) -> None:
     out = tmp_path / "out"
-    line = [sys.executable, "-m", "mpifl.run", *SYNC, "checkpoint.every=1000", "--out", str(out)]
-    run = subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert list(lines_until_round(run, 20))
-    run.send_signal(number)
-    _, said = run.communicate(timeout=60)
-    assert run.returncode == INTERRUPTED
-    assert f"mpifl: {STOPPING}\n" in said
+    job = [*SYNC, "checkpoint.every=1000", *held(tmp_path / GO, 60)]
+    said = stopped(tmp_path, [*job, "--out", str(out)], 20, number)
     assert "Traceback" not in said
     assert not (out / "summary.json").exists()
-    done = mpirun(2, ["mpifl.run", "--resume", str(out)], tmp_path)
-    found = Finished(done.returncode, done.stdout, done.stderr, out)
+    found = go_on(2, out)
     assert found.summary["resumed_from"] >= 20
     assert found.summary["model_sha256"] == undisturbed("sync").summary["model_sha256"]
     assert found.table("rounds").tobytes() == undisturbed("sync").table("rounds").tobytes()
@@ -189,14 +205,9 @@ def test_a_run_goes_on_with_the_plug_in_that_it_began_with(tmp_path: Path) -> No
     job = ("quickstart", "rounds=40", "training.engine=loop", "checkpoint.every=1000", "algorithm={name: ./mine.py:Mine}")
     wanted = run_job(2, tmp_path, *job)
     assert wanted.status == 0, wanted.stderr
-    out = tmp_path / "out"
-    line = [sys.executable, "-m", "mpifl.run", *job, "--out", str(out)]
-    run = subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert list(lines_until_round(run, 10))
+    out, job = tmp_path / "out", (*job, *held(tmp_path / GO, 40))
+    stopped(tmp_path, [*job, "--out", str(out)], 10, signal.SIGTERM)
     helper.write_text("SHARE = 0.7")
-    run.send_signal(signal.SIGTERM)
-    run.communicate(timeout=60)
-    assert run.returncode == INTERRUPTED
 
     asked = [sys.executable, "-m", "mpifl.run", *job, "--resume", str(out)]
     refused = subprocess.run(asked, cwd=tmp_path, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False)
@@ -210,11 +221,15 @@ def test_a_run_goes_on_with_the_plug_in_that_it_began_with(tmp_path: Path) -> No
 
 def test_mpirun_passes_the_signal_on_and_all_ranks_end(tmp_path: Path, undisturbed: Callable[[str], Finished]) -> None:
     out = tmp_path / "out"
-    run = start(3, tmp_path, *SYNC, "--out", str(out))
+    run = start(3, tmp_path, *SYNC, "--out", str(out), wait_at=60)
     for _ in lines_until_round(run, 15):
         pass
     run.send_signal(signal.SIGUSR1)
-    assert run.wait(timeout=60) == INTERRUPTED
+    for _ in lines_until(run, f"mpifl: {STOPPING}\n"):
+        pass
+    (tmp_path / GO).touch()
+    run.communicate(timeout=LIMIT_SECONDS)
+    assert run.returncode == INTERRUPTED
     assert_same(go_on(2, out), undisturbed("sync"))
 
 
@@ -273,7 +288,7 @@ def test_data_that_has_changed_is_refused(tmp_path: Path) -> None:
         [*line, "quickstart", "rounds=2", f"population.trace={recipe}", "--out", str(out)],
         cwd=tmp_path,
         check=False,
-        timeout=60,
+        timeout=LIMIT_SECONDS,
     )
     assert first.returncode == 0
     (out / "summary.json").unlink()
