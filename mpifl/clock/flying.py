@@ -64,7 +64,11 @@ class Sky:
     @classmethod
     def of(cls, policy: Flying, call: Call, state: ClockState) -> Sky:
         """The state that the last round left."""
-        air = Sharing(policy, call, state, policy.concurrency) if policy.latency.shared else Alone(state)
+        air = (
+            Sharing(policy, call, state, min(policy.concurrency, call.population.clients))
+            if policy.latency.shared
+            else Alone(state)
+        )
         return cls(policy, call, state.now, state.version, state.draws, air, state.clients)
 
     def fill(self) -> int:

@@ -111,6 +111,14 @@ def test_a_place_for_which_nobody_was_online_is_filled_as_soon_as_somebody_is(po
     assert (timeline.waited_seconds, timeline.end_seconds) == (0, 302)
 
 
+def test_a_server_link_has_room_for_clients_and_not_for_places(population_of, round_of):
+    """Room for each of 2 thousand million places would take 200 GiB."""
+    population = population_of([{}, {"ms": 200}])
+    wide, narrow = (Buffered(concurrency=n, latency=Latency(server_up_kbps=900.0)) for n in (2**31 - 1, 2))
+    found, wanted = (round_of(policy, population, participants=2)[0] for policy in (wide, narrow))
+    assert found.participants.tobytes() == wanted.participants.tobytes()
+
+
 def test_who_comes_online_while_all_places_are_taken_is_not_asked(population_of, round_of):
     population = population_of([LONG, {"slots": [(100, 110)]}, LONG], period=1000.0)
     timeline, _ = round_of(Buffered(concurrency=2), population, 2)
