@@ -39,7 +39,11 @@ def population_of(make_trace, make_dataset, make_population):
 def timeline_of(policy, population, participants=1, state=None, clients=None):
     """A round that asks everyone (or ``clients``), in order; and the state after it."""
     chosen = np.arange(population.clients) if clients is None else np.array(clients)
-    call = Call(participants, lambda now, wanted, *rest: chosen[:wanted], population, WORK)
+
+    def choose(now, wanted, draw, busy):
+        return chosen[~np.isin(chosen, busy)][:wanted]
+
+    call = Call(participants, choose, population, WORK)
     return policy.advance(state or ClockState(), call)
 
 

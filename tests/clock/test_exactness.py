@@ -27,7 +27,11 @@ def ends_of(make_dataset, make_trace):
         trace = make_trace([[(0, 86_400)]] * 50, 86_400, (ms * (1 + nudge)).tolist(), down.tolist(), up.tolist())
         population = Population(500, data, trace, 1)
         rule, policy = Uniform(participants=3), Buffered(concurrency=20, **clock)
-        call = Call(3, lambda now, wanted, draw: rule.choose(population, now, wanted, 1, draw), population, WORK)
+
+        def choose(now, wanted, draw, busy):
+            return rule.choose_free(population, now, wanted, 1, draw, busy)
+
+        call = Call(3, choose, population, WORK)
         state, ends = ClockState(), []
         for _ in range(ROUNDS):
             timeline, state = policy.advance(state, call)
