@@ -7,6 +7,7 @@ from events import COMPLETED, CUT, DROPPED, Cohort, wanted
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mpifl.clock import policy
 from mpifl.clock.sync import Sync
 from mpifl.clock.workload import Workload
 from mpifl.errors import InputError
@@ -132,6 +133,18 @@ def test_a_client_that_was_not_asked_keeps_a_round_without_updates_from_being_an
     population = population_of([{"slots": [(0, 4)]}, {"slots": [(10, 15)]}])  # 5 s, for the 5 s of work
     timeline = sync_of(population, 1, choose=lambda *_: np.array([0]))
     assert timeline.count(COMPLETED) == 0
+
+
+def test_clients_are_searched_for_one_that_can_finish_once_a_run(sync_of, population_of, monkeypatch):
+    searched, kernel = [], policy.how_many_can_finish
+    monkeypatch.setattr(policy, "how_many_can_finish", lambda *given: searched.append(given) or kernel(*given))
+    population = population_of([{"slots": [(0, 4)]}, {"slots": [(10, 15)]}])
+    for now in (0.0, 100.0, 200.0):
+        assert sync_of(population, 1, now=now, choose=lambda *_: np.array([0])).count(COMPLETED) == 0
+    assert len(searched) == 1
+    with pytest.raises(InputError, match="long enough"):  # other work is another question
+        sync_of(population, 1, workload=Workload(5000, 1000, 10, 1, None), choose=lambda *_: np.array([0]))
+    assert len(searched) == 2
 
 
 def test_a_population_that_is_never_online_is_an_error(sync_of, population_of):
