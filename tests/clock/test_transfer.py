@@ -213,7 +213,7 @@ def test_a_curve_of_one_speed_is_that_speed(curved, population_of, round_of):
             9.5,
             (COMPLETED, 0.625, 3, 7.625, 39, 1000, 1000),
         ),  # trained at 31.375, in the outage
-        ("fedscale", [(0, 21.125)], 9.5, (DROPPED, 5.75, 3, 2.875, 9.5, 0, 0)),
+        ("fedscale", [(0, 21.125)], 9.5, (DROPPED, 5.75, 3, 2.875, 9.5, 1000, 1000)),  # its round lasts until its end
         ("fedscale", [(0, 22)], 9.5, (COMPLETED, 5.75, 3, 2.875, 21.125, 1000, 1000)),
     ],
 )

@@ -40,6 +40,8 @@ Attended = subprocess.Popen[str]
 
 def attended(program: str, *arguments: object, ignored: tuple[signal.Signals, ...] = ()) -> Attended:
     def begin() -> None:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):  # whatever the tests were started with
+            signal.signal(number, signal.SIG_DFL)
         for number in ignored:
             signal.signal(number, signal.SIG_IGN)
 

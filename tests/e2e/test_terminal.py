@@ -19,8 +19,15 @@ from mpifl.signals import STOPPING, Stop
 from tests.launching import LIMIT_SECONDS
 
 CTRL_C = b"\x03"
-# The terminal on its standard input becomes the one that it is controlled from, as a shell's is.
-CONTROLLED = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+# The terminal on its standard input becomes the one that it is controlled from, as a shell's is. No signal is ignored there,
+# whatever the tests were started with (nohup, or `&` in a script).
+CONTROLLED = """
+import fcntl, os, signal, sys, termios
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+    signal.signal(number, signal.SIG_DFL)
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
 MPIFL = [sys.executable, "-m", "mpifl", "run"]
 STARTS = {"alone": [sys.executable, "-m", "mpifl.run"], "1 rank": [*MPIFL, "-n", "1"], "3 ranks": [*MPIFL, "-n", "3"]}
 SLEEPS = """
@@ -105,9 +112,9 @@ def test_a_second_ctrl_c_ends_it_at_once(tmp_path: Path, start: str) -> None:
 
 @pytest.fixture
 def handlers() -> Iterator[None]:
-    """Signal handlers as they are before, afterwards."""
+    """The default handlers, whatever the tests were started with; afterwards those that were there before."""
     numbers = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
-    before = [signal.getsignal(number) for number in numbers]
+    before = [signal.signal(number, signal.SIG_DFL) for number in numbers]
     yield
     for number, handler in zip(numbers, before, strict=True):
         signal.signal(number, handler)
