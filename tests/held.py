@@ -19,8 +19,10 @@ class Held(Uniform):
     file: str = Field(..., description="the file that is waited for")
     held: int = Field(..., description="the first draw that waits for it")
 
-    def choose(self, population: Population, now: float, wanted: int, seed: int, draw: int) -> np.ndarray:
+    def choose_free(
+        self, population: Population, now: float, wanted: int, seed: int, draw: int, busy: np.ndarray
+    ) -> np.ndarray:
         """See Selection."""
         while draw >= self.held and not os.path.exists(self.file):
             time.sleep(0.01)
-        return super().choose(population, now, wanted, seed, draw)
+        return super().choose_free(population, now, wanted, seed, draw, busy)

@@ -40,7 +40,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Fin
     return undisturbed_runs(tmp_path_factory, JOBS)
 
 
-LAST_DRAW = {"sync": 60, "buffered": 290, "scaffold": 60, "timing": 60}
+LAST_DRAW = {"sync": 60, "buffered": 290, "scaffold": 60, "timing": 60, "starved": 1300}
 """Of the selection's draws one near the end, at which a run waits for ``go_on``: so that it is met under way."""
 
 
