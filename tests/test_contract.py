@@ -15,7 +15,7 @@ from torch import nn
 from mpifl.algorithms.fedavg import FedAvg
 from mpifl.contract import Contract, is_plug_in
 from mpifl.errors import InputError
-from mpifl.job.component import COMPONENTS, find_class
+from mpifl.job.component import COMPONENTS, find_part
 from mpifl.models.mlp import Mlp
 
 ALGORITHM = """
@@ -114,7 +114,7 @@ def plug_in(folder: Path, statement: str, text: str = ALGORITHM) -> Any:
     (folder / "beside.py").write_text(BESIDE)
     (folder / "mine.py").write_text(text.format(statement=statement))
     component = next(one for one in COMPONENTS if one.path == (("model",) if text is MODEL else ("algorithm",)))
-    return find_class(component, f"{folder / 'mine.py'}:Mine")()
+    return find_part(component, f"{folder / 'mine.py'}:Mine")[0]()
 
 
 @pytest.fixture

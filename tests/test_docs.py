@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mpifl.job import Job, Section
-from mpifl.job.component import COMPONENTS, find_class
+from mpifl.job.component import COMPONENTS, find_part
 from mpifl.population.importers import REGISTRY as IMPORTERS
 from mpifl.record.tables import TABLES
 
@@ -42,7 +42,7 @@ def test_every_component_and_its_options_stand_in_its_section(component, name: s
     heading = ".".join(component.path)
     page = JOB_PAGE.split(f"\n## {heading}\n")[1].split("\n## ")[0]
     assert f"`{name}`" in page
-    for option in find_class(component, name).model_fields:
+    for option in find_part(component, name)[0].model_fields:
         assert option == component.key or re.search(rf"`({heading}\.)?{option}\b", page), option
 
 

@@ -63,18 +63,10 @@ COMPONENTS = (
 )
 
 
-def find_class(component: Component, name: Any) -> type[Section]:
-    """The class that ``name`` stands for.
-
-    Raises InputError with the nearest valid name when there is none, or when a plug-in cannot be loaded.
-    """
-    return find_part(component, name)[0]
-
-
 def find_part(component: Component, name: Any) -> tuple[type[Section], PlugIn | None]:
     """The class that ``name`` stands for and, when it is a plug-in's, the source that it was made from.
 
-    Raises InputError as ``find_class``.
+    Raises InputError with the nearest valid name when there is none, or when a plug-in cannot be loaded.
     """
     if isinstance(name, str) and ":" in name:
         return _plug_in(component, name)

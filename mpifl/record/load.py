@@ -10,10 +10,10 @@ from typing import Any
 
 import h5py
 import numpy as np
-import yaml
 
 from mpifl.errors import InputError
 from mpifl.files import check_heaps, damage, is_file
+from mpifl.job import load_yaml
 from mpifl.record.tables import TABLES
 
 
@@ -30,8 +30,7 @@ class Run:
     def job(self) -> dict[str, Any]:
         """The resolved job as nested dicts, every default written out. A plug-in that it names is not loaded."""
         with damage(self.folder / "job.yaml"):
-            job: dict[str, Any] = yaml.safe_load((self.folder / "job.yaml").read_text(encoding="utf-8"))
-        return job
+            return load_yaml((self.folder / "job.yaml").read_text(encoding="utf-8"))
 
     @cached_property
     def environment(self) -> dict[str, Any]:

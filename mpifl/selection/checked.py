@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from mpifl.clock.availability import online_until, pattern_of
+from mpifl.clock.online import NOBODY
 from mpifl.clock.online_patterns import is_in
 from mpifl.errors import TrainingError
 from mpifl.kernels import kernel
 from mpifl.population.population import Phones, Population
 
 FINE, OUTSIDE, OFFLINE, TWICE, BUSY = range(5)
-NOBODY = np.empty(0, np.int64)
 
 
 def checked(

@@ -33,7 +33,7 @@ from benchmarks.peers.picture import draw
 from benchmarks.peers.processes import finished
 from benchmarks.peers.work import Counts, Data, Order, build_model, final_loss, read_order, train_client
 from benchmarks.peers.workloads import WORKLOADS, Workload
-from mpifl.job.component import COMPONENTS, find_class
+from mpifl.job.component import COMPONENTS, find_part
 from mpifl.models.flat import flatten
 from mpifl.population.dataset import DataShape
 
@@ -80,7 +80,7 @@ def test_models_have_the_sizes_that_papers_give(name: str, parameters: int) -> N
 @pytest.mark.parametrize("workload", WORKLOADS.values(), ids=WORKLOADS)
 def test_models_are_those_of_mpifl(workload: Workload) -> None:
     kind = "language" if workload.vocabulary else "classification"
-    ours = find_class(MODELS, workload.model)().build(DataShape(kind, workload.shape, workload.classes, workload.vocabulary))
+    ours = find_part(MODELS, workload.model)[0]().build(DataShape(kind, workload.shape, workload.classes, workload.vocabulary))
     theirs = build_model(workload, 1)
     assert [p.shape for p in ours.parameters()] == [p.shape for p in theirs.parameters()]
     ours, theirs = ours.eval(), theirs.eval()

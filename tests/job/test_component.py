@@ -13,7 +13,7 @@ import yaml
 
 from mpifl.errors import InputError
 from mpifl.job import Job, Section, dump_job, load_yaml, parse_job
-from mpifl.job.component import COMPONENTS, Component, find_class
+from mpifl.job.component import COMPONENTS, Component, find_part
 
 MINIMAL = {"rounds": 3, "model": "logreg", "selection": {"name": "uniform", "participants": 2}}
 REQUIRED = {
@@ -100,21 +100,21 @@ def test_every_part_of_a_job_that_is_chosen_by_name_is_listed() -> None:
 
 @pytest.mark.parametrize(("component", "name"), REGISTERED, ids=named)
 def test_file_and_class_are_named_after_the_job_key(component: Component, name: str) -> None:
-    found = find_class(component, name)
+    found = find_part(component, name)[0]
     assert found.__module__.removesuffix("_") == f"{component.package}.{name}"  # async is a word of Python's
     assert found.__name__.lower() == name.replace("_", "")
 
 
 @pytest.mark.parametrize(("component", "name"), REGISTERED, ids=named)
 def test_the_name_is_its_own_default(component: Component, name: str) -> None:
-    assert find_class(component, name).model_fields[component.key].default == name
+    assert find_part(component, name)[0].model_fields[component.key].default == name
 
 
 @pytest.mark.parametrize(("component", "name"), REGISTERED, ids=named)
 def test_the_job_gets_the_class_that_it_names(component: Component, name: str) -> None:
     given = {component.key: name} | REQUIRED.get(name, {})
     section = section_at(parse_job(job_with(component.path, given)), component.path)
-    assert isinstance(section, find_class(component, name))
+    assert isinstance(section, find_part(component, name)[0])
     assert getattr(section, component.key) == name
 
 
@@ -130,7 +130,7 @@ def test_a_component_refuses_what_it_does_not_declare_and_cannot_change(componen
 
 @pytest.mark.parametrize(("component", "name"), REGISTERED, ids=named)
 def test_every_option_has_a_default_that_is_allowed_or_is_required(component: Component, name: str) -> None:
-    found = find_class(component, name)
+    found = find_part(component, name)[0]
     values = found.model_validate(REQUIRED.get(name, {})).model_dump()
     assert set(values) == set(found.model_fields)
     assert found.model_validate(values).model_dump() == values
@@ -180,7 +180,7 @@ def test_importers_are_named_after_their_format() -> None:
 @pytest.mark.parametrize("component", COMPONENTS, ids=named)
 def test_an_unknown_name_lists_all_that_there_are(component: Component) -> None:
     with pytest.raises(InputError) as caught:
-        find_class(component, "zzzzzz")
+        find_part(component, "zzzzzz")[0]
     assert str(caught.value).startswith(f"{component.key_path}: 'zzzzzz' ")
     assert all(name in str(caught.value) for name in component.registry())
 
