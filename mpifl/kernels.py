@@ -40,11 +40,15 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def cache_directory() -> Path:
-    """Where this source's machine code lies: with the package, or in the cache folder where that cannot be written."""
+    """Where this source's machine code lies: beside the package, or in the cache folder where that cannot be written.
+
+    Not inside the package: pip leaves files there that it did not install, and the folder that then stays behind hides an
+    editable install (Python takes it for a namespace package called mpifl).
+    """
     sources = [Path(__file__), *(PACKAGE / name for name in SOURCES)]  # this one for how it compiles
     digest = hashlib.sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()[:16]
-    base = PACKAGE / "__pycache__" if os.access(PACKAGE, os.W_OK) else cache_path()
-    return base / f"kernels-{digest}"
+    base = PACKAGE.parent / "__pycache__" if os.access(PACKAGE.parent, os.W_OK) else cache_path()
+    return base / f"mpifl-kernels-{digest}"
 
 
 CACHE_DIRECTORY = str(cache_directory())

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from mpifl.files import PACKAGE
+from mpifl.kernels import CACHE_DIRECTORY
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 SHIPPED = {"mpifl.jobs": ROOT / "jobs", "mpifl.traces": ROOT / "traces"}  # they stand at the top of a checkout
@@ -24,6 +27,11 @@ def test_every_file_that_is_no_code_is_in_the_package_data() -> None:
         folder = SHIPPED.get(package, ROOT / Path(*package.split(".")))
         others = {path for path in folder.iterdir() if path.is_file() and path.suffix not in (".py", ".pyc")}
         assert others <= {path for pattern in named.get(package, []) for path in folder.glob(pattern)}, package
+
+
+def test_nothing_is_written_into_the_package() -> None:
+    # pip leaves it there, and an editable install after a usual one is then hidden by the folder that stays.
+    assert not Path(CACHE_DIRECTORY).is_relative_to(PACKAGE)
 
 
 @pytest.mark.parametrize("library", PROJECT["project"]["dependencies"])
