@@ -17,9 +17,9 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from mpifl.clock.timeline import ClockState
-from mpifl.plan import make_plan
+from mpifl.rounds.build_experiment import check
+from mpifl.rounds.plan import make_plan
 from mpifl.seeds import Purpose, generator, number
-from mpifl.setup import check
 
 UNIT = 2.0**-40
 """Updates are added up as integers of this unit: integers have the same sum in any order."""

@@ -13,13 +13,13 @@ import typer
 from mpifl import __version__
 from mpifl.commands.data import data
 from mpifl.commands.doctor import doctor
-from mpifl.commands.ending import end, wrong_input_ends
+from mpifl.commands.exits import end, wrong_input_ends
 from mpifl.commands.slurm import slurm
 from mpifl.commands.traces import traces
 from mpifl.errors import FAILED, InputError
 
 if TYPE_CHECKING:
-    from mpifl.experiment import Timed
+    from mpifl.rounds.experiment import Timed
 
 app = typer.Typer(
     help="Federated learning over millions of emulated phones, on an MPI allocation.",
@@ -50,9 +50,9 @@ def run(
     resume: Annotated[str | None, typer.Option(help="Run directory to go on in; made when it is not there.")] = None,
 ) -> None:
     """Check a job, then run it under mpirun; prints the mpirun line."""
-    from mpifl.beginning import check_asked, job_and_overrides
+    from mpifl.io.verified import for_the_ranks
     from mpifl.mpi.launch import LaunchError, command, default_ranks
-    from mpifl.population.verified import for_the_ranks
+    from mpifl.state.resume import check_asked, job_and_overrides
 
     job, changes = job_and_overrides(job, overrides or [])
     with wrong_input_ends():
@@ -75,8 +75,8 @@ def run(
 @app.command()
 def check(job: JobArgument, overrides: Overrides = None) -> None:
     """Check that a job would run here, with everything it needs, and print it with every default written out."""
-    from mpifl.beginning import check_device_of
     from mpifl.job import dump_job
+    from mpifl.state.resume import check_device_of
 
     experiment = _check(job, overrides or [])
     with wrong_input_ends():
@@ -96,7 +96,7 @@ def version(show: Annotated[bool, typer.Option("--version", help="Print the vers
 
 
 def _check(job: str, overrides: Sequence[str]) -> Timed:
-    from mpifl.setup import check
+    from mpifl.rounds.build_experiment import check
 
     with wrong_input_ends():
         return check(job, overrides)[0]

@@ -81,3 +81,8 @@ def at(place: str | Callable[[], str]) -> Iterator[None]:
 def where(error: BaseException) -> str:
     """The places that ``at`` noted, outermost first."""
     return ", ".join(reversed(getattr(error, "__notes__", [])))
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun: ``1 round``, ``1,000 rounds``."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

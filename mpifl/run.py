@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 
-from mpifl.signals import Stop
+from mpifl.cluster.signals import Stop
 
 START = time.monotonic()
 # From the first moment: a signal that comes while torch and MPI are loaded would kill the rank.
@@ -34,12 +34,7 @@ from typing import Any, NoReturn  # noqa: E402
 
 import numpy as np  # noqa: E402
 
-from mpifl.announcement import announced, announcement  # noqa: E402
-from mpifl.batch import send  # noqa: E402
-from mpifl.beginning import CHECKPOINTS, JOB, Beginning, begin, take_over  # noqa: E402
-from mpifl.checkpoint import Checkpoints  # noqa: E402
-from mpifl.client_state import ClientStore  # noqa: E402
-from mpifl.compiling import say_when_compiling  # noqa: E402
+from mpifl.cluster.rank_report import Report, check_reports, check_resumed, rank_groups, rank_report  # noqa: E402
 from mpifl.errors import (  # noqa: E402
     DONE,
     FAILED,
@@ -52,17 +47,22 @@ from mpifl.errors import (  # noqa: E402
     TrainingError,
     where,
 )
-from mpifl.experiment import Experiment, Timed  # noqa: E402
 from mpifl.job.plug_in import ENVIRONMENT  # noqa: E402
-from mpifl.logbook import Logbook  # noqa: E402
+from mpifl.kernels.notice import say_when_compiling  # noqa: E402
 from mpifl.mpi.world import World, connect, library  # noqa: E402
-from mpifl.rank_report import Report, check_reports, check_resumed, rank_groups, rank_report  # noqa: E402
 from mpifl.record.progress import print_round  # noqa: E402
 from mpifl.record.run_directory import RunFile, run_file, write_environment, write_summary  # noqa: E402
 from mpifl.record.summary import Totals, closing_lines, where_time_went  # noqa: E402
 from mpifl.record.too_few_online import TooFewOnline  # noqa: E402
-from mpifl.result import RoundResult  # noqa: E402
-from mpifl.timing import run_timing  # noqa: E402
+from mpifl.rounds.announcement import announced, announcement  # noqa: E402
+from mpifl.rounds.callbacks import RunCallbacks  # noqa: E402
+from mpifl.rounds.client_state import ClientStore  # noqa: E402
+from mpifl.rounds.experiment import Experiment, Timed  # noqa: E402
+from mpifl.rounds.protocol import send  # noqa: E402
+from mpifl.rounds.round_result import RoundResult  # noqa: E402
+from mpifl.rounds.timing_only import run_timing  # noqa: E402
+from mpifl.state.checkpoint import Checkpoints  # noqa: E402
+from mpifl.state.resume import CHECKPOINTS, JOB, Beginning, begin, take_over  # noqa: E402
 
 
 class _Parser(argparse.ArgumentParser):
@@ -124,7 +124,7 @@ def _begin(world: World) -> tuple[Beginning | None, Timed, Path]:
         try:
             options = arguments(sys.argv[1:])
             beginning = begin(options.job, options.overrides, options.out, options.resume)
-            found = announcement(beginning)
+            found = announcement(beginning.experiment.job, beginning.data_path, beginning.folder)
         except InputError as error:
             # Before the others know: mpirun ends every rank as soon as one has ended with another status than 0.
             print(error.within("mpifl"), file=sys.stderr, flush=True)
@@ -187,7 +187,7 @@ def _execute(world: World, experiment: Timed, folder: Path) -> bool:
     """Ranks 1 to n - 1: whether it is over; if not, there are fewer ranks now."""
     try:
         if isinstance(experiment, Experiment):
-            from mpifl.executor import run_executor  # here: it imports torch, which runs that only time do not need
+            from mpifl.rounds.executor import run_executor  # here: it imports torch, which runs that only time do not need
 
             run_executor(world, experiment, ClientStore(folder / CHECKPOINTS / "clients", len(experiment.model.weights)))
         world.gather_rows(world.watch.spent())
@@ -243,7 +243,7 @@ def _aggregate(world: World, beginning: Beginning, reports: list[Report], stop: 
 
         checkpoints = Checkpoints(folder / CHECKPOINTS, job.checkpoint.every, job.checkpoint.keep, file, begun.rounds_done)
         try:
-            digest = _rounds(world, beginning, Logbook(begun, ended_round, checkpoints, stop), file, totals)
+            digest = _rounds(world, beginning, RunCallbacks(begun, ended_round, checkpoints, stop), file, totals)
         finally:
             checkpoints.close()
     world.watch.begin("end")
@@ -256,7 +256,7 @@ def _aggregate(world: World, beginning: Beginning, reports: list[Report], stop: 
     print("\n".join([*too_few.closing(), *closing_lines(summary, os.path.relpath(folder))]), flush=True)
 
 
-def _rounds(world: World, beginning: Beginning, log: Logbook, file: RunFile, totals: Totals) -> str | None:
+def _rounds(world: World, beginning: Beginning, log: RunCallbacks, file: RunFile, totals: Totals) -> str | None:
     """The rounds that are left; of a job that trains, the SHA-256 of the model that it writes.
 
     Raises TrainingError when nobody was trained in the whole run, because all who were to be failed.
@@ -266,8 +266,8 @@ def _rounds(world: World, beginning: Beginning, log: Logbook, file: RunFile, tot
     if not isinstance(experiment, Experiment):
         run_timing(experiment, log, world.watch)
         return None
-    from mpifl.aggregator import make_server, run_aggregator  # here, for the same reason
     from mpifl.record.model_file import write_model
+    from mpifl.rounds.aggregator import make_server, run_aggregator  # here, for the same reason
 
     store = ClientStore(folder / CHECKPOINTS / "clients", len(experiment.model.weights))
     server = make_server(experiment, log.begun)

@@ -11,9 +11,9 @@ import pytest
 import torch
 from hypothesis import settings
 
-from mpifl.population.dataset import Dataset, grouped
+from mpifl.datasets.dataset import Dataset, grouped
 from mpifl.population.population import Population
-from mpifl.population.trace import Trace
+from mpifl.traces.trace import Trace
 
 # No deadline: a machine may be busy. In CI always the same examples: what a search finds by chance is found before.
 settings.register_profile("mpifl", deadline=None, derandomize=bool(os.environ.get("CI")))

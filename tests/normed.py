@@ -10,8 +10,8 @@ from torch import nn
 
 from mpifl.algorithms.algorithm import State, Work
 from mpifl.algorithms.fedavg import FedAvg
+from mpifl.datasets.dataset import DataShape
 from mpifl.models.model import Model
-from mpifl.population.dataset import DataShape
 
 HERE = __file__
 

@@ -9,16 +9,17 @@ import pytest
 import torch
 from torch import nn
 
-from mpifl.aggregator import make_server, run_aggregator
 from mpifl.algorithms.algorithm import State
-from mpifl.checkpoint import Checkpoints, Snapshot
-from mpifl.client_state import ClientStore
 from mpifl.clock.timeline import Outcome
-from mpifl.experiment import Experiment
-from mpifl.logbook import Logbook
 from mpifl.mpi.world import World, connect
-from mpifl.result import RoundResult
-from mpifl.setup import check
+from mpifl.rounds.aggregator import make_server, run_aggregator
+from mpifl.rounds.build_experiment import check
+from mpifl.rounds.callbacks import RunCallbacks
+from mpifl.rounds.client_state import ClientStore
+from mpifl.rounds.experiment import Experiment
+from mpifl.rounds.round_result import RoundResult
+from mpifl.rounds.snapshot import Snapshot
+from mpifl.state.checkpoint import Checkpoints
 from tests.normed import HERE
 
 SMALL = [f"model.name={HERE}:Normed", "model.hidden=[32]", "data.partition={name: iid, clients: 40}"]
@@ -48,7 +49,7 @@ def run(world: World, folder: Path, *overrides: str) -> tuple[Experiment, State,
     server = make_server(experiment, Snapshot())
     checkpoints = Checkpoints(folder, every=10**6, keep=1, records=NoRecords())
     store = ClientStore(folder / "clients", len(experiment.model.weights))
-    run_aggregator(world, server, store, Logbook(Snapshot(), results.append, checkpoints, lambda: False))
+    run_aggregator(world, server, store, RunCallbacks(Snapshot(), results.append, checkpoints, lambda: False))
     return experiment, server.state, results
 
 

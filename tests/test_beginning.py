@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from mpifl.beginning import Beginning, begin, take_over
 from mpifl.errors import WRONG_INPUT, InputError
-from mpifl.population.trace import Trace, write_trace
 from mpifl.record.run_directory import write_environment
+from mpifl.state.resume import Beginning, begin, take_over
+from mpifl.traces.trace import Trace, write_trace
 
 JOB = """
 name: plugged

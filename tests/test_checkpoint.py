@@ -15,11 +15,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpifl.checkpoint import STATE_ROUND, Checkpoints, Snapshot, Waiting, last_checkpoint, read_checkpoint, write_checkpoint
 from mpifl.clock.timeline import PARTICIPANT, ClockState, Timeline
-from mpifl.files import NoRoom
-from mpifl.plan import TASK, Plan
-from mpifl.result import METRIC
+from mpifl.io.files import NoRoom
+from mpifl.rounds.plan import TASK, Plan
+from mpifl.rounds.round_result import METRIC
+from mpifl.rounds.snapshot import STATE_ROUND, Snapshot, Waiting
+from mpifl.state.checkpoint import Checkpoints, last_checkpoint, read_checkpoint, write_checkpoint
 from tests.small_disk import Mount, mounting, mounts
 
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mpifl.client_state import ClientStore
 from mpifl.errors import InputError, TrainingError
-from mpifl.files import NoRoom
+from mpifl.io.files import NoRoom
+from mpifl.rounds.client_state import ClientStore
 from tests.small_disk import Mount, mounting, mounts
 
 LENGTH = 3

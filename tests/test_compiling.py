@@ -8,8 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from mpifl.compiling import COMPILING
-from mpifl.files import PACKAGE
+from mpifl.io.files import PACKAGE
+from mpifl.kernels.notice import COMPILING
 
 SMALL = ("reddit-timing", "rounds=1", "population.clients=100", "selection.participants=2")
 

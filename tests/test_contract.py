@@ -13,10 +13,10 @@ import torch
 from torch import nn
 
 from mpifl.algorithms.fedavg import FedAvg
-from mpifl.contract import Contract, is_plug_in
 from mpifl.errors import InputError
 from mpifl.job.component import COMPONENTS, find_part
 from mpifl.models.mlp import Mlp
+from mpifl.rounds.contract import Contract, is_plug_in
 
 ALGORITHM = """
 import collections, itertools, logging, math, random, types

@@ -12,22 +12,22 @@ import numpy as np
 import pytest
 import torch
 
+from mpifl.aggregation.exact_sum import RoundSum, from_fixed, from_parts
 from mpifl.algorithms.algorithm import Work
 from mpifl.algorithms.fedavg import FedAvg
 from mpifl.algorithms.scaffold import Scaffold
-from mpifl.client_state import ClientStore
-from mpifl.contribution import contribute
 from mpifl.errors import InputError, TrainingError, where
-from mpifl.exact_sum import RoundSum, from_fixed, from_parts
-from mpifl.experiment import Experiment
-from mpifl.files import NoRoom
-from mpifl.plan import TASK
+from mpifl.io.files import NoRoom
+from mpifl.rounds.build_experiment import check
+from mpifl.rounds.client_state import ClientStore
+from mpifl.rounds.client_update import contribute
+from mpifl.rounds.experiment import Experiment
+from mpifl.rounds.plan import TASK
+from mpifl.rounds.worker import make_workplace
 from mpifl.seeds import Purpose, generator
-from mpifl.setup import check
 from mpifl.training.loop import Loop
 from mpifl.training.participant import Participant
 from mpifl.training.samples import pool_of
-from mpifl.workplace import make_workplace
 from tests.normed import HERE, Rough, Squares
 from tests.small_disk import Mount, mounting, mounts
 

@@ -10,8 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpifl.device_sum import DeviceSum, Wrong, unsummable
-from mpifl.exact_sum import AVERAGE_LIMIT, VALUE_LIMIT, RoundSum, first_unsummable, from_parts, value_limit
+from mpifl.aggregation.device_sum import DeviceSum, Wrong, unsummable
+from mpifl.aggregation.exact_sum import AVERAGE_LIMIT, VALUE_LIMIT, RoundSum, first_unsummable, from_parts, value_limit
 from mpifl.training.device import CPU
 
 ELSEWHERE = torch.device("cpu", 0)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from mpifl.datasets.importers import REGISTRY as IMPORTERS
 from mpifl.job import Job, Section
 from mpifl.job.component import COMPONENTS, find_part
-from mpifl.population.importers import REGISTRY as IMPORTERS
 from mpifl.record.tables import TABLES
 
 ROOT = Path(__file__).parents[1]

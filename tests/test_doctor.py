@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mpifl.doctor import (
+from mpifl.cluster.doctor import (
     Finding,
     Probe,
     file_system,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpifl.exact_sum import (
+from mpifl.aggregation.exact_sum import (
     FRACTION_BITS,
     LEAST_BITS,
     MOST_BITS,

@@ -12,21 +12,22 @@ import torch
 from safetensors.numpy import load_file
 from torch import nn
 
-from mpifl.aggregator import make_server, run_aggregator
 from mpifl.algorithms.algorithm import State
 from mpifl.algorithms.fedavg import FedAvg
 from mpifl.algorithms.fedyogi import FedYogi
-from mpifl.checkpoint import Checkpoints, Snapshot
-from mpifl.client_state import ClientStore
+from mpifl.datasets.dataset import Part
 from mpifl.errors import InputError, TrainingError, where
-from mpifl.experiment import Experiment
-from mpifl.logbook import Logbook
 from mpifl.models.flat import flatten
 from mpifl.mpi.world import World, connect
-from mpifl.population.dataset import Part
 from mpifl.record.model_file import write_model
-from mpifl.result import RoundResult
-from mpifl.setup import check
+from mpifl.rounds.aggregator import make_server, run_aggregator
+from mpifl.rounds.build_experiment import check
+from mpifl.rounds.callbacks import RunCallbacks
+from mpifl.rounds.client_state import ClientStore
+from mpifl.rounds.experiment import Experiment
+from mpifl.rounds.round_result import RoundResult
+from mpifl.rounds.snapshot import Snapshot
+from mpifl.state.checkpoint import Checkpoints
 
 
 class NoRecords:
@@ -79,7 +80,7 @@ def run(world: World, experiment: Experiment, folder: Path, **changes: object) -
     store = ClientStore(folder / "clients", len(experiment.model.weights))
     server = make_server(changed, Snapshot())
     checkpoints = Checkpoints(folder, every=10**6, keep=1, records=NoRecords())
-    run_aggregator(world, server, store, Logbook(Snapshot(), results.append, checkpoints, lambda: False))
+    run_aggregator(world, server, store, RunCallbacks(Snapshot(), results.append, checkpoints, lambda: False))
     return server.state, results
 
 

@@ -13,19 +13,8 @@ import numpy as np
 import pytest
 
 from mpifl.errors import InputError
-from mpifl.files import (
-    NoRoom,
-    cache_folder,
-    content_sha256,
-    mapped,
-    open_hdf5,
-    room,
-    shipped,
-    shipped_names,
-    whole_file,
-    write_text,
-    writing_hdf5,
-)
+from mpifl.io.files import NoRoom, cache_folder, room, shipped, shipped_names, whole_file, write_text
+from mpifl.io.hdf5 import content_sha256, mapped, open_hdf5, writing_hdf5
 from tests.small_disk import KINDS, Mount, mounting, mounts
 
 
@@ -113,7 +102,6 @@ def test_shipped_files_are_found() -> None:
             assert path is not None
             assert path.name == f"{name}.yaml"
     assert shipped("jobs", "nowhere") is None
-    assert shipped_names("nowhere") == []
 
 
 def test_the_cache_folder_is_the_users_choice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

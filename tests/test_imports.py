@@ -14,29 +14,26 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "mpifl"
 
 LAYERS = [  # from low to high; a module may import from its own layer and from lower ones
-    {"errors", "seeds", "files", "packed", "restricted_pickle", "stopwatch", "words"},
-    {"kernels", "compiling"},
-    {"reseeding", "exact_sum"},
+    {"errors", "seeds", "stopwatch"},
+    {"io"},
+    {"kernels"},
+    {"aggregation.exact_sum"},
     {"job"},
+    {"datasets", "traces"},
     {"population"},
+    {"clock.kernels"},
     {"clock", "selection"},
-    {"plan"},
-    {"result"},
+    {"clock.policies"},
     {"models"},
+    {"objectives"},
+    {"mpi"},
     {"training"},
+    {"aggregation"},
     {"algorithms"},
-    {"client_state", "mpi"},
-    {"checkpoint"},
-    {"batch", "experiment", "logbook"},
-    {"rank_report", "setup", "timing"},
-    {"contract"},
-    {"device_sum", "server_step", "workplace"},
-    {"contribution"},
-    {"executor"},
-    {"aggregator"},
-    {"record", "signals", "slurm", "doctor"},
-    {"beginning"},
-    {"announcement"},
+    {"rounds"},
+    {"cluster"},
+    {"record"},
+    {"state"},
     {"commands"},
     {"run", "__main__"},
 ]
@@ -71,8 +68,10 @@ def imports(name: str) -> Iterator[Import]:
 
 
 def part(name: str) -> str | None:
-    """The part of the package that a module belongs to; None for mpifl itself, which holds the version."""
-    return name.split(".")[1] if "." in name else None
+    """The longest beginning of a module's name that has a layer (``aggregation.exact_sum``); None where nothing has."""
+    words = name.split(".")[1:]
+    beginnings = (".".join(words[:count]) for count in range(len(words), 0, -1))
+    return next((beginning for beginning in beginnings if beginning in LEVEL), None)
 
 
 def ours(name: str) -> list[Import]:
@@ -80,28 +79,28 @@ def ours(name: str) -> list[Import]:
 
 
 def test_the_package_was_found() -> None:
-    assert {"mpifl.plan", "mpifl.clock.sync", "mpifl.population.partitioners.iid"} <= set(MODULES)
-    assert ("mpifl.population.population", 1) in {(found, 1) for found, _ in imports("mpifl.plan")}
+    assert {"mpifl.rounds.plan", "mpifl.clock.policies.sync", "mpifl.datasets.partitioners.iid"} <= set(MODULES)
+    assert ("mpifl.population.population", 1) in {(found, 1) for found, _ in imports("mpifl.rounds.plan")}
 
 
-def test_every_part_has_its_layer() -> None:
-    assert {found for name in MODULES if (found := part(name))} <= set(LEVEL)
+def test_every_module_has_its_layer() -> None:
+    assert [name for name in MODULES if name != "mpifl" and part(name) is None] == []
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if part(name)])  # mpifl itself offers what lies in its parts
+@pytest.mark.parametrize("name", [name for name in MODULES if name != "mpifl"])  # mpifl itself offers what lies in its parts
 def test_lower_layers_never_import_higher_ones(name: str) -> None:
-    here = LEVEL.get(part(name) or "", -1)
+    here = LEVEL[part(name) or ""]
     upward = [f"line {line}: {found}" for found, line in ours(name) if LEVEL.get(part(found) or "", -1) > here]
     assert not upward
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if part(name) in ("exact_sum", "client_state", "mpi")])
+@pytest.mark.parametrize(
+    "name", [name for name in MODULES if part(name) in ("aggregation.exact_sum", "mpi") or name == "mpifl.rounds.client_state"]
+)
 def test_sums_stores_and_ranks_know_nothing_of_learning(name: str) -> None:
-    highest = LEVEL["population"]
+    low = LEVEL["aggregation.exact_sum"]
     upward = [
-        f"line {line}: {found}"
-        for found, line in ours(name)
-        if part(found) != part(name) and LEVEL[part(found) or ""] > highest
+        f"line {line}: {found}" for found, line in ours(name) if part(found) != part(name) and LEVEL[part(found) or ""] > low
     ]
     assert not upward
 
@@ -130,15 +129,24 @@ def test_mpi4py_is_imported_by_mpi_and_run_alone() -> None:
 
 def test_only_the_restricted_reader_unpickles() -> None:
     found = {(name, module) for name in MODULES for module, _ in imports(name) if module.split(".")[0] in SERIALISERS}
-    assert found == {("mpifl.restricted_pickle", "pickle")}
+    assert found == {("mpifl.io.restricted_pickle", "pickle")}
     for name, path in MODULES.items():
         assert "allow_pickle=True" not in path.read_text(), name
         assert "torch.load(" not in path.read_text(), name
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in MODULES if part(name) in ("plan", "clock", "selection", "job", "population")]
+DECIDING = (
+    "mpifl.rounds.plan",
+    "mpifl.clock",
+    "mpifl.selection",
+    "mpifl.job",
+    "mpifl.datasets",
+    "mpifl.traces",
+    "mpifl.population",
 )
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name.startswith(DECIDING)])
 def test_deciding_imports_neither_torch_nor_mpi(name: str) -> None:
     assert {found.split(".")[0] for found, _ in imports(name)} & {"torch", "mpi4py"} == set()
 
@@ -147,11 +155,11 @@ def test_deciding_imports_neither_torch_nor_mpi(name: str) -> None:
     ("modules", "unwanted"),
     [
         ("mpifl", {"torch", "mpi4py", "numpy", "h5py", "yaml"}),
-        ("mpifl.plan, mpifl.clock.sync, mpifl.selection.uniform", {"torch", "mpi4py"}),
+        ("mpifl.rounds.plan, mpifl.clock.policies.sync, mpifl.selection.uniform", {"torch", "mpi4py"}),
         ("mpifl.job, mpifl.population.build", {"torch", "mpi4py", "sklearn"}),
         ("mpifl.record.progress, mpifl.record.summary", {"torch", "mpi4py"}),
-        ("mpifl.exact_sum, mpifl.client_state", {"torch", "mpi4py"}),
-        ("mpifl.experiment, mpifl.training.loop, mpifl.algorithms.fedavg", {"mpi4py"}),
+        ("mpifl.aggregation.exact_sum, mpifl.rounds.client_state", {"torch", "mpi4py"}),
+        ("mpifl.rounds.experiment, mpifl.training.loop, mpifl.algorithms.fedavg", {"mpi4py"}),
     ],
 )
 def test_what_is_loaded_with_it(modules: str, unwanted: set[str]) -> None:
@@ -163,11 +171,13 @@ def test_what_is_loaded_with_it(modules: str, unwanted: set[str]) -> None:
 
 
 def test_the_cache_of_kernels_knows_of_every_file_with_kernels() -> None:
-    from mpifl.kernels import SOURCES
+    from mpifl.kernels.compile import SOURCES
 
     with_kernels = {
-        path.relative_to(PACKAGE).as_posix() for name, path in MODULES.items() if ("mpifl.kernels" in dict(imports(name)))
+        path.relative_to(PACKAGE).as_posix()
+        for name, path in MODULES.items()
+        if ("mpifl.kernels.compile" in dict(imports(name)))
     }
     assert with_kernels <= set(SOURCES)
     assert set(SOURCES) == with_kernels
-    assert not [name for name, path in MODULES.items() if "njit" in path.read_text() and name != "mpifl.kernels"]
+    assert not [name for name, path in MODULES.items() if "njit" in path.read_text() and name != "mpifl.kernels.compile"]

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from mpifl.files import PACKAGE
-from mpifl.kernels import CACHE_DIRECTORY
+from mpifl.io.files import PACKAGE
+from mpifl.kernels.compile import CACHE_DIRECTORY
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-SHIPPED = {"mpifl.jobs": ROOT / "jobs", "mpifl.traces": ROOT / "traces"}  # they stand at the top of a checkout
+SHIPPED = {"mpifl.jobs": ROOT / "jobs", "mpifl.traces.recipes": ROOT / "traces"}  # they stand at the top of a checkout
 
 
 def test_every_package_is_named() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from mpifl.clock.timeline import ClockState, Outcome
 from mpifl.clock.workload import Workload
 from mpifl.job import parse_job
-from mpifl.plan import TASK, largest_first, make_plan, task_groups
+from mpifl.rounds.plan import TASK, largest_first, make_plan, task_groups
 
 HELD = [25, 4, 25, 60, 11, 4, 33]
 WORKLOAD = Workload(bytes_down=1000, bytes_up=1000, batch_size=10, epochs=2, local_steps=None)

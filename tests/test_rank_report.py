@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from mpifl.cluster.rank_report import Report, check_reports, check_resumed, rank_groups, rank_report
 from mpifl.errors import InputError
-from mpifl.experiment import Timed
-from mpifl.rank_report import Report, check_reports, check_resumed, rank_groups, rank_report
-from mpifl.setup import check
+from mpifl.rounds.build_experiment import check
+from mpifl.rounds.experiment import Timed
 
 
 @pytest.fixture(scope="module")

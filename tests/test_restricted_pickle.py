@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mpifl.errors import InputError
-from mpifl.restricted_pickle import read_pickle
+from mpifl.io.restricted_pickle import read_pickle
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
 

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpifl.reseeding import Reseeded
+from mpifl.kernels.reseeding import Reseeded
 from mpifl.seeds import Purpose, generator, number
 
 SEEDS = st.integers(0, 2**64)

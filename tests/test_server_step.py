@@ -11,17 +11,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mpifl.aggregation.device_sum import DeviceSum
+from mpifl.aggregation.exact_sum import RoundSum
 from mpifl.algorithms.algorithm import State
 from mpifl.algorithms.fedavg import FedAvg
 from mpifl.algorithms.fedyogi import FedYogi
 from mpifl.algorithms.scaffold import Scaffold
-from mpifl.device_sum import DeviceSum
 from mpifl.errors import TrainingError
-from mpifl.exact_sum import RoundSum
-from mpifl.experiment import Experiment
-from mpifl.plan import TASK
-from mpifl.server_step import checked, first_state, next_state
-from mpifl.setup import check
+from mpifl.rounds.build_experiment import check
+from mpifl.rounds.experiment import Experiment
+from mpifl.rounds.plan import TASK
+from mpifl.rounds.server_step import checked, first_state, next_state
 from mpifl.training.device import CPU
 from tests.normed import HERE
 

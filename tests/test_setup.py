@@ -11,14 +11,14 @@ import pytest
 import yaml
 
 from mpifl.clock.timeline import ClockState
+from mpifl.datasets.dataset import write_dataset
 from mpifl.errors import InputError
-from mpifl.experiment import Experiment
 from mpifl.job import dump_job, load_yaml, parse_job
-from mpifl.plan import make_plan
-from mpifl.population.dataset import write_dataset
 from mpifl.population.population import ever_online
-from mpifl.population.trace import write_trace
-from mpifl.setup import check
+from mpifl.rounds.build_experiment import check
+from mpifl.rounds.experiment import Experiment
+from mpifl.rounds.plan import make_plan
+from mpifl.traces.trace import write_trace
 
 ROOT = Path(__file__).parents[1]
 SIZES = {"name": "sizes", "samples_per_client": {"quantiles": {0: 10, 100: 100}}}
@@ -55,15 +55,16 @@ TIMING = """
 import sys, tempfile
 from pathlib import Path
 from types import SimpleNamespace
-from mpifl.checkpoint import Checkpoints, Snapshot
-from mpifl.logbook import Logbook
-from mpifl.setup import check
+from mpifl.state.checkpoint import Checkpoints
+from mpifl.rounds.snapshot import Snapshot
+from mpifl.rounds.callbacks import RunCallbacks
+from mpifl.rounds.build_experiment import check
 from mpifl.stopwatch import UNWATCHED
-from mpifl.timing import run_timing
+from mpifl.rounds.timing_only import run_timing
 experiment, data = check({job!r}, {overrides!r})
 rows = []
 checkpoints = Checkpoints(Path(tempfile.mkdtemp()), 10, 1, SimpleNamespace())
-run_timing(experiment, Logbook(Snapshot(), rows.append, checkpoints, lambda: False), UNWATCHED)
+run_timing(experiment, RunCallbacks(Snapshot(), rows.append, checkpoints, lambda: False), UNWATCHED)
 assert data is None and len(rows) == 2, rows
 assert rows[1].plan.timeline.start_seconds == rows[0].plan.timeline.end_seconds > 0
 print(*sorted({{name.split(".")[0] for name in sys.modules}}))

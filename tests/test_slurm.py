@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mpifl.cluster.slurm import Request, script, time_seconds
 from mpifl.errors import InputError
-from mpifl.slurm import Request, script, time_seconds
 
 ROOT = Path(__file__).parents[1]
 READY = sorted(path for path in (ROOT / "jobs" / "slurm").glob("*.sbatch") if path.stem != "scaling")  # not made by it

@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 import torch
 
-import mpifl.workplace
-from mpifl.client_state import ClientStore
-from mpifl.contribution import contribute
+import mpifl.rounds.worker
+from mpifl.aggregation.exact_sum import RoundSum, from_fixed
 from mpifl.errors import InputError, TrainingError, where
-from mpifl.exact_sum import RoundSum, from_fixed
-from mpifl.executor import _test
-from mpifl.experiment import Experiment
-from mpifl.plan import TASK
-from mpifl.setup import check
+from mpifl.rounds.build_experiment import check
+from mpifl.rounds.client_state import ClientStore
+from mpifl.rounds.client_update import contribute
+from mpifl.rounds.executor import _test
+from mpifl.rounds.experiment import Experiment
+from mpifl.rounds.plan import TASK
+from mpifl.rounds.worker import Workplace, make_workplace
 from mpifl.training.participant import LocalResult, Participant
-from mpifl.workplace import Workplace, make_workplace
 
 ELSEWHERE = torch.device("cpu", 0)
 """Another name for the host: what lies there is treated as on a GPU."""
@@ -33,7 +33,7 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
         assert (name, which(4)) == ("cuda", 0)
         return ELSEWHERE
 
-    monkeypatch.setattr(mpifl.workplace, "start_device", start)
+    monkeypatch.setattr(mpifl.rounds.worker, "start_device", start)
     for name in ("OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID"):
         monkeypatch.delenv(name, raising=False)
 
@@ -74,7 +74,7 @@ def test_elsewhere_a_group_gives_the_same(elsewhere: None, algorithm: str, engin
     assert there.model is not there.experiment.model
     found = work(there, tmp_path)
     with pytest.MonkeyPatch.context() as as_it_is:
-        as_it_is.setattr(mpifl.workplace, "start_device", lambda name, which: torch.device(name))
+        as_it_is.setattr(mpifl.rounds.worker, "start_device", lambda name, which: torch.device(name))
         here = make_workplace(experiment("cpu", algorithm, engine), ClientStore(tmp_path / "here", 610))
     assert here.model is here.experiment.model
     sums, metrics, tested = work(here, tmp_path)

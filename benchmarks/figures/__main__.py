@@ -11,7 +11,7 @@ import typer
 
 from benchmarks.figures import FIGURES
 from benchmarks.figures.stores import Data
-from mpifl.commands.ending import wrong_input_ends
+from mpifl.commands.exits import wrong_input_ends
 from mpifl.errors import InputError
 
 

@@ -28,7 +28,7 @@ from benchmarks.figures.picture import (
 )
 from benchmarks.figures.stores import Data
 from benchmarks.figures.words import print_quantiles
-from mpifl.population.dataset import Dataset
+from mpifl.datasets.dataset import Dataset
 
 OPENIMAGE = "traces/fedscale/pyramidfl_openimage_obs_client_distribution.mat"
 STACKOVERFLOW = "traces/fedscale/pyramidfl_stackoverflow_obs_client_distribution.mat"

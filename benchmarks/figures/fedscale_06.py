@@ -10,9 +10,9 @@ from benchmarks.figures.numbers import curve, online_share
 from benchmarks.figures.picture import BLUE, DOTTED, RED, Look, curve_rows, draw_curve, page, ticks, title, write_csv
 from benchmarks.figures.stores import Data
 from benchmarks.figures.words import print_quantiles
-from mpifl.population.trace import Trace, merged
-from mpifl.population.trace_summary import summarise
-from mpifl.population.turns import DAY_SECONDS
+from mpifl.traces.on_off import DAY_SECONDS
+from mpifl.traces.summary import summarise
+from mpifl.traces.trace import Trace, merged
 
 FILES = ["traces/fedscale/client_device_capacity", "traces/fedscale/client_behave_trace"]
 MATRIX = "traces/flash/availability_matrix.npy.xz"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.distance import jensenshannon
 
-from mpifl.population.dataset import Dataset, Part
-from mpifl.population.trace import Trace
+from mpifl.datasets.dataset import Dataset, Part
 from mpifl.seeds import Purpose, generator
+from mpifl.traces.trace import Trace
 
 SEED = 2022
 STEPS = 200

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.figures.numbers import STEPS
-from mpifl.files import whole_file
+from mpifl.io.files import whole_file
 
 # Okabe and Ito's colours, told apart by the colour-blind too; and line styles, told apart in grey.
 BLUE, ORANGE, GREEN, RED, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#555555"

@@ -8,9 +8,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from mpifl.datasets.dataset import Dataset, open_dataset
 from mpifl.errors import InputError
-from mpifl.population.dataset import Dataset, open_dataset
-from mpifl.population.trace import Trace, open_trace
+from mpifl.traces.trace import Trace, open_trace
 
 
 @dataclass(frozen=True)

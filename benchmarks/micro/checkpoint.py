@@ -18,8 +18,8 @@ from time import perf_counter
 import numpy as np
 
 from benchmarks.micro.table import machine, show, versions
+from mpifl.datasets.dataset import Dataset, grouped, write_dataset
 from mpifl.mpi.launch import command
-from mpifl.population.dataset import Dataset, grouped, write_dataset
 
 PAIRS, ROUNDS, PARTICIPANTS = 5, 10, 100
 RANKS = 3

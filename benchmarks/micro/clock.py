@@ -21,10 +21,10 @@ import numpy as np
 
 from benchmarks.micro.table import machine, show, versions
 from mpifl.clock.timeline import ClockState
-from mpifl.experiment import Timed
-from mpifl.plan import make_plan
-from mpifl.population.bandwidth import Bandwidth
-from mpifl.setup import check
+from mpifl.rounds.build_experiment import check
+from mpifl.rounds.experiment import Timed
+from mpifl.rounds.plan import make_plan
+from mpifl.traces.bandwidth import Bandwidth
 
 SERVER = ("clock.latency.server_down_kbps=1e5", "clock.latency.server_up_kbps=1e5")
 ROWS: dict[str, tuple[int, tuple[str, ...], bool]] = {  # clients, more of the job, whether bandwidth changes over time

@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.micro.table import machine, show, versions
-from mpifl.commands.ending import wrong_input_ends
+from mpifl.commands.exits import wrong_input_ends
 from mpifl.errors import InputError
-from mpifl.files import write_text
+from mpifl.io.files import write_text
 from mpifl.mpi.queue import Queue
 from mpifl.mpi.world import World, connect, library
 

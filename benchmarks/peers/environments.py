@@ -17,9 +17,9 @@ from typing import Annotated
 
 import typer
 
-from mpifl.commands.ending import wrong_input_ends
+from mpifl.commands.exits import wrong_input_ends
 from mpifl.errors import InputError
-from mpifl.files import cache_path
+from mpifl.io.files import cache_path
 
 REQUIREMENTS = Path(__file__).parent / "requirements"
 STUBS = Path(__file__).parent / "stubs"

@@ -23,8 +23,8 @@ import mpifl
 from benchmarks.peers.rank import TIME
 from benchmarks.peers.work import Counts, Order, read_order, report
 from benchmarks.peers.workloads import Workload
+from mpifl.datasets.dataset import Dataset, Part, write_dataset
 from mpifl.mpi.launch import command
-from mpifl.population.dataset import Dataset, Part, write_dataset
 
 OPTIONS = {"lstm": {}, "mlp": {"hidden": [200, 200]}}
 

@@ -15,7 +15,7 @@ from benchmarks.scaling import network as networks
 from benchmarks.scaling import table
 from benchmarks.scaling.measure import measure as run_all
 from benchmarks.scaling.measure import read_points
-from mpifl.commands.ending import end, wrong_input_ends
+from mpifl.commands.exits import end, wrong_input_ends
 from mpifl.errors import FAILED, InputError, TrainingError
 from mpifl.mpi.launch import LaunchError
 

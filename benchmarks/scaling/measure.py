@@ -18,10 +18,10 @@ import numpy as np
 from benchmarks.scaling.rounds import Work
 from mpifl.clock.timeline import Outcome
 from mpifl.errors import WRONG_INPUT, InputError, TrainingError
-from mpifl.files import write_text
+from mpifl.io.files import write_text
 from mpifl.job import Job, read_job
 from mpifl.mpi.launch import command
-from mpifl.plan import TASK, largest_first, task_groups
+from mpifl.rounds.plan import TASK, largest_first, task_groups
 
 FORMAT = "mpifl-scaling-1"
 POINTS = "points.jsonl"
@@ -174,7 +174,7 @@ def _parameters(folder: Path) -> int:
 
 def _shards(folder: Path, job: Job) -> int:
     """Shards of a test: samples of the tested part over the batch size."""
-    from mpifl.setup import check
+    from mpifl.rounds.build_experiment import check
 
     data = check(str(folder / "job.yaml"), [])[0].population.data
     part = getattr(data, job.evaluation.part)

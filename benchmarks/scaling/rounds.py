@@ -1,4 +1,4 @@
-"""What a round takes on more ranks than there are here: the protocol of ``mpifl.batch`` and ``mpifl.mpi.queue``, by message.
+"""What a round takes on more ranks than there are here: the protocol of ``mpifl.rounds.protocol`` and ``mpifl.mpi.queue``, by message.
 
 A round is rank 0's own work, the broadcasts of a batch, the tasks as executors take them from the queue, and the sum; each term
 is a number of seconds, so that one sees which of them dominates.
@@ -14,10 +14,10 @@ from dataclasses import asdict, dataclass, fields, replace
 import numpy as np
 
 from benchmarks.scaling.network import SMALL, Layout, Network, broadcast, reduce
-from mpifl.batch import HEADER
 from mpifl.mpi.queue import SERVER_PAUSE_GROWTH, TAIL_TICKETS, own_tickets
 from mpifl.mpi.world import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, PAUSE_GROWTH
-from mpifl.plan import TASK
+from mpifl.rounds.plan import TASK
+from mpifl.rounds.protocol import HEADER
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from mpifl.exact_sum import FRACTION_BITS, LEAST_BITS, MOST_BITS
+from mpifl.aggregation.exact_sum import FRACTION_BITS, LEAST_BITS, MOST_BITS
 from mpifl.job import Job
 from mpifl.job.section import Section
 

@@ -1,20 +1,6 @@
-"""When things happen: Numba kernels for latency and availability, and one round policy a file. No MPI, no torch."""
+"""When things happen, in virtual time: latency, availability, asynchronous events. No MPI, no torch.
 
-PRESETS = {
-    "fedscale": {
-        "mode": "sync",
-        "overcommitment": 1.3,
-        "availability": "fedscale",
-        "latency": {"compute": "batches", "kbit": 1024},
-    },
-}
-"""What ``clock: {preset: NAME}`` stands for; keys given beside it override it."""
-
-REGISTRY = {
-    "sync": "mpifl.clock.sync:Sync",
-    "all": "mpifl.clock.all:All",
-    "deadline": "mpifl.clock.deadline:Deadline",
-    "semisync": "mpifl.clock.semisync:Semisync",
-    "buffered": "mpifl.clock.buffered:Buffered",
-    "async": "mpifl.clock.async_:Async",
-}
+``kernels`` holds the Numba code, ``policies`` one round policy a file. Here are what both share: the timeline
+of a round (timeline.py), what a participant has to do (workload.py), and asynchronous rounds (asynchronous.py).
+Imports: population, traces, job.
+"""

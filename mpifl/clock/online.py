@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from mpifl.clock.online_patterns import (
+from mpifl.clock.kernels.online_patterns import (
     CLOSES,
     Patterns,
     left_out,

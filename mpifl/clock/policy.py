@@ -8,11 +8,11 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from mpifl.clock.fair_share import open_link
-from mpifl.clock.flow import DONE, flow_progress
-from mpifl.clock.latency import AVAILABILITY, Rates, how_many_can_finish, joules, progress, time_participants
+from mpifl.clock.kernels.fair_share import open_link
+from mpifl.clock.kernels.flow import DONE, flow_progress
+from mpifl.clock.kernels.latency import AVAILABILITY, Rates, how_many_can_finish, joules, progress, time_participants
+from mpifl.clock.kernels.server_link import advance, join, left_behind
 from mpifl.clock.online import NOBODY, online_index
-from mpifl.clock.server_link import advance, join, left_behind
 from mpifl.clock.timeline import PARTICIPANT, Call, ClockState, Outcome, Timeline
 from mpifl.errors import InputError, TrainingError
 from mpifl.job.section import Section

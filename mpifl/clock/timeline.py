@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from mpifl.clock.flow import FLOW
+from mpifl.clock.kernels.flow import FLOW
 from mpifl.clock.workload import Workload
 from mpifl.population.population import Population
 

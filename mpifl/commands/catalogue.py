@@ -13,15 +13,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mpifl.commands.ending import end, wrong_input_ends
-from mpifl.errors import FAILED, InputError
-from mpifl.words import counted
+from mpifl.commands.exits import end, wrong_input_ends
+from mpifl.errors import FAILED, InputError, counted
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from mpifl.population.catalogue import Download, Entry
-    from mpifl.population.catalogue.download import Report
+    from mpifl.datasets.catalogue import Download, Entry
+    from mpifl.datasets.catalogue.download import Report
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="A name that `mpifl data list` shows.")]
 WIDE_COLUMNS = 100
@@ -43,7 +42,7 @@ def list_(
     from rich import box
     from rich.table import Table
 
-    from mpifl.population.catalogue.page import columns
+    from mpifl.datasets.catalogue.page import columns
 
     with wrong_input_ends():
         entries = _chosen(paper, task)
@@ -62,8 +61,8 @@ def list_(
 
 def show(name: NameArgument) -> None:
     """Show all that is known of a data set: counts as published, licence, where it is, what its importer expects."""
-    from mpifl.population.catalogue import find_entry
-    from mpifl.population.catalogue.page import sections
+    from mpifl.datasets.catalogue import find_entry
+    from mpifl.datasets.catalogue.page import sections
 
     with wrong_input_ends():
         entry = find_entry(name)
@@ -81,9 +80,9 @@ def get(
     out: Annotated[Path | None, typer.Option("-o", "--out", metavar="FOLDER", help="Where to; default: ./NAME.")] = None,
 ) -> None:
     """Download a data set where its licence and a lasting address allow; else say what to do by hand (exit status 1)."""
-    from mpifl.population.catalogue import find_entry
-    from mpifl.population.catalogue.download import DownloadError
-    from mpifl.population.catalogue.page import steps
+    from mpifl.datasets.catalogue import find_entry
+    from mpifl.datasets.catalogue.download import DownloadError
+    from mpifl.datasets.catalogue.page import steps
 
     with wrong_input_ends():
         entry = find_entry(name)
@@ -104,7 +103,7 @@ def get(
 
 
 def _chosen(paper: str | None, task: str | None) -> list[Entry]:
-    from mpifl.population.catalogue import PAPERS, read_catalogue
+    from mpifl.datasets.catalogue import PAPERS, read_catalogue
 
     entries = list(read_catalogue().values())
     tasks = sorted({found for entry in entries for found in entry.tasks})
@@ -116,7 +115,7 @@ def _chosen(paper: str | None, task: str | None) -> list[Entry]:
 
 def _say_by_hand(entry: Entry) -> None:
     """Steps on standard error, and the end: nothing was wrong with the input, but nothing was got."""
-    from mpifl.population.catalogue.page import steps
+    from mpifl.datasets.catalogue.page import steps
 
     print(f"{entry.name}: licence {entry.licence}" + (f", {entry.licence_url}" if entry.licence_url else ""), file=sys.stderr)
     for number, step in enumerate(steps(entry, "FOLDER"), 1):
@@ -133,7 +132,7 @@ def _make(folder: Path) -> None:
 
 def _check_room(entry: Entry, folder: Path) -> None:
     """Refuse before the first byte what will not fit, as far as sizes are known."""
-    from mpifl.population.catalogue.download import DownloadError, here_bytes
+    from mpifl.datasets.catalogue.download import DownloadError, here_bytes
 
     missing = sum((file.bytes or 0) - here_bytes(file, folder) for file in entry.download if file.bytes)
     free = shutil.disk_usage(folder).free
@@ -143,7 +142,7 @@ def _check_room(entry: Entry, folder: Path) -> None:
 
 def _fetched(file: Download, folder: Path) -> str:
     """Fetch one file; returns the line that says so."""
-    from mpifl.population.catalogue.download import fetch
+    from mpifl.datasets.catalogue.download import fetch
 
     with _progress(file.name) as report:
         outcome = fetch(file, folder, report)

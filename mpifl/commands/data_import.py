@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from mpifl.commands.ending import wrong_input_ends
+from mpifl.commands.exits import wrong_input_ends
 from mpifl.commands.formats import REQUIRED, Parameter, group_of, made, with_options
 from mpifl.commands.output import Out, Overwrite, check_output
-from mpifl.population.importers import REGISTRY
-from mpifl.words import counted
+from mpifl.datasets.importers import REGISTRY
+from mpifl.errors import counted
 
 if TYPE_CHECKING:
-    from mpifl.population.dataset import Dataset
-    from mpifl.population.importers.importer import Importer
+    from mpifl.datasets.dataset import Dataset
+    from mpifl.datasets.importers.importer import Importer
 
 Sources = Annotated[list[Path], typer.Argument(metavar="SOURCE...", help="Where the data lies: files or folders.")]
 Test = Annotated[list[Path] | None, typer.Option("--test", help="The same for the test part; may be given several times.")]
@@ -76,7 +76,7 @@ def import_data(
     from rich.console import Console
     from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
-    from mpifl.population.store import storing, write_store
+    from mpifl.datasets.store import storing, write_store
 
     reader = made(importer, options)
     began = time.monotonic()
@@ -98,8 +98,8 @@ def import_data(
 
 def compare(data: Dataset) -> None:
     """Say where a data set of the catalogue differs from what was published of it."""
-    from mpifl.population.catalogue import read_catalogue
-    from mpifl.population.catalogue.check import differences
+    from mpifl.datasets.catalogue import read_catalogue
+    from mpifl.datasets.catalogue.check import differences
 
     entry = read_catalogue().get(data.name)
     if entry is None:

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mpifl.commands.ending import wrong_input_ends
+from mpifl.commands.exits import wrong_input_ends
 from mpifl.errors import DONE, FAILED, InputError
 
 if TYPE_CHECKING:
-    from mpifl.doctor import Finding, Probe
+    from mpifl.cluster.doctor import Finding, Probe
 
 PROBE_SECONDS = 90
 WIDE_COLUMNS = 140
@@ -29,7 +29,7 @@ def doctor(
     ranks: Annotated[int | None, typer.Option("-n", min=1, help="Ranks; default: as `mpifl run`, at least 2.")] = None,
 ) -> None:
     """Look at MPI, the ranks, GPUs, Slurm and the file system; exit status 0 when a run would work, 1 when not."""
-    from mpifl.doctor import works
+    from mpifl.cluster.doctor import works
 
     with wrong_input_ends():
         if not folder.is_dir():
@@ -63,7 +63,7 @@ def _findings(folder: Path, ranks: int | None) -> list[Finding]:
 
 def _probe(folder: Path, ranks: int) -> tuple[Probe | None, Finding]:
     """What the ranks say, or why they say nothing."""
-    from mpifl.doctor import Finding, Probe
+    from mpifl.cluster.doctor import Finding, Probe
     from mpifl.mpi.launch import LaunchError, command
 
     def failed(found: str, means: str) -> tuple[None, Finding]:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from rich.markup import escape
 from typer.core import TyperGroup
 
-from mpifl.commands.ending import end
+from mpifl.commands.exits import end
 from mpifl.errors import WRONG_INPUT, InputError
 from mpifl.job.section import Section
 

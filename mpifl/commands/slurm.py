@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from mpifl.commands.ending import end, wrong_input_ends
+from mpifl.commands.exits import end, wrong_input_ends
 from mpifl.errors import FAILED, InputError
 
 
@@ -42,8 +42,8 @@ def slurm(
     ] = False,
 ) -> None:
     """Print the batch script of a job, or submit it."""
+    from mpifl.cluster.slurm import Request, script
     from mpifl.job import read_job
-    from mpifl.slurm import Request, script
 
     with wrong_input_ends():
         read = read_job(job, overrides or [])
@@ -82,7 +82,7 @@ def slurm(
 
 def _check_whole(job: str, overrides: list[str]) -> None:
     """Data and trace too: what is wrong is said now and not when the queue has come to it. Raises InputError."""
-    from mpifl.setup import check
+    from mpifl.rounds.build_experiment import check
 
     check(job, overrides)
 

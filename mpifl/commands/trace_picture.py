@@ -12,11 +12,11 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from mpifl.files import whole_file
-from mpifl.population.bandwidth import Bandwidth
-from mpifl.population.trace import Trace, merged
-from mpifl.population.trace_summary import HOURS, Summary, curve_means
-from mpifl.words import counted
+from mpifl.errors import counted
+from mpifl.io.files import whole_file
+from mpifl.traces.bandwidth import Bandwidth
+from mpifl.traces.summary import HOURS, Summary, curve_means
+from mpifl.traces.trace import Trace, merged
 
 DOWN, UP, PLAIN = "#1f77b4", "#ff7f0e", "#4c72b0"
 FAINT = 0.45

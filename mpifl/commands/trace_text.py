@@ -10,9 +10,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from mpifl.population.trace import Trace
-from mpifl.population.trace_summary import PER_CENT, Summary
-from mpifl.words import counted
+from mpifl.errors import counted
+from mpifl.traces.summary import PER_CENT, Summary
+from mpifl.traces.trace import Trace
 
 PIPE_COLUMNS = 100  # where the output is no terminal
 BAR_COLUMNS = 40

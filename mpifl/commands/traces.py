@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mpifl.commands.ending import wrong_input_ends
+from mpifl.commands.exits import wrong_input_ends
 from mpifl.commands.formats import REQUIRED, Parameter, group_of, made, with_options
 from mpifl.commands.output import Out, Overwrite, check_output
-from mpifl.errors import InputError
-from mpifl.population.trace_importers import REGISTRY
-from mpifl.words import counted
+from mpifl.errors import InputError, counted
+from mpifl.traces.importers import REGISTRY
 
 if TYPE_CHECKING:
-    from mpifl.population.trace import Trace
-    from mpifl.population.trace_importers.importer import TraceImporter
+    from mpifl.traces.importers.importer import TraceImporter
+    from mpifl.traces.trace import Trace
 
 TRACE_HELP = "A trace in HDF5, a recipe (.yaml), or the name of a recipe that ships with mpifl."
 Base = Annotated[str, typer.Option("--base", metavar="TRACE", help=f"Where what the format lacks comes from. {TRACE_HELP}")]
@@ -62,7 +61,7 @@ def import_trace(
     importer: type[TraceImporter], options: dict[str, Any], paths: list[Path], out: Path, base: str, name: str | None
 ) -> None:
     """Read, complete, check and write a trace, and say what comes from where. Raises InputError; nothing is left then."""
-    from mpifl.population.trace_importers.found import completed, read_trace
+    from mpifl.traces.importers.parsed_trace import completed, read_trace
 
     found = made(importer, options).read(paths)
     trace, origins = completed(name or out.stem, found, read_trace(base))
@@ -83,8 +82,8 @@ def synth(
     overwrite: Overwrite = False,
 ) -> None:
     """Draw phones from a recipe: the same recipe, number and seed give the same trace."""
-    from mpifl.files import shipped, shipped_names
-    from mpifl.population.synthesis import read_recipe, synthesize
+    from mpifl.io.files import shipped, shipped_names
+    from mpifl.traces.synthesis import read_recipe, synthesize
 
     with wrong_input_ends():
         path = shipped("traces", recipe) or Path(recipe)
@@ -106,8 +105,8 @@ def show(
 ) -> None:
     """Show counts, quantiles and hourly availability."""
     from mpifl.commands.trace_text import print_summary
-    from mpifl.population.trace_importers.found import read_trace
-    from mpifl.population.trace_summary import summarise
+    from mpifl.traces.importers.parsed_trace import read_trace
+    from mpifl.traces.summary import summarise
 
     with wrong_input_ends():
         if picture is not None and picture.suffix not in (".png", ".svg", ".pdf"):
@@ -126,7 +125,7 @@ def show(
 
 
 def _write(out: Path, trace: Trace) -> None:
-    from mpifl.population.trace import write_trace
+    from mpifl.traces.trace import write_trace
 
     with _writing(out):
         write_trace(out, trace)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mpifl.errors import InputError
-from mpifl.files import is_file
+from mpifl.io.files import is_file
 from mpifl.job.plug_in import PlugIn, plug_in_of_file, plug_in_of_module
 from mpifl.job.schema import Job
 from mpifl.job.section import Section
@@ -55,10 +55,10 @@ class Component:
 
 
 COMPONENTS = (
-    Component(("data", "partition"), "mpifl.population.partitioners", "mpifl.population.partitioners.partitioner:Partitioner"),
+    Component(("data", "partition"), "mpifl.datasets.partitioners", "mpifl.datasets.partitioners.partitioner:Partitioner"),
     Component(("model",), "mpifl.models", "mpifl.models.model:Model"),
     Component(("selection",), "mpifl.selection", "mpifl.selection.selection:Selection"),
-    Component(("clock",), "mpifl.clock", "mpifl.clock.policy:RoundPolicy", key="mode"),
+    Component(("clock",), "mpifl.clock.policies", "mpifl.clock.policy:RoundPolicy", key="mode"),
     Component(("algorithm",), "mpifl.algorithms", "mpifl.algorithms.algorithm:Algorithm"),
 )
 

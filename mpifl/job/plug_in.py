@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import Any
 
 from mpifl.errors import InputError
-from mpifl.files import is_file, room, whole_file
+from mpifl.io.files import is_file, room, whole_file
 from mpifl.job.plug_in_files import source_files
 from mpifl.job.plug_in_loader import SourceFile, find_spec, load
 

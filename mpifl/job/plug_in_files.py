@@ -17,7 +17,7 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 from mpifl.errors import InputError
-from mpifl.files import is_file
+from mpifl.io.files import is_file
 from mpifl.job.plug_in_loader import SourceFile, find_spec, parents
 
 INSTALLED = {"site-packages", "dist-packages"}

@@ -11,10 +11,9 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from mpifl.errors import InputError
+from mpifl.errors import InputError, counted
 from mpifl.job.section import Section
 from mpifl.job.synonyms import key_for
-from mpifl.words import counted
 
 MOST_PROBLEMS = 20
 

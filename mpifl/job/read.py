@@ -12,7 +12,7 @@ from pydantic import ValidationError, create_model
 from pydantic.fields import FieldInfo
 
 from mpifl.errors import InputError
-from mpifl.files import is_file, shipped, shipped_names
+from mpifl.io.files import is_file, shipped, shipped_names
 from mpifl.job.component import COMPONENTS, Component, absolute_name, find_part, find_plug_ins
 from mpifl.job.plug_in import PlugIn, check_recorded
 from mpifl.job.problems import Problems, explain

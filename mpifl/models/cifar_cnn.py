@@ -5,9 +5,9 @@ from __future__ import annotations
 from pydantic import Field, PositiveInt
 from torch import nn
 
+from mpifl.datasets.dataset import DataShape
 from mpifl.models.layers import Dropout, picture
 from mpifl.models.model import Model
-from mpifl.population.dataset import DataShape
 
 CONVOLUTION_DROPOUT = 0.25
 HIDDEN_DROPOUT = 0.5

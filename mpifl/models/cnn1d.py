@@ -8,9 +8,9 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import nn
 
+from mpifl.datasets.dataset import DataShape
 from mpifl.errors import InputError
 from mpifl.models.model import Model
-from mpifl.population.dataset import DataShape
 
 
 class Cnn1d(Model):

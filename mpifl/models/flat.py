@@ -22,8 +22,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from mpifl.aggregation.exact_sum import AVERAGE_LIMIT
 from mpifl.errors import InputError
-from mpifl.exact_sum import AVERAGE_LIMIT
 
 
 @dataclass(frozen=True)

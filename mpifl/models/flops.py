@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from mpifl.datasets.dataset import DataShape
 from mpifl.models.flat import FlatModel
-from mpifl.population.dataset import DataShape
 
 
 def training_flops(model: FlatModel, data: DataShape) -> float:

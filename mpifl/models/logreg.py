@@ -6,8 +6,8 @@ import math
 
 from torch import nn
 
+from mpifl.datasets.dataset import DataShape
 from mpifl.models.model import Model
-from mpifl.population.dataset import DataShape
 
 
 class Logreg(Model):

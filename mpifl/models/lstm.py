@@ -6,8 +6,8 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from mpifl.datasets.dataset import DataShape
 from mpifl.models.model import Model
-from mpifl.population.dataset import DataShape
 
 
 class Lstm(Model):

@@ -8,8 +8,8 @@ from itertools import pairwise
 from pydantic import Field, PositiveInt
 from torch import nn
 
+from mpifl.datasets.dataset import DataShape
 from mpifl.models.model import Model
-from mpifl.population.dataset import DataShape
 
 
 class Mlp(Model):

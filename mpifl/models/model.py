@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from mpifl.datasets.dataset import DataShape
 from mpifl.errors import InputError
 from mpifl.job.section import Section
-from mpifl.population.dataset import DataShape
 
 if TYPE_CHECKING:
     from torch import nn

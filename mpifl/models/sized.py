@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from mpifl.datasets.dataset import DataShape
 from mpifl.errors import InputError
 from mpifl.models.model import Model
-from mpifl.population.dataset import DataShape
 
 if TYPE_CHECKING:
     from torch import nn

@@ -17,26 +17,27 @@ from typing import Any
 
 import numpy as np
 
+from mpifl.datasets import dataset as datasets
+from mpifl.datasets.check import check_dataset
+from mpifl.datasets.dataset import Dataset, is_compressed, open_dataset, repack, write_dataset
+from mpifl.datasets.embedded import NAME as DIGITS
+from mpifl.datasets.embedded import digits
+from mpifl.datasets.parties import dealt_to_parties
+from mpifl.datasets.partitioners import REGISTRY as PARTITIONERS
+from mpifl.datasets.partitioners.natural import Natural
+from mpifl.datasets.partitioners.partitioner import Partitioner, Samples
+from mpifl.datasets.partitioners.vertical import Vertical
+from mpifl.datasets.split import TRAIN, arranged, split_samples
 from mpifl.errors import InputError
-from mpifl.files import cache_folder, check_content, is_file, shipped, shipped_names
+from mpifl.io.files import cache_folder, is_file, shipped, shipped_names
+from mpifl.io.hdf5 import check_content
+from mpifl.io.verified import bytes_sha256, verified
 from mpifl.job import Job
-from mpifl.population import dataset as datasets
-from mpifl.population import trace as traces
-from mpifl.population.dataset import Dataset, is_compressed, open_dataset, repack, write_dataset
-from mpifl.population.dataset_check import check_dataset
-from mpifl.population.embedded import NAME as DIGITS
-from mpifl.population.embedded import digits
-from mpifl.population.parties import dealt_to_parties
-from mpifl.population.partitioners import REGISTRY as PARTITIONERS
-from mpifl.population.partitioners.natural import Natural
-from mpifl.population.partitioners.partitioner import Partitioner, Samples
-from mpifl.population.partitioners.vertical import Vertical
 from mpifl.population.population import Population
-from mpifl.population.split import TRAIN, arranged, split_samples
-from mpifl.population.synthesis import find_trace, read_recipe, synthesize
-from mpifl.population.trace import check_trace, merged, open_trace, write_trace
-from mpifl.population.verified import bytes_sha256, verified
 from mpifl.seeds import Purpose, generator, number
+from mpifl.traces import trace as traces
+from mpifl.traces.synthesis import find_trace, read_recipe, synthesize
+from mpifl.traces.trace import check_trace, merged, open_trace, write_trace
 
 SIZES = "sizes"  # the data.name of a population without samples
 BUILD_VERSION = 3  # part of every cache key: raise it when a builder changes what it makes
@@ -102,7 +103,7 @@ def _data_path(job: Job) -> Path:
         return _arranged(job, {"data": DIGITS}, digits)
     path = Path(job.data.name)
     if not is_file(path):
-        from mpifl.population.catalogue.making import how_to_make  # here: it reads the catalogue's files
+        from mpifl.datasets.catalogue.making import how_to_make  # here: it reads the catalogue's files
 
         allowed = f"allowed: {DIGITS}, {SIZES}, or a data set in HDF5"
         raise InputError(f"data.name: {job.data.name!r}: no file {os.path.abspath(path)}; {allowed}; {how_to_make(str(path))}")

@@ -8,14 +8,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mpifl.errors import InputError
+from mpifl.datasets.dataset import Dataset
+from mpifl.errors import InputError, counted
 from mpifl.job.quantiles import Quantiles
-from mpifl.kernels import kernel
-from mpifl.population.bandwidth import Bandwidth
-from mpifl.population.dataset import Dataset
-from mpifl.population.permutation import permuted, uniforms
-from mpifl.population.trace import DEVICE_COLUMNS, Trace
-from mpifl.words import counted
+from mpifl.kernels.compile import kernel
+from mpifl.kernels.permutation import permuted, uniforms
+from mpifl.traces.bandwidth import Bandwidth
+from mpifl.traces.trace import DEVICE_COLUMNS, Trace
 
 
 class Curves(NamedTuple):

@@ -12,7 +12,8 @@ import h5py
 import numpy as np
 
 from mpifl.errors import InputError
-from mpifl.files import check_heaps, damage, is_file
+from mpifl.io.files import is_file
+from mpifl.io.hdf5 import check_heaps, damage
 from mpifl.job import load_yaml
 from mpifl.record.tables import TABLES
 

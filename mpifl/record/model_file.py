@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from mpifl import __version__
-from mpifl.files import room, whole_file
+from mpifl.io.files import room, whole_file
 from mpifl.models.flat import FlatModel
 
 

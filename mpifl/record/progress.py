@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from mpifl.errors import counted
 from mpifl.record.summary import clock_text, score_text
 from mpifl.record.tables import SCORES
-from mpifl.words import counted
 
 
 def print_round(row: np.ndarray, rounds: int) -> None:

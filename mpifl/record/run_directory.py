@@ -19,14 +19,15 @@ import h5py
 import numpy as np
 
 from mpifl import __version__
+from mpifl.cluster.rank_report import processor
 from mpifl.errors import InputError
-from mpifl.files import PACKAGE, check_heaps, damage, room, to_disk, whole_file, write_text, writing_hdf5
+from mpifl.io.files import PACKAGE, room, to_disk, whole_file, write_text
+from mpifl.io.hdf5 import check_heaps, damage, writing_hdf5
 from mpifl.job import Job
 from mpifl.job.plug_in import ENVIRONMENT, PlugIn
-from mpifl.population.permutation import uniforms
-from mpifl.rank_report import processor
+from mpifl.kernels.permutation import uniforms
 from mpifl.record.tables import TABLES, client_rows, participant_rows, round_row, row_type
-from mpifl.result import RoundResult
+from mpifl.rounds.round_result import RoundResult
 from mpifl.seeds import Purpose, number
 
 WRITE_SECONDS = 0.5
@@ -251,7 +252,7 @@ def write_environment(
 ) -> None:
     """Write environment.json: what the run ran on, so that a figure can be traced to it; also of the parts before a resume.
 
-    ``ranks`` are the groups of ranks that compute alike (mpifl/rank_report.py). ``plug_ins`` are by the key that names them,
+    ``ranks`` are the groups of ranks that compute alike (mpifl/cluster/rank_report.py). ``plug_ins`` are by the key that names them,
     such as ``algorithm.name``.
     """
     environment = {

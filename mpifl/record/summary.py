@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 from rich.filesize import decimal
 
-from mpifl.errors import TrainingError
+from mpifl.errors import TrainingError, counted
 from mpifl.record.tables import SCORES
 from mpifl.stopwatch import EXECUTOR_PHASES, PHASES, Stopwatch
-from mpifl.words import counted
 
 COUNTS = ("asked", "completed", "dropped", "cut", "stale", "failed", "bytes_down", "bytes_up")
 ENERGY = ("joules", "joules_wasted")

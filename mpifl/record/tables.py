@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from mpifl.clock.timeline import Outcome
-from mpifl.result import RoundResult
+from mpifl.rounds.round_result import RoundResult
 
 ROUND = {
     "round": ("<i4", "number from 1"),

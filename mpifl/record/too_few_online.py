@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mpifl.experiment import Experiment, Timed
-from mpifl.words import counted
+from mpifl.errors import counted
+from mpifl.rounds.experiment import Experiment, Timed
 
 REMEDY = "clock.availability=always ignores availability"
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from mpifl.clock.availability import online_until, pattern_of
+from mpifl.clock.kernels.availability import online_until, pattern_of
+from mpifl.clock.kernels.online_patterns import is_in
 from mpifl.clock.online import NOBODY
-from mpifl.clock.online_patterns import is_in
 from mpifl.errors import TrainingError
-from mpifl.kernels import kernel
+from mpifl.kernels.compile import kernel
 from mpifl.population.population import Phones, Population
 
 FINE, OUTSIDE, OFFLINE, TWICE, BUSY = range(5)

@@ -10,16 +10,16 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mpifl.datasets.dataset import Dataset
 from mpifl.errors import InputError
 from mpifl.job.schema import Training
 from mpifl.models.flat import FlatModel
-from mpifl.population.dataset import Dataset
+from mpifl.objectives.objective import Task
 from mpifl.population.population import Population
 from mpifl.training.linear_stack import is_linear
 from mpifl.training.participant import Participant
 from mpifl.training.samples import pool_of
 from mpifl.training.stacked import Stacked
-from mpifl.training.tasks.task import Task
 
 MOST_STACKED = {"cpu": 8, "cuda": 64}
 STACK_WEIGHTS = {"cpu": 1 << 21, "cuda": 1 << 28}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from mpifl.models.flat import FlatModel
+from mpifl.objectives.objective import Judged, Task
 from mpifl.training.samples import Samples
-from mpifl.training.tasks.task import Judged, Task
 
 
 def evaluate_shard(model: FlatModel, weights: torch.Tensor, task: Task, samples: Samples) -> Judged:

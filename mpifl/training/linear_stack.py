@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from mpifl.models.flat import FlatModel
+from mpifl.objectives.objective import Task
 from mpifl.training.participant import Participant
-from mpifl.training.tasks.task import Task
 
 
 def is_linear(model: FlatModel, task: Task) -> bool:

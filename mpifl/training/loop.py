@@ -9,9 +9,9 @@ import torch
 
 from mpifl.job.schema import Training
 from mpifl.models.flat import FlatModel
+from mpifl.objectives.objective import Task
 from mpifl.training.device import fetched, seed_noise
 from mpifl.training.participant import LocalResult, Participant, minibatches
-from mpifl.training.tasks.task import Task
 
 Batches = Iterator[tuple[torch.Tensor, torch.Tensor]]
 Losses = Iterator[tuple[torch.Tensor, int | torch.Tensor]]

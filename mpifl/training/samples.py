@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from mpifl.population.dataset import Dataset, Part
+from mpifl.datasets.dataset import Dataset, Part
+from mpifl.objectives.objective import NOT_THERE
 from mpifl.training.device import CPU, has_room
-from mpifl.training.tasks.task import NOT_THERE
 
 Samples = tuple[torch.Tensor, torch.Tensor]
 """What a model takes, and what it is to predict.

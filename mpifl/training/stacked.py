@@ -15,12 +15,12 @@ import torch
 
 from mpifl.job.schema import Training
 from mpifl.models.flat import FlatModel
+from mpifl.objectives.objective import Task
 from mpifl.training.device import CPU, fetched
 from mpifl.training.graphs import Graphs
 from mpifl.training.linear_stack import LinearStack, is_linear
 from mpifl.training.participant import EMPTY, LocalResult, Participant, minibatches
 from mpifl.training.stack import Stack
-from mpifl.training.tasks.task import Task
 from mpifl.training.vmap_stack import VmapStack
 
 BLOCK_NUMBERS = 1 << 22  # of features that are gathered at a time

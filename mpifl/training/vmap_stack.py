@@ -9,9 +9,9 @@ from torch.func import functional_call, grad_and_value, vmap
 
 from mpifl.job.schema import Training
 from mpifl.models.flat import FlatModel
+from mpifl.objectives.objective import Task
 from mpifl.training.device import seed_noise
 from mpifl.training.participant import Correct, Participant
-from mpifl.training.tasks.task import Task
 
 
 class VmapStack:

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
+from mpifl.aggregation.exact_sum import FRACTION_BITS
 from mpifl.algorithms import REGISTRY
 from mpifl.algorithms.algorithm import Algorithm, State, Work
 from mpifl.algorithms.fedavg import FedAvg
 from mpifl.errors import InputError
-from mpifl.exact_sum import FRACTION_BITS
 from mpifl.job import parse_job
 
 N, TRAINABLE = 5, 3

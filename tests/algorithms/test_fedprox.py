@@ -18,10 +18,10 @@ from mpifl.algorithms.fedavg import FedAvg
 from mpifl.algorithms.fedprox import FedProx
 from mpifl.job.schema import Training
 from mpifl.models.flat import flatten
+from mpifl.objectives.classification import Classification
 from mpifl.training.loop import Loop
 from mpifl.training.participant import Correct, LocalResult, Participant
 from mpifl.training.samples import Pool
-from mpifl.training.tasks.classification import Classification
 
 GLOBAL = torch.tensor([1.0, -1.0, 0.5])
 

@@ -33,9 +33,9 @@ from benchmarks.peers.picture import draw
 from benchmarks.peers.processes import finished
 from benchmarks.peers.work import Counts, Data, Order, build_model, final_loss, read_order, train_client
 from benchmarks.peers.workloads import WORKLOADS, Workload
+from mpifl.datasets.dataset import DataShape
 from mpifl.job.component import COMPONENTS, find_part
 from mpifl.models.flat import flatten
-from mpifl.population.dataset import DataShape
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "benchmarks" / "peers"

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from mpifl.clock.timeline import Call, ClockState, Outcome, Timeline
 from mpifl.clock.workload import Workload
 from mpifl.errors import InputError
-from mpifl.population.permutation import permuted
+from mpifl.kernels.permutation import permuted
 from mpifl.population.population import Population
 from mpifl.seeds import Purpose, number
 from mpifl.selection.uniform import Uniform

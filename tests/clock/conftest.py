@@ -9,7 +9,7 @@ from cases import Case
 
 from mpifl.clock.timeline import Call, ClockState
 from mpifl.clock.workload import Workload
-from mpifl.population.permutation import permuted
+from mpifl.kernels.permutation import permuted
 from mpifl.selection.uniform import Uniform
 
 # Small rounds worked out by hand. 1,000 bytes at 8 kbit/s are 1 s, 10 samples of 100 ms are 3 s: 1 + 3 + 1 = 5 s of work.

@@ -19,7 +19,7 @@ import simpy
 
 from mpifl.clock.timeline import Outcome
 from mpifl.clock.workload import Workload
-from mpifl.population.permutation import permuted
+from mpifl.kernels.permutation import permuted
 from mpifl.population.population import Population
 
 COMPLETED, DROPPED, CUT, STALE = Outcome.COMPLETED, Outcome.DROPPED, Outcome.CUT, Outcome.STALE

@@ -23,17 +23,17 @@ from test_deadline import DeadlineRound
 from test_semisync import Windows
 from test_sync import SyncRound
 
-from mpifl.clock.all import All
-from mpifl.clock.async_ import Async
-from mpifl.clock.buffered import Buffered
-from mpifl.clock.deadline import Deadline
-from mpifl.clock.semisync import Semisync
-from mpifl.clock.sync import Sync
+from mpifl.clock.policies.all import All
+from mpifl.clock.policies.async_ import Async
+from mpifl.clock.policies.buffered import Buffered
+from mpifl.clock.policies.deadline import Deadline
+from mpifl.clock.policies.semisync import Semisync
+from mpifl.clock.policies.sync import Sync
 from mpifl.clock.timeline import Timeline
 from mpifl.clock.workload import Workload
-from mpifl.population.bandwidth import Bandwidth
-from mpifl.population.permutation import permuted
+from mpifl.kernels.permutation import permuted
 from mpifl.population.population import Population
+from mpifl.traces.bandwidth import Bandwidth
 
 Server = tuple[float | None, float | None]
 

@@ -16,7 +16,7 @@ from events import COMPLETED, DROPPED, Events, Flight, Phone, phones_of
 from hypothesis import reject
 
 from mpifl.clock.workload import Workload
-from mpifl.population.permutation import permuted
+from mpifl.kernels.permutation import permuted
 from mpifl.population.population import Population
 
 GRID = 1 << 128

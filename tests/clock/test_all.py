@@ -4,7 +4,7 @@ from cases import advance_cohort, raw_cases, rule_of
 from events import COMPLETED, DROPPED, Cohort
 from hypothesis import given, settings
 
-from mpifl.clock.all import All
+from mpifl.clock.policies.all import All
 
 rounds = settings(derandomize=True, deadline=None, max_examples=150)
 

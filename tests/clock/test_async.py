@@ -6,13 +6,13 @@ from events import COMPLETED, DROPPED
 from flights import Landings, advance_traffic, flying
 from hypothesis import HealthCheck, given, settings
 
-from mpifl.clock.async_ import Async
+from mpifl.clock.policies.async_ import Async
 from mpifl.clock.staleness import Staleness
 from mpifl.clock.timeline import ClockState
 from mpifl.clock.workload import Workload
 from mpifl.errors import InputError
 from mpifl.job import parse_job
-from mpifl.plan import make_plan
+from mpifl.rounds.plan import make_plan
 
 rounds = settings(
     derandomize=True, deadline=None, max_examples=120, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mpifl.clock.availability import (
+from mpifl.clock.kernels.availability import (
     longest_stay,
     next_online,
     online_seconds,
@@ -15,7 +15,7 @@ from mpifl.clock.availability import (
     pattern_of,
     resumed_until,
 )
-from mpifl.population.trace import check_trace
+from mpifl.traces.trace import check_trace
 
 exact = settings(derandomize=True, deadline=None, max_examples=400)
 

@@ -8,7 +8,7 @@ from events import COMPLETED, CUT, DROPPED
 from hypothesis import given, settings
 from test_sync import SyncRound
 
-from mpifl.clock.sync import Sync
+from mpifl.clock.policies.sync import Sync
 from mpifl.errors import InputError
 
 rounds = settings(derandomize=True, deadline=None, max_examples=120)

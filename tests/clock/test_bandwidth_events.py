@@ -12,15 +12,15 @@ from events import COMPLETED, CUT, DROPPED
 from hypothesis import HealthCheck, Phase, given, settings
 from link_cases import MODES, advance, by_hand, check_by_hand, linked, policy_of, with_curves
 
-from mpifl.clock.all import All
-from mpifl.clock.buffered import Buffered
-from mpifl.clock.deadline import Deadline
-from mpifl.clock.sync import Sync
+from mpifl.clock.policies.all import All
+from mpifl.clock.policies.buffered import Buffered
+from mpifl.clock.policies.deadline import Deadline
+from mpifl.clock.policies.sync import Sync
 from mpifl.clock.timeline import ClockState
 from mpifl.clock.workload import Workload
 from mpifl.errors import InputError
-from mpifl.population.bandwidth import Bandwidth, check_bandwidth
-from mpifl.population.permutation import permuted
+from mpifl.kernels.permutation import permuted
+from mpifl.traces.bandwidth import Bandwidth, check_bandwidth
 
 # What fails is not made smaller: a case is drawn from a generator of its own, and smaller seeds are no simpler.
 rounds = settings(

@@ -10,12 +10,12 @@ from events import COMPLETED, DROPPED, STALE
 from flights import Landings, advance_traffic, flying
 from hypothesis import HealthCheck, given, settings
 
-import mpifl.clock.flying
-from mpifl.clock.buffered import Buffered
+import mpifl.clock.asynchronous
+from mpifl.clock.policies.buffered import Buffered
 from mpifl.clock.policy import Latency
 from mpifl.errors import InputError, TrainingError
-from mpifl.population.bandwidth import Bandwidth
 from mpifl.selection.uniform import Uniform
+from mpifl.traces.bandwidth import Bandwidth
 
 rounds = settings(
     derandomize=True, deadline=None, max_examples=120, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
@@ -201,8 +201,8 @@ def test_fedscales_dropouts_do_not_stop_the_clock(population_of, round_of):
 
 
 def _impatient(monkeypatch):
-    monkeypatch.setattr(mpifl.clock.flying, "MOST_DROPS", 40)
-    monkeypatch.setattr(mpifl.clock.flying, "DROPS_BEFORE_CHECK", 10)
+    monkeypatch.setattr(mpifl.clock.asynchronous, "MOST_DROPS", 40)
+    monkeypatch.setattr(mpifl.clock.asynchronous, "DROPS_BEFORE_CHECK", 10)
 
 
 def test_drop_outs_without_end_are_an_error(population_of, round_of, monkeypatch):

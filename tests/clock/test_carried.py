@@ -5,15 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mpifl.checkpoint import Snapshot, read_checkpoint, write_checkpoint
-from mpifl.clock.air import Alone
-from mpifl.clock.async_ import Async
-from mpifl.clock.buffered import Buffered
+from mpifl.clock.in_flight import Alone
+from mpifl.clock.policies.async_ import Async
+from mpifl.clock.policies.buffered import Buffered
+from mpifl.clock.policies.semisync import Semisync
 from mpifl.clock.policy import Latency
-from mpifl.clock.semisync import Semisync
 from mpifl.clock.timeline import PARTICIPANT, Call, ClockState
 from mpifl.clock.workload import Workload
+from mpifl.rounds.snapshot import Snapshot
 from mpifl.selection.uniform import Uniform
+from mpifl.state.checkpoint import read_checkpoint, write_checkpoint
 
 WORK = Workload(bytes_down=1000, bytes_up=1000, batch_size=10, epochs=1, local_steps=None)
 LINK = Latency(server_down_kbps=300.0, server_up_kbps=200.0)

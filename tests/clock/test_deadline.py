@@ -12,12 +12,12 @@ from events import COMPLETED, CUT, DROPPED, Cohort, wanted
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mpifl.clock.deadline import Deadline
+from mpifl.clock.policies.deadline import Deadline
 from mpifl.clock.timeline import ClockState
 from mpifl.clock.workload import Workload
 from mpifl.errors import InputError
 from mpifl.job import parse_job
-from mpifl.plan import make_plan
+from mpifl.rounds.plan import make_plan
 
 rounds = settings(derandomize=True, deadline=None, max_examples=150)
 

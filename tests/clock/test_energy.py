@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mpifl.clock.buffered import Buffered
-from mpifl.clock.latency import joules
-from mpifl.clock.sync import Sync
+from mpifl.clock.kernels.latency import joules
+from mpifl.clock.policies.buffered import Buffered
+from mpifl.clock.policies.sync import Sync
 from mpifl.clock.timeline import Call, ClockState, Outcome
 from mpifl.clock.workload import Workload
-from mpifl.plan import TASK, Plan
-from mpifl.population.permutation import permuted
+from mpifl.kernels.permutation import permuted
 from mpifl.record.tables import participant_rows, round_row
-from mpifl.result import METRIC, RoundResult
+from mpifl.rounds.plan import TASK, Plan
+from mpifl.rounds.round_result import METRIC, RoundResult
 
 # 1,000 bytes at 8 kbit/s are 1 s, 10 samples of 100 ms are 3 s: 1 + 3 + 1 = 5 s of work.
 WORK = Workload(bytes_down=1000, bytes_up=1000, batch_size=10, epochs=1, local_steps=None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mpifl.clock.buffered import Buffered
+from mpifl.clock.policies.buffered import Buffered
 from mpifl.clock.timeline import Call, ClockState
 from mpifl.clock.workload import Workload
 from mpifl.population.population import Population

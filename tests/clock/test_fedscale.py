@@ -16,14 +16,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mpifl.checkpoint import Checkpoints, Snapshot
 from mpifl.clock.timeline import Outcome
-from mpifl.logbook import Logbook
-from mpifl.population.permutation import permuted
-from mpifl.population.trace import Trace, write_trace
-from mpifl.setup import check
+from mpifl.kernels.permutation import permuted
+from mpifl.rounds.build_experiment import check
+from mpifl.rounds.callbacks import RunCallbacks
+from mpifl.rounds.snapshot import Snapshot
+from mpifl.rounds.timing_only import run_timing
+from mpifl.state.checkpoint import Checkpoints
 from mpifl.stopwatch import UNWATCHED
-from mpifl.timing import run_timing
+from mpifl.traces.trace import Trace, write_trace
 
 ROUNDS = 1000
 BATCH, STEPS, WEIGHTS = 20, 100, 5_000_000
@@ -105,7 +106,7 @@ def timed(tmp_path):
         experiment, _ = check(str(tmp_path / "job.yaml"), [])
         timelines = []
         checkpoints = Checkpoints(tmp_path / "checkpoint", 10**6, 1, SimpleNamespace())
-        log = Logbook(Snapshot(), lambda result: timelines.append(result.plan.timeline), checkpoints, lambda: False)
+        log = RunCallbacks(Snapshot(), lambda result: timelines.append(result.plan.timeline), checkpoints, lambda: False)
         run_timing(experiment, log, UNWATCHED)
         return experiment, timelines
 

@@ -5,7 +5,7 @@ import math
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mpifl.clock.heaps import Heaps, least, put, take
+from mpifl.clock.kernels.heaps import Heaps, least, put, take
 
 
 @settings(derandomize=True, deadline=None, max_examples=100)

@@ -5,9 +5,9 @@ import pickle
 import numpy as np
 import pytest
 
-from mpifl.clock.latency import STRICT, Rates, how_many_can_finish, phone_seconds, time_participants
+from mpifl.clock.kernels.latency import STRICT, Rates, how_many_can_finish, phone_seconds, time_participants
 from mpifl.clock.workload import TRAINING_PER_INFERENCE
-from mpifl.population.permutation import permuted
+from mpifl.kernels.permutation import permuted
 
 ALWAYS = [(0, 100)]
 NO_LIMIT = np.full(2, np.inf)

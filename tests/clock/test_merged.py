@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mpifl.clock.availability import online_until
-from mpifl.population.trace import check_trace, merged
+from mpifl.clock.kernels.availability import online_until
+from mpifl.traces.trace import check_trace, merged
 
 
 def _slots(trace):

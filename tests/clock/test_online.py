@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from mpifl.clock import online
-from mpifl.clock.buffered import Buffered
 from mpifl.clock.online import NOBODY, OnlineIndex, online_index
-from mpifl.clock.sync import Sync
+from mpifl.clock.policies.buffered import Buffered
+from mpifl.clock.policies.sync import Sync
 from mpifl.clock.timeline import Call, ClockState
 from mpifl.clock.workload import Workload
-from mpifl.population.permutation import permuted
+from mpifl.kernels.permutation import permuted
 from mpifl.seeds import Purpose, number
 from mpifl.selection.selection import Selection
 from mpifl.selection.uniform import Uniform

@@ -8,7 +8,7 @@ from events import COMPLETED, DROPPED, STALE
 from flights import Traffic, advance_traffic
 from hypothesis import HealthCheck, given, settings
 
-from mpifl.clock.semisync import Semisync
+from mpifl.clock.policies.semisync import Semisync
 from mpifl.errors import InputError
 
 rounds = settings(

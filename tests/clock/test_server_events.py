@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from link_cases import MODES, advance, by_hand, check_by_hand, linked, policy_of, rounding, simulated, with_curves, with_server
 from links import shares
 
-from mpifl.clock.all import All
-from mpifl.clock.async_ import Async
-from mpifl.clock.buffered import Buffered
-from mpifl.clock.deadline import Deadline
-from mpifl.clock.sync import Sync
+from mpifl.clock.policies.all import All
+from mpifl.clock.policies.async_ import Async
+from mpifl.clock.policies.buffered import Buffered
+from mpifl.clock.policies.deadline import Deadline
+from mpifl.clock.policies.sync import Sync
 from mpifl.clock.timeline import ClockState
 from mpifl.clock.workload import Workload
 from mpifl.errors import InputError

@@ -12,21 +12,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_transfer import bandwidth
 
-from mpifl.checkpoint import Snapshot, read_checkpoint, write_checkpoint
-from mpifl.clock.all import All
-from mpifl.clock.async_ import Async
-from mpifl.clock.buffered import Buffered
-from mpifl.clock.deadline import Deadline
-from mpifl.clock.fair_share import open_link
-from mpifl.clock.flow import DOWNLOADING, FLOW, IDLE, OWN, SHARED
-from mpifl.clock.latency import RESUME, STRICT, Rates, time_participants
+from mpifl.clock.kernels.fair_share import open_link
+from mpifl.clock.kernels.flow import DOWNLOADING, FLOW, IDLE, OWN, SHARED
+from mpifl.clock.kernels.latency import RESUME, STRICT, Rates, time_participants
+from mpifl.clock.kernels.server_link import advance, join, left_behind, take_up
+from mpifl.clock.policies.all import All
+from mpifl.clock.policies.async_ import Async
+from mpifl.clock.policies.buffered import Buffered
+from mpifl.clock.policies.deadline import Deadline
+from mpifl.clock.policies.semisync import Semisync
+from mpifl.clock.policies.sync import Sync
 from mpifl.clock.policy import Latency
-from mpifl.clock.semisync import Semisync
-from mpifl.clock.server_link import advance, join, left_behind, take_up
-from mpifl.clock.sync import Sync
 from mpifl.clock.timeline import PARTICIPANT, ClockState, Outcome
 from mpifl.clock.workload import Workload
 from mpifl.errors import InputError
+from mpifl.rounds.snapshot import Snapshot
+from mpifl.state.checkpoint import read_checkpoint, write_checkpoint
 
 COMPLETED, DROPPED, CUT = Outcome.COMPLETED, Outcome.DROPPED, Outcome.CUT
 WORK = Workload(bytes_down=1000, bytes_up=1000, batch_size=10, epochs=1, local_steps=None)  # 8 kbit each way

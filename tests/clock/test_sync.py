@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpifl.clock import policy
-from mpifl.clock.sync import Sync
+from mpifl.clock.policies.sync import Sync
 from mpifl.clock.workload import Workload
 from mpifl.errors import InputError
 

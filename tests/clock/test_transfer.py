@@ -13,16 +13,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mpifl.clock.all import All
-from mpifl.clock.buffered import Buffered
-from mpifl.clock.deadline import Deadline
-from mpifl.clock.sync import Sync
+from mpifl.clock.kernels.transfer import DOWN, UP, carried, curve_seconds, paused_transfer, speed_from
+from mpifl.clock.policies.all import All
+from mpifl.clock.policies.buffered import Buffered
+from mpifl.clock.policies.deadline import Deadline
+from mpifl.clock.policies.sync import Sync
 from mpifl.clock.timeline import Outcome
-from mpifl.clock.transfer import DOWN, UP, carried, curve_seconds, paused_transfer, speed_from
 from mpifl.clock.workload import Workload
 from mpifl.errors import InputError
-from mpifl.population.bandwidth import Bandwidth, check_bandwidth
-from mpifl.population.permutation import permuted
+from mpifl.kernels.permutation import permuted
+from mpifl.traces.bandwidth import Bandwidth, check_bandwidth
 
 COMPLETED, DROPPED, CUT = Outcome.COMPLETED, Outcome.DROPPED, Outcome.CUT
 exact = settings(derandomize=True, deadline=None, max_examples=300)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mpifl.population.catalogue import find_entry, read_catalogue
+from mpifl.datasets.catalogue import find_entry, read_catalogue
 from tests.launching import mpifl
 from tests.population.catalogue.server import Site, make_certificate, serving
 

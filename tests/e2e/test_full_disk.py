@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mpifl.checkpoint import last_checkpoint
+from mpifl.state.checkpoint import last_checkpoint
 from tests.e2e.test_resume import assert_same, go_on
 from tests.launching import Finished, mpifl, mpirun, run_job
 from tests.small_disk import Disk, Mount, mounting, mounts

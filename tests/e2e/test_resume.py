@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mpifl.cluster.signals import STOPPING
 from mpifl.errors import INTERRUPTED
 from mpifl.mpi.launch import command
-from mpifl.signals import STOPPING
 from tests.launching import LIMIT_SECONDS, MEASURED, Finished, held, mpirun, run_job, undisturbed_runs
 
 SYNC = ("quickstart", "rounds=60", "training.engine=loop", "checkpoint.every=7")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from mpifl.signals import STOPPING
+from mpifl.cluster.signals import STOPPING
 from tests.launching import Finished, mpifl, run_job
 from tests.slurm.cluster import missing, nodes, slurm
 

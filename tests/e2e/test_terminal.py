@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from mpifl.checkpoint import last_checkpoint
+from mpifl.cluster.signals import STOPPING, Stop
 from mpifl.errors import INTERRUPTED
-from mpifl.signals import STOPPING, Stop
+from mpifl.state.checkpoint import last_checkpoint
 from tests.launching import LIMIT_SECONDS
 
 CTRL_C = b"\x03"

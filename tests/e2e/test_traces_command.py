@@ -15,8 +15,8 @@ from matplotlib.image import imread
 from typer.testing import CliRunner, Result
 
 from mpifl.__main__ import app
-from mpifl.population.trace import open_trace
-from mpifl.population.trace_importers import REGISTRY
+from mpifl.traces.importers import REGISTRY
+from mpifl.traces.trace import open_trace
 from tests.launching import mpifl
 
 SLOTS = "pattern,start,end\na,0,3600\nb,7200,86400\n"

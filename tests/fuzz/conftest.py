@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from fuzz_outcome import write_tally
 
-from mpifl.population.synthesis import read_recipe, synthesize
-from mpifl.population.trace import write_trace
+from mpifl.traces.synthesis import read_recipe, synthesize
+from mpifl.traces.trace import write_trace
 
 ROOT = Path(__file__).parents[2]
 

@@ -15,11 +15,12 @@ from fuzz_reader import Reader, resumed
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpifl.beginning import begin
-from mpifl.checkpoint import Snapshot, last_checkpoint, write_checkpoint
-from mpifl.plan import make_plan
 from mpifl.record.run_directory import run_file, write_environment
-from mpifl.result import METRIC, RoundResult
+from mpifl.rounds.plan import make_plan
+from mpifl.rounds.round_result import METRIC, RoundResult
+from mpifl.rounds.snapshot import Snapshot
+from mpifl.state.checkpoint import last_checkpoint, write_checkpoint
+from mpifl.state.resume import begin
 
 ROUNDS = 6
 JOB = """

@@ -21,10 +21,10 @@ from hypothesis import strategies as st
 
 from mpifl.clock.timeline import ClockState
 from mpifl.errors import InputError
-from mpifl.experiment import Timed
 from mpifl.job import dump_job, load_yaml, parse_job, read_job
-from mpifl.plan import make_plan
-from mpifl.setup import check
+from mpifl.rounds.build_experiment import check
+from mpifl.rounds.experiment import Timed
+from mpifl.rounds.plan import make_plan
 
 ROOT = Path(__file__).parents[2]
 SIZES: Mapping = {
@@ -239,7 +239,7 @@ LIMIT_BYTES = 8 << 30
 CHECK_EACH = """
 import json, sys
 from mpifl.errors import InputError
-from mpifl.setup import check
+from mpifl.rounds.build_experiment import check
 for overrides in json.load(sys.stdin):
     try:
         check("quickstart", overrides)

@@ -15,11 +15,11 @@ from fuzz_reader import Reader, content
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mpifl.datasets.dataset import FORMAT, SCHEMA_VERSION, Dataset, Part, grouped, open_dataset, write_dataset
 from mpifl.errors import InputError
-from mpifl.files import check_content
-from mpifl.population.bandwidth import Bandwidth
-from mpifl.population.dataset import FORMAT, SCHEMA_VERSION, Dataset, Part, grouped, open_dataset, write_dataset
-from mpifl.population.trace import open_trace, write_trace
+from mpifl.io.hdf5 import check_content
+from mpifl.traces.bandwidth import Bandwidth
+from mpifl.traces.trace import open_trace, write_trace
 
 KINDS = ("plain", "packed", "sequences", "trace")
 

@@ -18,11 +18,11 @@ from fuzz_values import changed
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mpifl.datasets.check import check_dataset
+from mpifl.datasets.dataset import open_dataset
 from mpifl.errors import InputError
-from mpifl.population.dataset import open_dataset
-from mpifl.population.dataset_check import check_dataset
-from mpifl.population.synthesis import Recipe, read_recipe, synthesize
-from mpifl.population.trace import check_trace, open_trace
+from mpifl.traces.synthesis import Recipe, read_recipe, synthesize
+from mpifl.traces.trace import check_trace, open_trace
 
 ROOT = Path(__file__).parents[2]
 DATA, TRACES = data_sources(), trace_sources()
@@ -117,8 +117,8 @@ def test_a_small_file_that_unpacks_to_gigabytes(
     ending: str, tmp_path: Path, trace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With limits that a test can reach; the real ones are 2 GiB for what is held whole, and 256 MiB for a line."""
-    monkeypatch.setattr("mpifl.packed.MOST_BYTES", BOMB_BYTES // 4)
-    monkeypatch.setattr("mpifl.population.importers.streams.LONGEST_LINE_BYTES", BOMB_BYTES // 4)
+    monkeypatch.setattr("mpifl.io.compressed.MOST_BYTES", BOMB_BYTES // 4)
+    monkeypatch.setattr("mpifl.datasets.importers.streams.LONGEST_LINE_BYTES", BOMB_BYTES // 4)
     packed = gzip.compress(bytes(BOMB_BYTES), 1) if ending == ".gz" else lzma.compress(bytes(BOMB_BYTES), preset=0)
     assert len(packed) < BOMB_BYTES / 100
     for kind, arguments, name in (

@@ -25,7 +25,7 @@ REQUIRED = {
 }
 REGISTERED = [(component, name) for component in COMPONENTS for name in component.registry()]
 BASES = {
-    "data.partition": "mpifl.population.partitioners.partitioner:Partitioner",
+    "data.partition": "mpifl.datasets.partitioners.partitioner:Partitioner",
     "model": "mpifl.models.model:Model",
     "selection": "mpifl.selection.selection:Selection",
     "clock": "mpifl.clock.policy:RoundPolicy",
@@ -171,9 +171,9 @@ def test_every_section_of_a_job_is_closed_and_frozen() -> None:
 
 
 def test_importers_are_named_after_their_format() -> None:
-    for name, where in importlib.import_module("mpifl.population.importers").REGISTRY.items():
+    for name, where in importlib.import_module("mpifl.datasets.importers").REGISTRY.items():
         module, _, function = where.partition(":")
-        assert module == f"mpifl.population.importers.{name}"
+        assert module == f"mpifl.datasets.importers.{name}"
         assert callable(getattr(importlib.import_module(module), function))
 
 

@@ -256,7 +256,7 @@ def test_no_pyc_file_of_an_older_text_is_run(write: Callable[..., Path], monkeyp
 
 def test_no_machine_code_of_an_older_text_is_run(write: Callable[..., Path]) -> None:
     """Of a kernel that calls another Numba would keep the code, whatever becomes of the other's file."""
-    kernel = "from mpifl.kernels import kernel\n{}\n@kernel\ndef {}():\n    return {}\n"
+    kernel = "from mpifl.kernels.compile import kernel\n{}\n@kernel\ndef {}():\n    return {}\n"
     values = []
     for value in (1.0, 2.0):
         mine = kernel.format("from helper import inner", "outer", "inner()") + f"{RULE}    value: float = outer()"

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from mpifl.errors import InputError
-from mpifl.files import shipped_names
+from mpifl.io.files import shipped_names
 from mpifl.job import Job, Section, difference, dump_job, load_yaml, parse_job, read_job, synonyms
 from mpifl.job.problems import MOST_PROBLEMS
 

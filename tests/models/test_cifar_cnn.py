@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
+from mpifl.datasets.dataset import DataShape
 from mpifl.errors import InputError
 from mpifl.models.cifar_cnn import CifarCnn
 from mpifl.models.flat import flatten
-from mpifl.population.dataset import DataShape
 
 PICTURES = DataShape("classification", (3, 32, 32), 10)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from mpifl.datasets.dataset import DataShape
 from mpifl.errors import InputError
 from mpifl.models.cnn1d import Cnn1d
 from mpifl.models.flat import flatten
-from mpifl.population.dataset import DataShape
 
 
 def test_size_and_shape() -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from mpifl.datasets.dataset import DataShape
 from mpifl.errors import InputError
 from mpifl.models.femnist_cnn import FemnistCnn
 from mpifl.models.flat import flatten
-from mpifl.population.dataset import DataShape
 
 
 def by_hand(colours: int, side: int, classes: int) -> int:

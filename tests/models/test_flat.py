@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import nn
 
+from mpifl.datasets.dataset import DataShape
 from mpifl.errors import InputError
 from mpifl.models.femnist_cnn import FemnistCnn
 from mpifl.models.flat import flatten
 from mpifl.models.logreg import Logreg
 from mpifl.models.mlp import Mlp
-from mpifl.population.dataset import DataShape
 
 
 def with_batch_norm() -> nn.Sequential:

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
+from mpifl.datasets.dataset import DataShape
 from mpifl.models.flat import flatten
 from mpifl.models.flops import training_flops
 from mpifl.models.logreg import Logreg
 from mpifl.models.mlp import Mlp
-from mpifl.population.dataset import DataShape
 
 
 @pytest.mark.parametrize("bias", [True, False])

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from mpifl.datasets.dataset import DataShape
 from mpifl.models.flat import flatten
 from mpifl.models.logreg import Logreg
-from mpifl.population.dataset import DataShape
 
 
 @pytest.mark.parametrize(

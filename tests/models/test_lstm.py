@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
+from mpifl.datasets.dataset import DataShape
 from mpifl.errors import InputError
 from mpifl.models.flat import flatten
 from mpifl.models.lstm import Lstm
 from mpifl.models.mlp import Mlp
-from mpifl.population.dataset import DataShape
 
 CHARACTERS = DataShape("language", (80,), 90, vocabulary=90)
 SMALL = Lstm(embedding=3, hidden=5, layers=2)

@@ -6,9 +6,9 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from mpifl.datasets.dataset import DataShape
 from mpifl.models.flat import flatten
 from mpifl.models.mlp import Mlp
-from mpifl.population.dataset import DataShape
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ import sys
 import pytest
 from pydantic import ValidationError
 
+from mpifl.datasets.dataset import DataShape
 from mpifl.errors import InputError
 from mpifl.models.sized import Sized
-from mpifl.population.dataset import DataShape
 
 
 def test_it_has_a_size_and_flops_only() -> None:

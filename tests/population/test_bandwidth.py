@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from mpifl.errors import InputError
-from mpifl.population.bandwidth import COLUMNS, Bandwidth, check_bandwidth
-from mpifl.population.trace import Trace, open_trace, write_trace
+from mpifl.traces.bandwidth import COLUMNS, Bandwidth, check_bandwidth
+from mpifl.traces.trace import Trace, open_trace, write_trace
 
 CURVES = Bandwidth(
     offsets=np.array([0, 2, 3]),

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 import yaml
 
+from mpifl.datasets.dataset import Dataset, open_dataset, repack, write_dataset
 from mpifl.errors import InputError
-from mpifl.files import content_sha256
+from mpifl.io.hdf5 import content_sha256
 from mpifl.job import Job, dump_job, load_yaml, parse_job
 from mpifl.population import build
 from mpifl.population.build import open_population, prepare, resolved
-from mpifl.population.dataset import Dataset, open_dataset, repack, write_dataset
-from mpifl.population.synthesis import read_recipe
-from mpifl.population.trace import Trace, open_trace, write_trace
+from mpifl.traces.synthesis import read_recipe
+from mpifl.traces.trace import Trace, open_trace, write_trace
 
 BASE = {"rounds": 1, "model": "logreg", "selection": {"name": "uniform", "participants": 2}}
 
@@ -234,7 +234,7 @@ def test_a_compressed_data_set_is_arranged_as_the_same_one_that_is_not(
 
 PARTITIONER = """
 import numpy as np
-from mpifl.population.partitioners.partitioner import Partitioner
+from mpifl.datasets.partitioners.partitioner import Partitioner
 
 {shift}
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from mpifl.errors import InputError
-from mpifl.population import client_availability
-from mpifl.population.client_availability import load_client_availability
-from mpifl.population.trace import DEVICE_COLUMNS, Trace, open_trace, write_trace
+from mpifl.traces import client_availability
+from mpifl.traces.client_availability import load_client_availability
+from mpifl.traces.trace import DEVICE_COLUMNS, Trace, open_trace, write_trace
 
 OWN = {"anna": [(0, 10), (20, 30.5)], 7: [], "bo": [(99, 100)]}
 

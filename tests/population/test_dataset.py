@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mpifl.datasets.check import check_dataset
+from mpifl.datasets.dataset import Dataset, Part, grouped, open_dataset, write_dataset
 from mpifl.errors import InputError
-from mpifl.population.dataset import Dataset, Part, grouped, open_dataset, write_dataset
-from mpifl.population.dataset_check import check_dataset
 
 MakeDataset = Callable[..., Dataset]
 

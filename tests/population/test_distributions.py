@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from scipy.stats import kstest, lognorm
 
 from mpifl.job.quantiles import Quantiles
-from mpifl.population.distributions import Distribution, LogNormal, Mixture, Rising
+from mpifl.traces.distributions import Distribution, LogNormal, Mixture, Rising
 
 UNIFORM = np.random.default_rng(1).random(20_000)
 LEAST_P = 1e-3

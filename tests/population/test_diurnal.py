@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from pydantic import ValidationError
 
-from mpifl.files import shipped
-from mpifl.population.diurnal import HOURS, STEP_SECONDS, Diurnal, _Day, share_by_the_hour
-from mpifl.population.slots import Slots, check_slots
-from mpifl.population.synthesis import read_recipe
-from mpifl.population.turns import DAY_SECONDS
+from mpifl.io.files import shipped
 from mpifl.seeds import Purpose, generator
+from mpifl.traces.diurnal import HOURS, STEP_SECONDS, Diurnal, _Day, share_by_the_hour
+from mpifl.traces.on_off import DAY_SECONDS
+from mpifl.traces.slots import Slots, check_slots
+from mpifl.traces.synthesis import read_recipe
 
 PHONES = 60_000
 DEVIATIONS = 5  # of the mean; with some 30 means a test that is the chance of 2e-5

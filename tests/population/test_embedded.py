@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
+from mpifl.datasets.check import check_dataset
+from mpifl.datasets.dataset import Dataset
+from mpifl.datasets.embedded import digits
 from mpifl.job import parse_job
 from mpifl.population.build import open_population, prepare
-from mpifl.population.dataset import Dataset
-from mpifl.population.dataset_check import check_dataset
-from mpifl.population.embedded import digits
 
 JOB = {"rounds": 1, "model": "logreg", "selection": {"name": "uniform", "participants": 2}}
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mpifl.datasets.check import check_dataset
+from mpifl.datasets.dataset import Dataset, open_dataset, write_dataset
+from mpifl.datasets.parties import dealt_to_parties
 from mpifl.errors import InputError
 from mpifl.job import parse_job
 from mpifl.population.build import prepare
-from mpifl.population.dataset import Dataset, open_dataset, write_dataset
-from mpifl.population.dataset_check import check_dataset
-from mpifl.population.parties import dealt_to_parties
 
 JOB = {"rounds": 1, "model": "logreg", "selection": {"name": "uniform", "participants": 2}}
 VERTICAL = {"name": "vertical", "clients": 3}

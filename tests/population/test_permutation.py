@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from mpifl.population.permutation import SMALL, inverse_permuted, permuted
+from mpifl.kernels.permutation import SMALL, inverse_permuted, permuted
 from mpifl.seeds import Purpose, number
 
 KEYS = st.integers(0, 2**63 - 1)  # as mpifl.seeds.number makes them

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mpifl.datasets.dataset import Dataset
 from mpifl.errors import InputError
-from mpifl.population.dataset import Dataset
-from mpifl.population.permutation import permuted
+from mpifl.kernels.permutation import permuted
 from mpifl.population.population import Population, check_participants, ever_online
-from mpifl.population.trace import Trace
+from mpifl.traces.trace import Trace
 
 
 @pytest.fixture

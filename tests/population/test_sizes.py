@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from mpifl.job.quantiles import Quantiles
-from mpifl.population.permutation import permuted, uniforms
+from mpifl.kernels.permutation import permuted, uniforms
 from mpifl.population.population import Population
 from mpifl.selection.uniform import Uniform
 
@@ -107,9 +107,9 @@ def test_nor_does_a_whole_round_of_theirs() -> None:
     # tracemalloc does not see what kernels allocate; the process's peak does. A byte a client would be 100 MB.
     code = """
 import resource
-from mpifl.plan import make_plan
+from mpifl.rounds.plan import make_plan
 from mpifl.clock.timeline import ClockState
-from mpifl.setup import check
+from mpifl.rounds.build_experiment import check
 def peak(clients):
     timed, _ = check("reddit-timing", [f"population.clients={clients}", "selection.participants=1000"])
     plan = make_plan(timed.job, timed.population, timed.workload, 1, ClockState())

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mpifl.errors import InputError
-from mpifl.population.slots import Slots, check_slots, joined, of_counts, without_empty
+from mpifl.traces.slots import Slots, check_slots, joined, of_counts, without_empty
 
 NAMES = ["anna", 17, "bo"]
 

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from mpifl.datasets.dataset import Dataset
+from mpifl.datasets.split import TEST, TRAIN, VALIDATION, arranged, split_samples
 from mpifl.errors import InputError
 from mpifl.job.schema import Split
-from mpifl.population.dataset import Dataset
-from mpifl.population.split import TEST, TRAIN, VALIDATION, arranged, split_samples
 
 
 def split(by: str, validation: float = 0.0, test: float = 0.0) -> Split:

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mpifl.datasets.check import check_dataset
+from mpifl.datasets.dataset import Dataset, Description, is_compressed, open_dataset, repack
+from mpifl.datasets.store import storing, write_store
 from mpifl.errors import InputError
-from mpifl.population.dataset import Dataset, Description, is_compressed, open_dataset, repack
-from mpifl.population.dataset_check import check_dataset
-from mpifl.population.store import storing, write_store
 from tests.small_disk import Mount, mounting, mounts
 
 SAID = Description(name="n", outputs=3, source="s", licence="l")
@@ -202,8 +202,8 @@ MANY = """
 import sys
 import numpy as np
 from pathlib import Path
-from mpifl.population.dataset import Description
-from mpifl.population.store import storing, write_store
+from mpifl.datasets.dataset import Description
+from mpifl.datasets.store import storing, write_store
 path, random = Path(sys.argv[1]), np.random.default_rng(0)
 with storing(path) as store:
     for start in range(400):
@@ -235,9 +235,9 @@ FILLS = """
 import sys
 import numpy as np
 from pathlib import Path
-from mpifl.files import NoRoom
-from mpifl.population.dataset import Description
-from mpifl.population.store import storing, write_store
+from mpifl.io.files import NoRoom
+from mpifl.datasets.dataset import Description
+from mpifl.datasets.store import storing, write_store
 try:
     with storing(Path(sys.argv[1])) as store:
         for _ in range(100):

@@ -15,11 +15,11 @@ from pydantic import ValidationError
 from scipy.stats import spearmanr
 
 from mpifl.errors import InputError
-from mpifl.files import shipped, shipped_names
+from mpifl.io.files import shipped, shipped_names
 from mpifl.job.quantiles import Quantiles
-from mpifl.population.synthesis import Recipe, read_recipe, synthesize
-from mpifl.population.trace import Trace, check_trace
-from mpifl.population.turns import Turns
+from mpifl.traces.on_off import Turns
+from mpifl.traces.synthesis import Recipe, read_recipe, synthesize
+from mpifl.traces.trace import Trace, check_trace
 
 ROOT = Path(__file__).parents[2]
 PER_CENT = [5, 25, 50, 75, 95]

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpifl.errors import InputError
-from mpifl.population.trace import Trace, check_trace, open_trace, write_trace
+from mpifl.traces.trace import Trace, check_trace, open_trace, write_trace
 
 MakeTrace = Callable[..., Trace]
 SLOTS = [[(0, 10), (20, 30)], [], [(5, 100)], [(0, 1), (1, 2), (50, 60)]]

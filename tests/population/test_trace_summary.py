@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpifl.population.bandwidth import Bandwidth
-from mpifl.population.trace import Trace
-from mpifl.population.trace_summary import HOURS, PER_CENT, curve_means, summarise
+from mpifl.traces.bandwidth import Bandwidth
+from mpifl.traces.summary import HOURS, PER_CENT, curve_means, summarise
+from mpifl.traces.trace import Trace
 
 HOUR, DAY = 3600, 86_400
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from mpifl.job.quantiles import Quantiles
-from mpifl.population.turns import DAY_SECONDS, Turns
 from mpifl.seeds import Purpose, generator
+from mpifl.traces.on_off import DAY_SECONDS, Turns
 
 
 def plainly(turns: Turns, phones: int, random: np.random.Generator) -> list[tuple[np.ndarray, float]]:
@@ -70,7 +70,7 @@ def test_where_a_block_ends_changes_nothing(monkeypatch: pytest.MonkeyPatch, wor
     """Blocks that end in the midst of phones, or before one has all its draws."""
     turns = Turns(**MINUTES, period_days=[5, 6, 7])
     whole = turns.slots(60, generator(3, Purpose.TRACE))
-    monkeypatch.setattr("mpifl.population.turns.BLOCK_WORDS", words)
+    monkeypatch.setattr("mpifl.traces.on_off.BLOCK_WORDS", words)
     random, other = (generator(3, Purpose.TRACE) for _ in range(2))
     pieces = turns.slots(60, random)
     assert np.array_equal(pieces.start, whole.start)

@@ -13,10 +13,10 @@ from pathlib import Path
 import h5py
 import pytest
 
+from mpifl.datasets.dataset import FORMAT, SCHEMA_VERSION, Dataset, open_dataset, write_dataset
 from mpifl.errors import InputError
-from mpifl.population import verified as module
-from mpifl.population.dataset import FORMAT, SCHEMA_VERSION, Dataset, open_dataset, write_dataset
-from mpifl.population.verified import bytes_sha256, check_same, for_the_ranks, verified, what_was_verified
+from mpifl.io import verified as module
+from mpifl.io.verified import bytes_sha256, check_same, for_the_ranks, verified, what_was_verified
 
 OLD = 10**9
 """Seconds: a file of 2001, which nobody has just written."""
@@ -89,7 +89,7 @@ def test_ranks_that_a_command_starts_need_not_read_once_more(path: Path, tmp_pat
         found = file.stat()
         flip(file)
         os.utime(file, ns=(found.st_atime_ns, found.st_mtime_ns))
-    code = "import sys; from mpifl.population.verified import *; print(verified(Path(sys.argv[1]), 'mpifl-dataset', 2))"
+    code = "import sys; from mpifl.io.verified import *; print(verified(Path(sys.argv[1]), 'mpifl-dataset', 2))"
 
     def ask(file: Path) -> subprocess.CompletedProcess[str]:
         line = [sys.executable, "-c", code, str(file)]

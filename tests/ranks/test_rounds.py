@@ -7,17 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from mpifl.aggregator import make_server, run_aggregator
-from mpifl.checkpoint import Checkpoints, Snapshot
-from mpifl.client_state import ClientStore
-from mpifl.executor import run_executor
-from mpifl.experiment import Experiment
 from mpifl.job import parse_job
-from mpifl.logbook import Logbook
 from mpifl.mpi.world import World
 from mpifl.population.build import prepare
-from mpifl.result import RoundResult
-from mpifl.setup import load
+from mpifl.rounds.aggregator import make_server, run_aggregator
+from mpifl.rounds.build_experiment import load
+from mpifl.rounds.callbacks import RunCallbacks
+from mpifl.rounds.client_state import ClientStore
+from mpifl.rounds.executor import run_executor
+from mpifl.rounds.experiment import Experiment
+from mpifl.rounds.round_result import RoundResult
+from mpifl.rounds.snapshot import Snapshot
+from mpifl.state.checkpoint import Checkpoints
 
 
 class NoRecords:
@@ -53,7 +54,7 @@ def digest(world: World, algorithm: str, folder: Path) -> str:
     results: list[RoundResult] = []
     checkpoints = Checkpoints(folder / "checkpoint", 1000, 1, NoRecords())
     server = make_server(experiment, Snapshot())
-    run_aggregator(world, server, store, Logbook(Snapshot(), results.append, checkpoints, lambda: False))
+    run_aggregator(world, server, store, RunCallbacks(Snapshot(), results.append, checkpoints, lambda: False))
     checkpoints.close()
     state = server.state
     assert [result.plan.round_number for result in results] == [1, 2, 3]

@@ -13,9 +13,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
 
+from mpifl.datasets.dataset import DataShape
 from mpifl.models.femnist_cnn import FemnistCnn
 from mpifl.models.flat import flatten
-from mpifl.population.dataset import DataShape
 from mpifl.record.model_file import write_model
 
 

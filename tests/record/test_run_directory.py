@@ -23,7 +23,6 @@ from mpifl.clock.timeline import PARTICIPANT, ClockState, Outcome, Timeline
 from mpifl.errors import InputError
 from mpifl.job import Job, parse_job
 from mpifl.models.flat import flatten
-from mpifl.plan import TASK, Plan
 from mpifl.record import run_directory
 from mpifl.record.model_file import write_model
 from mpifl.record.run_directory import (
@@ -34,8 +33,9 @@ from mpifl.record.run_directory import (
     write_summary,
 )
 from mpifl.record.tables import TABLES
-from mpifl.result import CLIENT_TEST, METRIC, RoundResult
-from mpifl.result import Tested as _Tested  # pytest would take it for a test
+from mpifl.rounds.plan import TASK, Plan
+from mpifl.rounds.round_result import CLIENT_TEST, METRIC, RoundResult
+from mpifl.rounds.round_result import Tested as _Tested  # pytest would take it for a test
 
 JOB = parse_job({"rounds": 3, "model": "sized", "selection": {"name": "uniform", "participants": 3}})
 

@@ -9,10 +9,10 @@ import pytest
 
 from mpifl.clock.timeline import PARTICIPANT as ENDED
 from mpifl.clock.timeline import ClockState, Outcome, Timeline
-from mpifl.plan import TASK, Plan
 from mpifl.record.tables import PARTICIPANT, ROUND, TABLES, client_rows, participant_rows, round_row, row_type
-from mpifl.result import CLIENT_TEST, METRIC, RoundResult
-from mpifl.result import Tested as _Tested  # pytest would take it for a test
+from mpifl.rounds.plan import TASK, Plan
+from mpifl.rounds.round_result import CLIENT_TEST, METRIC, RoundResult
+from mpifl.rounds.round_result import Tested as _Tested  # pytest would take it for a test
 
 COMPLETED, DROPPED, CUT, STALE, FAILED = Outcome
 CLIENTS = np.array([(6, 3, 4, 2, 12.0), (6, 5, 2, 2, 1.0)], CLIENT_TEST)

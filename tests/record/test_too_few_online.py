@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import yaml
 
-from mpifl.experiment import Timed
-from mpifl.population.trace import write_trace
 from mpifl.record.tables import ROUND, row_type
 from mpifl.record.too_few_online import TooFewOnline
-from mpifl.setup import check
+from mpifl.rounds.build_experiment import check
+from mpifl.rounds.experiment import Timed
+from mpifl.traces.trace import write_trace
 
 DIGITS = {"name": "digits", "partition": {"name": "iid", "clients": 6}}
 

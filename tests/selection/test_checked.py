@@ -15,8 +15,8 @@ from mpifl.clock.timeline import ClockState
 from mpifl.clock.workload import Workload
 from mpifl.errors import TrainingError
 from mpifl.job import parse_job
-from mpifl.plan import make_plan
-from mpifl.population.permutation import permuted
+from mpifl.kernels.permutation import permuted
+from mpifl.rounds.plan import make_plan
 from mpifl.selection.checked import checked
 
 WORK = Workload(bytes_down=1000, bytes_up=1000, batch_size=10, epochs=1, local_steps=None)

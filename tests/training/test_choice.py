@@ -12,17 +12,17 @@ import pytest
 import torch
 from torch import nn
 
+from mpifl.datasets.dataset import Dataset, DataShape
 from mpifl.errors import InputError
 from mpifl.job import dump_job, parse_job
 from mpifl.job.schema import Training
 from mpifl.job.yaml_text import load_yaml
 from mpifl.models.flat import flatten
 from mpifl.models.lstm import Lstm
-from mpifl.population.dataset import Dataset, DataShape
+from mpifl.objectives import REGISTRY
 from mpifl.population.population import Population
-from mpifl.setup import check
+from mpifl.rounds.build_experiment import check
 from mpifl.training.choice import MOST_STACKED, STACK_WEIGHTS, check_single_samples, chosen, with_drop_last
-from mpifl.training.tasks import REGISTRY
 from tests.normed import HERE
 
 Made = Callable[..., Dataset]

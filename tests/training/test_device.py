@@ -10,13 +10,13 @@ import torch
 
 from mpifl.errors import InputError
 from mpifl.models.flat import FlatModel, flatten
+from mpifl.objectives import REGISTRY
 from mpifl.training.device import CPU, check_device, has_room, start_device
 from mpifl.training.loop import _plain_steps
 from mpifl.training.loop import _steps as loop_steps
 from mpifl.training.participant import Participant
 from mpifl.training.samples import Pool
 from mpifl.training.stacked import Stacked, _steps
-from mpifl.training.tasks import REGISTRY
 from tests.training.test_stacked import CASES, OUTPUTS, RAGGED, TOKENS, group, made, work
 
 META = torch.device("meta")

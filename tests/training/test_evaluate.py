@@ -10,8 +10,8 @@ from sklearn.metrics import accuracy_score, log_loss
 from torch import nn
 
 from mpifl.models.flat import flatten
+from mpifl.objectives.classification import Classification
 from mpifl.training.evaluate import evaluate_shard
-from mpifl.training.tasks.classification import Classification
 
 TASK = Classification(4)
 

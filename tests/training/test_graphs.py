@@ -11,11 +11,11 @@ from torch import nn
 
 from mpifl.errors import InputError
 from mpifl.models.flat import FlatModel, flatten
+from mpifl.objectives import REGISTRY
 from mpifl.training.device import CPU
 from mpifl.training.graphs import WARM_UPS, Graphs, Replay
 from mpifl.training.participant import LocalResult, Participant
 from mpifl.training.stacked import Stacked
-from mpifl.training.tasks import REGISTRY
 from tests.training.test_stacked import OUTPUTS, RAGGED, assert_same, group, made, work
 
 GROUPS = [RAGGED, [(8, 2), (8, 2)], RAGGED, [(5, 1)], [(9, 4), (2, 3), (1, 1), (7, 2)]]

@@ -13,17 +13,17 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
 
+from mpifl.datasets.dataset import Dataset, DataShape
 from mpifl.job.schema import Training
 from mpifl.models.femnist_cnn import FemnistCnn
 from mpifl.models.flat import FlatModel, flatten
 from mpifl.models.logreg import Logreg
 from mpifl.models.mlp import Mlp
 from mpifl.models.model import Model
-from mpifl.population.dataset import Dataset, DataShape
+from mpifl.objectives.classification import Classification
 from mpifl.training.loop import Loop
 from mpifl.training.participant import Correct, LocalResult, Participant
 from mpifl.training.samples import Pool, Samples, pool_of
-from mpifl.training.tasks.classification import Classification
 
 TASK = Classification(3)
 

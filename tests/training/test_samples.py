@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from mpifl.population.dataset import Dataset, Description, open_dataset
-from mpifl.population.store import storing, write_store
+from mpifl.datasets.dataset import Dataset, Description, open_dataset
+from mpifl.datasets.store import storing, write_store
+from mpifl.objectives.objective import NOT_THERE
 from mpifl.training.samples import pool_of
-from mpifl.training.tasks.task import NOT_THERE
 
 
 def made(path: Path, x: object, y: np.ndarray | None, **said: object) -> Dataset:

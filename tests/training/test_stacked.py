@@ -16,13 +16,13 @@ from torch import nn
 
 from mpifl.job.schema import Training
 from mpifl.models.flat import FlatModel, flatten
+from mpifl.objectives import REGISTRY
+from mpifl.objectives.objective import NOT_THERE, Task
 from mpifl.training.linear_stack import LinearStack, is_linear
 from mpifl.training.loop import Loop
 from mpifl.training.participant import Correct, LocalResult, Participant
 from mpifl.training.samples import Pool
 from mpifl.training.stacked import Stacked
-from mpifl.training.tasks import REGISTRY
-from mpifl.training.tasks.task import NOT_THERE, Task
 from mpifl.training.vmap_stack import VmapStack
 
 OUTPUTS, TOKENS, LENGTH = 3, 5, 4

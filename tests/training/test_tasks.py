@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from scipy.special import log_softmax
 from sklearn.metrics import accuracy_score, f1_score, mean_squared_error, top_k_accuracy_score
 
-from mpifl.training.tasks import REGISTRY
-from mpifl.training.tasks.classification import Classification
-from mpifl.training.tasks.language import Language
-from mpifl.training.tasks.regression import Regression
-from mpifl.training.tasks.task import NOT_THERE, Judged, Task
+from mpifl.objectives import REGISTRY
+from mpifl.objectives.classification import Classification
+from mpifl.objectives.language import Language
+from mpifl.objectives.objective import NOT_THERE, Judged, Task
+from mpifl.objectives.regression import Regression
 
 
 def scores(task: Task, batches: list[Judged]) -> dict[str, float]:

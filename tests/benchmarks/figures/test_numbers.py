@@ -18,8 +18,8 @@ from benchmarks.figures.numbers import (
     online_share,
     pairs,
 )
-from mpifl.population.dataset import Dataset, Part, grouped
-from mpifl.population.trace import Trace
+from mpifl.datasets.dataset import Dataset, Part, grouped
+from mpifl.traces.trace import Trace
 
 HISTOGRAMS = st.integers(2, 6).flatmap(
     lambda outputs: st.lists(

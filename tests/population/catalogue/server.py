@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mpifl.population.catalogue import Download
-from mpifl.population.catalogue.download import fetch
+from mpifl.datasets.catalogue import Download
+from mpifl.datasets.catalogue.download import fetch
 
 CONTENT = np.random.default_rng(7).bytes(50_000)
 OTHER = np.random.default_rng(8).bytes(50_000)

@@ -11,9 +11,9 @@ from typing import Any, get_args
 import pytest
 from pydantic import ValidationError
 
+from mpifl.datasets.catalogue import PAPERS, Download, Entry, Importer, Others, Published, find_entry, read_catalogue
+from mpifl.datasets.importers import REGISTRY
 from mpifl.errors import InputError
-from mpifl.population.catalogue import PAPERS, Download, Entry, Importer, Others, Published, find_entry, read_catalogue
-from mpifl.population.importers import REGISTRY
 
 CATALOGUE = read_catalogue()
 FEDSCALE = {
@@ -215,5 +215,5 @@ def test_an_entry_that_is_not_as_it_should_be_is_refused(wrong: dict[str, Any]) 
 
 def test_the_files_are_in_the_package_that_is_installed() -> None:
     setuptools = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["tool"]["setuptools"]
-    assert "mpifl.population.catalogue" in setuptools["packages"]
-    assert "*.yaml" in setuptools["package-data"]["mpifl.population.catalogue"]
+    assert "mpifl.datasets.catalogue" in setuptools["packages"]
+    assert "*.yaml" in setuptools["package-data"]["mpifl.datasets.catalogue"]

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpifl.population.catalogue import Count, Entry, find_entry
-from mpifl.population.catalogue.check import differences
-from mpifl.population.dataset import grouped
+from mpifl.datasets.catalogue import Count, Entry, find_entry
+from mpifl.datasets.catalogue.check import differences
+from mpifl.datasets.dataset import grouped
 
 
 @dataclass

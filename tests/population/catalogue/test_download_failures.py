@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from mpifl.population.catalogue import Download
-from mpifl.population.catalogue.download import DownloadError, fetch
+from mpifl.datasets.catalogue import Download
+from mpifl.datasets.catalogue.download import DownloadError, fetch
 from tests.population.catalogue.server import CONTENT, SHA256, Site, get, make_certificate, names, serving
 
 ROOT = Path(__file__).parents[3]
@@ -115,8 +115,8 @@ def script(site: Site, folder: Path, before: str = "") -> list[str]:
     lines = [
         before,
         "from pathlib import Path",
-        "from mpifl.population.catalogue import Download",
-        "from mpifl.population.catalogue.download import DownloadError, fetch",
+        "from mpifl.datasets.catalogue import Download",
+        "from mpifl.datasets.catalogue.download import DownloadError, fetch",
         f"file = Download(url='{site.url}/data.bin', sha256='{SHA256}')",
         f"try: fetch(file, Path('{folder}'), lambda *_: None, pauses_seconds=())",
         "except DownloadError as error: raise SystemExit(str(error))",

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from mpifl.datasets.catalogue.making import how_to_make
 from mpifl.errors import InputError
-from mpifl.files import shipped_names
+from mpifl.io.files import shipped_names
 from mpifl.job import read_job
 from mpifl.population.build import prepare
-from mpifl.population.catalogue.making import how_to_make
 
 ROOT = Path(__file__).parents[3]
 JOBS = {name: yaml.safe_load((ROOT / "jobs" / f"{name}.yaml").read_text())["data"]["name"] for name in shipped_names("jobs")}

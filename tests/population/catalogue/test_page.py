@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mpifl.population.catalogue import Entry, read_catalogue
-from mpifl.population.catalogue.page import columns, page, sections, steps
+from mpifl.datasets.catalogue import Entry, read_catalogue
+from mpifl.datasets.catalogue.page import columns, page, sections, steps
 
 CATALOGUE = read_catalogue()
 PAGE = Path(__file__).parents[3] / "docs" / "catalogue.md"
@@ -15,7 +15,7 @@ PAGE = Path(__file__).parents[3] / "docs" / "catalogue.md"
 
 def test_the_page_is_up_to_date() -> None:
     made = page(CATALOGUE.values())
-    assert PAGE.read_text() == made, "run: python -m mpifl.population.catalogue.page > docs/catalogue.md"
+    assert PAGE.read_text() == made, "run: python -m mpifl.datasets.catalogue.page > docs/catalogue.md"
 
 
 @pytest.mark.parametrize("entry", CATALOGUE.values(), ids=list(CATALOGUE))

@@ -10,11 +10,11 @@ import pytest
 from typer.testing import CliRunner
 
 from mpifl.commands.data import data
+from mpifl.datasets.check import check_dataset
+from mpifl.datasets.dataset import Dataset, Part, open_dataset
+from mpifl.datasets.importers.importer import Importer
+from mpifl.datasets.store import storing, write_store
 from mpifl.errors import InputError
-from mpifl.population.dataset import Dataset, Part, open_dataset
-from mpifl.population.dataset_check import check_dataset
-from mpifl.population.importers.importer import Importer
-from mpifl.population.store import storing, write_store
 
 
 def imported(importer: Importer, folder: Path, *sources: Path, test: Path | None = None) -> Dataset:

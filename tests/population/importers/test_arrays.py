@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mpifl.datasets.importers.arrays import find_arrays, open_array
 from mpifl.errors import InputError
-from mpifl.population.importers.arrays import find_arrays, open_array
 
 X = np.arange(60).reshape(10, 3, 2)
 

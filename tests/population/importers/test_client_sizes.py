@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from importing import command, imported, peak_of_reading, refusal
 from scipy.io import savemat
 
-from mpifl.population.dataset import Dataset, open_dataset
-from mpifl.population.importers.sizes import Sizes
+from mpifl.datasets.dataset import Dataset, open_dataset
+from mpifl.datasets.importers.sizes import Sizes
 
 
 @pytest.fixture

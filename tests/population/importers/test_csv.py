@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from importing import command, imported, labels_of, peak_of_reading, refusal, samples_of
 from pydantic import ValidationError
 
-from mpifl.population.importers.csv import Csv
+from mpifl.datasets.importers.csv import Csv
 
 TABLE = """site,age,sex,risk,note
 oslo,30,f,0,a

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mpifl.datasets.importers.features import Features
 from mpifl.errors import InputError
-from mpifl.population.importers.features import Features
 
 RANDOM = np.random.default_rng(0)
 

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from importing import command, imported, labels_of, peak_of_reading, refusal, samples_of
 from PIL import Image
 
-from mpifl.population.importers.fedscale import Fedscale
-from mpifl.population.importers.sequences import Task
+from mpifl.datasets.importers.fedscale import Fedscale
+from mpifl.datasets.importers.sequences import Task
 
 HEADER = "client_id,sample_path,label_name,label_id"
 WORD = "^(?P<label>[^_]+)_"

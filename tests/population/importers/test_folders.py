@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from mpifl.datasets.importers.folders import files_below
 from mpifl.errors import InputError
-from mpifl.population.importers.folders import files_below
 
 
 def made(root: Path, *names: str) -> Path:

@@ -13,7 +13,7 @@ import pytest
 from importing import command, imported, labels_of, peak_of_reading, refusal, samples_of
 from PIL import Image
 
-from mpifl.population.importers.huggingface import Huggingface
+from mpifl.datasets.importers.huggingface import Huggingface
 
 ROOT = Path(__file__).parents[3]
 

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from importing import command, imported, labels_of, peak_of_reading, refusal, samples_of
 
+from mpifl.datasets.dataset import Part
+from mpifl.datasets.importers import idx as module
+from mpifl.datasets.importers.idx import Idx, open_idx
 from mpifl.errors import InputError
-from mpifl.population.dataset import Part
-from mpifl.population.importers import idx as module
-from mpifl.population.importers.idx import Idx, open_idx
 
 STORED = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"

@@ -15,8 +15,8 @@ from importing import command, imported, labels_of, peak_of_reading, refusal, sa
 from PIL import Image
 from pydantic import ValidationError
 
-from mpifl.population.dataset import Part
-from mpifl.population.importers.images import Images
+from mpifl.datasets.dataset import Part
+from mpifl.datasets.importers.images import Images
 
 
 def save(path: Path, pixels: np.ndarray) -> None:

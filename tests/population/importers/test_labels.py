@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mpifl.datasets.importers.labels import classes_of
 from mpifl.errors import InputError
-from mpifl.population.importers.labels import classes_of
 
 LABELS = st.one_of(
     st.lists(st.lists(st.integers(-5, 5), max_size=5).map(lambda found: np.array(found, np.int64)), min_size=1),

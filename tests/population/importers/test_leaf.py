@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from importing import command, imported, labels_of, peak_of_reading, refusal, samples_of
 from PIL import Image
 
-from mpifl.population.importers.leaf import Leaf
-from mpifl.population.importers.leaf_kinds import LETTERS
+from mpifl.datasets.importers.leaf import Leaf
+from mpifl.datasets.importers.leaf_kinds import LETTERS
 
 Users = dict[str, tuple[list[Any], list[Any]]]
 

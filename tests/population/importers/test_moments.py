@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mpifl.datasets.importers.moments import Moments
 from mpifl.errors import InputError
-from mpifl.population.importers.moments import Moments
 
 FLOAT = np.dtype(np.float32)
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from importing import command, imported, labels_of, peak_of_reading, refusal, samples_of
 from pydantic import ValidationError
 
-from mpifl.population.dataset import Part
-from mpifl.population.importers.npz import Npz
+from mpifl.datasets.dataset import Part
+from mpifl.datasets.importers.npz import Npz
 
 X = np.arange(24).reshape(6, 4)
 Y = np.array([2, 0, 2, 5, 0, 5])

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mpifl.datasets.importers.numbered import Named, Numbered, whole_numbers
 from mpifl.errors import InputError
-from mpifl.population.importers.numbered import Named, Numbered, whole_numbers
 
 
 @pytest.mark.parametrize("labels", [[0, 2, 1], [0.0, 2.0, 1.0], np.array([[0], [2], [1]]), np.array([0, 2, 1], np.uint8)])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from mpifl.datasets.importers.patterns import group_of, has_group
 from mpifl.errors import InputError
-from mpifl.population.importers.patterns import group_of, has_group
 
 
 def test_a_group_is_found_anywhere_in_the_path() -> None:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mpifl.datasets.importers.pictures import height_and_width, picture, pictures
 from mpifl.errors import InputError
-from mpifl.population.importers.pictures import height_and_width, picture, pictures
 
 PIXELS = np.random.default_rng(0).integers(256, size=(4, 6, 3), dtype=np.uint8)
 

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mpifl.datasets.check import check_dataset
+from mpifl.datasets.dataset import Dataset, open_dataset, write_dataset
+from mpifl.datasets.importers.idx import open_idx
+from mpifl.datasets.importers.qmnist import Qmnist
+from mpifl.datasets.store import storing, write_store
 from mpifl.errors import InputError
-from mpifl.population.dataset import Dataset, open_dataset, write_dataset
-from mpifl.population.dataset_check import check_dataset
-from mpifl.population.importers.idx import open_idx
-from mpifl.population.importers.qmnist import Qmnist
-from mpifl.population.store import storing, write_store
 
 
 def read_qmnist(folder: Path) -> Dataset:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpifl.population.importers.sequences import BEGIN, END, Texts, texts_of, windows
-from mpifl.population.importers.vocabulary import UNKNOWN, characters
+from mpifl.datasets.importers.sequences import BEGIN, END, Texts, texts_of, windows
+from mpifl.datasets.importers.vocabulary import UNKNOWN, characters
 
 
 @given(st.lists(st.integers(0, 9), min_size=2, max_size=60), st.integers(1, 70))

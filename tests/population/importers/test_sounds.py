@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.io import wavfile
 
+from mpifl.datasets.importers.sounds import FLOOR, frames, log_mel, mel_filters, read_wav
 from mpifl.errors import InputError
-from mpifl.population.importers.sounds import FLOOR, frames, log_mel, mel_filters, read_wav
 
 RATE = 16_000
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from mpifl.datasets.importers.streams import opened, text_lines
 from mpifl.errors import InputError
-from mpifl.population.importers.streams import opened, text_lines
 
 RAW = bytes(range(256)) * 10_000
 PACK = {"a": lambda raw: raw, "a.gz": gzip.compress, "a.xz": lambda raw: lzma.compress(raw, preset=0)}

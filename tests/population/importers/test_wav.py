@@ -10,8 +10,8 @@ from importing import command, imported, labels_of, peak_of_reading, refusal, sa
 from pydantic import ValidationError
 from scipy.io import wavfile
 
-from mpifl.population.importers.sounds import log_mel, read_wav
-from mpifl.population.importers.wav import Wav
+from mpifl.datasets.importers.sounds import log_mel, read_wav
+from mpifl.datasets.importers.wav import Wav
 
 FILES = (  # path, and frequency in hertz
     ("yes/ann_nohash_0.wav", 300),

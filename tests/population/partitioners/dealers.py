@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 from scipy import stats
 
-from mpifl.population.partitioners.partitioner import Partitioner, Samples
+from mpifl.datasets.partitioners.partitioner import Partitioner, Samples
 from mpifl.seeds import Purpose, generator
 
 Counts = tuple[int, ...]

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from mpifl.datasets.partitioners.classes import Classes
 from mpifl.errors import InputError
-from mpifl.population.partitioners.classes import Classes
 
 
 @given(clients=st.integers(1, 25), classes=st.integers(1, 9), each=st.integers(1, 9), seed=st.integers(0, 999))

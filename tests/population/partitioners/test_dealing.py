@@ -10,8 +10,7 @@ from dealers import assert_follows, urn
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpifl.errors import InputError
-from mpifl.population.partitioners.dealing import (
+from mpifl.datasets.partitioners.dealing import (
     apportioned,
     dealt_at_random,
     dirichlet,
@@ -21,6 +20,7 @@ from mpifl.population.partitioners.dealing import (
     handed_out,
     shuffled_by,
 )
+from mpifl.errors import InputError
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy import stats
 
+from mpifl.datasets.embedded import digits
+from mpifl.datasets.partitioners.dirichlet import Dirichlet, fill_up
+from mpifl.datasets.partitioners.partitioner import Partitioner
 from mpifl.errors import InputError
-from mpifl.population.embedded import digits
-from mpifl.population.partitioners.dirichlet import Dirichlet, fill_up
-from mpifl.population.partitioners.partitioner import Partitioner
 from mpifl.seeds import Purpose, generator
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from mpifl.population.partitioners.iid import Iid
+from mpifl.datasets.partitioners.iid import Iid
 
 
 @given(samples=st.integers(1, 300), data=st.data())

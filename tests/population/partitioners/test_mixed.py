@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy import stats
 
+from mpifl.datasets.partitioners.mixed import Mixed
 from mpifl.errors import InputError
-from mpifl.population.partitioners.mixed import Mixed
 
 BALANCED = np.repeat(np.arange(10), 100)
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from mpifl.datasets.partitioners.pachinko import Pachinko
 from mpifl.errors import InputError
-from mpifl.population.partitioners.pachinko import Pachinko
 
 FINE = np.repeat(np.arange(100), 100)  # CIFAR-100 with a fifth of its samples: 20 coarse classes of 5 fine ones
 COARSE = FINE // 5

@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from mpifl.datasets.partitioners import REGISTRY, WITHOUT_CLASSES
+from mpifl.datasets.partitioners.partitioner import Partitioner, Samples
 from mpifl.errors import InputError
 from mpifl.job import parse_job
 from mpifl.population.build import open_population, prepare
-from mpifl.population.partitioners import REGISTRY, WITHOUT_CLASSES
-from mpifl.population.partitioners.partitioner import Partitioner, Samples
 from mpifl.seeds import Purpose, generator
 
 NAMES = [name for name in REGISTRY if name not in ("natural", "vertical")]

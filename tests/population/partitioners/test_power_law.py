@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy import stats
 
+from mpifl.datasets.partitioners.power_law import PowerLaw
 from mpifl.errors import InputError
-from mpifl.population.partitioners.power_law import PowerLaw
 
 
 def sizes_of(partitioner: PowerLaw, samples: int, seed: int = 0) -> np.ndarray:

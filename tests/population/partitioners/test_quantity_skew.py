@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from mpifl.datasets.partitioners.quantity_skew import QuantitySkew
 from mpifl.errors import InputError
-from mpifl.population.partitioners.quantity_skew import QuantitySkew
 
 
 def sizes_of(partitioner: QuantitySkew, samples: int, seed: int = 0) -> np.ndarray:

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from mpifl.datasets.partitioners.shards import Shards
 from mpifl.errors import InputError
-from mpifl.population.partitioners.shards import Shards
 
 MNIST = np.repeat(np.arange(10), 60)  # as McMahan et al.'s: 20 whole shards of each digit, for 100 clients
 

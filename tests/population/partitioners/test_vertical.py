@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mpifl.datasets.partitioners.vertical import Vertical
 from mpifl.errors import InputError
 from mpifl.job import parse_job
-from mpifl.population.partitioners.vertical import Vertical
 from mpifl.seeds import Purpose, generator
 
 JOB = {"rounds": 1, "model": "logreg", "selection": {"name": "uniform", "participants": 2}}

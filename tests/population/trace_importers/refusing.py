@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mpifl.errors import InputError
-from mpifl.population.trace_importers.importer import TraceImporter
+from mpifl.traces.importers.importer import TraceImporter
 
 
 def refusal(importer: TraceImporter, *paths: Path) -> str:

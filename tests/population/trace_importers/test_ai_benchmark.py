@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mpifl.population.trace_importers.ai_benchmark import AiBenchmark, compute_ms
+from mpifl.traces.importers.ai_benchmark import AiBenchmark, compute_ms
 from trace_importers.refusing import refusal
 
 

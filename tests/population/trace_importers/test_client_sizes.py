@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mpifl.population.trace_importers.client_sizes import Oort, Pyramidfl
+from mpifl.traces.importers.client_sizes import Oort, Pyramidfl
 from trace_importers.refusing import refusal
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mpifl.population.bandwidth import check_bandwidth
-from mpifl.population.trace import DEVICE_COLUMNS, Trace
-from mpifl.population.trace_importers.csv_tables import Csv
-from mpifl.population.trace_importers.found import completed
+from mpifl.traces.bandwidth import check_bandwidth
+from mpifl.traces.importers.csv_tables import Csv
+from mpifl.traces.importers.parsed_trace import completed
+from mpifl.traces.trace import DEVICE_COLUMNS, Trace
 from trace_importers.refusing import lines, refusal
 
 DEVICES = ["compute_ms_per_sample,upload_kbps", "10,100", "20,200.5"]

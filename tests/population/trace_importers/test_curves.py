@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from mpifl.errors import InputError
-from mpifl.population.bandwidth import Bandwidth, check_bandwidth
-from mpifl.population.trace_importers.curves import Steps, curves
+from mpifl.traces.bandwidth import Bandwidth, check_bandwidth
+from mpifl.traces.importers.curves import Steps, curves
 
 FILES = {
     "a.down": Steps(np.array([0.0, 2.0]), np.array([10.0, 20.0]), 5.0),

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mpifl.population.trace_importers.fedscale import Fedscale
+from mpifl.traces.importers.fedscale import Fedscale
 from trace_importers.refusing import refusal
 
 GOOD_DEVICE = {"computation": 30.0, "communication": 5000.0}

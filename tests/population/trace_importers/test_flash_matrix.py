@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mpifl.population.trace_importers.flash_matrix import FlashMatrix
+from mpifl.traces.importers.flash_matrix import FlashMatrix
 from trace_importers.refusing import refusal
 
 NAN = np.nan

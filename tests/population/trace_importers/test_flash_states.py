@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mpifl.population.trace_importers.flash_states import FlashStates
+from mpifl.traces.importers.flash_states import FlashStates
 from trace_importers.refusing import refusal
 
 FIRST = datetime(2020, 1, 29, 8, 30)  # second 30,600 of its day

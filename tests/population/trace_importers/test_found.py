@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from mpifl.errors import InputError
-from mpifl.population.bandwidth import Bandwidth
-from mpifl.population.slots import of_counts
-from mpifl.population.trace import DEVICE_COLUMNS, Trace, check_trace, write_trace
-from mpifl.population.trace_importers.found import Found, completed, read_trace
+from mpifl.traces.bandwidth import Bandwidth
+from mpifl.traces.importers.parsed_trace import Found, completed, read_trace
+from mpifl.traces.slots import of_counts
+from mpifl.traces.trace import DEVICE_COLUMNS, Trace, check_trace, write_trace
 
 CURVE = Bandwidth(np.array([0, 1]), np.array([0.0]), np.array([5.0]), np.array([6.0]), np.array([60.0]))
 

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from mpifl.population.bandwidth import Bandwidth, check_bandwidth
-from mpifl.population.trace_importers.mahimahi import Mahimahi
+from mpifl.traces.bandwidth import Bandwidth, check_bandwidth
+from mpifl.traces.importers.mahimahi import Mahimahi
 from trace_importers.refusing import lines, refusal
 
 

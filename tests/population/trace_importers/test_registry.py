@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mpifl.population.trace_importers import REGISTRY
-from mpifl.population.trace_importers.importer import TraceImporter
+from mpifl.traces.importers import REGISTRY
+from mpifl.traces.importers.importer import TraceImporter
 
 PAGE = (Path(__file__).parents[3] / "docs" / "traces.md").read_text()
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mpifl.population.bandwidth import check_bandwidth
-from mpifl.population.trace_importers.seconds_mbit import SecondsMbit
+from mpifl.traces.bandwidth import check_bandwidth
+from mpifl.traces.importers.seconds_mbit import SecondsMbit
 from trace_importers.refusing import lines, refusal
 
 

@@ -1,0 +1,20 @@
+"""When a round ends: one round policy a file."""
+
+PRESETS = {
+    "fedscale": {
+        "mode": "sync",
+        "overcommitment": 1.3,
+        "availability": "fedscale",
+        "latency": {"compute": "batches", "kbit": 1024},
+    },
+}
+"""What ``clock: {preset: NAME}`` stands for; keys given beside it override it."""
+
+REGISTRY = {
+    "sync": "mpifl.clock.policies.sync:Sync",
+    "all": "mpifl.clock.policies.all:All",
+    "deadline": "mpifl.clock.policies.deadline:Deadline",
+    "semisync": "mpifl.clock.policies.semisync:Semisync",
+    "buffered": "mpifl.clock.policies.buffered:Buffered",
+    "async": "mpifl.clock.policies.async_:Async",
+}

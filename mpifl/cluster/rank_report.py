@@ -1,0 +1,204 @@
+"""What each rank reports of itself at the start of a run, and how rank 0 compares the reports.
+
+Equal bits on any number of ranks are promised for ranks that compute alike: equal processors, libraries and settings. Ranks
+that do not are named once, recorded in environment.json, and refused where ``runtime.require_same_processors`` says so. A model
+that ranks have built differently is always refused: rank 0's trained weights are broadcast, the rest of a module is not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import re
+import socket
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mpifl.errors import InputError
+from mpifl.rounds.experiment import Experiment, Timed
+
+SETTINGS = (
+    "ATEN_CPU_CAPABILITY",
+    "CUBLAS_WORKSPACE_CONFIG",
+    "DNNL_DEFAULT_FPMATH_MODE",
+    "DNNL_MAX_CPU_ISA",
+    "MKL_CBWR",
+    "MKL_DEBUG_CPU_TYPE",
+    "MKL_ENABLE_INSTRUCTIONS",
+    "NPY_DISABLE_CPU_FEATURES",
+    "NPY_ENABLE_CPU_FEATURES",
+    "NVIDIA_TF32_OVERRIDE",
+    "ONEDNN_DEFAULT_FPMATH_MODE",
+    "ONEDNN_MAX_CPU_ISA",
+    "OPENBLAS_CORETYPE",
+)
+"""Environment variables with which the libraries choose other arithmetic."""
+
+TORCH_LIBRARIES = {"MKL": r"Math Kernel Library Version (\S+)", "oneDNN": r"MKL-DNN (\S+)"}
+
+Report = dict[str, Any]
+"""``host``; ``computes_with``: name -> text, empty in a run that trains nothing; ``model``: kind -> hash of what no broadcast
+carries; ``job``: hash of the run directory's job.yaml as this rank sees it, None when it does not see it."""
+
+
+def rank_report(experiment: Timed, job_file: Path) -> Report:
+    """Return this rank's report; ``job_file`` is the job.yaml of the run directory."""
+    trains = isinstance(experiment, Experiment)
+    return {
+        "host": socket.gethostname(),
+        "computes_with": _computes_with(experiment.job.training.device) if trains else {},
+        "model": experiment.fingerprint if isinstance(experiment, Experiment) else {},
+        "job": _file_hash(job_file),
+    }
+
+
+def check_reports(reports: Sequence[Report], experiment: Timed, recovers: bool) -> list[str]:
+    """Return what is to be said about the ranks: lines, none when all is as it should be.
+
+    ``reports`` are in the order of the ranks, ``recovers`` says that another rank may take rank 0's place. Raises InputError
+    for ranks with other models, for ranks that do not see the run directory when clients keep state there, and with
+    ``runtime.require_same_processors`` for ranks that compute with something else.
+    """
+    _check_models(reports)
+    lines = _run_directory_lines(reports, experiment, recovers)
+    different = _differences(reports)
+    if different and experiment.job.runtime.require_same_processors:
+        raise InputError(f"runtime.require_same_processors: ranks do not compute alike: {different}")
+    if different:
+        lines.append(
+            f"ranks do not compute alike: {different}; equal bits are promised for equal ranks only"
+            " (runtime.require_same_processors: true makes this an error)"
+        )
+    return lines
+
+
+def check_resumed(reports: Sequence[Report], environment: Path, required: bool) -> list[str]:
+    """Return a line when a run goes on with processors or libraries that it did not begin with; ``required`` makes it an error.
+
+    ``environment`` is the run's environment.json; one that is not there, or knows nothing of this, gives no line.
+    """
+    try:
+        earlier = json.loads(environment.read_text(encoding="utf-8"))["ranks"]
+        before = {json.dumps(group["computes_with"], sort_keys=True): group["computes_with"] for group in earlier}
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    now = {json.dumps(report["computes_with"], sort_keys=True): report["computes_with"] for report in reports}
+    if now.keys() <= before.keys():
+        return []
+    fresh = next(found for text, found in now.items() if text not in before)
+    changes = _changes(fresh, next(iter(before.values())), "when the run began")
+    if required:
+        raise InputError(f"runtime.require_same_processors: the run began on ranks that compute otherwise: {changes}")
+    return [f"the run began on ranks that compute otherwise: {changes}; it may end with other bits than an uninterrupted run"]
+
+
+def rank_groups(reports: Sequence[Report]) -> list[dict[str, Any]]:
+    """Return for environment.json the ranks that compute alike, a group each: ``ranks``, ``hosts`` and ``computes_with``."""
+    groups: dict[str, dict[str, Any]] = {}
+    for rank, report in enumerate(reports):
+        key = json.dumps(report["computes_with"], sort_keys=True)
+        group = groups.setdefault(key, {"ranks": [], "hosts": {}, "computes_with": report["computes_with"]})
+        group["ranks"].append(rank)
+        group["hosts"][report["host"]] = group["hosts"].get(report["host"], 0) + 1
+    return [group | {"ranks": _ranges(group["ranks"])} for group in groups.values()]
+
+
+def processor() -> str:
+    """Return the name of this host's processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor())
+
+
+def _computes_with(device: str) -> dict[str, str]:
+    """Return all that may change the bits of floating-point arithmetic on this rank, by name."""
+    import torch  # here: runs that only time do not need it
+
+    build = torch.__config__.show()
+    libraries = {name: match[1] for name, pattern in TORCH_LIBRARIES.items() if (match := re.search(pattern, build))}
+    found = {
+        "processor": processor(),
+        "CPU capability": torch.backends.cpu.get_cpu_capability(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        **libraries,
+        "threads": str(torch.get_num_threads()),
+        **{name: os.environ[name] for name in SETTINGS if name in os.environ},
+    }
+    if device == "cuda" and torch.cuda.is_available():
+        found["GPU"] = torch.cuda.get_device_name()
+        found["CUDA"] = f"{torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}"  # type: ignore[no-untyped-call]
+    return found
+
+
+def _check_models(reports: Sequence[Report]) -> None:
+    for rank, report in enumerate(reports):
+        other = [kind for kind, digest in report["model"].items() if digest != reports[0]["model"].get(kind)]
+        if other:
+            raise InputError(
+                f"model.name: rank {rank} (host {report['host']}) has built another model than rank 0: it differs in"
+                f" {', '.join(other)}; build() may depend on its arguments and on the seeded generators of torch, numpy and"
+                " random alone"
+            )
+
+
+def _run_directory_lines(reports: Sequence[Report], experiment: Timed, recovers: bool) -> list[str]:
+    """Return a line, or raise InputError, when ranks do not see rank 0's run directory."""
+    blind = [rank for rank, report in enumerate(reports) if report["job"] != reports[0]["job"]]
+    if not blind:
+        return []
+    who = f"rank {_ranges(blind)} (host {', '.join(sorted({reports[rank]['host'] for rank in blind}))})"
+    if experiment.job.algorithm.keeps_state:
+        raise InputError(
+            f"--out: {who} does not see the run directory of rank 0, and the clients of {experiment.job.algorithm.name} keep"
+            " state there; name a folder on a file system that all ranks share"
+        )
+    if recovers:
+        return [f"{who} does not see the run directory of rank 0 and could not take its place if it were lost"]
+    return []
+
+
+def _differences(reports: Sequence[Report]) -> str:
+    """Return in what ranks compute otherwise than rank 0, for people; empty when they do not."""
+    others: dict[str, list[int]] = {}
+    for rank, report in enumerate(reports):
+        changes = _changes(report["computes_with"], reports[0]["computes_with"], "rank 0")
+        if changes:
+            others.setdefault(changes, []).append(rank)
+    return "; ".join(
+        f"rank {_ranges(ranks)} (host {', '.join(sorted({reports[rank]['host'] for rank in ranks}))}) has {changes}"
+        for changes, ranks in others.items()
+    )
+
+
+def _changes(here: Mapping[str, str], there: Mapping[str, str], whose: str) -> str:
+    """Return what differs ``here`` from ``there``: ``CPU capability DEFAULT (rank 0: AVX512)``."""
+    names = [name for name in {**there, **here} if here.get(name) != there.get(name)]
+    return ", ".join(f"{name} {here.get(name, 'not set')} ({whose}: {there.get(name, 'not set')})" for name in names)
+
+
+def _ranges(ranks: Sequence[int]) -> str:
+    """Return numbers in rising order as text: ``0-3, 7``."""
+    runs: list[list[int]] = []
+    for rank in ranks:
+        if runs and rank == runs[-1][-1] + 1:
+            runs[-1] = [runs[-1][0], rank]
+        else:
+            runs.append([rank])
+    return ", ".join("-".join(map(str, run)) for run in runs)
+
+
+def _file_hash(path: Path) -> str | None:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return None

@@ -1,0 +1,140 @@
+"""The catalogue in words, for the terminal and as the page docs/catalogue.md, which running this module prints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from mpifl.datasets.catalogue import Download, Entry, Figures, Published, read_catalogue
+
+NOBODY = "none in the source: a partitioner makes them"
+BY_HAND = "by hand"
+
+INTRODUCTION = """\
+# Catalogue of federated data sets
+
+Made from the YAML files in `mpifl/population/catalogue` by `python -m mpifl.datasets.catalogue.page > docs/catalogue.md`.
+
+Every data set of the tables of FedScale, FedML (tables 2 to 4) and Flower, and of LEAF. `mpifl data list` prints the table
+below, `mpifl data show NAME` an entry, `mpifl data get NAME` fetches one:
+
+- It fetches what its makers (or who keeps their copy, as TensorFlow Federated does) hand out to everybody at an address that
+  lasts, without registration or agreement. You keep to its licence: it stands in the entry.
+- A download that was cut off goes on where it ended. SHA-256 and size are compared where the catalogue has them; where it has
+  no checksum the command says so. A file has its own name only when it is whole; until then it is `NAME.part`.
+- Exit status 0: every file is there. 1: a file could not be fetched, or the data have to be fetched by hand; then the steps are
+  printed on standard error. 2: there is no such name, or a file that is there already is not the one of the catalogue.
+
+Counts are given as they were published, with the place they were published in; where the places disagree, all are given. "Train
+or all" means that the place does not say which. In the table stand the first counts that are published, in parentheses where a
+partitioner makes the clients. When an import is compared with its entry, one place has to agree wholly; `640K` agrees with all
+that may be rounded or cut to it, and clients that a partitioner makes are not compared. Checksums are those in the sources of
+TensorFlow Federated, TensorFlow Datasets and torchvision.
+"""
+
+
+def columns(entry: Entry, paper: str | None = None) -> tuple[str, str, str, str, str, str, str]:
+    """Name, tasks, clients, samples, importer, how it is obtained, papers: the entry's row in a table.
+
+    The counts are the first that are published, in ``paper`` if it has any, of train or of everything. Clients that a
+    partitioner makes stand in parentheses.
+    """
+    figures = sorted(_main_figures(entry), key=lambda found: found[0] != paper)
+    clients = next((f.clients.text for _, f in figures if f.clients), "")
+    samples = next((f.samples.text for _, f in figures if f.samples), "")
+    if entry.client_key is None and clients:
+        clients = f"({clients})"
+    obtained = "get" if entry.download else BY_HAND
+    return entry.name, ", ".join(entry.tasks), clients, samples, entry.importer or "-", obtained, ", ".join(entry.papers) or "-"
+
+
+def sections(entry: Entry) -> Iterator[tuple[str, list[str]]]:
+    """Everything that is known of an entry: a label and lines, in the order a reader wants them."""
+    yield "task", [", ".join(entry.tasks)]
+    yield "data", [entry.modality]
+    yield "papers", [", ".join(entry.papers) or "none of the four"]
+    yield "clients", [entry.client_key or NOBODY]
+    yield "published", [line for source in entry.published for line in _source(source)]
+    yield "licence", [entry.licence, *([entry.licence_url] if entry.licence_url else [])]
+    yield "homepage", list(entry.homepages)
+    yield "importer", [_importer(entry)]
+    if entry.layout:
+        yield "layout", entry.layout.splitlines()
+    if entry.download:
+        yield "get", [line for file in entry.download for line in (file.url, *_known(file))]
+    yield BY_HAND if entry.by_hand else "then", steps(entry, "FOLDER")
+    if entry.notes:
+        yield "notes", [entry.notes]
+
+
+def steps(entry: Entry, folder: str) -> list[str]:
+    """What to do by hand: to obtain it, or after its download; the import comes last."""
+    done = [step.format(folder=folder) for step in entry.by_hand or entry.then]
+    if entry.importer:
+        done.append(f"mpifl data import {entry.importer} {folder} -o {entry.name}.h5")
+    return done
+
+
+def page(entries: Iterable[Entry]) -> str:
+    """The catalogue as a page in Markdown."""
+    entries = list(entries)
+    lines = [
+        INTRODUCTION,
+        "| name | task | clients | samples | importer | obtain | papers |",
+        "|---|---|--:|--:|---|---|---|",
+    ]
+    for entry in entries:
+        name, *rest = columns(entry)
+        lines.append(f"| [{name}](#{name}) | {' | '.join(rest)} |")
+    for entry in entries:
+        lines += ["", f"## {entry.name}", "", f"{entry.title}.", ""]
+        for label, texts in sections(entry):
+            lines += _item(label, texts)
+    return "\n".join(lines) + "\n"
+
+
+def _item(label: str, texts: list[str]) -> Iterator[str]:
+    texts = [_marked(text) for text in texts]
+    if len(texts) == 1:
+        yield f"- {label}: {texts[0]}"
+    elif texts:
+        yield f"- {label}:"
+        for text in texts:
+            indent = "    " if text.startswith(" ") else "  "
+            yield f"{indent}- {text.strip()}"
+
+
+def _marked(text: str) -> str:
+    """Addresses as links; what stands in angle brackets is no tag of HTML."""
+    if text.startswith("http") and " " not in text:
+        return f"<{text}>"
+    return text.replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _importer(entry: Entry) -> str:
+    if entry.importer is None:
+        return f"none: {entry.reason}"
+    return entry.importer + (f" (also {', '.join(entry.also)})" if entry.also else "")
+
+
+def _source(source: Published) -> Iterator[str]:
+    yield source.place
+    for figures in source.figures:
+        counts = [f"{figures.clients.text} clients"] if figures.clients else []
+        counts += [f"{figures.samples.text} samples"] if figures.samples else []
+        yield f"  {'train or all' if figures.part == 'either' else figures.part}: {', '.join(counts)}"
+
+
+def _known(file: Download) -> Iterator[str]:
+    """What is known of a file beforehand."""
+    yield "  size unknown" if file.bytes is None else f"  {file.bytes:,} bytes"
+    yield "  no checksum known" if file.sha256 is None else f"  SHA-256 {file.sha256}"
+
+
+def _main_figures(entry: Entry) -> Iterator[tuple[str, Figures]]:
+    """Who published them, and figures of train or of everything."""
+    for source in entry.published:
+        yield from ((source.paper, figures) for figures in source.figures if figures.part in ("train", "all", "either"))
+
+
+if __name__ == "__main__":
+    print(page(read_catalogue().values()), end="")

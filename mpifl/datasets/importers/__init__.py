@@ -1,0 +1,18 @@
+"""Data sets that people have on disk, into ours: one format a file, each a class with its options as fields."""
+
+REGISTRY = {
+    "qmnist": "mpifl.datasets.importers.qmnist:Qmnist",
+    "idx": "mpifl.datasets.importers.idx:Idx",
+    "cifar": "mpifl.datasets.importers.cifar:Cifar",
+    "images": "mpifl.datasets.importers.images:Images",
+    "npz": "mpifl.datasets.importers.npz:Npz",
+    "leaf": "mpifl.datasets.importers.leaf:Leaf",
+    "tff": "mpifl.datasets.importers.tff:Tff",
+    "fedscale": "mpifl.datasets.importers.fedscale:Fedscale",
+    "csv": "mpifl.datasets.importers.csv:Csv",
+    "svmlight": "mpifl.datasets.importers.svmlight:Svmlight",
+    "text": "mpifl.datasets.importers.text:Text",
+    "wav": "mpifl.datasets.importers.wav:Wav",
+    "sizes": "mpifl.datasets.importers.sizes:Sizes",
+    "huggingface": "mpifl.datasets.importers.huggingface:Huggingface",
+}

@@ -1,0 +1,118 @@
+"""LEAF's JSON, user by user: ``{"users": [...], "num_samples": [...], "user_data": {user: {"x": [...], "y": [...]}}}``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import ijson
+
+from mpifl.datasets.importers.streams import opened
+from mpifl.errors import InputError
+from mpifl.io.hdf5 import damage
+
+DEEPEST = 16
+"""No file of LEAF's nests so deeply; one that never stops would fill the memory."""
+
+User = tuple[str, list[Any], list[Any]]
+"""Name, samples, labels."""
+
+
+def users_of(path: Path, *, skip_empty: bool = False, all_counted: bool = True) -> Iterator[User]:
+    """The users of a file that have samples, as they come; one of them is held at a time, and the names of all.
+
+    Raises InputError when the file is damaged or not in LEAF's layout, when it lists other users or numbers of samples than it
+    holds (where not ``all_counted``, num_samples may be larger), and unless ``skip_empty`` when a user has no samples. Users
+    that are not listed and hold nothing are none: LEAF's own split leaves them behind.
+    """
+    held: dict[str, int] = {}
+    listed: dict[str, list[Any]] = {}
+    with opened(path) as stream, damage(path):
+        for key, value in _members(path, stream.file):
+            if isinstance(key, str):
+                if key in ("users", "num_samples"):
+                    listed[key] = value if isinstance(value, list) else []
+                continue
+            name = key[1]
+            if name in held:
+                raise InputError(f"{path}: user {name!r} is there twice")
+            x, y = _samples(value, f"{path}: user {name!r}")
+            held[name] = len(x)
+            if x:
+                yield name, x, y
+        _check_lists(path, held, listed, all_counted)
+    empty = [user for user in map(str, listed["users"]) if not held[user]]
+    if empty and not skip_empty:
+        raise InputError(f"{path}: no samples of {shown(empty)}; --skip-empty leaves such users out")
+
+
+def shown(names: list[str]) -> str:
+    """The first of many names."""
+    return ", ".join(map(repr, names[:5])) + (f" and {len(names) - 5:,} more" if len(names) > 5 else "")
+
+
+def _members(path: Path, file: IO[bytes]) -> Iterator[tuple[str | tuple[str, str], Any]]:
+    """The members of a JSON object: (name, value); and of its ``user_data``, one by one: (("user_data", name), value)."""
+    try:
+        yield from _built(path, ijson.basic_parse(file, use_float=True))
+    except ijson.JSONError as error:
+        reason = error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else str(error)
+        raise InputError(f"{path}: not JSON in UTF-8, or cut off ({reason.splitlines()[0]})") from error
+
+
+def _built(path: Path, events: Iterator[tuple[str, Any]]) -> Iterator[tuple[str | tuple[str, str], Any]]:
+    stack: list[tuple[Any, Any]] = []
+    top: Any = None
+    key: Any = None
+    for event, value in events:
+        if event == "number" and type(top) is list:  # most events by far
+            top.append(value)
+        elif event == "map_key":
+            key = value
+        elif event in ("start_array", "start_map"):
+            stack.append((top, key))
+            top = [] if event == "start_array" else {}
+            if len(stack) > DEEPEST:
+                raise InputError(f"{path}: it nests more than {DEEPEST} deep; LEAF's files do not")
+        else:
+            if event in ("end_array", "end_map"):
+                value = top
+                top, key = stack.pop()
+            if isinstance(top, list):
+                top.append(value)
+            elif len(stack) == 2 and stack[1][1] == "user_data":
+                yield ("user_data", key), value
+            elif len(stack) == 1 and key != "user_data":
+                yield key, value
+            elif top is not None:
+                top[key] = value
+
+
+def _samples(value: Any, where: str) -> tuple[list[Any], list[Any]]:
+    x, y = (value.get(key) for key in ("x", "y")) if isinstance(value, dict) else (None, None)
+    if not isinstance(x, list) or not isinstance(y, list):
+        raise InputError(f"{where}: it has no lists x and y")
+    if len(x) != len(y):
+        raise InputError(f"{where}: {len(x)} samples in x and {len(y)} labels in y")
+    return x, y
+
+
+def _check_lists(path: Path, held: dict[str, int], listed: dict[str, list[Any]], all_counted: bool) -> None:
+    if not held:
+        raise InputError(f"{path}: no user_data; LEAF's files have users, num_samples and user_data")
+    lengths = [len(listed.get(key, [])) for key in ("users", "num_samples")]
+    if lengths[0] != lengths[1] or not lengths[0]:
+        raise InputError(f"{path}: users has {lengths[0]} entries, num_samples {lengths[1]}; each user needs one of both")
+    users = [str(user) for user in listed["users"]]
+    for user, count in zip(users, listed["num_samples"], strict=True):
+        if user not in held:
+            raise InputError(f"{path}: user {user!r} is listed in users and not in user_data")
+        if count != held[user] and (all_counted or not isinstance(count, int) or count < held[user]):
+            raise InputError(f"{path}: user {user!r}: num_samples says {count}, user_data holds {held[user]}")
+    if len(set(users)) < len(users):
+        raise InputError(f"{path}: users names one of them twice")
+    known = set(users)
+    unlisted = [user for user, count in held.items() if count and user not in known]
+    if unlisted:
+        raise InputError(f"{path}: not listed in users: {shown(unlisted)}")

@@ -1,0 +1,149 @@
+"""Folders of WAV files, whose paths say what is spoken and by whom."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from mpifl.datasets.dataset import Description
+from mpifl.datasets.importers.folders import files_below
+from mpifl.datasets.importers.importer import Importer
+from mpifl.datasets.importers.labels import Classes
+from mpifl.datasets.importers.moments import Moments
+from mpifl.datasets.importers.patterns import group_of, has_group
+from mpifl.datasets.importers.sounds import MELS, RATE, WINDOW, frames, log_mel, read_wav
+from mpifl.datasets.importers.streams import text_lines
+from mpifl.datasets.store import Store
+from mpifl.errors import InputError
+
+ENDINGS = (".wav", ".wave")
+LISTS = {"testing_list.txt": "test", "validation_list.txt": "validation"}
+"""Files of Speech Commands that name the files of a part; all others are of the train part."""
+AT_ONCE_SECONDS = 64  # of sound
+
+
+class Wav(Importer):
+    """Folders of WAV files as log-mel features: samples (frames, 40), a frame every 10 ms from a window of 25 ms at 16 kHz.
+
+    Class and client stand in a file's path; the defaults are for Speech Commands: SOURCE/word/speaker_nohash_0.wav. Where
+    SOURCE holds testing_list.txt or validation_list.txt, the files that they name are those parts. Shorter sounds are filled up
+    with silence, longer ones cut; channels are averaged, other rates resampled. Files that are no .wav are passed over.
+    """
+
+    label_pattern: str = Field(
+        r"^(?P<label>[^/]+)/[^/]+$", description="regular expression with a group label, on the path below SOURCE"
+    )
+    client_pattern: str = Field(
+        r"(?P<client>[^/]+)_nohash_\d+\.wav$", description="regular expression with a group client, on the path below SOURCE"
+    )
+    exclude: str = Field("^_background_noise_/", description="regular expression of paths below SOURCE to leave out ('': none)")
+    seconds: float = Field(1.0, ge=WINDOW / RATE, le=3600, description="length of each sample")
+    normalise: Literal["standard", "none"] = Field("standard", description="mean 0 and deviation 1 over train; or as they are")
+
+    @field_validator("label_pattern")
+    @classmethod
+    def _names_label(cls, pattern: str) -> str:
+        return has_group(pattern, "label")
+
+    @field_validator("client_pattern")
+    @classmethod
+    def _names_client(cls, pattern: str) -> str:
+        return has_group(pattern, "client")
+
+    @field_validator("exclude")
+    @classmethod
+    def _is_pattern(cls, pattern: str) -> str:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from error
+        return pattern
+
+    def read(self, sources: Mapping[str, list[Path]], store: Store) -> Description:
+        """See Importer. Two passes: the classes by the train files' paths, and then the sounds."""
+        named = {part: _Lists(roots) for part, roots in sources.items()}
+        if "test" in sources and any(lists.holds("test") for lists in named.values()):
+            raise InputError(f"--test: {sources['test'][0]}: {sources['train'][0]} has a testing_list.txt already")
+        found = {
+            group_of(self.label_pattern, "label", below) for part, _, below in self._files(sources, named) if part == "train"
+        }
+        if not found:
+            raise InputError(f"{sources['train'][0]}: no train files there; their names end in {', '.join(ENDINGS)}")
+        classes, moments = Classes(np.array(sorted(found))), Moments()
+        length = round(self.seconds * RATE)
+        for part, block in _blocks(self._files(sources, named), max(1, AT_ONCE_SECONDS * RATE // length)):
+            paths = [root / below for root, below in block]
+            x = log_mel(np.stack([read_wav(path, length) for path in paths]))
+            if part == "train":
+                moments.add(x)
+            labels = np.array([group_of(self.label_pattern, "label", below) for _, below in block])
+            clients = [group_of(self.client_pattern, "client", below) for _, below in block]
+            store.add(part, clients, x, classes.numbers(labels, paths), where=str(paths[0].parent))
+        for lists in named.values():
+            lists.check_used()
+        scale, shift = moments.scaling(self.normalise, np.dtype(np.float32))
+        folder = sources["train"][0].resolve().name
+        return Description(
+            name=folder,
+            outputs=len(found),
+            source=f"sounds of {folder}: {self.seconds:g} s at {RATE} Hz, log-mel energies: {frames(length)} frames (window"
+            f" 25 ms, step 10 ms) of {MELS} bands, features: {self.normalise}",
+            licence="as its source says",
+            feature_scale=scale,
+            feature_shift=shift,
+            labels=classes.names,
+        )
+
+    def _files(self, sources: Mapping[str, list[Path]], named: Mapping[str, _Lists]) -> Iterator[tuple[str, Path, str]]:
+        """Part, root, and path below it of each file."""
+        for part, roots in sources.items():
+            for root, below in files_below(roots, ENDINGS):
+                if not (self.exclude and re.search(self.exclude, below)):
+                    yield named[part].part_of(root, below, part), root, below
+
+
+class _Lists:
+    """The files that the lists in some folders name, and their parts."""
+
+    def __init__(self, roots: list[Path]) -> None:
+        self._part: dict[tuple[Path, str], str] = {}
+        self._used: set[tuple[Path, str]] = set()
+        for root, (name, part) in itertools.product(roots, LISTS.items()):
+            if not root.is_dir():
+                raise InputError(f"{root}: no such folder")
+            lines = text_lines(root / name) if (root / name).is_file() else iter(())
+            for number, line in lines:
+                key = (root, line.strip())
+                if self._part.setdefault(key, part) != part:
+                    raise InputError(f"{root / name}: line {number}: {line!r} is in the other list too")
+
+    def holds(self, part: str) -> bool:
+        """Whether a list names files of the part."""
+        return part in self._part.values()
+
+    def part_of(self, root: Path, below: str, otherwise: str) -> str:
+        """The part of a file."""
+        if (root, below) not in self._part:
+            return otherwise
+        self._used.add((root, below))
+        return self._part[root, below]
+
+    def check_used(self) -> None:
+        """Raise InputError for a file that a list names and that is not there."""
+        missing = next((key for key in self._part if key not in self._used and key[1]), None)
+        if missing is not None:
+            root, below = missing
+            raise InputError(f"{root / below}: no such file, but a list of {root} names it for the {self._part[missing]} part")
+
+
+def _blocks(files: Iterator[tuple[str, Path, str]], count: int) -> Iterator[tuple[str, list[tuple[Path, str]]]]:
+    """The files of one part that follow each other, ``count`` at most."""
+    for part, run in itertools.groupby(files, lambda found: found[0]):
+        while block := [(root, below) for _, root, below in itertools.islice(run, count)]:
+            yield part, block

@@ -1,0 +1,59 @@
+"""What a partitioner is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from pydantic import Field
+
+from mpifl.datasets.partitioners import WITHOUT_CLASSES
+from mpifl.errors import InputError
+from mpifl.job.section import Section
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What a partitioner may know of the samples.
+
+    ``labels`` (count,) int64 are classes; what is of another shape or type is not, and a language has none at all. ``coarse``
+    (count,) int64 is the coarse class of each sample, where the data has that.
+    """
+
+    count: int
+    labels: np.ndarray | None = None
+    coarse: np.ndarray | None = None
+
+
+class Partitioner(Section):
+    """Deals samples to ``clients`` clients. Its seed is its own, so that runs with several job seeds share a partition."""
+
+    name: str
+    clients: int = Field(100, ge=1, description="how many clients the samples are dealt to")
+    seed: int = Field(0, ge=0, description="the partition's own seed")
+
+    def deal(self, samples: Samples, random: np.random.Generator) -> np.ndarray:
+        """The client (int64, 0 to clients - 1) of each sample; every client holds one sample or more.
+
+        Raises InputError when the request cannot be met.
+        """
+        raise NotImplementedError
+
+    def check_enough(self, samples: int, each: int = 1) -> None:
+        """Raise InputError unless every client can hold ``each`` samples."""
+        if samples < self.clients * each:
+            raise InputError(
+                f"data.partition.clients: {self.clients} clients of {each} or more samples need"
+                f" {self.clients * each} samples; the data has {samples}"
+            )
+
+    def classes_of(self, samples: Samples) -> np.ndarray:
+        """The class of each sample (count,), integers. Raises InputError when the samples have no classes."""
+        labels = samples.labels
+        if labels is None or labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+            found = "no labels" if labels is None else f"labels of {labels.dtype} {labels.shape[1:] or ''}".strip()
+            raise InputError(
+                f"data.partition.name: {self.name!r} deals by class and the data has {found};"
+                f" allowed: {', '.join(WITHOUT_CLASSES)}"
+            )
+        return labels

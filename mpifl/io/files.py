@@ -1,0 +1,145 @@
+"""Where files lie, and how they appear: whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from mpifl.errors import InputError, TrainingError
+
+PACKAGE = Path(__file__).parents[1]
+FULL = errno.ENOSPC, errno.EDQUOT
+
+
+class NoRoom(TrainingError):  # noqa: N818  (as in errors)
+    """A disk is full, or a quota used up: one line with the file, what it needs, what there is and how to go on. Exit status 1.
+
+    ``reason`` is the system's word for it; ``needed_bytes`` the size of the file, or of what was to be added; None if unknown.
+    """
+
+    def __init__(self, path: Path, reason: str, needed_bytes: int | None, run: Path | None) -> None:
+        self.reason, self.needed_bytes = reason, needed_bytes
+        needs = f"it needs {needed_bytes:,} bytes, " if needed_bytes else ""
+        then = f", then go on with --resume {os.path.relpath(run)}" if run else ""
+        super().__init__(f"{path}: {reason}: {needs}{_free(path)}; make room{then}")
+
+
+@contextlib.contextmanager
+def room(path: Path, needed_bytes: int | None = None, run: Path | None = None) -> Iterator[None]:
+    """Whatever says in the block that the disk is full is NoRoom for ``path``, of ``needed_bytes``.
+
+    ``run`` is a run directory that can be gone on with. Of blocks in blocks the outermost names the file, and the run.
+    """
+    try:
+        yield
+    except NoRoom as error:
+        raise NoRoom(path, error.reason, error.needed_bytes or needed_bytes, run) from error
+    except Exception as error:  # libraries have their own, with the system's text in theirs
+        for text in map(os.strerror, FULL):
+            if text in str(error):
+                raise NoRoom(path, text, needed_bytes, run) from error
+        raise
+
+
+def _free(path: Path) -> str:
+    """What there is where a file was to be made. A quota may leave less than the disk has."""
+    folder = next(parent for parent in path.absolute().parents if parent.is_dir())
+    found = os.statvfs(folder)
+    if found.f_files and not found.f_favail:
+        return "the disk takes no more files (no inodes are free)"
+    return f"{shutil.disk_usage(folder).free:,} are free on the disk"
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; False too for what can be no file's name."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def shipped(folder: str, name: str) -> Path | None:
+    """Return the YAML file ``name`` of a folder that ships with the package (``jobs``, ``traces``), or None."""
+    paths = (base / f"{name}.yaml" for base in _shipped_folders(folder))
+    return next((path for path in paths if is_file(path)), None)
+
+
+def shipped_names(folder: str) -> list[str]:
+    """Return the names of the YAML files in a folder that ships with the package, sorted."""
+    found = {path.stem for base in _shipped_folders(folder) for path in base.glob("*.yaml")}
+    return sorted(found)
+
+
+def _shipped_folders(folder: str) -> tuple[Path, Path]:
+    """Return where such a folder may lie: inside an installed package, and beside the package in a checkout."""
+    installed = {"jobs": PACKAGE / "jobs", "traces": PACKAGE / "traces" / "recipes"}
+    return installed[folder], PACKAGE.parent / folder
+
+
+def cache_path() -> Path:
+    """``$MPIFL_CACHE``, else ``mpifl`` in ``$XDG_CACHE_HOME`` or ~/.cache."""
+    own = os.environ.get("MPIFL_CACHE")
+    return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mpifl"
+
+
+def cache_folder() -> Path:
+    """``cache_path``, made when missing. Raises InputError when it cannot be.
+
+    Every rank reads what rank 0 builds here, so on several nodes it has to be on a shared file system.
+    """
+    base = cache_path()
+    try:
+        with room(base):
+            base.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cache folder {base}: {error.strerror}; point MPIFL_CACHE to a folder you can write") from error
+    return base
+
+
+@contextlib.contextmanager
+def whole_file(path: Path, needed_bytes: int | None = None) -> Iterator[Path]:
+    """A temporary path beside ``path`` that takes its name only when the block ends without an error. Raises NoRoom."""
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: there is no folder {path.parent}")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with room(path, needed_bytes):
+        try:
+            yield partial
+            to_disk(partial)
+            partial.replace(path)
+            to_disk(path.parent)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def to_disk(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def locked(stream: IO[bytes]) -> bool:
+    """Keep a file for this process as long as it is open; False when another has it. Some file systems know no locks."""
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # no locks there: nobody can be kept out
+        return True
+    return True
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small text file so that it is never seen half-written."""
+    content = text.encode()
+    with whole_file(path, len(content)) as partial:
+        partial.write_bytes(content)

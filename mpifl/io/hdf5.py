@@ -1,0 +1,196 @@
+"""Our HDF5 files: opened with checks, written so that a full disk is an error, hashed and mapped."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import mmap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from mpifl.errors import InputError
+from mpifl.io.files import is_file, room
+
+HEAP = b"GCOL\1\0\0\0"  # how a heap of HDF5's texts of any length begins
+HEAPS_WITHIN_BYTES = 1 << 16
+PLAIN = h5py.h5t.TypeStringID, h5py.h5t.TypeIntegerID, h5py.h5t.TypeFloatID
+BLOCK_BYTES, CHUNKED_BLOCK_BYTES = 1 << 20, 1 << 24  # hashed at a time; a chunk is unpacked for every block that it is in
+
+
+class _Patient(io.FileIO):
+    """A file that takes no more once its disk is full, and says so in ``failed`` alone; ``end`` is how long it would be."""
+
+    failed: OSError | None = None
+    end = 0
+
+    def write(self, data: Any) -> int:
+        """Write all of it, or nothing any more."""
+        view = memoryview(data).cast("B")
+        self.end = max(self.end, self.tell() + len(view))
+        done = 0
+        try:
+            while done < len(view) and not self.failed:
+                done += super().write(view[done:]) or 0
+        except OSError as error:
+            self.failed = error
+        return len(view)
+
+    def truncate(self, size: int | None = None) -> int:
+        """Cut off, or made longer, where it still matters."""
+        return (size or 0) if self.failed else super().truncate(size)
+
+
+@contextlib.contextmanager
+def writing_hdf5(path: Path, mode: str = "w", **options: Any) -> Iterator[h5py.File]:
+    """An HDF5 file to write (``mode`` "w" or "r+"), whole at the end of the block. Raises NoRoom with the size it was to have.
+
+    HDF5 does not bear a full disk: it goes on trying, says so at every object that it lets go of, and crashes at exit
+    (HDF5 2.0.0). So it is not told, and we are.
+    """
+    with _Patient(path, "w+" if mode == "w" else mode) as stream:
+        try:
+            with h5py.File(stream, mode, **options) as file:
+                yield file
+        except Exception:
+            if stream.failed is None:
+                raise  # else it read what was not written
+        if stream.failed is not None:
+            with room(path, stream.end):
+                raise stream.failed
+
+
+def open_hdf5(path: Path, kind: str, schema: int) -> h5py.File:
+    """Open one of our HDF5 files for reading.
+
+    Raises InputError when it is missing, is not HDF5, is not of ``kind``, or has a newer schema.
+    """
+    if not is_file(path):
+        raise InputError(f"{path}: no such file")
+    check_heaps(path)
+    with damage(path):
+        file = h5py.File(path, "r", locking="best-effort")
+    try:
+        with damage(path):
+            _check_attributes(file)
+            found, version = file.attrs.get("format"), file.attrs.get("schema_version")
+    except InputError:
+        file.close()
+        raise
+    if not (np.array_equal(found, kind) and np.array_equal(version, schema)):
+        file.close()
+        raise InputError(f"{path}: format {found!r} version {version}; expected {kind!r} version {schema}")
+    return file
+
+
+def check_heaps(path: Path, within_bytes: int = HEAPS_WITHIN_BYTES) -> None:
+    """Raise InputError for a heap of texts, in the first bytes of an HDF5 file, over which HDF5 would hang for ever.
+
+    It walks a heap from object to object; free space (object 0) that says that it has no bytes leads it back to itself. Our
+    files have their attributes, and so the heap of their texts, at the beginning; those of others may have heaps anywhere.
+    """
+    with damage(path):
+        empty = path.stat().st_size == 0
+    if empty:  # which no map can be made of
+        return
+    with damage(path), open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as raw:
+        size = min(len(raw), within_bytes)
+        at = raw.find(HEAP, 0, size)
+        while at >= 0:
+            end, item = at + int.from_bytes(raw[at + 8 : at + 16], "little"), at + 16
+            while item + 16 <= min(end, size):
+                number, length = (
+                    int.from_bytes(raw[item : item + 2], "little"),
+                    int.from_bytes(raw[item + 8 : item + 16], "little"),
+                )
+                step = 16 + -(-length // 8) * 8 if number else length
+                if not step:
+                    raise InputError(f"{path}: damaged: the heap of its texts at byte {at} never ends; get the file again")
+                item += step
+            at = raw.find(HEAP, max(at + 1, min(end, size)), size)
+
+
+def _check_attributes(file: h5py.File) -> None:
+    """Raise ValueError for an attribute of a type that ours never have: over a damaged one HDF5 may crash when it is read."""
+    for key in file.attrs:
+        if not isinstance(h5py.h5a.open(file.id, key.encode()).get_type(), PLAIN):
+            raise ValueError(f"attribute {key!r} is neither text nor a number")
+
+
+def check_content(path: Path, kind: str, schema: int) -> str:
+    """Return the content_sha256 of one of our HDF5 files, which its contents have. Reads all of it. Raises InputError."""
+    with open_hdf5(path, kind, schema) as file, damage(path):
+        digest = content_sha256(file)
+        if str(file.attrs["content_sha256"]) != digest:
+            raise InputError(
+                f"{path}: damaged or changed: its contents do not have the content_sha256 that it names; make it anew, or get"
+                " it again"
+            )
+    return digest
+
+
+@contextlib.contextmanager
+def damage(path: Path) -> Iterator[None]:
+    """Whatever h5py raises in the block, and it raises anything, is an InputError that names the file."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"{path}: not readable, or not whole ({error})") from error
+
+
+def content_sha256(file: h5py.File) -> str:
+    """SHA-256 over names, types, shapes, bytes and attributes of all that is in an HDF5 file, hash excepted."""
+    digest = hashlib.sha256()
+
+    def attributes(item: h5py.File | h5py.Group | h5py.Dataset) -> None:
+        for key in sorted(item.attrs):
+            if key != "content_sha256":
+                value = np.asarray(item.attrs[key])
+                digest.update(f"@{key}={value.tolist()!r};".encode())
+
+    attributes(file)
+    names: list[str] = []
+    file.visit(names.append)
+    for name in sorted(names):
+        item = file[name]
+        digest.update(f"/{name};".encode())
+        attributes(item)
+        if isinstance(item, h5py.Dataset):
+            digest.update(f"{item.dtype.str}{item.shape};".encode())
+            if item.size:
+                _update(digest, item)
+    return digest.hexdigest()
+
+
+def _update(digest: hashlib._Hash, column: h5py.Dataset) -> None:
+    """Add the bytes of a column to a hash.
+
+    Blocks are read into one piece of memory: to get a new piece for each block takes as long as to hash it.
+    """
+    block_bytes = BLOCK_BYTES if column.chunks is None else CHUNKED_BLOCK_BYTES
+    rows = max(1, block_bytes // max(1, column.dtype.itemsize * int(np.prod(column.shape[1:]))))
+    memory = np.empty((min(rows, len(column)), *column.shape[1:]), column.dtype)
+    for start in range(0, len(column), rows):
+        block = memory[: len(column) - start]
+        column.read_direct(block, np.s_[start : start + len(block)])
+        digest.update(block.data)
+
+
+def mapped(dataset: h5py.Dataset, what: str) -> np.ndarray:
+    """An HDF5 data set as a memory map: ranks of a node share the pages and copy nothing.
+
+    The mapping is copy-on-write, so that torch may wrap it. Raises InputError when the set is compressed or chunked.
+    """
+    path = dataset.file.filename
+    if dataset.size == 0:
+        return np.empty(dataset.shape, dataset.dtype)
+    offset = dataset.id.get_offset()
+    if offset is None:
+        raise InputError(f"{path}: {what} is chunked or compressed and cannot be mapped; write it contiguous")
+    return np.asarray(np.memmap(path, dataset.dtype, "c", offset, dataset.shape))

@@ -1,0 +1,12 @@
+"""What is learned, and how well: one task a file. A data set's ``task`` says which."""
+
+from mpifl.objectives.classification import Classification
+from mpifl.objectives.language import Language
+from mpifl.objectives.objective import Task
+from mpifl.objectives.regression import Regression
+
+REGISTRY: dict[str, type[Task]] = {
+    "classification": Classification,
+    "regression": Regression,
+    "language": Language,
+}

@@ -1,0 +1,278 @@
+"""The aggregator, rank 0: the round loop. ``executor.py`` is the other side of the same protocol.
+
+Rounds are taken in batches, as many as need no model that is not there yet: with a synchronous clock one. The test of the model
+that a round made is part of the next batch's queue, so that it fills the tail of training; a last batch has tests only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from mpifl.aggregation.exact_sum import RoundSum, from_fixed
+from mpifl.algorithms.algorithm import State
+from mpifl.clock.timeline import ClockState
+from mpifl.errors import InputError, Interrupted, TrainingError, at
+from mpifl.mpi.queue import Queue
+from mpifl.mpi.world import World
+from mpifl.rounds.callbacks import RunCallbacks
+from mpifl.rounds.client_state import ClientStore
+from mpifl.rounds.contract import Contract
+from mpifl.rounds.executor import Sums, execute, tickets, to_root
+from mpifl.rounds.experiment import Experiment
+from mpifl.rounds.plan import TASK, Plan, largest_first, make_plan, task_groups
+from mpifl.rounds.protocol import Batch, Versions, keep_only, send
+from mpifl.rounds.round_result import CLIENT_TEST, RoundResult, Tested
+from mpifl.rounds.server_step import checked, first_state, next_state
+from mpifl.rounds.snapshot import STATE_ROUND, Snapshot, Waiting
+from mpifl.rounds.worker import make_workplace
+from mpifl.stopwatch import Stopwatch
+
+BATCH_ROUNDS = 64
+BATCH_BYTES = 1 << 28  # of one rank's running sums
+
+
+@dataclass
+class Server:
+    """What changes on rank 0 from round to round.
+
+    ``versions`` are those that some participant under way, or a test, still needs; ``unsent`` those the executors do not have.
+    ``ahead`` is a plan that was made but needs a model that is not there yet, ``plans`` those of the batch that is under way.
+    ``untested`` are rounds that are over and wait for their test, ``unwritten`` those that wait to be noted.
+    ``state_rounds`` holds, by client, the round after which it last kept state; empty where the algorithm keeps none.
+    ``contract`` is what the job's plug-ins have to keep to.
+    """
+
+    experiment: Experiment
+    state: State
+    version: int = 0
+    versions: Versions = field(default_factory=dict)
+    unsent: set[int] = field(default_factory=set)
+    rounds_done: int = 0
+    clock: ClockState = field(default_factory=ClockState)
+    ahead: Plan | None = None
+    plans: list[Plan] = field(default_factory=list)
+    untested: list[Waiting] = field(default_factory=list)
+    unwritten: list[RoundResult] = field(default_factory=list)
+    state_rounds: dict[int, int] = field(default_factory=dict)
+    contract: Contract = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Look at the plug-ins before they do anything."""
+        job = self.experiment.job
+        self.contract = Contract(job.algorithm, job.model, self.experiment.model.module)
+
+
+def run_aggregator(world: World, server: Server, store: ClientStore, log: RunCallbacks) -> None:
+    """All rounds of a job that are left; tells ``log`` of each once its model is tested.
+
+    Raises Interrupted when the log says that the run is to end early; its checkpoint is on its way then. Called again after
+    RankLost, with the ranks that are left, it takes the batch up again that was under way.
+    """
+    experiment, queue = server.experiment, Queue(world)
+    server.unsent = set(server.versions)
+    world.patience_seconds = experiment.job.runtime.round_timeout
+    place = make_workplace(experiment, store) if world.executes else None
+    watch = world.watch
+    while server.plans or server.rounds_done < experiment.job.rounds or server.untested:
+        server.plans = server.plans or _next_plans(server, watch)
+        batch = _batch(server, server.plans, log.checkpoints.oldest)
+        with watch("broadcast"):
+            send(world, batch, *_versions_for(server, batch))
+        sums, clients = Sums.empty(experiment, batch), np.empty(0, CLIENT_TEST)
+        if place is not None:
+            _write(server, log, watch)
+            clients = execute(world, place, batch, server.versions, queue, sums)
+        else:
+            with watch("wait"):
+                groups = task_groups(batch.tasks, experiment.stack)
+                queue.serve(tickets(experiment, batch, groups), lambda: _meanwhile(server, log, watch))
+        with watch("reduce"):
+            sums.to_root(world)
+            clients = to_root(world, experiment, clients)
+        _end_batch(server, batch, sums, clients)
+        stopped = log.stop()
+        if log.checkpoints.due(server.rounds_done) or stopped:
+            _write(server, log, watch)
+            with watch("writing"):
+                log.checkpoints.save(_snapshot(server))
+        if stopped:
+            break
+    _write(server, log, watch)
+    send(world, None, np.empty(0, np.int64), {})
+    if server.rounds_done < experiment.job.rounds or server.untested:
+        raise Interrupted(f"stopped after round {server.rounds_done}, with a checkpoint")
+
+
+def _end_batch(server: Server, batch: Batch, sums: Sums, clients: np.ndarray) -> None:
+    """What came back from all ranks, into the server. Nothing here can fail because a rank is lost."""
+    plans, server.plans = server.plans, []
+    metrics = sums.metrics(batch)
+    server.unwritten += _tested_rounds(server, batch, sums.tests, clients)
+    for index, plan in enumerate(plans):
+        with at(f"round {plan.round_number}"):
+            own = metrics[metrics["round"] == plan.round_number]
+            own = own[np.argsort(own["client"])]
+            if server.experiment.job.algorithm.keeps_state:
+                trained = own["client"][own["failed"] == 0]
+                server.state_rounds.update(dict.fromkeys(trained.tolist(), plan.round_number))
+            _step(server, plan.tasks, own["client"][own["failed"] > 0], sums.of(index))
+            _end_round(server, plan, own)
+
+
+def make_server(experiment: Experiment, begun: Snapshot) -> Server:
+    """The server at the start of a run, or as a checkpoint has it."""
+    if begun.state is None:
+        server = Server(experiment, first_state(experiment))
+        _keep_version(server)
+        return server
+    # In the order in which they are sent; a file gives them by name.
+    sent = experiment.job.algorithm.sent
+    versions = {number: {name: vectors[name] for name in sent} for number, vectors in (begun.versions or {}).items()}
+    return Server(
+        experiment=experiment,
+        state=checked(experiment, begun.state),
+        version=begun.version,
+        versions=versions,
+        unsent=set(versions),
+        rounds_done=begun.rounds_done,
+        clock=begun.clock,
+        untested=list(begun.untested),
+        state_rounds=dict(begun.state_rounds.tolist()),
+    )
+
+
+def _snapshot(server: Server) -> Snapshot:
+    """The server as it is between two batches. A plan that was made ahead is left out: it will be made again."""
+    job = server.experiment.job
+    tests = [waiting.version for waiting in server.untested if waiting.version is not None]
+    bases = job.clock.bases(server.clock).tolist()
+    needed = sorted({number for number in (*tests, *bases, server.version) if number <= server.version})
+    return Snapshot(
+        rounds_done=server.rounds_done,
+        version=server.version,
+        state=dict(server.state),
+        versions={number: server.versions[number] for number in needed},
+        clock=server.clock,
+        untested=tuple(server.untested),
+        state_rounds=np.array(sorted(server.state_rounds.items()), STATE_ROUND),
+    )
+
+
+def _meanwhile(server: Server, log: RunCallbacks, watch: Stopwatch) -> None:
+    """While executors train: note the rounds that are over, and plan the one after those under way.
+
+    Nothing that executors do changes that plan. What is wrong with it is said when its turn comes.
+    """
+    round_number = server.rounds_done + len(server.plans) + 1
+    with watch.meanwhile():
+        _write(server, log, watch)
+        if server.ahead is None and round_number <= server.experiment.job.rounds:
+            with contextlib.suppress(InputError, TrainingError):
+                server.ahead = _plan(server, round_number, watch)
+
+
+def _write(server: Server, log: RunCallbacks, watch: Stopwatch) -> None:
+    """Tell the log of the rounds that are over."""
+    with watch("writing"):
+        while server.unwritten:
+            log.ended_round(server.unwritten.pop(0))
+
+
+def _plan(server: Server, round_number: int, watch: Stopwatch) -> Plan:
+    experiment = server.experiment
+    with at(f"round {round_number}"):
+        plan = make_plan(experiment.job, experiment.population, experiment.workload, round_number, server.clock, watch)
+    return replace(plan, tasks=largest_first(plan.tasks, experiment.stack))
+
+
+def _next_plans(server: Server, watch: Stopwatch) -> list[Plan]:
+    """The next rounds that train from versions that are there; at least one while rounds are left."""
+    job, experiment = server.experiment.job, server.experiment
+    entries = len(job.algorithm.summed) * len(experiment.model.gradient) + 2 * experiment.model.averaged
+    most = max(1, min(BATCH_ROUNDS, BATCH_BYTES // (8 * entries)))
+    plans: list[Plan] = []
+    while len(plans) < most and server.rounds_done + len(plans) < job.rounds:
+        plan = server.ahead or _plan(server, server.rounds_done + len(plans) + 1, watch)
+        if plans and len(plan.tasks) and plan.tasks["base"].max() > server.version:
+            server.ahead = plan
+            break
+        plans.append(plan)
+        server.ahead, server.clock = None, plan.after
+        if not job.clock.asynchronous:
+            break
+    return plans
+
+
+def _batch(server: Server, plans: list[Plan], oldest: int) -> Batch:
+    tests = {waiting.version for waiting in server.untested if waiting.version is not None}
+    tasks = np.concatenate([np.empty(0, TASK), *(plan.tasks for plan in plans)])
+    if len(plans) > 1:  # each round's are in order
+        tasks = largest_first(tasks, server.experiment.stack)
+    tasks["state_round"] = [server.state_rounds.get(client, 0) for client in tasks["client"].tolist()]
+    return Batch(server.rounds_done + 1, len(plans), tasks, np.array(sorted(tests), np.int64), oldest)
+
+
+def _versions_for(server: Server, batch: Batch) -> tuple[np.ndarray, Versions]:
+    """The versions to keep (the last, those that the batch needs, those of who is under way after it), and the new of them."""
+    bases = [batch.tasks["base"], batch.tests, server.experiment.job.clock.bases(server.clock), np.array([server.version])]
+    needed = np.unique(np.concatenate(bases).astype(np.int64))
+    needed = needed[needed <= server.version]  # later ones are made by this batch
+    keep_only(server.versions, needed)
+    fresh = {number: server.versions[number] for number in needed.tolist() if number in server.unsent}
+    server.unsent.clear()
+    return needed, fresh
+
+
+def _step(server: Server, tasks: np.ndarray, failed: np.ndarray, part: RoundSum) -> None:
+    """The server's side of the algorithm. A round that nobody completed leaves the state as it is."""
+    if len(tasks) == 0:
+        return
+    if not np.isin(tasks["client"], failed).all():
+        server.state = next_state(server.experiment, server.state, server.versions, tasks, failed, part)
+        server.contract.check()
+    server.version += 1  # as the clock has counted
+    _keep_version(server)
+
+
+def _keep_version(server: Server) -> None:
+    server.versions[server.version] = {name: server.state[name] for name in server.experiment.job.algorithm.sent}
+    server.unsent.add(server.version)
+
+
+def _end_round(server: Server, plan: Plan, metrics: np.ndarray) -> None:
+    """A round is over; its model waits for its test, if one is due."""
+    job = server.experiment.job
+    server.rounds_done = plan.round_number
+    due = plan.round_number % job.evaluation.every == 0 or plan.round_number == job.rounds
+    server.untested.append(Waiting(plan, metrics, server.version if due else None))
+
+
+def _tested_rounds(server: Server, batch: Batch, tests: np.ndarray, clients: np.ndarray) -> list[RoundResult]:
+    """The rounds that waited for the tests of this batch."""
+    experiment, tested = server.experiment, {}
+    for version, sums in zip(batch.tests.tolist(), tests, strict=True):
+        scored, correct, loss = int(sums[0]), int(sums[1]), float(from_fixed(sums[2]))
+        mean_loss = loss * (experiment.tested_part.samples / scored)
+        scores = experiment.task.scores(scored, correct, mean_loss, sums[3:])
+        tested[version] = Tested(scores, _whole_clients(clients[clients["version"] == version]))
+    results = [
+        RoundResult(waiting.plan, waiting.metrics, None if waiting.version is None else tested[waiting.version])
+        for waiting in server.untested
+    ]
+    server.untested.clear()
+    return results
+
+
+def _whole_clients(rows: np.ndarray) -> np.ndarray:
+    """One row (CLIENT_TEST) a client, by client; those whose samples lie in several shards are added up in a fixed order."""
+    if not len(rows):
+        return rows
+    rows = np.sort(rows, order=["client", "scored", "correct", "loss"])
+    first = np.flatnonzero(np.diff(rows["client"], prepend=-1))
+    whole = rows[first].copy()
+    for name in ("scored", "correct", "loss"):
+        whole[name] = np.add.reduceat(rows[name], first)
+    return whole

@@ -1,0 +1,44 @@
+"""What rank 0 tells the other ranks of a job that it has checked, and what they make of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mpifl.datasets.dataset import FORMAT, SCHEMA_VERSION
+from mpifl.io.verified import check_same, what_was_verified
+from mpifl.job import Job, dump_job, load_yaml, parse_job
+from mpifl.job.plug_in import check_hashes
+from mpifl.rounds.build_experiment import load
+from mpifl.rounds.experiment import Timed
+
+Announcement = dict[str, Any]
+"""As JSON has it: the resolved ``job`` (YAML), the file of its ``data`` with what was verified of it, the run's ``folder``,
+and the hashes of its ``plug_ins``."""
+
+
+def announcement(job: Job, data: Path | None, folder: Path) -> Announcement:
+    """Return on rank 0 what the others need in order to take part."""
+    return {
+        "job": dump_job(job),
+        "data": str(data) if data else None,
+        "data_verified": what_was_verified(data) if data else None,
+        "folder": str(folder),
+        "plug_ins": {key: plug_in.sha256 for key, plug_in in job.plug_ins.items()},
+    }
+
+
+def announced(said: Announcement) -> tuple[Timed, Path]:
+    """Return on another rank the experiment and the run directory.
+
+    Raises InputError when this rank sees another data set, or another source of a plug-in, than rank 0.
+    """
+    job = parse_job(load_yaml(said["job"]))
+    check_hashes(job.plug_ins, said["plug_ins"])
+
+    data = Path(said["data"]) if said["data"] else None
+    if data is not None and said["data_verified"] is not None:
+        stamp, digest = said["data_verified"]
+        check_same(data, stamp, digest, FORMAT, SCHEMA_VERSION)
+
+    return load(job, data, None), Path(said["folder"])

@@ -1,0 +1,195 @@
+"""From a job to an experiment: rank 0 reads, checks and builds; the other ranks open what it names.
+
+Torch is imported for jobs that train, and for no others.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mpifl.clock.timeline import PARTICIPANT
+from mpifl.clock.workload import TRAINING_PER_INFERENCE, Workload
+from mpifl.datasets.dataset import Dataset, DataShape
+from mpifl.errors import InputError
+from mpifl.job import Job, read_job
+from mpifl.population.build import open_population, prepare, resolved
+from mpifl.population.population import Population, check_participants
+from mpifl.rounds.experiment import Experiment, Timed
+from mpifl.seeds import Purpose, number
+
+BYTES_PER_WEIGHT = 4
+LONGEST_TRANSFER_SECONDS = 1e7
+
+
+def check(where: str, overrides: Sequence[str]) -> tuple[Timed, Path | None]:
+    """On rank 0 or before any rank: read and check a job whole, build what it needs.
+
+    Returns the experiment with its job resolved, and the file of its data (None where there is none). Raises InputError.
+    """
+    job = read_job(where, overrides)
+    job.algorithm.check(job)
+    job.clock.check()
+    updates = job.clock.updates(job.selection.participants)
+    data_path, trace_path = prepare(job)
+    population = open_population(job, data_path, trace_path)
+    check_participants(population, updates)
+    _check_cohort(job, population)
+    return _experiment(resolved(job, population), population), data_path
+
+
+def load(job: Job, data_path: Path | None, trace_path: Path | None) -> Timed:
+    """On every rank: the experiment of a job that was checked; an Experiment when it trains. Executors need no trace."""
+    return _experiment(job, open_population(job, data_path, trace_path))
+
+
+def _check_cohort(job: Job, population: Population) -> None:
+    """Raise InputError for more participants at a time than there is memory for."""
+    updates = job.clock.updates(job.selection.participants)
+    rows = min(population.clients, job.clock.at_once(updates))
+    concurrency = getattr(job.clock, "concurrency", None)
+    key = f"clock.concurrency: {concurrency}" if concurrency else f"selection.participants: {updates}"
+    _check_memory(key, f"{rows:,} participants at a time", rows * PARTICIPANT.itemsize)
+
+
+def _check_memory(key: str, what: str, size: float) -> None:
+    here = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if size > here:
+        raise InputError(
+            f"{key} is not allowed: {what} need {size / 1e9:,.0f} GB of memory; this host has {here / 1e9:,.0f} GB"
+        )
+
+
+def _check_server(job: Job, work: Workload) -> None:
+    """Raise InputError for a server that would be at one model for months: in such a round too much happens to phones."""
+    for key, size in (("server_down_kbps", work.bytes_down), ("server_up_kbps", work.bytes_up)):
+        kbps = getattr(job.clock.latency, key)
+        if kbps is not None and size * 8 / work.bits_per_kbit / kbps > LONGEST_TRANSFER_SECONDS:
+            raise InputError(
+                f"clock.latency.{key}: {kbps:g} is not allowed: the {size:,} bytes of one participant would take it more than"
+                f" {LONGEST_TRANSFER_SECONDS:g} s"
+            )
+
+
+def _check_model(job: Job, shape: DataShape) -> None:
+    """Raise InputError for a model that the memory here does not hold: it is built once without any.
+
+    A class of the user's own may not bear that, and is left alone.
+    """
+    import torch
+
+    if not type(job.model).__module__.startswith("mpifl."):
+        return
+    try:
+        with torch.device("meta"):
+            weights = sum(tensor.numel() for tensor in job.model.build_checked(shape).parameters())
+    except (RuntimeError, TypeError, OverflowError) as error:
+        why = str(error).split(chr(10))[0]
+        raise InputError(f"model.name: {job.model.name!r} is not allowed as it is: it cannot be built ({why})") from error
+    _check_memory(f"model.name: {job.model.name!r}", f"{weights:,} weights", 2 * BYTES_PER_WEIGHT * weights)
+
+
+def _experiment(job: Job, population: Population) -> Timed:
+    if job.training.engine == "none" and job.model.name == "sized":
+        return Timed(job, population, _workload(job, job.model.parameters, job.model.training_flops))
+    return _load_model(job, population)
+
+
+def _load_model(job: Job, population: Population) -> Timed:
+    import torch
+
+    from mpifl.models.fingerprint import fingerprint
+    from mpifl.models.flat import flatten
+    from mpifl.models.flops import training_flops
+    from mpifl.objectives import REGISTRY as TASKS
+    from mpifl.training.allocator import keep_freed_memory
+    from mpifl.training.choice import check_single_samples, chosen, with_drop_last
+
+    if population.dataset is None or population.dataset.task == "none":
+        raise InputError(f"model.name: {job.model.name!r} is not allowed: there are sizes alone, no samples; allowed: sized")
+    _check_data(job, population.data)
+    _check_model(job, population.data.shape)
+    keep_freed_memory()
+    torch.set_num_threads(job.training.threads)
+    _seed_global_generators(number(job.seed, Purpose.MODEL))
+    module = job.model.build_checked(population.data.shape)
+    built = fingerprint(module)
+    model = flatten(module)
+    if not len(model.gradient):
+        raise InputError(f"model.name: {job.model.name!r} is not allowed: it has no parameters to train")
+    job = job.model_copy(update={"training": with_drop_last(job.training, model)})
+    flops = training_flops(model, population.data.shape) if job.clock.latency.compute == "flops" else 0.0
+    work = _workload(job, len(model.weights), flops)
+    if job.training.engine == "none":
+        return Timed(job, population, work)
+    task = TASKS[population.data.task](population.data.outputs)
+    if job.runtime.on_client_error == "abort":
+        check_single_samples(job.training, model, population)
+    training = chosen(job.training, model, task, population.data, job.algorithm.corrects)
+    settled = job.model_copy(update={"training": training})
+    return Experiment(settled, population, work, model, model.weights.numpy().copy(), task, built)
+
+
+def _seed_global_generators(seed: int) -> None:
+    """Seed the generators of torch, numpy and random, from which a model may draw while it is built."""
+    import torch
+
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002  (the one that a module may draw from)
+    random.seed(seed)
+
+
+def _check_data(job: Job, data: Dataset) -> None:
+    """Raise InputError when there is nothing to train on, or nothing to test on."""
+    if job.training.engine == "none":
+        return
+    if 0 in data.train.x.shape:
+        raise InputError(f"training.engine: {job.training.engine!r} is not allowed: {data.name} has no features; allowed: none")
+    if job.evaluation.part not in data.parts:
+        raise InputError(
+            f"evaluation.part: {data.name} has no {job.evaluation.part} part;"
+            f" data.split makes one: data.split.by=clients data.split.{job.evaluation.part}=0.1"
+        )
+    _check_tested_clients(job, data)
+
+
+def _check_tested_clients(job: Job, data: Dataset) -> None:
+    """Raise InputError when clients are to be scored one by one in a part whose samples are pooled: nobody's own.
+
+    A part that was published with one client, where train has several, is such a pool. One that data.split has made is not.
+    """
+    name, split = job.evaluation.part, job.data.split
+    made_here = split.by != "published" and getattr(split, name) > 0
+    if job.evaluation.per_client and not made_here and data.parts[name].clients == 1 < data.train.clients:
+        raise InputError(
+            f"evaluation.per_client: true is not allowed: the {name} part of {data.name} is one pool of"
+            f" {data.parts[name].samples:,} samples that belong to none of its {data.train.clients:,} clients; leave it out, or"
+            f" give clients a part of their own: data.split.by=samples (or clients) data.split.{name}=0.1"
+        )
+
+
+def _workload(job: Job, parameters: int, flops: float) -> Workload:
+    latency, training = job.clock.latency, job.training
+    inferences = TRAINING_PER_INFERENCE
+    if latency.compute == "flops":
+        if not flops > 0:
+            raise InputError("model.training_flops: 0 is not allowed with clock.latency.compute: flops; give them")
+        inferences = flops / latency.reference_flops
+    size = latency.model_bytes or BYTES_PER_WEIGHT * parameters
+    work = Workload(
+        bytes_down=size * len(job.algorithm.sent),
+        bytes_up=size * len(job.algorithm.summed),
+        batch_size=training.batch_size,
+        epochs=training.epochs,
+        local_steps=training.local_steps,
+        inferences_per_sample=inferences,
+        bits_per_kbit=float(latency.kbit),
+        full_batches=latency.compute == "batches",
+        drop_last=training.drops_last,
+    )
+    _check_server(job, work)
+    return work

@@ -1,0 +1,37 @@
+"""What the round loop calls while a run goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from mpifl.rounds.round_result import RoundResult
+from mpifl.rounds.snapshot import Snapshot
+
+
+class Checkpoints(Protocol):
+    """Where snapshots of the run go (``mpifl/state/checkpoint.py``)."""
+
+    @property
+    def oldest(self) -> int:
+        """The round of the oldest snapshot that is kept; 0 where there is none."""
+
+    def due(self, rounds_done: int) -> bool:
+        """Return whether a snapshot is to be saved after this round."""
+
+    def save(self, snapshot: Snapshot) -> None:
+        """Save a snapshot."""
+
+
+@dataclass(frozen=True)
+class RunCallbacks:
+    """``begun`` is the run so far. ``ended_round`` is called with each round once its model is tested.
+
+    ``stop`` returns whether the run is to end before its last round.
+    """
+
+    begun: Snapshot
+    ended_round: Callable[[RoundResult], None]
+    checkpoints: Checkpoints
+    stop: Callable[[], bool]

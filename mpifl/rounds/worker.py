@@ -1,0 +1,77 @@
+"""What a rank that trains works with: the model on its device, the engine, and the samples."""
+
+from __future__ import annotations
+
+import copy
+import os
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch
+
+from mpifl.kernels.reseeding import Reseeded
+from mpifl.models.flat import FlatModel, flatten
+from mpifl.mpi.placement import own_share
+from mpifl.rounds.client_state import ClientStore
+from mpifl.rounds.contract import Contract
+from mpifl.rounds.experiment import Experiment
+from mpifl.rounds.protocol import Version, Versions
+from mpifl.seeds import Purpose
+from mpifl.training import ENGINES
+from mpifl.training.device import CPU, start_device
+from mpifl.training.participant import Engine
+from mpifl.training.samples import Pool, pool_of
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """``model`` is a place to work in, where ``engine`` trains. ``samples`` are to be trained on, ``tested`` to be tested on.
+
+    ``store`` keeps what clients keep, ``order`` begins the generator of a participant's sample order. ``loaded`` are the
+    versions that tasks have asked for, as they are on the device. ``contract`` is what the job's plug-ins have to keep to.
+    """
+
+    experiment: Experiment
+    store: ClientStore
+    device: torch.device
+    model: FlatModel
+    engine: Engine
+    samples: Pool
+    tested: Pool
+    order: Reseeded
+    contract: Contract
+    loaded: dict[int, tuple[Version, dict[str, torch.Tensor]]] = field(default_factory=dict)
+
+    def version(self, number: int, versions: Versions) -> dict[str, torch.Tensor]:
+        """The vectors of one of ``versions``, on the device."""
+        known = self.loaded.get(number)
+        if known is None or known[0] is not versions[number]:
+            for old in self.loaded.keys() - versions.keys():
+                del self.loaded[old]
+            vectors = {name: torch.from_numpy(vector).to(self.device) for name, vector in versions[number].items()}
+            known = self.loaded[number] = versions[number], vectors
+        return known[1]
+
+
+def _copy(experiment: Experiment, device: torch.device) -> FlatModel:
+    """The model as it is at first, on a device."""
+    experiment.model.load(torch.from_numpy(experiment.initial))
+    return flatten(copy.deepcopy(experiment.model.module).to(device))
+
+
+def make_workplace(experiment: Experiment, store: ClientStore) -> Workplace:
+    """On a rank that is to train. Raises InputError when it does not have the job's device."""
+    job, data = experiment.job, experiment.population.data
+    device = start_device(job.training.device, partial(own_share, os.environ))
+    model = experiment.model if device == CPU else _copy(experiment, device)
+    return Workplace(
+        experiment=experiment,
+        store=store,
+        device=device,
+        model=model,
+        engine=ENGINES[job.training.engine](model, experiment.task, job.training),
+        samples=pool_of(data, data.train, device),
+        tested=pool_of(data, experiment.tested_part, device),
+        order=Reseeded(job.seed, Purpose.BATCHES),
+        contract=Contract(job.algorithm, job.model, model.module),
+    )

@@ -1,0 +1,25 @@
+"""Oort's and PyramidFL's files of client sizes: data, not devices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from mpifl.errors import InputError
+from mpifl.traces.importers.importer import TraceImporter
+from mpifl.traces.importers.parsed_trace import Found
+
+
+class Oort(TraceImporter):
+    """Not devices but client sizes (``*_size.pkl``): the error says what takes them."""
+
+    files: ClassVar[str] = "FILE"
+
+    def read(self, paths: Sequence[Path]) -> Found:
+        """Raise the InputError that says what takes them."""
+        raise InputError(f"{paths[0]}: client sizes, which say nothing of devices: use `mpifl data import sizes FILE -o X.h5`")
+
+
+class Pyramidfl(Oort):
+    """Not devices but client sizes (``*_obs_client_distribution.mat``): the error says what takes them."""

@@ -1,0 +1,205 @@
+"""CSV tables of one's own: devices, slots and bandwidth curves, each told by its header."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from mpifl.errors import InputError, counted
+from mpifl.traces.bandwidth import Bandwidth
+from mpifl.traces.importers.importer import TraceImporter
+from mpifl.traces.importers.parsed_trace import Found
+from mpifl.traces.importers.parsing import numbers, only, read_text, shown
+from mpifl.traces.on_off import DAY_SECONDS
+from mpifl.traces.slots import Slots, check_slots, of_counts, without_empty
+from mpifl.traces.trace import DEVICE_COLUMNS
+
+SLOTS = ("pattern", "start", "end")
+CURVES = ("curve", "start", "download_kbps", "upload_kbps", "period")
+TABLES = {"devices": DEVICE_COLUMNS, "slots": (*SLOTS, "period"), "curves": CURVES}
+"""The columns that each kind of table may have."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A CSV file by columns of text, and the line of each row."""
+
+    path: Path
+    columns: dict[str, list[str]]
+    lines: list[int]
+
+    def numbers(self, column: str) -> np.ndarray:
+        """A column as float64. Raises InputError for what is no finite number."""
+        return numbers(self.path, self.columns[column], self.lines, column)
+
+
+class Csv(TraceImporter):
+    """Tables of your own: devices, slots, bandwidth curves; each with a header, UTF-8, comma-separated, in any order.
+
+    - devices: one row a phone, columns such as compute_ms_per_sample, named as in a trace;
+    - slots: pattern, start, end, and if wanted period, all in seconds. A pattern's rows stand together, sorted; one row without
+      start and end is a pattern that is never online. Without a period it is the whole days that hold the last end of all;
+    - curves: curve, start, download_kbps, upload_kbps, period, as in ``Bandwidth``.
+
+    Raises InputError naming file, line or client, column and value.
+    """
+
+    files: ClassVar[str] = "TABLE..."
+
+    def read(self, paths: Sequence[Path]) -> Found:
+        """See TraceImporter."""
+        only(paths, 1, 3, "a table of devices, of slots, of bandwidth curves, or several of them")
+        parts: dict[str, Path] = {}
+        devices: dict[str, np.ndarray] = {}
+        slots: Slots | None = None
+        bandwidth: Bandwidth | None = None
+        notes: list[str] = []
+        for path in paths:
+            table = read_table(path)
+            kind = _kind(table)
+            if kind in parts:
+                raise InputError(f"{path}: a second table of {kind}; the first is {parts[kind]}")
+            parts[kind] = path
+            if kind == "slots":
+                slots, notes = _slots(table)
+            elif kind == "curves":
+                bandwidth = _curves(table)
+            else:
+                devices = _devices(table)
+        return Found(
+            f"tables {', '.join(path.name for path in paths)}", "as their source says", devices, slots, bandwidth, tuple(notes)
+        )
+
+
+def read_table(path: Path) -> Table:
+    """A CSV file with a header, in which all rows are of one length and no column stands twice. Raises InputError."""
+    reader = csv.reader(io.StringIO(read_text(path)), strict=True)
+    try:
+        rows = [(reader.line_num, row) for row in reader if row]
+    except csv.Error as error:
+        raise InputError(f"{path}: line {reader.line_num}: {error}") from error
+    header = [name.strip() for name in rows[0][1]] if rows else []
+    if len(rows) < 2:
+        raise InputError(f"{path}: {counted(len(rows), 'line')}; expected a header and one row or more")
+    if len(set(header)) < len(header):
+        twice = next(name for name, count in Counter(header).items() if count > 1)
+        raise InputError(f"{path}: column {shown(twice)} stands twice")
+    for line, row in rows[1:]:
+        if len(row) != len(header):
+            raise InputError(f"{path}: line {line}: {counted(len(row), 'value')} under {counted(len(header), 'column')}")
+    columns = zip(*(row for _, row in rows[1:]), strict=True)
+    return Table(path, dict(zip(header, map(list, columns), strict=True)), [line for line, _ in rows[1:]])
+
+
+def _kind(table: Table) -> str:
+    """Which of TABLES it is: of devices when it has no other columns, else the one whose it has most of. Raises InputError."""
+    shared = {kind: len(set(columns) & set(table.columns)) for kind, columns in TABLES.items()}
+    if shared["devices"] == len(table.columns):
+        return "devices"
+    nearest = [kind for kind, count in shared.items() if count == max(shared.values())]
+    if any(shared.values()) and len(nearest) == 1:
+        return nearest[0]
+    known = "; ".join(f"{kind}: {', '.join(columns)}" for kind, columns in TABLES.items())
+    raise InputError(f"{table.path}: columns {shown(', '.join(table.columns))}: of no known table; allowed are {known}")
+
+
+def _check_columns(table: Table, needed: Sequence[str], allowed: Sequence[str]) -> None:
+    for name in table.columns:
+        if name not in allowed:
+            raise InputError(f"{table.path}: column {name!r} is not known; allowed: {', '.join(allowed)}")
+    for name in needed:
+        if name not in table.columns:
+            raise InputError(f"{table.path}: no column {name!r}; needed: {', '.join(needed)}")
+
+
+def _devices(table: Table) -> dict[str, np.ndarray]:
+    _check_columns(table, (), DEVICE_COLUMNS)
+    devices = {column: table.numbers(column) for column in table.columns}
+    for column, values in devices.items():
+        _refuse(table, column, ~(values > 0), "must be above 0")
+    return devices
+
+
+def _slots(table: Table) -> tuple[Slots, list[str]]:
+    _check_columns(table, SLOTS, TABLES["slots"])
+    names, number = _groups(table, "pattern")
+    blank = np.array([not (a.strip() or b.strip()) for a, b in zip(table.columns["start"], table.columns["end"], strict=True)])
+    alone = np.bincount(number)[number] == 1
+    if (blank & ~alone).any():
+        line = table.lines[int(np.argmax(blank & ~alone))]
+        raise InputError(
+            f"{table.path}: line {line}: no start and no end; only in the one row of a pattern that is never online"
+        )
+    filled = np.flatnonzero(~blank)
+    start, end = (
+        numbers(table.path, [table.columns[name][row] for row in filled], [table.lines[row] for row in filled], name)
+        for name in ("start", "end")
+    )
+    notes = []
+    if "period" in table.columns:
+        period = _of_group(table, "period", number)
+    else:
+        days = max(1.0, np.ceil(end.max(initial=0.0) / DAY_SECONDS))
+        period = np.full(len(names), days * DAY_SECONDS)
+        notes.append(f"{table.path.name}: no column period; it is {counted(int(days), 'day')}, up to after the last end")
+    slots = of_counts(np.bincount(number[filled], minlength=len(names)), start, end, period)
+    check_slots(table.path, names, slots)
+    kept = without_empty(slots)
+    if len(kept.start) < len(start):
+        notes.append(f"{table.path.name}: {counted(len(start) - len(kept.start), 'slot')} of no length left out")
+    return kept, notes
+
+
+def _curves(table: Table) -> Bandwidth:
+    _check_columns(table, CURVES, CURVES)
+    names, number = _groups(table, "curve")
+    start = table.numbers("start")
+    speeds = {name: table.numbers(name) for name in ("download_kbps", "upload_kbps")}
+    for name, values in speeds.items():
+        _refuse(table, name, ~(values >= 0), "must not be negative")
+        most = np.zeros(len(names))
+        np.maximum.at(most, number, values)
+        if not most.all():
+            raise InputError(
+                f"{table.path}: curve {names[int(np.argmin(most))]}: {name} 0 at all times: nothing would ever arrive"
+            )
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(number))]).astype(np.int64)
+    return Bandwidth(offsets, start, speeds["download_kbps"], speeds["upload_kbps"], _of_group(table, "period", number))
+
+
+def _groups(table: Table, column: str) -> tuple[list[str], np.ndarray]:
+    """Names in the order of their first row, and the number of each row's name. Rows of a name stand together."""
+    names: list[str] = []
+    number = np.empty(len(table.lines), np.int64)
+    seen: set[str] = set()
+    for row, text in enumerate(table.columns[column]):
+        name = text.strip()
+        if not names or name != names[-1]:
+            if name in seen:
+                raise InputError(f"{table.path}: line {table.lines[row]}: {column} {name} again; its rows must stand together")
+            seen.add(name)
+            names.append(name)
+        number[row] = len(names) - 1
+    return names, number
+
+
+def _of_group(table: Table, column: str, number: np.ndarray) -> np.ndarray:
+    """A value that all rows of a group share, (groups,)."""
+    values = table.numbers(column)
+    first = values[np.flatnonzero(np.diff(number, prepend=-1))]
+    _refuse(table, column, values != first[number], f"differs from that of the rows above it, {column} is one a group")
+    _refuse(table, column, ~(values > 0), "must be above 0")
+    return first
+
+
+def _refuse(table: Table, column: str, wrong: np.ndarray, what: str) -> None:
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise InputError(f"{table.path}: line {table.lines[row]}: {column} {shown(table.columns[column][row])}; {what}")

@@ -1,0 +1,76 @@
+"""mahimahi's packet delivery traces (Netravali et al., USENIX ATC 2015): a line for each packet that a link could carry."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from mpifl.errors import InputError
+from mpifl.traces.importers.curves import MOST_POINTS, SYMMETRIC, Steps, curves
+from mpifl.traces.importers.importer import TraceImporter
+from mpifl.traces.importers.parsed_trace import Found
+from mpifl.traces.importers.parsing import names, read_text, shown
+
+PACKET_BYTES = 1500
+
+
+class Mahimahi(TraceImporter):
+    """mahimahi's packet delivery traces: a millisecond stamp a line, each a packet of 1500 bytes.
+
+    X.down and X.up are one curve; a file of another name is one for both directions. The packets of each ``bin_seconds`` make
+    one speed, which carries exactly their bytes. The period is the last stamp, where mahimahi begins the trace anew, rounded up
+    to a bin; a packet at that very moment belongs to the last bin. Raises InputError naming file, line and value.
+    """
+
+    files: ClassVar[str] = "FILE..."
+    bin_seconds: float = Field(1.0, gt=0, le=86_400, description="Seconds of a bin, whole milliseconds.")
+    symmetric: bool = Field(False, description=SYMMETRIC)
+
+    @field_validator("bin_seconds")
+    @classmethod
+    def _check_bin(cls, seconds: float) -> float:
+        if round(seconds * 1000) < 1 or abs(round(seconds * 1000) - seconds * 1000) > 1e-6:
+            raise ValueError("must be whole milliseconds, 0.001 or more")
+        return seconds
+
+    def read(self, paths: Sequence[Path]) -> Found:
+        """See TraceImporter."""
+        bandwidth, notes = curves(paths, partial(_steps, bin_ms=round(self.bin_seconds * 1000)), self.symmetric)
+        notes.append(f"packets of {PACKET_BYTES} bytes in bins of {self.bin_seconds:g} s")
+        return Found(
+            f"mahimahi traces {names(paths)}",
+            "as their source says",
+            bandwidth=bandwidth,
+            notes=tuple(notes),
+        )
+
+
+def _steps(path: Path, bin_ms: int) -> Steps:
+    stamps = _stamps(path)
+    if stamps[-1] > MOST_POINTS * bin_ms:
+        raise InputError(f"{path}: line {len(stamps)}: {stamps[-1]} ms; must not be above {MOST_POINTS:,} bins of {bin_ms} ms")
+    bins = -(-int(stamps[-1]) // bin_ms)
+    packets = np.bincount(np.minimum(stamps // bin_ms, bins - 1), minlength=bins)
+    # 1 bit a millisecond is 1 kbit/s.
+    return Steps(np.arange(bins) * bin_ms / 1000, packets * (PACKET_BYTES * 8) / bin_ms, bins * bin_ms / 1000)
+
+
+def _stamps(path: Path) -> np.ndarray:
+    """Milliseconds, (packets,) int64, not falling, the last above 0."""
+    lines = read_text(path).rstrip("\n").split("\n")
+    for number, line in enumerate(lines, 1):
+        if not (line := line.strip()).isdecimal() or not line.isascii() or len(line) > 15:
+            raise InputError(f"{path}: line {number}: {shown(line)}; expected a packet's time in whole milliseconds")
+    stamps = np.array([int(line) for line in lines], np.int64)
+    falls = np.flatnonzero(np.diff(stamps) < 0)
+    if len(falls):
+        at = int(falls[0]) + 1
+        raise InputError(f"{path}: line {at + 1}: {stamps[at]} ms is before the line above it, {stamps[at - 1]} ms")
+    if stamps[-1] == 0:
+        raise InputError(f"{path}: line {len(stamps)}: the last packet is at 0 ms; a trace must last")
+    return stamps
