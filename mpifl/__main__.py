@@ -19,7 +19,7 @@ from mpifl.commands.traces import traces
 from mpifl.errors import FAILED, InputError
 
 if TYPE_CHECKING:
-    from mpifl.rounds.experiment import Timed
+    from mpifl.rounds.experiment import TimingExperiment
 
 app = typer.Typer(
     help="Federated learning over millions of emulated phones, on an MPI allocation.",
@@ -95,7 +95,7 @@ def version(show: Annotated[bool, typer.Option("--version", help="Print the vers
         raise typer.Exit
 
 
-def _check(job: str, overrides: Sequence[str]) -> Timed:
+def _check(job: str, overrides: Sequence[str]) -> TimingExperiment:
     from mpifl.rounds.build_experiment import check
 
     with wrong_input_ends():

@@ -53,7 +53,7 @@ class RankLost(Exception):  # noqa: N818  (the run survives it)
     """A rank has died. Those that are left find each other again and go on (``World.recovered``)."""
 
 
-class SilentRank(Exception):  # noqa: N818
+class RankTimeout(Exception):  # noqa: N818
     """Ranks that do not answer any more, nor die."""
 
     def __init__(self, ranks: list[int], seconds: float) -> None:

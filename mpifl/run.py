@@ -43,7 +43,7 @@ from mpifl.errors import (  # noqa: E402
     InputError,
     Interrupted,
     RankLost,
-    SilentRank,
+    RankTimeout,
     TrainingError,
     where,
 )
@@ -57,12 +57,12 @@ from mpifl.record.too_few_online import TooFewOnline  # noqa: E402
 from mpifl.rounds.announcement import announced, announcement  # noqa: E402
 from mpifl.rounds.callbacks import RunCallbacks  # noqa: E402
 from mpifl.rounds.client_state import ClientStore  # noqa: E402
-from mpifl.rounds.experiment import Experiment, Timed  # noqa: E402
+from mpifl.rounds.experiment import Experiment, TimingExperiment  # noqa: E402
 from mpifl.rounds.protocol import send  # noqa: E402
 from mpifl.rounds.round_result import RoundResult  # noqa: E402
 from mpifl.rounds.timing_only import run_timing  # noqa: E402
 from mpifl.state.checkpoint import Checkpoints  # noqa: E402
-from mpifl.state.resume import CHECKPOINTS, JOB, Beginning, begin, take_over  # noqa: E402
+from mpifl.state.resume import CHECKPOINTS, JOB, RunStart, begin, take_over  # noqa: E402
 
 
 class _Parser(argparse.ArgumentParser):
@@ -96,7 +96,7 @@ def main() -> NoReturn:
     except Interrupted as error:
         print(f"mpifl: {error}; to go on: {stop.again}", file=sys.stderr, flush=True)
         world.leave(INTERRUPTED)
-    except SilentRank as error:
+    except RankTimeout as error:
         _tell(world, TrainingError(f"{error}; go on with --resume"))
         world.abort_silent()
     except InputError as error:
@@ -113,7 +113,7 @@ def main() -> NoReturn:
     world.leave(DONE)
 
 
-def _begin(world: World) -> tuple[Beginning | None, Timed, Path]:
+def _begin(world: World) -> tuple[RunStart | None, TimingExperiment, Path]:
     """How it begins (on rank 0), the experiment and the run directory.
 
     Ends every rank with status 2 when rank 0 finds that the job is wrong, and with 0 when there is nothing to do.
@@ -158,7 +158,7 @@ def _told(world: World, text: str | None) -> str:
             return heard
 
 
-def _run(world: World, beginning: Beginning | None, experiment: Timed, folder: Path, stop: Stop) -> None:
+def _run(world: World, beginning: RunStart | None, experiment: TimingExperiment, folder: Path, stop: Stop) -> None:
     """All rounds that are left. An executor becomes the aggregator when that is lost."""
     report = rank_report(experiment, folder / JOB)
     reports = [report]  # of those that it becomes the aggregator of, it does not know more
@@ -183,7 +183,7 @@ def _run(world: World, beginning: Beginning | None, experiment: Timed, folder: P
     _part(world, experiment)
 
 
-def _execute(world: World, experiment: Timed, folder: Path) -> bool:
+def _execute(world: World, experiment: TimingExperiment, folder: Path) -> bool:
     """Ranks 1 to n - 1: whether it is over; if not, there are fewer ranks now."""
     try:
         if isinstance(experiment, Experiment):
@@ -197,13 +197,13 @@ def _execute(world: World, experiment: Timed, folder: Path) -> bool:
         return False
 
 
-def _part(world: World, experiment: Timed) -> None:
+def _part(world: World, experiment: TimingExperiment) -> None:
     """Rank 0, when everything is written: until every rank knows that it is over. Until then another can take its place."""
     while not world.all_here():
         _spent(world, experiment, told=False)
 
 
-def _spent(world: World, experiment: Timed, told: bool = True) -> np.ndarray:
+def _spent(world: World, experiment: TimingExperiment, told: bool = True) -> np.ndarray:
     """On rank 0, once the others were ``told`` that it is over: what each tells of itself (structured SPENT)."""
     while True:
         try:
@@ -215,9 +215,9 @@ def _spent(world: World, experiment: Timed, told: bool = True) -> np.ndarray:
             told = False
 
 
-def _aggregate(world: World, beginning: Beginning, reports: list[Report], stop: Stop) -> None:
+def _aggregate(world: World, beginning: RunStart, reports: list[Report], stop: Stop) -> None:
     """Rank 0: the rounds and their record."""
-    experiment, folder, begun = beginning.experiment, beginning.folder, beginning.begun
+    experiment, folder, snapshot = beginning.experiment, beginning.folder, beginning.snapshot
     job = experiment.job
     stop.again = shlex.join(["mpifl", "run", "-n", str(world.size), "--resume", os.path.relpath(folder)])
     lines = check_reports(reports, experiment, world.recovers)
@@ -229,7 +229,7 @@ def _aggregate(world: World, beginning: Beginning, reports: list[Report], stop: 
         again = f"--resume {os.path.relpath(folder)}"
         print(f"mpifl: with this MPI the loss of a rank ends the run; then go on with {again}", file=sys.stderr, flush=True)
     totals, too_few = Totals(), TooFewOnline.of(experiment)
-    with run_file(folder, job, begun.rows) as file:
+    with run_file(folder, job, snapshot.rows) as file:
         for row in file.rounds():
             totals.add(row)
             too_few.add(row)
@@ -241,9 +241,9 @@ def _aggregate(world: World, beginning: Beginning, reports: list[Report], stop: 
                 print(line)
             print_round(row, job.rounds)
 
-        checkpoints = Checkpoints(folder / CHECKPOINTS, job.checkpoint.every, job.checkpoint.keep, file, begun.rounds_done)
+        checkpoints = Checkpoints(folder / CHECKPOINTS, job.checkpoint.every, job.checkpoint.keep, file, snapshot.rounds_done)
         try:
-            digest = _rounds(world, beginning, RunCallbacks(begun, ended_round, checkpoints, stop), file, totals)
+            digest = _rounds(world, beginning, RunCallbacks(snapshot, ended_round, checkpoints, stop), file, totals)
         finally:
             checkpoints.close()
     world.watch.begin("end")
@@ -251,12 +251,12 @@ def _aggregate(world: World, beginning: Beginning, reports: list[Report], stop: 
     identity = {"name": job.name, "seed": job.seed, "ranks": world.size + world.lost, "mpi": library(), "rounds": job.rounds}
     seconds = time.monotonic() - START
     wall = {"wall_seconds": round(seconds, 3), "model_sha256": digest, **where_time_went(seconds, world.watch, spent)}
-    summary = {**identity, **totals.summary(), **wall, "resumed_from": begun.rounds_done or None, "ranks_lost": world.lost}
+    summary = {**identity, **totals.summary(), **wall, "resumed_from": snapshot.rounds_done or None, "ranks_lost": world.lost}
     write_summary(folder, summary)
     print("\n".join([*too_few.closing(), *closing_lines(summary, os.path.relpath(folder))]), flush=True)
 
 
-def _rounds(world: World, beginning: Beginning, log: RunCallbacks, file: RunFile, totals: Totals) -> str | None:
+def _rounds(world: World, beginning: RunStart, log: RunCallbacks, file: RunFile, totals: Totals) -> str | None:
     """The rounds that are left; of a job that trains, the SHA-256 of the model that it writes.
 
     Raises TrainingError when nobody was trained in the whole run, because all who were to be failed.
@@ -270,7 +270,7 @@ def _rounds(world: World, beginning: Beginning, log: RunCallbacks, file: RunFile
     from mpifl.rounds.aggregator import make_server, run_aggregator  # here, for the same reason
 
     store = ClientStore(folder / CHECKPOINTS / "clients", len(experiment.model.weights))
-    server = make_server(experiment, log.begun)
+    server = make_server(experiment, log.snapshot)
     while True:
         _note_loss(world, file, server.rounds_done + 1)
         try:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from mpifl.algorithms.algorithm import State, Work
+from mpifl.algorithms.algorithm import ClientContext, State
 from mpifl.algorithms.fedavg import FedAvg
 from mpifl.datasets.dataset import DataShape
 from mpifl.models.model import Model
@@ -57,7 +57,7 @@ class Squares(FedAvg):
         """See Algorithm."""
         return {"model": model, "square": np.zeros_like(model)}
 
-    def contribute(self, update: torch.Tensor, work: Work) -> tuple[dict[str, torch.Tensor], None]:
+    def contribute(self, update: torch.Tensor, context: ClientContext) -> tuple[dict[str, torch.Tensor], None]:
         """See Algorithm."""
         return {"update": update, "square": (1e-4 * update).square()}, None
 

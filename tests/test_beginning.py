@@ -15,7 +15,7 @@ import pytest
 
 from mpifl.errors import WRONG_INPUT, InputError
 from mpifl.record.run_directory import write_environment
-from mpifl.state.resume import Beginning, begin, take_over
+from mpifl.state.resume import RunStart, begin, take_over
 from mpifl.traces.trace import Trace, write_trace
 
 JOB = """
@@ -56,7 +56,7 @@ def folder(tmp_path: Path, make_trace: Callable[..., Trace], monkeypatch: pytest
     return tmp_path
 
 
-def begun(job: Path | None, out: Path, *overrides: str, resume: bool = False) -> Beginning:
+def begun(job: Path | None, out: Path, *overrides: str, resume: bool = False) -> RunStart:
     """What begins; the run directory is then as a run leaves it that was killed early."""
     where = {"out": None, "resume": str(out)} if resume else {"out": str(out), "resume": None}
     beginning = begin(None if job is None else str(job), overrides, **where)
@@ -66,11 +66,11 @@ def begun(job: Path | None, out: Path, *overrides: str, resume: bool = False) ->
     return beginning
 
 
-def rule(beginning: Beginning) -> Any:
+def rule(beginning: RunStart) -> Any:
     return beginning.experiment.job.selection
 
 
-def hash_of(beginning: Beginning) -> str:
+def hash_of(beginning: RunStart) -> str:
     return beginning.experiment.job.plug_ins["selection.name"].sha256
 
 

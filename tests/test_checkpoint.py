@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mpifl.clock.timeline import PARTICIPANT, ClockState, Timeline
-from mpifl.io.files import NoRoom
+from mpifl.io.files import DiskFull
 from mpifl.rounds.plan import TASK, Plan
 from mpifl.rounds.round_result import METRIC
 from mpifl.rounds.snapshot import STATE_ROUND, Snapshot, Waiting
@@ -136,7 +136,7 @@ def test_as_often_as_asked_and_no_more_kept(tmp_path: Path) -> None:
 
 
 def test_a_run_that_goes_on_does_not_save_again_at_once(tmp_path: Path) -> None:
-    checkpoints = Checkpoints(tmp_path, every=10, keep=2, records=Records(), begun=20)
+    checkpoints = Checkpoints(tmp_path, every=10, keep=2, records=Records(), resumed_from=20)
     assert [checkpoints.due(rounds_done) for rounds_done in (21, 29, 30)] == [False, False, True]
     checkpoints.close()
 
@@ -172,7 +172,7 @@ def test_a_disk_that_is_full_is_told_with_what_is_needed_and_the_last_one_stays(
     checkpoints.wait()
     disk.leave(1 << 20)
     checkpoints.save(replace(snapshot(2), state={"model": np.zeros(10**6, np.float32)}))
-    with pytest.raises(NoRoom) as caught:
+    with pytest.raises(DiskFull) as caught:
         checkpoints.close()
     assert str(caught.value).startswith(f"{folder}/round-00000002.h5: No space left on device: it needs 4,0")
     assert str(caught.value).endswith("make room, then go on with --resume " + os.path.relpath(disk.folder / "run"))

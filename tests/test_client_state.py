@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpifl.errors import InputError, TrainingError
-from mpifl.io.files import NoRoom
+from mpifl.io.files import DiskFull
 from mpifl.rounds.client_state import ClientStore
 from tests.small_disk import Mount, mounting, mounts
 
@@ -147,7 +147,7 @@ def test_on_a_full_disk_what_was_kept_stays(mount: Mount, request: pytest.Fixtur
     store = ClientStore(disk.folder / "run" / "checkpoint" / "clients", 10_000)
     store.write(5, 1, np.full(10_000, 1, np.float32), 0)
     disk.leave(20_000)
-    with pytest.raises(NoRoom, match=r"/clients/05/5/2: No space .* needs 40,016 bytes, .*--resume \S+/run$"):
+    with pytest.raises(DiskFull, match=r"/clients/05/5/2: No space .* needs 40,016 bytes, .*--resume \S+/run$"):
         store.write(5, 2, np.full(10_000, 2, np.float32), 0)
     assert [path.name for path in store.folder.glob("*/5/*")] == ["1"]
     disk.make_room()

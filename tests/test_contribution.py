@@ -13,17 +13,17 @@ import pytest
 import torch
 
 from mpifl.aggregation.exact_sum import RoundSum, from_fixed, from_parts
-from mpifl.algorithms.algorithm import Work
+from mpifl.algorithms.algorithm import ClientContext
 from mpifl.algorithms.fedavg import FedAvg
 from mpifl.algorithms.scaffold import Scaffold
 from mpifl.errors import InputError, TrainingError, where
-from mpifl.io.files import NoRoom
+from mpifl.io.files import DiskFull
 from mpifl.rounds.build_experiment import check
 from mpifl.rounds.client_state import ClientStore
 from mpifl.rounds.client_update import contribute
 from mpifl.rounds.experiment import Experiment
 from mpifl.rounds.plan import TASK
-from mpifl.rounds.worker import make_workplace
+from mpifl.rounds.worker import make_worker
 from mpifl.seeds import Purpose, generator
 from mpifl.training.loop import Loop
 from mpifl.training.participant import Participant
@@ -42,16 +42,16 @@ Contributed = tuple[np.ndarray, np.ndarray]
 class Refuses(FedAvg):
     """Fails in the steps of the client that has 5 of them."""
 
-    def correct(self, gradient: torch.Tensor, weights: torch.Tensor, work: Work) -> None:
-        if work.steps == STEPS[FAILS]:
+    def adjust(self, gradient: torch.Tensor, weights: torch.Tensor, context: ClientContext) -> None:
+        if context.steps == STEPS[FAILS]:
             raise ValueError("no gradient for me")
 
 
 class Spoils(FedAvg):
     """Its update is not finite."""
 
-    def contribute(self, update: torch.Tensor, work: Work) -> tuple[dict[str, torch.Tensor], None]:
-        if work.steps == STEPS[FAILS]:
+    def contribute(self, update: torch.Tensor, context: ClientContext) -> tuple[dict[str, torch.Tensor], None]:
+        if context.steps == STEPS[FAILS]:
             update[7] = torch.inf
         return {"update": update}, None
 
@@ -59,9 +59,9 @@ class Spoils(FedAvg):
 class Full(FedAvg):
     """What a full disk says, in the middle of a step."""
 
-    def correct(self, gradient: torch.Tensor, weights: torch.Tensor, work: Work) -> None:
-        if work.steps == STEPS[FAILS]:
-            raise NoRoom(Path("/somewhere"), "No space left on device", 8, None)
+    def adjust(self, gradient: torch.Tensor, weights: torch.Tensor, context: ClientContext) -> None:
+        if context.steps == STEPS[FAILS]:
+            raise DiskFull(Path("/somewhere"), "No space left on device", 8, None)
 
 
 class Unreadable(ClientStore):
@@ -104,7 +104,7 @@ def contributed(
     algorithm, length = experiment.job.algorithm, len(experiment.model.weights)
     part = nothing(experiment)
     sent = {name: experiment.initial if name == "model" else np.full(length, 0.01, np.float32) for name in algorithm.sent}
-    place = make_workplace(experiment, store(folder / "clients", length))
+    place = make_worker(experiment, store(folder / "clients", length))
     return part.vectors, contribute(place, tasks, {1: sent}, part, 0)
 
 
@@ -137,12 +137,12 @@ def test_a_group_adds_each_ones_weighted_update(experiment: Experiment, tmp_path
             rows=data.train.rows(client),
             steps=steps,
             order=lambda client=client: generator(seed, Purpose.BATCHES, ROUND, client),
-            noise=lambda: 0,
-            correct=None,
+            rng_seed=lambda: 0,
+            adjust=None,
         )
         for client, steps in zip(CLIENTS, STEPS, strict=True)
     ]
-    expected = Loop(experiment.model, experiment.task, experiment.job.training)(group)
+    expected = Loop(experiment.model, experiment.objective, experiment.job.training)(group)
     part, metrics = contributed(experiment, tmp_path)
     mean = sum(w * one.update.double().numpy() for w, one in zip(WEIGHTS, expected, strict=True))
     np.testing.assert_allclose(from_fixed(part[0]), mean, rtol=0, atol=1e-5)
@@ -154,7 +154,7 @@ def test_a_group_adds_each_ones_weighted_update(experiment: Experiment, tmp_path
 def test_a_group_adds_to_what_is_there(experiment: Experiment, tmp_path: Path) -> None:
     first, _ = contributed(experiment, tmp_path)
     part = RoundSum(np.full_like(first, 1000), nothing(experiment).averages)
-    place = make_workplace(experiment, ClientStore(tmp_path, first.shape[1]))
+    place = make_worker(experiment, ClientStore(tmp_path, first.shape[1]))
     contribute(place, TASKS, {1: {"model": experiment.initial}}, part, 0)
     assert np.array_equal(part.vectors, first + 1000)
 
@@ -225,7 +225,7 @@ def test_who_stops_a_run_is_named(experiment: Experiment, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("places", [range(4), [FAILS]], ids=["group", "alone"])
 def test_a_full_disk_is_no_clients_failure(experiment: Experiment, tmp_path: Path, places: Any) -> None:
-    with pytest.raises(NoRoom, match="/somewhere"):
+    with pytest.raises(DiskFull, match="/somewhere"):
         contributed(dropping(experiment, algorithm=Full()), tmp_path, TASKS[list(places)])
 
 
@@ -243,7 +243,7 @@ def test_a_disk_that_is_full_of_what_clients_keep_ends_the_run(
     assert part.any(axis=1).tolist() == [True, True]
     assert not metrics["failed"].any()
     disk.leave(0)
-    with pytest.raises(NoRoom):
+    with pytest.raises(DiskFull):
         contributed(scaffold, disk.folder / "other")
 
 
@@ -282,7 +282,7 @@ def test_an_algorithm_that_does_not_keep_what_it_declares_is_refused(experiment,
     class Undeclared(FedAvg):
         keeps_state = keeps
 
-        def contribute(self, update, work):
+        def contribute(self, update, context):
             return {"update": update}, None if keeps else update
 
     wrong = replace(experiment, job=experiment.job.model_copy(update={"algorithm": Undeclared()}))
@@ -295,17 +295,17 @@ class Writes(FedAvg):
 
     where: str
 
-    def correct(self, gradient: torch.Tensor, weights: torch.Tensor, work: Work) -> None:
-        if self.where == "correct" and work.steps == STEPS[FAILS]:
-            work.sent["model"][3:5] *= 2
+    def adjust(self, gradient: torch.Tensor, weights: torch.Tensor, context: ClientContext) -> None:
+        if self.where == "adjust" and context.steps == STEPS[FAILS]:
+            context.sent["model"][3:5] *= 2
 
-    def contribute(self, update: torch.Tensor, work: Work) -> tuple[dict[str, torch.Tensor], None]:
-        if self.where == "contribute" and work.steps == STEPS[FAILS]:
-            work.sent["model"].sub_(1)
+    def contribute(self, update: torch.Tensor, context: ClientContext) -> tuple[dict[str, torch.Tensor], None]:
+        if self.where == "contribute" and context.steps == STEPS[FAILS]:
+            context.sent["model"].sub_(1)
         return {"update": update}, None
 
 
-@pytest.mark.parametrize("hook", ["correct", "contribute"])
+@pytest.mark.parametrize("hook", ["adjust", "contribute"])
 @pytest.mark.parametrize("drop", [False, True])
 def test_a_tensor_of_the_server_that_a_client_changes_ends_the_run(
     experiment: Experiment, tmp_path: Path, hook: str, drop: bool
@@ -330,8 +330,8 @@ COUNTED: list[int] = []
 class Counts(FedAvg):
     """Notes in its module whom it has seen."""
 
-    def contribute(self, update: torch.Tensor, work: Work) -> tuple[dict[str, torch.Tensor], None]:
-        COUNTED.append(work.steps)
+    def contribute(self, update: torch.Tensor, context: ClientContext) -> tuple[dict[str, torch.Tensor], None]:
+        COUNTED.append(context.steps)
         return {"update": update}, None
 
 
@@ -360,7 +360,7 @@ def test_squares_are_kept_in_a_unit_of_their_own(experiment: Experiment, tmp_pat
 class Large(Squares):
     """A square beyond what its unit can hold, if only in one entry."""
 
-    def contribute(self, update: torch.Tensor, work: Work) -> tuple[dict[str, torch.Tensor], None]:
+    def contribute(self, update: torch.Tensor, context: ClientContext) -> tuple[dict[str, torch.Tensor], None]:
         square = torch.zeros_like(update)
         square[7] = 1.0
         return {"update": update, "square": square}, None
@@ -394,7 +394,7 @@ def normed() -> Experiment:
 
 
 def test_buffers_are_summed_as_values(normed: Experiment, tmp_path: Path) -> None:
-    place = make_workplace(normed, ClientStore(tmp_path, len(normed.initial)))
+    place = make_worker(normed, ClientStore(tmp_path, len(normed.initial)))
     model, part = normed.model, nothing(normed)
     assert model.averaged == 2 * 64
     other = normed.initial.copy()
@@ -415,7 +415,7 @@ def test_a_buffer_that_cannot_be_averaged_is_named(
     x = data.train.x.astype(np.float32) * np.float32(scale)
     large = replace(normed.population, dataset=replace(data, train=replace(data.train, x=x)))
     changed = replace(normed, population=large)
-    place = make_workplace(dropping(changed) if drop else changed, ClientStore(tmp_path, len(normed.initial)))
+    place = make_worker(dropping(changed) if drop else changed, ClientStore(tmp_path, len(normed.initial)))
     part = nothing(normed)
     expected = rf"buffer 3\.running_(mean|var) is not usable: it {said}.*scale them in the data"
     if drop:
@@ -432,7 +432,7 @@ def test_a_buffer_that_cannot_be_averaged_is_named(
 class Noisy(FedAvg):
     """Adds noise from torch's own generator."""
 
-    def contribute(self, update: torch.Tensor, work: Work) -> tuple[dict[str, torch.Tensor], None]:
+    def contribute(self, update: torch.Tensor, context: ClientContext) -> tuple[dict[str, torch.Tensor], None]:
         return {"update": 0 * update + torch.randn_like(update)}, None
 
 
@@ -444,6 +444,8 @@ def test_noise_of_torchs_generator_depends_on_round_and_client_only(experiment: 
     assert np.array_equal(together, sum(alone))
     other = TASKS.copy()
     other["round"] = ROUND + 1
-    noise = [from_fixed(contributed(noisy, tmp_path, tasks[[0]])[0][0]) / WEIGHTS[0] for tasks in (TASKS, TASKS[::-1], other)]
-    assert np.abs(noise[0] - noise[2]).max() > 1
-    assert 0.8 < noise[0].std() < 1.2
+    rng_seed = [
+        from_fixed(contributed(noisy, tmp_path, tasks[[0]])[0][0]) / WEIGHTS[0] for tasks in (TASKS, TASKS[::-1], other)
+    ]
+    assert np.abs(rng_seed[0] - rng_seed[2]).max() > 1
+    assert 0.8 < rng_seed[0].std() < 1.2

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from mpifl.errors import InputError
-from mpifl.io.files import NoRoom, cache_folder, room, shipped, shipped_names, whole_file, write_text
+from mpifl.io.files import DiskFull, cache_folder, disk_full_errors, shipped, shipped_names, whole_file, write_text
 from mpifl.io.hdf5 import content_sha256, mapped, open_hdf5, writing_hdf5
 from tests.small_disk import KINDS, Mount, mounting, mounts
 
@@ -265,7 +265,7 @@ def test_a_disk_that_is_full_at_any_point_is_told_once_and_the_old_file_stays(
     for free in range(0, size - 8192, size // 7):
         path.write_bytes(b"old")
         disk.leave(free)
-        with pytest.raises(NoRoom) as caught:
+        with pytest.raises(DiskFull) as caught:
             write(path)
         there = os.statvfs(disk.folder).f_bavail * os.statvfs(disk.folder).f_frsize
         assert str(caught.value) == (
@@ -283,14 +283,18 @@ def test_a_disk_that_is_full_at_any_point_is_told_once_and_the_old_file_stays(
 def test_a_disk_that_takes_no_more_files_says_so(mount: Mount, request: pytest.FixtureRequest) -> None:
     disk = mount("tmpfs", 1 << 20)
     subprocess.run(["mount", "-o", "remount,nr_inodes=20", str(disk.folder)], check=True)
-    with pytest.raises(NoRoom, match=r"the disk takes no more files \(no inodes are free\); make room$"):  # noqa: PT012
+    with pytest.raises(DiskFull, match=r"the disk takes no more files \(no inodes are free\); make room$"):  # noqa: PT012
         for number in range(50):
             write_text(disk.folder / f"{number}", "")
 
 
 def test_of_blocks_in_blocks_the_outermost_names_the_file_and_the_run(tmp_path: Path) -> None:
     error = OSError(122, os.strerror(122))  # a quota
-    with pytest.raises(NoRoom) as caught, room(tmp_path / "a", run=tmp_path), room(tmp_path / "b", 1234567):
+    with (
+        pytest.raises(DiskFull) as caught,
+        disk_full_errors(tmp_path / "a", run=tmp_path),
+        disk_full_errors(tmp_path / "b", 1234567),
+    ):
         raise error
     said = str(caught.value)
     assert said.startswith(f"{tmp_path}/a: Disk quota exceeded: it needs 1,234,567 bytes, ")
@@ -299,7 +303,7 @@ def test_of_blocks_in_blocks_the_outermost_names_the_file_and_the_run(tmp_path: 
 
 def test_other_errors_pass_a_block_that_needs_room(tmp_path: Path) -> None:
     error = OSError(5, os.strerror(5))
-    with pytest.raises(OSError, match="Input/output error") as caught, room(tmp_path / "a"):
+    with pytest.raises(OSError, match="Input/output error") as caught, disk_full_errors(tmp_path / "a"):
         raise error
     assert caught.value is error
     with pytest.raises(KeyError), writing_hdf5(tmp_path / "x.h5") as file:

@@ -11,16 +11,16 @@ import pytest
 from mpifl.cluster.rank_report import Report, check_reports, check_resumed, rank_groups, rank_report
 from mpifl.errors import InputError
 from mpifl.rounds.build_experiment import check
-from mpifl.rounds.experiment import Timed
+from mpifl.rounds.experiment import TimingExperiment
 
 
 @pytest.fixture(scope="module")
-def experiment() -> Timed:
+def experiment() -> TimingExperiment:
     return check("quickstart", ["rounds=1"])[0]
 
 
 @pytest.fixture(scope="module")
-def strict() -> Timed:
+def strict() -> TimingExperiment:
     return check("quickstart", ["rounds=1", "runtime.require_same_processors=true"])[0]
 
 
@@ -29,7 +29,9 @@ def report(host: str = "a", capability: str = "AVX512", model: str = "1", job: s
     return {"host": host, "computes_with": computes_with, "model": {"layers": "0", "buffers": model}, "job": job}
 
 
-def test_a_report_names_all_that_changes_bits(experiment: Timed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_report_names_all_that_changes_bits(
+    experiment: TimingExperiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MKL_CBWR", "AVX2")
     (tmp_path / "job.yaml").write_text("a: 1")
     found = json.loads(json.dumps(rank_report(experiment, tmp_path / "job.yaml")))
@@ -49,13 +51,13 @@ def test_a_run_that_only_times_has_nothing_to_compare(tmp_path: Path) -> None:
     assert (found["computes_with"], found["model"]) == ({}, {})
 
 
-def test_equal_ranks_on_several_hosts_give_no_line(experiment: Timed, strict: Timed) -> None:
+def test_equal_ranks_on_several_hosts_give_no_line(experiment: TimingExperiment, strict: TimingExperiment) -> None:
     reports = [report("a"), report("a"), report("b")]
     assert check_reports(reports, experiment, recovers=True) == []
     assert check_reports(reports, strict, recovers=True) == []
 
 
-def test_ranks_that_compute_otherwise_are_named_in_one_line(experiment: Timed, strict: Timed) -> None:
+def test_ranks_that_compute_otherwise_are_named_in_one_line(experiment: TimingExperiment, strict: TimingExperiment) -> None:
     other = [report("b", "AVX2"), report("c", "AVX2"), report("c", "AVX2")]
     reports = [report(), report(), *other, report(MKL_CBWR="AVX2")]
     (line,) = check_reports(reports, experiment, recovers=True)
@@ -66,12 +68,12 @@ def test_ranks_that_compute_otherwise_are_named_in_one_line(experiment: Timed, s
         check_reports(reports, strict, recovers=True)
 
 
-def test_another_model_is_always_refused(experiment: Timed) -> None:
+def test_another_model_is_always_refused(experiment: TimingExperiment) -> None:
     with pytest.raises(InputError, match=r"rank 2 \(host b\) has built another model than rank 0: it differs in buffers"):
         check_reports([report(), report(), report("b", model="2")], experiment, recovers=False)
 
 
-def test_ranks_that_do_not_see_the_run_directory(experiment: Timed) -> None:
+def test_ranks_that_do_not_see_the_run_directory(experiment: TimingExperiment) -> None:
     reports = [report(), report("b", job=None), report("b", job="another run's")]
     (line,) = check_reports(reports, experiment, recovers=True)
     assert line.startswith("rank 1-2 (host b) does not see the run directory of rank 0")

@@ -19,7 +19,7 @@ from mpifl.rounds.client_update import contribute
 from mpifl.rounds.executor import _test
 from mpifl.rounds.experiment import Experiment
 from mpifl.rounds.plan import TASK
-from mpifl.rounds.worker import Workplace, make_workplace
+from mpifl.rounds.worker import Worker, make_worker
 from mpifl.training.participant import LocalResult, Participant
 
 ELSEWHERE = torch.device("cpu", 0)
@@ -51,7 +51,7 @@ def experiment(device: str, algorithm: str, engine: str) -> Experiment:
     return found
 
 
-def work(place: Workplace, folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def work(place: Worker, folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The sum and the metrics of a group, twice, since clients may keep something; and a shard's test."""
     job, length = place.experiment.job, len(place.experiment.initial)
     vectors = {
@@ -69,13 +69,13 @@ def work(place: Workplace, folder: Path) -> tuple[np.ndarray, np.ndarray, np.nda
 @pytest.mark.parametrize("engine", ["stacked", "loop"])
 @pytest.mark.parametrize("algorithm", ["fedavg", "scaffold"])
 def test_elsewhere_a_group_gives_the_same(elsewhere: None, algorithm: str, engine: str, tmp_path: Path) -> None:
-    there = make_workplace(experiment("cuda", algorithm, engine), ClientStore(tmp_path / "there", 610))
+    there = make_worker(experiment("cuda", algorithm, engine), ClientStore(tmp_path / "there", 610))
     assert there.device == there.samples.device == there.tested.device == ELSEWHERE
     assert there.model is not there.experiment.model
     found = work(there, tmp_path)
     with pytest.MonkeyPatch.context() as as_it_is:
         as_it_is.setattr(mpifl.rounds.worker, "start_device", lambda name, which: torch.device(name))
-        here = make_workplace(experiment("cpu", algorithm, engine), ClientStore(tmp_path / "here", 610))
+        here = make_worker(experiment("cpu", algorithm, engine), ClientStore(tmp_path / "here", 610))
     assert here.model is here.experiment.model
     sums, metrics, tested = work(here, tmp_path)
     assert np.array_equal(found[2], tested)
@@ -86,7 +86,7 @@ def test_elsewhere_a_group_gives_the_same(elsewhere: None, algorithm: str, engin
 
 
 def test_elsewhere_the_client_that_cannot_be_summed_is_named_too(elsewhere: None, tmp_path: Path) -> None:
-    place = make_workplace(experiment("cuda", "fedavg", "stacked"), ClientStore(tmp_path, 610))
+    place = make_worker(experiment("cuda", "fedavg", "stacked"), ClientStore(tmp_path, 610))
 
     def spoiling(group: Sequence[Participant]) -> list[LocalResult]:
         results = [*place.engine(group)]
@@ -101,7 +101,7 @@ def test_elsewhere_the_client_that_cannot_be_summed_is_named_too(elsewhere: None
 
 
 def test_versions_are_loaded_once_and_forgotten_with_the_others(tmp_path: Path) -> None:
-    place = make_workplace(experiment("cpu", "fedavg", "stacked"), ClientStore(tmp_path, 610))
+    place = make_worker(experiment("cpu", "fedavg", "stacked"), ClientStore(tmp_path, 610))
     versions = {number: {"model": np.full(610, number, np.float32)} for number in (1, 2)}
     first = place.version(1, versions)
     assert place.version(1, versions) is first
@@ -115,7 +115,7 @@ def test_versions_are_loaded_once_and_forgotten_with_the_others(tmp_path: Path) 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
 def test_without_a_gpu_there_is_no_such_place(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"training\.device: 'cuda' is not allowed"):
-        make_workplace(experiment("cuda", "fedavg", "stacked"), ClientStore(tmp_path, 610))
+        make_worker(experiment("cuda", "fedavg", "stacked"), ClientStore(tmp_path, 610))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is seen here")
@@ -125,7 +125,7 @@ def test_on_a_gpu_a_group_gives_about_what_it_gives_here_and_the_same_each_time(
     algorithm: str, engine: str, tmp_path: Path
 ) -> None:
     found = [
-        work(make_workplace(experiment(device, algorithm, engine), ClientStore(tmp_path / str(number), 610)), tmp_path)
+        work(make_worker(experiment(device, algorithm, engine), ClientStore(tmp_path / str(number), 610)), tmp_path)
         for number, device in enumerate(("cuda", "cuda", "cpu"))
     ]
     assert all(np.array_equal(again, first) for again, first in zip(*found[:2], strict=True))

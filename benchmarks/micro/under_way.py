@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks.micro.table import machine, show, versions
 from mpifl.clock.timeline import ClockState, Outcome
 from mpifl.rounds.build_experiment import check
-from mpifl.rounds.experiment import Timed
+from mpifl.rounds.experiment import TimingExperiment
 from mpifl.rounds.plan import make_plan
 
 FEW, SLOTS, PERIOD = 0.0005, 2000, 20 * 86_400.0  # share of the clients that are online, by turns, for 14 minutes each
@@ -83,7 +83,7 @@ def measure(name: str) -> dict[str, float]:
     return {"median": median(timed), "least": min(timed), "update": median(each)}
 
 
-def _experiment(overrides: tuple[str, ...], few: bool) -> Timed:
+def _experiment(overrides: tuple[str, ...], few: bool) -> TimingExperiment:
     experiment = check("reddit-timing", list(overrides))[0]
     if not few:
         return experiment

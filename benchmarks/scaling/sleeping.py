@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from mpifl.algorithms.algorithm import Work
+from mpifl.algorithms.algorithm import ClientContext
 from mpifl.algorithms.fedavg import FedAvg
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ class Sleeping(FedAvg):
     name: str = "sleeping"
     seconds: float = Field(0.1, ge=0, description="s that each participant sleeps")
 
-    def contribute(self, update: torch.Tensor, work: Work) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
+    def contribute(self, update: torch.Tensor, context: ClientContext) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
         """See Algorithm."""
         time.sleep(self.seconds)
         return super().contribute(update, work)

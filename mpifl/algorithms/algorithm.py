@@ -20,7 +20,7 @@ State = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
-class Work:
+class ClientContext:
     """A participant at work: the vectors the server sent, its own vector from its last time, and its task."""
 
     sent: dict[str, torch.Tensor]
@@ -76,15 +76,15 @@ class Algorithm(Section):
         """The server's state before the first round; model (n,) float32."""
         return {"model": model}
 
-    def correct(self, gradient: torch.Tensor, weights: torch.Tensor, work: Work) -> None:
+    def adjust(self, gradient: torch.Tensor, weights: torch.Tensor, context: ClientContext) -> None:
         """On the client, in every step: change the gradient (trainable,) in place. By default it stays as it is."""
 
     @property
-    def corrects(self) -> bool:
+    def adjusts(self) -> bool:
         """Whether it changes gradients at all."""
-        return type(self).correct is not Algorithm.correct
+        return type(self).adjust is not Algorithm.adjust
 
-    def contribute(self, update: torch.Tensor, work: Work) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
+    def contribute(self, update: torch.Tensor, context: ClientContext) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
         """On the client, after its steps: the vectors of ``summed``, and the vector it keeps (None without keeps_state).
 
         ``update`` is what its steps changed in the model; behind the trained part it is 0.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from mpifl.algorithms.algorithm import Work
+from mpifl.algorithms.algorithm import ClientContext
 from mpifl.algorithms.fedavg import FedAvg
 
 if TYPE_CHECKING:
@@ -19,6 +19,6 @@ class FedProx(FedAvg):
     name: str = "fedprox"
     mu: float = Field(0.01, ge=0, description="weight of the proximal term")
 
-    def correct(self, gradient: torch.Tensor, weights: torch.Tensor, work: Work) -> None:
+    def adjust(self, gradient: torch.Tensor, weights: torch.Tensor, context: ClientContext) -> None:
         """See Algorithm."""
-        gradient.add_(weights - work.sent["model"][: len(weights)], alpha=self.mu)
+        gradient.add_(weights - context.sent["model"][: len(weights)], alpha=self.mu)

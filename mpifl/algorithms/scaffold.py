@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field
 
-from mpifl.algorithms.algorithm import Algorithm, State, Work
+from mpifl.algorithms.algorithm import Algorithm, ClientContext, State
 from mpifl.errors import InputError
 from mpifl.job import Job
 
@@ -46,16 +46,16 @@ class Scaffold(Algorithm):
         """See Algorithm."""
         return {"model": model, "control": np.zeros_like(model)}
 
-    def correct(self, gradient: torch.Tensor, weights: torch.Tensor, work: Work) -> None:
+    def adjust(self, gradient: torch.Tensor, weights: torch.Tensor, context: ClientContext) -> None:
         """See Algorithm."""
-        gradient.add_(work.sent["control"][: len(gradient)])
-        if work.kept is not None:
-            gradient.sub_(work.kept[: len(gradient)])
+        gradient.add_(context.sent["control"][: len(gradient)])
+        if context.kept is not None:
+            gradient.sub_(context.kept[: len(gradient)])
 
-    def contribute(self, update: torch.Tensor, work: Work) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
+    def contribute(self, update: torch.Tensor, context: ClientContext) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
         """See Algorithm."""
-        kept = update.new_zeros(update.shape) if work.kept is None else work.kept
-        fresh = kept - work.sent["control"] - update / (work.steps * work.lr)
+        kept = update.new_zeros(update.shape) if context.kept is None else context.kept
+        fresh = kept - context.sent["control"] - update / (context.steps * context.lr)
         return {"update": update, "control": fresh - kept}, fresh
 
     def step(self, state: State, mean: State, participants: int, clients: int) -> State:

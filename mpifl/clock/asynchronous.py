@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
-from mpifl.clock.in_flight import Alone, Sharing
+from mpifl.clock.in_flight import Independent, SharedLink
 from mpifl.clock.kernels.online_patterns import left_out
 from mpifl.clock.online import online_index
 from mpifl.clock.policy import RoundPolicy, nobody_ever
@@ -22,7 +22,7 @@ DROPS_BEFORE_CHECK = 1000  # in a row, before the clock asks whether anyone can 
 COMPLETED, DROPPED, STALE = (int(outcome) for outcome in (Outcome.COMPLETED, Outcome.DROPPED, Outcome.STALE))
 
 
-class Flying(RoundPolicy):
+class Asynchronous(RoundPolicy):
     """Base of the policies that keep participants under way while the model moves on.
 
     An update that comes more than ``max_staleness`` versions after its base is stale: it does not count and is not trained. A
@@ -47,27 +47,27 @@ class Flying(RoundPolicy):
 
 
 @dataclass
-class Sky:
+class EventLoop:
     """The event state of one round as it unfolds: who is under way, who has ended, the time."""
 
-    policy: Flying
+    policy: Asynchronous
     call: Call
     now: float
     version: int
     draws: int
-    air: Alone | Sharing
+    air: Independent | SharedLink
     busy: np.ndarray  # who is under way or has counted in this round (int64, sorted); a change makes a new array
     ended: list[np.void] = field(default_factory=list)
     gone: list[int] = field(default_factory=list)  # who was asked at this very moment and dropped out at once (fedscale)
     waited: float = 0.0
 
     @classmethod
-    def of(cls, policy: Flying, call: Call, state: ClockState) -> Sky:
+    def of(cls, policy: Asynchronous, call: Call, state: ClockState) -> EventLoop:
         """The state that the last round left."""
         air = (
-            Sharing(policy, call, state, min(policy.concurrency, call.population.clients))
+            SharedLink(policy, call, state, min(policy.concurrency, call.population.clients))
             if policy.latency.shared
-            else Alone(state)
+            else Independent(state)
         )
         return cls(policy, call, state.now, state.version, state.draws, air, state.clients)
 

@@ -22,7 +22,7 @@ WHOLE = f"V{PARTICIPANT.itemsize}"  # rows without their fields, which numpy wou
 NEVER = (math.inf, math.inf)
 
 
-class Alone:
+class Independent:
     """Participants none of whom slows another down: where each stops is known when it begins.
 
     Those of earlier rounds are in the order in which they stop, and land from the front. Those who began in this round are in
@@ -90,8 +90,8 @@ def _when(row: np.void) -> tuple[float, int]:
     return float(row["stop_seconds"]), int(row["client"])
 
 
-class Sharing:
-    """As Alone, of participants whose transfers share the server's bandwidth: where each stops depends on who else begins."""
+class SharedLink:
+    """As Independent, of participants whose transfers share the server's bandwidth: where each stops depends on who else begins."""
 
     def __init__(self, policy: RoundPolicy, call: Call, state: ClockState, room: int) -> None:
         latency, count = policy.latency, len(state.flights)
@@ -104,7 +104,9 @@ class Sharing:
         self._client[:count] = state.flights["client"]
         self._free = list(range(count, room))
         self._ending = int(np.count_nonzero(state.flights["stop_seconds"] < math.inf))  # how many would stop if alone
-        self._stopped: list[tuple[float, int, int]] = []  # a heap, as that of Alone, of those who have stopped and not landed
+        self._stopped: list[
+            tuple[float, int, int]
+        ] = []  # a heap, as that of Independent, of those who have stopped and not landed
         self._landed: list[np.void] = []
         take_up(self._link, state.flows)
         self._stop(np.flatnonzero(state.flows["stop"] < np.inf), np.inf)
@@ -114,12 +116,12 @@ class Sharing:
 
     @property
     def stuck(self) -> bool:
-        """See Alone."""
+        """See Independent."""
         return not self._stopped and self._ending == 0
 
     @property
     def hopeful(self) -> bool:
-        """See Alone."""
+        """See Independent."""
         rows = self._rows[self._client >= 0]
         return bool(((rows["outcome"] == COMPLETED) & (rows["stop_seconds"] < math.inf)).any())
 
@@ -129,7 +131,7 @@ class Sharing:
         return np.array(self._landed, FLOW)
 
     def add(self, rows: np.ndarray) -> None:
-        """See Alone."""
+        """See Independent."""
         if not len(rows):
             return
         self._link.now[0] = max(self._link.now[0], rows["start_seconds"].max())  # it stood still while nobody was under way
@@ -139,7 +141,7 @@ class Sharing:
         join(self._link, self._phones, self._rates, numbers, *to_join(rows))
 
     def land(self, until: float) -> np.void | None:
-        """See Alone."""
+        """See Independent."""
         if not self._stopped:
             if math.isinf(until) and self.stuck:
                 raise nobody_ever(len(self))
@@ -163,7 +165,7 @@ class Sharing:
             heapq.heappush(self._stopped, (min(float(flow["stop"]), until), int(flow["client"]), number))
 
     def rest(self) -> tuple[np.ndarray, np.ndarray]:
-        """See Alone. The link is not used any more."""
+        """See Independent. The link is not used any more."""
         numbers = np.flatnonzero(self._client >= 0)
         numbers = numbers[np.argsort(self._client[numbers], kind="stable")]  # nearly in order: quicker than others
         flows = left_behind(self._link)

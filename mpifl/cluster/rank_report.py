@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from mpifl.errors import InputError
-from mpifl.rounds.experiment import Experiment, Timed
+from mpifl.rounds.experiment import Experiment, TimingExperiment
 
 SETTINGS = (
     "ATEN_CPU_CAPABILITY",
@@ -46,7 +46,7 @@ Report = dict[str, Any]
 carries; ``job``: hash of the run directory's job.yaml as this rank sees it, None when it does not see it."""
 
 
-def rank_report(experiment: Timed, job_file: Path) -> Report:
+def rank_report(experiment: TimingExperiment, job_file: Path) -> Report:
     """Return this rank's report; ``job_file`` is the job.yaml of the run directory."""
     trains = isinstance(experiment, Experiment)
     return {
@@ -57,7 +57,7 @@ def rank_report(experiment: Timed, job_file: Path) -> Report:
     }
 
 
-def check_reports(reports: Sequence[Report], experiment: Timed, recovers: bool) -> list[str]:
+def check_reports(reports: Sequence[Report], experiment: TimingExperiment, recovers: bool) -> list[str]:
     """Return what is to be said about the ranks: lines, none when all is as it should be.
 
     ``reports`` are in the order of the ranks, ``recovers`` says that another rank may take rank 0's place. Raises InputError
@@ -151,7 +151,7 @@ def _check_models(reports: Sequence[Report]) -> None:
             )
 
 
-def _run_directory_lines(reports: Sequence[Report], experiment: Timed, recovers: bool) -> list[str]:
+def _run_directory_lines(reports: Sequence[Report], experiment: TimingExperiment, recovers: bool) -> list[str]:
     """Return a line, or raise InputError, when ranks do not see rank 0's run directory."""
     blind = [rank for rank, report in enumerate(reports) if report["job"] != reports[0]["job"]]
     if not blind:

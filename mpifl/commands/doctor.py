@@ -44,7 +44,7 @@ def doctor(
 
 
 def _findings(folder: Path, ranks: int | None) -> list[Finding]:
-    from mpifl import doctor as checks
+    from mpifl.cluster import doctor as checks
     from mpifl.mpi.launch import default_ranks
 
     asked = ranks or max(2, default_ranks(os.environ))

@@ -26,7 +26,7 @@ import h5py
 import numpy as np
 
 from mpifl.io.files import whole_file
-from mpifl.io.hdf5 import content_sha256, damage, mapped, open_hdf5, writing_hdf5
+from mpifl.io.hdf5 import content_sha256, hdf5_errors, mapped, open_hdf5, writing_hdf5
 
 FORMAT = "mpifl-dataset"
 SCHEMA_VERSION = 2
@@ -158,7 +158,7 @@ def grouped(x: np.ndarray, y: np.ndarray, client: np.ndarray) -> Part:
 def write_dataset(path: Path, data: Dataset, compression: str | None = None) -> None:
     """Write a data set, x compressed with a filter of HDF5's own ("gzip", "lzf") or not; it appears only when complete.
 
-    Raises NoRoom.
+    Raises DiskFull.
     """
     with whole_file(path) as partial:
         with writing_hdf5(partial) as file:
@@ -215,7 +215,7 @@ def open_dataset(path: Path) -> Dataset:
 
 
 def _dataset(file: h5py.File, path: Path, reader: Any) -> Dataset:
-    with damage(path):
+    with hdf5_errors(path):
         attributes: dict[str, Any] = {key: file.attrs[key] for key in (*ATTRIBUTES, "content_sha256")}
         for key in ("outputs", "vocabulary"):
             attributes[key] = operator.index(attributes[key])
@@ -240,7 +240,7 @@ def repack(source: Path, path: Path, compression: str | None = None) -> None:
 
 def is_compressed(path: Path) -> bool:
     """Whether a data set has to be repacked before it can be mapped."""
-    with open_hdf5(path, FORMAT, SCHEMA_VERSION) as file, damage(path):
+    with open_hdf5(path, FORMAT, SCHEMA_VERSION) as file, hdf5_errors(path):
         return any(file[name]["x"].chunks is not None for name in PARTS if name in file)
 
 

@@ -20,7 +20,7 @@ from mpifl.datasets.check import check_dataset
 from mpifl.datasets.dataset import PARTS, X_TYPES, Dataset, Description, Part, write_dataset
 from mpifl.datasets.regroup import CHUNK_SAMPLES, by_client, regrouped
 from mpifl.errors import InputError
-from mpifl.io.files import room
+from mpifl.io.files import disk_full_errors
 
 Name = str | int
 
@@ -177,10 +177,10 @@ def _part(spool: _Spool) -> Part:
 def storing(path: Path, said: Callable[[int], None] = lambda count: None) -> Iterator[Store]:
     """A Store whose files lie beside ``path`` and are gone at the end of the block, however it ends.
 
-    ``said`` is told of every ``add`` how many samples it brought. Raises InputError where no file can be made, and NoRoom.
+    ``said`` is told of every ``add`` how many samples it brought. Raises InputError where no file can be made, and DiskFull.
     """
     folder = path.with_name(f".{path.name}.{os.getpid()}.spool")
-    with room(path):
+    with disk_full_errors(path):
         try:
             folder.mkdir()
         except OSError as error:

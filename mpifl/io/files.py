@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).parents[1]
 FULL = errno.ENOSPC, errno.EDQUOT
 
 
-class NoRoom(TrainingError):  # noqa: N818  (as in errors)
+class DiskFull(TrainingError):  # noqa: N818  (as in errors)
     """A disk is full, or a quota used up: one line with the file, what it needs, what there is and how to go on. Exit status 1.
 
     ``reason`` is the system's word for it; ``needed_bytes`` the size of the file, or of what was to be added; None if unknown.
@@ -31,19 +31,19 @@ class NoRoom(TrainingError):  # noqa: N818  (as in errors)
 
 
 @contextlib.contextmanager
-def room(path: Path, needed_bytes: int | None = None, run: Path | None = None) -> Iterator[None]:
-    """Whatever says in the block that the disk is full is NoRoom for ``path``, of ``needed_bytes``.
+def disk_full_errors(path: Path, needed_bytes: int | None = None, run: Path | None = None) -> Iterator[None]:
+    """Whatever says in the block that the disk is full is DiskFull for ``path``, of ``needed_bytes``.
 
     ``run`` is a run directory that can be gone on with. Of blocks in blocks the outermost names the file, and the run.
     """
     try:
         yield
-    except NoRoom as error:
-        raise NoRoom(path, error.reason, error.needed_bytes or needed_bytes, run) from error
+    except DiskFull as error:
+        raise DiskFull(path, error.reason, error.needed_bytes or needed_bytes, run) from error
     except Exception as error:  # libraries have their own, with the system's text in theirs
         for text in map(os.strerror, FULL):
             if text in str(error):
-                raise NoRoom(path, text, needed_bytes, run) from error
+                raise DiskFull(path, text, needed_bytes, run) from error
         raise
 
 
@@ -95,7 +95,7 @@ def cache_folder() -> Path:
     """
     base = cache_path()
     try:
-        with room(base):
+        with disk_full_errors(base):
             base.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cache folder {base}: {error.strerror}; point MPIFL_CACHE to a folder you can write") from error
@@ -104,11 +104,11 @@ def cache_folder() -> Path:
 
 @contextlib.contextmanager
 def whole_file(path: Path, needed_bytes: int | None = None) -> Iterator[Path]:
-    """A temporary path beside ``path`` that takes its name only when the block ends without an error. Raises NoRoom."""
+    """A temporary path beside ``path`` that takes its name only when the block ends without an error. Raises DiskFull."""
     if not path.parent.is_dir():
         raise InputError(f"{path}: there is no folder {path.parent}")
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with room(path, needed_bytes):
+    with disk_full_errors(path, needed_bytes):
         try:
             yield partial
             to_disk(partial)

@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 
 from mpifl.errors import InputError
-from mpifl.io.files import is_file, room
+from mpifl.io.files import disk_full_errors, is_file
 
 HEAP = b"GCOL\1\0\0\0"  # how a heap of HDF5's texts of any length begins
 HEAPS_WITHIN_BYTES = 1 << 16
@@ -47,7 +47,7 @@ class _Patient(io.FileIO):
 
 @contextlib.contextmanager
 def writing_hdf5(path: Path, mode: str = "w", **options: Any) -> Iterator[h5py.File]:
-    """An HDF5 file to write (``mode`` "w" or "r+"), whole at the end of the block. Raises NoRoom with the size it was to have.
+    """An HDF5 file to write (``mode`` "w" or "r+"), whole at the end of the block. Raises DiskFull with the size it was to have.
 
     HDF5 does not bear a full disk: it goes on trying, says so at every object that it lets go of, and crashes at exit
     (HDF5 2.0.0). So it is not told, and we are.
@@ -60,7 +60,7 @@ def writing_hdf5(path: Path, mode: str = "w", **options: Any) -> Iterator[h5py.F
             if stream.failed is None:
                 raise  # else it read what was not written
         if stream.failed is not None:
-            with room(path, stream.end):
+            with disk_full_errors(path, stream.end):
                 raise stream.failed
 
 
@@ -72,10 +72,10 @@ def open_hdf5(path: Path, kind: str, schema: int) -> h5py.File:
     if not is_file(path):
         raise InputError(f"{path}: no such file")
     check_heaps(path)
-    with damage(path):
+    with hdf5_errors(path):
         file = h5py.File(path, "r", locking="best-effort")
     try:
-        with damage(path):
+        with hdf5_errors(path):
             _check_attributes(file)
             found, version = file.attrs.get("format"), file.attrs.get("schema_version")
     except InputError:
@@ -93,11 +93,11 @@ def check_heaps(path: Path, within_bytes: int = HEAPS_WITHIN_BYTES) -> None:
     It walks a heap from object to object; free space (object 0) that says that it has no bytes leads it back to itself. Our
     files have their attributes, and so the heap of their texts, at the beginning; those of others may have heaps anywhere.
     """
-    with damage(path):
+    with hdf5_errors(path):
         empty = path.stat().st_size == 0
     if empty:  # which no map can be made of
         return
-    with damage(path), open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as raw:
+    with hdf5_errors(path), open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as raw:
         size = min(len(raw), within_bytes)
         at = raw.find(HEAP, 0, size)
         while at >= 0:
@@ -123,7 +123,7 @@ def _check_attributes(file: h5py.File) -> None:
 
 def check_content(path: Path, kind: str, schema: int) -> str:
     """Return the content_sha256 of one of our HDF5 files, which its contents have. Reads all of it. Raises InputError."""
-    with open_hdf5(path, kind, schema) as file, damage(path):
+    with open_hdf5(path, kind, schema) as file, hdf5_errors(path):
         digest = content_sha256(file)
         if str(file.attrs["content_sha256"]) != digest:
             raise InputError(
@@ -134,7 +134,7 @@ def check_content(path: Path, kind: str, schema: int) -> str:
 
 
 @contextlib.contextmanager
-def damage(path: Path) -> Iterator[None]:
+def hdf5_errors(path: Path) -> Iterator[None]:
     """Whatever h5py raises in the block, and it raises anything, is an InputError that names the file."""
     try:
         yield

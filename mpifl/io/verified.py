@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mpifl.errors import InputError
-from mpifl.io.hdf5 import check_content, damage
+from mpifl.io.hdf5 import check_content, hdf5_errors
 
 RECENT_NANOSECONDS = 2 * 10**9
 CONTENT, BYTES = "content", "bytes"
@@ -64,7 +64,7 @@ def bytes_sha256(path: Path) -> str:
     """Return the SHA-256 of a file as it lies on the disk. Raises InputError."""
 
     def read() -> str:
-        with damage(path), open(path, "rb") as file:
+        with hdf5_errors(path), open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     return _once(path, BYTES, read)
@@ -102,6 +102,6 @@ def _once(path: Path, kind: str, read: Callable[[], str]) -> str:
 
 
 def _stamp(path: Path) -> Stamp:
-    with damage(path):
+    with hdf5_errors(path):
         found = path.stat()
     return found.st_ino, found.st_size, found.st_mtime_ns

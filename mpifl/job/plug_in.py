@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import Any
 
 from mpifl.errors import InputError
-from mpifl.io.files import is_file, room, whole_file
+from mpifl.io.files import disk_full_errors, is_file, whole_file
 from mpifl.job.plug_in_files import source_files
 from mpifl.job.plug_in_loader import SourceFile, find_spec, load
 
@@ -65,12 +65,12 @@ class PlugIn:
         return load(f"mpifl_plug_in_{self.sha256[:16]}", self.files, self.main_file)
 
     def copy(self, folder: Path) -> Path:
-        """Write the files beside the plug-in into ``folder``; returns the main one's path. Raises NoRoom and OSError."""
+        """Write the files beside the plug-in into ``folder``; returns the main one's path. Raises DiskFull and OSError."""
         assert self.main_file is not None
         for file in self.files:
             if file.beside:
                 path = folder / file.name
-                with room(folder):
+                with disk_full_errors(folder):
                     path.parent.mkdir(parents=True, exist_ok=True)
                 with whole_file(path, len(file.source)) as partial:
                     partial.write_bytes(file.source)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from mpi4py import MPI
 
-from mpifl.errors import SilentRank
+from mpifl.errors import RankTimeout
 from mpifl.mpi.world import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, World
 
 ASK, GIVE, DONE = 1, 2, 3
@@ -91,7 +91,7 @@ class Queue:
     def serve(self, work: np.ndarray, meanwhile: Callable[[], None] | None = None) -> None:
         """Rank 0 among others: hand out what is nobody's own until every executor is done; do ``meanwhile`` when nobody asks.
 
-        Raises RankLost, and SilentRank that names those from which nothing has come for the world's ``patience_seconds``.
+        Raises RankLost, and RankTimeout that names those from which nothing has come for the world's ``patience_seconds``.
         """
         comm, status = self._world.comm, MPI.Status()
         left = iter(np.flatnonzero(own_tickets(work, self._world.executors) < 0).tolist())
@@ -123,4 +123,4 @@ class Queue:
     def _check_time(self, heard: dict[int, float]) -> None:
         patience, now = self._world.patience_seconds, time.monotonic()
         if patience is not None and (silent := [rank for rank, when in heard.items() if now - when > patience]):
-            raise SilentRank(silent, patience)
+            raise RankTimeout(silent, patience)

@@ -19,7 +19,7 @@ from typing import NoReturn
 
 import numpy as np
 
-from mpifl.errors import FAILED, RankLost, SilentRank
+from mpifl.errors import FAILED, RankLost, RankTimeout
 from mpifl.stopwatch import Stopwatch
 
 RECOVERS = "OMPI_MCA_mpi_ft_enable"  # what `mpirun --with-ft ulfm` sets
@@ -55,7 +55,7 @@ class World:
     """The communicator of a run. Rank 0 aggregates, the others execute; alone, rank 0 does both.
 
     ``lost`` ranks have died since the run began. Where MPI ``recovers``, every call raises RankLost when one has, and
-    ``recover`` puts in place of ``comm`` one of those that are left. More than ``patience_seconds`` of waiting is SilentRank.
+    ``recover`` puts in place of ``comm`` one of those that are left. More than ``patience_seconds`` of waiting is RankTimeout.
     ``watch`` counts where this rank's time goes. ``abandoned`` keeps the memory that collectives cut off may still write into.
     """
 
@@ -93,12 +93,12 @@ class World:
         return self.comm.Is_revoked() or self.comm.Get_failed().Get_size() > 0
 
     def wait(self, request: MPI.Request) -> None:
-        """Until a request is complete. Raises RankLost and SilentRank."""
+        """Until a request is complete. Raises RankLost and RankTimeout."""
         pause, begun = FIRST_PAUSE_SECONDS, time.monotonic()
         with self.losses():
             while not request.Test():
                 if self.patience_seconds is not None and time.monotonic() - begun > self.patience_seconds:
-                    raise SilentRank(list(range(1, self.size)) if self.aggregates else [0], self.patience_seconds)
+                    raise RankTimeout(list(range(1, self.size)) if self.aggregates else [0], self.patience_seconds)
                 time.sleep(pause)
                 pause = min(LONGEST_PAUSE_SECONDS, pause * PAUSE_GROWTH)
 
@@ -261,7 +261,7 @@ class World:
             if self.recovers:
                 try:
                     self.recover(status)
-                except SilentRank:
+                except RankTimeout:
                     self.abort_silent()
             self.comm.Abort(status)
         os._exit(status)

@@ -1,11 +1,11 @@
-"""What is learned, and how well: one task a file. A data set's ``task`` says which."""
+"""What is learned, and how well: one task a file. A data set's ``objective`` says which."""
 
 from mpifl.objectives.classification import Classification
 from mpifl.objectives.language import Language
-from mpifl.objectives.objective import Task
+from mpifl.objectives.objective import Objective
 from mpifl.objectives.regression import Regression
 
-REGISTRY: dict[str, type[Task]] = {
+REGISTRY: dict[str, type[Objective]] = {
     "classification": Classification,
     "regression": Regression,
     "language": Language,

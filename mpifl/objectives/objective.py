@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-NOT_THERE = -100
+IGNORED = -100
 """A target that does not count: beyond the end of a sequence, or of a batch. torch's own default of what to leave out."""
 
 
-class Judged(NamedTuple):
+class Scores(NamedTuple):
     """The test of a batch, sample by sample: each (samples,).
 
     ``scored`` int64 things that were predicted, ``correct`` int64 of them right (0 where a task has no right and wrong),
@@ -26,7 +26,7 @@ class Judged(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Task:
+class Objective:
     """Base of the tasks. ``outputs`` are those of the data set."""
 
     outputs: int
@@ -36,11 +36,13 @@ class Task:
         """How many ``counts`` a test has."""
         return 0
 
-    def loss(self, output: torch.Tensor, y: torch.Tensor, there: torch.Tensor | None = None) -> torch.Tensor:
-        """The mean loss of a batch, to be differentiated; of the samples that are ``there`` (samples,) bool, if not of all."""
+    def loss(self, output: torch.Tensor, y: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+        """The mean loss of a batch, to be differentiated; of the samples that are ``mask`` (samples,) bool, if not of all."""
         raise NotImplementedError
 
-    def slope(self, output: torch.Tensor, y: torch.Tensor, share: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
+    def loss_and_grad(
+        self, output: torch.Tensor, y: torch.Tensor, share: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor] | None:
         """The same for several models at once, differentiated by hand; None where that is not written out.
 
         From outputs (models, samples, outputs), targets (models, samples, ...) and each sample's share of its model's mean,
@@ -52,14 +54,14 @@ class Task:
         """How many things ``loss`` is the mean of; one that has to be counted stays where y is."""
         return len(y)
 
-    def scored_each(self, y: torch.Tensor, there: torch.Tensor | None, counts: np.ndarray) -> np.ndarray | torch.Tensor:
-        """The same for several models, (models,); of targets (models, samples, ...) ``counts`` (models,) are ``there``."""
+    def scored_each(self, y: torch.Tensor, mask: torch.Tensor | None, counts: np.ndarray) -> np.ndarray | torch.Tensor:
+        """The same for several models, (models,); of targets (models, samples, ...) ``counts`` (models,) are ``mask``."""
         return counts
 
-    def judge(self, output: torch.Tensor, y: torch.Tensor) -> Judged:
+    def score(self, output: torch.Tensor, y: torch.Tensor) -> Scores:
         """The test of a batch."""
         raise NotImplementedError
 
-    def scores(self, scored: int, correct: int, loss: float, counts: np.ndarray) -> dict[str, float]:
+    def metrics(self, scored: int, correct: int, loss: float, counts: np.ndarray) -> dict[str, float]:
         """What people call the result: from sums over all samples, and the mean loss. Names are columns of /rounds."""
         raise NotImplementedError

@@ -8,30 +8,30 @@ import numpy as np
 import torch
 from torch.nn.functional import mse_loss
 
-from mpifl.objectives.objective import Judged, Task
+from mpifl.objectives.objective import Objective, Scores
 
 
-class Regression(Task):
+class Regression(Objective):
     """Mean squared error, over the numbers of a sample too; its root."""
 
-    def loss(self, output: torch.Tensor, y: torch.Tensor, there: torch.Tensor | None = None) -> torch.Tensor:
-        """See Task."""
-        if there is None:
+    def loss(self, output: torch.Tensor, y: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+        """See Objective."""
+        if mask is None:
             return mse_loss(output, y)
-        return (mse_loss(output, y, reduction="none").mean(1) * there).sum() / there.sum()
+        return (mse_loss(output, y, reduction="none").mean(1) * mask).sum() / mask.sum()
 
-    def slope(self, output: torch.Tensor, y: torch.Tensor, share: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """See Task."""
+    def loss_and_grad(self, output: torch.Tensor, y: torch.Tensor, share: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """See Objective."""
         difference = output - y
         losses = (difference.square().mean(-1) * share).sum(-1)
         return losses, difference.mul_(2 / self.outputs).mul_(share.unsqueeze(-1))
 
-    def judge(self, output: torch.Tensor, y: torch.Tensor) -> Judged:
-        """See Task."""
+    def score(self, output: torch.Tensor, y: torch.Tensor) -> Scores:
+        """See Objective."""
         one = torch.ones(len(y), dtype=torch.int64, device=y.device)
         loss = mse_loss(output, y, reduction="none").double().mean(1)
-        return Judged(one, torch.zeros_like(one), loss, one[:0])
+        return Scores(one, torch.zeros_like(one), loss, one[:0])
 
-    def scores(self, scored: int, correct: int, loss: float, counts: np.ndarray) -> dict[str, float]:
-        """See Task."""
+    def metrics(self, scored: int, correct: int, loss: float, counts: np.ndarray) -> dict[str, float]:
+        """See Objective."""
         return {"rmse": math.sqrt(loss), "loss": loss}

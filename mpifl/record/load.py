@@ -13,7 +13,7 @@ import numpy as np
 
 from mpifl.errors import InputError
 from mpifl.io.files import is_file
-from mpifl.io.hdf5 import check_heaps, damage
+from mpifl.io.hdf5 import check_heaps, hdf5_errors
 from mpifl.job import load_yaml
 from mpifl.record.tables import TABLES
 
@@ -30,7 +30,7 @@ class Run:
     @cached_property
     def job(self) -> dict[str, Any]:
         """The resolved job as nested dicts, every default written out. A plug-in that it names is not loaded."""
-        with damage(self.folder / "job.yaml"):
+        with hdf5_errors(self.folder / "job.yaml"):
             return load_yaml((self.folder / "job.yaml").read_text(encoding="utf-8"))
 
     @cached_property
@@ -69,7 +69,7 @@ class Run:
         from safetensors.numpy import load_file
 
         path = self.folder / "model.safetensors"
-        with damage(path):
+        with hdf5_errors(path):
             tensors: dict[str, np.ndarray] = load_file(path)
         return tensors
 
@@ -98,11 +98,11 @@ class Run:
     def _run_file(self) -> h5py.File:
         path = self.folder / "run.h5"
         check_heaps(path)
-        with damage(path):
+        with hdf5_errors(path):
             return h5py.File(path, "r", swmr=not self.complete, locking="best-effort")
 
     def _json(self, name: str) -> dict[str, Any]:
-        with damage(self.folder / name):
+        with hdf5_errors(self.folder / name):
             content: dict[str, Any] = json.loads((self.folder / name).read_text(encoding="utf-8"))
         return content
 

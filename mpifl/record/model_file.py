@@ -10,12 +10,12 @@ import torch
 from safetensors.torch import save_file
 
 from mpifl import __version__
-from mpifl.io.files import room, whole_file
+from mpifl.io.files import disk_full_errors, whole_file
 from mpifl.models.flat import FlatModel
 
 
 def write_model(folder: Path, model: FlatModel, weights: np.ndarray) -> str:
-    """model.safetensors, tensor by tensor; returns the SHA-256 of the vector's tensors, float32 end to end. Raises NoRoom.
+    """model.safetensors, tensor by tensor; returns the SHA-256 of the vector's tensors, float32 end to end. Raises DiskFull.
 
     Buffers that stay as they are built (``models/flat.py``) stand there too, but for integers such as a count of batches.
     """
@@ -25,7 +25,7 @@ def write_model(folder: Path, model: FlatModel, weights: np.ndarray) -> str:
     digest = hashlib.sha256(b"".join(t.numpy().astype("<f4").tobytes() for t in tensors.values())).hexdigest()
     tensors |= {buffer.name: buffer.first.clone() for buffer in model.local if buffer.constant}
     path = folder / "model.safetensors"
-    with room(path, weights.nbytes, run=folder), whole_file(path) as partial:
+    with disk_full_errors(path, weights.nbytes, run=folder), whole_file(path) as partial:
         partial.touch()
         mode = partial.stat().st_mode  # what the umask leaves; safetensors puts a file of its own there, for the owner alone
         save_file(tensors, partial, metadata={"model_sha256": digest, "mpifl": __version__})

@@ -21,8 +21,8 @@ import numpy as np
 from mpifl import __version__
 from mpifl.cluster.rank_report import processor
 from mpifl.errors import InputError
-from mpifl.io.files import PACKAGE, room, to_disk, whole_file, write_text
-from mpifl.io.hdf5 import check_heaps, damage, writing_hdf5
+from mpifl.io.files import PACKAGE, disk_full_errors, to_disk, whole_file, write_text
+from mpifl.io.hdf5 import check_heaps, hdf5_errors, writing_hdf5
 from mpifl.job import Job
 from mpifl.job.plug_in import ENVIRONMENT, PlugIn
 from mpifl.kernels.permutation import uniforms
@@ -51,16 +51,16 @@ def make_run_directory(out: str | None, name: str) -> Path:
     try:
         if out is not None:
             folder = Path(out)
-            with room(folder):
+            with disk_full_errors(folder):
                 folder.mkdir(parents=True, exist_ok=True)
             check_empty("--out", out)
             return folder
-        with room(Path("runs")):
+        with disk_full_errors(Path("runs")):
             Path("runs").mkdir(exist_ok=True)
         number = 1
         while True:
             folder = Path("runs") / (name if number == 1 else f"{name}-{number}")
-            with contextlib.suppress(FileExistsError), room(folder):
+            with contextlib.suppress(FileExistsError), disk_full_errors(folder):
                 folder.mkdir()
                 return folder
             number += 1
@@ -72,7 +72,7 @@ class RunFile:
     """run.h5 as it grows: one append a round. Readers may follow it while it is written (HDF5's SWMR), WRITE_SECONDS behind.
 
     Of a run that goes on ``rows`` says how many rows of each table stay; the file is written anew with those.
-    Everything that writes raises NoRoom; what was written before can be read then.
+    Everything that writes raises DiskFull; what was written before can be read then.
     """
 
     def __init__(self, path: Path, job: Job, rows: Mapping[str, int] | None = None) -> None:
@@ -80,7 +80,7 @@ class RunFile:
         self._waiting: dict[str, list[np.ndarray]] = {table: [] for table in TABLES}
         self._written = time.monotonic()
         latest: dict[str, Any] = {"libver": "latest", "locking": "best-effort"}
-        with room(path, run=path.parent):
+        with disk_full_errors(path, run=path.parent):
             with whole_file(path) as partial, writing_hdf5(partial, **latest) as file:
                 self._make(file, job)
                 if rows:
@@ -140,7 +140,7 @@ class RunFile:
         HDF5 cannot give up what it has not written: it tries again when it closes the file, and crashes at exit (HDF5 2.0.0).
         What its handle stands for from then on is memory.
         """
-        with room(self._path, most_bytes, self._path.parent):
+        with disk_full_errors(self._path, most_bytes, self._path.parent):
             try:
                 yield
             except Exception:
@@ -168,7 +168,7 @@ class RunFile:
 
     def to_disk(self) -> None:
         """Wait until what was appended is on the disk."""
-        with room(self._path, run=self._path.parent):
+        with disk_full_errors(self._path, run=self._path.parent):
             to_disk(self._path)
 
     def _kept(self, clients: np.ndarray) -> np.ndarray:
@@ -220,10 +220,10 @@ def _copy_rows(old: Path, file: h5py.File, rows: Mapping[str, int]) -> None:
     """The first ``rows`` of each table. Raises InputError when the old file does not have them."""
     check_heaps(old)
     left_open = _left_open(old)
-    with damage(old):
+    with hdf5_errors(old):
         if left_open:
             _check_reads(old)
-    with damage(old), h5py.File(old, "r", swmr=left_open, locking="best-effort") as before:
+    with hdf5_errors(old), h5py.File(old, "r", swmr=left_open, locking="best-effort") as before:
         for table, count in rows.items():
             if len(before[table]) < count:
                 raise ValueError(f"{table} has {len(before[table])} rows, the checkpoint was made with {count}")
@@ -273,14 +273,14 @@ def write_environment(
     if path.exists():
         before = json.loads(path.read_text(encoding="utf-8"))
         earlier = [*before.pop("earlier", []), before]
-    with room(path, run=folder):
+    with disk_full_errors(path, run=folder):
         write_text(path, json.dumps(environment | ({"earlier": earlier} if earlier else {}), indent=2) + "\n")
 
 
 def write_summary(folder: Path, summary: Mapping[str, Any]) -> None:
     """summary.json, the last file of a run: where it stands, the run is whole."""
     path = folder / "summary.json"
-    with room(path, run=folder):
+    with disk_full_errors(path, run=folder):
         write_text(path, json.dumps(summary, indent=2) + "\n")
 
 

@@ -46,7 +46,7 @@ CLIENT = {
     "loss": ("<f8", "their mean loss"),
 }
 SCORES = ("accuracy", "top5", "f1", "perplexity", "rmse", "loss")
-PARTICIPANT = {
+PARTICIPANT_COLUMNS = {
     "round": ("<i4", "number from 1"),
     "client": ("<i8", "client"),
     "base": ("<i4", "model version trained from; the initial model is 0"),
@@ -69,7 +69,7 @@ LOSS = {
     "ranks": ("<i4", "ranks that were left"),
     "wall_seconds": ("<f8", "s since the run, or this part of it, began"),
 }
-TABLES = {"rounds": ROUND, "participants": PARTICIPANT, "clients": CLIENT, "losses": LOSS}
+TABLES = {"rounds": ROUND, "participants": PARTICIPANT_COLUMNS, "clients": CLIENT, "losses": LOSS}
 
 
 def row_type(columns: dict[str, tuple[str, str]]) -> np.dtype:
@@ -80,9 +80,9 @@ def row_type(columns: dict[str, tuple[str, str]]) -> np.dtype:
 def participant_rows(result: RoundResult) -> np.ndarray:
     """The /participants rows of a round, in the order of the timeline."""
     participants = result.plan.timeline.participants
-    rows = np.empty(len(participants), row_type(PARTICIPANT))
+    rows = np.empty(len(participants), row_type(PARTICIPANT_COLUMNS))
     rows["round"] = result.plan.round_number
-    for name in set(PARTICIPANT).intersection(participants.dtype.names or ()):
+    for name in set(PARTICIPANT_COLUMNS).intersection(participants.dtype.names or ()):
         rows[name] = participants[name]
     rows["loss"] = np.nan
     completed = np.flatnonzero(rows["outcome"] == Outcome.COMPLETED)

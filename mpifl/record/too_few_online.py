@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mpifl.errors import counted
-from mpifl.rounds.experiment import Experiment, Timed
+from mpifl.rounds.experiment import Experiment, TimingExperiment
 
 REMEDY = "clock.availability=always ignores availability"
 
@@ -28,7 +28,7 @@ class TooFewOnline:
     online: float = 0.0
 
     @classmethod
-    def of(cls, experiment: Timed) -> TooFewOnline:
+    def of(cls, experiment: TimingExperiment) -> TooFewOnline:
         """Return it for a run that is to train. A run that only times its rounds has no model that could suffer."""
         job, clients = experiment.job, experiment.population.clients
         at_once = job.clock.at_once(job.clock.updates(job.selection.participants))

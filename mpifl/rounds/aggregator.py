@@ -23,15 +23,15 @@ from mpifl.rounds.contract import Contract
 from mpifl.rounds.executor import Sums, execute, tickets, to_root
 from mpifl.rounds.experiment import Experiment
 from mpifl.rounds.plan import TASK, Plan, largest_first, make_plan, task_groups
-from mpifl.rounds.protocol import Batch, Versions, keep_only, send
+from mpifl.rounds.protocol import Assignment, Versions, keep_only, send
 from mpifl.rounds.round_result import CLIENT_TEST, RoundResult, Tested
 from mpifl.rounds.server_step import checked, first_state, next_state
 from mpifl.rounds.snapshot import STATE_ROUND, Snapshot, Waiting
-from mpifl.rounds.worker import make_workplace
+from mpifl.rounds.worker import make_worker
 from mpifl.stopwatch import Stopwatch
 
-BATCH_ROUNDS = 64
-BATCH_BYTES = 1 << 28  # of one rank's running sums
+ASSIGNMENT_ROUNDS = 64
+ASSIGNMENT_BYTES = 1 << 28  # of one rank's running sums
 
 
 @dataclass
@@ -74,25 +74,25 @@ def run_aggregator(world: World, server: Server, store: ClientStore, log: RunCal
     experiment, queue = server.experiment, Queue(world)
     server.unsent = set(server.versions)
     world.patience_seconds = experiment.job.runtime.round_timeout
-    place = make_workplace(experiment, store) if world.executes else None
+    place = make_worker(experiment, store) if world.executes else None
     watch = world.watch
     while server.plans or server.rounds_done < experiment.job.rounds or server.untested:
         server.plans = server.plans or _next_plans(server, watch)
-        batch = _batch(server, server.plans, log.checkpoints.oldest)
+        assignment = _assignment(server, server.plans, log.checkpoints.oldest)
         with watch("broadcast"):
-            send(world, batch, *_versions_for(server, batch))
-        sums, clients = Sums.empty(experiment, batch), np.empty(0, CLIENT_TEST)
+            send(world, assignment, *_versions_for(server, assignment))
+        sums, clients = Sums.empty(experiment, assignment), np.empty(0, CLIENT_TEST)
         if place is not None:
             _write(server, log, watch)
-            clients = execute(world, place, batch, server.versions, queue, sums)
+            clients = execute(world, place, assignment, server.versions, queue, sums)
         else:
             with watch("wait"):
-                groups = task_groups(batch.tasks, experiment.stack)
-                queue.serve(tickets(experiment, batch, groups), lambda: _meanwhile(server, log, watch))
+                groups = task_groups(assignment.tasks, experiment.stack)
+                queue.serve(tickets(experiment, assignment, groups), lambda: _meanwhile(server, log, watch))
         with watch("reduce"):
             sums.to_root(world)
             clients = to_root(world, experiment, clients)
-        _end_batch(server, batch, sums, clients)
+        _end_assignment(server, assignment, sums, clients)
         stopped = log.stop()
         if log.checkpoints.due(server.rounds_done) or stopped:
             _write(server, log, watch)
@@ -106,11 +106,11 @@ def run_aggregator(world: World, server: Server, store: ClientStore, log: RunCal
         raise Interrupted(f"stopped after round {server.rounds_done}, with a checkpoint")
 
 
-def _end_batch(server: Server, batch: Batch, sums: Sums, clients: np.ndarray) -> None:
+def _end_assignment(server: Server, assignment: Assignment, sums: Sums, clients: np.ndarray) -> None:
     """What came back from all ranks, into the server. Nothing here can fail because a rank is lost."""
     plans, server.plans = server.plans, []
-    metrics = sums.metrics(batch)
-    server.unwritten += _tested_rounds(server, batch, sums.tests, clients)
+    metrics = sums.metrics(assignment)
+    server.unwritten += _tested_rounds(server, assignment, sums.tests, clients)
     for index, plan in enumerate(plans):
         with at(f"round {plan.round_number}"):
             own = metrics[metrics["round"] == plan.round_number]
@@ -122,25 +122,25 @@ def _end_batch(server: Server, batch: Batch, sums: Sums, clients: np.ndarray) ->
             _end_round(server, plan, own)
 
 
-def make_server(experiment: Experiment, begun: Snapshot) -> Server:
+def make_server(experiment: Experiment, snapshot: Snapshot) -> Server:
     """The server at the start of a run, or as a checkpoint has it."""
-    if begun.state is None:
+    if snapshot.state is None:
         server = Server(experiment, first_state(experiment))
         _keep_version(server)
         return server
     # In the order in which they are sent; a file gives them by name.
     sent = experiment.job.algorithm.sent
-    versions = {number: {name: vectors[name] for name in sent} for number, vectors in (begun.versions or {}).items()}
+    versions = {number: {name: vectors[name] for name in sent} for number, vectors in (snapshot.versions or {}).items()}
     return Server(
         experiment=experiment,
-        state=checked(experiment, begun.state),
-        version=begun.version,
+        state=checked(experiment, snapshot.state),
+        version=snapshot.version,
         versions=versions,
         unsent=set(versions),
-        rounds_done=begun.rounds_done,
-        clock=begun.clock,
-        untested=list(begun.untested),
-        state_rounds=dict(begun.state_rounds.tolist()),
+        rounds_done=snapshot.rounds_done,
+        clock=snapshot.clock,
+        untested=list(snapshot.untested),
+        state_rounds=dict(snapshot.state_rounds.tolist()),
     )
 
 
@@ -192,7 +192,7 @@ def _next_plans(server: Server, watch: Stopwatch) -> list[Plan]:
     """The next rounds that train from versions that are there; at least one while rounds are left."""
     job, experiment = server.experiment.job, server.experiment
     entries = len(job.algorithm.summed) * len(experiment.model.gradient) + 2 * experiment.model.averaged
-    most = max(1, min(BATCH_ROUNDS, BATCH_BYTES // (8 * entries)))
+    most = max(1, min(ASSIGNMENT_ROUNDS, ASSIGNMENT_BYTES // (8 * entries)))
     plans: list[Plan] = []
     while len(plans) < most and server.rounds_done + len(plans) < job.rounds:
         plan = server.ahead or _plan(server, server.rounds_done + len(plans) + 1, watch)
@@ -206,18 +206,23 @@ def _next_plans(server: Server, watch: Stopwatch) -> list[Plan]:
     return plans
 
 
-def _batch(server: Server, plans: list[Plan], oldest: int) -> Batch:
+def _assignment(server: Server, plans: list[Plan], oldest: int) -> Assignment:
     tests = {waiting.version for waiting in server.untested if waiting.version is not None}
     tasks = np.concatenate([np.empty(0, TASK), *(plan.tasks for plan in plans)])
     if len(plans) > 1:  # each round's are in order
         tasks = largest_first(tasks, server.experiment.stack)
     tasks["state_round"] = [server.state_rounds.get(client, 0) for client in tasks["client"].tolist()]
-    return Batch(server.rounds_done + 1, len(plans), tasks, np.array(sorted(tests), np.int64), oldest)
+    return Assignment(server.rounds_done + 1, len(plans), tasks, np.array(sorted(tests), np.int64), oldest)
 
 
-def _versions_for(server: Server, batch: Batch) -> tuple[np.ndarray, Versions]:
+def _versions_for(server: Server, assignment: Assignment) -> tuple[np.ndarray, Versions]:
     """The versions to keep (the last, those that the batch needs, those of who is under way after it), and the new of them."""
-    bases = [batch.tasks["base"], batch.tests, server.experiment.job.clock.bases(server.clock), np.array([server.version])]
+    bases = [
+        assignment.tasks["base"],
+        assignment.tests,
+        server.experiment.job.clock.bases(server.clock),
+        np.array([server.version]),
+    ]
     needed = np.unique(np.concatenate(bases).astype(np.int64))
     needed = needed[needed <= server.version]  # later ones are made by this batch
     keep_only(server.versions, needed)
@@ -250,13 +255,13 @@ def _end_round(server: Server, plan: Plan, metrics: np.ndarray) -> None:
     server.untested.append(Waiting(plan, metrics, server.version if due else None))
 
 
-def _tested_rounds(server: Server, batch: Batch, tests: np.ndarray, clients: np.ndarray) -> list[RoundResult]:
+def _tested_rounds(server: Server, assignment: Assignment, tests: np.ndarray, clients: np.ndarray) -> list[RoundResult]:
     """The rounds that waited for the tests of this batch."""
     experiment, tested = server.experiment, {}
-    for version, sums in zip(batch.tests.tolist(), tests, strict=True):
+    for version, sums in zip(assignment.tests.tolist(), tests, strict=True):
         scored, correct, loss = int(sums[0]), int(sums[1]), float(from_fixed(sums[2]))
         mean_loss = loss * (experiment.tested_part.samples / scored)
-        scores = experiment.task.scores(scored, correct, mean_loss, sums[3:])
+        scores = experiment.objective.metrics(scored, correct, mean_loss, sums[3:])
         tested[version] = Tested(scores, _whole_clients(clients[clients["version"] == version]))
     results = [
         RoundResult(waiting.plan, waiting.metrics, None if waiting.version is None else tested[waiting.version])

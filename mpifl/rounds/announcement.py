@@ -10,7 +10,7 @@ from mpifl.io.verified import check_same, what_was_verified
 from mpifl.job import Job, dump_job, load_yaml, parse_job
 from mpifl.job.plug_in import check_hashes
 from mpifl.rounds.build_experiment import load
-from mpifl.rounds.experiment import Timed
+from mpifl.rounds.experiment import TimingExperiment
 
 Announcement = dict[str, Any]
 """As JSON has it: the resolved ``job`` (YAML), the file of its ``data`` with what was verified of it, the run's ``folder``,
@@ -28,7 +28,7 @@ def announcement(job: Job, data: Path | None, folder: Path) -> Announcement:
     }
 
 
-def announced(said: Announcement) -> tuple[Timed, Path]:
+def announced(said: Announcement) -> tuple[TimingExperiment, Path]:
     """Return on another rank the experiment and the run directory.
 
     Raises InputError when this rank sees another data set, or another source of a plug-in, than rank 0.

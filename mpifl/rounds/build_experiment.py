@@ -19,14 +19,14 @@ from mpifl.errors import InputError
 from mpifl.job import Job, read_job
 from mpifl.population.build import open_population, prepare, resolved
 from mpifl.population.population import Population, check_participants
-from mpifl.rounds.experiment import Experiment, Timed
+from mpifl.rounds.experiment import Experiment, TimingExperiment
 from mpifl.seeds import Purpose, number
 
 BYTES_PER_WEIGHT = 4
 LONGEST_TRANSFER_SECONDS = 1e7
 
 
-def check(where: str, overrides: Sequence[str]) -> tuple[Timed, Path | None]:
+def check(where: str, overrides: Sequence[str]) -> tuple[TimingExperiment, Path | None]:
     """On rank 0 or before any rank: read and check a job whole, build what it needs.
 
     Returns the experiment with its job resolved, and the file of its data (None where there is none). Raises InputError.
@@ -42,7 +42,7 @@ def check(where: str, overrides: Sequence[str]) -> tuple[Timed, Path | None]:
     return _experiment(resolved(job, population), population), data_path
 
 
-def load(job: Job, data_path: Path | None, trace_path: Path | None) -> Timed:
+def load(job: Job, data_path: Path | None, trace_path: Path | None) -> TimingExperiment:
     """On every rank: the experiment of a job that was checked; an Experiment when it trains. Executors need no trace."""
     return _experiment(job, open_population(job, data_path, trace_path))
 
@@ -93,19 +93,19 @@ def _check_model(job: Job, shape: DataShape) -> None:
     _check_memory(f"model.name: {job.model.name!r}", f"{weights:,} weights", 2 * BYTES_PER_WEIGHT * weights)
 
 
-def _experiment(job: Job, population: Population) -> Timed:
+def _experiment(job: Job, population: Population) -> TimingExperiment:
     if job.training.engine == "none" and job.model.name == "sized":
-        return Timed(job, population, _workload(job, job.model.parameters, job.model.training_flops))
+        return TimingExperiment(job, population, _workload(job, job.model.parameters, job.model.training_flops))
     return _load_model(job, population)
 
 
-def _load_model(job: Job, population: Population) -> Timed:
+def _load_model(job: Job, population: Population) -> TimingExperiment:
     import torch
 
     from mpifl.models.fingerprint import fingerprint
     from mpifl.models.flat import flatten
     from mpifl.models.flops import training_flops
-    from mpifl.objectives import REGISTRY as TASKS
+    from mpifl.objectives import REGISTRY as OBJECTIVES
     from mpifl.training.allocator import keep_freed_memory
     from mpifl.training.choice import check_single_samples, chosen, with_drop_last
 
@@ -125,13 +125,13 @@ def _load_model(job: Job, population: Population) -> Timed:
     flops = training_flops(model, population.data.shape) if job.clock.latency.compute == "flops" else 0.0
     work = _workload(job, len(model.weights), flops)
     if job.training.engine == "none":
-        return Timed(job, population, work)
-    task = TASKS[population.data.task](population.data.outputs)
+        return TimingExperiment(job, population, work)
+    objective = OBJECTIVES[population.data.task](population.data.outputs)
     if job.runtime.on_client_error == "abort":
         check_single_samples(job.training, model, population)
-    training = chosen(job.training, model, task, population.data, job.algorithm.corrects)
+    training = chosen(job.training, model, objective, population.data, job.algorithm.adjusts)
     settled = job.model_copy(update={"training": training})
-    return Experiment(settled, population, work, model, model.weights.numpy().copy(), task, built)
+    return Experiment(settled, population, work, model, model.weights.numpy().copy(), objective, built)
 
 
 def _seed_global_generators(seed: int) -> None:

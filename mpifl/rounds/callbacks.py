@@ -26,12 +26,12 @@ class Checkpoints(Protocol):
 
 @dataclass(frozen=True)
 class RunCallbacks:
-    """``begun`` is the run so far. ``ended_round`` is called with each round once its model is tested.
+    """``snapshot`` is the run so far. ``ended_round`` is called with each round once its model is tested.
 
     ``stop`` returns whether the run is to end before its last round.
     """
 
-    begun: Snapshot
+    snapshot: Snapshot
     ended_round: Callable[[RoundResult], None]
     checkpoints: Checkpoints
     stop: Callable[[], bool]

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from mpifl.errors import InputError, TrainingError
-from mpifl.io.files import room
+from mpifl.io.files import disk_full_errors
 
 FOLDERS, DIGEST_BYTES = 256, 16
 
@@ -54,14 +54,14 @@ class ClientStore:
     def write(self, client: int, round_number: int, vector: np.ndarray, oldest: int) -> None:
         """Keep what the client has after round ``round_number``; the run may be taken up again after round ``oldest``.
 
-        Raises NoRoom.
+        Raises DiskFull.
         """
         folder = self._folder(client)
         if vector.shape != (self.length,):
             raise TrainingError(f"{folder}: the algorithm keeps {vector.shape}, the model's shape is ({self.length},)")
         path, partial = folder / str(round_number), folder / f".{round_number}.{os.getpid()}.part"
         body = vector.astype(np.float32).tobytes()
-        with room(path, DIGEST_BYTES + len(body), run=self.folder.parents[1]):
+        with disk_full_errors(path, DIGEST_BYTES + len(body), run=self.folder.parents[1]):
             try:
                 folder.mkdir(parents=True, exist_ok=True)
                 partial.write_bytes(_digest(body) + body)

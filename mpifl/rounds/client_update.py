@@ -13,28 +13,28 @@ import torch
 
 from mpifl.aggregation.device_sum import DeviceSum, Wrong, unsummable
 from mpifl.aggregation.exact_sum import AVERAGE_LIMIT, FRACTION_BITS, VALUE_LIMIT, RoundSum, value_limit
-from mpifl.algorithms.algorithm import Work
+from mpifl.algorithms.algorithm import ClientContext
 from mpifl.errors import InputError, TrainingError, at
-from mpifl.io.files import NoRoom
+from mpifl.io.files import DiskFull
 from mpifl.rounds.contract import is_plug_in
 from mpifl.rounds.experiment import Experiment
 from mpifl.rounds.protocol import Versions
 from mpifl.rounds.round_result import METRIC
-from mpifl.rounds.worker import Workplace
+from mpifl.rounds.worker import Worker
 from mpifl.seeds import Purpose, number
-from mpifl.training.device import CPU, seed_noise
+from mpifl.training.device import CPU, seed_torch
 from mpifl.training.participant import Engine, LocalResult, Participant
 
 CONTRIBUTES = 1
 """Makes of the key of a client's noise in training that of its noise when it contributes."""
 
 Found = TypeVar("Found")
-Prepared = tuple[Participant, Work]
+Prepared = tuple[Participant, ClientContext]
 Sent = dict[int, tuple[str, torch.Tensor, int]]
 """The tensors that a group was sent, each once: its name, and torch's count of how often it was written to."""
 
 
-def contribute(place: Workplace, tasks: np.ndarray, versions: Versions, part: RoundSum, oldest: int) -> np.ndarray:
+def contribute(place: Worker, tasks: np.ndarray, versions: Versions, part: RoundSum, oldest: int) -> np.ndarray:
     """Train a group of tasks (structured TASK, of one round) and add what they contribute to ``part``.
 
     Returns their metrics (structured METRIC). A client whose training fails ends the run, or is left out, as the job says. A
@@ -49,13 +49,13 @@ def contribute(place: Workplace, tasks: np.ndarray, versions: Versions, part: Ro
         found = _or_drop(experiment, task, partial(_prepare, place, task, versions))
         if found is not None:
             ready.append((index, found))
-    sent = {id(vector): (name, vector, vector._version) for _, (_, work) in ready for name, vector in work.sent.items()}
+    sent = {id(vector): (name, vector, vector._version) for _, (_, context) in ready for name, vector in context.sent.items()}
     own = tasks[[index for index, _ in ready]]
     results = _train(place, own, [participant for _, (participant, _) in ready])
-    _check_sent(experiment, own, "correct", sent)
-    for (index, (_, work)), result in zip(ready, results, strict=True):
+    _check_sent(experiment, own, "adjust", sent)
+    for (index, (_, context)), result in zip(ready, results, strict=True):
         task = tasks[index]
-        if result and _or_drop(experiment, task, partial(_add, place, task, result, work, sums, oldest)):
+        if result and _or_drop(experiment, task, partial(_add, place, task, result, context, sums, oldest)):
             metrics["loss"][index], metrics["failed"][index] = result.loss, False
         _check_sent(experiment, tasks[[index]], "contribute", sent)
     _close(experiment, sums, own)
@@ -84,43 +84,43 @@ def _names(experiment: Experiment, tasks: np.ndarray) -> str:
     return f"round {tasks['round'][0]}, client{'s' * (len(names) > 1)} {', '.join(map(str, names))}"
 
 
-def _or_drop(experiment: Experiment, task: Any, work: Callable[[], Found]) -> Found | None:
-    """What ``work`` gives; None for a client with which it fails, where the job says that the run goes on without it."""
+def _or_drop(experiment: Experiment, task: Any, context: Callable[[], Found]) -> Found | None:
+    """What ``context`` gives; None for a client with which it fails, where the job says that the run goes on without it."""
     try:
-        return work()
+        return context()
     except Exception as error:
         who = _names(experiment, np.array([task]))
-        if experiment.job.runtime.on_client_error == "abort" or isinstance(error, NoRoom | InputError):
+        if experiment.job.runtime.on_client_error == "abort" or isinstance(error, DiskFull | InputError):
             with at(who):
                 raise
         print(f"mpifl: {who}: dropped: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
         return None
 
 
-def _prepare(place: Workplace, task: Any, versions: Versions) -> Prepared:
+def _prepare(place: Worker, task: Any, versions: Versions) -> Prepared:
     job, population = place.experiment.job, place.experiment.population
     client, round_number = int(task["client"]), int(task["round"])
     state_round = int(task["state_round"])
     kept = place.store.read(client, state_round) if state_round else None
-    work = Work(
+    context = ClientContext(
         sent=place.version(int(task["base"]), versions),
         kept=None if kept is None else torch.from_numpy(kept).to(place.device),
         steps=int(task["steps"]),
         lr=job.training.lr,
     )
     participant = Participant(
-        base=work.sent["model"],
+        base=context.sent["model"],
         pool=place.samples,
         rows=population.data.train.rows(population.data_client(client)),
-        steps=work.steps,
+        steps=context.steps,
         order=partial(place.order, round_number, client),
-        noise=partial(number, job.seed, Purpose.DROPOUT, round_number, client),
-        correct=partial(job.algorithm.correct, work=work) if job.algorithm.corrects else None,
+        rng_seed=partial(number, job.seed, Purpose.DROPOUT, round_number, client),
+        adjust=partial(job.algorithm.adjust, context=context) if job.algorithm.adjusts else None,
     )
-    return participant, work
+    return participant, context
 
 
-def _train(place: Workplace, tasks: np.ndarray, group: list[Participant]) -> list[LocalResult | None]:
+def _train(place: Worker, tasks: np.ndarray, group: list[Participant]) -> list[LocalResult | None]:
     """Together; where that fails and the job goes on without clients that fail, each alone to see which those are."""
     experiment = place.experiment
     if len(group) > 1:
@@ -137,15 +137,15 @@ def _alone(engine: Engine, participant: Participant) -> LocalResult:
     return engine([participant])[0]
 
 
-def _add(place: Workplace, task: Any, result: LocalResult, work: Work, sums: DeviceSum, oldest: int) -> bool:
+def _add(place: Worker, task: Any, result: LocalResult, context: ClientContext, sums: DeviceSum, oldest: int) -> bool:
     """Add what one participant contributes: the trained part of the algorithm's vectors, and the averaged buffers' values."""
     experiment, like = place.experiment, result.update.shape
     algorithm, trained, weight = experiment.job.algorithm, len(experiment.model.gradient), float(task["weight"])
     if is_plug_in(algorithm):  # which may draw noise: from torch's generators, that begin anew with every client
         seed = number(experiment.job.seed, Purpose.DROPOUT, int(task["round"]), int(task["client"]), CONTRIBUTES)
         for device in {CPU, place.device}:
-            seed_noise(device, seed)
-    contribution, keep = algorithm.contribute(result.update, work)
+            seed_torch(device, seed)
+    contribution, keep = algorithm.contribute(result.update, context)
     vectors = {name: contribution[name] for name in algorithm.summed}
     for name, vector in vectors.items():  # all of them before any is added: a client that is dropped adds nothing
         if vector.shape != like:

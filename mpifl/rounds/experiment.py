@@ -16,11 +16,11 @@ from mpifl.population.population import Population
 
 if TYPE_CHECKING:
     from mpifl.models.flat import FlatModel
-    from mpifl.objectives.objective import Task
+    from mpifl.objectives.objective import Objective
 
 
 @dataclass(frozen=True)
-class Timed:
+class TimingExperiment:
     """A job, its population, and what a participant's round costs: enough to make plans."""
 
     job: Job
@@ -29,7 +29,7 @@ class Timed:
 
 
 @dataclass(frozen=True)
-class Experiment(Timed):
+class Experiment(TimingExperiment):
     """And the model to work in, its initial weights (n,) float32 and what it is to learn: enough to train.
 
     ``fingerprint`` holds the hashes (mpifl/models/fingerprint.py) of the model as it was built.
@@ -37,7 +37,7 @@ class Experiment(Timed):
 
     model: FlatModel
     initial: np.ndarray
-    task: Task
+    objective: Objective
     fingerprint: Mapping[str, str]
 
     @property

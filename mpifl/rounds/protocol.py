@@ -23,7 +23,7 @@ HEADER = np.dtype([(name, "<i8") for name in ("first_round", "rounds", "tasks", 
 
 
 @dataclass(frozen=True)
-class Batch:
+class Assignment:
     """``rounds`` rounds from ``first_round`` on: their tasks (structured TASK), and the versions to test (int64).
 
     ``oldest`` is the round after which the run might be taken up again: what clients had then has to be kept.
@@ -36,18 +36,26 @@ class Batch:
     oldest: int
 
 
-def send(world: World, batch: Batch | None, kept: np.ndarray, fresh: Versions) -> None:
+def send(world: World, assignment: Assignment | None, kept: np.ndarray, fresh: Versions) -> None:
     """Rank 0: a batch, the numbers (int64) of the versions to keep, and the versions that are new; None says it is over."""
-    if batch is None:
+    if assignment is None:
         world.broadcast(np.zeros(1, HEADER))
         return
-    counts = (batch.first_round, batch.rounds, len(batch.tasks), len(batch.tests), len(kept), len(fresh), batch.oldest)
-    parts = (batch.tasks, batch.tests, kept, np.array(list(fresh), np.int64))
+    counts = (
+        assignment.first_round,
+        assignment.rounds,
+        len(assignment.tasks),
+        len(assignment.tests),
+        len(kept),
+        len(fresh),
+        assignment.oldest,
+    )
+    parts = (assignment.tasks, assignment.tests, kept, np.array(list(fresh), np.int64))
     vectors = [vector for version in fresh.values() for vector in version.values()]
     world.broadcast(np.array([counts], HEADER), np.concatenate([part.view(np.uint8) for part in parts]), *vectors)
 
 
-def receive(world: World, versions: Versions, names: tuple[str, ...], length: int) -> Batch | None:
+def receive(world: World, versions: Versions, names: tuple[str, ...], length: int) -> Assignment | None:
     """The other ranks: the next batch, None when it is over; brings ``versions`` up to date."""
     header = np.zeros(1, HEADER)
     with world.watch("idle"):  # while rank 0 is at what only it can do
@@ -65,7 +73,7 @@ def receive(world: World, versions: Versions, names: tuple[str, ...], length: in
     keep_only(versions, kept)
     for number, version in zip(fresh.tolist(), vectors, strict=True):
         versions[number] = dict(zip(names, version, strict=True))
-    return Batch(int(counts["first_round"]), int(counts["rounds"]), tasks, tests, int(counts["oldest"]))
+    return Assignment(int(counts["first_round"]), int(counts["rounds"]), tasks, tests, int(counts["oldest"]))
 
 
 def keep_only(versions: Versions, kept: np.ndarray) -> None:

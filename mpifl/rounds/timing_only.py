@@ -6,17 +6,17 @@ import numpy as np
 
 from mpifl.errors import Interrupted, at
 from mpifl.rounds.callbacks import RunCallbacks
-from mpifl.rounds.experiment import Timed
+from mpifl.rounds.experiment import TimingExperiment
 from mpifl.rounds.plan import make_plan
 from mpifl.rounds.round_result import METRIC, RoundResult
 from mpifl.rounds.snapshot import Snapshot
 from mpifl.stopwatch import Stopwatch
 
 
-def run_timing(experiment: Timed, log: RunCallbacks, watch: Stopwatch) -> None:
+def run_timing(experiment: TimingExperiment, log: RunCallbacks, watch: Stopwatch) -> None:
     """All rounds of a job that are left, timed; tells ``log`` of each. Raises Interrupted when that says so, once saved."""
-    job, state = experiment.job, log.begun.clock
-    for round_number in range(log.begun.rounds_done + 1, job.rounds + 1):
+    job, state = experiment.job, log.snapshot.clock
+    for round_number in range(log.snapshot.rounds_done + 1, job.rounds + 1):
         with at(f"round {round_number}"):
             plan = make_plan(job, experiment.population, experiment.workload, round_number, state, watch)
         with watch("writing"):

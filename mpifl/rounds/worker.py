@@ -24,7 +24,7 @@ from mpifl.training.samples import Pool, pool_of
 
 
 @dataclass(frozen=True)
-class Workplace:
+class Worker:
     """``model`` is a place to work in, where ``engine`` trains. ``samples`` are to be trained on, ``tested`` to be tested on.
 
     ``store`` keeps what clients keep, ``order`` begins the generator of a participant's sample order. ``loaded`` are the
@@ -59,17 +59,17 @@ def _copy(experiment: Experiment, device: torch.device) -> FlatModel:
     return flatten(copy.deepcopy(experiment.model.module).to(device))
 
 
-def make_workplace(experiment: Experiment, store: ClientStore) -> Workplace:
+def make_worker(experiment: Experiment, store: ClientStore) -> Worker:
     """On a rank that is to train. Raises InputError when it does not have the job's device."""
     job, data = experiment.job, experiment.population.data
     device = start_device(job.training.device, partial(own_share, os.environ))
     model = experiment.model if device == CPU else _copy(experiment, device)
-    return Workplace(
+    return Worker(
         experiment=experiment,
         store=store,
         device=device,
         model=model,
-        engine=ENGINES[job.training.engine](model, experiment.task, job.training),
+        engine=ENGINES[job.training.engine](model, experiment.objective, job.training),
         samples=pool_of(data, data.train, device),
         tested=pool_of(data, experiment.tested_part, device),
         order=Reseeded(job.seed, Purpose.BATCHES),

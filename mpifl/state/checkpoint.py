@@ -29,8 +29,8 @@ import numpy as np
 
 from mpifl.clock.timeline import ClockState, Timeline
 from mpifl.errors import InputError, TrainingError
-from mpifl.io.files import room, to_disk
-from mpifl.io.hdf5 import damage, open_hdf5, writing_hdf5
+from mpifl.io.files import disk_full_errors, to_disk
+from mpifl.io.hdf5 import hdf5_errors, open_hdf5, writing_hdf5
 from mpifl.rounds.plan import TASK, Plan
 from mpifl.rounds.snapshot import Snapshot, Vectors, Waiting
 
@@ -40,9 +40,9 @@ PATTERN = "round-*.h5"
 
 
 def write_checkpoint(folder: Path, snapshot: Snapshot) -> Path:
-    """Write one; it has its name only when it is whole and on the disk. Raises NoRoom; nothing is left then."""
+    """Write one; it has its name only when it is whole and on the disk. Raises DiskFull; nothing is left then."""
     partial, named = folder / ".part", f"round-{snapshot.rounds_done:08}"
-    with room(folder / f"{named}.h5", run=folder.parent):
+    with disk_full_errors(folder / f"{named}.h5", run=folder.parent):
         try:
             _write(partial, snapshot)
             to_disk(partial)
@@ -70,11 +70,11 @@ def _write(path: Path, snapshot: Snapshot) -> None:
 
 def read_checkpoint(path: Path) -> Snapshot:
     """Read one, whole and unchanged. Raises InputError naming the file when it is not."""
-    with damage(path):
+    with hdf5_errors(path):
         digest = _digest(path)
     if not path.stem.endswith(f"-{digest}"):
         raise InputError(f"{path}: damaged: it does not have the hash that its name says")
-    with open_hdf5(path, FORMAT, SCHEMA_VERSION) as file, damage(path):
+    with open_hdf5(path, FORMAT, SCHEMA_VERSION) as file, hdf5_errors(path):
         versions = {int(number): _vectors(group) for number, group in file.get("versions", {}).items()}
         waiting = file.get("untested", {})
         return Snapshot(
@@ -112,15 +112,15 @@ class Records(Protocol):
 class Checkpoints:
     """Writes a checkpoint every ``every`` rounds while the run goes on, and keeps the last ``keep``.
 
-    A write that failed is raised by the next call; the checkpoints before it stay. ``begun`` is the round that the run goes on
-    from.
+    A write that failed is raised by the next call; the checkpoints before it stay. ``resumed_from`` is the round
+    after which the run goes on (0: it is new).
     """
 
-    def __init__(self, folder: Path, every: int, keep: int, records: Records, begun: int = 0) -> None:
+    def __init__(self, folder: Path, every: int, keep: int, records: Records, resumed_from: int = 0) -> None:
         self._folder, self._every, self._keep, self._records = folder, every, keep, records
         self._thread = ThreadPoolExecutor(1, "checkpoint")
         self._writing: Future[None] | None = None
-        self._last = begun
+        self._last = resumed_from
         folder.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -141,7 +141,7 @@ class Checkpoints:
         self._writing = self._thread.submit(self._write, snapshot)
 
     def wait(self) -> None:
-        """Until nothing is being written. Raises TrainingError when the write failed; NoRoom is one."""
+        """Until nothing is being written. Raises TrainingError when the write failed; DiskFull is one."""
         writing, self._writing = self._writing, None
         try:
             if writing is not None:

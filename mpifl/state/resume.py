@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import IO
 
 from mpifl.errors import InputError
-from mpifl.io.files import is_file, locked, room, write_text
+from mpifl.io.files import disk_full_errors, is_file, locked, write_text
 from mpifl.job import Job, difference, dump_job, part_name, with_names
 from mpifl.job.plug_in import COPIES, ENVIRONMENT
 from mpifl.record.run_directory import check_empty, make_run_directory
 from mpifl.rounds.build_experiment import check
-from mpifl.rounds.experiment import Experiment, Timed
+from mpifl.rounds.experiment import Experiment, TimingExperiment
 from mpifl.rounds.snapshot import Snapshot
 from mpifl.state.checkpoint import last_checkpoint
 
@@ -24,16 +24,16 @@ JOB, SUMMARY, CHECKPOINTS, LOCK = "job.yaml", "summary.json", "checkpoint", "loc
 
 
 @dataclass(frozen=True)
-class Beginning:
+class RunStart:
     """The experiment, the file of its data (None where there is none), the run directory, and the run so far.
 
     ``complete`` says that there is nothing left to do. ``lock`` is held as long as this is kept: a directory has one run.
     """
 
-    experiment: Timed
+    experiment: TimingExperiment
     data_path: Path | None
     folder: Path
-    begun: Snapshot
+    snapshot: Snapshot
     complete: bool
     lock: IO[bytes]
 
@@ -66,7 +66,7 @@ def check_asked(job: str | None, out: str | None, resume: str | None) -> None:
         check_empty("--resume", resume, f", and no {JOB} there")
 
 
-def begin(job: str | None, overrides: Sequence[str], out: str | None, resume: str | None) -> Beginning:
+def begin(job: str | None, overrides: Sequence[str], out: str | None, resume: str | None) -> RunStart:
     """On rank 0: check the job, make the run directory or find out how far it is. Raises InputError."""
     job, overrides = job_and_overrides(job, overrides)
     check_asked(job, out, resume)
@@ -80,8 +80,8 @@ def begin(job: str | None, overrides: Sequence[str], out: str | None, resume: st
     write_text(folder / JOB, dump_job(with_names(experiment.job, copies)))
     lock = _lock(folder)
     absolute = {key: f"{folder}/{name}" for key, name in copies.items()}
-    begun = replace(experiment, job=with_names(experiment.job, absolute))
-    return Beginning(begun, data_path, folder, Snapshot(), False, lock)
+    snapshot = replace(experiment, job=with_names(experiment.job, absolute))
+    return RunStart(snapshot, data_path, folder, Snapshot(), False, lock)
 
 
 def _copy_plug_ins(job: Job, folder: Path) -> dict[str, str]:
@@ -95,7 +95,7 @@ def _copy_plug_ins(job: Job, folder: Path) -> dict[str, str]:
     return copies
 
 
-def _go_on(folder: Path, job: str | None, overrides: Sequence[str]) -> Beginning:
+def _go_on(folder: Path, job: str | None, overrides: Sequence[str]) -> RunStart:
     """The run of a directory; its job governs, and what else was asked for may only say the same."""
     lock = _lock(folder)
     experiment, data_path = check(str(folder / JOB), [])
@@ -105,14 +105,16 @@ def _go_on(folder: Path, job: str | None, overrides: Sequence[str]) -> Beginning
     complete = is_file(folder / SUMMARY)
     if not complete:
         check_device_of(experiment)
-    begun = None if complete else last_checkpoint(folder / CHECKPOINTS, lambda text: print(f"mpifl: {text}", file=sys.stderr))
-    found = Beginning(experiment, data_path, folder, begun or Snapshot(), complete, lock)
+    snapshot = (
+        None if complete else last_checkpoint(folder / CHECKPOINTS, lambda text: print(f"mpifl: {text}", file=sys.stderr))
+    )
+    found = RunStart(experiment, data_path, folder, snapshot or Snapshot(), complete, lock)
     if not complete:
         _same_inputs(folder, found.content_sha256)
     return found
 
 
-def check_device_of(experiment: Timed) -> None:
+def check_device_of(experiment: TimingExperiment) -> None:
     """Raise InputError when the job trains on a device that is not here: before anything is written."""
     if isinstance(experiment, Experiment):
         from mpifl.training.device import check_device  # here: it imports torch, which runs that only time do not need
@@ -120,7 +122,7 @@ def check_device_of(experiment: Timed) -> None:
         check_device(experiment.job.training.device)
 
 
-def take_over(folder: Path) -> Beginning:
+def take_over(folder: Path) -> RunStart:
     """On an executor that becomes the aggregator, because that is lost: the run as its last checkpoint has it."""
     return _go_on(folder, None, [])
 
@@ -170,7 +172,7 @@ def _damaged(path: Path) -> InputError:
 def _lock(folder: Path) -> IO[bytes]:
     """Keep a second run out of a directory, as long as the file is open. Raises InputError when one is there."""
     try:
-        with room(folder / CHECKPOINTS / LOCK, run=folder):
+        with disk_full_errors(folder / CHECKPOINTS / LOCK, run=folder):
             (folder / CHECKPOINTS).mkdir(exist_ok=True)
             file = open(folder / CHECKPOINTS / LOCK, "wb")  # noqa: SIM115
     except OSError as error:

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Mapping, Sequence
 import numpy as np
 
 from mpifl.errors import InputError
-from mpifl.traces.importers.parsed_trace import Found, completed, read_trace
+from mpifl.traces.importers.parsed_trace import ParsedTrace, completed, read_trace
 from mpifl.traces.on_off import DAY_SECONDS
 from mpifl.traces.slots import check_slots, of_counts, without_empty
 from mpifl.traces.trace import Trace
@@ -52,7 +52,7 @@ def load_client_availability(
             f"{WHERE}: client {_first_odd(clients)}: slots are pairs of numbers, (start, end) in seconds"
         ) from None
     check_slots(WHERE, list(clients), slots)
-    found = Found(source, licence, slots=without_empty(slots))
+    found = ParsedTrace(source, licence, slots=without_empty(slots))
     return completed(name, found, read_trace(base) if isinstance(base, str) else base)[0]
 
 

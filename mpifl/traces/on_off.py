@@ -15,7 +15,7 @@ DAY_SECONDS = 86_400.0
 BLOCK_WORDS, WORDS_A_PHONE = 1 << 20, 256  # draws taken ahead: no more than the first, and about the second for each phone
 
 
-class Turns(Section):
+class OnOff(Section):
     """Slots and gaps take turns from a random moment until a whole number of days is full."""
 
     slot_seconds: Quantiles
@@ -66,7 +66,7 @@ class _Found:
 class _Block:
     """Words of a generator, each as a slot's length and as a gap's, and the seconds that turns from each on take."""
 
-    def __init__(self, turns: Turns, words: np.ndarray) -> None:
+    def __init__(self, turns: OnOff, words: np.ndarray) -> None:
         self.words = words[: len(words) // 2 * 2]
         self.uniform = (self.words >> np.uint64(11)) * 2.0**-53  # what Generator.random makes of a word
         self.days = turns.period_days

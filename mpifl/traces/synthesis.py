@@ -16,11 +16,11 @@ from mpifl.job.yaml_text import load_yaml
 from mpifl.seeds import Purpose, generator
 from mpifl.traces.distributions import Distribution, Rising, has_key
 from mpifl.traces.diurnal import Diurnal
-from mpifl.traces.on_off import Turns
+from mpifl.traces.on_off import OnOff
 from mpifl.traces.trace import DEVICE_COLUMNS, Trace
 
 Availability = Annotated[
-    Annotated[Diurnal, Tag("<diurnal>")] | Annotated[Turns, Tag("<turns>")], has_key("online_by_hour", "<diurnal>", "<turns>")
+    Annotated[Diurnal, Tag("<diurnal>")] | Annotated[OnOff, Tag("<turns>")], has_key("online_by_hour", "<diurnal>", "<turns>")
 ]
 
 

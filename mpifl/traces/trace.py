@@ -25,7 +25,7 @@ import numpy as np
 
 from mpifl.errors import InputError
 from mpifl.io.files import whole_file
-from mpifl.io.hdf5 import content_sha256, damage, mapped, open_hdf5, writing_hdf5
+from mpifl.io.hdf5 import content_sha256, hdf5_errors, mapped, open_hdf5, writing_hdf5
 from mpifl.traces.bandwidth import COLUMNS as BANDWIDTH_COLUMNS
 from mpifl.traces.bandwidth import Bandwidth, check_bandwidth
 from mpifl.traces.slots import Slots, merged_slots
@@ -78,7 +78,7 @@ class Trace:
 
 
 def write_trace(path: Path, trace: Trace) -> None:
-    """Check and write a trace; the file appears only when it is complete. Raises InputError as check_trace does, and NoRoom."""
+    """Check and write a trace; the file appears only when it is complete. Raises InputError as check_trace does, and DiskFull."""
     check_trace(path, trace)
     with whole_file(path) as partial:
         with writing_hdf5(partial) as file:
@@ -101,7 +101,7 @@ def write_trace(path: Path, trace: Trace) -> None:
 
 def open_trace(path: Path) -> Trace:
     """Map and check a trace of ``write_trace``. Raises InputError naming the file and what is wrong in it."""
-    with open_hdf5(path, FORMAT, SCHEMA_VERSION) as file, damage(path):
+    with open_hdf5(path, FORMAT, SCHEMA_VERSION) as file, hdf5_errors(path):
         slots = file["availability"]
         columns = {column: mapped(file[column], column) for column in DEVICE_COLUMNS}
         columns |= {column: mapped(slots[column], column) for column in ("offsets", "start", "end", "period")}

@@ -14,7 +14,7 @@ from mpifl.datasets.dataset import Dataset
 from mpifl.errors import InputError
 from mpifl.job.schema import Training
 from mpifl.models.flat import FlatModel
-from mpifl.objectives.objective import Task
+from mpifl.objectives.objective import Objective
 from mpifl.population.population import Population
 from mpifl.training.linear_stack import is_linear
 from mpifl.training.participant import Participant
@@ -75,17 +75,17 @@ def _fails_on(model: FlatModel, data: Dataset, client: int) -> bool:
     return False
 
 
-def chosen(training: Training, model: FlatModel, task: Task, data: Dataset, corrects: bool) -> Training:
-    """``training`` with engine and stack settled; ``corrects``: the algorithm changes gradients. Raises InputError.
+def chosen(training: Training, model: FlatModel, objective: Objective, data: Dataset, adjusts: bool) -> Training:
+    """``training`` with engine and stack settled; ``adjusts``: the algorithm changes gradients. Raises InputError.
 
     On a CPU linear layers under plain SGD are faster stacked (benchmarks/README.md), others are not. On a GPU all are stacked
     that can be: a step of one small model keeps little of it busy.
     """
     engine, stack, device = training.engine, training.stack, training.device
     if engine == "auto" and device == "cpu":
-        fast = is_linear(model, task) and training.plain and not corrects and data.train.begin is None
+        fast = is_linear(model, objective) and training.plain and not adjusts and data.train.begin is None
         engine = "stacked" if fast else "loop"
-    reason = None if engine == "loop" else _not_stackable(training, model, task, data)
+    reason = None if engine == "loop" else _not_stackable(training, model, objective, data)
     if engine == "auto":
         engine = "loop" if reason else "stacked"
     if engine == "loop":
@@ -98,7 +98,7 @@ def chosen(training: Training, model: FlatModel, task: Task, data: Dataset, corr
     return training.model_copy(update={"engine": engine, "stack": stack})
 
 
-def _not_stackable(training: Training, model: FlatModel, task: Task, data: Dataset) -> str | None:
+def _not_stackable(training: Training, model: FlatModel, objective: Objective, data: Dataset) -> str | None:
     """Why the model's clients cannot be one computation; None when they can."""
     if data.train.begin is not None:
         return "samples have lengths of their own"
@@ -106,14 +106,14 @@ def _not_stackable(training: Training, model: FlatModel, task: Task, data: Datas
         return "the model keeps more than weights (running means of batch norm)"
     if training.device == "cuda" and any(isinstance(layer, nn.RNNBase) for layer in model.module.modules()):
         return "cuDNN's recurrent layers cannot be mapped over clients"
-    if is_linear(model, task):
+    if is_linear(model, objective):
         return None
     base, first = model.weights.clone(), data.train.rows(int(np.argmax(np.diff(data.train.offsets))))
     rows = slice(first.start, min(first.stop, first.start + 2))
     pool = pool_of(data, data.train)
-    probe = Participant(base, pool, rows, steps=1, order=np.random.default_rng, noise=lambda: 0, correct=None)
+    probe = Participant(base, pool, rows, steps=1, order=np.random.default_rng, rng_seed=lambda: 0, adjust=None)
     try:
-        Stacked(model, task, training)([probe, probe])
+        Stacked(model, objective, training)([probe, probe])
     except Exception as error:  # whatever torch or the model says
         said = str(error).strip() or type(error).__name__
         return f"torch cannot map the model over clients ({said.splitlines()[0]})"

@@ -56,11 +56,11 @@ def fetched(found: Sequence[float | np.ndarray | torch.Tensor]) -> list[np.ndarr
     return np.split(rows, np.cumsum([len(one) for one in tensors])[:-1])
 
 
-def noise(device: torch.device) -> torch.Generator:
+def torch_generator(device: torch.device) -> torch.Generator:
     """What layers such as dropout draw from there."""
     return torch.cuda.default_generators[device.index] if device.type == "cuda" else torch.default_generator
 
 
-def seed_noise(device: torch.device, seed: int) -> None:
+def seed_torch(device: torch.device, seed: int) -> None:
     """Begin it anew. torch.manual_seed would ask every kind of device, which takes longer than a small client."""
-    noise(device).manual_seed(seed)
+    torch_generator(device).manual_seed(seed)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 
 from mpifl.errors import InputError
-from mpifl.training.device import noise
+from mpifl.training.device import torch_generator
 from mpifl.training.stack import Stack
 
 Inputs = tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]
@@ -41,21 +41,21 @@ class Graphs:
     def steps_of(self, stack: Stack) -> Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]:
         """In place of ``stack.step``."""
 
-        def step(x: torch.Tensor, y: torch.Tensor, there: torch.Tensor | None) -> torch.Tensor:
-            key = (id(stack), x.shape, None if there is None else there.shape)
+        def step(x: torch.Tensor, y: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+            key = (id(stack), x.shape, None if mask is None else mask.shape)
             if key not in self._known:
-                self._known[key] = self._captured(stack, x, y, there)
+                self._known[key] = self._captured(stack, x, y, mask)
             inputs, replay = self._known[key]
-            _fill(inputs, (x, y, there))
+            _fill(inputs, (x, y, mask))
             return replay().clone()
 
         return step
 
-    def _captured(self, stack: Stack, x: torch.Tensor, y: torch.Tensor, there: torch.Tensor | None) -> tuple[Inputs, Replay]:
+    def _captured(self, stack: Stack, x: torch.Tensor, y: torch.Tensor, mask: torch.Tensor | None) -> tuple[Inputs, Replay]:
         """A step on inputs that stay in their place; what the capture does to weights and noise is undone."""
-        inputs = (self._place(0, x), self._place(1, y), None if there is None else self._place(2, there))
-        _fill(inputs, (x, y, there))
-        state, drawn = stack.state(), noise(self._device).get_state()
+        inputs = (self._place(0, x), self._place(1, y), None if mask is None else self._place(2, mask))
+        _fill(inputs, (x, y, mask))
+        state, drawn = stack.state(), torch_generator(self._device).get_state()
         kept = [tensor.clone() for tensor in state]
         try:
             replay = self._capture(lambda: stack.step(*inputs))
@@ -66,7 +66,7 @@ class Graphs:
             ) from error
         for tensor, before in zip(state, kept, strict=True):
             tensor.copy_(before)
-        noise(self._device).set_state(drawn)
+        torch_generator(self._device).set_state(drawn)
         return inputs, replay
 
     def _place(self, number: int, like: torch.Tensor) -> torch.Tensor:

@@ -9,8 +9,8 @@ import torch
 
 from mpifl.job.schema import Training
 from mpifl.models.flat import FlatModel
-from mpifl.objectives.objective import Task
-from mpifl.training.device import fetched, seed_noise
+from mpifl.objectives.objective import Objective
+from mpifl.training.device import fetched, seed_torch
 from mpifl.training.participant import LocalResult, Participant, minibatches
 
 Batches = Iterator[tuple[torch.Tensor, torch.Tensor]]
@@ -22,20 +22,20 @@ class Loop:
     """Trains each participant of a group on its own; what comes of it depends on it only. ``model`` is a place to work in."""
 
     model: FlatModel
-    task: Task
+    objective: Objective
     training: Training
 
     def __call__(self, group: Sequence[Participant]) -> list[LocalResult]:
         """See the class."""
-        return [_train(self.model, self.task, self.training, participant) for participant in group]
+        return [_train(self.model, self.objective, self.training, participant) for participant in group]
 
 
-def _train(model: FlatModel, task: Task, training: Training, participant: Participant) -> LocalResult:
+def _train(model: FlatModel, objective: Objective, training: Training, participant: Participant) -> LocalResult:
     model.load(participant.base)
     model.module.train()
-    seed_noise(model.weights.device, participant.noise())
-    steps = _plain_steps if participant.correct is None and training.plain else _steps
-    losses, scored = (fetched(found) for found in zip(*steps(model, task, training, participant), strict=True))
+    seed_torch(model.weights.device, participant.rng_seed())
+    steps = _plain_steps if participant.adjust is None and training.plain else _steps
+    losses, scored = (fetched(found) for found in zip(*steps(model, objective, training, participant), strict=True))
     (mean,) = sum(loss * count for loss, count in zip(losses, scored, strict=True)) / sum(scored)
     model.check_trained(participant.base)
     update = model.weights - participant.base
@@ -51,31 +51,31 @@ def _batches(training: Training, participant: Participant) -> Batches:
         yield x[row[:count]], y[row[:count]]
 
 
-def _plain_steps(model: FlatModel, task: Task, training: Training, participant: Participant) -> Losses:
+def _plain_steps(model: FlatModel, objective: Objective, training: Training, participant: Participant) -> Losses:
     """Plain SGD: each tensor's gradient is used as it comes, and never gathered in one vector. Yields loss and samples."""
     tensors = [parameter.data for parameter in model.parameters]
     for x, y in _batches(training, participant):
-        loss = task.loss(model.module(x), y)
+        loss = objective.loss(model.module(x), y)
         gradients = torch.autograd.grad(loss, model.parameters, allow_unused=True)
         for tensor, gradient in zip(tensors, gradients, strict=True):
             if gradient is not None:
                 tensor.add_(gradient, alpha=-training.lr)
-        yield loss.detach(), task.scored(y)
+        yield loss.detach(), objective.scored(y)
 
 
-def _steps(model: FlatModel, task: Task, training: Training, participant: Participant) -> Losses:
-    """With momentum and weight decay as torch.optim.SGD has them, on the flat vector; ``correct`` acts before both."""
-    weights, gradient, correct = model.trainable, model.gradient, participant.correct
+def _steps(model: FlatModel, objective: Objective, training: Training, participant: Participant) -> Losses:
+    """With momentum and weight decay as torch.optim.SGD has them, on the flat vector; ``adjust`` acts before both."""
+    weights, gradient, adjust = model.trainable, model.gradient, participant.adjust
     velocity = torch.zeros_like(gradient) if training.momentum else None
     for x, y in _batches(training, participant):
         gradient.zero_()
-        loss = task.loss(model.module(x), y)
+        loss = objective.loss(model.module(x), y)
         loss.backward()  # type: ignore[no-untyped-call]
-        if correct is not None:
-            correct(gradient, weights)
+        if adjust is not None:
+            adjust(gradient, weights)
         if training.weight_decay:
             gradient.add_(weights, alpha=training.weight_decay)
         if velocity is not None:
             velocity.mul_(training.momentum).add_(gradient)
         weights.sub_(gradient if velocity is None else velocity, alpha=training.lr)
-        yield loss.detach(), task.scored(y)
+        yield loss.detach(), objective.scored(y)

@@ -11,7 +11,7 @@ import torch
 from mpifl.training.samples import Pool
 
 EMPTY = -1
-Correct = Callable[[torch.Tensor, torch.Tensor], None]
+Adjust = Callable[[torch.Tensor, torch.Tensor], None]
 """(gradient, weights), both (trainable,): what an algorithm changes in a step's gradient, in place."""
 
 
@@ -21,7 +21,7 @@ class Participant:
 
     ``order`` gives the generator of their order; who draws from it is done before another's
     is asked for.
-    ``noise`` makes a seed for torch's own generator, from which layers such as dropout draw. ``correct`` is None where the
+    ``rng_seed`` makes a seed for torch's own generator, from which layers such as dropout draw. ``adjust`` is None where the
     algorithm leaves gradients alone.
     """
 
@@ -30,8 +30,8 @@ class Participant:
     rows: slice
     steps: int
     order: Callable[[], np.random.Generator]
-    noise: Callable[[], int]
-    correct: Correct | None
+    rng_seed: Callable[[], int]
+    adjust: Adjust | None
 
     @property
     def count(self) -> int:

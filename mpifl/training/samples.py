@@ -8,14 +8,14 @@ import numpy as np
 import torch
 
 from mpifl.datasets.dataset import Dataset, Part
-from mpifl.objectives.objective import NOT_THERE
+from mpifl.objectives.objective import IGNORED
 from mpifl.training.device import CPU, has_room
 
 Samples = tuple[torch.Tensor, torch.Tensor]
 """What a model takes, and what it is to predict.
 
 First features (..., *sample) float32, or tokens (..., length) int64 with the pool's ``vocabulary`` where a sequence has ended.
-Then classes (...) int64, numbers (..., outputs) float32, or the tokens that follow (..., length), with NOT_THERE where there is
+Then classes (...) int64, numbers (..., outputs) float32, or the tokens that follow (..., length), with IGNORED where there is
 none.
 """
 
@@ -63,7 +63,7 @@ class Pool:
         if y is not None:
             return x, y.to(self.device)
         following = x[..., 1:].clone()
-        following[following == self.vocabulary] = NOT_THERE
+        following[following == self.vocabulary] = IGNORED
         return x[..., :-1], following
 
     def _padded(self, rows: slice) -> torch.Tensor:

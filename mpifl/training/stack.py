@@ -21,8 +21,8 @@ class Stack(Protocol):
     def state(self) -> list[torch.Tensor]:
         """All that steps change."""
 
-    def step(self, x: torch.Tensor, y: torch.Tensor, there: torch.Tensor | None) -> torch.Tensor:
+    def step(self, x: torch.Tensor, y: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         """A step of the first clients, as many as x (clients, samples, ...) has; returns their losses (clients,).
 
-        ``there`` (clients, samples) bool: which samples count; None when all do.
+        ``mask`` (clients, samples) bool: which samples count; None when all do.
         """

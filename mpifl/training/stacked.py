@@ -15,7 +15,7 @@ import torch
 
 from mpifl.job.schema import Training
 from mpifl.models.flat import FlatModel
-from mpifl.objectives.objective import Task
+from mpifl.objectives.objective import Objective
 from mpifl.training.device import CPU, fetched
 from mpifl.training.graphs import Graphs
 from mpifl.training.linear_stack import LinearStack, is_linear
@@ -31,7 +31,7 @@ class Step(NamedTuple):
 
     x: torch.Tensor
     y: torch.Tensor
-    there: torch.Tensor | None
+    mask: torch.Tensor | None
     counts: np.ndarray
 
 
@@ -42,10 +42,10 @@ class Stacked:
     stack is kept from group to group. On a GPU its steps are CUDA graphs, unless the algorithm changes gradients.
     """
 
-    def __init__(self, model: FlatModel, task: Task, training: Training, graphs: Graphs | None = None) -> None:
+    def __init__(self, model: FlatModel, objective: Objective, training: Training, graphs: Graphs | None = None) -> None:
         """``model`` is a place to work in, and says on which device; ``graphs``: how steps are captured there."""
-        self._model, self._task, self._training = model, task, training
-        self._linear = is_linear(model, task) and training.plain
+        self._model, self._objective, self._training = model, objective, training
+        self._linear = is_linear(model, objective) and training.plain
         self._stacks: dict[bool, Stack] = {}
         device = model.weights.device
         self._graphs = Graphs(device) if graphs is None and device.type == "cuda" else graphs
@@ -73,15 +73,15 @@ class Stacked:
 
     def stack(self, group: Sequence[Participant]) -> Stack:
         """The stack that trains a group: of linear layers where they are differentiated by hand."""
-        linear = self._linear and all(participant.correct is None for participant in group)
+        linear = self._linear and all(participant.adjust is None for participant in group)
         stack = self._stacks.get(linear)
         if stack is None or len(stack.weights[0]) < len(group):
             clients = max(len(group), self._training.stack or 1)
             weights = [parameter.new_empty(clients, *parameter.shape) for parameter in self._model.parameters]
             if linear:
-                stack = LinearStack(self._model, self._task, self._training.lr, weights)
+                stack = LinearStack(self._model, self._objective, self._training.lr, weights)
             else:
-                stack = VmapStack(self._model, self._task, self._training, weights)
+                stack = VmapStack(self._model, self._objective, self._training, weights)
             self._stacks[linear] = stack
             if self._graphs is not None:
                 self._graphs.forget()
@@ -90,12 +90,12 @@ class Stacked:
     def _train(self, stack: Stack, group: Sequence[Participant]) -> list[float]:
         """All steps of a group (most steps first); returns each one's mean loss over what was predicted."""
         stack.begin(group)
-        corrected = any(participant.correct for participant in group)
+        corrected = any(participant.adjust for participant in group)
         take = stack.step if self._graphs is None or corrected else self._graphs.steps_of(stack)
         found, scored = [], []
         for step in _steps(self._training, group):
-            found.append(take(step.x, step.y, step.there))
-            scored.append(self._task.scored_each(step.y, step.there, step.counts))
+            found.append(take(step.x, step.y, step.mask))
+            scored.append(self._objective.scored_each(step.y, step.mask, step.counts))
         total, predicted = np.zeros(len(group)), np.zeros(len(group))
         for own, count in zip(fetched(found), fetched(scored), strict=True):
             total[: len(own)] += own * count
@@ -124,8 +124,8 @@ def _steps(training: Training, group: Sequence[Participant]) -> Iterator[Step]:
         x, y = pool.pick(index[:, first : first + at_once])
         for step in range(first, min(steps, first + at_once)):
             own, to, count = slice(active[step]), slice(widths[step]), counts[: active[step], step]
-            there = None if inside is None or (pool.device == CPU and count.min() == widths[step]) else inside[own, step, to]
-            yield Step(x[own, step - first, to], y[own, step - first, to], there, count)
+            mask = None if inside is None or (pool.device == CPU and count.min() == widths[step]) else inside[own, step, to]
+            yield Step(x[own, step - first, to], y[own, step - first, to], mask, count)
 
 
 def _rows(training: Training, group: Sequence[Participant]) -> tuple[np.ndarray, np.ndarray]:

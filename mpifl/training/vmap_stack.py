@@ -9,17 +9,17 @@ from torch.func import functional_call, grad_and_value, vmap
 
 from mpifl.job.schema import Training
 from mpifl.models.flat import FlatModel
-from mpifl.objectives.objective import Task
-from mpifl.training.device import seed_noise
-from mpifl.training.participant import Correct, Participant
+from mpifl.objectives.objective import Objective
+from mpifl.training.device import seed_torch
+from mpifl.training.participant import Adjust, Participant
 
 
 class VmapStack:
     """See Stack; SGD as the loop engine's. The module holds what is not trained."""
 
-    def __init__(self, model: FlatModel, task: Task, training: Training, weights: list[torch.Tensor]) -> None:
-        self.weights, self._model, self._task, self._training = weights, model, task, training
-        self._corrects: Sequence[Correct | None] = ()
+    def __init__(self, model: FlatModel, objective: Objective, training: Training, weights: list[torch.Tensor]) -> None:
+        self.weights, self._model, self._objective, self._training = weights, model, objective, training
+        self._adjusts: Sequence[Adjust | None] = ()
         self._places = _places(model)
         self._velocity = [torch.zeros_like(weight) for weight in weights] if training.momentum else None
         self._step = vmap(grad_and_value(self._loss), randomness="different")
@@ -27,8 +27,8 @@ class VmapStack:
     def begin(self, group: Sequence[Participant]) -> None:
         """See Stack."""
         self._model.module.train()
-        seed_noise(self._model.weights.device, group[0].noise())
-        self._corrects = [participant.correct for participant in group]
+        seed_torch(self._model.weights.device, group[0].rng_seed())
+        self._adjusts = [participant.adjust for participant in group]
         for velocity in self._velocity or ():
             velocity.zero_()
 
@@ -37,18 +37,18 @@ class VmapStack:
         return [*self.weights, *(self._velocity or ())]
 
     def _loss(
-        self, weights: list[torch.Tensor], x: torch.Tensor, y: torch.Tensor, there: torch.Tensor | None = None
+        self, weights: list[torch.Tensor], x: torch.Tensor, y: torch.Tensor, mask: torch.Tensor | None = None
     ) -> torch.Tensor:
         given = {name: weights[number] for name, number in self._places}
         # Not tie_weights: with a layer that has two names, it leaves its own tensors behind in the module (torch 2.13).
-        return self._task.loss(functional_call(self._model.module, given, (x,), tie_weights=False), y, there)
+        return self._objective.loss(functional_call(self._model.module, given, (x,), tie_weights=False), y, mask)
 
-    def step(self, x: torch.Tensor, y: torch.Tensor, there: torch.Tensor | None) -> torch.Tensor:
+    def step(self, x: torch.Tensor, y: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         """See Stack."""
         active, training = len(x), self._training
         weights = [weight[:active] for weight in self.weights]
-        gradients, losses = self._step(weights, x, y, *([] if there is None else [there]))
-        if any(self._corrects):
+        gradients, losses = self._step(weights, x, y, *([] if mask is None else [mask]))
+        if any(self._adjusts):
             gradients = self._corrected(gradients, weights)
         for number, (weight, gradient) in enumerate(zip(weights, gradients, strict=True)):
             if training.weight_decay:
@@ -69,9 +69,9 @@ class VmapStack:
         for pieces, tensors in zip(views, (gradients, weights), strict=True):
             for piece, tensor in zip(pieces, tensors, strict=True):
                 piece.copy_(tensor)
-        for client, correct in enumerate(self._corrects[:clients]):
-            if correct is not None:
-                correct(flat[0][client], flat[1][client])
+        for client, adjust in enumerate(self._adjusts[:clients]):
+            if adjust is not None:
+                adjust(flat[0][client], flat[1][client])
         return views[0]
 
 

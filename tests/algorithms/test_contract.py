@@ -12,7 +12,7 @@ import torch
 
 from mpifl.aggregation.exact_sum import FRACTION_BITS
 from mpifl.algorithms import REGISTRY
-from mpifl.algorithms.algorithm import Algorithm, State, Work
+from mpifl.algorithms.algorithm import Algorithm, ClientContext, State
 from mpifl.algorithms.fedavg import FedAvg
 from mpifl.errors import InputError
 from mpifl.job import parse_job
@@ -27,11 +27,11 @@ def algorithm(request: pytest.FixtureRequest) -> Algorithm:
     return getattr(importlib.import_module(module), name)()
 
 
-def work(algorithm: Algorithm, first_time: bool = True) -> Work:
+def context(algorithm: Algorithm, first_time: bool = True) -> ClientContext:
     random = torch.Generator().manual_seed(0)
     sent = {name: torch.randn(N, generator=random) for name in algorithm.sent}
     kept = torch.randn(N, generator=random) if algorithm.keeps_state and not first_time else None
-    return Work(sent, kept, steps=3, lr=0.1)
+    return ClientContext(sent, kept, steps=3, lr=0.1)
 
 
 def mean(algorithm: Algorithm, seed: int = 0) -> State:
@@ -115,7 +115,7 @@ def test_the_model_moves_with_the_mean_update(algorithm: Algorithm) -> None:
 
 @pytest.mark.parametrize("first_time", [True, False])
 def test_contributes_what_is_summed_and_keeps_a_vector_if_it_says_so(algorithm: Algorithm, first_time: bool) -> None:
-    contribution, kept = algorithm.contribute(torch.linspace(-1, 1, N), work(algorithm, first_time))
+    contribution, kept = algorithm.contribute(torch.linspace(-1, 1, N), context(algorithm, first_time))
     assert set(contribution) == set(algorithm.summed)
     for vector in contribution.values():
         assert vector.shape == (N,)
@@ -130,10 +130,10 @@ def test_contributes_what_is_summed_and_keeps_a_vector_if_it_says_so(algorithm: 
 
 @pytest.mark.parametrize("first_time", [True, False])
 def test_the_client_side_changes_nothing_but_the_gradient(algorithm: Algorithm, first_time: bool) -> None:
-    task, again = work(algorithm, first_time), work(algorithm, first_time)
+    task, again = context(algorithm, first_time), context(algorithm, first_time)
     weights, update, gradient = torch.randn(TRAINABLE), torch.randn(N), torch.randn(TRAINABLE)
     weights_before, update_before = weights.clone(), update.clone()
-    assert algorithm.correct(gradient, weights, task) is None
+    assert algorithm.adjust(gradient, weights, task) is None
     algorithm.contribute(update, task)
     assert gradient.shape == (TRAINABLE,)
     assert torch.isfinite(gradient).all()

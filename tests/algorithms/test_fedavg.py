@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mpifl.algorithms.algorithm import Work
+from mpifl.algorithms.algorithm import ClientContext
 from mpifl.algorithms.fedavg import FedAvg
 
 MODEL = np.array([1.0, 2.0, 3.0], np.float32)
@@ -49,7 +49,7 @@ def test_small_updates_are_added_before_rounding_to_float32() -> None:
 
 def test_the_client_sends_its_update_and_keeps_nothing() -> None:
     update = torch.tensor([1.0, -2.0, 3.0])
-    sent, kept = FedAvg().contribute(update, Work({"model": torch.zeros(3)}, None, steps=2, lr=0.1))
+    sent, kept = FedAvg().contribute(update, ClientContext({"model": torch.zeros(3)}, None, steps=2, lr=0.1))
     assert sent["update"].tolist() == [1, -2, 3]
     assert kept is None
 

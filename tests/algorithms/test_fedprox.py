@@ -13,27 +13,27 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from mpifl.algorithms.algorithm import Work
+from mpifl.algorithms.algorithm import ClientContext
 from mpifl.algorithms.fedavg import FedAvg
 from mpifl.algorithms.fedprox import FedProx
 from mpifl.job.schema import Training
 from mpifl.models.flat import flatten
 from mpifl.objectives.classification import Classification
 from mpifl.training.loop import Loop
-from mpifl.training.participant import Correct, LocalResult, Participant
+from mpifl.training.participant import Adjust, LocalResult, Participant
 from mpifl.training.samples import Pool
 
 GLOBAL = torch.tensor([1.0, -1.0, 0.5])
 
 
-def work(model: torch.Tensor = GLOBAL) -> Work:
-    return Work({"model": model}, None, steps=1, lr=0.1)
+def context(model: torch.Tensor = GLOBAL) -> ClientContext:
+    return ClientContext({"model": model}, None, steps=1, lr=0.1)
 
 
 def test_a_step_against_the_gradient_goes_towards_the_global_model() -> None:
     weights = torch.tensor([3.0, -3.0, 0.5])
     gradient = torch.zeros(3)
-    FedProx(mu=0.5).correct(gradient, weights, work())
+    FedProx(mu=0.5).adjust(gradient, weights, context())
     assert gradient.tolist() == [1.0, -1.0, 0.0]  # mu (w - w_global)
     after = weights - 0.1 * gradient
     assert (after - GLOBAL).norm() < (weights - GLOBAL).norm()  # FedScale's sign has > here
@@ -43,13 +43,13 @@ def test_is_the_derivative_of_half_mu_times_the_squared_distance() -> None:
     weights = torch.randn(3, dtype=torch.float64, requires_grad=True)
     (expected,) = torch.autograd.grad(0.3 / 2 * ((weights - GLOBAL.double()) ** 2).sum(), weights)
     gradient = torch.full((3,), 2.0)
-    FedProx(mu=0.3).correct(gradient, weights.detach().float(), work())
+    FedProx(mu=0.3).adjust(gradient, weights.detach().float(), context())
     torch.testing.assert_close(gradient, 2.0 + expected.float())
 
 
 def test_without_mu_the_gradient_stays() -> None:
     gradient = torch.tensor([1.0, 2.0, 3.0])
-    FedProx(mu=0).correct(gradient, torch.randn(3), work())
+    FedProx(mu=0).adjust(gradient, torch.randn(3), context())
     assert gradient.tolist() == [1, 2, 3]
 
 
@@ -59,7 +59,7 @@ def test_a_quadratic_ends_between_its_minimum_and_the_global_model() -> None:
     weights = GLOBAL.clone()
     for _ in range(500):
         gradient = a * (weights - b)
-        FedProx(mu=mu).correct(gradient, weights, work())
+        FedProx(mu=mu).adjust(gradient, weights, context())
         weights -= 0.1 * gradient
     torch.testing.assert_close(weights, (a * b + mu * GLOBAL) / (a + mu))
 
@@ -81,11 +81,11 @@ def test_local_training_minimises_loss_plus_proximal_term() -> None:
     base = flat.weights.clone()
     training = Training.model_validate({"batch_size": 12, "lr": 0.5, "momentum": 0.5})
 
-    def trained(correct: Correct | None) -> LocalResult:
-        one = Participant(base, Pool(x, y), slice(0, len(y)), 30, lambda: np.random.default_rng(0), lambda: 0, correct)
+    def trained(adjust: Adjust | None) -> LocalResult:
+        one = Participant(base, Pool(x, y), slice(0, len(y)), 30, lambda: np.random.default_rng(0), lambda: 0, adjust)
         return Loop(flat, Classification(3), training)([one])[0]
 
-    result = trained(partial(FedProx(mu=0.8).correct, work=work(base)))
+    result = trained(partial(FedProx(mu=0.8).adjust, context=context(base)))
     expected = torch.cat([p.detach().flatten() for p in reference.parameters()])
     torch.testing.assert_close(base + result.update, expected, rtol=0, atol=1e-5)
     assert result.update.norm() < trained(None).update.norm()
@@ -93,7 +93,7 @@ def test_local_training_minimises_loss_plus_proximal_term() -> None:
 
 def test_buffers_have_no_gradient() -> None:
     gradient = torch.zeros(2)
-    FedProx(mu=1).correct(gradient, torch.tensor([5.0, 5.0]), work(GLOBAL))  # the third entry is a buffer's
+    FedProx(mu=1).adjust(gradient, torch.tensor([5.0, 5.0]), context(GLOBAL))  # the third entry is a buffer's
     assert gradient.tolist() == [4.0, 6.0]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from mpifl.algorithms.algorithm import Work
+from mpifl.algorithms.algorithm import ClientContext
 from mpifl.algorithms.scaffold import Scaffold
 from mpifl.errors import InputError
 from mpifl.job import parse_job
@@ -53,13 +53,13 @@ def ours(rounds: list[list[int]], clients: int, server_lr: float) -> tuple[np.nd
         weight = algorithm.weight(np.array([10 * (i + 1) for i in chosen]))
         mean = {name: np.zeros(3) for name in algorithm.summed}
         for i, share in zip(chosen, weight / weight.sum(), strict=True):
-            work = Work({name: torch.from_numpy(state[name]) for name in algorithm.sent}, kept[i], STEPS[i], LR)
-            y = work.sent["model"].clone()
+            context = ClientContext({name: torch.from_numpy(state[name]) for name in algorithm.sent}, kept[i], STEPS[i], LR)
+            y = context.sent["model"].clone()
             for _ in range(STEPS[i]):
                 gradient = torch.tensor(CURVATURE[i]) * (y - torch.tensor(MINIMUM[i]))
-                algorithm.correct(gradient, y, work)
+                algorithm.adjust(gradient, y, context)
                 y -= LR * gradient
-            contribution, kept[i] = algorithm.contribute(y - work.sent["model"], work)
+            contribution, kept[i] = algorithm.contribute(y - context.sent["model"], context)
             for name in mean:
                 mean[name] += share * contribution[name].double().numpy()
         state = algorithm.step(state, mean, len(chosen), clients)
@@ -94,8 +94,8 @@ def test_the_servers_control_is_the_mean_of_all_clients_controls() -> None:
 
 def test_a_first_round_by_hand() -> None:
     # No control yet: 2 steps of SGD moved w by -0.6, so the mean gradient was 0.6 / (2 * 0.1) = 3, and that is c_i+.
-    work = Work({"model": torch.zeros(1), "control": torch.zeros(1)}, None, steps=2, lr=0.1)
-    sent, kept = Scaffold().contribute(torch.tensor([-0.6]), work)
+    context = ClientContext({"model": torch.zeros(1), "control": torch.zeros(1)}, None, steps=2, lr=0.1)
+    sent, kept = Scaffold().contribute(torch.tensor([-0.6]), context)
     assert sent["update"].item() == pytest.approx(-0.6)
     assert sent["control"].item() == pytest.approx(3.0)
     assert kept.item() == pytest.approx(3.0)
@@ -107,12 +107,12 @@ def test_a_first_round_by_hand() -> None:
 
 def test_a_later_round_by_hand() -> None:
     # c = 2, c_i = 5: c_i+ = 5 - 2 + 0.6 / (2 * 0.1) = 6; the gradient is moved by c - c_i = -3.
-    work = Work({"model": torch.zeros(1), "control": torch.tensor([2.0])}, torch.tensor([5.0]), steps=2, lr=0.1)
-    sent, kept = Scaffold().contribute(torch.tensor([-0.6]), work)
+    context = ClientContext({"model": torch.zeros(1), "control": torch.tensor([2.0])}, torch.tensor([5.0]), steps=2, lr=0.1)
+    sent, kept = Scaffold().contribute(torch.tensor([-0.6]), context)
     assert kept.item() == pytest.approx(6.0)
     assert sent["control"].item() == pytest.approx(1.0)
     gradient = torch.tensor([10.0])
-    Scaffold().correct(gradient, torch.zeros(1), work)
+    Scaffold().adjust(gradient, torch.zeros(1), context)
     assert gradient.item() == 7.0
 
 
@@ -135,7 +135,7 @@ def test_every_participant_counts_the_same() -> None:
 def test_buffers_have_no_gradient() -> None:
     sent = {"model": torch.zeros(3), "control": torch.tensor([1.0, 2.0, 3.0])}
     gradient = torch.zeros(2)
-    Scaffold().correct(gradient, torch.zeros(2), Work(sent, torch.tensor([0.5, 0.5, 9.0]), steps=1, lr=0.1))
+    Scaffold().adjust(gradient, torch.zeros(2), ClientContext(sent, torch.tensor([0.5, 0.5, 9.0]), steps=1, lr=0.1))
     assert gradient.tolist() == [0.5, 1.5]
 
 

@@ -38,7 +38,7 @@ from benchmarks.scaling.network import (
 from benchmarks.scaling.rounds import Work, answer_seconds, half_pause, makespan, predict
 from benchmarks.scaling.sleeping import Sleeping
 from benchmarks.scaling.table import Case, rows, work_of
-from mpifl.algorithms.algorithm import Work as ClientWork
+from mpifl.algorithms.algorithm import ClientContext
 from mpifl.job import read_job
 from mpifl.mpi.queue import TAIL_TICKETS, own_tickets
 from mpifl.mpi.world import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, PAUSE_GROWTH
@@ -324,7 +324,7 @@ def test_sleeping_clients_sleep_and_add_what_fedavg_adds() -> None:
     assert isinstance(job.algorithm, Sleeping)
     assert job.rounds >= LEAST_ROUNDS
     update, begun = torch.arange(3.0), time.perf_counter()
-    added, kept = Sleeping(seconds=0.05).contribute(update, ClientWork({}, None, 1, 0.1))
+    added, kept = Sleeping(seconds=0.05).contribute(update, ClientContext({}, None, 1, 0.1))
     assert time.perf_counter() - begun >= 0.05
     assert kept is None
     assert added["update"] is update

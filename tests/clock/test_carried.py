@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mpifl.clock.in_flight import Alone
+from mpifl.clock.in_flight import Independent
 from mpifl.clock.policies.async_ import Async
 from mpifl.clock.policies.buffered import Buffered
 from mpifl.clock.policies.semisync import Semisync
@@ -92,7 +92,7 @@ def test_of_those_who_stop_at_once_the_smaller_client_lands_first(seed):
 
     clients = random.permutation(60)
     earlier = np.sort(flights(clients[:40]), order=["stop_seconds", "client"])
-    kept, air, landed = earlier.copy(), Alone(ClockState(flights=earlier)), []
+    kept, air, landed = earlier.copy(), Independent(ClockState(flights=earlier)), []
     begun = flights(clients[40:])
     for row in begun:
         air.add(np.array([row]))

@@ -23,7 +23,7 @@ from mpifl.clock.timeline import ClockState
 from mpifl.errors import InputError
 from mpifl.job import dump_job, load_yaml, parse_job, read_job
 from mpifl.rounds.build_experiment import check
-from mpifl.rounds.experiment import Timed
+from mpifl.rounds.experiment import TimingExperiment
 from mpifl.rounds.plan import make_plan
 
 ROOT = Path(__file__).parents[2]
@@ -75,7 +75,7 @@ def jobs(trace: Path) -> list[Mapping]:
     return [written_out(raw) for raw in (*timed, *trained)]
 
 
-def check_runs(timed: Timed) -> None:
+def check_runs(timed: TimingExperiment) -> None:
     """A few rounds of an accepted job: its plans are such as can be carried out. Some jobs are too large to try."""
     job, state = timed.job, ClockState()
     assert parse_job(load_yaml(dump_job(job))) == job
@@ -113,7 +113,7 @@ def whole(trace: Path) -> list[Mapping]:
     return found
 
 
-def _checked(raw: Mapping, trace: Path) -> Timed:
+def _checked(raw: Mapping, trace: Path) -> TimingExperiment:
     path = trace.parent / "valid.yaml"
     path.write_text(yaml.dump(raw))
     return check(str(path), [])[0]

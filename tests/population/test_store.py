@@ -235,7 +235,7 @@ FILLS = """
 import sys
 import numpy as np
 from pathlib import Path
-from mpifl.io.files import NoRoom
+from mpifl.io.files import DiskFull
 from mpifl.datasets.dataset import Description
 from mpifl.datasets.store import storing, write_store
 try:
@@ -243,7 +243,7 @@ try:
         for _ in range(100):
             store.add("train", "me", np.zeros((1000, 1), np.uint8), np.zeros(1000, int), where="")
         write_store(Path(sys.argv[1]), store, Description(name="n", outputs=2, source="s", licence="l"))
-except NoRoom as error:
+except DiskFull as error:
     sys.exit(str(error))
 """
 

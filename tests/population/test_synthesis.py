@@ -17,7 +17,7 @@ from scipy.stats import spearmanr
 from mpifl.errors import InputError
 from mpifl.io.files import shipped, shipped_names
 from mpifl.job.quantiles import Quantiles
-from mpifl.traces.on_off import Turns
+from mpifl.traces.on_off import OnOff
 from mpifl.traces.synthesis import Recipe, read_recipe, synthesize
 from mpifl.traces.trace import Trace, check_trace
 
@@ -40,10 +40,10 @@ def quantiles(values: dict[float, float], scale: str = "linear") -> dict[str, An
     return {"quantiles": values, "scale": scale}
 
 
-def short_availability() -> Turns:
+def short_availability() -> OnOff:
     """One slot a phone: quick to make, for tests that look at speeds alone."""
     short = {"slot_seconds": quantiles({0: 9e4, 100: 9e4}), "gap_seconds": quantiles({0: 1, 100: 1}), "period_days": [1]}
-    return Turns.model_validate(short)
+    return OnOff.model_validate(short)
 
 
 @pytest.fixture(scope="module")

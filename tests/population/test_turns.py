@@ -9,10 +9,10 @@ import pytest
 
 from mpifl.job.quantiles import Quantiles
 from mpifl.seeds import Purpose, generator
-from mpifl.traces.on_off import DAY_SECONDS, Turns
+from mpifl.traces.on_off import DAY_SECONDS, OnOff
 
 
-def plainly(turns: Turns, phones: int, random: np.random.Generator) -> list[tuple[np.ndarray, float]]:
+def plainly(turns: OnOff, phones: int, random: np.random.Generator) -> list[tuple[np.ndarray, float]]:
     """The definition: for each phone its calls to the generator, and slots (n, 2) with the period."""
     patterns = []
     for _ in range(phones):
@@ -55,7 +55,7 @@ DAYS = {"slot_seconds": quantiles({0: 4e5, 100: 4e6}), "gap_seconds": quantiles(
     ids=["published", "one period", "three periods", "short", "ages", "long"],
 )
 def test_blocks_draw_what_single_calls_would(lengths: dict[str, Quantiles], days: list[int], phones: int) -> None:
-    turns = Turns(**lengths, period_days=days)
+    turns = OnOff(**lengths, period_days=days)
     one, other = (generator(7, Purpose.TRACE) for _ in range(2))
     found, patterns = turns.slots(phones, one), plainly(turns, phones, other)
     assert np.array_equal(np.diff(found.offsets), [len(slots) for slots, _ in patterns])
@@ -68,7 +68,7 @@ def test_blocks_draw_what_single_calls_would(lengths: dict[str, Quantiles], days
 @pytest.mark.parametrize("words", [16, 130, 1000])
 def test_where_a_block_ends_changes_nothing(monkeypatch: pytest.MonkeyPatch, words: int) -> None:
     """Blocks that end in the midst of phones, or before one has all its draws."""
-    turns = Turns(**MINUTES, period_days=[5, 6, 7])
+    turns = OnOff(**MINUTES, period_days=[5, 6, 7])
     whole = turns.slots(60, generator(3, Purpose.TRACE))
     monkeypatch.setattr("mpifl.traces.on_off.BLOCK_WORDS", words)
     random, other = (generator(3, Purpose.TRACE) for _ in range(2))

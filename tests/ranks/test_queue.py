@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mpi4py import MPI
 
-from mpifl.errors import SilentRank
+from mpifl.errors import RankTimeout
 from mpifl.mpi.queue import DONE, OWN_SHARE, Queue, own_tickets
 from mpifl.mpi.world import World
 
@@ -81,7 +81,7 @@ def test_a_rank_from_which_nothing_comes_is_named(world: World) -> None:
     world.patience_seconds = 0.5
     try:
         if world.aggregates:
-            with pytest.raises(SilentRank, match=rf"nothing has come from rank {world.size - 1} for 0\.5 s"):
+            with pytest.raises(RankTimeout, match=rf"nothing has come from rank {world.size - 1} for 0\.5 s"):
                 Queue(world).serve(np.empty(0))
     finally:
         world.patience_seconds = None

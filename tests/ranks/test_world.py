@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from mpifl.errors import SilentRank
+from mpifl.errors import RankTimeout
 from mpifl.mpi.world import SUM_NUMBERS, World
 from mpifl.rounds.plan import TASK
 
@@ -104,7 +104,7 @@ def test_a_wait_that_is_too_long_names_who_is_waited_for(world: World) -> None:
     request = world.comm.Ibcast(flag, root=0)
     try:
         if not world.aggregates:
-            with pytest.raises(SilentRank, match=r"from rank 0 for 0\.2 s"):
+            with pytest.raises(RankTimeout, match=r"from rank 0 for 0\.2 s"):
                 world.wait(request)
     finally:
         world.patience_seconds = None

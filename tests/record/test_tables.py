@@ -9,7 +9,7 @@ import pytest
 
 from mpifl.clock.timeline import PARTICIPANT as ENDED
 from mpifl.clock.timeline import ClockState, Outcome, Timeline
-from mpifl.record.tables import PARTICIPANT, ROUND, TABLES, client_rows, participant_rows, round_row, row_type
+from mpifl.record.tables import PARTICIPANT_COLUMNS, ROUND, TABLES, client_rows, participant_rows, round_row, row_type
 from mpifl.rounds.plan import TASK, Plan
 from mpifl.rounds.round_result import CLIENT_TEST, METRIC, RoundResult
 from mpifl.rounds.round_result import Tested as _Tested  # pytest would take it for a test
@@ -193,7 +193,7 @@ def test_rows_have_the_declared_columns(result: RoundResult, table: str) -> None
 
 
 def test_every_column_says_what_it_is_in() -> None:
-    for columns in (ROUND, PARTICIPANT):
+    for columns in (ROUND, PARTICIPANT_COLUMNS):
         for name, (_, unit) in columns.items():
             assert unit, name
             if name.endswith("_seconds"):
@@ -201,4 +201,4 @@ def test_every_column_says_what_it_is_in() -> None:
             if name.startswith("bytes_"):
                 assert unit.startswith("B "), name
     for outcome in Outcome:
-        assert f"{outcome.value} {outcome.name.lower()}" in PARTICIPANT["outcome"][1]
+        assert f"{outcome.value} {outcome.name.lower()}" in PARTICIPANT_COLUMNS["outcome"][1]

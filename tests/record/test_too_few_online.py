@@ -13,7 +13,7 @@ import yaml
 from mpifl.record.tables import ROUND, row_type
 from mpifl.record.too_few_online import TooFewOnline
 from mpifl.rounds.build_experiment import check
-from mpifl.rounds.experiment import Timed
+from mpifl.rounds.experiment import TimingExperiment
 from mpifl.traces.trace import write_trace
 
 DIGITS = {"name": "digits", "partition": {"name": "iid", "clients": 6}}
@@ -31,7 +31,7 @@ def experiment_of(tmp_path: Path, make_trace):
     """experiment_of(clock, participants, **sections): a job of 6 clients, of whom 2 are ever online."""
     write_trace(tmp_path / "trace.h5", make_trace([[(0, 100)], [(0, 100)], [], [], [], []]))
 
-    def make(clock: object = "sync", participants: int = 2, **changed: object) -> Timed:
+    def make(clock: object = "sync", participants: int = 2, **changed: object) -> TimingExperiment:
         job = {
             "rounds": 3,
             "data": DIGITS,

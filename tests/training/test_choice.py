@@ -28,10 +28,10 @@ from tests.normed import HERE
 Made = Callable[..., Dataset]
 
 
-def settled(module: nn.Module, data: Dataset, corrects: bool = False, **settings: object) -> tuple[str, int | None]:
+def settled(module: nn.Module, data: Dataset, adjusts: bool = False, **settings: object) -> tuple[str, int | None]:
     """Engine and stack that a job with these settings gets."""
     training = Training.model_validate(settings)
-    found = chosen(training, flatten(module), REGISTRY[data.task](data.outputs), data, corrects)
+    found = chosen(training, flatten(module), REGISTRY[data.task](data.outputs), data, adjusts)
     assert found == training.model_copy(update={"engine": found.engine, "stack": found.stack})
     return found.engine, found.stack
 
@@ -84,7 +84,7 @@ def test_the_rule_stacks_linear_layers_fewer_of_large_ones(data: Dataset, hidden
 def test_on_a_gpu_all_are_stacked_that_can_be(data: Dataset, pictures: Dataset, sequences: Dataset) -> None:
     assert settled(mlp(4, 3), data, device="cuda") == ("stacked", 64)
     assert settled(cnn(), pictures, device="cuda", momentum=0.9) == ("stacked", 64)
-    assert settled(cnn(), pictures, corrects=True, device="cuda") == ("stacked", 64)
+    assert settled(cnn(), pictures, adjusts=True, device="cuda") == ("stacked", 64)
     assert settled(nn.Sequential(nn.Flatten(), nn.BatchNorm1d(16), nn.Linear(16, 3)), pictures, device="cuda") == ("loop", 1)
     assert settled(mlp(4, 6000, 6000, 3), data, device="cuda") == ("stacked", 7)
     recurrent = nn.Sequential(nn.LSTM(4, 3), nn.Flatten())
@@ -95,7 +95,7 @@ def test_the_rule_does_not_depend_on_threads_or_batches(data: Dataset) -> None:
     assert {settled(mlp(4, 3), data, threads=n, batch_size=b) for n in (1, 2) for b in (1, 500)} == {("stacked", 8)}
 
 
-@pytest.mark.parametrize("settings", [{"momentum": 0.9}, {"weight_decay": 0.1}, {"corrects": True}], ids=str)
+@pytest.mark.parametrize("settings", [{"momentum": 0.9}, {"weight_decay": 0.1}, {"adjusts": True}], ids=str)
 def test_the_rule_loops_where_a_step_is_more_than_the_gradient(data: Dataset, settings: dict[str, float]) -> None:
     assert settled(mlp(4, 3), data, **settings) == ("loop", 1)
     assert settled(mlp(4, 3), data, engine="stacked", **settings) == ("stacked", 8)  # which can be all the same
@@ -166,7 +166,7 @@ def test_a_recurrent_network_can_be_stacked(data: Dataset) -> None:
 def test_asking_leaves_the_model_as_it_is(pictures: Dataset) -> None:
     model = flatten(cnn())
     before = model.weights.clone()
-    chosen(Training.model_validate({"engine": "stacked"}), model, REGISTRY["classification"](3), pictures, corrects=False)
+    chosen(Training.model_validate({"engine": "stacked"}), model, REGISTRY["classification"](3), pictures, adjusts=False)
     assert torch.equal(model.weights, before)
     assert model.module(torch.zeros(1, 4, 4)).shape == (1, 3)
 

@@ -28,11 +28,11 @@ ELSEWHERE = [name for name in CASES if name not in ("recurrent", "language")]
 def away(name: str, kinds: tuple[str, ...] = ("none",)) -> tuple[FlatModel, list[Participant]]:
     """A model and a group of participants that are not on the host."""
     here = made(name)
-    there = flatten(copy.deepcopy(here.module).to(META))
+    mask = flatten(copy.deepcopy(here.module).to(META))
     found = group(here, name, "classification", RAGGED, kinds)
     assert found[0].pool.y is not None
     pool = Pool(found[0].pool.x.to(META), found[0].pool.y.to(META), device=META)
-    return there, [replace(one, base=one.base.to(META), pool=pool) for one in found]
+    return mask, [replace(one, base=one.base.to(META), pool=pool) for one in found]
 
 
 @pytest.mark.parametrize("settings", [{}, {"momentum": 0.9, "weight_decay": 0.1}], ids=str)
@@ -46,8 +46,8 @@ def test_a_stacks_steps_stay_where_the_model_is_and_ask_for_no_number(name: str,
     steps = 0
     for step in _steps(training, together):
         assert step.x.device == step.y.device == META
-        assert step.there is None or step.there.device == META
-        losses = stack.step(step.x, step.y, step.there)
+        assert step.mask is None or step.mask.device == META
+        losses = stack.step(step.x, step.y, step.mask)
         assert (losses.device, losses.shape) == (META, (len(step.counts),))
         steps += 1
     assert steps == max(one.steps for one in together)

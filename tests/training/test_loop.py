@@ -22,7 +22,7 @@ from mpifl.models.mlp import Mlp
 from mpifl.models.model import Model
 from mpifl.objectives.classification import Classification
 from mpifl.training.loop import Loop
-from mpifl.training.participant import Correct, LocalResult, Participant
+from mpifl.training.participant import Adjust, LocalResult, Participant
 from mpifl.training.samples import Pool, Samples, pool_of
 
 TASK = Classification(3)
@@ -58,11 +58,11 @@ def train_client(
     steps: int,
     work: Training,
     seed: int = 7,
-    noise: int = 0,
-    correct: Correct | None = None,
+    rng_seed: int = 0,
+    correct: Adjust | None = None,
 ) -> LocalResult:
     """A group of one."""
-    (result,) = Loop(flat, TASK, work)([holding(base, samples, steps, lambda: order(seed), lambda: noise, correct)])
+    (result,) = Loop(flat, TASK, work)([holding(base, samples, steps, lambda: order(seed), lambda: rng_seed, correct)])
     return result
 
 
@@ -239,7 +239,7 @@ def test_correct_is_called_in_each_step_before_weight_decay_and_momentum() -> No
 
 
 def train_as_executor(flat: FlatModel, base: torch.Tensor, client: int, work: Training) -> tuple[torch.Tensor, float]:
-    result = train_client(flat, base, make_samples(11 + client, client), 5, work, client, noise=1000 + client)
+    result = train_client(flat, base, make_samples(11 + client, client), 5, work, client, rng_seed=1000 + client)
     return result.update, result.loss
 
 
@@ -266,7 +266,7 @@ def test_dropout_is_on_and_follows_the_participants_seed() -> None:
     updates = []
     for seed in (1, 1, 2):
         torch.rand(seed)  # whatever was drawn before
-        updates.append(train_client(flat, base, samples, 3, training(), noise=seed).update)
+        updates.append(train_client(flat, base, samples, 3, training(), rng_seed=seed).update)
     assert torch.equal(updates[0], updates[1])
     assert not torch.equal(updates[0], updates[2])
 
@@ -284,8 +284,8 @@ def test_leaves_its_arguments_alone() -> None:
 
 def test_a_group_is_its_participants_one_after_the_other() -> None:
     flat = flatten(make_module())
-    base, noise = flat.weights.clone(), lambda: 0
-    group = [holding(base + i, make_samples(5 + i, i), 3 + i, lambda i=i: order(i), noise, None) for i in range(3)]
+    base, rng_seed = flat.weights.clone(), lambda: 0
+    group = [holding(base + i, make_samples(5 + i, i), 3 + i, lambda i=i: order(i), rng_seed, None) for i in range(3)]
     alone = [Loop(flat, TASK, training(momentum=0.9))([one])[0] for one in reversed(group)][::-1]
     together = Loop(flat, TASK, training(momentum=0.9))(group)
     assert [result.loss for result in together] == [result.loss for result in alone]

@@ -11,7 +11,7 @@ import torch
 
 from mpifl.datasets.dataset import Dataset, Description, open_dataset
 from mpifl.datasets.store import storing, write_store
-from mpifl.objectives.objective import NOT_THERE
+from mpifl.objectives.objective import IGNORED
 from mpifl.training.samples import pool_of
 
 
@@ -47,7 +47,7 @@ def test_next_tokens_of_sequences_of_several_lengths(tmp_path: Path) -> None:
     data = made(tmp_path / "x.h5", sequences, None, outputs=9, vocabulary=9, task="language")
     x, y = pool_of(data, data.train).read(slice(0, 3))
     assert x.tolist() == [[0, 1, 2], [4, 5, 9], [6, 7, 8]]
-    assert y.tolist() == [[1, 2, 3], [5, NOT_THERE, NOT_THERE], [7, 8, NOT_THERE]]
+    assert y.tolist() == [[1, 2, 3], [5, IGNORED, IGNORED], [7, 8, IGNORED]]
     x, y = pool_of(data, data.train).read(slice(1, 2))  # as long as its own longest
     assert (x.tolist(), y.tolist()) == ([[4]], [[5]])
 

@@ -17,10 +17,10 @@ from torch import nn
 from mpifl.job.schema import Training
 from mpifl.models.flat import FlatModel, flatten
 from mpifl.objectives import REGISTRY
-from mpifl.objectives.objective import NOT_THERE, Task
+from mpifl.objectives.objective import IGNORED, Objective
 from mpifl.training.linear_stack import LinearStack, is_linear
 from mpifl.training.loop import Loop
-from mpifl.training.participant import Correct, LocalResult, Participant
+from mpifl.training.participant import Adjust, LocalResult, Participant
 from mpifl.training.samples import Pool
 from mpifl.training.stacked import Stacked
 from mpifl.training.vmap_stack import VmapStack
@@ -125,14 +125,14 @@ def made(name: str) -> FlatModel:
     return flatten(CASES[name].make())
 
 
-def samples(task: str, shape: tuple[int, ...], count: int, random: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    if task == "language":
+def samples(objective: str, shape: tuple[int, ...], count: int, random: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    if objective == "language":
         lengths = torch.randint(1, LENGTH + 1, (count, 1), generator=random)
-        there = torch.arange(LENGTH) < lengths
-        tokens = torch.where(there, torch.randint(TOKENS, (count, LENGTH), generator=random), TOKENS)
-        return tokens, torch.where(there, torch.randint(OUTPUTS, (count, LENGTH), generator=random), NOT_THERE)
+        mask = torch.arange(LENGTH) < lengths
+        tokens = torch.where(mask, torch.randint(TOKENS, (count, LENGTH), generator=random), TOKENS)
+        return tokens, torch.where(mask, torch.randint(OUTPUTS, (count, LENGTH), generator=random), IGNORED)
     x = torch.randn(count, *shape, generator=random)
-    if task == "regression":
+    if objective == "regression":
         return x, torch.randn(count, OUTPUTS, generator=random)
     return x, torch.randint(OUTPUTS, (count,), generator=random)
 
@@ -145,20 +145,20 @@ def controlled(control: torch.Tensor, gradient: torch.Tensor, weights: torch.Ten
     gradient.add_(control[: len(weights)])
 
 
-def correction(kind: str, base: torch.Tensor, random: torch.Generator) -> Correct | None:
+def correction(kind: str, base: torch.Tensor, random: torch.Generator) -> Adjust | None:
     if kind == "proximal":
         return partial(proximal, base)
     return partial(controlled, 0.1 * torch.randn(len(base), generator=random)) if kind == "control" else None
 
 
 def group(
-    flat: FlatModel, name: str, task: str, clients: list[tuple[int, int]], kinds: tuple[str, ...] = ("none",)
+    flat: FlatModel, name: str, objective: str, clients: list[tuple[int, int]], kinds: tuple[str, ...] = ("none",)
 ) -> list[Participant]:
     """Of clients with (samples, steps), each with a base of its own; they take turns in ``kinds`` of correction."""
     shape, found = CASES[name].sample, []
-    held = [samples(task, shape, count, torch.Generator().manual_seed(i)) for i, (count, _) in enumerate(clients)]
+    held = [samples(objective, shape, count, torch.Generator().manual_seed(i)) for i, (count, _) in enumerate(clients)]
     x, y = (torch.cat(column) for column in zip(*held, strict=True))
-    pool, stop = Pool(x, y, vocabulary=TOKENS if task == "language" else 0), 0
+    pool, stop = Pool(x, y, vocabulary=TOKENS if objective == "language" else 0), 0
     for i, (count, steps) in enumerate(clients):
         random = torch.Generator().manual_seed(100 + i)
         base = flat.weights.clone()
@@ -210,10 +210,10 @@ KINDS = st.sampled_from([("none",), ("proximal",), ("control",), ("none", "contr
     KINDS,
 )
 def test_each_client_gets_what_the_loop_gives_it(
-    name: str, task: str, clients: list[tuple[int, int]], changed: dict[str, float], kinds: tuple[str, ...]
+    name: str, objective: str, clients: list[tuple[int, int]], changed: dict[str, float], kinds: tuple[str, ...]
 ) -> None:
-    flat, what = made(name), REGISTRY[task](OUTPUTS)
-    together = group(flat, name, task, clients, kinds)
+    flat, what = made(name), REGISTRY[objective](OUTPUTS)
+    together = group(flat, name, objective, clients, kinds)
     training = work(**changed)
     assert_alike(Stacked(flat, what, training)(together), Loop(flat, what, training)(together))
 
@@ -227,10 +227,10 @@ def test_each_client_gets_what_the_loop_gives_it(
     st.booleans(),
 )
 def test_linear_stacks_under_plain_sgd_get_what_the_loop_gives_them(
-    name: str, task: str, clients: list[tuple[int, int]], batch_size: int, drop_last: bool
+    name: str, objective: str, clients: list[tuple[int, int]], batch_size: int, drop_last: bool
 ) -> None:
-    flat, what, training = made(name), REGISTRY[task](OUTPUTS), work(batch_size=batch_size, drop_last=drop_last)
-    together = group(flat, name, task, clients)
+    flat, what, training = made(name), REGISTRY[objective](OUTPUTS), work(batch_size=batch_size, drop_last=drop_last)
+    together = group(flat, name, objective, clients)
     assert_alike(Stacked(flat, what, training)(together), Loop(flat, what, training)(together))
 
 
@@ -249,26 +249,26 @@ RAGGED = [(3, 5), (9, 2), (1, 7), (6, 7)]
 
 @pytest.mark.parametrize("name", CASES)
 def test_every_model_in_one_ragged_group(name: str) -> None:
-    task = "language" if name == "language" else "classification"
-    flat, what = made(name), REGISTRY[task](OUTPUTS)
-    together = group(flat, name, task, RAGGED)
+    objective = "language" if name == "language" else "classification"
+    flat, what = made(name), REGISTRY[objective](OUTPUTS)
+    together = group(flat, name, objective, RAGGED)
     assert_alike(Stacked(flat, what, work())(together), Loop(flat, what, work())(together))
     assert_alike(Stacked(flat, what, work())(together[1:2]), Loop(flat, what, work())(together[1:2]))
 
 
-@pytest.mark.parametrize("task", ["classification", "regression"])
+@pytest.mark.parametrize("objective", ["classification", "regression"])
 @pytest.mark.parametrize("name", LINEAR)
-def test_both_stacks_agree(name: str, task: str) -> None:
-    flat, what, training = made(name), REGISTRY[task](OUTPUTS), work()
-    bases = torch.stack([one.base for one in group(flat, name, task, RAGGED)])
+def test_both_stacks_agree(name: str, objective: str) -> None:
+    flat, what, training = made(name), REGISTRY[objective](OUTPUTS), work()
+    bases = torch.stack([one.base for one in group(flat, name, objective, RAGGED)])
     ones, others = ([piece.clone(memory_format=torch.contiguous_format) for piece in flat.split(bases)] for _ in range(2))
     by_hand, mapped = LinearStack(flat, what, training.lr, ones), VmapStack(flat, what, training, others)
     random = torch.Generator().manual_seed(0)
     for active, counts in ((4, None), (4, [1, 6, 3, 2]), (2, [6, 5]), (1, None)):
-        x, y = samples(task, CASES[name].sample, 6 * active, random)
+        x, y = samples(objective, CASES[name].sample, 6 * active, random)
         x, y = x.view(active, 6, *x.shape[1:]), y.view(active, 6, *y.shape[1:])
-        there = None if counts is None else torch.arange(6) < torch.tensor(counts)[:, None]
-        torch.testing.assert_close(by_hand.step(x, y, there), mapped.step(x, y, there), rtol=0, atol=1e-5)
+        mask = None if counts is None else torch.arange(6) < torch.tensor(counts)[:, None]
+        torch.testing.assert_close(by_hand.step(x, y, mask), mapped.step(x, y, mask), rtol=0, atol=1e-5)
     for one, other, before in zip(ones, others, flat.split(bases), strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=1e-5)
         assert (one - before).flatten(1).abs().amax(1).min() > 1e-4
@@ -336,11 +336,11 @@ def test_what_is_frozen_has_no_update() -> None:
 
 
 @pytest.mark.parametrize("name", ["mlp", "tanh", "conv"])
-@pytest.mark.parametrize("task", ["classification", "regression"])
-def test_data_that_is_not_finite_spoils_no_other_client(name: str, task: str) -> None:
+@pytest.mark.parametrize("objective", ["classification", "regression"])
+def test_data_that_is_not_finite_spoils_no_other_client(name: str, objective: str) -> None:
     # Short batches are filled up: with what, matters here, because 0 times NaN is NaN.
-    flat, what = made(name), REGISTRY[task](OUTPUTS)
-    together = group(flat, name, task, [(9, 7), (3, 5), (2, 6)])
+    flat, what = made(name), REGISTRY[objective](OUTPUTS)
+    together = group(flat, name, objective, [(9, 7), (3, 5), (2, 6)])
     together[0].pool.x[together[0].rows] = torch.nan
     found, expected = Stacked(flat, what, work())(together), Loop(flat, what, work())(together)
     assert found[0].update.isnan().any()
@@ -378,9 +378,9 @@ def test_dropout_follows_the_seed_and_is_each_clients_own() -> None:
     what, base = REGISTRY["classification"](OUTPUTS), flat.weights.clone()
     held = Pool(*samples("classification", (6,), 8, torch.Generator().manual_seed(0)))
 
-    def trained(noise: int) -> list[LocalResult]:
-        torch.rand(noise + 1)  # whatever was drawn before
-        one = Participant(base, held, slice(0, 8), 3, partial(np.random.default_rng, 0), lambda: noise, None)
+    def trained(rng_seed: int) -> list[LocalResult]:
+        torch.rand(rng_seed + 1)  # whatever was drawn before
+        one = Participant(base, held, slice(0, 8), 3, partial(np.random.default_rng, 0), lambda: rng_seed, None)
         return Stacked(flat, what, work())([one, one])
 
     first, again, other = trained(1), trained(1), trained(2)
@@ -390,25 +390,25 @@ def test_dropout_follows_the_seed_and_is_each_clients_own() -> None:
 
 
 @pytest.mark.parametrize("padded", [False, True])
-@pytest.mark.parametrize("task", ["classification", "regression"])
-def test_the_slope_is_the_derivative_of_the_loss(task: str, padded: bool) -> None:
-    what, random = REGISTRY[task](OUTPUTS), torch.Generator().manual_seed(0)
+@pytest.mark.parametrize("objective", ["classification", "regression"])
+def test_the_slope_is_the_derivative_of_the_loss(objective: str, padded: bool) -> None:
+    what, random = REGISTRY[objective](OUTPUTS), torch.Generator().manual_seed(0)
     output = torch.randn(5, 6, OUTPUTS, dtype=torch.float64, generator=random, requires_grad=True)
-    _, y = samples(task, (1,), 30, random)
-    y = y.view(5, 6, *y.shape[1:]).double() if task == "regression" else y.view(5, 6)
+    _, y = samples(objective, (1,), 30, random)
+    y = y.view(5, 6, *y.shape[1:]).double() if objective == "regression" else y.view(5, 6)
     counts = [6, 1, 3, 5, 2] if padded else [6] * 5
-    there = torch.arange(6) < torch.tensor(counts)[:, None]
-    each = [_loss(what, output[i], y[i], there[i] if padded else None) for i in range(5)]
+    mask = torch.arange(6) < torch.tensor(counts)[:, None]
+    each = [_loss(what, output[i], y[i], mask[i] if padded else None) for i in range(5)]
     by_hand = [_loss(what, output[i, :n], y[i, :n], None) for i, n in enumerate(counts)]
     (expected,) = torch.autograd.grad(torch.stack(each).sum(), output)
-    share = there / there.double().sum(1, keepdim=True) if padded else torch.full((1, 1), 1 / 6, dtype=torch.float64)
-    found = what.slope(output.detach().clone(), y, share)
+    share = mask / mask.double().sum(1, keepdim=True) if padded else torch.full((1, 1), 1 / 6, dtype=torch.float64)
+    found = what.loss_and_grad(output.detach().clone(), y, share)
     assert found is not None
     torch.testing.assert_close(torch.stack(each), torch.stack(by_hand))
     torch.testing.assert_close(found[0], torch.stack(each).detach())
     torch.testing.assert_close(found[1], expected)
-    assert (found[1][~there] == 0).all()
+    assert (found[1][~mask] == 0).all()
 
 
-def _loss(task: Task, output: torch.Tensor, y: torch.Tensor, there: torch.Tensor | None) -> torch.Tensor:
-    return task.loss(output, y, there)
+def _loss(objective: Objective, output: torch.Tensor, y: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    return objective.loss(output, y, mask)

@@ -15,23 +15,23 @@ from sklearn.metrics import accuracy_score, f1_score, mean_squared_error, top_k_
 from mpifl.objectives import REGISTRY
 from mpifl.objectives.classification import Classification
 from mpifl.objectives.language import Language
-from mpifl.objectives.objective import NOT_THERE, Judged, Task
+from mpifl.objectives.objective import IGNORED, Objective, Scores
 from mpifl.objectives.regression import Regression
 
 
-def scores(task: Task, batches: list[Judged]) -> dict[str, float]:
+def metrics(objective: Objective, batches: list[Scores]) -> dict[str, float]:
     """As the aggregator: sums over batches, and the mean loss."""
     scored, correct, loss = (sum(float(getattr(b, name).sum()) for b in batches) for name in ("scored", "correct", "loss"))
     counts = np.sum([b.counts.numpy() for b in batches], axis=0)
-    return task.scores(int(scored), int(correct), loss / scored, counts)
+    return objective.metrics(int(scored), int(correct), loss / scored, counts)
 
 
 @pytest.mark.parametrize("classes", [2, 5, 6, 10])
 def test_classification_scores_are_scikit_learns(classes: int) -> None:
     torch.manual_seed(classes)
     output, y = torch.randn(200, classes), torch.randint(max(2, classes - 1), (200,))  # the last class is not there
-    task = Classification(classes)
-    found = scores(task, [task.judge(output[rows], y[rows]) for rows in (slice(0, 70), slice(70, 200))])
+    objective = Classification(classes)
+    found = metrics(objective, [objective.score(output[rows], y[rows]) for rows in (slice(0, 70), slice(70, 200))])
     predicted = output.argmax(1)
     assert found["accuracy"] == accuracy_score(y, predicted)
     assert found["f1"] == pytest.approx(f1_score(y, predicted, average="macro"))
@@ -39,17 +39,17 @@ def test_classification_scores_are_scikit_learns(classes: int) -> None:
         assert found["top5"] == top_k_accuracy_score(y, output.numpy(), k=5, labels=range(classes))
     else:
         assert "top5" not in found
-    assert found["loss"] == pytest.approx(float(task.loss(output, y)), rel=1e-5)
+    assert found["loss"] == pytest.approx(float(objective.loss(output, y)), rel=1e-5)
 
 
 def test_regression_scores_are_scikit_learns() -> None:
     torch.manual_seed(0)
     output, y = torch.randn(90, 3), torch.randn(90, 3)
-    task = Regression(3)
-    found = scores(task, [task.judge(output[:50], y[:50]), task.judge(output[50:], y[50:])])
+    objective = Regression(3)
+    found = metrics(objective, [objective.score(output[:50], y[:50]), objective.score(output[50:], y[50:])])
     assert found["loss"] == pytest.approx(mean_squared_error(y, output), rel=1e-6)
     assert found["rmse"] == pytest.approx(math.sqrt(mean_squared_error(y, output)), rel=1e-6)
-    assert float(task.loss(output, y)) == pytest.approx(found["loss"], rel=1e-6)
+    assert float(objective.loss(output, y)) == pytest.approx(found["loss"], rel=1e-6)
     assert "accuracy" not in found
 
 
@@ -58,34 +58,34 @@ def test_language_scores_count_tokens_that_are_there(lengths: list[int], seed: i
     random = np.random.default_rng(seed)
     output = random.standard_normal((len(lengths), 6, 4)).astype(np.float32)
     y = random.integers(4, size=(len(lengths), 6))
-    there = np.arange(6) < np.array(lengths)[:, None]
-    y[~there] = NOT_THERE
-    task = Language(4)
-    judged = task.judge(torch.from_numpy(output), torch.from_numpy(y))
+    mask = np.arange(6) < np.array(lengths)[:, None]
+    y[~mask] = IGNORED
+    objective = Language(4)
+    judged = objective.score(torch.from_numpy(output), torch.from_numpy(y))
     assert judged.scored.tolist() == lengths
     losses = [-log_softmax(output[i, k].astype(float))[y[i, k]] for i in range(len(lengths)) for k in range(lengths[i])]
     right = [output[i, k].argmax() == y[i, k] for i in range(len(lengths)) for k in range(lengths[i])]
-    found = scores(task, [judged])
+    found = metrics(objective, [judged])
     assert found["loss"] == pytest.approx(np.mean(losses), rel=1e-5)
     assert found["perplexity"] == pytest.approx(np.exp(np.mean(losses)), rel=1e-5)
     assert found["accuracy"] == np.mean(right)
-    assert task.scored(torch.from_numpy(y)) == sum(lengths)
-    assert float(task.loss(torch.from_numpy(output), torch.from_numpy(y))) == pytest.approx(np.mean(losses), rel=1e-5)
+    assert objective.scored(torch.from_numpy(y)) == sum(lengths)
+    assert float(objective.loss(torch.from_numpy(output), torch.from_numpy(y))) == pytest.approx(np.mean(losses), rel=1e-5)
 
 
 def test_a_perplexity_beyond_all_floats_is_infinite() -> None:
-    assert Language(4).scores(10, 0, 1e4, np.empty(0))["perplexity"] == math.inf
+    assert Language(4).metrics(10, 0, 1e4, np.empty(0))["perplexity"] == math.inf
 
 
 @pytest.mark.parametrize("name", REGISTRY)
 def test_counts_are_as_long_as_said(name: str) -> None:
-    task = REGISTRY[name](7)
+    objective = REGISTRY[name](7)
     output, y = {
         "classification": (torch.randn(3, 7), torch.tensor([0, 1, 6])),
         "regression": (torch.randn(3, 7), torch.randn(3, 7)),
-        "language": (torch.randn(3, 2, 7), torch.tensor([[0, 1], [2, NOT_THERE], [3, 4]])),
+        "language": (torch.randn(3, 2, 7), torch.tensor([[0, 1], [2, IGNORED], [3, 4]])),
     }[name]
-    judged = task.judge(output, y)
-    assert len(judged.counts) == task.counted
+    judged = objective.score(output, y)
+    assert len(judged.counts) == objective.counted
     assert [len(column) for column in judged[:3]] == [3, 3, 3]
     assert [column.dtype for column in judged] == [torch.int64, torch.int64, torch.float64, torch.int64]

@@ -6,12 +6,12 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from mpifl.clock.asynchronous import Flying, Sky
+from mpifl.clock.asynchronous import Asynchronous, EventLoop
 from mpifl.clock.timeline import Call, ClockState, Timeline
 from mpifl.errors import InputError
 
 
-class Async(Flying):
+class Async(Asynchronous):
     """Each update mixes its model into the global one: w = (1 - a s) w + a s w_client, with staleness factor s.
 
     Xie et al., arXiv 1903.03934, algorithm 1. The rest is as in Buffered, with rounds of one update: ``selection.participants``
@@ -33,7 +33,7 @@ class Async(Flying):
 
     def advance(self, state: ClockState, call: Call) -> tuple[Timeline, ClockState]:
         """See RoundPolicy."""
-        sky = Sky.of(self, call, state)
+        sky = EventLoop.of(self, call, state)
         sky.land_updates()
         timeline, after = sky.finish(state, sky.now)
         timeline.participants["factor"] *= self.mixing

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from mpifl.clock.asynchronous import Flying, Sky
+from mpifl.clock.asynchronous import Asynchronous, EventLoop
 from mpifl.clock.timeline import Call, ClockState, Timeline
 
 
-class Buffered(Flying):
+class Buffered(Asynchronous):
     """Keep ``concurrency`` participants under way; whenever N updates have come, the model moves by their mean.
 
     Nguyen et al., arXiv 2106.06639. Updates are differences to their own base; each counts times its staleness factor. The
@@ -19,6 +19,6 @@ class Buffered(Flying):
 
     def advance(self, state: ClockState, call: Call) -> tuple[Timeline, ClockState]:
         """See RoundPolicy."""
-        sky = Sky.of(self, call, state)
+        sky = EventLoop.of(self, call, state)
         sky.land_updates()
         return sky.finish(state, sky.now)

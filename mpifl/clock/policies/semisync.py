@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from mpifl.clock.asynchronous import Flying, Sky
+from mpifl.clock.asynchronous import Asynchronous, EventLoop
 from mpifl.clock.timeline import Call, ClockState, Outcome, Timeline
 
 
-class Semisync(Flying):
+class Semisync(Asynchronous):
     """At the start of each window clients are asked until ``concurrency`` are under way.
 
     At its end the model moves by what came. Those still under way go on and count in the window in which they finish, times
@@ -25,7 +25,7 @@ class Semisync(Flying):
 
     def advance(self, state: ClockState, call: Call) -> tuple[Timeline, ClockState]:
         """See RoundPolicy."""
-        sky = Sky.of(self, call, state)
+        sky = EventLoop.of(self, call, state)
         sky.fill_or_wait()
         end = sky.now + self.window_seconds
         while sky.land(end) is not None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from mpifl.datasets.importers.streams import CHUNK_BYTES, Stream, opened
 from mpifl.errors import InputError
-from mpifl.io.hdf5 import damage
+from mpifl.io.hdf5 import hdf5_errors
 
 ENDINGS = (".npy", ".npz", ".npy.xz", ".npz.xz")
 Place = tuple[Path, str | None]
@@ -59,7 +59,7 @@ class StoredArray:
         """The same of an array whose first axis is the innermost: its rows are spread over all of the file."""
         if self.place[0].suffix != ".npy":
             raise InputError(f"{self.where}: in Fortran's order, packed: save it in C's order, or as .npy")
-        with damage(self.place[0]):
+        with hdf5_errors(self.place[0]):
             array = np.load(self.place[0], mmap_mode="r", allow_pickle=False)
             if array.offset + array.nbytes != self.place[0].stat().st_size:
                 raise ValueError("it goes on where its header says that it ends")
@@ -108,7 +108,7 @@ def _where(place: Place) -> str:
 
 
 def _members(path: Path) -> list[str]:
-    with damage(path), _archive(path) as archive:
+    with hdf5_errors(path), _archive(path) as archive:
         names = [name for name in archive.namelist() if name.endswith(".npy")]
     for name in names:
         if names.count(name) > 1:
@@ -130,14 +130,14 @@ def _stream(place: Place) -> Iterator[Stream]:
             yield stream
         return
     with contextlib.ExitStack() as stack:
-        with damage(path):
+        with hdf5_errors(path):
             file = stack.enter_context(stack.enter_context(_archive(path)).open(f"{member}.npy"))
         yield Stream(_where(place), file)
 
 
 def _header(stream: Stream) -> tuple[tuple[int, ...], bool, np.dtype]:
     """Shape, whether in Fortran's order, and type. Version 3 of the format is for names of fields, which no array here has."""
-    with damage(stream.path):
+    with hdf5_errors(stream.path):
         version = np.lib.format.read_magic(stream.file)
         if version == (1, 0):
             return np.lib.format.read_array_header_1_0(stream.file)

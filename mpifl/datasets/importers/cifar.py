@@ -17,7 +17,7 @@ from mpifl.datasets.importers.importer import Importer, one_folder
 from mpifl.datasets.importers.streams import CHUNK_BYTES, opened, text_lines
 from mpifl.datasets.store import Store
 from mpifl.errors import InputError
-from mpifl.io.hdf5 import damage
+from mpifl.io.hdf5 import hdf5_errors
 from mpifl.io.restricted_pickle import read_pickle
 
 PIXELS = 3 * 32 * 32
@@ -190,7 +190,7 @@ def _sheet(path: Path, kind: Kind) -> Iterator[Block]:
     """Each row the 32 x 32 RGB pixels of an image; sheet k of n rows has the labels from (k - 1) n on of all sheets'."""
     part = "test" if path.name.startswith("test") else "train"
     number = int(re.findall(r"\d+", path.stem)[0]) if part == "train" else 1
-    with damage(path), Image.open(path) as image:
+    with hdf5_errors(path), Image.open(path) as image:
         if image.size[0] != 1024 or image.mode != "RGB":
             raise InputError(f"{path}: {image.size[0]} pixels a row of mode {image.mode}; an image is a row of 1024 RGB pixels")
         image.load()
@@ -207,7 +207,7 @@ def _sheet_labels(folder: Path, part: str) -> np.ndarray:
     for name in (f"{part}_lables.json", f"{part}_labels.json"):
         path = folder / name
         if path.is_file():
-            with damage(path):
+            with hdf5_errors(path):
                 labels = json.loads(path.read_bytes())
             if not isinstance(labels, list) or not all(type(label) is int for label in labels):
                 raise InputError(f"{path}: must be a list of whole numbers")

@@ -21,7 +21,7 @@ from mpifl.datasets.importers.pictures import height_and_width, pictures
 from mpifl.datasets.importers.sequences import LENGTH_HELP, Task, Texts, texts_of, windows
 from mpifl.datasets.store import Store
 from mpifl.errors import InputError
-from mpifl.io.hdf5 import damage
+from mpifl.io.hdf5 import hdf5_errors
 
 ROWS = {"images": 64, "text": 1 << 10, "numbers": 1 << 10}
 """How many samples are held at once, by what they are."""
@@ -49,7 +49,7 @@ class Split:
 
     def batches(self, columns: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
         """Where (for messages) and columns (pyarrow.Array) of the rows, batch by batch."""
-        with damage(Path(self.where)):
+        with hdf5_errors(Path(self.where)):
             start = 0
             for table in self.data.select_columns(columns).with_format("arrow").iter(batch_size=ROWS[self.kind]):
                 yield f"{self.where}: rows from {start}", {name: table[name].combine_chunks() for name in columns}
@@ -226,7 +226,7 @@ def _loaded(path: Path) -> Any:
     if not path.is_dir():
         raise InputError(f"{path}: no such folder; this format takes what save_to_disk of the library datasets wrote")
     datasets.disable_progress_bars()
-    with damage(path):
+    with hdf5_errors(path):
         return datasets.load_from_disk(str(path))
 
 

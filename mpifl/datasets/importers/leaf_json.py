@@ -10,7 +10,7 @@ import ijson
 
 from mpifl.datasets.importers.streams import opened
 from mpifl.errors import InputError
-from mpifl.io.hdf5 import damage
+from mpifl.io.hdf5 import hdf5_errors
 
 DEEPEST = 16
 """No file of LEAF's nests so deeply; one that never stops would fill the memory."""
@@ -28,7 +28,7 @@ def users_of(path: Path, *, skip_empty: bool = False, all_counted: bool = True) 
     """
     held: dict[str, int] = {}
     listed: dict[str, list[Any]] = {}
-    with opened(path) as stream, damage(path):
+    with opened(path) as stream, hdf5_errors(path):
         for key, value in _members(path, stream.file):
             if isinstance(key, str):
                 if key in ("users", "num_samples"):

@@ -12,7 +12,7 @@ from scipy.io import wavfile
 from scipy.signal import get_window, resample_poly
 
 from mpifl.errors import InputError
-from mpifl.io.hdf5 import damage
+from mpifl.io.hdf5 import hdf5_errors
 
 RATE = 16_000  # Hz
 WINDOW, HOP, FFT = 400, 160, 512  # samples: 25 ms, 10 ms, the next power of two
@@ -29,7 +29,7 @@ def read_wav(path: Path, length: int) -> np.ndarray:
     Another rate is resampled (scipy's resample_poly, whose filter takes away what RATE cannot hold). Raises InputError naming
     the file when it is no WAV file of numbers, is cut off or empty, or has a rate outside RATES.
     """
-    with damage(path), warnings.catch_warnings():
+    with hdf5_errors(path), warnings.catch_warnings():
         warnings.simplefilter("ignore", wavfile.WavFileWarning)  # chunks that it does not know are passed over
         warnings.filterwarnings("error", "Reached EOF prematurely", wavfile.WavFileWarning)
         rate, found = wavfile.read(path)

@@ -10,7 +10,7 @@ from typing import IO
 
 from mpifl.errors import InputError
 from mpifl.io.compressed import OPENERS
-from mpifl.io.hdf5 import damage
+from mpifl.io.hdf5 import hdf5_errors
 
 CHUNK_BYTES = 1 << 22
 """About how much of a source an importer holds at once."""
@@ -22,7 +22,7 @@ LONGEST_LINE_BYTES = 1 << 28
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[Stream]:
     """A file as a Stream; one whose name ends in ``.gz`` or ``.xz`` is unpacked on the way."""
-    with damage(path):
+    with hdf5_errors(path):
         file: IO[bytes] = OPENERS[path.suffix](path) if path.suffix in OPENERS else path.open("rb")
     try:
         yield Stream(path, file)
@@ -40,7 +40,7 @@ class Stream:
         """The next ``count`` bytes. Raises InputError when there are fewer; no more memory is used than there are bytes."""
         found = bytearray()
         while len(found) < count:
-            with damage(self.path):
+            with hdf5_errors(self.path):
                 piece = self.file.read(min(_PIECE, count - len(found)))
             if not piece:
                 raise InputError(f"{self.path}: truncated: {count - len(found)} bytes are missing at its end")
@@ -49,7 +49,7 @@ class Stream:
 
     def end(self) -> None:
         """Raise InputError unless all has been read."""
-        with damage(self.path):
+        with hdf5_errors(self.path):
             more = self.file.read(1)
         if more:
             raise InputError(f"{self.path}: it goes on where its header says that it ends")
@@ -63,7 +63,7 @@ def text_lines(path: Path, encoding: str = "utf-8") -> Iterator[tuple[int, str]]
     with opened(path) as stream:
         number = 0
         while True:
-            with damage(path):
+            with hdf5_errors(path):
                 raw = stream.file.readline(LONGEST_LINE_BYTES + 1)
             if not raw:
                 return

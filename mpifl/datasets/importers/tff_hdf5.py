@@ -11,7 +11,7 @@ import numpy as np
 
 from mpifl.datasets.importers.leaf_json import shown
 from mpifl.errors import InputError
-from mpifl.io.hdf5 import check_heaps, damage
+from mpifl.io.hdf5 import check_heaps, hdf5_errors
 
 MOST_BYTES = 1 << 30
 """Of one field of one client: a header that says more is a mistake, and would fill the memory."""
@@ -22,7 +22,7 @@ Client = tuple[str, str, dict[str, np.ndarray]]
 
 def fields_of(paths: list[Path]) -> dict[str, bool]:
     """The fields that the first client has, and whether they are text. Raises InputError when there are none."""
-    with damage(paths[0]), _opened(paths[0]) as file:
+    with hdf5_errors(paths[0]), _opened(paths[0]) as file:
         for _, group in _groups(file, paths[0])[1]():
             return {name: group[name].dtype.kind in "OS" for name in group}
     raise InputError(f"{paths[0]}: examples has no clients")
@@ -37,7 +37,7 @@ def clients_of(paths: list[Path], fields: list[str], skip_empty: bool = False) -
     seen: dict[str, Path] = {}
     for path in paths:
         empty = []
-        with damage(path), _opened(path) as file:
+        with hdf5_errors(path), _opened(path) as file:
             count, groups = _groups(file, path)
             for name, group in groups():
                 where = f"{path}: client {name!r}"
@@ -83,7 +83,7 @@ def _rows(group: h5py.Group, field: str, where: str) -> np.ndarray:
     found = group.get(field)
     if not isinstance(found, h5py.Dataset):
         raise InputError(f"{where}: no field {field!r}; there are: {', '.join(group)}")
-    with damage(Path(where)):
+    with hdf5_errors(Path(where)):
         if found.size * found.dtype.itemsize > MOST_BYTES:
             raise InputError(f"{where}: {field} is {found.dtype} {found.shape}: more than {MOST_BYTES:,} bytes of one client")
         rows = found[()]

@@ -10,7 +10,7 @@ import numpy as np
 
 from mpifl.errors import InputError
 from mpifl.traces.importers.importer import TraceImporter
-from mpifl.traces.importers.parsed_trace import Found
+from mpifl.traces.importers.parsed_trace import ParsedTrace
 from mpifl.traces.importers.parsing import only, read_json, shown
 
 # FLASH (Yang et al., WWW 2021, device_util.py) measured training of LEAF's FEMNIST CNN, ms a batch of 10, on three phones, and
@@ -31,11 +31,11 @@ class AiBenchmark(TraceImporter):
 
     files: ClassVar[str] = "TABLE"
 
-    def read(self, paths: Sequence[Path]) -> Found:
+    def read(self, paths: Sequence[Path]) -> ParsedTrace:
         """See TraceImporter."""
         path = only(paths, 1, 1, "one table of phones")[0]
         scores = _scores(path, read_json(path))
-        return Found(
+        return ParsedTrace(
             source=f"AI Benchmark's table {path.name}, timed by FLASH's FEMNIST measurements",
             licence="as AI Benchmark says; table kept by FLASH (BSD-2-Clause)",
             devices={"compute_ms_per_sample": compute_ms(scores)},

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from mpifl.errors import InputError
 from mpifl.traces.importers.importer import TraceImporter
-from mpifl.traces.importers.parsed_trace import Found
+from mpifl.traces.importers.parsed_trace import ParsedTrace
 
 
 class Oort(TraceImporter):
@@ -16,7 +16,7 @@ class Oort(TraceImporter):
 
     files: ClassVar[str] = "FILE"
 
-    def read(self, paths: Sequence[Path]) -> Found:
+    def read(self, paths: Sequence[Path]) -> ParsedTrace:
         """Raise the InputError that says what takes them."""
         raise InputError(f"{paths[0]}: client sizes, which say nothing of devices: use `mpifl data import sizes FILE -o X.h5`")
 

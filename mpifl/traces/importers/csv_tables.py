@@ -15,7 +15,7 @@ import numpy as np
 from mpifl.errors import InputError, counted
 from mpifl.traces.bandwidth import Bandwidth
 from mpifl.traces.importers.importer import TraceImporter
-from mpifl.traces.importers.parsed_trace import Found
+from mpifl.traces.importers.parsed_trace import ParsedTrace
 from mpifl.traces.importers.parsing import numbers, only, read_text, shown
 from mpifl.traces.on_off import DAY_SECONDS
 from mpifl.traces.slots import Slots, check_slots, of_counts, without_empty
@@ -53,7 +53,7 @@ class Csv(TraceImporter):
 
     files: ClassVar[str] = "TABLE..."
 
-    def read(self, paths: Sequence[Path]) -> Found:
+    def read(self, paths: Sequence[Path]) -> ParsedTrace:
         """See TraceImporter."""
         only(paths, 1, 3, "a table of devices, of slots, of bandwidth curves, or several of them")
         parts: dict[str, Path] = {}
@@ -73,7 +73,7 @@ class Csv(TraceImporter):
                 bandwidth = _curves(table)
             else:
                 devices = _devices(table)
-        return Found(
+        return ParsedTrace(
             f"tables {', '.join(path.name for path in paths)}", "as their source says", devices, slots, bandwidth, tuple(notes)
         )
 

@@ -12,7 +12,7 @@ import numpy as np
 from mpifl.errors import InputError
 from mpifl.io.restricted_pickle import read_pickle
 from mpifl.traces.importers.importer import TraceImporter
-from mpifl.traces.importers.parsed_trace import Found
+from mpifl.traces.importers.parsed_trace import ParsedTrace
 from mpifl.traces.importers.parsing import only, shown
 from mpifl.traces.slots import Slots, check_slots, merged_slots, of_counts, without_empty
 
@@ -31,7 +31,7 @@ class Fedscale(TraceImporter):
 
     files: ClassVar[str] = "CAPACITY [BEHAVE]"
 
-    def read(self, paths: Sequence[Path]) -> Found:
+    def read(self, paths: Sequence[Path]) -> ParsedTrace:
         """See TraceImporter."""
         only(paths, 1, 2, "CAPACITY, or CAPACITY and BEHAVE")
         entries = _entries(paths[0], tuple(CAPACITY.values()), "client_device_capacity")
@@ -47,7 +47,7 @@ class Fedscale(TraceImporter):
         if len(paths) == 2:
             slots, more = _slots(paths[1])
             notes += more
-        return Found(
+        return ParsedTrace(
             source=f"FedScale's {' and '.join(path.name for path in paths)}",
             licence="Apache-2.0 (FedScale)",
             devices=devices,

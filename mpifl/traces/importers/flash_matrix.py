@@ -11,7 +11,7 @@ from pydantic import Field
 
 from mpifl.errors import InputError
 from mpifl.traces.importers.importer import TraceImporter
-from mpifl.traces.importers.parsed_trace import Found
+from mpifl.traces.importers.parsed_trace import ParsedTrace
 from mpifl.traces.importers.parsing import only, read_array
 from mpifl.traces.on_off import DAY_SECONDS
 from mpifl.traces.slots import check_slots, of_counts
@@ -28,7 +28,7 @@ class FlashMatrix(TraceImporter):
     files: ClassVar[str] = "MATRIX"
     step_minutes: float = Field(30.0, gt=0, description="Minutes from one step to the next.")
 
-    def read(self, paths: Sequence[Path]) -> Found:
+    def read(self, paths: Sequence[Path]) -> ParsedTrace:
         """See TraceImporter."""
         path = only(paths, 1, 1, "one matrix")[0]
         matrix = read_array(path)
@@ -62,6 +62,6 @@ class FlashMatrix(TraceImporter):
             notes.append(
                 f"{path.name}: the last {len(matrix) - steps} of {len(matrix)} steps lie behind {days:g} whole days; left out"
             )
-        return Found(
+        return ParsedTrace(
             f"availability matrix {path.name} (FLASH's state traces)", "BSD-2-Clause (FLASH)", slots=slots, notes=tuple(notes)
         )

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from mpifl.errors import InputError
 from mpifl.traces.importers.importer import TraceImporter
-from mpifl.traces.importers.parsed_trace import Found
+from mpifl.traces.importers.parsed_trace import ParsedTrace
 from mpifl.traces.importers.parsing import only, read_json, shown
 from mpifl.traces.on_off import DAY_SECONDS
 from mpifl.traces.slots import Slots, check_slots, of_counts
@@ -62,7 +62,7 @@ class FlashStates(TraceImporter):
     files: ClassVar[str] = "STATE_TRACES"
     idle: Literal["locked", "screen-off", "either"] = Field("locked", description="When a phone counts as idle.")
 
-    def read(self, paths: Sequence[Path]) -> Found:
+    def read(self, paths: Sequence[Path]) -> ParsedTrace:
         """See TraceImporter."""
         path = only(paths, 1, 1, "one state_traces.json")[0]
         entries = read_json(path)
@@ -83,7 +83,7 @@ class FlashStates(TraceImporter):
         short = sum(user.last - user.first < DAY_SECONDS for user in users)
         if short:
             notes.append(f"{path.name}: {short} users report for less than a day; the rest of that day they are offline")
-        return Found(f"FLASH's state traces {path.name}", "BSD-2-Clause (FLASH)", slots=slots, notes=tuple(notes))
+        return ParsedTrace(f"FLASH's state traces {path.name}", "BSD-2-Clause (FLASH)", slots=slots, notes=tuple(notes))
 
 
 def _user(where: str, entry: object, idle: Callable[[np.ndarray], np.ndarray]) -> _User:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from mpifl.job.section import Section
-from mpifl.traces.importers.parsed_trace import Found
+from mpifl.traces.importers.parsed_trace import ParsedTrace
 
 
 class TraceImporter(Section):
@@ -16,6 +16,6 @@ class TraceImporter(Section):
     files: ClassVar[str]
     """What the format takes, as the command's help shows it: ``CAPACITY [BEHAVE]``."""
 
-    def read(self, paths: Sequence[Path]) -> Found:
+    def read(self, paths: Sequence[Path]) -> ParsedTrace:
         """What the files say of phones. Raises InputError that names file, and line or key, for whatever is wrong."""
         raise NotImplementedError

@@ -13,7 +13,7 @@ from pydantic import Field, field_validator
 from mpifl.errors import InputError
 from mpifl.traces.importers.curves import MOST_POINTS, SYMMETRIC, Steps, curves
 from mpifl.traces.importers.importer import TraceImporter
-from mpifl.traces.importers.parsed_trace import Found
+from mpifl.traces.importers.parsed_trace import ParsedTrace
 from mpifl.traces.importers.parsing import names, read_text, shown
 
 PACKET_BYTES = 1500
@@ -38,11 +38,11 @@ class Mahimahi(TraceImporter):
             raise ValueError("must be whole milliseconds, 0.001 or more")
         return seconds
 
-    def read(self, paths: Sequence[Path]) -> Found:
+    def read(self, paths: Sequence[Path]) -> ParsedTrace:
         """See TraceImporter."""
         bandwidth, notes = curves(paths, partial(_steps, bin_ms=round(self.bin_seconds * 1000)), self.symmetric)
         notes.append(f"packets of {PACKET_BYTES} bytes in bins of {self.bin_seconds:g} s")
-        return Found(
+        return ParsedTrace(
             f"mahimahi traces {names(paths)}",
             "as their source says",
             bandwidth=bandwidth,

@@ -17,7 +17,7 @@ from mpifl.traces.trace import DEVICE_COLUMNS, FORMAT, SCHEMA_VERSION, Trace, op
 
 
 @dataclass(frozen=True)
-class Found:
+class ParsedTrace:
     """What a source has; what it has not is empty or None.
 
     ``devices`` holds columns of ``DEVICE_COLUMNS``, all of the same length, float64. ``notes`` say what was decided on the way,
@@ -46,7 +46,7 @@ def read_trace(name: str) -> Trace:
     return trace
 
 
-def completed(name: str, found: Found, base: Trace) -> tuple[Trace, list[str]]:
+def completed(name: str, found: ParsedTrace, base: Trace) -> tuple[Trace, list[str]]:
     """The trace of ``found``, with what it lacks from ``base``; and a line for each part that says where it comes from.
 
     With device columns of its own the source says how many devices there are, and device k takes the rest from the base's
@@ -75,7 +75,7 @@ def completed(name: str, found: Found, base: Trace) -> tuple[Trace, list[str]]:
     return trace, _origins(trace, found, theirs, base)
 
 
-def _origins(trace: Trace, found: Found, theirs: list[str], base: Trace) -> list[str]:
+def _origins(trace: Trace, found: ParsedTrace, theirs: list[str], base: Trace) -> list[str]:
     lines = []
     own = [column for column in DEVICE_COLUMNS if column in found.devices]
     for columns, where in ((own, "the source"), (theirs, f"the base {base.name}")):

@@ -12,7 +12,7 @@ from pydantic import Field
 from mpifl.errors import InputError
 from mpifl.traces.importers.curves import SYMMETRIC, Steps, curves
 from mpifl.traces.importers.importer import TraceImporter
-from mpifl.traces.importers.parsed_trace import Found
+from mpifl.traces.importers.parsed_trace import ParsedTrace
 from mpifl.traces.importers.parsing import names, numbers, read_text, shown
 
 
@@ -27,11 +27,11 @@ class SecondsMbit(TraceImporter):
     files: ClassVar[str] = "FILE..."
     symmetric: bool = Field(False, description=SYMMETRIC)
 
-    def read(self, paths: Sequence[Path]) -> Found:
+    def read(self, paths: Sequence[Path]) -> ParsedTrace:
         """See TraceImporter."""
         bandwidth, notes = curves(paths, _steps, self.symmetric)
         notes.append("the last step of each file is as long as the median of its steps")
-        return Found(f"bandwidth logs {names(paths)}", "as their source says", bandwidth=bandwidth, notes=tuple(notes))
+        return ParsedTrace(f"bandwidth logs {names(paths)}", "as their source says", bandwidth=bandwidth, notes=tuple(notes))
 
 
 def _steps(path: Path) -> Steps:

@@ -11,7 +11,7 @@ import pytest
 
 from mpifl.errors import InputError
 from mpifl.traces.bandwidth import Bandwidth
-from mpifl.traces.importers.parsed_trace import Found, completed, read_trace
+from mpifl.traces.importers.parsed_trace import ParsedTrace, completed, read_trace
 from mpifl.traces.slots import of_counts
 from mpifl.traces.trace import DEVICE_COLUMNS, Trace, check_trace, write_trace
 
@@ -24,7 +24,7 @@ def base(make_trace: Callable[..., Trace]) -> Trace:
 
 
 def test_devices_of_the_source_take_turns_with_those_of_the_base(base: Trace) -> None:
-    found = Found("src", "lic", devices={"compute_ms_per_sample": np.arange(1.0, 8)})
+    found = ParsedTrace("src", "lic", devices={"compute_ms_per_sample": np.arange(1.0, 8)})
     trace, origins = completed("x", found, base)
     check_trace("x", trace)
     assert trace.compute_ms_per_sample.tolist() == [1, 2, 3, 4, 5, 6, 7]
@@ -39,7 +39,7 @@ def test_devices_of_the_source_take_turns_with_those_of_the_base(base: Trace) ->
 
 def test_patterns_of_the_source_leave_the_devices_as_they_are(base: Trace) -> None:
     slots = of_counts(np.array([1]), np.array([0.0]), np.array([9.0]), np.array([10.0]))
-    trace, origins = completed("x", Found("src", "lic", slots=slots), replace(base, bandwidth=CURVE))
+    trace, origins = completed("x", ParsedTrace("src", "lic", slots=slots), replace(base, bandwidth=CURVE))
     assert (trace.devices, trace.patterns) == (3, 1)
     assert "1 availability pattern from the source" in origins
     assert origins[-1].startswith("1 bandwidth curve from the base test")
@@ -48,14 +48,14 @@ def test_patterns_of_the_source_leave_the_devices_as_they_are(base: Trace) -> No
 
 
 def test_curves_of_the_source_come_on_top(base: Trace) -> None:
-    trace, origins = completed("x", Found("src", "lic", bandwidth=CURVE), base)
+    trace, origins = completed("x", ParsedTrace("src", "lic", bandwidth=CURVE), base)
     assert trace.bandwidth is CURVE
     assert origins[-1].startswith("1 bandwidth curve from the source, in place of")
 
 
 def test_a_source_with_everything_needs_no_base(base: Trace) -> None:
     slots = of_counts(np.array([1]), np.array([0.0]), np.array([9.0]), np.array([10.0]))
-    found = Found("src", "lic", devices={column: np.ones(2) for column in DEVICE_COLUMNS}, slots=slots)
+    found = ParsedTrace("src", "lic", devices={column: np.ones(2) for column in DEVICE_COLUMNS}, slots=slots)
     trace, _ = completed("x", found, base)
     assert (trace.source, trace.licence) == ("src", "lic")
 
