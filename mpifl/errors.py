@@ -50,7 +50,11 @@ class TrainingError(Exception):
 
 
 class RankLost(Exception):  # noqa: N818  (the run survives it)
-    """A rank has died. Those that are left find each other again and go on (``World.recovered``)."""
+    """A rank has died. ``recovered``: the ranks that are left have a new communicator already."""
+
+    def __init__(self, recovered: bool = False) -> None:
+        super().__init__("a rank has died")
+        self.recovered = recovered
 
 
 class RankTimeout(Exception):  # noqa: N818

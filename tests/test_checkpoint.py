@@ -21,6 +21,7 @@ from mpifl.rounds.plan import TASK, Plan
 from mpifl.rounds.round_result import METRIC
 from mpifl.rounds.snapshot import STATE_ROUND, Snapshot, Waiting
 from mpifl.state.checkpoint import Checkpoints, last_checkpoint, read_checkpoint, write_checkpoint
+from tests.logged import logged
 from tests.small_disk import Mount, mounting, mounts
 
 
@@ -94,8 +95,8 @@ def test_the_newest_whole_one_counts_and_the_damaged_are_named(tmp_path: Path) -
     place = raw.index(np.full(5, np.pi, np.float32).tobytes())
     raw[place] ^= 1
     middle.write_bytes(raw)
-    said: list[str] = []
-    found = last_checkpoint(tmp_path, said.append)
+    with logged() as said:
+        found = last_checkpoint(tmp_path)
     assert found is not None
     assert found.rounds_done == 10
     assert [line.startswith("checkpoint skipped: ") for line in said] == [True, True]
@@ -103,7 +104,7 @@ def test_the_newest_whole_one_counts_and_the_damaged_are_named(tmp_path: Path) -
 
 
 def test_without_any_there_is_none(tmp_path: Path) -> None:
-    assert last_checkpoint(tmp_path / "nowhere", print) is None
+    assert last_checkpoint(tmp_path / "nowhere") is None
 
 
 @given(place=st.integers(0, 10**6), bit=st.integers(0, 7))
@@ -113,8 +114,8 @@ def test_a_flipped_bit_is_found(tmp_path_factory: pytest.TempPathFactory, place:
     raw = bytearray(path.read_bytes())
     raw[place % len(raw)] ^= 1 << bit
     path.write_bytes(raw)
-    said: list[str] = []
-    assert last_checkpoint(folder, said.append) is None
+    with logged() as said:
+        assert last_checkpoint(folder) is None
     assert str(path) in said[0]
 
 
@@ -177,6 +178,6 @@ def test_a_disk_that_is_full_is_told_with_what_is_needed_and_the_last_one_stays(
     assert str(caught.value).startswith(f"{folder}/round-00000002.h5: No space left on device: it needs 4,0")
     assert str(caught.value).endswith("make room, then go on with --resume " + os.path.relpath(disk.folder / "run"))
     assert [path.name[:14] for path in folder.iterdir()] == ["round-00000001"]
-    last = last_checkpoint(folder, print)
+    last = last_checkpoint(folder)
     assert last is not None
     assert same(replace(last, rows=None), replace(snapshot(1), rows=None))

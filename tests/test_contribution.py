@@ -20,14 +20,15 @@ from mpifl.errors import InputError, TrainingError, where
 from mpifl.io.files import DiskFull
 from mpifl.rounds.build_experiment import check
 from mpifl.rounds.client_state import ClientStore
-from mpifl.rounds.client_update import contribute
 from mpifl.rounds.experiment import Experiment
 from mpifl.rounds.plan import TASK
+from mpifl.rounds.tickets import train_group
 from mpifl.rounds.worker import make_worker
 from mpifl.seeds import Purpose, generator
 from mpifl.training.loop import Loop
 from mpifl.training.participant import Participant
 from mpifl.training.samples import pool_of
+from tests.logged import logged
 from tests.normed import HERE, Rough, Squares
 from tests.small_disk import Mount, mounting, mounts
 
@@ -105,7 +106,7 @@ def contributed(
     part = nothing(experiment)
     sent = {name: experiment.initial if name == "model" else np.full(length, 0.01, np.float32) for name in algorithm.sent}
     place = make_worker(experiment, store(folder / "clients", length))
-    return part.vectors, contribute(place, tasks, {1: sent}, part, 0)
+    return part.vectors, train_group(place, tasks, {1: sent}, part, 0)
 
 
 def one_by_one(experiment: Experiment, folder: Path, places: Any = OTHERS) -> Contributed:
@@ -155,20 +156,18 @@ def test_a_group_adds_to_what_is_there(experiment: Experiment, tmp_path: Path) -
     first, _ = contributed(experiment, tmp_path)
     part = RoundSum(np.full_like(first, 1000), nothing(experiment).averages)
     place = make_worker(experiment, ClientStore(tmp_path, first.shape[1]))
-    contribute(place, TASKS, {1: {"model": experiment.initial}}, part, 0)
+    train_group(place, TASKS, {1: {"model": experiment.initial}}, part, 0)
     assert np.array_equal(part.vectors, first + 1000)
 
 
-def test_a_client_that_fails_in_a_step_is_dropped_alone(
-    experiment: Experiment, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_client_that_fails_in_a_step_is_dropped_alone(experiment: Experiment, tmp_path: Path) -> None:
     refusing = dropping(experiment, algorithm=Refuses())
-    found = contributed(refusing, tmp_path)
-    said = capfd.readouterr().err.splitlines()
+    with logged() as said:
+        found = contributed(refusing, tmp_path)
     assert_dropped(found, one_by_one(refusing, tmp_path))  # each trained anew, alone
     assert_close(found[0], contributed(experiment, tmp_path, TASKS[OTHERS])[0])
     name = experiment.population.client_name(CLIENTS[FAILS])
-    assert said == [f"mpifl: round 2, client {name}: dropped: ValueError: no gradient for me"]
+    assert said == [f"round 2, client {name}: dropped: ValueError: no gradient for me"]
 
 
 def test_a_client_whose_update_is_not_finite_is_dropped_alone(experiment: Experiment, tmp_path: Path) -> None:
@@ -191,14 +190,13 @@ def test_a_client_whose_data_is_not_finite_is_dropped_alone(experiment: Experime
     assert np.isfinite(found[1]["loss"]).tolist() == [True, True, False, True]
 
 
-def test_a_client_whose_state_cannot_be_read_is_dropped_alone(
-    experiment: Experiment, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_client_whose_state_cannot_be_read_is_dropped_alone(experiment: Experiment, tmp_path: Path) -> None:
     scaffold = dropping(experiment, algorithm=Scaffold())
-    found = contributed(scaffold, tmp_path, WITH_STATE, Unreadable)
+    with logged() as lines:
+        found = contributed(scaffold, tmp_path, WITH_STATE, Unreadable)
     assert_dropped(found, contributed(scaffold, tmp_path / "others", TASKS[OTHERS]))  # the same group as without it, bit by bit
-    (said,) = capfd.readouterr().err.splitlines()
-    assert "dropped: OSError: cannot be read" in said
+    (line,) = lines
+    assert "dropped: OSError: cannot be read" in line
 
 
 def test_a_group_in_which_all_fail_adds_nothing(experiment: Experiment, tmp_path: Path) -> None:
@@ -367,17 +365,16 @@ class Large(Squares):
 
 
 @pytest.mark.parametrize("drop", [False, True])
-def test_the_error_names_the_limit_of_that_array(
-    experiment: Experiment, tmp_path: Path, drop: bool, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_the_error_names_the_limit_of_that_array(experiment: Experiment, tmp_path: Path, drop: bool) -> None:
     large = dropping(experiment, algorithm=Large())
     said = (
         "square is not usable: tensor 1.weight is 1, and 3.8147e-06 is the limit of the 80 bits that Large.units gives it:"
         " fewer bits allow larger values"
     )
     if drop:
-        assert contributed(large, tmp_path)[1]["failed"].all()
-        assert said in capfd.readouterr().err
+        with logged() as lines:
+            assert contributed(large, tmp_path)[1]["failed"].all()
+        assert any(said in line for line in lines)
         return
     with pytest.raises(TrainingError) as error:
         contributed(replace(experiment, job=experiment.job.model_copy(update={"algorithm": Large()})), tmp_path)
@@ -399,7 +396,7 @@ def test_buffers_are_summed_as_values(normed: Experiment, tmp_path: Path) -> Non
     assert model.averaged == 2 * 64
     other = normed.initial.copy()
     other[model.averages] = 100.0  # an old base
-    contribute(place, TASKS[:1], {1: {"model": other}}, part, 0)
+    train_group(place, TASKS[:1], {1: {"model": other}}, part, 0)
     trained = model.weights[model.averages].double().numpy()  # as the only client has left it
     np.testing.assert_allclose(from_parts(part.averages), WEIGHTS[0] * trained, rtol=1e-14)
     assert part.vectors.shape == (1, len(model.gradient))
@@ -409,7 +406,7 @@ def test_buffers_are_summed_as_values(normed: Experiment, tmp_path: Path) -> Non
 @pytest.mark.parametrize("drop", [False, True])
 @pytest.mark.parametrize(("scale", "said"), [(1e10, r"is \d.*, and 4\.4e\+12 is the limit"), (np.nan, "is nan after")])
 def test_a_buffer_that_cannot_be_averaged_is_named(
-    normed: Experiment, tmp_path: Path, drop: bool, scale: float, said: str, capfd: pytest.CaptureFixture[str]
+    normed: Experiment, tmp_path: Path, drop: bool, scale: float, said: str
 ) -> None:
     data = normed.population.data
     x = data.train.x.astype(np.float32) * np.float32(scale)
@@ -419,14 +416,14 @@ def test_a_buffer_that_cannot_be_averaged_is_named(
     part = nothing(normed)
     expected = rf"buffer 3\.running_(mean|var) is not usable: it {said}.*scale them in the data"
     if drop:
-        assert contribute(place, TASKS[:1], {1: {"model": normed.initial}}, part, 0)["failed"].all()
-        found = capfd.readouterr().err
-        assert re.search(expected if np.isfinite(scale) else "not usable", found), found
+        with logged() as lines:
+            assert train_group(place, TASKS[:1], {1: {"model": normed.initial}}, part, 0)["failed"].all()
+        assert re.search(expected if np.isfinite(scale) else "not usable", "\n".join(lines)), lines
         assert not part.vectors.any()
         assert not part.averages.any()
         return
     with pytest.raises(TrainingError, match=expected if np.isfinite(scale) else "is nan"):
-        contribute(place, TASKS[:1], {1: {"model": normed.initial}}, part, 0)
+        train_group(place, TASKS[:1], {1: {"model": normed.initial}}, part, 0)
 
 
 class Noisy(FedAvg):

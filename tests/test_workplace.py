@@ -15,10 +15,9 @@ from mpifl.aggregation.exact_sum import RoundSum, from_fixed
 from mpifl.errors import InputError, TrainingError, where
 from mpifl.rounds.build_experiment import check
 from mpifl.rounds.client_state import ClientStore
-from mpifl.rounds.client_update import contribute
-from mpifl.rounds.executor import _test
 from mpifl.rounds.experiment import Experiment
 from mpifl.rounds.plan import TASK
+from mpifl.rounds.tickets import _test, train_group
 from mpifl.rounds.worker import Worker, make_worker
 from mpifl.training.participant import LocalResult, Participant
 
@@ -62,7 +61,7 @@ def work(place: Worker, folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarra
         tasks = TASKS.copy()
         tasks["round"] = number
         tasks["state_round"] = 2 if job.algorithm.keeps_state and number == 3 else 0
-        metrics = contribute(place, tasks, {1: vectors}, part, 0)
+        metrics = train_group(place, tasks, {1: vectors}, part, 0)
     return part.vectors, metrics, _test(place, 1, {1: vectors}, 0)[0]
 
 
@@ -95,7 +94,7 @@ def test_elsewhere_the_client_that_cannot_be_summed_is_named_too(elsewhere: None
 
     part = RoundSum(np.zeros((1, 610), np.int64), np.zeros((2, 0), np.int64))
     with pytest.raises(TrainingError, match=r"update is not usable: tensor .* is inf") as error:
-        contribute(replace(place, engine=spoiling), TASKS, {1: {"model": place.experiment.initial}}, part, 0)
+        train_group(replace(place, engine=spoiling), TASKS, {1: {"model": place.experiment.initial}}, part, 0)
     assert where(error.value) == f"round 2, client {place.experiment.population.client_name(6)}"
     assert not part.vectors.any()
 

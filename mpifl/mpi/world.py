@@ -97,8 +97,13 @@ class World:
         pause, begun = FIRST_PAUSE_SECONDS, time.monotonic()
         with self.losses():
             while not request.Test():
-                if self.patience_seconds is not None and time.monotonic() - begun > self.patience_seconds:
-                    raise RankTimeout(list(range(1, self.size)) if self.aggregates else [0], self.patience_seconds)
+                if (
+                    self.patience_seconds is not None
+                    and time.monotonic() - begun > self.patience_seconds
+                ):
+                    raise RankTimeout(
+                        list(range(1, self.size)) if self.aggregates else [0], self.patience_seconds
+                    )
                 time.sleep(pause)
                 pause = min(LONGEST_PAUSE_SECONDS, pause * PAUSE_GROWTH)
 
@@ -108,7 +113,7 @@ class World:
             raise RankLost
 
     def recover(self, status: int = 0) -> None:
-        """After RankLost: go on with those that are left, in their old order. Collective, with ``all_here`` on other ranks.
+        """After RankLost: go on with those that are left, in their old order. Collective, with ``confirm`` on other ranks.
 
         A rank that ends the run calls it with an exit status: then every rank ends with that.
         """
@@ -117,12 +122,14 @@ class World:
         self._agree(1)
         self._shrink(status)
 
-    def all_here(self) -> bool:
-        """Whether every rank has come here. Collective; False when one was lost: those that are left have recovered then."""
-        if not self.recovers or self._agree(0) == 0:
-            return True
-        self._shrink(0)
-        return False
+    def confirm(self) -> None:
+        """Return once every rank has come here. Collective.
+
+        Raises RankLost when one was lost: those that are left have recovered then.
+        """
+        if self.recovers and self._agree(0) != 0:
+            self._shrink(0)
+            raise RankLost(recovered=True)
 
     def _agree(self, bits: int) -> int | None:
         """All ranks' bits in one number, None when a rank was lost: the same answer everywhere, also if one dies meanwhile."""
@@ -291,7 +298,10 @@ def _bytes(array: np.ndarray) -> np.ndarray:
 
 def _pieces(raw: np.ndarray) -> list[np.ndarray]:
     """Split bytes (n,) into views of at most BROADCAST_BYTES; at least one, which may be empty."""
-    return [raw[begin : begin + BROADCAST_BYTES] for begin in range(0, max(1, len(raw)), BROADCAST_BYTES)]
+    return [
+        raw[begin : begin + BROADCAST_BYTES]
+        for begin in range(0, max(1, len(raw)), BROADCAST_BYTES)
+    ]
 
 
 def _lost_classes() -> tuple[int, ...]:

@@ -9,34 +9,49 @@ from mpifl.record.summary import clock_text, score_text
 from mpifl.record.tables import SCORES
 
 
-def print_round(row: np.ndarray, rounds: int) -> None:
-    """Print the line of a round that has ended, at once; ``row`` is its /rounds row (an array of one), one of ``rounds``.
+def round_lines(row: np.ndarray, rounds: int) -> list[str]:
+    """Return the lines of a round that has ended: what is out of the ordinary, then its own line.
 
-    mpirun passes on whole lines, also to a terminal.
+    ``row`` is its /rounds row (an array of one), one of ``rounds``. mpirun passes on whole lines, also
+    to a terminal.
     """
-    for line in notices(row):
-        print(line)
-    parts = [f"round {row['round'][0]}/{rounds}", f"virtual {clock_text(row['end_seconds'][0])}", *scores(row)]
-    counts = f"{row['completed'][0]:,} of {counted(int(row['asked'][0]), 'participant')} completed"
-    kinds = (("dropped", "dropped out"), ("cut", "cut"), ("stale", "too late"), ("failed", "failed"))
-    lost = ", ".join(f"{row[name][0]:,} {text}" for name, text in kinds if row[name][0])
-    print(", ".join([*parts, counts + (f" ({lost})" if lost else "")]), flush=True)
+    asked = counted(int(row["asked"][0]), "participant")
+    completed = f"{row['completed'][0]:,} of {asked} completed"
+    kinds = (
+        ("dropped", "dropped out"),
+        ("cut", "cut"),
+        ("stale", "too late"),
+        ("failed", "failed"),
+    )
+    others = ", ".join(f"{row[name][0]:,} {text}" for name, text in kinds if row[name][0])
+    if others:
+        completed += f" ({others})"
+
+    number = f"round {row['round'][0]}/{rounds}"
+    virtual = f"virtual {clock_text(row['end_seconds'][0])}"
+    return [*notices(row), ", ".join([number, virtual, *scores(row), completed])]
 
 
 def notices(row: np.ndarray) -> list[str]:
-    """What a round has out of the ordinary."""
-    number, said = row["round"][0], []
+    """Return a line for each thing that is out of the ordinary in a round."""
+    number = row["round"][0]
+    lines = []
+
     if row["waited_seconds"][0] > 0:
         waited = clock_text(row["waited_seconds"][0])
-        said.append(f"round {number}: nobody was online; the clock moved on by {waited} to the next client that is")
+        lines.append(
+            f"round {number}: nobody was online; the clock moved on by {waited} to the next client that is"
+        )
     if not row["completed"][0]:
         asked = int(row["asked"][0])
-        who = "the only participant did not finish" if asked == 1 else f"none of the {asked:,} participants finished"
-        said.append(f"round {number}: {who}; the model stays as it is")
-    return said
+        only = "the only participant did not finish"
+        several = f"none of the {asked:,} participants finished"
+        lines.append(f"round {number}: {only if asked == 1 else several}; the model stays as it is")
+    return lines
 
 
 def scores(row: np.ndarray) -> list[str]:
-    """The task's score and the loss, where the model was tested."""
-    tested = bool(np.isfinite(row["loss"][0]))
-    return score_text({name: float(row[name][0]) for name in SCORES}).split(", ") if tested else []
+    """Return the objective's score and the loss, where the model was tested."""
+    if not np.isfinite(row["loss"][0]):
+        return []
+    return score_text({name: float(row[name][0]) for name in SCORES}).split(", ")

@@ -52,7 +52,9 @@ def _check_cohort(job: Job, population: Population) -> None:
     updates = job.clock.updates(job.selection.participants)
     rows = min(population.clients, job.clock.at_once(updates))
     concurrency = getattr(job.clock, "concurrency", None)
-    key = f"clock.concurrency: {concurrency}" if concurrency else f"selection.participants: {updates}"
+    key = (
+        f"clock.concurrency: {concurrency}" if concurrency else f"selection.participants: {updates}"
+    )
     _check_memory(key, f"{rows:,} participants at a time", rows * PARTICIPANT.itemsize)
 
 
@@ -89,13 +91,19 @@ def _check_model(job: Job, shape: DataShape) -> None:
             weights = sum(tensor.numel() for tensor in job.model.build_checked(shape).parameters())
     except (RuntimeError, TypeError, OverflowError) as error:
         why = str(error).split(chr(10))[0]
-        raise InputError(f"model.name: {job.model.name!r} is not allowed as it is: it cannot be built ({why})") from error
-    _check_memory(f"model.name: {job.model.name!r}", f"{weights:,} weights", 2 * BYTES_PER_WEIGHT * weights)
+        raise InputError(
+            f"model.name: {job.model.name!r} is not allowed as it is: it cannot be built ({why})"
+        ) from error
+    _check_memory(
+        f"model.name: {job.model.name!r}", f"{weights:,} weights", 2 * BYTES_PER_WEIGHT * weights
+    )
 
 
 def _experiment(job: Job, population: Population) -> TimingExperiment:
     if job.training.engine == "none" and job.model.name == "sized":
-        return TimingExperiment(job, population, _workload(job, job.model.parameters, job.model.training_flops))
+        return TimingExperiment(
+            job, population, _workload(job, job.model.parameters, job.model.training_flops)
+        )
     return _load_model(job, population)
 
 
@@ -110,7 +118,9 @@ def _load_model(job: Job, population: Population) -> TimingExperiment:
     from mpifl.training.choice import check_single_samples, chosen, with_drop_last
 
     if population.dataset is None or population.dataset.task == "none":
-        raise InputError(f"model.name: {job.model.name!r} is not allowed: there are sizes alone, no samples; allowed: sized")
+        raise InputError(
+            f"model.name: {job.model.name!r} is not allowed: there are sizes alone, no samples; allowed: sized"
+        )
     _check_data(job, population.data)
     _check_model(job, population.data.shape)
     keep_freed_memory()
@@ -120,9 +130,15 @@ def _load_model(job: Job, population: Population) -> TimingExperiment:
     built = fingerprint(module)
     model = flatten(module)
     if not len(model.gradient):
-        raise InputError(f"model.name: {job.model.name!r} is not allowed: it has no parameters to train")
+        raise InputError(
+            f"model.name: {job.model.name!r} is not allowed: it has no parameters to train"
+        )
     job = job.model_copy(update={"training": with_drop_last(job.training, model)})
-    flops = training_flops(model, population.data.shape) if job.clock.latency.compute == "flops" else 0.0
+    flops = (
+        training_flops(model, population.data.shape)
+        if job.clock.latency.compute == "flops"
+        else 0.0
+    )
     work = _workload(job, len(model.weights), flops)
     if job.training.engine == "none":
         return TimingExperiment(job, population, work)
@@ -131,7 +147,9 @@ def _load_model(job: Job, population: Population) -> TimingExperiment:
         check_single_samples(job.training, model, population)
     training = chosen(job.training, model, objective, population.data, job.algorithm.adjusts)
     settled = job.model_copy(update={"training": training})
-    return Experiment(settled, population, work, model, model.weights.numpy().copy(), objective, built)
+    return Experiment(
+        settled, population, work, model, model.weights.numpy().copy(), objective, built
+    )
 
 
 def _seed_global_generators(seed: int) -> None:
@@ -148,7 +166,9 @@ def _check_data(job: Job, data: Dataset) -> None:
     if job.training.engine == "none":
         return
     if 0 in data.train.x.shape:
-        raise InputError(f"training.engine: {job.training.engine!r} is not allowed: {data.name} has no features; allowed: none")
+        raise InputError(
+            f"training.engine: {job.training.engine!r} is not allowed: {data.name} has no features; allowed: none"
+        )
     if job.evaluation.part not in data.parts:
         raise InputError(
             f"evaluation.part: {data.name} has no {job.evaluation.part} part;"
@@ -164,7 +184,11 @@ def _check_tested_clients(job: Job, data: Dataset) -> None:
     """
     name, split = job.evaluation.part, job.data.split
     made_here = split.by != "published" and getattr(split, name) > 0
-    if job.evaluation.per_client and not made_here and data.parts[name].clients == 1 < data.train.clients:
+    if (
+        job.evaluation.per_client
+        and not made_here
+        and data.parts[name].clients == 1 < data.train.clients
+    ):
         raise InputError(
             f"evaluation.per_client: true is not allowed: the {name} part of {data.name} is one pool of"
             f" {data.parts[name].samples:,} samples that belong to none of its {data.train.clients:,} clients; leave it out, or"
@@ -177,7 +201,9 @@ def _workload(job: Job, parameters: int, flops: float) -> Workload:
     inferences = TRAINING_PER_INFERENCE
     if latency.compute == "flops":
         if not flops > 0:
-            raise InputError("model.training_flops: 0 is not allowed with clock.latency.compute: flops; give them")
+            raise InputError(
+                "model.training_flops: 0 is not allowed with clock.latency.compute: flops; give them"
+            )
         inferences = flops / latency.reference_flops
     size = latency.model_bytes or BYTES_PER_WEIGHT * parameters
     work = Workload(

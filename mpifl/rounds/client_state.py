@@ -45,7 +45,9 @@ class ClientStore:
                 f"{path}: missing on host {socket.gethostname()}: it holds the state that client {client} kept after round"
                 f" {round_number}; all ranks need the same run directory (--out on a shared file system), with all its files"
             ) from error
-        if len(raw) != DIGEST_BYTES + self.length * 4 or raw[:DIGEST_BYTES] != _digest(raw[DIGEST_BYTES:]):
+        if len(raw) != DIGEST_BYTES + self.length * 4 or raw[:DIGEST_BYTES] != _digest(
+            raw[DIGEST_BYTES:]
+        ):
             raise InputError(
                 f"{path}: damaged: it does not have the hash that it begins with; only a copy of it or a new run helps"
             )
@@ -58,7 +60,9 @@ class ClientStore:
         """
         folder = self._folder(client)
         if vector.shape != (self.length,):
-            raise TrainingError(f"{folder}: the algorithm keeps {vector.shape}, the model's shape is ({self.length},)")
+            raise TrainingError(
+                f"{folder}: the algorithm keeps {vector.shape}, the model's shape is ({self.length},)"
+            )
         path, partial = folder / str(round_number), folder / f".{round_number}.{os.getpid()}.part"
         body = vector.astype(np.float32).tobytes()
         with disk_full_errors(path, DIGEST_BYTES + len(body), run=self.folder.parents[1]):
@@ -73,6 +77,11 @@ class ClientStore:
 
     def _folder(self, client: int) -> Path:
         return self.folder / f"{client % FOLDERS:02x}" / str(client)
+
+
+def client_store(checkpoints: Path, length: int) -> ClientStore:
+    """Return the store below a run's ``checkpoints`` folder, for vectors of ``length`` float32."""
+    return ClientStore(checkpoints / "clients", length)
 
 
 def _digest(body: bytes) -> bytes:

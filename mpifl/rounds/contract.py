@@ -47,8 +47,12 @@ class Contract:
     def __init__(self, algorithm: Section, model: Section, module: nn.Module) -> None:
         parts = {"algorithm": algorithm, "model": model}
         self._parts = {key: part for key, part in parts.items() if is_plug_in(part)}
-        self._homes = {name: home for part in self._parts.values() for name, home in _homes(type(part)).items()}
-        self._layers = {name: one for name, one in module.named_modules() if type(one).__module__ in self._homes}
+        self._homes = {
+            name: home for part in self._parts.values() for name, home in _homes(type(part)).items()
+        }
+        self._layers = {
+            name: one for name, one in module.named_modules() if type(one).__module__ in self._homes
+        }
         self._before = self._marks() if self._parts else {}
         self._calls = 0
 
@@ -60,10 +64,20 @@ class Contract:
         """
         self._calls += 1
         first = self._calls & (self._calls - 1) == 0
-        if not self._parts or not (first or self._calls % EVERY == 0) or (after := self._marks()) == self._before:
+        if (
+            not self._parts
+            or not (first or self._calls % EVERY == 0)
+            or (after := self._marks()) == self._before
+        ):
             return
-        changed = next(place for place in (*after, *self._before) if after.get(place) != self._before.get(place))
-        named = " or ".join(f"{key}.name: {getattr(part, 'name', key)!r}" for key, part in self._parts.items())
+        changed = next(
+            place
+            for place in (*after, *self._before)
+            if after.get(place) != self._before.get(place)
+        )
+        named = " or ".join(
+            f"{key}.name: {getattr(part, 'name', key)!r}" for key, part in self._parts.items()
+        )
         raise InputError(
             f"{named} is not allowed as it is: it carries state from one call to the next: {changed} has changed;"
             " what it computes is to depend on its arguments only (what clients keep and the server's state are among them)"
@@ -82,8 +96,15 @@ class Contract:
                     marks[place] = look.at(value)
         for key, part in self._parts.items():
             marks |= look.at_all(f"the {key}", vars(part) | (part.__pydantic_private__ or {}))
-        for name, layer in self._layers.items():  # their buffers are looked after by FlatModel.check_trained
-            own = {key: value for key, value in vars(layer).items() if key not in TORCHS_OWN and not _passes(value)}
+        for (
+            name,
+            layer,
+        ) in self._layers.items():  # their buffers are looked after by FlatModel.check_trained
+            own = {
+                key: value
+                for key, value in vars(layer).items()
+                if key not in TORCHS_OWN and not _passes(value)
+            }
             marks |= look.at_all(f"the model's layer {name}" if name else "the model's module", own)
         return marks
 
@@ -96,7 +117,9 @@ def _homes(kind: type) -> dict[str, ModuleType]:
     if package.startswith(PACKAGE):
         found |= {name: beside for name, beside in sys.modules.items() if name.startswith(package)}
     for value in vars(home).values():
-        name = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
+        name = (
+            value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
+        )
         beside = sys.modules.get(name) if isinstance(name, str) else None
         if beside is not None and folder is not None and _folder(beside) == folder:
             found[beside.__name__] = beside
@@ -110,7 +133,9 @@ def _folder(home: ModuleType) -> str | None:
 
 def _passes(value: object) -> bool:
     """Whether it is what a layer notes of the batch that it has just seen (``self.attention = ...``), or has not noted yet."""
-    return value is None or (isinstance(value, torch.Tensor) and (value.grad_fn is not None or value.is_inference()))
+    return value is None or (
+        isinstance(value, torch.Tensor) and (value.grad_fn is not None or value.is_inference())
+    )
 
 
 class _Look:
@@ -118,11 +143,15 @@ class _Look:
 
     def __init__(self, homes: Mapping[str, ModuleType]) -> None:
         self._homes = homes
-        self._seen: dict[int, object] = {}  # with what was seen, so that no number is given anew meanwhile
+        self._seen: dict[
+            int, object
+        ] = {}  # with what was seen, so that no number is given anew meanwhile
 
     def at_all(self, owner: str, attributes: Mapping[str, Any]) -> Marks:
         """The marks of somebody's attributes."""
-        own = {key: value for key, value in attributes.items() if not key.startswith(("__", "_abc_"))}
+        own = {
+            key: value for key, value in attributes.items() if not key.startswith(("__", "_abc_"))
+        }
         return {f"{key} of {owner}": self.at(value) for key, value in own.items()}
 
     def at(self, value: object, depth: int = 0) -> object:
@@ -145,7 +174,9 @@ class _Look:
         return id(value), self._each(self._inside(value), depth)
 
     def _each(self, values: Iterable[object], depth: int) -> tuple[object, ...]:
-        return tuple(self.at(value, depth + 1) for value in itertools.islice(values, LOOKED_AT_ITEMS))
+        return tuple(
+            self.at(value, depth + 1) for value in itertools.islice(values, LOOKED_AT_ITEMS)
+        )
 
     def _inside(self, value: object) -> list[object]:
         """What may change in something that is no plain data."""

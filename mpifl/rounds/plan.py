@@ -25,7 +25,10 @@ TASK = np.dtype(
         ("base", "<i4"),  # the model version that it trains from
         ("steps", "<i8"),  # of SGD
         ("samples", "<i8"),  # that those steps go through
-        ("weight", "<f8"),  # share of the mean; those of a round add up to 1 or, where late updates count less, to less
+        (
+            "weight",
+            "<f8",
+        ),  # share of the mean; those of a round add up to 1 or, where late updates count less, to less
         ("state_round", "<i4"),  # the round after which the client last kept state; 0: it has none
     ]
 )
@@ -65,8 +68,12 @@ def make_plan(
         call = Call(job.clock.updates(job.selection.participants), choose, population, workload)
         timeline, after = job.clock.advance(state, call)
         key = number(job.seed, Purpose.ONLINE, round_number)
-        online = count_online(population.phones, population.clients, key, timeline.start_seconds, ONLINE_SAMPLE)
-        return Plan(round_number, _tasks(timeline, job, population, round_number), timeline, after, online)
+        online = count_online(
+            population.phones, population.clients, key, timeline.start_seconds, ONLINE_SAMPLE
+        )
+        return Plan(
+            round_number, _tasks(timeline, job, population, round_number), timeline, after, online
+        )
 
 
 def largest_first(tasks: np.ndarray, stack: int) -> np.ndarray:
@@ -77,7 +84,11 @@ def largest_first(tasks: np.ndarray, stack: int) -> np.ndarray:
     ordered = tasks[np.lexsort((tasks["client"], -tasks["samples"], tasks["round"]))]
     begins = _begins(ordered["round"], stack)
     group = np.cumsum(begins) - 1
-    samples = np.add.reduceat(ordered["samples"], np.flatnonzero(begins)) if len(tasks) else ordered["samples"]
+    samples = (
+        np.add.reduceat(ordered["samples"], np.flatnonzero(begins))
+        if len(tasks)
+        else ordered["samples"]
+    )
     return ordered[np.lexsort((group, -samples[group]))]
 
 
@@ -109,6 +120,8 @@ def _tasks(timeline: Timeline, job: Job, population: Population, round_number: i
     tasks["round"] = round_number
     for name in ("client", "base", "steps", "samples"):
         tasks[name] = rows[name]
-    weight = job.algorithm.weight(rows["samples"] if job.clock.weighs_work else population.samples(rows["client"]))
+    weight = job.algorithm.weight(
+        rows["samples"] if job.clock.weighs_work else population.samples(rows["client"])
+    )
     tasks["weight"] = rows["factor"] * weight / weight.sum() if len(tasks) else weight
     return tasks

@@ -1,32 +1,55 @@
-"""What aggregator and executors say to each other: a batch of rounds, and the model versions that it trains from and tests.
+"""Every message between the aggregator (rank 0) and the executors (the other ranks), both directions.
 
-A batch holds the rounds that can be trained at once, because all their base versions are known: one with a synchronous clock,
-several with an asynchronous one. Both sides keep the versions that are still needed, by number, and no others.
+In the order of a run::
+
+    start        aggregator -> all       the resolved job, its data, the run directory
+    report       all -> aggregator       processor, libraries and model of each rank
+    assignment   aggregator -> all       one round or several: tasks, tests, model versions
+    tickets      executor <-> aggregator which executor takes which group of tasks or test
+    results      all -> aggregator       sums of updates, losses, tests
+    end          aggregator -> all       an assignment without rounds
+    time spent   all -> aggregator       where each rank's wall time went
+
+Functions come in pairs, one for each side. All but the tickets are collective: every rank calls its
+function, in this order. Alone, rank 0 is both sides, and the functions of the aggregator do.
+``mpifl/mpi`` has the transport (World, Queue); every call raises RankLost when a rank has died.
 """
 
 from __future__ import annotations
 
 import itertools
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from mpifl.aggregation.exact_sum import RoundSum
+from mpifl.mpi.queue import Queue
 from mpifl.mpi.world import World
+from mpifl.rounds.experiment import Experiment
 from mpifl.rounds.plan import TASK
+from mpifl.rounds.round_result import METRIC
 
 Version = dict[str, np.ndarray]
-"""The vectors (float32) of one version of the server's state that participants are sent, by name."""
+"""The vectors (float32) of one model version that participants are sent, by name."""
 
 Versions = dict[int, Version]
 
-HEADER = np.dtype([(name, "<i8") for name in ("first_round", "rounds", "tasks", "tests", "kept", "fresh", "oldest")])
+HEADER_FIELDS = ("first_round", "rounds", "tasks", "tests", "kept", "fresh", "oldest")
+HEADER = np.dtype([(name, "<i8") for name in HEADER_FIELDS])
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """``rounds`` rounds from ``first_round`` on: their tasks (structured TASK), and the versions to test (int64).
+    """One round or several that can be trained now, because all their base versions are known.
 
-    ``oldest`` is the round after which the run might be taken up again: what clients had then has to be kept.
+    With a synchronous clock that is one round, with an asynchronous one often several. ``tasks``
+    (structured TASK) are those of rounds ``first_round`` to ``first_round + rounds - 1``; ``tests``
+    (int64) are the model versions to test. ``oldest`` is the round after which the run might be
+    resumed: the state that clients had then is kept.
     """
 
     first_round: int
@@ -36,11 +59,101 @@ class Assignment:
     oldest: int
 
 
-def send(world: World, assignment: Assignment | None, kept: np.ndarray, fresh: Versions) -> None:
-    """Rank 0: a batch, the numbers (int64) of the versions to keep, and the versions that are new; None says it is over."""
-    if assignment is None:
-        world.broadcast(np.zeros(1, HEADER))
-        return
+@dataclass(frozen=True)
+class Results:
+    """What the ranks' results add up to for an assignment: views into ``whole`` (int64), one Reduce.
+
+    ``vectors`` (rounds, summed, trained) and ``averages`` (rounds, 2, averaged) are the running sums
+    of the client updates. ``tests`` (tests, numbers) counts scored and correct predictions, the mean
+    loss in fixed point, and the objective's own counts. ``losses`` (tasks, 2) is known to one rank
+    each: the bits of the training loss (float64), and 1 where training failed. It rides in the same
+    Reduce, since a Gather of its own costs a round more than it does.
+    """
+
+    whole: np.ndarray
+    vectors: np.ndarray
+    averages: np.ndarray
+    tests: np.ndarray
+    losses: np.ndarray
+
+    @staticmethod
+    def empty(experiment: Experiment, assignment: Assignment) -> Results:
+        """Return results to which nothing has been added."""
+        model = experiment.model
+        shapes = (
+            (assignment.rounds, len(experiment.job.algorithm.summed), len(model.gradient)),
+            (assignment.rounds, 2, model.averaged),
+            (len(assignment.tests), 3 + experiment.objective.counted),
+            (len(assignment.tasks), 2),
+        )
+        ends = np.cumsum([math.prod(shape) for shape in shapes])
+
+        whole = np.zeros(int(ends[-1]), np.int64)
+        pieces = np.split(whole, ends[:-1])
+        views = [piece.reshape(shape) for piece, shape in zip(pieces, shapes, strict=True)]
+
+        return Results(whole, *views)
+
+    def round_sum(self, index: int) -> RoundSum:
+        """Return the sums of one round of the assignment, counted from 0."""
+        return RoundSum(self.vectors[index], self.averages[index])
+
+    def set_metrics(self, tasks: slice, metrics: np.ndarray) -> None:
+        """Set loss and failure of tasks that this rank trained; ``metrics`` (structured METRIC)."""
+        self.losses[tasks, 0] = metrics["loss"].view(np.int64)
+        self.losses[tasks, 1] = metrics["failed"]
+
+    def metrics(self, assignment: Assignment) -> np.ndarray:
+        """Return on rank 0 the metrics of all tasks (structured METRIC), once results have come."""
+        metrics = np.empty(len(assignment.tasks), METRIC)
+        metrics["round"] = assignment.tasks["round"]
+        metrics["client"] = assignment.tasks["client"]
+        metrics["loss"] = np.ascontiguousarray(self.losses[:, 0]).view(np.float64)
+        metrics["failed"] = self.losses[:, 1]
+        return metrics
+
+
+# Start
+
+
+def aggregator_send_start(world: World, start: Mapping[str, Any]) -> None:
+    """Send what the other ranks need in order to take part (JSON)."""
+    world.broadcast_text(json.dumps(start))
+
+
+def executor_receive_start(world: World) -> dict[str, Any]:
+    """Return what ``aggregator_send_start`` has sent."""
+    start: dict[str, Any] = json.loads(world.broadcast_text(None))
+    return start
+
+
+# Rank reports
+
+
+def executor_send_report(world: World, report: Mapping[str, Any]) -> None:
+    """Send this rank's report (``mpifl/cluster/rank_report.py``)."""
+    world.gather_texts(json.dumps(report))
+
+
+def aggregator_receive_reports(world: World, own: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the reports of all ranks, in the order of the ranks."""
+    return [json.loads(text) for text in world.gather_texts(json.dumps(own))]
+
+
+# Assignments
+
+
+def aggregator_send_assignment(
+    world: World, assignment: Assignment, kept: np.ndarray, fresh: Versions
+) -> None:
+    """Send an assignment and the model versions that executors do not have.
+
+    Args:
+        world: The ranks.
+        assignment: What is to be trained and tested.
+        kept: Numbers (int64) of the versions that executors keep; they let go of all others.
+        fresh: The versions that are new, by number.
+    """
     counts = (
         assignment.first_round,
         assignment.rounds,
@@ -50,33 +163,102 @@ def send(world: World, assignment: Assignment | None, kept: np.ndarray, fresh: V
         len(fresh),
         assignment.oldest,
     )
-    parts = (assignment.tasks, assignment.tests, kept, np.array(list(fresh), np.int64))
+    lists = (assignment.tasks, assignment.tests, kept, np.array(list(fresh), np.int64))
     vectors = [vector for version in fresh.values() for vector in version.values()]
-    world.broadcast(np.array([counts], HEADER), np.concatenate([part.view(np.uint8) for part in parts]), *vectors)
+
+    packed = np.concatenate([one.view(np.uint8) for one in lists])
+    world.broadcast(np.array([counts], HEADER), packed, *vectors)
 
 
-def receive(world: World, versions: Versions, names: tuple[str, ...], length: int) -> Assignment | None:
-    """The other ranks: the next batch, None when it is over; brings ``versions`` up to date."""
+def aggregator_send_end(world: World) -> None:
+    """Send that there are no more assignments."""
+    world.broadcast(np.zeros(1, HEADER))
+
+
+def executor_receive_assignment(
+    world: World, versions: Versions, names: tuple[str, ...], length: int
+) -> Assignment | None:
+    """Return the next assignment, None at the end; bring ``versions`` up to date, in place.
+
+    ``names`` are those of a version's vectors, each of ``length`` entries.
+    """
     header = np.zeros(1, HEADER)
-    with world.watch("idle"):  # while rank 0 is at what only it can do
+    with world.watch("idle"):  # while rank 0 plans and steps
         world.broadcast(header)
-    counts = header[0]
+    counts = {name: int(header[0][name]) for name in HEADER_FIELDS}
     if counts["first_round"] == 0:
         return None
-    kinds = {"tasks": TASK, "tests": np.dtype(np.int64), "kept": np.dtype(np.int64), "fresh": np.dtype(np.int64)}
-    ends = np.cumsum([counts[name] * kind.itemsize for name, kind in kinds.items()])
-    whole = np.empty(int(ends[-1]), np.uint8)
-    vectors = [[np.empty(length, np.float32) for _ in names] for _ in range(int(counts["fresh"]))]
-    world.broadcast(whole, *itertools.chain(*vectors))
-    pieces = zip(np.split(whole, ends[:-1]), kinds.values(), strict=True)
+
+    number = np.dtype(np.int64)
+    types = {"tasks": TASK, "tests": number, "kept": number, "fresh": number}
+    ends = np.cumsum([counts[name] * kind.itemsize for name, kind in types.items()])
+    packed = np.empty(int(ends[-1]), np.uint8)
+    vectors = [[np.empty(length, np.float32) for _ in names] for _ in range(counts["fresh"])]
+    world.broadcast(packed, *itertools.chain(*vectors))
+
+    pieces = zip(np.split(packed, ends[:-1]), types.values(), strict=True)
     tasks, tests, kept, fresh = (piece.view(kind) for piece, kind in pieces)
     keep_only(versions, kept)
-    for number, version in zip(fresh.tolist(), vectors, strict=True):
-        versions[number] = dict(zip(names, version, strict=True))
-    return Assignment(int(counts["first_round"]), int(counts["rounds"]), tasks, tests, int(counts["oldest"]))
+    for name, version in zip(fresh.tolist(), vectors, strict=True):
+        versions[name] = dict(zip(names, version, strict=True))
+    return Assignment(counts["first_round"], counts["rounds"], tasks, tests, counts["oldest"])
 
 
 def keep_only(versions: Versions, kept: np.ndarray) -> None:
-    """Let go of every version that is not among ``kept``."""
+    """Remove every version that is not among ``kept``, in place; both sides do so."""
     for number in versions.keys() - set(kept.tolist()):
         del versions[number]
+
+
+# Tickets
+
+
+def aggregator_serve_tickets(
+    queue: Queue, costs: np.ndarray, meanwhile: Callable[[], None]
+) -> None:
+    """Hand out tickets until every executor is done; call ``meanwhile`` once, when nobody asks.
+
+    ``costs`` (tickets,) is what each is expected to take, the same on every rank.
+    """
+    queue.serve(costs, meanwhile)
+
+
+def executor_take_tickets(queue: Queue, costs: np.ndarray) -> Iterator[int]:
+    """Yield this rank's tickets, counted from 0, until there are none left; alone: all of them."""
+    return queue.tickets(costs)
+
+
+# Results
+
+
+def executor_send_results(world: World, results: Results, rows: np.ndarray | None) -> None:
+    """Send this rank's results, and its ``rows`` (CLIENT_TEST) where single clients are tested."""
+    _add_up(world, results, rows)
+
+
+def aggregator_receive_results(
+    world: World, results: Results, rows: np.ndarray | None
+) -> np.ndarray | None:
+    """Add the results of all ranks to rank 0's, in place; return the rows of all ranks.
+
+    ``rows`` (CLIENT_TEST) are rank 0's own, None on every rank where no single clients are tested.
+    """
+    return _add_up(world, results, rows)
+
+
+def _add_up(world: World, results: Results, rows: np.ndarray | None) -> np.ndarray | None:
+    world.sum_to_root(results.whole)
+    return None if rows is None else world.gather_rows(rows)
+
+
+# Time spent
+
+
+def executor_send_time_spent(world: World) -> None:
+    """Send where this rank's wall time went."""
+    world.gather_rows(world.watch.spent())
+
+
+def aggregator_receive_time_spent(world: World) -> np.ndarray:
+    """Return where the wall time of each rank went (structured SPENT), in the order of the ranks."""
+    return world.gather_rows(world.watch.spent())

@@ -12,7 +12,9 @@ METRIC = np.dtype([("round", "<i4"), ("client", "<i8"), ("loss", "<f8"), ("faile
 """What rank 0 learns of each participant: its mean training loss; or that its training failed, and added nothing."""
 
 
-CLIENT_TEST = np.dtype([("version", "<i8"), ("client", "<i8"), ("scored", "<i8"), ("correct", "<i8"), ("loss", "<f8")])
+CLIENT_TEST = np.dtype(
+    [("version", "<i8"), ("client", "<i8"), ("scored", "<i8"), ("correct", "<i8"), ("loss", "<f8")]
+)
 """The test of a model version on some samples of one client of the tested part; loss is the sum of theirs."""
 
 

@@ -20,7 +20,9 @@ def first_state(experiment: Experiment) -> State:
     """The state before the first round, checked as ``checked`` does."""
     initial = experiment.initial
     state = _vectors(experiment, experiment.job.algorithm.start(initial.copy()))
-    return checked(experiment, _with_untrained(experiment, state, initial[len(experiment.model.gradient) :]))
+    return checked(
+        experiment, _with_untrained(experiment, state, initial[len(experiment.model.gradient) :])
+    )
 
 
 def checked(experiment: Experiment, state: State) -> State:
@@ -28,16 +30,25 @@ def checked(experiment: Experiment, state: State) -> State:
     state = _vectors(experiment, state)
     fixed = experiment.model.averages.stop
     for name, vector in state.items():
-        finite = np.isfinite(vector[:fixed] if name == "model" else vector)  # a frozen mask may hold infinities
+        finite = np.isfinite(
+            vector[:fixed] if name == "model" else vector
+        )  # a frozen mask may hold infinities
         if not finite.all():
             index = int(np.argmin(finite))
             tensor = experiment.model.where(index)
-            raise TrainingError(f"the server's {name} is {vector[index]} in tensor {tensor} (a smaller server_lr may help)")
+            raise TrainingError(
+                f"the server's {name} is {vector[index]} in tensor {tensor} (a smaller server_lr may help)"
+            )
     return state
 
 
 def next_state(
-    experiment: Experiment, state: State, versions: Versions, tasks: np.ndarray, failed: np.ndarray, part: RoundSum
+    experiment: Experiment,
+    state: State,
+    versions: Versions,
+    tasks: np.ndarray,
+    failed: np.ndarray,
+    part: RoundSum,
 ) -> State:
     """The state after a round of ``tasks`` (structured TASK), one or more of which did not fail.
 
@@ -55,10 +66,15 @@ def next_state(
         for task in trained:
             base = versions[int(task["base"])]["model"]
             mean["update"][own] += task["weight"] * (base[own].astype(np.float64) - before[own])
-    if is_plug_in(algorithm):  # which may work in place: versions that clients still train from stay as they are
+    if is_plug_in(
+        algorithm
+    ):  # which may work in place: versions that clients still train from stay as they are
         state = {name: vector.copy() for name, vector in state.items()}
     after = _vectors(experiment, algorithm.step(state, mean, len(trained), clients))
-    return checked(experiment, _with_untrained(experiment, after, _untrained(experiment, before, part, share, weight)))
+    return checked(
+        experiment,
+        _with_untrained(experiment, after, _untrained(experiment, before, part, share, weight)),
+    )
 
 
 def _mean(experiment: Experiment, vectors: np.ndarray, share: float) -> State:
@@ -73,7 +89,9 @@ def _mean(experiment: Experiment, vectors: np.ndarray, share: float) -> State:
     return mean
 
 
-def _untrained(experiment: Experiment, before: np.ndarray, part: RoundSum, share: float, weight: float) -> np.ndarray:
+def _untrained(
+    experiment: Experiment, before: np.ndarray, part: RoundSum, share: float, weight: float
+) -> np.ndarray:
     """The averaged and the fixed segment after a round; ``before`` (n,) is the model before it.
 
     The averaged one is (1 - weight) times what it was, and what participants sent, whose weights add up to ``weight``. That
@@ -102,5 +120,7 @@ def _vectors(experiment: Experiment, state: State) -> State:
     state = {name: np.ascontiguousarray(vector, np.float32) for name, vector in state.items()}
     for name, vector in state.items():
         if vector.shape != experiment.initial.shape:
-            raise TrainingError(f"the server's {name} has the shape {vector.shape}, the model {experiment.initial.shape}")
+            raise TrainingError(
+                f"the server's {name} has the shape {vector.shape}, the model {experiment.initial.shape}"
+            )
     return state

@@ -18,7 +18,9 @@ def run_timing(experiment: TimingExperiment, log: RunCallbacks, watch: Stopwatch
     job, state = experiment.job, log.snapshot.clock
     for round_number in range(log.snapshot.rounds_done + 1, job.rounds + 1):
         with at(f"round {round_number}"):
-            plan = make_plan(job, experiment.population, experiment.workload, round_number, state, watch)
+            plan = make_plan(
+                job, experiment.population, experiment.workload, round_number, state, watch
+            )
         with watch("writing"):
             log.ended_round(RoundResult(plan, np.empty(0, METRIC), None))
         state = plan.after

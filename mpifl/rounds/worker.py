@@ -1,4 +1,4 @@
-"""What a rank that trains works with: the model on its device, the engine, and the samples."""
+"""What a rank trains with: the model on its device, the engine, and the samples."""
 
 from __future__ import annotations
 
@@ -25,10 +25,12 @@ from mpifl.training.samples import Pool, pool_of
 
 @dataclass(frozen=True)
 class Worker:
-    """``model`` is a place to work in, where ``engine`` trains. ``samples`` are to be trained on, ``tested`` to be tested on.
+    """What a rank trains with.
 
-    ``store`` keeps what clients keep, ``order`` begins the generator of a participant's sample order. ``loaded`` are the
-    versions that tasks have asked for, as they are on the device. ``contract`` is what the job's plug-ins have to keep to.
+    ``model`` is a scratch model, overwritten for each client, in which ``engine`` trains. ``samples``
+    are trained on, ``tested`` are tested on. ``store`` keeps the state of clients. ``order`` makes the
+    generator of a participant's sample order. ``loaded`` are the model versions that tasks have asked
+    for, on the device. ``contract`` checks the job's plug-ins.
     """
 
     experiment: Experiment
@@ -48,7 +50,10 @@ class Worker:
         if known is None or known[0] is not versions[number]:
             for old in self.loaded.keys() - versions.keys():
                 del self.loaded[old]
-            vectors = {name: torch.from_numpy(vector).to(self.device) for name, vector in versions[number].items()}
+            vectors = {
+                name: torch.from_numpy(vector).to(self.device)
+                for name, vector in versions[number].items()
+            }
             known = self.loaded[number] = versions[number], vectors
         return known[1]
 

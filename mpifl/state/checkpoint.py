@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+import logging
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import fields, replace
 from pathlib import Path
@@ -33,6 +33,8 @@ from mpifl.io.files import disk_full_errors, to_disk
 from mpifl.io.hdf5 import hdf5_errors, open_hdf5, writing_hdf5
 from mpifl.rounds.plan import TASK, Plan
 from mpifl.rounds.snapshot import Snapshot, Vectors, Waiting
+
+LOG = logging.getLogger(__name__)
 
 FORMAT = "mpifl-checkpoint"
 SCHEMA_VERSION = 2
@@ -75,7 +77,9 @@ def read_checkpoint(path: Path) -> Snapshot:
     if not path.stem.endswith(f"-{digest}"):
         raise InputError(f"{path}: damaged: it does not have the hash that its name says")
     with open_hdf5(path, FORMAT, SCHEMA_VERSION) as file, hdf5_errors(path):
-        versions = {int(number): _vectors(group) for number, group in file.get("versions", {}).items()}
+        versions = {
+            int(number): _vectors(group) for number, group in file.get("versions", {}).items()
+        }
         waiting = file.get("untested", {})
         return Snapshot(
             rounds_done=int(file.attrs["rounds_done"]),
@@ -89,13 +93,13 @@ def read_checkpoint(path: Path) -> Snapshot:
         )
 
 
-def last_checkpoint(folder: Path, said: Callable[[str], None]) -> Snapshot | None:
-    """The newest that can be read; ``said`` is told of those that cannot. None when there is none."""
+def last_checkpoint(folder: Path) -> Snapshot | None:
+    """Return the newest checkpoint that can be read, None when there is none; log those that cannot."""
     for path in sorted(folder.glob(PATTERN), reverse=True):
         try:
             return read_checkpoint(path)
         except InputError as error:
-            said(f"checkpoint skipped: {error}")
+            LOG.warning("checkpoint skipped: %s", error)
     return None
 
 
@@ -116,7 +120,9 @@ class Checkpoints:
     after which the run goes on (0: it is new).
     """
 
-    def __init__(self, folder: Path, every: int, keep: int, records: Records, resumed_from: int = 0) -> None:
+    def __init__(
+        self, folder: Path, every: int, keep: int, records: Records, resumed_from: int = 0
+    ) -> None:
         self._folder, self._every, self._keep, self._records = folder, every, keep, records
         self._thread = ThreadPoolExecutor(1, "checkpoint")
         self._writing: Future[None] | None = None
@@ -147,7 +153,9 @@ class Checkpoints:
             if writing is not None:
                 writing.result()
         except OSError as error:
-            raise TrainingError(f"{self._folder}: a checkpoint could not be written: {error}; that before is there") from error
+            raise TrainingError(
+                f"{self._folder}: a checkpoint could not be written: {error}; that before is there"
+            ) from error
 
     def close(self) -> None:
         """Wait, and write no more."""
@@ -188,7 +196,9 @@ def _put_fields(group: h5py.Group, state: Any) -> None:
 
 
 def _fields(group: h5py.Group) -> dict[str, Any]:
-    return {name: value.item() for name, value in group.attrs.items()} | {name: values[:] for name, values in group.items()}
+    return {name: value.item() for name, value in group.attrs.items()} | {
+        name: values[:] for name, values in group.items()
+    }
 
 
 def _put_waiting(group: h5py.Group, waiting: Waiting) -> None:
@@ -201,5 +211,11 @@ def _put_waiting(group: h5py.Group, waiting: Waiting) -> None:
 def _waiting(group: h5py.Group) -> Waiting:
     """Its plan has no tasks and no state after it: nobody will ask for them again."""
     timeline, version = Timeline(**_fields(group["timeline"])), int(group.attrs["version"])
-    plan = Plan(int(group.attrs["round"]), np.empty(0, TASK), timeline, ClockState(), float(group.attrs["online"]))
+    plan = Plan(
+        int(group.attrs["round"]),
+        np.empty(0, TASK),
+        timeline,
+        ClockState(),
+        float(group.attrs["online"]),
+    )
     return Waiting(plan, group["metrics"][:], None if version < 0 else version)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -40,11 +39,16 @@ class RunStart:
     @property
     def content_sha256(self) -> dict[str, str]:
         """The hashes of the data set and the trace."""
-        parts = {"data": self.experiment.population.dataset, "trace": self.experiment.population.trace}
+        parts = {
+            "data": self.experiment.population.dataset,
+            "trace": self.experiment.population.trace,
+        }
         return {name: part.content_sha256 for name, part in parts.items() if part}
 
 
-def job_and_overrides(job: str | None, overrides: Sequence[str]) -> tuple[str | None, Sequence[str]]:
+def job_and_overrides(
+    job: str | None, overrides: Sequence[str]
+) -> tuple[str | None, Sequence[str]]:
     """A command line's first word and those after it: without a job, as a resume allows, the first is an override too."""
     if job is not None and "=" in job and not is_file(Path(job)):
         return None, [job, *overrides]
@@ -58,7 +62,11 @@ def check_asked(job: str | None, out: str | None, resume: str | None) -> None:
     if resume is not None and is_file(Path(resume) / JOB):
         return
     if job is None:
-        found = f"--resume: {resume}: no {JOB} there, so no run to go on with; " if resume is not None else ""
+        found = (
+            f"--resume: {resume}: no {JOB} there, so no run to go on with; "
+            if resume is not None
+            else ""
+        )
         raise InputError(f"{found}JOB: missing; name a job file, or a job that ships with mpifl")
     if out is not None:
         check_empty("--out", out)
@@ -66,7 +74,9 @@ def check_asked(job: str | None, out: str | None, resume: str | None) -> None:
         check_empty("--resume", resume, f", and no {JOB} there")
 
 
-def begin(job: str | None, overrides: Sequence[str], out: str | None, resume: str | None) -> RunStart:
+def begin(
+    job: str | None, overrides: Sequence[str], out: str | None, resume: str | None
+) -> RunStart:
     """On rank 0: check the job, make the run directory or find out how far it is. Raises InputError."""
     job, overrides = job_and_overrides(job, overrides)
     check_asked(job, out, resume)
@@ -105,9 +115,7 @@ def _go_on(folder: Path, job: str | None, overrides: Sequence[str]) -> RunStart:
     complete = is_file(folder / SUMMARY)
     if not complete:
         check_device_of(experiment)
-    snapshot = (
-        None if complete else last_checkpoint(folder / CHECKPOINTS, lambda text: print(f"mpifl: {text}", file=sys.stderr))
-    )
+    snapshot = None if complete else last_checkpoint(folder / CHECKPOINTS)
     found = RunStart(experiment, data_path, folder, snapshot or Snapshot(), complete, lock)
     if not complete:
         _same_inputs(folder, found.content_sha256)
@@ -117,7 +125,9 @@ def _go_on(folder: Path, job: str | None, overrides: Sequence[str]) -> RunStart:
 def check_device_of(experiment: TimingExperiment) -> None:
     """Raise InputError when the job trains on a device that is not here: before anything is written."""
     if isinstance(experiment, Experiment):
-        from mpifl.training.device import check_device  # here: it imports torch, which runs that only time do not need
+        from mpifl.training.device import (
+            check_device,
+        )  # here: it imports torch, which runs that only time do not need
 
         check_device(experiment.job.training.device)
 
@@ -162,11 +172,15 @@ def _same_inputs(folder: Path, hashes: dict[str, str]) -> None:
     for name, digest in hashes.items():
         if before.get(name) != digest:
             key = {"data": "data.name", "trace": "population.trace"}[name]
-            raise InputError(f"--resume: {folder}: {key} has changed since the run began (content_sha256 {digest[:12]})")
+            raise InputError(
+                f"--resume: {folder}: {key} has changed since the run began (content_sha256 {digest[:12]})"
+            )
 
 
 def _damaged(path: Path) -> InputError:
-    return InputError(f"--resume: {path}: damaged; put back what was there, or remove it to go on without what it says")
+    return InputError(
+        f"--resume: {path}: damaged; put back what was there, or remove it to go on without what it says"
+    )
 
 
 def _lock(folder: Path) -> IO[bytes]:
@@ -178,5 +192,7 @@ def _lock(folder: Path) -> IO[bytes]:
     except OSError as error:
         raise InputError(f"{error.filename}: {error.strerror}") from error
     if not locked(file):
-        raise InputError(f"{os.path.relpath(folder)}: another run is writing there; wait for it, or end it")
+        raise InputError(
+            f"{os.path.relpath(folder)}: another run is writing there; wait for it, or end it"
+        )
     return file

@@ -14,6 +14,7 @@ import pytest
 from mpifl.state.checkpoint import last_checkpoint
 from tests.e2e.test_resume import assert_same, go_on
 from tests.launching import Finished, mpifl, mpirun, run_job
+from tests.logged import logged
 from tests.small_disk import Disk, Mount, mounting, mounts
 
 MIB = 1 << 20
@@ -77,8 +78,8 @@ def assert_no_room(run: Finished, file: str, lines: int = 1) -> None:
 
 def assert_goes_on(ranks: int, disk: Disk, run: Finished, wanted: Finished, rounds_done: int) -> None:
     """The checkpoint of that round is there, and the rest of the run comes out as if nothing had happened."""
-    said: list[str] = []
-    last = last_checkpoint(run.folder / "checkpoint", said.append)
+    with logged() as said:
+        last = last_checkpoint(run.folder / "checkpoint")
     assert last is not None
     assert (last.rounds_done, said) == (rounds_done, [])
     disk.make_room()

@@ -90,7 +90,7 @@ def test_lines_come_as_rounds_end_and_ctrl_c_ends_it_after_one_with_a_checkpoint
     again = f"mpifl run -n {ranks} --resume runs/quickstart"
     found = re.fullmatch(rf"mpifl: stopped after round (\d+), with a checkpoint; to go on: {again}", last)
     assert found, last
-    saved = last_checkpoint(tmp_path / "runs" / "quickstart" / "checkpoint", print)
+    saved = last_checkpoint(tmp_path / "runs" / "quickstart" / "checkpoint")
     assert saved is not None
     assert saved.rounds_done == int(found[1])
     assert "\x1b" not in terminal.text  # nothing that hides the cursor or colours what a log would keep

@@ -115,7 +115,7 @@ def resumed(folder: Path) -> str:
         if beginning.complete:
             return "complete"
         write_environment(folder, "no MPI", [], beginning.content_sha256)
-        job, begun = beginning.experiment.job, beginning.begun
+        job, begun = beginning.experiment.job, beginning.snapshot
         with run_file(folder, job, begun.rows) as file:
             rows = b"".join(row.tobytes() for row in file.rounds())
         return hashlib.sha256(f"{begun.rounds_done} {begun.clock}".encode() + rows).hexdigest()

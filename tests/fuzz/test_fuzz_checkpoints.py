@@ -21,6 +21,7 @@ from mpifl.rounds.round_result import METRIC, RoundResult
 from mpifl.rounds.snapshot import Snapshot
 from mpifl.state.checkpoint import last_checkpoint, write_checkpoint
 from mpifl.state.resume import begin
+from tests.logged import logged
 
 ROUNDS = 6
 JOB = """
@@ -41,7 +42,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, trace: Path) -> Path:
     folder = tmp_path_factory.mktemp("run")
     (folder / "asked.yaml").write_text(JOB % trace)
     beginning = begin(str(folder / "asked.yaml"), [], str(folder / "out"), None)
-    out, timed, state = beginning.folder, beginning.experiment, beginning.begun.clock
+    out, timed, state = beginning.folder, beginning.experiment, beginning.snapshot.clock
     write_environment(out, "no MPI", [], beginning.content_sha256)
     with run_file(out, timed.job) as file:
         for number in range(1, ROUNDS + 1):
@@ -113,8 +114,8 @@ def test_a_damaged_checkpoint_is_skipped_for_the_one_before(
         before = path.read_bytes()
         path.write_bytes(data.draw(damaged(before)))
         changed |= {number} if path.read_bytes() != before else set()
-    said: list[str] = []
-    found = last_checkpoint(folder / "checkpoint", said.append)
+    with logged() as said:
+        found = last_checkpoint(folder / "checkpoint")
     expected = next((done for number, done in ((1, 6), (0, 3)) if number not in changed), None)
     assert (found.rounds_done if found else None) == expected
     assert len(said) == (2 if expected is None else 1 if expected == 3 else 0)

@@ -89,7 +89,7 @@ def test_hosts_name_every_rank_on_rank_0(world: World) -> None:
 
 
 def test_all_are_here(world: World) -> None:
-    assert world.all_here()
+    world.confirm()
     world.check()
     assert world.lost == 0
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pytest
 
-from mpifl.record.progress import notices, print_round, scores
+from mpifl.record.progress import notices, round_lines, scores
 from mpifl.record.tables import ROUND, SCORES, row_type
 
 
@@ -51,31 +50,29 @@ def test_scores_stand_only_where_the_model_was_tested() -> None:
 # Lines
 
 
-def test_one_plain_line_a_round(capsys: pytest.CaptureFixture[str]) -> None:
-    print_round(row(dropped=2, cut=1, accuracy=0.875, loss=0.5), 100)
-    assert capsys.readouterr().out == (
-        "round 3/100, virtual 12:05 min, accuracy 0.8750, loss 0.5000, 10 of 13 participants completed (2 dropped out, 1 cut)\n"
+def test_one_plain_line_a_round() -> None:
+    (line,) = round_lines(row(dropped=2, cut=1, accuracy=0.875, loss=0.5), 100)
+    assert line == (
+        "round 3/100, virtual 12:05 min, accuracy 0.8750, loss 0.5000, 10 of 13 participants completed (2 dropped out, 1 cut)"
     )
 
 
-def test_a_line_leaves_out_what_there_is_none_of(capsys: pytest.CaptureFixture[str]) -> None:
-    print_round(row(asked=10), 100)
-    assert capsys.readouterr().out == "round 3/100, virtual 12:05 min, 10 of 10 participants completed\n"
-    print_round(row(cut=3), 100)
-    assert capsys.readouterr().out.endswith("10 of 13 participants completed (3 cut)\n")
+def test_a_line_leaves_out_what_there_is_none_of() -> None:
+    assert round_lines(row(asked=10), 100) == ["round 3/100, virtual 12:05 min, 10 of 10 participants completed"]
+    (line,) = round_lines(row(cut=3), 100)
+    assert line.endswith("10 of 13 participants completed (3 cut)")
 
 
-def test_one_participant_is_one(capsys: pytest.CaptureFixture[str]) -> None:
-    print_round(row(asked=1, completed=1), 1)
-    assert capsys.readouterr().out.endswith(", 1 of 1 participant completed\n")
+def test_one_participant_is_one() -> None:
+    (line,) = round_lines(row(asked=1, completed=1), 1)
+    assert line.endswith(", 1 of 1 participant completed")
     (line,) = notices(row(asked=1, completed=0))
     assert line == "round 3: the only participant did not finish; the model stays as it is"
-    print_round(row(asked=13_000, completed=10_000, cut=3000), 1)
-    assert capsys.readouterr().out.endswith(", 10,000 of 13,000 participants completed (3,000 cut)\n")
+    (line,) = round_lines(row(asked=13_000, completed=10_000, cut=3000), 1)
+    assert line.endswith(", 10,000 of 13,000 participants completed (3,000 cut)")
 
 
-def test_notices_come_before_their_round(capsys: pytest.CaptureFixture[str]) -> None:
-    print_round(row(waited_seconds=10.0), 100)
-    notice, line = capsys.readouterr().out.splitlines()
+def test_notices_come_before_their_round() -> None:
+    notice, line = round_lines(row(waited_seconds=10.0), 100)
     assert "nobody was online" in notice
     assert line.startswith("round 3/100")

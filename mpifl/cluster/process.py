@@ -1,0 +1,38 @@
+"""What a rank's process needs before numpy, torch and CUDA are loaded: signals, threads, its own GPU."""
+
+from __future__ import annotations
+
+import functools
+import os
+import time
+
+from mpifl.cluster.signals import Stop
+from mpifl.mpi.placement import VISIBLE, own_gpu
+
+STARTED = time.monotonic()
+"""When this process began to load mpifl, as time.monotonic has it."""
+
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+@functools.cache
+def stop_signal() -> Stop:
+    """Return this process's Stop; the first call begins to handle signals."""
+    return Stop()
+
+
+def prepare_process() -> None:
+    """Handle signals, and set the environment that libraries read when they are loaded.
+
+    A signal that comes while torch and MPI are loaded would kill the rank. A rank is one core's worth
+    unless the job says otherwise (``training.threads``), and sees the one GPU of its node that is its
+    own.
+    """
+    stop_signal()
+
+    for variable in THREADS:
+        os.environ.setdefault(variable, "1")
+
+    gpu = own_gpu(os.environ)
+    if gpu is not None:
+        os.environ[VISIBLE] = gpu

@@ -1,0 +1,73 @@
+"""Where a run's messages go: the terminal, and log.txt of the run directory.
+
+Modules log to ``logging.getLogger(__name__)``. What a run reports (a line a round) is INFO and goes
+to standard output as it is; warnings and errors go to standard error, with ``mpifl:`` before each line.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import TextIO
+
+LOG_FILE = "log.txt"
+NAME = "mpifl"
+FILE_FORMAT = "%(asctime)s %(levelname)s %(message)s"
+
+
+class _Terminal(logging.StreamHandler[TextIO]):
+    """Standard output or standard error; a reader that has gone (``| head``) does not end the run."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  (logging's name)
+        """Write to nothing from now on when nobody reads; report any other error as logging does."""
+        if isinstance(sys.exc_info()[1], BrokenPipeError):
+            nothing = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nothing, self.stream.fileno())
+        else:
+            super().handleError(record)
+
+
+class _File(logging.FileHandler):
+    """log.txt. A full disk is an error of what the run needs (run.h5, checkpoints), not of its log."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  (logging's name)
+        """Leave the line out."""
+
+
+class _Prefixed(logging.Formatter):
+    """``mpifl:`` before each line; a line that begins with a blank belongs to the one before it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the message with its prefixes."""
+        lines = super().format(record).split("\n")
+        return "\n".join(line if line.startswith(" ") else f"{NAME}: {line}" for line in lines)
+
+
+def log_to_terminal() -> None:
+    """Send INFO to standard output, and what is more serious to standard error."""
+    output = _Terminal(sys.stdout)
+    output.addFilter(lambda record: record.levelno < logging.WARNING)
+    output.setFormatter(logging.Formatter("%(message)s"))
+
+    problems = _Terminal(sys.stderr)
+    problems.setLevel(logging.WARNING)
+    problems.setFormatter(_Prefixed("%(message)s"))
+
+    logger = logging.getLogger(NAME)
+    logger.handlers = [output, problems]
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+def log_to_file(folder: Path) -> None:
+    """Send all messages from now on to log.txt of a run directory too, after those that it has."""
+    try:
+        handler = _File(folder / LOG_FILE, encoding="utf-8")
+    except OSError as error:
+        path = folder / LOG_FILE
+        logging.getLogger(__name__).warning("%s: no log is kept: %s", path, error.strerror)
+        return
+    handler.setFormatter(logging.Formatter(FILE_FORMAT))
+    logging.getLogger(NAME).addHandler(handler)

@@ -1,0 +1,175 @@
+"""What a ticket of an assignment stands for: a group of tasks to train, or a shard of a test.
+
+The plan fixes the groups, so what is trained together does not depend on the ranks. The tests follow
+the groups in the same queue and fill the time at its end.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from mpifl.aggregation.exact_sum import VALUE_LIMIT, RoundSum, to_fixed
+from mpifl.errors import TrainingError, at
+from mpifl.mpi.queue import Queue
+from mpifl.mpi.world import World
+from mpifl.objectives.objective import Scores
+from mpifl.rounds.client_update import client_updates, task_names
+from mpifl.rounds.experiment import Experiment
+from mpifl.rounds.plan import task_groups
+from mpifl.rounds.protocol import Assignment, Results, Versions, executor_take_tickets
+from mpifl.rounds.round_result import CLIENT_TEST, METRIC
+from mpifl.rounds.update_sum import UpdateSum
+from mpifl.rounds.worker import Worker
+from mpifl.seeds import Purpose, number
+from mpifl.training.device import seed_torch
+from mpifl.training.evaluate import evaluate_shard
+
+
+def ticket_costs(experiment: Experiment, assignment: Assignment) -> np.ndarray:
+    """Return what each ticket is expected to take, (tickets,) float64, in samples trained.
+
+    The groups of tasks come first, then the shards of the tests, which count as 0.
+    """
+    groups = task_groups(assignment.tasks, experiment.stack)
+    costs = np.zeros(len(groups) + len(assignment.tests) * experiment.shards)
+    if groups:
+        begins = [group.start for group in groups]
+        costs[: len(groups)] = np.add.reduceat(assignment.tasks["samples"], begins)
+    return costs
+
+
+def work_on(
+    world: World, worker: Worker, assignment: Assignment, versions: Versions, queue: Queue
+) -> tuple[Results, np.ndarray | None]:
+    """Do this rank's share of an assignment.
+
+    Returns:
+        This rank's results, and the tests of single clients (structured CLIENT_TEST) where the job
+        asks for them, else None.
+    """
+    experiment = worker.experiment
+    with world.watch("training"):
+        results = Results.empty(experiment, assignment)
+    groups = task_groups(assignment.tasks, experiment.stack)
+    clients = [np.empty(0, CLIENT_TEST)]
+
+    for ticket in executor_take_tickets(queue, ticket_costs(experiment, assignment)):
+        if ticket < len(groups):
+            with world.watch("training"):
+                _train(worker, assignment, versions, groups[ticket], results)
+        else:
+            test, shard = divmod(ticket - len(groups), experiment.shards)
+            version = int(assignment.tests[test])
+            with world.watch("evaluation"), at(f"test of model version {version}, shard {shard}"):
+                sums, scores = _test(worker, version, versions, shard)
+                results.tests[test] += sums
+                if experiment.job.evaluation.per_client:
+                    clients.append(_by_client(experiment, version, shard, scores))
+
+    return results, np.concatenate(clients) if experiment.job.evaluation.per_client else None
+
+
+def train_group(
+    worker: Worker, tasks: np.ndarray, versions: Versions, round_sum: RoundSum, oldest: int
+) -> np.ndarray:
+    """Train a group of tasks and add its updates to ``round_sum``.
+
+    A client whose training fails ends the run or is left out, as ``runtime.on_client_error`` says. A
+    plug-in that breaks its contract (``contract.py``) always ends the run.
+
+    Args:
+        worker: What this rank trains with.
+        tasks: The group (structured TASK), all of one round.
+        versions: Model versions by number, among them those that the tasks train from.
+        round_sum: The running sum of that round.
+        oldest: The round after which the run might be resumed.
+
+    Returns:
+        The metrics of the tasks (structured METRIC).
+    """
+    experiment = worker.experiment
+    metrics = np.zeros(len(tasks), METRIC)
+    metrics["round"] = tasks["round"]
+    metrics["client"] = tasks["client"]
+    metrics["loss"] = np.nan
+    metrics["failed"] = True
+
+    update_sum = UpdateSum(experiment, round_sum, worker.device)
+    for update in client_updates(worker, tasks, versions, update_sum, oldest):
+        task = tasks[update.index]
+        with at(partial(task_names, experiment, tasks[[update.index]])):
+            weight = float(task["weight"])
+            update_sum.add(int(task["client"]), update.vectors, update.averages, weight)
+        metrics["loss"][update.index] = update.loss
+        metrics["failed"][update.index] = False
+
+    late = update_sum.close()
+    if late is not None:
+        client, error = late
+        with at(partial(task_names, experiment, tasks[tasks["client"] == client])):
+            raise error
+
+    with at(partial(task_names, experiment, tasks)):
+        worker.contract.check()
+    return metrics
+
+
+def _train(
+    worker: Worker, assignment: Assignment, versions: Versions, group: slice, results: Results
+) -> None:
+    """Train one group of tasks and add its updates and losses to ``results``."""
+    tasks = assignment.tasks[group]
+    round_sum = results.round_sum(int(tasks["round"][0]) - assignment.first_round)
+
+    metrics = train_group(worker, tasks, versions, round_sum, assignment.oldest)
+    results.set_metrics(group, metrics)
+
+
+def _test(
+    worker: Worker, version: int, versions: Versions, shard: int
+) -> tuple[np.ndarray, Scores]:
+    """Return what a shard adds to the sums of a version's test, and its scores by sample."""
+    experiment = worker.experiment
+    model = worker.version(version, versions)["model"]
+    samples = worker.tested.read(_shard_rows(experiment, shard))
+
+    # A model may draw while it is tested (dropout that stays on): the same draws on whichever rank.
+    seed_torch(worker.device, number(experiment.job.seed, Purpose.TEST, version, shard))
+    scores = evaluate_shard(worker.model, model, experiment.objective, samples)
+
+    loss = float(scores.loss.sum())
+    scored = int(scores.scored.sum())
+    mean_loss = loss / max(1, scored)
+    share_of_loss = loss / experiment.tested_part.samples
+    if not abs(mean_loss) < VALUE_LIMIT or not abs(share_of_loss) < VALUE_LIMIT:
+        raise TrainingError(
+            f"the test loss is {mean_loss:g}: training has diverged (a smaller training.lr may help)"
+        )
+
+    correct = int(scores.correct.sum())
+    sums = np.concatenate([[scored, correct, to_fixed(share_of_loss)], scores.counts.numpy()])
+    return sums, scores
+
+
+def _shard_rows(experiment: Experiment, shard: int) -> slice:
+    """Return which samples of the tested part a shard has."""
+    size = experiment.job.evaluation.batch_size
+    return slice(shard * size, min((shard + 1) * size, experiment.tested_part.samples))
+
+
+def _by_client(experiment: Experiment, version: int, shard: int, scores: Scores) -> np.ndarray:
+    """Return a shard's scores as rows (CLIENT_TEST), one for each client with samples in it."""
+    rows = _shard_rows(experiment, shard)
+    offsets = experiment.tested_part.offsets
+    first = int(np.searchsorted(offsets, rows.start, side="right")) - 1
+    last = int(np.searchsorted(offsets, rows.stop, side="left"))
+    begin = np.maximum(offsets[first:last], rows.start) - rows.start
+
+    by_client = np.zeros(last - first, CLIENT_TEST)
+    by_client["version"] = version
+    by_client["client"] = np.arange(first, last)
+    for name in ("scored", "correct", "loss"):
+        by_client[name] = np.add.reduceat(getattr(scores, name).numpy(), begin)
+    return by_client

@@ -1,0 +1,69 @@
+"""How a run starts on all ranks: rank 0 reads and checks the job, and sends it to the others."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from mpifl.errors import DONE, WRONG_INPUT, InputError, TrainingError
+from mpifl.mpi.recovery import attempts
+from mpifl.mpi.world import World
+from mpifl.rounds.announcement import announced, announcement
+from mpifl.rounds.experiment import TimingExperiment
+from mpifl.rounds.protocol import aggregator_send_start, executor_receive_start
+from mpifl.state.arguments import arguments
+from mpifl.state.resume import RunStart, begin
+
+LOG = logging.getLogger(__name__)
+
+
+def start_run(
+    world: World, description: str | None
+) -> tuple[RunStart | None, TimingExperiment, Path]:
+    """Return how the run starts (on rank 0), the experiment and the run directory.
+
+    Ends every rank: with status 2 when the job is wrong, with 0 when there is nothing to do.
+    ``description`` is what --help says of the program.
+    """
+    start: RunStart | None = None
+    message: dict[str, Any] = {}
+    if world.aggregates:
+        try:
+            options = arguments(sys.argv[1:], description)
+            start = begin(options.job, options.overrides, options.out, options.resume)
+            message = announcement(start.experiment.job, start.data_path, start.folder)
+        except InputError as error:
+            # Before the others know: mpirun ends all ranks once one has ended with a status above 0.
+            LOG.error(error)
+            message = {"leave": WRONG_INPUT}
+        except SystemExit:  # --help
+            message = {"leave": DONE}
+        if start and start.complete:
+            folder = os.path.relpath(start.folder)
+            LOG.info("%s: the run is complete, there is nothing to go on with", folder)
+            message = {"leave": DONE}
+
+    message = _share(world, message)
+    if "leave" in message:
+        world.leave(message["leave"])
+    if start is not None:
+        return start, start.experiment, start.folder
+    return None, *announced(message)
+
+
+def _share(world: World, message: dict[str, Any]) -> dict[str, Any]:
+    """Return rank 0's message on every rank. Raises TrainingError when it is lost with rank 0."""
+    for attempt in attempts(world):
+        with attempt:
+            if not world.aggregates:
+                received = executor_receive_start(world)
+            elif message:
+                received = message
+                aggregator_send_start(world, message)
+            else:
+                raise TrainingError("rank 0 was lost before it had read the job: start again")
+            world.confirm()
+    return received
