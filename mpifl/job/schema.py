@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -11,10 +11,27 @@ from mpifl.job.plug_in import PlugIn
 from mpifl.job.quantiles import Quantiles
 from mpifl.job.section import Section
 
+if TYPE_CHECKING:
+    # For the type checker alone: a component's class is found by its name when a job is read, and may
+    # import torch, which reading a job does not.
+    from mpifl.algorithms.algorithm import Algorithm
+    from mpifl.clock.policy import RoundPolicy
+    from mpifl.datasets.partitioners.natural import Natural
+    from mpifl.datasets.partitioners.partitioner import Partitioner
+    from mpifl.models.model import Model
+    from mpifl.selection.selection import Selection
+else:
+    Algorithm = Model = Natural = Partitioner = RoundPolicy = Selection = Any
+
 Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
 """A number of things that the round protocol holds in 32 bits."""
 
 LARGEST_POPULATION = 10**12
+
+
+def _default(**section: str) -> Any:
+    """Return the default of a component: what a job file would say."""
+    return section
 
 
 class Split(Section):
@@ -39,7 +56,7 @@ class Data(Section):
 
     name: str = Field("digits", description="`digits` (embedded), the path of a data set in HDF5, or `sizes`")
     samples_per_client: Quantiles | None = Field(None, description="with data.name sizes: how many each client has")
-    partition: Any = Field({"name": "natural"}, description="how samples become clients; natural keeps the file's clients")
+    partition: Partitioner | Natural = Field(_default(name="natural"), description="how samples become clients; natural keeps the file's clients")
     split: Split = Split()
 
 
@@ -128,7 +145,8 @@ class Runtime(Section):
 
 
 class Job(Section):
-    """A whole experiment. The sections typed Any are components: ``mpifl.job.component`` finds their classes.
+    """A whole experiment. Model, selection, clock and algorithm are components: ``mpifl.job.component`` finds
+    their classes by name.
 
     ``plug_ins`` are the sources of those that are not mpifl's, by the key that names them (``algorithm.name``).
     """
@@ -140,11 +158,11 @@ class Job(Section):
     rounds: Count = Field(..., description="how often the model moves")
     data: Data = Data()
     population: Population = Population()
-    model: Any = Field(..., description="what is trained")
+    model: Model = Field(..., description="what is trained")
     training: Training = Field(default_factory=lambda: Training.model_validate({}))
-    selection: Any = Field(..., description="whom to ask")
-    clock: Any = Field({"mode": "sync"}, description="when a round ends")
-    algorithm: Any = Field({"name": "fedavg"}, description="what is computed, summed, and done with the sum")
+    selection: Selection = Field(..., description="whom to ask")
+    clock: RoundPolicy = Field(_default(mode="sync"), description="when a round ends")
+    algorithm: Algorithm = Field(_default(name="fedavg"), description="what is computed, summed, and done with the sum")
     evaluation: Evaluation = Evaluation()
     record: Record = Record()
     checkpoint: Checkpoint = Checkpoint()

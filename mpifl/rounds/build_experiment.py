@@ -12,11 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
+from mpifl.clock.asynchronous import Asynchronous
 from mpifl.clock.timeline import PARTICIPANT
 from mpifl.clock.workload import TRAINING_PER_INFERENCE, Workload
 from mpifl.datasets.dataset import Dataset, DataShape
 from mpifl.errors import InputError
 from mpifl.job import Job, read_job
+from mpifl.models.sized import Sized
 from mpifl.population.build import open_population, prepare, resolved
 from mpifl.population.population import Population, check_participants
 from mpifl.rounds.experiment import Experiment, TimingExperiment
@@ -51,10 +53,9 @@ def _check_cohort(job: Job, population: Population) -> None:
     """Raise InputError for more participants at a time than there is memory for."""
     updates = job.clock.updates(job.selection.participants)
     rows = min(population.clients, job.clock.at_once(updates))
-    concurrency = getattr(job.clock, "concurrency", None)
-    key = (
-        f"clock.concurrency: {concurrency}" if concurrency else f"selection.participants: {updates}"
-    )
+    key = f"selection.participants: {updates}"
+    if isinstance(job.clock, Asynchronous):
+        key = f"clock.concurrency: {job.clock.concurrency}"
     _check_memory(key, f"{rows:,} participants at a time", rows * PARTICIPANT.itemsize)
 
 
@@ -100,7 +101,7 @@ def _check_model(job: Job, shape: DataShape) -> None:
 
 
 def _experiment(job: Job, population: Population) -> TimingExperiment:
-    if job.training.engine == "none" and job.model.name == "sized":
+    if job.training.engine == "none" and isinstance(job.model, Sized):
         return TimingExperiment(
             job, population, _workload(job, job.model.parameters, job.model.training_flops)
         )
