@@ -19,7 +19,7 @@ from torch.nn.functional import cross_entropy
 from mpifl.clock.timeline import ClockState
 from mpifl.rounds.build_experiment import check
 from mpifl.rounds.plan import make_plan
-from mpifl.seeds import Purpose, generator, number
+from mpifl.seeds import KeyedGenerator, Purpose, number
 
 UNIT = 2.0**-40
 """Updates are added up as integers of this unit: integers have the same sum in any order."""
@@ -60,6 +60,7 @@ def main(where: str, overrides: list[str]) -> str:
     model = job.model.build(data.shape)
     weights = flat(model).copy()
     clock = ClockState()
+    orders = KeyedGenerator(job.seed, Purpose.BATCHES)
 
     for round_number in range(1, job.rounds + 1):
         # Who is asked, and from the traces who completes: the clock knows before anything is trained.
@@ -71,7 +72,7 @@ def main(where: str, overrides: list[str]) -> str:
             rows = data.train.rows(population.data_client(int(task["client"])))
             x = torch.from_numpy(data.train.x[rows]).float() * data.feature_scale + data.feature_shift
             y = torch.from_numpy(data.train.y[rows])
-            order = generator(job.seed, Purpose.BATCHES, round_number, int(task["client"]))
+            order = orders(round_number, int(task["client"]))
             load(model, weights)
             train(model, x, y, int(task["steps"]), job.training.batch_size, job.training.lr, order)
             update = (flat(model) - weights).astype(np.float64)

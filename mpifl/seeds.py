@@ -28,6 +28,29 @@ def generator(seed: int, purpose: Purpose, *keys: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(np.random.SeedSequence(seed, spawn_key=(int(purpose), *keys))))
 
 
+class KeyedGenerator:
+    """A Philox generator that begins anew for each pair of keys, such as (round, client).
+
+    The key of Philox is (seed, purpose), its counter begins at the pair: 2**128 draws of one pair do not
+    reach the next. There is one generator: finish drawing before the next call. That takes a tenth of
+    the time that ``generator`` takes, which is as long as a small client trains.
+    """
+
+    def __init__(self, seed: int, purpose: Purpose) -> None:
+        sequence = np.random.SeedSequence(seed, spawn_key=(int(purpose),))
+        self._bits = np.random.Philox(sequence)
+        self._generator = np.random.Generator(self._bits)
+        self._state = self._bits.state
+        self._counter = self._state["state"]["counter"]
+
+    def __call__(self, first: int, second: int) -> np.random.Generator:
+        """Return the generator, at its beginning for two keys (0 to 2**64 - 1)."""
+        self._counter[2] = first
+        self._counter[3] = second
+        self._bits.state = self._state
+        return self._generator
+
+
 def number(seed: int, purpose: Purpose, *keys: int) -> int:
     """A 63-bit seed for a generator that is not numpy's (torch's, or a keyed permutation)."""
     words = np.random.SeedSequence(seed, spawn_key=(int(purpose), *keys)).generate_state(1, np.uint64)

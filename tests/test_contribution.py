@@ -24,7 +24,7 @@ from mpifl.rounds.experiment import Experiment
 from mpifl.rounds.plan import TASK
 from mpifl.rounds.tickets import train_group
 from mpifl.rounds.worker import make_worker
-from mpifl.seeds import Purpose, generator
+from mpifl.seeds import KeyedGenerator, Purpose
 from mpifl.training.loop import Loop
 from mpifl.training.participant import Participant
 from mpifl.training.samples import pool_of
@@ -137,7 +137,7 @@ def test_a_group_adds_each_ones_weighted_update(experiment: Experiment, tmp_path
             pool=pool_of(data, data.train),
             rows=data.train.rows(client),
             steps=steps,
-            order=lambda client=client: generator(seed, Purpose.BATCHES, ROUND, client),
+            order=lambda client=client: KeyedGenerator(seed, Purpose.BATCHES)(ROUND, client),
             rng_seed=lambda: 0,
             adjust=None,
         )
@@ -314,7 +314,7 @@ def test_a_tensor_of_the_server_that_a_client_changes_ends_the_run(
     changed = dropping(experiment, algorithm=writes) if drop else replace(experiment, job=job)
     with pytest.raises(InputError) as error:
         contributed(changed, tmp_path)
-    said = f"algorithm.name: 'writes' is not allowed as it is: its {hook} changes work.sent['model'] in place"
+    said = f"algorithm.name: 'writes' is not allowed: its {hook} changes context.sent['model'] in place"
     assert str(error.value).startswith(said)
     named = where(error.value)
     name = str(experiment.population.client_name(CLIENTS[FAILS]))
@@ -349,7 +349,7 @@ def test_squares_are_kept_in_a_unit_of_their_own(experiment: Experiment, tmp_pat
     squares = [(1e-4 * (from_fixed(u) / w)).astype(np.float32) ** 2 for u, w in zip(updates, WEIGHTS, strict=True)]
     mean = sum(w * square for w, square in zip(WEIGHTS, squares, strict=True))
     moved = mean > 0
-    assert (rough[1][moved] == 0).mean() > 0.3
+    assert (rough[1][moved] == 0).mean() > 0.2  # what one unit for all arrays would round away
     assert (fine[1][moved] != 0).all()
     np.testing.assert_allclose(from_fixed(fine[1], 80)[moved], mean[moved], rtol=0.01, atol=1e-20)
     assert np.array_equal(fine[0], rough[0])

@@ -9,11 +9,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpifl.kernels.reseeding import Reseeded
-from mpifl.seeds import Purpose, generator, number
+from mpifl.seeds import KeyedGenerator, Purpose, generator, number
 
 SEEDS = st.integers(0, 2**64)
 KEYS = st.lists(st.integers(0, 2**40), max_size=3).map(tuple)
+PAIRS = st.tuples(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1))
 PURPOSES = st.sampled_from(Purpose)
 
 
@@ -27,14 +27,28 @@ def test_equal_keys_give_equal_generators(seed: int, purpose: Purpose, keys: tup
     assert number(seed, purpose, *keys) == number(seed, purpose, *keys)
 
 
-@given(SEEDS, PURPOSES, st.lists(KEYS, min_size=1, max_size=4))
-def test_one_that_is_reseeded_draws_what_new_ones_draw(seed: int, purpose: Purpose, each: list[tuple[int, ...]]) -> None:
-    again = Reseeded(seed, purpose)
-    for keys in each:
-        found, expected = again(*keys), generator(seed, purpose, *keys)
-        assert found.permutation(7).tolist() == expected.permutation(7).tolist()  # half words are left over
+@given(SEEDS, PURPOSES, st.lists(PAIRS, min_size=1, max_size=4))
+def test_a_keyed_generator_is_philox_with_a_counter_for_each_pair(
+    seed: int, purpose: Purpose, pairs: list[tuple[int, int]]
+) -> None:
+    keyed = KeyedGenerator(seed, purpose)
+    key = np.random.SeedSequence(seed, spawn_key=(int(purpose),)).generate_state(2, np.uint64)
+    for first, second in pairs:
+        expected = np.random.Generator(np.random.Philox(key=key, counter=np.array([0, 0, first, second], np.uint64)))
+        found = keyed(first, second)
+        assert found.permutation(7).tolist() == expected.permutation(7).tolist()  # half a word is left over
         assert found.integers(2**63, size=5).tolist() == expected.integers(2**63, size=5).tolist()
         assert found.random() == expected.random()
+
+
+def test_keyed_generators_of_neighbouring_clients_are_unrelated() -> None:
+    keyed = KeyedGenerator(0, Purpose.BATCHES)
+    rows = np.array(
+        [keyed(1, client).random(500) for client in range(30)] + [keyed(2, client).random(500) for client in range(30)]
+    )
+    correlations = np.corrcoef(rows)[~np.eye(60, dtype=bool)]
+    assert np.abs(correlations).max() < 0.25
+    assert abs(rows.mean() - 0.5) < 0.02
 
 
 def test_generators_differ_by_seed_purpose_and_keys() -> None:

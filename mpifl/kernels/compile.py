@@ -19,7 +19,6 @@ from numba.core import config
 from mpifl.io.files import PACKAGE, cache_path
 
 SOURCES = (
-    "kernels/reseeding.py",
     "kernels/permutation.py",
     "aggregation/exact_sum.py",
     "population/population.py",

@@ -9,14 +9,13 @@ from functools import partial
 
 import torch
 
-from mpifl.kernels.reseeding import Reseeded
 from mpifl.models.flat import FlatModel, flatten
 from mpifl.mpi.placement import own_share
 from mpifl.rounds.client_state import ClientStore
 from mpifl.rounds.contract import Contract
 from mpifl.rounds.experiment import Experiment
 from mpifl.rounds.protocol import Version, Versions
-from mpifl.seeds import Purpose
+from mpifl.seeds import KeyedGenerator, Purpose
 from mpifl.training import ENGINES
 from mpifl.training.device import CPU, start_device
 from mpifl.training.participant import Engine
@@ -40,7 +39,7 @@ class Worker:
     engine: Engine
     samples: Pool
     tested: Pool
-    order: Reseeded
+    order: KeyedGenerator
     contract: Contract
     loaded: dict[int, tuple[Version, dict[str, torch.Tensor]]] = field(default_factory=dict)
 
@@ -77,6 +76,6 @@ def make_worker(experiment: Experiment, store: ClientStore) -> Worker:
         engine=ENGINES[job.training.engine](model, experiment.objective, job.training),
         samples=pool_of(data, data.train, device),
         tested=pool_of(data, experiment.tested_part, device),
-        order=Reseeded(job.seed, Purpose.BATCHES),
+        order=KeyedGenerator(job.seed, Purpose.BATCHES),
         contract=Contract(job.algorithm, job.model, model.module),
     )
