@@ -17,7 +17,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from mpifl.clock.timeline import ClockState
-from mpifl.rounds.build_experiment import check
+from mpifl.rounds.build_experiment import check_job
 from mpifl.rounds.plan import make_plan
 from mpifl.seeds import KeyedGenerator, Purpose, number
 
@@ -54,7 +54,7 @@ def load(model: torch.nn.Module, weights: np.ndarray) -> None:
 def main(where: str, overrides: list[str]) -> str:
     """Run a job and return the SHA-256 of its final model."""
     torch.set_num_threads(1)
-    experiment, _ = check(where, [*overrides, "training.engine=loop"])
+    experiment, _ = check_job(where, [*overrides, "training.engine=loop"])
     job, population, data = experiment.job, experiment.population, experiment.population.data
     torch.manual_seed(number(job.seed, Purpose.MODEL))
     model = job.model.build(data.shape)

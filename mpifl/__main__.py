@@ -96,10 +96,10 @@ def version(show: Annotated[bool, typer.Option("--version", help="Print the vers
 
 
 def _check(job: str, overrides: Sequence[str]) -> TimingExperiment:
-    from mpifl.rounds.build_experiment import check
+    from mpifl.rounds.build_experiment import check_job
 
     with wrong_input_ends():
-        return check(job, overrides)[0]
+        return check_job(job, overrides)[0]
 
 
 def main() -> None:

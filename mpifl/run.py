@@ -1,7 +1,8 @@
 """The main program of every rank: ``mpirun -n N python -m mpifl.run JOB [section.key=value ...]``.
 
-Options: ``--out DIR``, ``--resume DIR``. Rank 0 reads and checks the job and sends it to the others;
-then it is the aggregator and they are executors. When rank 0 dies, the lowest rank left takes over.
+Options: ``--out DIR``, ``--resume DIR``. Rank 0 reads and checks the job and sends it to the
+others; then it is the aggregator and they are executors. When rank 0 dies, the lowest rank left
+takes over.
 """
 
 from __future__ import annotations
@@ -112,7 +113,7 @@ def _run_as_executor(world: World, experiment: TimingExperiment, folder: Path) -
 
 
 def _log_error(world: World, error: BaseException) -> None:
-    """Log an error as one line with rank, round, client and cause; of an InputError all its lines."""
+    """Log an error as one line with rank, round, client and cause; an InputError with all lines."""
     place = ", ".join(text for text in (f"rank {world.rank}", where(error)) if text)
     if isinstance(error, InputError):
         LOG.error(error.within(place))

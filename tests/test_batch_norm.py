@@ -12,12 +12,13 @@ from torch import nn
 from mpifl.algorithms.algorithm import State
 from mpifl.clock.timeline import Outcome
 from mpifl.mpi.world import World, connect
-from mpifl.rounds.aggregator import make_server, run_aggregator
-from mpifl.rounds.build_experiment import check
+from mpifl.rounds.aggregator import run_aggregator
+from mpifl.rounds.build_experiment import check_job
 from mpifl.rounds.callbacks import RunCallbacks
 from mpifl.rounds.client_state import ClientStore
 from mpifl.rounds.experiment import Experiment
 from mpifl.rounds.round_result import RoundResult
+from mpifl.rounds.server import make_server
 from mpifl.rounds.snapshot import Snapshot
 from mpifl.state.checkpoint import Checkpoints
 from tests.normed import HERE
@@ -42,7 +43,7 @@ def world() -> World:
 
 
 def run(world: World, folder: Path, *overrides: str) -> tuple[Experiment, State, list[RoundResult]]:
-    experiment = check("quickstart", [*SMALL, *overrides])[0]
+    experiment = check_job("quickstart", [*SMALL, *overrides])[0]
     assert isinstance(experiment, Experiment)
     results: list[RoundResult] = []
     folder = folder / str(len([*folder.iterdir()]))

@@ -134,7 +134,7 @@ def test_state_outside_of_the_arguments_is_found(folder: Path, statement: str, p
         contract.check()
     said = str(error.value)
     assert said.startswith(
-        f"algorithm.name: 'mine' is not allowed as it is: it carries state from one call to the next: {place} has changed;"
+        f"algorithm.name: 'mine' is not allowed: it carries state from one call to the next: {place} has changed;"
     )
     assert "\n" not in said
 

@@ -18,7 +18,7 @@ from mpifl.algorithms.fedavg import FedAvg
 from mpifl.algorithms.scaffold import Scaffold
 from mpifl.errors import InputError, TrainingError, where
 from mpifl.io.files import DiskFull
-from mpifl.rounds.build_experiment import check
+from mpifl.rounds.build_experiment import check_job
 from mpifl.rounds.client_state import ClientStore
 from mpifl.rounds.experiment import Experiment
 from mpifl.rounds.plan import TASK
@@ -83,7 +83,7 @@ WITH_STATE["state_round"][FAILS] = ROUND - 1
 def experiment(request: pytest.FixtureRequest) -> Experiment:
     overrides = ["rounds=4", "model={name: mlp, hidden: [8]}", "training.batch_size=8", "selection.participants=4"]
     overrides += ["data.partition={name: dirichlet, clients: 10, min_samples: 4}", f"training.engine={request.param}"]
-    found = check("quickstart", overrides)[0]
+    found = check_job("quickstart", overrides)[0]
     assert isinstance(found, Experiment)
     return found
 
@@ -385,7 +385,7 @@ def test_the_error_names_the_limit_of_that_array(experiment: Experiment, tmp_pat
 def normed() -> Experiment:
     overrides = [f"model.name={HERE}:Normed", "training.batch_size=8", "selection.participants=4", "model.frozen=true"]
     overrides += ["data.partition={name: dirichlet, clients: 10, min_samples: 16}", "runtime.on_client_error=abort"]
-    found = check("quickstart", overrides)[0]
+    found = check_job("quickstart", overrides)[0]
     assert isinstance(found, Experiment)
     return found
 

@@ -20,12 +20,13 @@ from mpifl.errors import InputError, TrainingError, where
 from mpifl.models.flat import flatten
 from mpifl.mpi.world import World, connect
 from mpifl.record.model_file import write_model
-from mpifl.rounds.aggregator import make_server, run_aggregator
-from mpifl.rounds.build_experiment import check
+from mpifl.rounds.aggregator import run_aggregator
+from mpifl.rounds.build_experiment import check_job
 from mpifl.rounds.callbacks import RunCallbacks
 from mpifl.rounds.client_state import ClientStore
 from mpifl.rounds.experiment import Experiment
 from mpifl.rounds.round_result import RoundResult
+from mpifl.rounds.server import make_server
 from mpifl.rounds.snapshot import Snapshot
 from mpifl.state.checkpoint import Checkpoints
 
@@ -66,7 +67,7 @@ class Normed(nn.Module):
 def experiment() -> Experiment:
     overrides = ["rounds=4", "model={name: mlp, hidden: [8]}", "selection.participants=4", "training.batch_size=64"]
     overrides += ["data.partition={name: dirichlet, clients: 10, min_samples: 4}"]
-    return check("quickstart", overrides)[0]
+    return check_job("quickstart", overrides)[0]
 
 
 @pytest.fixture

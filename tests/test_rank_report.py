@@ -10,18 +10,18 @@ import pytest
 
 from mpifl.cluster.rank_report import Report, check_reports, check_resumed, rank_groups, rank_report
 from mpifl.errors import InputError
-from mpifl.rounds.build_experiment import check
+from mpifl.rounds.build_experiment import check_job
 from mpifl.rounds.experiment import TimingExperiment
 
 
 @pytest.fixture(scope="module")
 def experiment() -> TimingExperiment:
-    return check("quickstart", ["rounds=1"])[0]
+    return check_job("quickstart", ["rounds=1"])[0]
 
 
 @pytest.fixture(scope="module")
 def strict() -> TimingExperiment:
-    return check("quickstart", ["rounds=1", "runtime.require_same_processors=true"])[0]
+    return check_job("quickstart", ["rounds=1", "runtime.require_same_processors=true"])[0]
 
 
 def report(host: str = "a", capability: str = "AVX512", model: str = "1", job: str | None = "j", **settings: str) -> Report:
@@ -46,7 +46,7 @@ def test_a_report_names_all_that_changes_bits(
 
 
 def test_a_run_that_only_times_has_nothing_to_compare(tmp_path: Path) -> None:
-    timed, _ = check("reddit-timing", ["rounds=1"])
+    timed, _ = check_job("reddit-timing", ["rounds=1"])
     found = rank_report(timed, tmp_path / "job.yaml")
     assert (found["computes_with"], found["model"]) == ({}, {})
 
@@ -78,7 +78,7 @@ def test_ranks_that_do_not_see_the_run_directory(experiment: TimingExperiment) -
     (line,) = check_reports(reports, experiment, recovers=True)
     assert line.startswith("rank 1-2 (host b) does not see the run directory of rank 0")
     assert check_reports(reports, experiment, recovers=False) == []
-    scaffold, _ = check("quickstart", ["rounds=1", "algorithm=scaffold"])
+    scaffold, _ = check_job("quickstart", ["rounds=1", "algorithm=scaffold"])
     with pytest.raises(InputError, match=r"--out: rank 1-2 \(host b\) does not see .* the clients of scaffold keep"):
         check_reports(reports, scaffold, recovers=False)
 

@@ -18,7 +18,7 @@ from mpifl.algorithms.fedavg import FedAvg
 from mpifl.algorithms.fedyogi import FedYogi
 from mpifl.algorithms.scaffold import Scaffold
 from mpifl.errors import TrainingError
-from mpifl.rounds.build_experiment import check
+from mpifl.rounds.build_experiment import check_job
 from mpifl.rounds.experiment import Experiment
 from mpifl.rounds.plan import TASK
 from mpifl.rounds.server_step import checked, first_state, next_state
@@ -32,7 +32,7 @@ VALUES = st.floats(0, 2.0**30, width=32)
 def experiment() -> Experiment:
     """With trained, averaged and fixed entries."""
     overrides = [f"model.name={HERE}:Normed", "model.frozen=true", "model.hidden=[5]", "selection.participants=2"]
-    found = check("quickstart", [*overrides, "data.partition={name: iid, clients: 20}"])[0]
+    found = check_job("quickstart", [*overrides, "data.partition={name: iid, clients: 20}"])[0]
     assert isinstance(found, Experiment)
     return found
 
@@ -188,7 +188,7 @@ def test_versions_that_clients_train_from_stay_as_they_are(experiment: Experimen
 
 def test_mixing_mixes_the_trained_part_by_differences_and_the_buffers_by_values(experiment: Experiment) -> None:
     clock = {"mode": "async", "concurrency": 2, "mixing": 0.6}
-    mixing = check("quickstart", [f"clock={clock}", "selection.participants=1", "rounds=1"])[0].job.clock
+    mixing = check_job("quickstart", [f"clock={clock}", "selection.participants=1", "rounds=1"])[0].job.clock
     other = changed(experiment, clock=mixing)
     updates, averages = drawn(other, 1)
     old, state = first_state(other), first_state(other)

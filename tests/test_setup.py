@@ -15,7 +15,7 @@ from mpifl.datasets.dataset import write_dataset
 from mpifl.errors import InputError
 from mpifl.job import dump_job, load_yaml, parse_job
 from mpifl.population.population import ever_online
-from mpifl.rounds.build_experiment import check
+from mpifl.rounds.build_experiment import check_job
 from mpifl.rounds.experiment import Experiment
 from mpifl.rounds.plan import make_plan
 from mpifl.traces.trace import write_trace
@@ -46,7 +46,7 @@ def checked(tmp_path):
     def make(**changed):
         path = tmp_path / "job.yaml"
         path.write_text(yaml.safe_dump(sections(**changed)))
-        return check(str(path), [])[0]
+        return check_job(str(path), [])[0]
 
     return make
 
@@ -58,10 +58,10 @@ from types import SimpleNamespace
 from mpifl.state.checkpoint import Checkpoints
 from mpifl.rounds.snapshot import Snapshot
 from mpifl.rounds.callbacks import RunCallbacks
-from mpifl.rounds.build_experiment import check
+from mpifl.rounds.build_experiment import check_job
 from mpifl.stopwatch import UNWATCHED
 from mpifl.rounds.timing_only import run_timing
-experiment, data = check({job!r}, {overrides!r})
+experiment, data = check_job({job!r}, {overrides!r})
 rows = []
 checkpoints = Checkpoints(Path(tempfile.mkdtemp()), 10, 1, SimpleNamespace())
 run_timing(experiment, RunCallbacks(Snapshot(), rows.append, checkpoints, lambda: False), UNWATCHED)

@@ -13,7 +13,7 @@ import torch
 import mpifl.rounds.worker
 from mpifl.aggregation.exact_sum import RoundSum, from_fixed
 from mpifl.errors import InputError, TrainingError, where
-from mpifl.rounds.build_experiment import check
+from mpifl.rounds.build_experiment import check_job
 from mpifl.rounds.client_state import ClientStore
 from mpifl.rounds.experiment import Experiment
 from mpifl.rounds.plan import TASK
@@ -45,7 +45,7 @@ def experiment(device: str, algorithm: str, engine: str) -> Experiment:
         "training.batch_size=8",
     ]
     model = ["model={name: mlp, hidden: [8]}", "data.partition={name: dirichlet, clients: 10, min_samples: 4}"]
-    found = check("quickstart", [*overrides, *model, "selection.participants=4"])[0]
+    found = check_job("quickstart", [*overrides, *model, "selection.participants=4"])[0]
     assert isinstance(found, Experiment)
     return found
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks.micro.table import machine, show, versions
 from mpifl.clock.timeline import ClockState
-from mpifl.rounds.build_experiment import check
+from mpifl.rounds.build_experiment import check_job
 from mpifl.rounds.experiment import TimingExperiment
 from mpifl.rounds.plan import make_plan
 from mpifl.traces.bandwidth import Bandwidth
@@ -77,7 +77,7 @@ def measure(name: str, participants: int) -> dict[str, float]:
 def _experiment(clients: int, participants: int, more: Sequence[str], curves: bool) -> TimingExperiment:
     # Where there are fewer clients than it takes, everyone online is asked, and the round waits for all of them.
     overrides = [f"population.clients={clients}", f"selection.participants={participants}", "population.trace=phones", *more]
-    experiment = check("quickstart", overrides)[0]
+    experiment = check_job("quickstart", overrides)[0]
     if not curves:
         return experiment
     assert experiment.population.trace is not None

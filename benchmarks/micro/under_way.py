@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmarks.micro.table import machine, show, versions
 from mpifl.clock.timeline import ClockState, Outcome
-from mpifl.rounds.build_experiment import check
+from mpifl.rounds.build_experiment import check_job
 from mpifl.rounds.experiment import TimingExperiment
 from mpifl.rounds.plan import make_plan
 
@@ -84,7 +84,7 @@ def measure(name: str) -> dict[str, float]:
 
 
 def _experiment(overrides: tuple[str, ...], few: bool) -> TimingExperiment:
-    experiment = check("reddit-timing", list(overrides))[0]
+    experiment = check_job("reddit-timing", list(overrides))[0]
     if not few:
         return experiment
     assert experiment.population.trace is not None

@@ -174,9 +174,9 @@ def _parameters(folder: Path) -> int:
 
 def _shards(folder: Path, job: Job) -> int:
     """Shards of a test: samples of the tested part over the batch size."""
-    from mpifl.rounds.build_experiment import check
+    from mpifl.rounds.build_experiment import check_job
 
-    data = check(str(folder / "job.yaml"), [])[0].population.data
+    data = check_job(str(folder / "job.yaml"), [])[0].population.data
     part = getattr(data, job.evaluation.part)
     return -(-part.samples // job.evaluation.batch_size)
 

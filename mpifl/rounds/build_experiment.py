@@ -28,24 +28,37 @@ BYTES_PER_WEIGHT = 4
 LONGEST_TRANSFER_SECONDS = 1e7
 
 
-def check(where: str, overrides: Sequence[str]) -> tuple[TimingExperiment, Path | None]:
-    """On rank 0 or before any rank: read and check a job whole, build what it needs.
+def check_job(job_name: str, overrides: Sequence[str]) -> tuple[TimingExperiment, Path | None]:
+    """Read a job, check it whole and build what it needs; on rank 0, or before any rank.
 
-    Returns the experiment with its job resolved, and the file of its data (None where there is none). Raises InputError.
+    Args:
+        job_name: A job file, or the name of a job that ships with mpifl.
+        overrides: ``section.key=value`` each.
+
+    Returns:
+        The experiment with its job resolved, and the file of its data (None where there is none).
+
+    Raises:
+        InputError: When the job or an input is wrong.
     """
-    job = read_job(where, overrides)
+    job = read_job(job_name, overrides)
     job.algorithm.check(job)
     job.clock.check()
     updates = job.clock.updates(job.selection.participants)
+
     data_path, trace_path = prepare(job)
     population = open_population(job, data_path, trace_path)
     check_participants(population, updates)
     _check_cohort(job, population)
+
     return _experiment(resolved(job, population), population), data_path
 
 
-def load(job: Job, data_path: Path | None, trace_path: Path | None) -> TimingExperiment:
-    """On every rank: the experiment of a job that was checked; an Experiment when it trains. Executors need no trace."""
+def load_experiment(job: Job, data_path: Path | None, trace_path: Path | None) -> TimingExperiment:
+    """Return the experiment of a job that was checked; an Experiment when it trains.
+
+    For every rank. Executors need no trace.
+    """
     return _experiment(job, open_population(job, data_path, trace_path))
 
 
@@ -53,62 +66,77 @@ def _check_cohort(job: Job, population: Population) -> None:
     """Raise InputError for more participants at a time than there is memory for."""
     updates = job.clock.updates(job.selection.participants)
     rows = min(population.clients, job.clock.at_once(updates))
+
     key = f"selection.participants: {updates}"
     if isinstance(job.clock, Asynchronous):
         key = f"clock.concurrency: {job.clock.concurrency}"
     _check_memory(key, f"{rows:,} participants at a time", rows * PARTICIPANT.itemsize)
 
 
-def _check_memory(key: str, what: str, size: float) -> None:
-    here = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if size > here:
+def _check_memory(key: str, things: str, size: float) -> None:
+    """Raise InputError where ``things`` need more memory (``size`` bytes) than the host has."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if size > memory:
         raise InputError(
-            f"{key} is not allowed: {what} need {size / 1e9:,.0f} GB of memory; this host has {here / 1e9:,.0f} GB"
+            f"{key} is not allowed: {things} need {size / 1e9:,.0f} GB of memory; this host has"
+            f" {memory / 1e9:,.0f} GB"
         )
 
 
-def _check_server(job: Job, work: Workload) -> None:
-    """Raise InputError for a server that would be at one model for months: in such a round too much happens to phones."""
-    for key, size in (("server_down_kbps", work.bytes_down), ("server_up_kbps", work.bytes_up)):
+def _check_server(job: Job, workload: Workload) -> None:
+    """Raise InputError for a server that would take months to transfer one model.
+
+    In so long a round too much happens to phones.
+    """
+    transfers = (
+        ("server_down_kbps", workload.bytes_down),
+        ("server_up_kbps", workload.bytes_up),
+    )
+    for key, size in transfers:
         kbps = getattr(job.clock.latency, key)
-        if kbps is not None and size * 8 / work.bits_per_kbit / kbps > LONGEST_TRANSFER_SECONDS:
+        if kbps is None:
+            continue
+        if size * 8 / workload.bits_per_kbit / kbps > LONGEST_TRANSFER_SECONDS:
             raise InputError(
-                f"clock.latency.{key}: {kbps:g} is not allowed: the {size:,} bytes of one participant would take it more than"
-                f" {LONGEST_TRANSFER_SECONDS:g} s"
+                f"clock.latency.{key}: {kbps:g} is not allowed: the {size:,} bytes of one"
+                f" participant would take more than {LONGEST_TRANSFER_SECONDS:g} s"
             )
 
 
 def _check_model(job: Job, shape: DataShape) -> None:
-    """Raise InputError for a model that the memory here does not hold: it is built once without any.
+    """Raise InputError for a model that does not fit into this host's memory.
 
-    A class of the user's own may not bear that, and is left alone.
+    For that it is built once without memory. A class of the user's own may not work so, and is left
+    alone.
     """
     import torch
 
     if not type(job.model).__module__.startswith("mpifl."):
         return
+
     try:
         with torch.device("meta"):
             weights = sum(tensor.numel() for tensor in job.model.build_checked(shape).parameters())
     except (RuntimeError, TypeError, OverflowError) as error:
-        why = str(error).split(chr(10))[0]
+        reason = str(error).split(chr(10))[0]
         raise InputError(
-            f"model.name: {job.model.name!r} is not allowed as it is: it cannot be built ({why})"
+            f"model.name: {job.model.name!r} is not allowed: it cannot be built ({reason})"
         ) from error
-    _check_memory(
-        f"model.name: {job.model.name!r}", f"{weights:,} weights", 2 * BYTES_PER_WEIGHT * weights
-    )
+
+    size = 2 * BYTES_PER_WEIGHT * weights
+    _check_memory(f"model.name: {job.model.name!r}", f"{weights:,} weights", size)
 
 
 def _experiment(job: Job, population: Population) -> TimingExperiment:
+    """Return the experiment of a resolved job, with a model where it needs one."""
     if job.training.engine == "none" and isinstance(job.model, Sized):
-        return TimingExperiment(
-            job, population, _workload(job, job.model.parameters, job.model.training_flops)
-        )
-    return _load_model(job, population)
+        workload = _workload(job, job.model.parameters, job.model.training_flops)
+        return TimingExperiment(job, population, workload)
+    return _experiment_with_model(job, population)
 
 
-def _load_model(job: Job, population: Population) -> TimingExperiment:
+def _experiment_with_model(job: Job, population: Population) -> TimingExperiment:
+    """Build the model of a job; return an Experiment, unless the job does not train it."""
     import torch
 
     from mpifl.models.fingerprint import fingerprint
@@ -120,41 +148,47 @@ def _load_model(job: Job, population: Population) -> TimingExperiment:
 
     if population.dataset is None or population.dataset.task == "none":
         raise InputError(
-            f"model.name: {job.model.name!r} is not allowed: there are sizes alone, no samples; allowed: sized"
+            f"model.name: {job.model.name!r} is not allowed: the data have sizes only, no samples;"
+            " allowed: sized"
         )
     _check_data(job, population.data)
     _check_model(job, population.data.shape)
+
     keep_freed_memory()
     torch.set_num_threads(job.training.threads)
     _seed_global_generators(number(job.seed, Purpose.MODEL))
     module = job.model.build_checked(population.data.shape)
-    built = fingerprint(module)
+    hashes = fingerprint(module)
     model = flatten(module)
     if not len(model.gradient):
         raise InputError(
             f"model.name: {job.model.name!r} is not allowed: it has no parameters to train"
         )
+
     job = job.model_copy(update={"training": with_drop_last(job.training, model)})
-    flops = (
-        training_flops(model, population.data.shape)
-        if job.clock.latency.compute == "flops"
-        else 0.0
-    )
-    work = _workload(job, len(model.weights), flops)
+    counts_flops = job.clock.latency.compute == "flops"
+    flops = training_flops(model, population.data.shape) if counts_flops else 0.0
+    workload = _workload(job, len(model.weights), flops)
     if job.training.engine == "none":
-        return TimingExperiment(job, population, work)
+        return TimingExperiment(job, population, workload)
+
     objective = OBJECTIVES[population.data.task](population.data.outputs)
     if job.runtime.on_client_error == "abort":
         check_single_samples(job.training, model, population)
     training = chosen(job.training, model, objective, population.data, job.algorithm.adjusts)
-    settled = job.model_copy(update={"training": training})
     return Experiment(
-        settled, population, work, model, model.weights.numpy().copy(), objective, built
+        job=job.model_copy(update={"training": training}),
+        population=population,
+        workload=workload,
+        model=model,
+        initial=model.weights.numpy().copy(),
+        objective=objective,
+        fingerprint=hashes,
     )
 
 
 def _seed_global_generators(seed: int) -> None:
-    """Seed the generators of torch, numpy and random, from which a model may draw while it is built."""
+    """Seed the generators of torch, numpy and random: a model may draw from them when built."""
     import torch
 
     torch.manual_seed(seed)
@@ -166,48 +200,61 @@ def _check_data(job: Job, data: Dataset) -> None:
     """Raise InputError when there is nothing to train on, or nothing to test on."""
     if job.training.engine == "none":
         return
+
     if 0 in data.train.x.shape:
         raise InputError(
-            f"training.engine: {job.training.engine!r} is not allowed: {data.name} has no features; allowed: none"
+            f"training.engine: {job.training.engine!r} is not allowed: {data.name} has no features;"
+            " allowed: none"
         )
     if job.evaluation.part not in data.parts:
         raise InputError(
-            f"evaluation.part: {data.name} has no {job.evaluation.part} part;"
-            f" data.split makes one: data.split.by=clients data.split.{job.evaluation.part}=0.1"
+            f"evaluation.part: {data.name} has no {job.evaluation.part} part; data.split makes one:"
+            f" data.split.by=clients data.split.{job.evaluation.part}=0.1"
         )
     _check_tested_clients(job, data)
 
 
 def _check_tested_clients(job: Job, data: Dataset) -> None:
-    """Raise InputError when clients are to be scored one by one in a part whose samples are pooled: nobody's own.
+    """Raise InputError when single clients are to be tested on samples that belong to no client.
 
-    A part that was published with one client, where train has several, is such a pool. One that data.split has made is not.
+    A part that was published with one client, where train has several, is such a pool of samples. A
+    part that data.split has made is not.
     """
-    name, split = job.evaluation.part, job.data.split
-    made_here = split.by != "published" and getattr(split, name) > 0
-    if (
-        job.evaluation.per_client
-        and not made_here
-        and data.parts[name].clients == 1 < data.train.clients
-    ):
+    name = job.evaluation.part
+    split = job.data.split
+    part = data.parts[name]
+    made_by_split = split.by != "published" and getattr(split, name) > 0
+    is_pool = part.clients == 1 < data.train.clients and not made_by_split
+
+    if job.evaluation.per_client and is_pool:
         raise InputError(
-            f"evaluation.per_client: true is not allowed: the {name} part of {data.name} is one pool of"
-            f" {data.parts[name].samples:,} samples that belong to none of its {data.train.clients:,} clients; leave it out, or"
-            f" give clients a part of their own: data.split.by=samples (or clients) data.split.{name}=0.1"
+            f"evaluation.per_client: true is not allowed: the {name} part of {data.name} is one"
+            f" pool of {part.samples:,} samples that belong to none of its"
+            f" {data.train.clients:,} clients; leave it out, or give clients a part of"
+            f" their own: data.split.by=samples (or clients) data.split.{name}=0.1"
         )
 
 
 def _workload(job: Job, parameters: int, flops: float) -> Workload:
-    latency, training = job.clock.latency, job.training
+    """Return what a round costs a participant.
+
+    ``parameters`` is the number of the model's weights, ``flops`` what training takes for one
+    sample.
+    """
+    latency = job.clock.latency
+    training = job.training
+
     inferences = TRAINING_PER_INFERENCE
     if latency.compute == "flops":
         if not flops > 0:
             raise InputError(
-                "model.training_flops: 0 is not allowed with clock.latency.compute: flops; give them"
+                "model.training_flops: 0 is not allowed with clock.latency.compute: flops; allowed:"
+                " numbers above 0"
             )
         inferences = flops / latency.reference_flops
+
     size = latency.model_bytes or BYTES_PER_WEIGHT * parameters
-    work = Workload(
+    workload = Workload(
         bytes_down=size * len(job.algorithm.sent),
         bytes_up=size * len(job.algorithm.summed),
         batch_size=training.batch_size,
@@ -218,5 +265,5 @@ def _workload(job: Job, parameters: int, flops: float) -> Workload:
         full_batches=latency.compute == "batches",
         drop_last=training.drops_last,
     )
-    _check_server(job, work)
-    return work
+    _check_server(job, workload)
+    return workload

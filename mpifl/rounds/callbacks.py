@@ -26,7 +26,7 @@ class Checkpoints(Protocol):
 
 @dataclass(frozen=True)
 class RunCallbacks:
-    """``snapshot`` is the run so far. ``ended_round`` is called with each round once its model is tested.
+    """``snapshot`` is the run so far. ``ended_round`` is called with each round once it is tested.
 
     ``stop`` returns whether the run is to end before its last round.
     """

@@ -1,9 +1,11 @@
-"""What clients keep from one time to the next (SCAFFOLD's control variates), for whichever rank trains them next.
+"""The state that clients keep between rounds, for whichever rank trains them next.
 
-A folder a client in the run directory, with one small file for each round that it took part in: those since the oldest
-checkpoint that is kept, and the last one before it. A task names the round whose file it reads (TASK, ``state_round``), so a
-round that is repeated, after a resume or because its rank was killed, reads what it read the first time and ends with the same
-bits; a file that is missing is an error. Nothing grows with the population, only with the clients that ever took part.
+SCAFFOLD's control variates, for example. Each client has a folder in the run directory, with one
+small file for each round that it took part in: the rounds since the oldest checkpoint that is kept,
+and the last one before it. A task names the round whose file it reads (TASK, ``state_round``). So a
+round that is repeated, after a resume or because a rank died, reads what it read the first time and
+ends with the same bits. A missing file is an error. Nothing grows with the population, only with
+the number of clients that ever took part.
 """
 
 from __future__ import annotations
@@ -19,14 +21,15 @@ import numpy as np
 from mpifl.errors import InputError, TrainingError
 from mpifl.io.files import disk_full_errors
 
-FOLDERS, DIGEST_BYTES = 256, 16
+FOLDERS = 256
+DIGEST_BYTES = 16
 
 
 @dataclass(frozen=True)
 class ClientStore:
-    """Vectors of ``length`` float32 by client, in files below ``folder``, which is checkpoint/clients of a run directory.
+    """Vectors of ``length`` float32 by client, in files below ``folder``.
 
-    A file begins with a hash of the vector, of DIGEST_BYTES.
+    That is checkpoint/clients of a run directory. A file is a hash of DIGEST_BYTES and the vector.
     """
 
     folder: Path
@@ -35,35 +38,43 @@ class ClientStore:
     def read(self, client: int, round_number: int) -> np.ndarray:
         """Return what the client kept after round ``round_number``: (length,) float32.
 
-        Raises InputError when that file is missing or damaged: the client without its state would train to other bits.
+        Raises InputError when that file is missing or damaged: without its state the client would
+        train to other bits.
         """
         path = self._folder(client) / str(round_number)
         try:
             raw = path.read_bytes()
         except FileNotFoundError as error:
             raise InputError(
-                f"{path}: missing on host {socket.gethostname()}: it holds the state that client {client} kept after round"
-                f" {round_number}; all ranks need the same run directory (--out on a shared file system), with all its files"
+                f"{path}: missing on host {socket.gethostname()}: it holds the state that client"
+                f" {client} kept after round {round_number}; all ranks need the same run directory"
+                " (--out on a shared file system), with all its files"
             ) from error
-        if len(raw) != DIGEST_BYTES + self.length * 4 or raw[:DIGEST_BYTES] != _digest(
-            raw[DIGEST_BYTES:]
-        ):
+
+        digest = raw[:DIGEST_BYTES]
+        body = raw[DIGEST_BYTES:]
+        if len(raw) != DIGEST_BYTES + self.length * 4 or digest != _digest(body):
             raise InputError(
-                f"{path}: damaged: it does not have the hash that it begins with; only a copy of it or a new run helps"
+                f"{path}: damaged: its contents do not have the hash at its beginning; restore it"
+                " from a copy, or start a new run"
             )
         return np.frombuffer(raw, np.float32, offset=DIGEST_BYTES).copy()
 
     def write(self, client: int, round_number: int, vector: np.ndarray, oldest: int) -> None:
-        """Keep what the client has after round ``round_number``; the run may be taken up again after round ``oldest``.
+        """Keep the client's ``vector`` after round ``round_number``, and remove what is not needed.
 
-        Raises DiskFull.
+        ``oldest`` is the first round after which the run might be resumed. Raises DiskFull, and
+        TrainingError for a vector of another shape.
         """
         folder = self._folder(client)
         if vector.shape != (self.length,):
             raise TrainingError(
-                f"{folder}: the algorithm keeps {vector.shape}, the model's shape is ({self.length},)"
+                f"{folder}: the algorithm keeps a vector of shape {vector.shape}, the model's shape"
+                f" is ({self.length},)"
             )
-        path, partial = folder / str(round_number), folder / f".{round_number}.{os.getpid()}.part"
+
+        path = folder / str(round_number)
+        partial = folder / f".{round_number}.{os.getpid()}.part"
         body = vector.astype(np.float32).tobytes()
         with disk_full_errors(path, DIGEST_BYTES + len(body), run=self.folder.parents[1]):
             try:
@@ -72,6 +83,7 @@ class ClientStore:
                 partial.replace(path)
             finally:
                 partial.unlink(missing_ok=True)
+
         for number in sorted(number for number in _rounds(folder) if number <= oldest)[:-1]:
             (folder / str(number)).unlink(missing_ok=True)
 
@@ -89,7 +101,7 @@ def _digest(body: bytes) -> bytes:
 
 
 def _rounds(folder: Path) -> list[int]:
-    """The rounds of which there is a file."""
+    """Return the rounds for which there is a file."""
     try:
         return [int(name) for name in os.listdir(folder) if name.isdigit()]
     except FileNotFoundError:

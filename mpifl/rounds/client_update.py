@@ -52,8 +52,8 @@ def client_updates(
 ) -> Iterator[ClientUpdate]:
     """Train a group of tasks and yield the updates of its clients, in its order.
 
-    A client whose training fails ends the run or is left out, as ``runtime.on_client_error`` says. An
-    update is made when it is asked for, so that one at a time is in memory.
+    A client whose training fails ends the run or is left out, as ``runtime.on_client_error`` says.
+    An update is made when it is asked for, so that one at a time is in memory.
 
     Args:
         worker: What this rank trains with.
@@ -167,7 +167,8 @@ def _update(
         vector = contribution[name]
         if vector.shape != result.update.shape:
             raise TrainingError(
-                f"{name} is not usable: its shape is {tuple(vector.shape)}, the model's is {tuple(result.update.shape)}"
+                f"{name} is not usable: its shape is {tuple(vector.shape)}, the model's is"
+                f" {tuple(result.update.shape)}"
             )
         vectors[name] = vector[: len(experiment.model.gradient)]
     if experiment.job.runtime.on_client_error == "drop":
@@ -176,7 +177,8 @@ def _update(
     if algorithm.keeps_state != (state is not None):
         returned = "no state" if state is None else "state"
         raise TrainingError(
-            f"algorithm.name: {algorithm.name!r} returned {returned} to keep, and keeps_state is {algorithm.keeps_state}"
+            f"algorithm.name: {algorithm.name!r} returned {returned} to keep, and"
+            f" keeps_state is {algorithm.keeps_state}"
         )
     if state is not None:
         worker.store.write(client, round_number, state.cpu().numpy(), oldest)

@@ -1,9 +1,9 @@
-"""What a plug-in promises: that what it computes for a client depends on its arguments only.
+"""The contract of plug-ins: what one computes for a client depends on its arguments only.
 
-One that remembers something from client to client gives other results when clients are trained in
-another order, on other ranks or after a resume. It is found by looking before and after: at the
-globals of its module and of those beside it, at attributes of its classes, objects, functions and
-layers, at default arguments, and at the global generators of Python and numpy.
+A plug-in that remembers something from client to client gives other results when clients are
+trained in another order, on other ranks or after a resume. It is found by comparing its state
+before and after: the globals of its module and of those beside it, the attributes of its classes,
+objects, functions and layers, default arguments, and the global generators of Python and numpy.
 """
 
 from __future__ import annotations
@@ -26,160 +26,191 @@ from mpifl.errors import InputError
 from mpifl.job.section import Section
 from mpifl.models.fingerprint import TORCHS_OWN
 
-LOOKED_AT_BYTES = 1 << 16  # of an array: of a larger one so many, evenly spread
-LOOKED_AT_ITEMS = 1000  # of a list or a dict: of a longer one the first, and how many there are
-DEEPEST = 8
+SAMPLED_BYTES = 1 << 16
+"""Of a larger array that many bytes are compared, evenly spread."""
+
+SAMPLED_ITEMS = 1000
+"""Of a longer list or dict the first items are compared, and its length."""
+
+MAX_DEPTH = 8
+CHECK_EVERY = 64
+
 PACKAGE = "mpifl_plug_in_"
-"""What the packages are called whose modules are the files of a plug-in (mpifl/job/plug_in.py)."""
-EVERY = 64
+"""Prefix of the packages whose modules are the files of a plug-in (mpifl/job/plug_in.py)."""
+
 Marks = dict[str, object]
-"""What was found, by the place where it is; equal while nothing there has changed."""
+"""A mark for each place that is looked at; equal as long as nothing there has changed."""
 
 
 def is_plug_in(part: object) -> bool:
-    """Whether a part of a job is of a class that does not come with mpifl."""
+    """Return whether the class of a part of a job does not come with mpifl."""
     return not type(part).__module__.startswith("mpifl.")
 
 
 class Contract:
-    """The plug-ins among a job's algorithm and model, as they are now; ``module`` is the model that is trained."""
+    """Checks the plug-ins among a job's algorithm and model against their state at construction.
+
+    ``module`` is the model that is trained.
+    """
 
     def __init__(self, algorithm: Section, model: Section, module: nn.Module) -> None:
         parts = {"algorithm": algorithm, "model": model}
         self._parts = {key: part for key, part in parts.items() if is_plug_in(part)}
-        self._homes = {
-            name: home for part in self._parts.values() for name, home in _homes(type(part)).items()
+        self._modules = {
+            name: source
+            for part in self._parts.values()
+            for name, source in _modules_of(type(part)).items()
         }
         self._layers = {
-            name: one for name, one in module.named_modules() if type(one).__module__ in self._homes
+            name: layer
+            for name, layer in module.named_modules()
+            if type(layer).__module__ in self._modules
         }
         self._before = self._marks() if self._parts else {}
         self._calls = 0
 
     def check(self) -> None:
-        """After plug-ins were at work: raise InputError when something has changed that they can see again.
+        """Raise InputError when the plug-ins have changed something that they can see again.
 
-        A look takes a third of a millisecond with a small module, so it looks at the first calls (1, 2, 4, 8, ...) and at
-        every 64th. Where there is no plug-in it does nothing.
+        To be called after plug-ins were called. A comparison takes a third of a millisecond with a
+        small module, so only the calls 1, 2, 4, 8, ... and every 64th make it. Without a plug-in it
+        does nothing.
         """
         self._calls += 1
-        first = self._calls & (self._calls - 1) == 0
-        if (
-            not self._parts
-            or not (first or self._calls % EVERY == 0)
-            or (after := self._marks()) == self._before
-        ):
+        is_power_of_two = self._calls & (self._calls - 1) == 0
+        if not self._parts or not (is_power_of_two or self._calls % CHECK_EVERY == 0):
             return
-        changed = next(
-            place
-            for place in (*after, *self._before)
-            if after.get(place) != self._before.get(place)
-        )
-        named = " or ".join(
+        after = self._marks()
+        if after == self._before:
+            return
+
+        places = (*after, *self._before)
+        changed = next(place for place in places if after.get(place) != self._before.get(place))
+        plug_ins = " or ".join(
             f"{key}.name: {getattr(part, 'name', key)!r}" for key, part in self._parts.items()
         )
         raise InputError(
-            f"{named} is not allowed as it is: it carries state from one call to the next: {changed} has changed;"
-            " what it computes is to depend on its arguments only (what clients keep and the server's state are among them)"
+            f"{plug_ins} is not allowed: it carries state from one call to the next: {changed} has"
+            " changed; its results may depend on its arguments only (the state of the client and of"
+            " the server are among them)"
         )
 
     def _marks(self) -> Marks:
-        look = _Look(self._homes)
+        marker = _Marker(self._modules)
         marks: Marks = {"the global generator of random": hash(random.getstate())}
-        marks["the global generator of numpy"] = look.at(np.random.get_state(legacy=False))  # noqa: NPY002  (a plug-in's)
-        for name, home in self._homes.items():
-            for key, value in vars(home).items():
-                place = f"{key} of {os.path.basename(home.__file__ or name)}"
+        numpy_state = np.random.get_state(legacy=False)  # noqa: NPY002  (a plug-in's)
+        marks["the global generator of numpy"] = marker.mark(numpy_state)
+
+        for name, source in self._modules.items():
+            for key, value in vars(source).items():
+                place = f"{key} of {os.path.basename(source.__file__ or name)}"
                 if isinstance(value, type) and value.__module__ == name:
-                    marks |= look.at_all(f"class {place}", vars(value))
+                    marks |= marker.mark_all(f"class {place}", vars(value))
                 elif not key.startswith("__"):
-                    marks[place] = look.at(value)
+                    marks[place] = marker.mark(value)
+
         for key, part in self._parts.items():
-            marks |= look.at_all(f"the {key}", vars(part) | (part.__pydantic_private__ or {}))
-        for (
-            name,
-            layer,
-        ) in self._layers.items():  # their buffers are looked after by FlatModel.check_trained
-            own = {
+            attributes = vars(part) | (part.__pydantic_private__ or {})
+            marks |= marker.mark_all(f"the {key}", attributes)
+
+        # Buffers of layers are checked by FlatModel.check_trained.
+        for name, layer in self._layers.items():
+            owner = f"the model's layer {name}" if name else "the model's module"
+            attributes = {
                 key: value
                 for key, value in vars(layer).items()
-                if key not in TORCHS_OWN and not _passes(value)
+                if key not in TORCHS_OWN and not _is_transient(value)
             }
-            marks |= look.at_all(f"the model's layer {name}" if name else "the model's module", own)
+            marks |= marker.mark_all(owner, attributes)
         return marks
 
 
-def _homes(kind: type) -> dict[str, ModuleType]:
-    """The module of a plug-in's class, those of its package of files, and those in the same folder that it has names from."""
-    home = sys.modules[kind.__module__]
-    folder, found = _folder(home), {home.__name__: home}
-    package = home.__name__.partition(".")[0] + "."
+def _modules_of(kind: type) -> dict[str, ModuleType]:
+    """Return the modules that belong to a plug-in's class, by name.
+
+    Its own module, those of its package of files, and those in the same folder that it has names
+    from.
+    """
+    main = sys.modules[kind.__module__]
+    folder = _folder(main)
+    modules = {main.__name__: main}
+
+    package = main.__name__.partition(".")[0] + "."
     if package.startswith(PACKAGE):
-        found |= {name: beside for name, beside in sys.modules.items() if name.startswith(package)}
-    for value in vars(home).values():
-        name = (
-            value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
-        )
-        beside = sys.modules.get(name) if isinstance(name, str) else None
-        if beside is not None and folder is not None and _folder(beside) == folder:
-            found[beside.__name__] = beside
-    return found
+        modules |= {
+            name: module for name, module in sys.modules.items() if name.startswith(package)
+        }
+
+    for value in vars(main).values():
+        attribute = "__name__" if isinstance(value, ModuleType) else "__module__"
+        name = getattr(value, attribute, None)
+        module = sys.modules.get(name) if isinstance(name, str) else None
+        if module is not None and folder is not None and _folder(module) == folder:
+            modules[module.__name__] = module
+    return modules
 
 
-def _folder(home: ModuleType) -> str | None:
-    file = getattr(home, "__file__", None)
+def _folder(module: ModuleType) -> str | None:
+    file = getattr(module, "__file__", None)
     return os.path.dirname(os.path.abspath(file)) if file else None
 
 
-def _passes(value: object) -> bool:
-    """Whether it is what a layer notes of the batch that it has just seen (``self.attention = ...``), or has not noted yet."""
+def _is_transient(value: object) -> bool:
+    """Return whether a layer's attribute is only of the batch that it has just seen.
+
+    Such as ``self.attention = ...`` in ``forward``; None before the first batch.
+    """
     return value is None or (
         isinstance(value, torch.Tensor) and (value.grad_fn is not None or value.is_inference())
     )
 
 
-class _Look:
-    """One look at everything. What is no plain data is looked into where its class is of one of ``homes``."""
+class _Marker:
+    """Makes the marks of one comparison.
 
-    def __init__(self, homes: Mapping[str, ModuleType]) -> None:
-        self._homes = homes
-        self._seen: dict[
-            int, object
-        ] = {}  # with what was seen, so that no number is given anew meanwhile
+    An object that is no plain data is entered where its class is of one of ``modules``.
+    """
 
-    def at_all(self, owner: str, attributes: Mapping[str, Any]) -> Marks:
-        """The marks of somebody's attributes."""
+    def __init__(self, modules: Mapping[str, ModuleType]) -> None:
+        self._modules = modules
+        # With the objects, so that no id is given to another one meanwhile.
+        self._seen: dict[int, object] = {}
+
+    def mark_all(self, owner: str, attributes: Mapping[str, Any]) -> Marks:
+        """Return the marks of an owner's attributes."""
         own = {
             key: value for key, value in attributes.items() if not key.startswith(("__", "_abc_"))
         }
-        return {f"{key} of {owner}": self.at(value) for key, value in own.items()}
+        return {f"{key} of {owner}": self.mark(value) for key, value in own.items()}
 
-    def at(self, value: object, depth: int = 0) -> object:
-        """Something that is equal as long as the value is."""
+    def mark(self, value: object, depth: int = 0) -> object:
+        """Return something that is equal as long as the value is."""
         if value is None or isinstance(value, bool | int | float | complex | str | bytes):
             return repr(value)  # since True is equal to 1, and NaN not to itself
         if isinstance(value, np.ndarray):
-            return value.shape, value.dtype.str, _of_array(value)
+            return value.shape, value.dtype.str, _hash_of_array(value)
         if isinstance(value, torch.Tensor):
-            return tuple(value.shape), str(value.dtype), _of_tensor(value)
-        if depth == DEEPEST or id(value) in self._seen:
+            return tuple(value.shape), str(value.dtype), _hash_of_tensor(value)
+
+        if depth == MAX_DEPTH or id(value) in self._seen:
             return id(value)
         self._seen[id(value)] = value
         if isinstance(value, Mapping):
-            return type(value), len(value), self._each([*value.keys(), *value.values()], depth)
+            items = [*value.keys(), *value.values()]
+            return type(value), len(value), self._mark_each(items, depth)
         if isinstance(value, Set):
             return type(value), len(value), hash(frozenset(value))
         if isinstance(value, list | tuple | deque):
-            return type(value), len(value), self._each(value, depth)
-        return id(value), self._each(self._inside(value), depth)
+            return type(value), len(value), self._mark_each(value, depth)
+        return id(value), self._mark_each(self._contents(value), depth)
 
-    def _each(self, values: Iterable[object], depth: int) -> tuple[object, ...]:
+    def _mark_each(self, values: Iterable[object], depth: int) -> tuple[object, ...]:
         return tuple(
-            self.at(value, depth + 1) for value in itertools.islice(values, LOOKED_AT_ITEMS)
+            self.mark(value, depth + 1) for value in itertools.islice(values, SAMPLED_ITEMS)
         )
 
-    def _inside(self, value: object) -> list[object]:
-        """What may change in something that is no plain data."""
+    def _contents(self, value: object) -> list[object]:
+        """Return what may change inside an object that is no plain data."""
         if isinstance(value, np.random.Generator):
             return [value.bit_generator.state]
         if isinstance(value, np.random.RandomState):
@@ -192,30 +223,31 @@ class _Look:
             return [repr(value)]
         if isinstance(value, staticmethod | classmethod):
             return [value.__func__]
-        if isinstance(value, FunctionType) and value.__module__ in self._homes:
-            return [value.__defaults__, value.__kwdefaults__, value.__dict__, *_enclosed(value)]
+        if isinstance(value, FunctionType) and value.__module__ in self._modules:
+            closure = _closure_contents(value)
+            return [value.__defaults__, value.__kwdefaults__, value.__dict__, *closure]
         if isinstance(value, nn.Module):
             return [*value.parameters(), *value.buffers()]
-        ours = type(value).__module__ in self._homes or isinstance(value, SimpleNamespace)
-        return [vars(value)] if ours and hasattr(value, "__dict__") else []
+        plug_ins = type(value).__module__ in self._modules or isinstance(value, SimpleNamespace)
+        return [vars(value)] if plug_ins and hasattr(value, "__dict__") else []
 
 
-def _enclosed(function: FunctionType) -> list[object]:
-    """What the function that made it has left to it."""
+def _closure_contents(function: FunctionType) -> list[object]:
+    """Return the variables of enclosing functions that a function uses."""
     try:
         return [cell.cell_contents for cell in function.__closure__ or ()]
-    except ValueError:  # a cell that is empty yet
+    except ValueError:  # a cell that is still empty
         return []
 
 
-def _of_array(array: np.ndarray) -> int:
+def _hash_of_array(array: np.ndarray) -> int:
     if array.dtype.hasobject:
         return hash(repr(array))
     flat = array.reshape(-1)
     return zlib.crc32(flat[:: _stride(array.nbytes)].tobytes())
 
 
-def _of_tensor(tensor: torch.Tensor) -> int:
+def _hash_of_tensor(tensor: torch.Tensor) -> int:
     if tensor.layout != torch.strided or tensor.is_meta or not tensor.numel():
         return id(tensor)
     flat = tensor.detach().reshape(-1)[:: _stride(tensor.nbytes)]
@@ -223,4 +255,4 @@ def _of_tensor(tensor: torch.Tensor) -> int:
 
 
 def _stride(size_bytes: int) -> int:
-    return max(1, -(-size_bytes // LOOKED_AT_BYTES))
+    return max(1, -(-size_bytes // SAMPLED_BYTES))

@@ -1,4 +1,4 @@
-"""Everything that a rank needs to take part in a job."""
+"""Everything that a rank needs in order to take part in a job."""
 
 from __future__ import annotations
 
@@ -30,9 +30,11 @@ class TimingExperiment:
 
 @dataclass(frozen=True)
 class Experiment(TimingExperiment):
-    """And the model to work in, its initial weights (n,) float32 and what it is to learn: enough to train.
+    """A job that trains: with its model and objective as well.
 
-    ``fingerprint`` holds the hashes (mpifl/models/fingerprint.py) of the model as it was built.
+    ``model`` is trained in. ``initial`` are its weights before the first round, (n,) float32.
+    ``objective`` is the loss and the scores. ``fingerprint`` holds the hashes of the model as it
+    was built (``mpifl/models/fingerprint.py``).
     """
 
     model: FlatModel
@@ -42,16 +44,16 @@ class Experiment(TimingExperiment):
 
     @property
     def stack(self) -> int:
-        """How many participants a group has at most."""
+        """The most participants that a group has."""
         return self.job.training.stack or 1
 
     @property
     def tested_part(self) -> Part:
-        """What the global model is tested on."""
+        """The part of the data set on which the global model is tested."""
         part: Part = getattr(self.population.data, self.job.evaluation.part)
         return part
 
     @property
     def shards(self) -> int:
-        """How many shards that has."""
+        """Number of shards of the tested part, each of ``evaluation.batch_size`` samples."""
         return math.ceil(self.tested_part.samples / self.job.evaluation.batch_size)

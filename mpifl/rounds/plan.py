@@ -1,4 +1,4 @@
-"""Selection and clock into the round's plan: the one thing that aggregator and executors share."""
+"""The plan of a round, made by selection and clock before anything is trained."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from mpifl.selection.checked import checked
 from mpifl.stopwatch import UNWATCHED, Stopwatch
 
 ONLINE_SAMPLE = 4096
+"""How many clients are looked at to estimate how many are online."""
 
 TASK = np.dtype(
     [
@@ -25,21 +26,21 @@ TASK = np.dtype(
         ("base", "<i4"),  # the model version that it trains from
         ("steps", "<i8"),  # of SGD
         ("samples", "<i8"),  # that those steps go through
-        (
-            "weight",
-            "<f8",
-        ),  # share of the mean; those of a round add up to 1 or, where late updates count less, to less
+        # Share of the mean. Those of a round add up to 1, or to less where late updates count less.
+        ("weight", "<f8"),
         ("state_round", "<i4"),  # the round after which the client last kept state; 0: it has none
     ]
 )
-"""One update to train. Rank 0 sets ``state_round`` when it sends the task: a plan may be made before that round is over."""
+"""One update to train. Rank 0 sets ``state_round`` when it sends the task, since a plan may be made
+before that round is over."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A round: ``tasks`` (structured TASK), the virtual time it takes, and the clock's state after it.
+    """A round: its ``tasks`` (structured TASK), its virtual time, and the clock ``after`` it.
 
-    ``online`` clients were online at its start; estimated where there are more than ONLINE_SAMPLE clients.
+    ``online`` is the number of clients that were online at its start, an estimate where there are
+    more than ONLINE_SAMPLE clients.
     """
 
     round_number: int
@@ -57,7 +58,16 @@ def make_plan(
     state: ClockState,
     watch: Stopwatch = UNWATCHED,
 ) -> Plan:
-    """The plan of the round that follows ``state``. Nothing is trained yet."""
+    """Return the plan of a round. Nothing is trained.
+
+    Args:
+        job: Has the selection, the clock and the weights of the algorithm.
+        population: The clients.
+        workload: What the round costs a participant.
+        round_number: From 1 on.
+        state: The clock's state after the round before.
+        watch: Counts the time of selection and clock.
+    """
 
     def choose(now: float, wanted: int, draw: int, busy: np.ndarray) -> np.ndarray:
         with watch("selection"):
@@ -67,61 +77,70 @@ def make_plan(
     with watch("clock"):
         call = Call(job.clock.updates(job.selection.participants), choose, population, workload)
         timeline, after = job.clock.advance(state, call)
+
         key = number(job.seed, Purpose.ONLINE, round_number)
         online = count_online(
             population.phones, population.clients, key, timeline.start_seconds, ONLINE_SAMPLE
         )
-        return Plan(
-            round_number, _tasks(timeline, job, population, round_number), timeline, after, online
-        )
+
+        tasks = _tasks(timeline, job, population, round_number)
+        return Plan(round_number, tasks, timeline, after, online)
 
 
 def largest_first(tasks: np.ndarray, stack: int) -> np.ndarray:
-    """Tasks in the order in which executors take them, so that no rank is left with a long one at the end.
+    """Return tasks in the order in which executors take them: the group with most samples first.
 
-    With groups of up to ``stack`` tasks those of a round that have most samples are together; the largest group comes first.
+    Groups have up to ``stack`` tasks of one round, and a round's tasks with most samples are
+    together. The largest first, so that no rank is left with a long group at the end.
     """
     ordered = tasks[np.lexsort((tasks["client"], -tasks["samples"], tasks["round"]))]
-    begins = _begins(ordered["round"], stack)
-    group = np.cumsum(begins) - 1
-    samples = (
-        np.add.reduceat(ordered["samples"], np.flatnonzero(begins))
-        if len(tasks)
-        else ordered["samples"]
-    )
+    starts = _group_starts(ordered["round"], stack)
+    group = np.cumsum(starts) - 1
+
+    samples = ordered["samples"]
+    if len(tasks):
+        samples = np.add.reduceat(samples, np.flatnonzero(starts))
     return ordered[np.lexsort((group, -samples[group]))]
 
 
 def task_groups(tasks: np.ndarray, stack: int) -> list[slice]:
-    """The groups of tasks that are in the order of ``largest_first``."""
-    begin = np.flatnonzero(_begins(tasks["round"], stack)).tolist()
-    return [slice(a, b) for a, b in pairwise([*begin, len(tasks)])]
+    """Return the groups of tasks that are in the order of ``largest_first``."""
+    starts = np.flatnonzero(_group_starts(tasks["round"], stack)).tolist()
+    return [slice(start, stop) for start, stop in pairwise([*starts, len(tasks)])]
 
 
-def _begins(rounds: np.ndarray, stack: int) -> np.ndarray:
-    """Whether each task begins a group of its round: of ``stack`` tasks, and the last ones of half as many.
+def _group_starts(rounds: np.ndarray, stack: int) -> np.ndarray:
+    """Return for each task (given by its round) whether it begins a group, (tasks,) bool.
 
-    Tasks of a round need not lie side by side. The small groups at the end let executors finish together.
+    Groups have ``stack`` tasks, the last ones of a round half as many: small groups at the end let
+    executors finish together. The tasks of a round need not lie side by side.
     """
     order = np.argsort(rounds, kind="stable")
     _, first, counts = np.unique(rounds[order], return_index=True, return_counts=True)
+
+    # The place of each task within its round.
     place = np.empty(len(rounds), np.int64)
     place[order] = np.arange(len(rounds)) - np.repeat(first, counts)
-    whole = np.empty(len(rounds), np.int64)
-    whole[order] = np.repeat(np.maximum(counts // stack - 1, 0) * stack, counts)
+
+    # How many tasks of its round are in groups of full size.
+    in_full_groups = np.empty(len(rounds), np.int64)
+    in_full_groups[order] = np.repeat(np.maximum(counts // stack - 1, 0) * stack, counts)
+
     half = -(-stack // 2)
-    return np.where(place < whole, place % stack == 0, (place - whole) % half == 0)
+    return np.where(
+        place < in_full_groups, place % stack == 0, (place - in_full_groups) % half == 0
+    )
 
 
 def _tasks(timeline: Timeline, job: Job, population: Population, round_number: int) -> np.ndarray:
-    """The completed participants as tasks."""
+    """Return a task (structured TASK) for each participant that completes the round."""
     rows = timeline.participants[timeline.participants["outcome"] == Outcome.COMPLETED]
     tasks = np.zeros(len(rows), TASK)
     tasks["round"] = round_number
     for name in ("client", "base", "steps", "samples"):
         tasks[name] = rows[name]
-    weight = job.algorithm.weight(
-        rows["samples"] if job.clock.weighs_work else population.samples(rows["client"])
-    )
+
+    samples = rows["samples"] if job.clock.weighs_work else population.samples(rows["client"])
+    weight = job.algorithm.weight(samples)
     tasks["weight"] = rows["factor"] * weight / weight.sum() if len(tasks) else weight
     return tasks

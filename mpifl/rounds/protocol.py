@@ -1,4 +1,4 @@
-"""Every message between the aggregator (rank 0) and the executors (the other ranks), both directions.
+"""Every message between the aggregator (rank 0) and the executors (the others), both directions.
 
 In the order of a run::
 
@@ -61,13 +61,15 @@ class Assignment:
 
 @dataclass(frozen=True)
 class Results:
-    """What the ranks' results add up to for an assignment: views into ``whole`` (int64), one Reduce.
+    """What the ranks' results add up to for an assignment: views into ``whole`` (int64).
 
-    ``vectors`` (rounds, summed, trained) and ``averages`` (rounds, 2, averaged) are the running sums
-    of the client updates. ``tests`` (tests, numbers) counts scored and correct predictions, the mean
-    loss in fixed point, and the objective's own counts. ``losses`` (tasks, 2) is known to one rank
-    each: the bits of the training loss (float64), and 1 where training failed. It rides in the same
-    Reduce, since a Gather of its own costs a round more than it does.
+    It is summed in one Reduce.
+
+    ``vectors`` (rounds, summed, trained) and ``averages`` (rounds, 2, averaged) are the running
+    sums of the client updates. ``tests`` (tests, numbers) counts scored and correct predictions,
+    the mean loss in fixed point, and the objective's own counts. ``losses`` (tasks, 2) is known to
+    one rank each: the bits of the training loss (float64), and 1 where training failed. It rides in
+    the same Reduce, since a Gather of its own costs a round more than it does.
     """
 
     whole: np.ndarray
@@ -260,5 +262,5 @@ def executor_send_time_spent(world: World) -> None:
 
 
 def aggregator_receive_time_spent(world: World) -> np.ndarray:
-    """Return where the wall time of each rank went (structured SPENT), in the order of the ranks."""
+    """Return where each rank's wall time went (structured SPENT), in the order of the ranks."""
     return world.gather_rows(world.watch.spent())

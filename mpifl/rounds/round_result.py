@@ -1,4 +1,4 @@
-"""What comes back of a plan: the other half of ``plan.py``."""
+"""What training and testing give for a plan (``plan.py``)."""
 
 from __future__ import annotations
 
@@ -9,18 +9,22 @@ import numpy as np
 from mpifl.rounds.plan import Plan
 
 METRIC = np.dtype([("round", "<i4"), ("client", "<i8"), ("loss", "<f8"), ("failed", "<u1")])
-"""What rank 0 learns of each participant: its mean training loss; or that its training failed, and added nothing."""
+"""A task's mean training loss; or 1 in ``failed`` where its training failed and added nothing."""
 
 
 CLIENT_TEST = np.dtype(
     [("version", "<i8"), ("client", "<i8"), ("scored", "<i8"), ("correct", "<i8"), ("loss", "<f8")]
 )
-"""The test of a model version on some samples of one client of the tested part; loss is the sum of theirs."""
+"""The test of a model version on samples of one client of the tested part; ``loss`` is their
+sum."""
 
 
 @dataclass(frozen=True)
 class Tested:
-    """A test of the global model: its scores by name, and if they were asked for those of each client (CLIENT_TEST)."""
+    """A test of the global model: its scores by name, and the scores of single clients.
+
+    ``clients`` (structured CLIENT_TEST) has no rows where the job does not ask for them.
+    """
 
     scores: dict[str, float]
     clients: np.ndarray
@@ -28,7 +32,11 @@ class Tested:
 
 @dataclass(frozen=True)
 class RoundResult:
-    """A round that is over: its plan, the training loss of each task by client, and the test if one was due."""
+    """A round that is over.
+
+    ``metrics`` (structured METRIC) are those of its tasks, in the order of the clients. ``tested``
+    is the test of its model, None where none was due.
+    """
 
     plan: Plan
     metrics: np.ndarray

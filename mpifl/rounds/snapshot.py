@@ -1,4 +1,4 @@
-"""A run between two rounds: everything that the rest of it depends on."""
+"""A run between two rounds: everything that its rest depends on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ STATE_ROUND = np.dtype([("client", "<i8"), ("round", "<i4")])
 
 @dataclass(frozen=True)
 class Waiting:
-    """A round that is over: its plan, the training losses (structured METRIC), and the version to test for it, if any."""
+    """A round that is over and waits for the test of its model.
+
+    ``metrics`` (structured METRIC) are those of its tasks. ``version`` is the model version to
+    test, None where no test is due.
+    """
 
     plan: Plan
     metrics: np.ndarray
@@ -26,9 +30,17 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A run after ``rounds_done`` rounds; nothing in it changes any more.
+    """A run after ``rounds_done`` rounds. It never changes.
 
-    ``rows`` counts those of run.h5 by table. ``state_rounds`` (structured STATE_ROUND) are sorted by client.
+    Attributes:
+        rounds_done: Number of rounds that are over.
+        version: Number of the newest model version.
+        state: The server's vectors (float32) by name; None at the start of a run.
+        versions: Model versions that a client in flight or a test still needs, by number.
+        clock: The state of the clock.
+        untested: Rounds that are over and wait for the test of their model.
+        state_rounds: Structured STATE_ROUND, sorted by client.
+        rows: Number of rows of each table of run.h5; None at the start of a run.
     """
 
     rounds_done: int = 0

@@ -1,7 +1,7 @@
 """What a ticket of an assignment stands for: a group of tasks to train, or a shard of a test.
 
-The plan fixes the groups, so what is trained together does not depend on the ranks. The tests follow
-the groups in the same queue and fill the time at its end.
+The plan fixes the groups, so what is trained together does not depend on the ranks. The tests
+follow the groups in the same queue and fill the time at its end.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ def train_group(
 ) -> np.ndarray:
     """Train a group of tasks and add its updates to ``round_sum``.
 
-    A client whose training fails ends the run or is left out, as ``runtime.on_client_error`` says. A
-    plug-in that breaks its contract (``contract.py``) always ends the run.
+    A client whose training fails ends the run or is left out, as ``runtime.on_client_error`` says.
+    A plug-in that breaks its contract (``contract.py``) always ends the run.
 
     Args:
         worker: What this rank trains with.
@@ -145,7 +145,8 @@ def _test(
     share_of_loss = loss / experiment.tested_part.samples
     if not abs(mean_loss) < VALUE_LIMIT or not abs(share_of_loss) < VALUE_LIMIT:
         raise TrainingError(
-            f"the test loss is {mean_loss:g}: training has diverged (a smaller training.lr may help)"
+            f"the test loss is {mean_loss:g}: training has diverged (a smaller training.lr may"
+            " help)"
         )
 
     correct = int(scores.correct.sum())

@@ -1,4 +1,4 @@
-"""Runs that train nothing: plans, and nothing but plans. No torch, no MPI."""
+"""Runs that train nothing: they only make plans. Imports neither torch nor MPI."""
 
 from __future__ import annotations
 
@@ -13,20 +13,26 @@ from mpifl.rounds.snapshot import Snapshot
 from mpifl.stopwatch import Stopwatch
 
 
-def run_timing(experiment: TimingExperiment, log: RunCallbacks, watch: Stopwatch) -> None:
-    """All rounds of a job that are left, timed; tells ``log`` of each. Raises Interrupted when that says so, once saved."""
-    job, state = experiment.job, log.snapshot.clock
-    for round_number in range(log.snapshot.rounds_done + 1, job.rounds + 1):
+def run_timing(experiment: TimingExperiment, callbacks: RunCallbacks, watch: Stopwatch) -> None:
+    """Plan all rounds that are left, and call ``callbacks.ended_round`` for each.
+
+    Raises Interrupted when ``callbacks.stop`` ends the run early; its checkpoint is being written
+    then.
+    """
+    job = experiment.job
+    state = callbacks.snapshot.clock
+    for round_number in range(callbacks.snapshot.rounds_done + 1, job.rounds + 1):
         with at(f"round {round_number}"):
             plan = make_plan(
                 job, experiment.population, experiment.workload, round_number, state, watch
             )
         with watch("writing"):
-            log.ended_round(RoundResult(plan, np.empty(0, METRIC), None))
+            callbacks.ended_round(RoundResult(plan, np.empty(0, METRIC), None))
         state = plan.after
-        stopped = log.stop()
-        if log.checkpoints.due(round_number) or stopped:
+
+        stopped = callbacks.stop()
+        if callbacks.checkpoints.due(round_number) or stopped:
             with watch("writing"):
-                log.checkpoints.save(Snapshot(rounds_done=round_number, clock=state))
+                callbacks.checkpoints.save(Snapshot(rounds_done=round_number, clock=state))
         if stopped and round_number < job.rounds:
             raise Interrupted(f"stopped after round {round_number}, with a checkpoint")

@@ -1,4 +1,7 @@
-"""Client updates into a round's exact sum; an update that cannot be summed is an error that names it."""
+"""Client updates into a round's exact sum.
+
+An update that cannot be summed is an error that names it.
+"""
 
 from __future__ import annotations
 
@@ -90,8 +93,8 @@ def _not_summable(
         limit = f", and {AVERAGE_LIMIT:.2g} is the limit" if finite else ""
         buffer = model.where(model.averages.start + index)
         return TrainingError(
-            f"buffer {buffer} is not usable: it is {value:g} after training{limit}: features have to"
-            " be finite and not so large (scale them in the data), or training has diverged (a"
+            f"buffer {buffer} is not usable: it is {value:g} after training{limit}: features have"
+            " to be finite and not so large (scale them in the data), or training has diverged (a"
             " smaller training.lr may help)"
         )
 

@@ -26,10 +26,10 @@ from mpifl.training.samples import Pool, pool_of
 class Worker:
     """What a rank trains with.
 
-    ``model`` is a scratch model, overwritten for each client, in which ``engine`` trains. ``samples``
-    are trained on, ``tested`` are tested on. ``store`` keeps the state of clients. ``order`` makes the
-    generator of a participant's sample order. ``loaded`` are the model versions that tasks have asked
-    for, on the device. ``contract`` checks the job's plug-ins.
+    ``model`` is a scratch model, overwritten for each client, in which ``engine`` trains.
+    ``samples`` are trained on, ``tested`` are tested on. ``store`` keeps the state of clients.
+    ``order`` makes the generator of a participant's sample order. ``loaded`` are the model versions
+    that tasks have asked for, on the device. ``contract`` checks the job's plug-ins.
     """
 
     experiment: Experiment
@@ -44,30 +44,33 @@ class Worker:
     loaded: dict[int, tuple[Version, dict[str, torch.Tensor]]] = field(default_factory=dict)
 
     def version(self, number: int, versions: Versions) -> dict[str, torch.Tensor]:
-        """The vectors of one of ``versions``, on the device."""
-        known = self.loaded.get(number)
-        if known is None or known[0] is not versions[number]:
+        """Return the vectors of one of ``versions``, on the device."""
+        loaded = self.loaded.get(number)
+        if loaded is None or loaded[0] is not versions[number]:
             for old in self.loaded.keys() - versions.keys():
                 del self.loaded[old]
             vectors = {
                 name: torch.from_numpy(vector).to(self.device)
                 for name, vector in versions[number].items()
             }
-            known = self.loaded[number] = versions[number], vectors
-        return known[1]
+            loaded = (versions[number], vectors)
+            self.loaded[number] = loaded
+        return loaded[1]
 
 
 def _copy(experiment: Experiment, device: torch.device) -> FlatModel:
-    """The model as it is at first, on a device."""
+    """Return a copy of the model with its initial weights, on a device."""
     experiment.model.load(torch.from_numpy(experiment.initial))
     return flatten(copy.deepcopy(experiment.model.module).to(device))
 
 
 def make_worker(experiment: Experiment, store: ClientStore) -> Worker:
-    """On a rank that is to train. Raises InputError when it does not have the job's device."""
-    job, data = experiment.job, experiment.population.data
+    """Return the worker of this rank. Raises InputError when it does not have the job's device."""
+    job = experiment.job
+    data = experiment.population.data
     device = start_device(job.training.device, partial(own_share, os.environ))
     model = experiment.model if device == CPU else _copy(experiment, device)
+
     return Worker(
         experiment=experiment,
         store=store,

@@ -115,7 +115,8 @@ def _rounds(
         return None
 
     from mpifl.record.model_file import write_model  # it imports torch, as the next
-    from mpifl.rounds.aggregator import make_server, run_aggregator
+    from mpifl.rounds.aggregator import run_aggregator
+    from mpifl.rounds.server import make_server
 
     server = make_server(experiment, callbacks.snapshot)
     for attempt in attempts(world):

@@ -4,14 +4,15 @@ Layout, schema version 2 (``checkpoint/round-00000120-DIGEST.h5``)::
 
     attributes   format="mpifl-checkpoint" schema_version rounds_done version rows
     state/...    the server's vectors (float32) by name
-    versions/... those model versions that somebody under way still needs, by number and name
-    clock/...    the clock's state: numbers as attributes, who is under way as tables
-    untested/... rounds that are over and wait for their test: what run.h5 will say of them
-    state_rounds (clients,) the round after which each client last kept state; the state itself lies in files of its own
+    versions/... the model versions that a client in flight still needs, by number and name
+    clock/...    the clock's state: numbers as attributes, clients in flight as tables
+    untested/... rounds that are over and wait for their test: what run.h5 will hold of them
+    state_rounds (clients,) the round after which each client last kept state; that state itself is
+                 in files of its own
 
-A file is named when it is whole and on the disk; DIGEST begins the SHA-256 of its bytes, so that a damaged one is known before
-HDF5, which may hang over it, has read any of it. What is not in it need not be: every random number is drawn from a
-generator of its own purpose and round.
+A file gets its name when it is whole and on the disk. DIGEST is the beginning of the SHA-256 of its
+bytes: a damaged file is found out before HDF5 reads any of it, which may hang over one. Random
+numbers need no state here: each is drawn from a generator of its own purpose and round.
 """
 
 from __future__ import annotations
@@ -42,13 +43,18 @@ PATTERN = "round-*.h5"
 
 
 def write_checkpoint(folder: Path, snapshot: Snapshot) -> Path:
-    """Write one; it has its name only when it is whole and on the disk. Raises DiskFull; nothing is left then."""
-    partial, named = folder / ".part", f"round-{snapshot.rounds_done:08}"
-    with disk_full_errors(folder / f"{named}.h5", run=folder.parent):
+    """Write a checkpoint and return its path.
+
+    It gets its name only when it is whole and on the disk. Raises DiskFull; nothing of it is left
+    then.
+    """
+    partial = folder / ".part"
+    stem = f"round-{snapshot.rounds_done:08}"
+    with disk_full_errors(folder / f"{stem}.h5", run=folder.parent):
         try:
             _write(partial, snapshot)
             to_disk(partial)
-            path = folder / f"{named}-{_digest(partial)}.h5"
+            path = folder / f"{stem}-{_digest(partial)}.h5"
             partial.replace(path)
             to_disk(folder)
         finally:
@@ -58,9 +64,12 @@ def write_checkpoint(folder: Path, snapshot: Snapshot) -> Path:
 
 def _write(path: Path, snapshot: Snapshot) -> None:
     with writing_hdf5(path) as file:
-        file.attrs["format"], file.attrs["schema_version"] = FORMAT, SCHEMA_VERSION
-        file.attrs["rounds_done"], file.attrs["version"] = snapshot.rounds_done, snapshot.version
+        file.attrs["format"] = FORMAT
+        file.attrs["schema_version"] = SCHEMA_VERSION
+        file.attrs["rounds_done"] = snapshot.rounds_done
+        file.attrs["version"] = snapshot.version
         file.attrs["rows"] = json.dumps(snapshot.rows or {})
+
         _put_vectors(file.create_group("state"), snapshot.state or {})
         for number, vectors in (snapshot.versions or {}).items():
             _put_vectors(file.create_group(f"versions/{number}"), vectors)
@@ -71,11 +80,15 @@ def _write(path: Path, snapshot: Snapshot) -> None:
 
 
 def read_checkpoint(path: Path) -> Snapshot:
-    """Read one, whole and unchanged. Raises InputError naming the file when it is not."""
+    """Return the snapshot of a checkpoint. Raises InputError when the file is not whole."""
     with hdf5_errors(path):
         digest = _digest(path)
     if not path.stem.endswith(f"-{digest}"):
-        raise InputError(f"{path}: damaged: it does not have the hash that its name says")
+        raise InputError(
+            f"{path}: damaged: the SHA-256 of its contents does not begin with the digest in its"
+            " name"
+        )
+
     with open_hdf5(path, FORMAT, SCHEMA_VERSION) as file, hdf5_errors(path):
         versions = {
             int(number): _vectors(group) for number, group in file.get("versions", {}).items()
@@ -94,7 +107,10 @@ def read_checkpoint(path: Path) -> Snapshot:
 
 
 def last_checkpoint(folder: Path) -> Snapshot | None:
-    """Return the newest checkpoint that can be read, None when there is none; log those that cannot."""
+    """Return the newest checkpoint that can be read, None when there is none.
+
+    Log those that cannot be read.
+    """
     for path in sorted(folder.glob(PATTERN), reverse=True):
         try:
             return read_checkpoint(path)
@@ -104,26 +120,29 @@ def last_checkpoint(folder: Path) -> Snapshot | None:
 
 
 class Records(Protocol):
-    """run.h5, as a checkpoint sees it."""
+    """run.h5, as a checkpoint needs it."""
 
     def rows(self) -> dict[str, int]:
-        """How many rows each table has."""
+        """Return the number of rows of each table."""
 
     def to_disk(self) -> None:
-        """Wait until they are on the disk."""
+        """Wait until the rows are on the disk."""
 
 
 class Checkpoints:
-    """Writes a checkpoint every ``every`` rounds while the run goes on, and keeps the last ``keep``.
+    """Writes a checkpoint every ``every`` rounds in a thread, and keeps the last ``keep``.
 
-    A write that failed is raised by the next call; the checkpoints before it stay. ``resumed_from`` is the round
-    after which the run goes on (0: it is new).
+    When a write fails, the next call raises its error; earlier checkpoints stay. ``resumed_from``
+    is the number of rounds that a resumed run has done (0: the run is new).
     """
 
     def __init__(
         self, folder: Path, every: int, keep: int, records: Records, resumed_from: int = 0
     ) -> None:
-        self._folder, self._every, self._keep, self._records = folder, every, keep, records
+        self._folder = folder
+        self._every = every
+        self._keep = keep
+        self._records = records
         self._thread = ThreadPoolExecutor(1, "checkpoint")
         self._writing: Future[None] | None = None
         self._last = resumed_from
@@ -131,34 +150,39 @@ class Checkpoints:
 
     @property
     def oldest(self) -> int:
-        """The round of the oldest checkpoint that is kept; 0 while the run can only begin anew."""
-        found = sorted(self._folder.glob(PATTERN))
-        return int(found[0].stem.split("-")[1]) if found else 0
+        """The round of the oldest checkpoint that is kept; 0 where there is none yet."""
+        paths = sorted(self._folder.glob(PATTERN))
+        return int(paths[0].stem.split("-")[1]) if paths else 0
 
     def due(self, rounds_done: int) -> bool:
-        """Whether it is time for one."""
+        """Return whether a checkpoint is to be written after this round."""
         return rounds_done // self._every > self._last // self._every
 
     def save(self, snapshot: Snapshot) -> None:
-        """Write one while the run goes on; waits for the one before it."""
+        """Write a checkpoint while the run goes on; wait for the one before it first."""
         self.wait()
         self._last = snapshot.rounds_done
         snapshot = replace(snapshot, rows=self._records.rows())
         self._writing = self._thread.submit(self._write, snapshot)
 
     def wait(self) -> None:
-        """Until nothing is being written. Raises TrainingError when the write failed; DiskFull is one."""
-        writing, self._writing = self._writing, None
+        """Wait until nothing is being written.
+
+        Raises TrainingError when the write failed (DiskFull is a TrainingError).
+        """
+        writing = self._writing
+        self._writing = None
         try:
             if writing is not None:
                 writing.result()
         except OSError as error:
             raise TrainingError(
-                f"{self._folder}: a checkpoint could not be written: {error}; that before is there"
+                f"{self._folder}: a checkpoint could not be written: {error}; earlier checkpoints"
+                " are kept"
             ) from error
 
     def close(self) -> None:
-        """Wait, and write no more."""
+        """Wait until nothing is being written, and end the thread."""
         try:
             self.wait()
         finally:
@@ -186,36 +210,40 @@ def _vectors(group: h5py.Group) -> Vectors:
 
 
 def _put_fields(group: h5py.Group, state: Any) -> None:
-    """A dataclass of numbers and arrays."""
-    for found in fields(state):
-        value = getattr(state, found.name)
+    """Write a dataclass of numbers (as attributes) and arrays (as datasets)."""
+    for field in fields(state):
+        value = getattr(state, field.name)
         if isinstance(value, np.ndarray):
-            group[found.name] = value
+            group[field.name] = value
         else:
-            group.attrs[found.name] = value
+            group.attrs[field.name] = value
 
 
 def _fields(group: h5py.Group) -> dict[str, Any]:
-    return {name: value.item() for name, value in group.attrs.items()} | {
-        name: values[:] for name, values in group.items()
-    }
+    numbers = {name: value.item() for name, value in group.attrs.items()}
+    arrays = {name: values[:] for name, values in group.items()}
+    return numbers | arrays
 
 
 def _put_waiting(group: h5py.Group, waiting: Waiting) -> None:
     _put_fields(group.create_group("timeline"), waiting.plan.timeline)
-    group.attrs["round"], group.attrs["online"] = waiting.plan.round_number, waiting.plan.online
+    group.attrs["round"] = waiting.plan.round_number
+    group.attrs["online"] = waiting.plan.online
     group.attrs["version"] = -1 if waiting.version is None else waiting.version
     group["metrics"] = waiting.metrics
 
 
 def _waiting(group: h5py.Group) -> Waiting:
-    """Its plan has no tasks and no state after it: nobody will ask for them again."""
-    timeline, version = Timeline(**_fields(group["timeline"])), int(group.attrs["version"])
+    """Return a round that waits for its test.
+
+    Its plan has no tasks and no clock state: nothing needs them any more.
+    """
+    version = int(group.attrs["version"])
     plan = Plan(
-        int(group.attrs["round"]),
-        np.empty(0, TASK),
-        timeline,
-        ClockState(),
-        float(group.attrs["online"]),
+        round_number=int(group.attrs["round"]),
+        tasks=np.empty(0, TASK),
+        timeline=Timeline(**_fields(group["timeline"])),
+        after=ClockState(),
+        online=float(group.attrs["online"]),
     )
     return Waiting(plan, group["metrics"][:], None if version < 0 else version)

@@ -1,4 +1,4 @@
-"""How a run begins: anew in a directory of its own, or where a checkpoint left it."""
+"""How a run begins on rank 0: new in a directory of its own, or where a checkpoint left it."""
 
 from __future__ import annotations
 
@@ -14,19 +14,28 @@ from mpifl.io.files import disk_full_errors, is_file, locked, write_text
 from mpifl.job import Job, difference, dump_job, part_name, with_names
 from mpifl.job.plug_in import COPIES, ENVIRONMENT
 from mpifl.record.run_directory import check_empty, make_run_directory
-from mpifl.rounds.build_experiment import check
+from mpifl.rounds.build_experiment import check_job
 from mpifl.rounds.experiment import Experiment, TimingExperiment
 from mpifl.rounds.snapshot import Snapshot
 from mpifl.state.checkpoint import last_checkpoint
 
-JOB, SUMMARY, CHECKPOINTS, LOCK = "job.yaml", "summary.json", "checkpoint", "lock"
+JOB = "job.yaml"
+SUMMARY = "summary.json"
+CHECKPOINTS = "checkpoint"
+LOCK = "lock"
 
 
 @dataclass(frozen=True)
 class RunStart:
-    """The experiment, the file of its data (None where there is none), the run directory, and the run so far.
+    """How a run begins.
 
-    ``complete`` says that there is nothing left to do. ``lock`` is held as long as this is kept: a directory has one run.
+    Attributes:
+        experiment: The job, with all that it needs.
+        data_path: The file of its data; None where there is none.
+        folder: The run directory.
+        snapshot: The run so far.
+        complete: Whether there is nothing left to do.
+        lock: An open file that keeps other runs out of the directory as long as it is open.
     """
 
     experiment: TimingExperiment
@@ -38,7 +47,7 @@ class RunStart:
 
     @property
     def content_sha256(self) -> dict[str, str]:
-        """The hashes of the data set and the trace."""
+        """The hashes of the data set and of the trace, those that the job has."""
         parts = {
             "data": self.experiment.population.dataset,
             "trace": self.experiment.population.trace,
@@ -49,25 +58,27 @@ class RunStart:
 def job_and_overrides(
     job: str | None, overrides: Sequence[str]
 ) -> tuple[str | None, Sequence[str]]:
-    """A command line's first word and those after it: without a job, as a resume allows, the first is an override too."""
+    """Return the job and the overrides of a command line.
+
+    ``job`` is its first word. A resume needs no job; then the first word may be an override too.
+    """
     if job is not None and "=" in job and not is_file(Path(job)):
         return None, [job, *overrides]
     return job, overrides
 
 
 def check_asked(job: str | None, out: str | None, resume: str | None) -> None:
-    """Raise InputError when no run can be begun, nor gone on with, as it was asked for. Makes nothing."""
+    """Raise InputError when no run can begin or resume with these arguments. Writes nothing."""
     if resume is not None and out is not None:
         raise InputError("--out: not allowed with --resume, which names the run directory itself")
     if resume is not None and is_file(Path(resume) / JOB):
         return
+
     if job is None:
-        found = (
-            f"--resume: {resume}: no {JOB} there, so no run to go on with; "
-            if resume is not None
-            else ""
-        )
-        raise InputError(f"{found}JOB: missing; name a job file, or a job that ships with mpifl")
+        reason = ""
+        if resume is not None:
+            reason = f"--resume: {resume}: no {JOB} there, so no run to go on with; "
+        raise InputError(f"{reason}JOB: missing; name a job file, or a job that ships with mpifl")
     if out is not None:
         check_empty("--out", out)
     if resume is not None:
@@ -77,25 +88,31 @@ def check_asked(job: str | None, out: str | None, resume: str | None) -> None:
 def begin(
     job: str | None, overrides: Sequence[str], out: str | None, resume: str | None
 ) -> RunStart:
-    """On rank 0: check the job, make the run directory or find out how far it is. Raises InputError."""
+    """Check the job, and make the run directory or read how far it is. On rank 0.
+
+    Raises InputError.
+    """
     job, overrides = job_and_overrides(job, overrides)
     check_asked(job, out, resume)
     if resume is not None and is_file(Path(resume) / JOB):
-        return _go_on(Path(resume).resolve(), job, overrides)
+        return _resume(Path(resume).resolve(), job, overrides)
+
     assert job is not None  # as was checked
-    experiment, data_path = check(job, overrides)
+    experiment, data_path = check_job(job, overrides)
     check_device_of(experiment)
+
     folder = make_run_directory(out if resume is None else resume, experiment.job.name).resolve()
     copies = _copy_plug_ins(experiment.job, folder)
     write_text(folder / JOB, dump_job(with_names(experiment.job, copies)))
     lock = _lock(folder)
+
     absolute = {key: f"{folder}/{name}" for key, name in copies.items()}
-    snapshot = replace(experiment, job=with_names(experiment.job, absolute))
-    return RunStart(snapshot, data_path, folder, Snapshot(), False, lock)
+    experiment = replace(experiment, job=with_names(experiment.job, absolute))
+    return RunStart(experiment, data_path, folder, Snapshot(), False, lock)
 
 
 def _copy_plug_ins(job: Job, folder: Path) -> dict[str, str]:
-    """Copy every plug-in that is a file into the run directory; returns the copies' names there, by key."""
+    """Copy every plug-in that is a file into the run directory; return the copies' names by key."""
     copies = {}
     for key, plug_in in job.plug_ins.items():
         if plug_in.from_file:
@@ -105,92 +122,121 @@ def _copy_plug_ins(job: Job, folder: Path) -> dict[str, str]:
     return copies
 
 
-def _go_on(folder: Path, job: str | None, overrides: Sequence[str]) -> RunStart:
-    """The run of a directory; its job governs, and what else was asked for may only say the same."""
+def _resume(folder: Path, job: str | None, overrides: Sequence[str]) -> RunStart:
+    """Return the run of a directory.
+
+    The job in the directory is used. Raises InputError when ``job`` and ``overrides`` differ from
+    it, or when its inputs have changed.
+    """
     lock = _lock(folder)
-    experiment, data_path = check(str(folder / JOB), [])
+    experiment, data_path = check_job(str(folder / JOB), [])
     if job is not None or overrides:
-        asked = check(job or str(folder / JOB), overrides)[0].job
-        _same(folder, experiment.job, asked)
+        asked = check_job(job or str(folder / JOB), overrides)[0].job
+        _check_same_job(folder, experiment.job, asked)
+
     complete = is_file(folder / SUMMARY)
     if not complete:
         check_device_of(experiment)
     snapshot = None if complete else last_checkpoint(folder / CHECKPOINTS)
-    found = RunStart(experiment, data_path, folder, snapshot or Snapshot(), complete, lock)
+    start = RunStart(experiment, data_path, folder, snapshot or Snapshot(), complete, lock)
     if not complete:
-        _same_inputs(folder, found.content_sha256)
-    return found
+        _check_same_inputs(folder, start.content_sha256)
+    return start
 
 
 def check_device_of(experiment: TimingExperiment) -> None:
-    """Raise InputError when the job trains on a device that is not here: before anything is written."""
+    """Raise InputError when the job trains on a device that this host does not have.
+
+    To be called before anything is written.
+    """
     if isinstance(experiment, Experiment):
-        from mpifl.training.device import (
-            check_device,
-        )  # here: it imports torch, which runs that only time do not need
+        # Imported here: it imports torch, which runs that train nothing do not need.
+        from mpifl.training.device import check_device
 
         check_device(experiment.job.training.device)
 
 
 def take_over(folder: Path) -> RunStart:
-    """On an executor that becomes the aggregator, because that is lost: the run as its last checkpoint has it."""
-    return _go_on(folder, None, [])
+    """Return the run as its last checkpoint has it.
+
+    For an executor that becomes the aggregator, because rank 0 was lost.
+    """
+    return _resume(folder, None, [])
 
 
-def _same(folder: Path, governs: Job, asked: Job) -> None:
-    """Raise InputError for the first key in which two jobs differ. A plug-in is the same when its source and class are."""
-    for key in governs.plug_ins.keys() & asked.plug_ins.keys():
-        there, here = part_name(governs, key), part_name(asked, key)
-        if there.rpartition(":")[2] != here.rpartition(":")[2]:
+def _check_same_job(folder: Path, job: Job, asked: Job) -> None:
+    """Raise InputError for the first key in which the directory's job and the one asked for differ.
+
+    A plug-in is the same when its source and its class are.
+    """
+    for key in job.plug_ins.keys() & asked.plug_ins.keys():
+        name = part_name(job, key)
+        asked_name = part_name(asked, key)
+        if name.rpartition(":")[2] != asked_name.rpartition(":")[2]:
             continue  # another class: the difference below
-        before, now = governs.plug_ins[key].sha256, asked.plug_ins[key].sha256
-        if before != now:
+
+        digest = job.plug_ins[key].sha256
+        asked_digest = asked.plug_ins[key].sha256
+        if digest != asked_digest:
             raise InputError(
-                f"--resume: {key}: the source of {here} has sha256 {now[:12]}, that of {there} {before[:12]}; the one in the"
-                " directory governs: leave it out"
+                f"--resume: {key}: the source of {asked_name} has sha256 {asked_digest[:12]}, that"
+                f" of {name} {digest[:12]}; a resumed run uses the one in its directory: leave it"
+                " out"
             )
-        asked = with_names(asked, {key: there})
-    different = difference(governs, asked)
+        asked = with_names(asked, {key: name})
+
+    different = difference(job, asked)
     if different is not None:
-        key, there, here = different
+        key, value, asked_value = different
         raise InputError(
-            f"--resume: {key} is {there!r} in {folder / JOB} and {here!r} here; the job in the directory governs: leave it out"
+            f"--resume: {key} is {value!r} in {folder / JOB} and {asked_value!r} here; a resumed"
+            " run uses the job in its directory: leave it out"
         )
 
 
-def _same_inputs(folder: Path, hashes: dict[str, str]) -> None:
-    """Raise InputError when data or trace are no longer those that the run began with."""
+def _check_same_inputs(folder: Path, hashes: dict[str, str]) -> None:
+    """Raise InputError when data or trace are not those that the run began with."""
+    path = folder / ENVIRONMENT
     try:
-        found = json.loads((folder / ENVIRONMENT).read_text(encoding="utf-8"))
-        before, earlier = found["content_sha256"], found.get("earlier", [])
+        environment = json.loads(path.read_text(encoding="utf-8"))
+        before = environment["content_sha256"]
+        earlier = environment.get("earlier", [])
     except FileNotFoundError:
-        return  # it ended before it had begun
+        return  # the run ended before it was written
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise _damaged(folder / ENVIRONMENT) from error
+        raise _damaged(path) from error
     if not (isinstance(before, dict) and isinstance(earlier, list)):
-        raise _damaged(folder / ENVIRONMENT)
+        raise _damaged(path)
+
     for name, digest in hashes.items():
         if before.get(name) != digest:
             key = {"data": "data.name", "trace": "population.trace"}[name]
             raise InputError(
-                f"--resume: {folder}: {key} has changed since the run began (content_sha256 {digest[:12]})"
+                f"--resume: {folder}: {key} has changed since the run began (content_sha256"
+                f" {digest[:12]})"
             )
 
 
 def _damaged(path: Path) -> InputError:
     return InputError(
-        f"--resume: {path}: damaged; put back what was there, or remove it to go on without what it says"
+        f"--resume: {path}: damaged; restore it from a copy, or remove it to go on without"
+        " comparing data, trace, plug-ins and ranks with those at the run's beginning"
     )
 
 
 def _lock(folder: Path) -> IO[bytes]:
-    """Keep a second run out of a directory, as long as the file is open. Raises InputError when one is there."""
+    """Return a locked file, which keeps a second run out of a directory as long as it is open.
+
+    Raises InputError when another run holds the lock.
+    """
+    path = folder / CHECKPOINTS / LOCK
     try:
-        with disk_full_errors(folder / CHECKPOINTS / LOCK, run=folder):
+        with disk_full_errors(path, run=folder):
             (folder / CHECKPOINTS).mkdir(exist_ok=True)
-            file = open(folder / CHECKPOINTS / LOCK, "wb")  # noqa: SIM115
+            file = open(path, "wb")  # noqa: SIM115
     except OSError as error:
         raise InputError(f"{error.filename}: {error.strerror}") from error
+
     if not locked(file):
         raise InputError(
             f"{os.path.relpath(folder)}: another run is writing there; wait for it, or end it"

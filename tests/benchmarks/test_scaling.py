@@ -40,8 +40,8 @@ from benchmarks.scaling.sleeping import Sleeping
 from benchmarks.scaling.table import Case, rows, work_of
 from mpifl.algorithms.algorithm import ClientContext
 from mpifl.job import read_job
+from mpifl.mpi.communicator import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, PAUSE_GROWTH
 from mpifl.mpi.queue import TAIL_TICKETS, own_tickets
-from mpifl.mpi.world import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, PAUSE_GROWTH
 from tests.launching import mpirun
 
 ROOT = Path(__file__).parents[2]

@@ -18,7 +18,7 @@ import pytest
 
 from mpifl.clock.timeline import Outcome
 from mpifl.kernels.permutation import permuted
-from mpifl.rounds.build_experiment import check
+from mpifl.rounds.build_experiment import check_job
 from mpifl.rounds.callbacks import RunCallbacks
 from mpifl.rounds.snapshot import Snapshot
 from mpifl.rounds.timing_only import run_timing
@@ -103,7 +103,7 @@ def timed(tmp_path):
         # JSON has no keys but strings, and YAML reads them so.
         text = json.dumps(job).replace('"0"', "0").replace('"100"', "100")
         (tmp_path / "job.yaml").write_text(text)
-        experiment, _ = check(str(tmp_path / "job.yaml"), [])
+        experiment, _ = check_job(str(tmp_path / "job.yaml"), [])
         timelines = []
         checkpoints = Checkpoints(tmp_path / "checkpoint", 10**6, 1, SimpleNamespace())
         log = RunCallbacks(Snapshot(), lambda result: timelines.append(result.plan.timeline), checkpoints, lambda: False)

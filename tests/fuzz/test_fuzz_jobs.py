@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from mpifl.clock.timeline import ClockState
 from mpifl.errors import InputError
 from mpifl.job import dump_job, load_yaml, parse_job, read_job
-from mpifl.rounds.build_experiment import check
+from mpifl.rounds.build_experiment import check_job
 from mpifl.rounds.experiment import TimingExperiment
 from mpifl.rounds.plan import make_plan
 
@@ -100,7 +100,7 @@ def check_runs(timed: TimingExperiment) -> None:
 
 
 def attempt(kind: str, job: Path, overrides: list[str]) -> None:
-    timed = tried(kind, lambda: check(str(job), overrides)[0])
+    timed = tried(kind, lambda: check_job(str(job), overrides)[0])
     if timed is not None:
         check_runs(timed)
 
@@ -116,7 +116,7 @@ def whole(trace: Path) -> list[Mapping]:
 def _checked(raw: Mapping, trace: Path) -> TimingExperiment:
     path = trace.parent / "valid.yaml"
     path.write_text(yaml.dump(raw))
-    return check(str(path), [])[0]
+    return check_job(str(path), [])[0]
 
 
 @examples(100)
@@ -239,10 +239,10 @@ LIMIT_BYTES = 8 << 30
 CHECK_EACH = """
 import json, sys
 from mpifl.errors import InputError
-from mpifl.rounds.build_experiment import check
+from mpifl.rounds.build_experiment import check_job
 for overrides in json.load(sys.stdin):
     try:
-        check("quickstart", overrides)
+        check_job("quickstart", overrides)
         print(json.dumps("accepted"), flush=True)
     except InputError as error:
         print(json.dumps(str(error)), flush=True)

@@ -109,9 +109,9 @@ def test_nor_does_a_whole_round_of_theirs() -> None:
 import resource
 from mpifl.rounds.plan import make_plan
 from mpifl.clock.timeline import ClockState
-from mpifl.rounds.build_experiment import check
+from mpifl.rounds.build_experiment import check_job
 def peak(clients):
-    timed, _ = check("reddit-timing", [f"population.clients={clients}", "selection.participants=1000"])
+    timed, _ = check_job("reddit-timing", [f"population.clients={clients}", "selection.participants=1000"])
     plan = make_plan(timed.job, timed.population, timed.workload, 1, ClockState())
     assert len(plan.tasks) == 1000
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

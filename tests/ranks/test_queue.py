@@ -47,12 +47,12 @@ def test_tickets_come_in_order(world: World) -> None:
 
 @given(st.lists(st.floats(0, 1e6), max_size=60), st.integers(1, 8))
 def test_who_has_tickets_of_its_own_has_no_more_than_its_share_of_the_work(sizes: list[float], executors: int) -> None:
-    work = np.array(sorted(sizes, reverse=True))
-    owner = own_tickets(work, executors)
-    assert owner[:executors].tolist() == list(range(min(executors, len(work))))  # everybody can begin
+    costs = np.array(sorted(sizes, reverse=True))
+    owner = own_tickets(costs, executors)
+    assert owner[:executors].tolist() == list(range(min(executors, len(costs))))  # everybody can begin
     for executor in range(executors):
-        own = work[owner == executor]
-        assert len(own) <= 1 or own.sum() < OWN_SHARE * work.sum() / executors
+        own = costs[owner == executor]
+        assert len(own) <= 1 or own.sum() < OWN_SHARE * costs.sum() / executors
 
 
 def test_equal_tickets_are_two_thirds_owned_and_a_giant_comes_alone() -> None:

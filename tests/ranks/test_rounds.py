@@ -10,13 +10,14 @@ import pytest
 from mpifl.job import parse_job
 from mpifl.mpi.world import World
 from mpifl.population.build import prepare
-from mpifl.rounds.aggregator import make_server, run_aggregator
-from mpifl.rounds.build_experiment import load
+from mpifl.rounds.aggregator import run_aggregator
+from mpifl.rounds.build_experiment import load_experiment
 from mpifl.rounds.callbacks import RunCallbacks
 from mpifl.rounds.client_state import ClientStore
 from mpifl.rounds.executor import run_executor
 from mpifl.rounds.experiment import Experiment
 from mpifl.rounds.round_result import RoundResult
+from mpifl.rounds.server import make_server
 from mpifl.rounds.snapshot import Snapshot
 from mpifl.state.checkpoint import Checkpoints
 
@@ -42,7 +43,7 @@ def experiment_of(world: World, algorithm: str) -> Experiment:
     )
     paths = "\n".join(map(str, prepare(job))) if world.aggregates else None
     data, trace = map(Path, world.broadcast_text(paths).split("\n"))
-    return load(job, data, trace)
+    return load_experiment(job, data, trace)
 
 
 def digest(world: World, algorithm: str, folder: Path) -> str:

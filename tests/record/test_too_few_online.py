@@ -12,7 +12,7 @@ import yaml
 
 from mpifl.record.tables import ROUND, row_type
 from mpifl.record.too_few_online import TooFewOnline
-from mpifl.rounds.build_experiment import check
+from mpifl.rounds.build_experiment import check_job
 from mpifl.rounds.experiment import TimingExperiment
 from mpifl.traces.trace import write_trace
 
@@ -42,7 +42,7 @@ def experiment_of(tmp_path: Path, make_trace):
             **changed,
         }
         (tmp_path / "job.yaml").write_text(yaml.safe_dump(job))
-        return check(str(tmp_path / "job.yaml"), [])[0]
+        return check_job(str(tmp_path / "job.yaml"), [])[0]
 
     return make
 

@@ -21,7 +21,7 @@ from mpifl.models.flat import flatten
 from mpifl.models.lstm import Lstm
 from mpifl.objectives import REGISTRY
 from mpifl.population.population import Population
-from mpifl.rounds.build_experiment import check
+from mpifl.rounds.build_experiment import check_job
 from mpifl.training.choice import MOST_STACKED, STACK_WEIGHTS, check_single_samples, chosen, with_drop_last
 from tests.normed import HERE
 
@@ -188,7 +188,7 @@ SMALL = ["rounds=1", "model={name: mlp, hidden: [8]}"]
     ids=str,
 )
 def test_a_job_that_is_checked_says_which_it_is(overrides: list[str], expected: tuple[str, int]) -> None:
-    experiment = check("quickstart", [*SMALL, *overrides])[0]
+    experiment = check_job("quickstart", [*SMALL, *overrides])[0]
     assert (experiment.job.training.engine, experiment.job.training.stack) == expected
     written = dump_job(experiment.job)
     assert load_yaml(written)["training"]["engine"] == expected[0]
@@ -197,7 +197,7 @@ def test_a_job_that_is_checked_says_which_it_is(overrides: list[str], expected: 
 
 
 def test_a_job_that_trains_nothing_says_none() -> None:
-    training = check("quickstart", [*SMALL, "training.engine=none"])[0].job.training
+    training = check_job("quickstart", [*SMALL, "training.engine=none"])[0].job.training
     assert (training.engine, training.stack) == ("none", None)
 
 
@@ -258,14 +258,14 @@ NORMED = [f"model.name={HERE}:Normed", "rounds=2", "training.batch_size=4"]
 
 def test_a_job_with_batch_norm_says_that_it_leaves_out_last_batches() -> None:
     twos = "data.partition={name: dirichlet, clients: 100, min_samples: 2}"
-    experiment = check("quickstart", [*NORMED, twos])[0]
+    experiment = check_job("quickstart", [*NORMED, twos])[0]
     assert load_yaml(dump_job(experiment.job))["training"]["drop_last"] is True
     assert parse_job(load_yaml(dump_job(experiment.job))) == experiment.job
     assert experiment.workload.drop_last
-    timed = check("quickstart", [*NORMED, twos, "training.engine=none"])[0]
+    timed = check_job("quickstart", [*NORMED, twos, "training.engine=none"])[0]
     assert timed.workload == experiment.workload
     assert timed.job.training.drop_last is True
-    plain = check("quickstart", ["rounds=1"])[0]
+    plain = check_job("quickstart", ["rounds=1"])[0]
     assert load_yaml(dump_job(plain.job))["training"]["drop_last"] is False
     assert not plain.workload.drop_last
 
@@ -273,14 +273,14 @@ def test_a_job_with_batch_norm_says_that_it_leaves_out_last_batches() -> None:
 def test_clients_with_one_sample_are_refused_before_the_run_unless_they_may_fail() -> None:
     many = [*NORMED, "data.partition={name: dirichlet, clients: 400}"]
     with pytest.raises(InputError, match=r"has one sample, as \d+ of 400 clients have"):
-        check("quickstart", many)
-    check("quickstart", [*many, "runtime.on_client_error=drop"])
-    check("quickstart", [*many, "training.engine=none"])
-    check("quickstart", ["rounds=1", "data.partition={name: dirichlet, clients: 400}"])
+        check_job("quickstart", many)
+    check_job("quickstart", [*many, "runtime.on_client_error=drop"])
+    check_job("quickstart", [*many, "training.engine=none"])
+    check_job("quickstart", ["rounds=1", "data.partition={name: dirichlet, clients: 400}"])
 
 
 @pytest.mark.parametrize("value", ["maybe", "2"])
 def test_drop_last_is_yes_no_or_auto(value: str) -> None:
     with pytest.raises(InputError, match=r"training\.drop_last: .*not allowed") as error:
-        check("quickstart", [f"training.drop_last={value}"])
+        check_job("quickstart", [f"training.drop_last={value}"])
     assert "auto" in str(error.value)

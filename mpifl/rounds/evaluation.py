@@ -1,0 +1,67 @@
+"""Tests of the global model on rank 0: from the sums of all ranks to the scores of the rounds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mpifl.aggregation.exact_sum import from_fixed
+from mpifl.rounds.experiment import Experiment
+from mpifl.rounds.protocol import Assignment
+from mpifl.rounds.round_result import CLIENT_TEST, RoundResult, Tested
+from mpifl.rounds.snapshot import Waiting
+
+
+def tested_rounds(
+    experiment: Experiment,
+    untested: Sequence[Waiting],
+    assignment: Assignment,
+    tests: np.ndarray,
+    rows: np.ndarray | None,
+) -> list[RoundResult]:
+    """Return the results of the rounds that waited for the tests of an assignment.
+
+    Args:
+        experiment: The job, and what its model is tested on.
+        untested: Rounds that are over; where a test of their model was due, it is in
+            ``assignment``.
+        assignment: Names the versions that were tested.
+        tests: The sums of the tests (``Results.tests``).
+        rows: Tests of single clients (structured CLIENT_TEST); None where the job asks for none.
+    """
+    clients = np.empty(0, CLIENT_TEST) if rows is None else rows
+    tested = {}
+    for version, sums in zip(assignment.tests.tolist(), tests, strict=True):
+        scored = int(sums[0])
+        correct = int(sums[1])
+        loss = float(from_fixed(sums[2]))
+        mean_loss = loss * (experiment.tested_part.samples / scored)
+        scores = experiment.objective.metrics(scored, correct, mean_loss, sums[3:])
+        tested[version] = Tested(scores, _by_client(clients[clients["version"] == version]))
+
+    return [
+        RoundResult(
+            waiting.plan,
+            waiting.metrics,
+            None if waiting.version is None else tested[waiting.version],
+        )
+        for waiting in untested
+    ]
+
+
+def _by_client(rows: np.ndarray) -> np.ndarray:
+    """Return one row (structured CLIENT_TEST) for each client, in the order of the clients.
+
+    A client whose samples lie in several shards has several ``rows``; they are added in a fixed
+    order, so that the bits do not depend on which rank tested what.
+    """
+    if not len(rows):
+        return rows
+
+    rows = np.sort(rows, order=["client", "scored", "correct", "loss"])
+    first = np.flatnonzero(np.diff(rows["client"], prepend=-1))
+    by_client = rows[first].copy()
+    for name in ("scored", "correct", "loss"):
+        by_client[name] = np.add.reduceat(rows[name], first)
+    return by_client

@@ -1,0 +1,118 @@
+"""The state of rank 0 between assignments: vectors, model versions, clock, open rounds.
+
+``aggregator.py`` advances it. ``snapshot.py`` is what a checkpoint holds of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mpifl.algorithms.algorithm import State
+from mpifl.clock.timeline import ClockState
+from mpifl.rounds.contract import Contract
+from mpifl.rounds.experiment import Experiment
+from mpifl.rounds.plan import Plan
+from mpifl.rounds.protocol import Versions
+from mpifl.rounds.round_result import RoundResult
+from mpifl.rounds.server_step import checked, first_state
+from mpifl.rounds.snapshot import STATE_ROUND, Snapshot, Waiting
+
+
+@dataclass
+class Server:
+    """What changes on rank 0 from round to round.
+
+    Attributes:
+        experiment: The job, its population and its model.
+        state: The vectors of the algorithm's server by name.
+        version: Number of the newest model version.
+        versions: The model versions that a client in flight or a test still needs.
+        unsent: Numbers of those versions that the executors do not have yet.
+        rounds_done: Number of rounds that are over.
+        clock: The clock after the rounds of ``plans``.
+        ahead: The plan of the round after those of ``plans``, if it is made already.
+        plans: The plans of the assignment under way.
+        untested: Rounds that are over and wait for the test of their model.
+        unwritten: Rounds that are over and tested, and not reported to the callbacks yet.
+        state_rounds: By client, the round after which it last kept state. Empty where the algorithm
+            keeps no state of clients.
+        contract: Checks the job's plug-ins.
+    """
+
+    experiment: Experiment
+    state: State
+    version: int = 0
+    versions: Versions = field(default_factory=dict)
+    unsent: set[int] = field(default_factory=set)
+    rounds_done: int = 0
+    clock: ClockState = field(default_factory=ClockState)
+    ahead: Plan | None = None
+    plans: list[Plan] = field(default_factory=list)
+    untested: list[Waiting] = field(default_factory=list)
+    unwritten: list[RoundResult] = field(default_factory=list)
+    state_rounds: dict[int, int] = field(default_factory=dict)
+    contract: Contract = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Record the state of the plug-ins before they are called."""
+        job = self.experiment.job
+        self.contract = Contract(job.algorithm, job.model, self.experiment.model.module)
+
+
+def make_server(experiment: Experiment, snapshot: Snapshot) -> Server:
+    """Return the server at the start of a run, or as a checkpoint has it."""
+    if snapshot.state is None:
+        server = Server(experiment, first_state(experiment))
+        keep_version(server)
+        return server
+
+    # In the order in which they are sent; a file gives them by name.
+    sent = experiment.job.algorithm.sent
+    versions = {
+        number: {name: vectors[name] for name in sent}
+        for number, vectors in (snapshot.versions or {}).items()
+    }
+    return Server(
+        experiment=experiment,
+        state=checked(experiment, snapshot.state),
+        version=snapshot.version,
+        versions=versions,
+        unsent=set(versions),
+        rounds_done=snapshot.rounds_done,
+        clock=snapshot.clock,
+        untested=list(snapshot.untested),
+        state_rounds=dict(snapshot.state_rounds.tolist()),
+    )
+
+
+def make_snapshot(server: Server) -> Snapshot:
+    """Return the server as it is between two assignments.
+
+    A plan that was made ahead is left out: a resumed run makes it again.
+    """
+    job = server.experiment.job
+    tests = [waiting.version for waiting in server.untested if waiting.version is not None]
+    bases = job.clock.bases(server.clock).tolist()
+    needed = sorted(
+        {number for number in (*tests, *bases, server.version) if number <= server.version}
+    )
+
+    return Snapshot(
+        rounds_done=server.rounds_done,
+        version=server.version,
+        state=dict(server.state),
+        versions={number: server.versions[number] for number in needed},
+        clock=server.clock,
+        untested=tuple(server.untested),
+        state_rounds=np.array(sorted(server.state_rounds.items()), STATE_ROUND),
+    )
+
+
+def keep_version(server: Server) -> None:
+    """Keep the vectors that clients are sent as the version ``server.version``."""
+    server.versions[server.version] = {
+        name: server.state[name] for name in server.experiment.job.algorithm.sent
+    }
+    server.unsent.add(server.version)
