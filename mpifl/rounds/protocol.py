@@ -168,7 +168,7 @@ def aggregator_send_assignment(
     lists = (assignment.tasks, assignment.tests, kept, np.array(list(fresh), np.int64))
     vectors = [vector for version in fresh.values() for vector in version.values()]
 
-    packed = np.concatenate([one.view(np.uint8) for one in lists])
+    packed = np.concatenate([array.view(np.uint8) for array in lists])
     world.broadcast(np.array([counts], HEADER), packed, *vectors)
 
 

@@ -65,8 +65,8 @@ def _check_ranks(world: World, start: RunStart, reports: list[Report]) -> None:
     write_environment(start.folder, library(), groups, start.content_sha256, plug_ins)
 
     if world.size > 1 and not world.recovers:  # after a loss nobody could say it
-        again = f"--resume {os.path.relpath(start.folder)}"
-        LOG.warning("with this MPI the loss of a rank ends the run; then go on with %s", again)
+        option = f"--resume {os.path.relpath(start.folder)}"
+        LOG.warning("with this MPI the loss of a rank ends the run; then go on with %s", option)
 
 
 def _record(world: World, start: RunStart, stop: Stop) -> None:
