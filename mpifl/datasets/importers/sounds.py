@@ -79,8 +79,8 @@ def log_mel(sounds: np.ndarray) -> np.ndarray:
     """Return log-mel energies (sounds, frames, MELS) float32 of sounds (sounds, length) at RATE.
 
     They are the logarithm of FLOOR + the energy of each window in MELS triangular filters. The
-    window is a periodic Hann window; the spectrum is a power spectrum of FFT points. Speech Commands
-    (Warden, arXiv 1804.03209) is mostly used with these features.
+    window is a periodic Hann window; the spectrum is a power spectrum of FFT points. Speech
+    Commands (Warden, arXiv 1804.03209) is mostly used with these features.
     """
     windows = np.lib.stride_tricks.sliding_window_view(sounds, WINDOW, axis=1)[:, ::HOP]
     spectrum = np.fft.rfft(windows * get_window("hann", WINDOW), FFT)

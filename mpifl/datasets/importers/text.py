@@ -28,11 +28,11 @@ LEAST_SPOKEN = 0.25
 class Text(Importer):
     """Texts of many people, split into samples of tokens from which the next one is predicted.
 
-    plays: a file is a play, a speech is a paragraph whose first line is ``ROLE.``, and a client is a
-    role of a play. roles: the same with ``Role:``, but a client is a role in all files. tsv: a line
-    is client, tab, text. lines: a file is a client. Sources are files, or folders of them. The texts
-    of a client are joined with line breaks; roles are in upper case. Paragraphs that nobody speaks
-    are left out and counted.
+    plays: a file is a play, a speech is a paragraph whose first line is ``ROLE.``, and a client is
+    a role of a play. roles: the same with ``Role:``, but a client is a role in all files. tsv: a
+    line is client, tab, text. lines: a file is a client. Sources are files, or folders of them. The
+    texts of a client are joined with line breaks; roles are in upper case. Paragraphs that nobody
+    speaks are left out and counted.
     """
 
     layout: Layout = Field(description="layout of the texts")
