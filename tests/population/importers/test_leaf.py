@@ -16,7 +16,7 @@ from importing import command, imported, labels_of, peak_of_reading, refusal, sa
 from PIL import Image
 
 from mpifl.datasets.importers.leaf import Leaf
-from mpifl.datasets.importers.leaf_kinds import LETTERS
+from mpifl.datasets.importers.leaf_texts import LETTERS
 
 Users = dict[str, tuple[list[Any], list[Any]]]
 
