@@ -14,8 +14,8 @@ def files_below(roots: list[Path], endings: tuple[str, ...]) -> Iterator[tuple[P
 
     A folder's own files come first, then those of its folders; both are sorted by name. Only the
     names in one folder are held at a time. Hidden files and folders are skipped, and so are files
-    whose names, in lower case, end in none of ``endings``. Raise InputError for a folder that cannot
-    be read, a link to a folder that contains it, and a name that is not UTF-8.
+    whose names, in lower case, end in none of ``endings``. Raise InputError for a folder that
+    cannot be read, a link to a folder that contains it, and a name that is not UTF-8.
     """
     for root in roots:
         for path in _walk(root, endings, frozenset()):
