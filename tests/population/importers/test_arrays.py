@@ -19,7 +19,7 @@ def test_arrays_are_found_by_key_and_by_file(tmp_path: Path) -> None:
     places = find_arrays([tmp_path / "a.b.npy", tmp_path / "two.npz"])
     assert sorted(places) == ["a.b", "c", "in/d"]
     assert np.array_equal(np.concatenate(list(open_array(places, "in/d", "--x").blocks(4))), X + 1)
-    assert open_array(places, "c", "--x").where == f"{tmp_path / 'two.npz'}: c"
+    assert open_array(places, "c", "--x").location == f"{tmp_path / 'two.npz'}: c"
 
 
 @pytest.mark.parametrize("rows", [1, 3, 10, 11, None])

@@ -13,7 +13,8 @@ import pytest
 from importing import command, imported, peak_of_reading, refusal
 from PIL import Image
 
-from mpifl.datasets.importers.cifar import PUBLISHED, Cifar
+from mpifl.datasets.importers.cifar import Cifar
+from mpifl.datasets.importers.cifar_layouts import PUBLISHED
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.integers(0, 256, (5, 3, 32, 32)).astype(np.uint8)
@@ -205,11 +206,11 @@ def test_records_that_are_cut_off_are_refused(folder: Path, out: Path, size: int
         (pickles10, "data_batch_2", pickle.dumps({"data": X.reshape(5, -1), "labels": Y[1:]}), "4 labels for 5 images"),
         (pickles10, "data_batch_2", pickle.dumps({"data": X.reshape(5, -1), "labels": [*Y[1:], 10]}), "label 10"),
         (pickles10, "data_batch_2", pickle.dumps({"data": X.reshape(5, -1), "labels": [*Y[1:], "3"]}), "whole numbers"),
-        (pickles10, "data_batch_2", pickle.dumps({"data": X.reshape(5, -1)}), "'labels' has to be"),
+        (pickles10, "data_batch_2", pickle.dumps({"data": X.reshape(5, -1)}), "'labels' must be"),
         (pickles10, "data_batch_2", pickle.dumps({"data": X, "labels": Y}), "3072"),
         (pickles10, "data_batch_2", pickle.dumps({"data": X.reshape(5, -1) / 255, "labels": Y}), "uint8"),
         (pickles10, "data_batch_2", pickle.dumps({"data": X.reshape(5, -1), "labels": Y})[:-100], "not a pickle"),
-        (pickles100, "train", pickle.dumps({"data": X.reshape(5, -1), "fine_labels": Y}), "'coarse_labels' has to be"),
+        (pickles100, "train", pickle.dumps({"data": X.reshape(5, -1), "fine_labels": Y}), "'coarse_labels' must be"),
         (sheets, "train_lables.json", b"[1, 2, 3]", "rows 2 to 4; train_lables.json has 3"),
         (sheets, "test_lables.json", b"[1, 2]", "rows 0 to 1; test_lables.json has 2"),
         (sheets, "train_lables.json", b"[1, 2, 3, 10]", "label 10"),

@@ -103,7 +103,7 @@ def test_a_pickle_that_runs_a_command_is_refused(tmp_path: Path, out: Path) -> N
         ([1, "2"], "entry 1: size '2'"),
         ([1, [2]], "entry 1: size '[2]'"),
         ({"a": 1, "b": None}, "client 'b': size 'None'"),
-        ({1: 1, "1": 2}, "client '1' is there twice"),
+        ({1: 1, "1": 2}, "client '1' occurs twice"),
         (7, "a int; expected a list"),
         (np.ones((2, 2)), "an array (2, 2); expected a list"),
         ([], "no samples"),
@@ -116,7 +116,7 @@ def test_wrong_sizes_are_named(tmp_path: Path, what: object, message: str) -> No
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a,1\na,2\n", "line 2: client 'a' is there twice"),
+        ("a,1\na,2\n", "line 2: client 'a' occurs twice"),
         ("a,1\nb\n", "line 2: 'b'; expected client,size"),
         ("a,1\nb,2,3\n", "line 2: 'b,2,3'; expected"),
         ("a,1\n,2\n", "line 2: ',2'; expected"),

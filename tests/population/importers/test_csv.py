@@ -210,7 +210,7 @@ def bad(tmp_path: Path, text: str, encoding: str = "utf-8", **options: object) -
         ("x,y\n1,0\n2,0.5\n", "line 3: column y: '0.5' names no class"),
         ("x,y\n1,0\n2,\n", "line 3: column y: '' names no class"),
         ("x,y\n1,0\n2,nan\n", "line 3: column y: 'nan' names no class"),
-        ("x,x,y\n1,2,a\n", "line 1: column 'x' is there twice"),
+        ("x,x,y\n1,2,a\n", "line 1: two columns are named 'x'"),
         ("x,z\n1,2\n", "--label: 'y': no such column; there are: x, z, or 1 to 2"),
         ("y\na\nb\n", "no columns are left for features"),
         ("x,y\n1,a\n2,a\n", "outputs 1; a classification needs 2 or more"),

@@ -30,7 +30,7 @@ def test_links_are_followed_but_not_in_a_circle(tmp_path: Path) -> None:
     (root / "d").symlink_to(made(tmp_path / "other", "e.x"))
     assert [below for _, below in files_below([root], (".x",))] == ["a.x", "b/c.x", "d/e.x"]
     (root / "b" / "up").symlink_to(root)
-    with pytest.raises(InputError, match="a link to a folder that it is in"):
+    with pytest.raises(InputError, match="a link to a folder that contains it"):
         list(files_below([root], (".x",)))
 
 

@@ -192,7 +192,7 @@ def test_splits_that_do_not_go_together_are_refused(datasets: Any, tmp_path: Pat
         return datasets.Dataset.from_dict({"x": [float(k) for k in labels], "y": labels}, features=features)
 
     datasets.DatasetDict({"train": split(["a", "b"], [0, 1]), "test": split(["b", "a"], [0])}).save_to_disk(str(tmp_path / "d"))
-    assert "classes in y are others" in refusal(Huggingface(x="x", y="y"), out, tmp_path / "d")
+    assert "classes in y differ" in refusal(Huggingface(x="x", y="y"), out, tmp_path / "d")
     assert "--train-split: 'all'" in refusal(Huggingface(x="x", y="y", train_split="all"), out, tmp_path / "d")
     split(["a", "b"], [1]).save_to_disk(str(tmp_path / "t"))
     assert "--test" in refusal(Huggingface(x="x", y="y"), out, tmp_path / "d", test=tmp_path / "t")
@@ -221,7 +221,7 @@ def test_damaged_folders_are_refused(datasets: Any, tmp_path: Path) -> None:
 def test_the_command_imports_and_refuses(datasets: Any, tmp_path: Path) -> None:
     path = saved(datasets, tmp_path / "data", {"x": [[1.0], [2.0]], "y": [0, 1]})
     status, said = command(tmp_path / "out", "huggingface", str(path), "--x", "x", "--y", "y")
-    assert (status, "train: 2 samples of 1 clients" in said) == (0, True)
+    assert (status, "train: 2 samples of 1 client\n" in said) == (0, True)
     assert command(tmp_path / "bad", "huggingface", str(path), "--x", "x", "--y", "z")[0] == 2
     assert command(tmp_path / "bad", "huggingface", str(tmp_path / "none"), "--x", "x", "--y", "z")[0] == 2
 

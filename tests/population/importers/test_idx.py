@@ -15,7 +15,8 @@ from importing import command, imported, labels_of, peak_of_reading, refusal, sa
 
 from mpifl.datasets.dataset import Part
 from mpifl.datasets.importers import idx as module
-from mpifl.datasets.importers.idx import Idx, open_idx
+from mpifl.datasets.importers.idx import Idx
+from mpifl.datasets.importers.idx_file import open_idx
 from mpifl.errors import InputError
 
 STORED = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}

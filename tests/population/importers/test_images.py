@@ -155,12 +155,12 @@ def test_train_valid_and_test_are_the_parts(folder: Path, out: Path, tmp_path: P
     assert {name: part.y.tolist() for name, part in found.parts.items()} == {"train": [0, 1], "validation": [1], "test": [0, 1]}
     assert found.labels.tolist() == [b"cat", b"dog"]
     (out / "imported.h5").unlink()
-    assert "test part is there twice" in refusal(Images(), out, root, test=folder)
+    assert "several folders for the test part" in refusal(Images(), out, root, test=folder)
     (root / "valid").rename(root / "val")
     assert sorted(imported(Images(), out, root).parts) == ["test", "train", "validation"]
     (out / "imported.h5").unlink()
     (root / "valid" / "cat").mkdir(parents=True)
-    assert "validation part is there twice" in refusal(Images(), out, root)
+    assert "several folders for the validation part" in refusal(Images(), out, root)
 
 
 def test_a_class_may_be_called_train(folder: Path, out: Path) -> None:

@@ -16,7 +16,7 @@ from importing import command, imported, labels_of, peak_of_reading, refusal, sa
 from PIL import Image
 
 from mpifl.datasets.importers.leaf import Leaf
-from mpifl.datasets.importers.leaf_kinds import LETTERS
+from mpifl.datasets.importers.leaf_texts import LETTERS
 
 Users = dict[str, tuple[list[Any], list[Any]]]
 
@@ -457,7 +457,7 @@ def test_a_user_in_two_files_is_refused(tmp_path: Path) -> None:
     first = write(tmp_path / "1.json", {"a": ([[0.0]], [1])})
     second = write(tmp_path / "2.json", {"b": ([[0.0]], [1]), "a": ([[1.0]], [0])})
     message = refusal(Leaf(kind="synthetic"), tmp_path / "out", first, second)
-    assert message == f"{second}: user 'a' is there already, in {first}"
+    assert message == f"{second}: user 'a' is already in {first}"
 
 
 def test_users_whose_samples_differ_in_length_are_refused(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from mpifl.datasets.check import check_dataset
 from mpifl.datasets.dataset import Dataset, open_dataset, write_dataset
-from mpifl.datasets.importers.idx import open_idx
+from mpifl.datasets.importers.idx_file import open_idx
 from mpifl.datasets.importers.qmnist import Qmnist
 from mpifl.datasets.store import storing, write_store
 from mpifl.errors import InputError

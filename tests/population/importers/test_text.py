@@ -186,7 +186,7 @@ def test_clients_without_text_and_other_layouts_may_be_left_out(tmp_path: Path, 
 def test_a_play_is_there_once(tmp_path: Path, out: Path) -> None:
     (tmp_path / "more").mkdir()
     paths = [write(folder / "p.txt", PLAY) for folder in (tmp_path, tmp_path / "more")]
-    assert refusal(Text(layout="plays"), out, *paths) == f"{paths[1]}: 'p' is there already: {paths[0]}"
+    assert refusal(Text(layout="plays"), out, *paths) == f"{paths[1]}: 'p' is already the name of {paths[0]}"
 
 
 def test_the_encoding_has_to_be_right(tmp_path: Path, out: Path) -> None:

@@ -255,7 +255,7 @@ def test_clients_without_samples_are_named_or_left_out(tmp_path: Path) -> None:
 def test_a_client_in_two_files_is_refused(tmp_path: Path) -> None:
     first = write(tmp_path / "1.h5", {"a": emnist(np.random.default_rng(4), 2)})
     second = write(tmp_path / "2.h5", {"a": emnist(np.random.default_rng(5), 2)})
-    assert refusal(Tff(), tmp_path / "out", first, second) == f"{second}: client 'a' is there already, in {first}"
+    assert refusal(Tff(), tmp_path / "out", first, second) == f"{second}: client 'a' is already in {first}"
 
 
 def test_text_that_is_not_utf8_is_named(tmp_path: Path) -> None:
