@@ -19,7 +19,7 @@ from mpifl.errors import FAILED, InputError, counted
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from mpifl.datasets.catalogue import Download, Entry
+    from mpifl.datasets.catalogue.catalogue import Download, Entry
     from mpifl.datasets.catalogue.download import Report
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="A name that `mpifl data list` shows.")]
@@ -61,7 +61,7 @@ def list_(
 
 def show(name: NameArgument) -> None:
     """Show all that is known of a data set: counts as published, licence, where it is, what its importer expects."""
-    from mpifl.datasets.catalogue import find_entry
+    from mpifl.datasets.catalogue.catalogue import find_entry
     from mpifl.datasets.catalogue.page import sections
 
     with wrong_input_ends():
@@ -80,7 +80,7 @@ def get(
     out: Annotated[Path | None, typer.Option("-o", "--out", metavar="FOLDER", help="Where to; default: ./NAME.")] = None,
 ) -> None:
     """Download a data set where its licence and a lasting address allow; else say what to do by hand (exit status 1)."""
-    from mpifl.datasets.catalogue import find_entry
+    from mpifl.datasets.catalogue.catalogue import find_entry
     from mpifl.datasets.catalogue.download import DownloadError
     from mpifl.datasets.catalogue.page import steps
 
@@ -103,7 +103,7 @@ def get(
 
 
 def _chosen(paper: str | None, task: str | None) -> list[Entry]:
-    from mpifl.datasets.catalogue import PAPERS, read_catalogue
+    from mpifl.datasets.catalogue.catalogue import PAPERS, read_catalogue
 
     entries = list(read_catalogue().values())
     tasks = sorted({found for entry in entries for found in entry.tasks})

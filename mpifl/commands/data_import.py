@@ -98,7 +98,7 @@ def import_data(
 
 def compare(data: Dataset) -> None:
     """Say where a data set of the catalogue differs from what was published of it."""
-    from mpifl.datasets.catalogue import read_catalogue
+    from mpifl.datasets.catalogue.catalogue import read_catalogue
     from mpifl.datasets.catalogue.check import differences
 
     entry = read_catalogue().get(data.name)

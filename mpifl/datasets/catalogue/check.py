@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from mpifl.datasets.catalogue import Count, Entry, Figures, Published
+from mpifl.datasets.catalogue.catalogue import Count, Entry, Figures, Published
 
 
 class Counted(Protocol):

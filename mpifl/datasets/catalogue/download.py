@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Literal
 
 from mpifl import __version__
-from mpifl.datasets.catalogue import Download
+from mpifl.datasets.catalogue.catalogue import Download
 from mpifl.errors import InputError
 from mpifl.io.files import locked
 

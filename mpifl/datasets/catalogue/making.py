@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from mpifl.datasets.catalogue import read_catalogue
+from mpifl.datasets.catalogue.catalogue import read_catalogue
 from mpifl.io.files import shipped, shipped_names
 
 

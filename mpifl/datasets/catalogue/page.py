@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from mpifl.datasets.catalogue import Download, Entry, Figures, Published, read_catalogue
+from mpifl.datasets.catalogue.catalogue import Download, Entry, Figures, Published, read_catalogue
 
 NOBODY = "none in the source: a partitioner makes them"
 BY_HAND = "by hand"

@@ -11,7 +11,7 @@ from typing import Any, get_args
 import pytest
 from pydantic import ValidationError
 
-from mpifl.datasets.catalogue import PAPERS, Download, Entry, Importer, Others, Published, find_entry, read_catalogue
+from mpifl.datasets.catalogue.catalogue import PAPERS, Download, Entry, Importer, Others, Published, find_entry, read_catalogue
 from mpifl.datasets.importers import REGISTRY
 from mpifl.errors import InputError
 
