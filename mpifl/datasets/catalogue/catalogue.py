@@ -1,6 +1,7 @@
-"""Which federated data sets there are: what was published of them, where they are obtained, which importer takes them.
+"""The entries of the catalogue: published figures, sources and importers of federated data sets.
 
-The entries stand in the YAML files of this folder, one file a kind of data. Every figure names the place it was published in.
+The entries are in the YAML files of this folder, one file for each kind of data. Every figure names
+the place where it was published.
 """
 
 from __future__ import annotations
@@ -39,13 +40,29 @@ Task = Literal[
     "reinforcement learning",
 ]
 Modality = Literal["image", "video", "text", "audio", "table"]
-Importer = Literal["qmnist", "idx", "cifar", "images", "fedscale", "leaf", "tff", "csv", "svmlight", "wav", "text", "npz"]
+Importer = Literal[
+    "qmnist",
+    "idx",
+    "cifar",
+    "images",
+    "fedscale",
+    "leaf",
+    "tff",
+    "csv",
+    "svmlight",
+    "wav",
+    "text",
+    "npz",
+]
 Others = Literal[Importer, "huggingface", "sizes"]
 
 
 @dataclass(frozen=True)
 class Count:
-    """A number as it was printed: ``671585`` is exact, ``640K`` and ``1.3M`` are rounded or cut at their last digit."""
+    """A number as it was printed.
+
+    ``671585`` is exact; ``640K`` and ``1.3M`` are rounded, or cut off, at their last digit.
+    """
 
     text: str
 
@@ -53,7 +70,7 @@ class Count:
 
     @classmethod
     def of(cls, value: Any) -> Any:
-        """A Count of an int or of a text like ``1.3M``; anything else is left for pydantic to refuse."""
+        """Return the Count of an int or of a text like ``1.3M``; leave other types to pydantic."""
         if isinstance(value, int) and value >= 0:
             return cls(f"{value:,}")
         if isinstance(value, str):
@@ -63,19 +80,26 @@ class Count:
         return value
 
     def __contains__(self, number: int) -> bool:
-        """Whether ``number`` may have been printed so."""
-        found = self.FORM.fullmatch(self.text.replace(",", ""))
-        assert found is not None
-        whole, decimals, unit = found[1], found[2] or "", found[3]
+        """Return whether ``number``, rounded or cut off, gives this count."""
+        match = self.FORM.fullmatch(self.text.replace(",", ""))
+        assert match is not None
+        whole = match[1]
+        decimals = match[2] or ""
+        unit = match[3]
         if not unit:
             return number == int(whole)
-        step = {"K": 1_000, "M": 1_000_000}[unit] // 10 ** len(decimals)  # what the last digit stands for
+
+        step = {"K": 1_000, "M": 1_000_000}[unit] // 10 ** len(decimals)  # value of the last digit
         above = number - int(whole + decimals) * step
-        return -step <= 2 * above < 2 * step  # papers round, and papers cut off: 135,818,730 stands as 135M
+        # Some papers round and some cut off: 135,818,730 is printed as 135M.
+        return -step <= 2 * above < 2 * step
 
 
 class Figures(Section):
-    """How many clients and samples a part has. ``either``: the source does not say whether of train or of everything."""
+    """The numbers of clients and samples of a part.
+
+    ``either``: the source does not say whether it counts train or all parts.
+    """
 
     part: Literal["train", "validation", "test", "all", "either"]
     clients: Annotated[Count | None, BeforeValidator(Count.of)] = None
@@ -83,7 +107,10 @@ class Figures(Section):
 
 
 class Published(Section):
-    """The figures of one place: a paper's table, or the data set's own documentation (``source``). There may be none."""
+    """The figures, if any, of one place: a paper, or the data set's own documentation (``source``).
+
+    ``place`` names the table or page.
+    """
 
     paper: Literal["fedscale", "fedml", "flower", "leaf", "source"]
     place: str
@@ -91,7 +118,7 @@ class Published(Section):
 
 
 class Download(Section):
-    """A file that anybody may fetch. SHA-256 in hexadecimal and bytes where they are known."""
+    """A file that anybody may download. SHA-256 (hexadecimal) and bytes are None where unknown."""
 
     url: str = Field(pattern=r"^https?://\S+$")
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
@@ -99,16 +126,18 @@ class Download(Section):
 
     @property
     def name(self) -> str:
-        """The file's own name."""
+        """The file name: the last part of the address's path."""
         return unquote(urlsplit(self.url).path.rpartition("/")[2])
 
 
 class Entry(Section):
     """One data set.
 
-    ``client_key`` says what a client is in the source, None where a partitioner has to make clients. ``importer`` is None where
-    none takes it, and ``reason`` says why. ``layout`` is what the importer expects on disk. ``by_hand`` are the steps to get it
-    where ``download`` is empty, ``then`` the steps between download and import, in which ``{folder}`` is where the files lie.
+    ``client_key`` says what a client is in the source; it is None where a partitioner has to make
+    clients. ``importer`` is None where no importer reads the data set, and ``reason`` says why;
+    ``also`` are other importers that read it. ``layout`` is what the importer expects on disk.
+    ``by_hand`` are the steps to obtain it where ``download`` is empty. ``then`` are the steps
+    between download and import. In both ``{folder}`` stands for the folder of the files.
     """
 
     name: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
@@ -130,33 +159,36 @@ class Entry(Section):
     notes: str = ""
 
     @model_validator(mode="after")
-    def _whole(self) -> Self:
+    def _check_complete(self) -> Self:
         if (self.importer is None) != bool(self.reason):
-            raise ValueError("either an importer, or the reason why there is none")
+            raise ValueError("give either an importer, or the reason why there is none")
         if (self.importer is None) == bool(self.layout):
-            raise ValueError("a layout where there is an importer, and only there")
+            raise ValueError("give a layout where there is an importer, and only there")
         if bool(self.download) == bool(self.by_hand):
-            raise ValueError("either files to download, or what to do by hand")
+            raise ValueError("give either files to download, or what to do by hand")
         return self
 
     @property
     def papers(self) -> tuple[str, ...]:
-        """The papers that list it, in the order of PAPERS."""
+        """The papers that list the data set, in the order of PAPERS."""
         listed = {source.paper for source in self.published}
         return tuple(paper for paper in PAPERS if paper in listed)
 
 
 @functools.cache
 def read_catalogue() -> dict[str, Entry]:
-    """Every entry by name, sorted. The files are ours: one that is not as it should be is a defect, not an InputError."""
+    """Return all entries by name, sorted.
+
+    The files are part of mpifl: a wrong one is a defect, not an InputError.
+    """
     entries = sorted(_entries(), key=lambda entry: entry.name)
-    found = {entry.name: entry for entry in entries}
-    assert len(found) == len(entries), "a name stands twice in the catalogue"
-    return found
+    by_name = {entry.name: entry for entry in entries}
+    assert len(by_name) == len(entries), "a name occurs twice in the catalogue"
+    return by_name
 
 
 def find_entry(name: str) -> Entry:
-    """The entry of a name. Raises InputError with the nearest names."""
+    """Return the entry of a name. Raises InputError with the most similar names."""
     catalogue = read_catalogue()
     if name in catalogue:
         return catalogue[name]
@@ -164,10 +196,18 @@ def find_entry(name: str) -> Entry:
 
 
 def _hint(name: str, catalogue: dict[str, Entry]) -> str:
-    """The names that come nearest; part of a name or of a title is near, too."""
-    near = difflib.get_close_matches(name, catalogue, n=3, cutoff=0.6)
-    near += [n for n, entry in catalogue.items() if n not in near and len(name) > 2 and name in f"{n} {entry.title.lower()}"]
-    return f"did you mean {' or '.join(near[:3])}?" if near else "`mpifl data list` shows them"
+    """Return a hint with similar names; names and titles that contain ``name`` are similar, too."""
+    similar = difflib.get_close_matches(name, catalogue, n=3, cutoff=0.6)
+    if len(name) > 2:
+        similar += [
+            known
+            for known, entry in catalogue.items()
+            if known not in similar and name in f"{known} {entry.title.lower()}"
+        ]
+
+    if similar:
+        return f"did you mean {' or '.join(similar[:3])}?"
+    return "`mpifl data list` shows the names"
 
 
 def _entries() -> Iterator[Entry]:

@@ -160,7 +160,7 @@ def test_names_are_found_and_near_ones_hinted_at() -> None:
     with pytest.raises(InputError, match="landmark"):
         find_entry("google")
     for wrong in ("zzzzzz", "", "x"):
-        with pytest.raises(InputError, match="`mpifl data list` shows them"):
+        with pytest.raises(InputError, match="`mpifl data list` shows the names"):
             find_entry(wrong)
 
 
