@@ -39,7 +39,9 @@ class AiBenchmark(TraceImporter):
             source=f"AI Benchmark's table {path.name}, timed by FLASH's FEMNIST measurements",
             licence="as AI Benchmark says; table kept by FLASH (BSD-2-Clause)",
             devices={"compute_ms_per_sample": compute_ms(scores)},
-            notes=(f"{path.name}: {len(scores)} phones; ms of inference of FLASH's FEMNIST CNN, by AI score",),
+            notes=(
+                f"{path.name}: {len(scores)} phones; ms of inference of FLASH's FEMNIST CNN, by AI score",
+            ),
         )
 
 
@@ -68,17 +70,27 @@ def _scores(path: Path, table: object) -> np.ndarray:
 
 def _pair(path: Path, row: int, phone: object) -> tuple[str, object]:
     if not isinstance(phone, dict) or "Model" not in phone or "AI_Score" not in phone:
-        raise InputError(f"{path}: phone {row}: {shown(phone)}; expected a dictionary with 'Model' and 'AI_Score'")
+        raise InputError(
+            f"{path}: phone {row}: {shown(phone)}; expected a dictionary with 'Model' and 'AI_Score'"
+        )
     # A second number behind the score is a footnote: " 76206 1,6".
     score = phone["AI_Score"]
-    return str(phone["Model"]), score.split()[0] if isinstance(score, str) and score.strip() else score
+    return str(phone["Model"]), score.split()[0] if isinstance(
+        score, str
+    ) and score.strip() else score
 
 
 def _score(path: Path, model: str, score: object) -> float:
     try:
-        value = float(score) if isinstance(score, str | int | float) and not isinstance(score, bool) else 0.0
+        value = (
+            float(score)
+            if isinstance(score, str | int | float) and not isinstance(score, bool)
+            else 0.0
+        )
     except (ValueError, OverflowError):
         value = 0.0
     if not 0 < value < np.inf:
-        raise InputError(f"{path}: phone {shown(model)}: AI score {shown(score)}; must be a number above 0")
+        raise InputError(
+            f"{path}: phone {shown(model)}: AI score {shown(score)}; must be a number above 0"
+        )
     return value

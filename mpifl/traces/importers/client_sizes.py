@@ -18,7 +18,9 @@ class Oort(TraceImporter):
 
     def read(self, paths: Sequence[Path]) -> ParsedTrace:
         """Raise the InputError that says what takes them."""
-        raise InputError(f"{paths[0]}: client sizes, which say nothing of devices: use `mpifl data import sizes FILE -o X.h5`")
+        raise InputError(
+            f"{paths[0]}: client sizes, which say nothing of devices: use `mpifl data import sizes FILE -o X.h5`"
+        )
 
 
 class Pyramidfl(Oort):

@@ -74,7 +74,12 @@ class Csv(TraceImporter):
             else:
                 devices = _devices(table)
         return ParsedTrace(
-            f"tables {', '.join(path.name for path in paths)}", "as their source says", devices, slots, bandwidth, tuple(notes)
+            f"tables {', '.join(path.name for path in paths)}",
+            "as their source says",
+            devices,
+            slots,
+            bandwidth,
+            tuple(notes),
         )
 
 
@@ -87,15 +92,21 @@ def read_table(path: Path) -> Table:
         raise InputError(f"{path}: line {reader.line_num}: {error}") from error
     header = [name.strip() for name in rows[0][1]] if rows else []
     if len(rows) < 2:
-        raise InputError(f"{path}: {counted(len(rows), 'line')}; expected a header and one row or more")
+        raise InputError(
+            f"{path}: {counted(len(rows), 'line')}; expected a header and one row or more"
+        )
     if len(set(header)) < len(header):
         twice = next(name for name, count in Counter(header).items() if count > 1)
         raise InputError(f"{path}: column {shown(twice)} stands twice")
     for line, row in rows[1:]:
         if len(row) != len(header):
-            raise InputError(f"{path}: line {line}: {counted(len(row), 'value')} under {counted(len(header), 'column')}")
+            raise InputError(
+                f"{path}: line {line}: {counted(len(row), 'value')} under {counted(len(header), 'column')}"
+            )
     columns = zip(*(row for _, row in rows[1:]), strict=True)
-    return Table(path, dict(zip(header, map(list, columns), strict=True)), [line for line, _ in rows[1:]])
+    return Table(
+        path, dict(zip(header, map(list, columns), strict=True)), [line for line, _ in rows[1:]]
+    )
 
 
 def _kind(table: Table) -> str:
@@ -107,13 +118,17 @@ def _kind(table: Table) -> str:
     if any(shared.values()) and len(nearest) == 1:
         return nearest[0]
     known = "; ".join(f"{kind}: {', '.join(columns)}" for kind, columns in TABLES.items())
-    raise InputError(f"{table.path}: columns {shown(', '.join(table.columns))}: of no known table; allowed are {known}")
+    raise InputError(
+        f"{table.path}: columns {shown(', '.join(table.columns))}: of no known table; allowed are {known}"
+    )
 
 
 def _check_columns(table: Table, needed: Sequence[str], allowed: Sequence[str]) -> None:
     for name in table.columns:
         if name not in allowed:
-            raise InputError(f"{table.path}: column {name!r} is not known; allowed: {', '.join(allowed)}")
+            raise InputError(
+                f"{table.path}: column {name!r} is not known; allowed: {', '.join(allowed)}"
+            )
     for name in needed:
         if name not in table.columns:
             raise InputError(f"{table.path}: no column {name!r}; needed: {', '.join(needed)}")
@@ -130,7 +145,12 @@ def _devices(table: Table) -> dict[str, np.ndarray]:
 def _slots(table: Table) -> tuple[Slots, list[str]]:
     _check_columns(table, SLOTS, TABLES["slots"])
     names, number = _groups(table, "pattern")
-    blank = np.array([not (a.strip() or b.strip()) for a, b in zip(table.columns["start"], table.columns["end"], strict=True)])
+    blank = np.array(
+        [
+            not (a.strip() or b.strip())
+            for a, b in zip(table.columns["start"], table.columns["end"], strict=True)
+        ]
+    )
     alone = np.bincount(number)[number] == 1
     if (blank & ~alone).any():
         line = table.lines[int(np.argmax(blank & ~alone))]
@@ -139,7 +159,12 @@ def _slots(table: Table) -> tuple[Slots, list[str]]:
         )
     filled = np.flatnonzero(~blank)
     start, end = (
-        numbers(table.path, [table.columns[name][row] for row in filled], [table.lines[row] for row in filled], name)
+        numbers(
+            table.path,
+            [table.columns[name][row] for row in filled],
+            [table.lines[row] for row in filled],
+            name,
+        )
         for name in ("start", "end")
     )
     notes = []
@@ -148,12 +173,16 @@ def _slots(table: Table) -> tuple[Slots, list[str]]:
     else:
         days = max(1.0, np.ceil(end.max(initial=0.0) / DAY_SECONDS))
         period = np.full(len(names), days * DAY_SECONDS)
-        notes.append(f"{table.path.name}: no column period; it is {counted(int(days), 'day')}, up to after the last end")
+        notes.append(
+            f"{table.path.name}: no column period; it is {counted(int(days), 'day')}, up to after the last end"
+        )
     slots = of_counts(np.bincount(number[filled], minlength=len(names)), start, end, period)
     check_slots(table.path, names, slots)
     kept = without_empty(slots)
     if len(kept.start) < len(start):
-        notes.append(f"{table.path.name}: {counted(len(start) - len(kept.start), 'slot')} of no length left out")
+        notes.append(
+            f"{table.path.name}: {counted(len(start) - len(kept.start), 'slot')} of no length left out"
+        )
     return kept, notes
 
 
@@ -171,7 +200,13 @@ def _curves(table: Table) -> Bandwidth:
                 f"{table.path}: curve {names[int(np.argmin(most))]}: {name} 0 at all times: nothing would ever arrive"
             )
     offsets = np.concatenate([[0], np.cumsum(np.bincount(number))]).astype(np.int64)
-    return Bandwidth(offsets, start, speeds["download_kbps"], speeds["upload_kbps"], _of_group(table, "period", number))
+    return Bandwidth(
+        offsets,
+        start,
+        speeds["download_kbps"],
+        speeds["upload_kbps"],
+        _of_group(table, "period", number),
+    )
 
 
 def _groups(table: Table, column: str) -> tuple[list[str], np.ndarray]:
@@ -183,7 +218,9 @@ def _groups(table: Table, column: str) -> tuple[list[str], np.ndarray]:
         name = text.strip()
         if not names or name != names[-1]:
             if name in seen:
-                raise InputError(f"{table.path}: line {table.lines[row]}: {column} {name} again; its rows must stand together")
+                raise InputError(
+                    f"{table.path}: line {table.lines[row]}: {column} {name} again; its rows must stand together"
+                )
             seen.add(name)
             names.append(name)
         number[row] = len(names) - 1
@@ -194,7 +231,12 @@ def _of_group(table: Table, column: str, number: np.ndarray) -> np.ndarray:
     """A value that all rows of a group share, (groups,)."""
     values = table.numbers(column)
     first = values[np.flatnonzero(np.diff(number, prepend=-1))]
-    _refuse(table, column, values != first[number], f"differs from that of the rows above it, {column} is one a group")
+    _refuse(
+        table,
+        column,
+        values != first[number],
+        f"differs from that of the rows above it, {column} is one a group",
+    )
     _refuse(table, column, ~(values > 0), "must be above 0")
     return first
 
@@ -202,4 +244,6 @@ def _of_group(table: Table, column: str, number: np.ndarray) -> np.ndarray:
 def _refuse(table: Table, column: str, wrong: np.ndarray, what: str) -> None:
     if wrong.any():
         row = int(np.argmax(wrong))
-        raise InputError(f"{table.path}: line {table.lines[row]}: {column} {shown(table.columns[column][row])}; {what}")
+        raise InputError(
+            f"{table.path}: line {table.lines[row]}: {column} {shown(table.columns[column][row])}; {what}"
+        )

@@ -14,7 +14,9 @@ from mpifl.traces.importers.parsing import names
 
 WAYS = (".down", ".up")
 SYMMETRIC = "Use each file for both directions, whatever its name."
-MOST_POINTS = 10_000_000  # of one curve: beyond that a file is a mistake, and its curve would fill the memory
+MOST_POINTS = (
+    10_000_000  # of one curve: beyond that a file is a mistake, and its curve would fill the memory
+)
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,9 @@ class Steps:
     period: float
 
 
-def curves(paths: Sequence[Path], read: Callable[[Path], Steps], symmetric: bool) -> tuple[Bandwidth, list[str]]:
+def curves(
+    paths: Sequence[Path], read: Callable[[Path], Steps], symmetric: bool
+) -> tuple[Bandwidth, list[str]]:
     """A curve of each pair X.down and X.up, and of each file of another name, which then stands for both directions.
 
     ``symmetric`` makes every file a curve for both directions, whatever its name. Returns the curves and notes. Raises
@@ -43,7 +47,9 @@ def curves(paths: Sequence[Path], read: Callable[[Path], Steps], symmetric: bool
                 )
     found = [_both(steps[down], steps[up]) for down, up in pairs]
     counts = [len(start) for start, _, _, _ in found]
-    start, kbps_down, kbps_up = (np.concatenate([curve[which] for curve in found]) for which in range(3))
+    start, kbps_down, kbps_up = (
+        np.concatenate([curve[which] for curve in found]) for which in range(3)
+    )
     bandwidth = Bandwidth(
         offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
         start=start,
@@ -54,10 +60,14 @@ def curves(paths: Sequence[Path], read: Callable[[Path], Steps], symmetric: bool
     notes = []
     alone = [down for down, up in pairs if down == up]
     if alone:
-        notes.append(f"{len(alone)} of {len(pairs)} curves have one file for both directions ({names(alone)})")
+        notes.append(
+            f"{len(alone)} of {len(pairs)} curves have one file for both directions ({names(alone)})"
+        )
     uneven = sum(steps[down].period != steps[up].period for down, up in pairs)
     if uneven:
-        notes.append(f"in {uneven} of {len(pairs)} pairs one direction is shorter: it is repeated until the longer one ends")
+        notes.append(
+            f"in {uneven} of {len(pairs)} pairs one direction is shorter: it is repeated until the longer one ends"
+        )
     return bandwidth, notes
 
 
@@ -86,7 +96,9 @@ def _both(down: Steps, up: Steps) -> tuple[np.ndarray, np.ndarray, np.ndarray, f
     period = max(down.period, up.period)
     down, up = _repeated(down, period), _repeated(up, period)
     start = np.union1d(down.start, up.start)
-    kbps_down, kbps_up = (way.kbps[np.searchsorted(way.start, start, side="right") - 1] for way in (down, up))
+    kbps_down, kbps_up = (
+        way.kbps[np.searchsorted(way.start, start, side="right") - 1] for way in (down, up)
+    )
     return start, kbps_down, kbps_up, period
 
 

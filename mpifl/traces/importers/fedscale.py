@@ -40,7 +40,9 @@ class Fedscale(TraceImporter):
             wrong = ~(devices[column] > 0)
             if wrong.any():
                 client = list(entries)[int(np.argmax(wrong))]
-                raise InputError(f"{paths[0]}: client {client}: {key} {entries[client][key]}; must be above 0")
+                raise InputError(
+                    f"{paths[0]}: client {client}: {key} {entries[client][key]}; must be above 0"
+                )
         devices["upload_kbps"] = devices["download_kbps"]
         notes = [f"{paths[0].name} has one bandwidth for both ways: upload_kbps is download_kbps"]
         slots = None
@@ -67,11 +69,15 @@ def _entries(path: Path, keys: tuple[str, ...], wanted: str) -> dict[Any, dict[s
         if not isinstance(client, int | np.integer | str) or isinstance(client, bool):
             raise InputError(f"{path}: client {shown(client)}; expected a number or a name")
         if not isinstance(entry, dict):
-            raise InputError(f"{path}: client {client}: {shown(entry)}; expected a dictionary with {', '.join(keys)}")
+            raise InputError(
+                f"{path}: client {client}: {shown(entry)}; expected a dictionary with {', '.join(keys)}"
+            )
         for key in keys:
             if key not in entry:
                 has = ", ".join(sorted(map(str, entry)))[:80] or "nothing"
-                raise InputError(f"{path}: client {client}: no {key!r}, it has {has}; is this a {wanted}?")
+                raise InputError(
+                    f"{path}: client {client}: no {key!r}, it has {has}; is this a {wanted}?"
+                )
     return entries
 
 
@@ -90,7 +96,11 @@ def _column(path: Path, entries: dict[Any, dict[str, Any]], key: str) -> np.ndar
 
 
 def _is_number(value: object) -> bool:
-    return type(value) is float or (type(value) is int and abs(value) < 2**63) or isinstance(value, np.integer | np.floating)
+    return (
+        type(value) is float
+        or (type(value) is int and abs(value) < 2**63)
+        or isinstance(value, np.integer | np.floating)
+    )
 
 
 def _slots(path: Path) -> tuple[Slots, list[str]]:
@@ -100,12 +110,20 @@ def _slots(path: Path) -> tuple[Slots, list[str]]:
         lists = [entry["active"], entry["inactive"]]
         for key, times in zip(BEHAVE, lists, strict=False):
             if not isinstance(times, list | tuple | np.ndarray) or not all(map(_is_number, times)):
-                raise InputError(f"{path}: client {client}: {key} {shown(times)}; must be a list of seconds")
+                raise InputError(
+                    f"{path}: client {client}: {key} {shown(times)}; must be a list of seconds"
+                )
         if len(lists[0]) != len(lists[1]):
-            raise InputError(f"{path}: client {client}: {len(lists[0])} times in active, {len(lists[1])} in inactive")
+            raise InputError(
+                f"{path}: client {client}: {len(lists[0])} times in active, {len(lists[1])} in inactive"
+            )
     counts = np.array([len(entry["active"]) for entry in entries.values()])
     start, end = (
-        np.fromiter(itertools.chain.from_iterable(entry[key] for entry in entries.values()), np.float64, int(counts.sum()))
+        np.fromiter(
+            itertools.chain.from_iterable(entry[key] for entry in entries.values()),
+            np.float64,
+            int(counts.sum()),
+        )
         for key in ("active", "inactive")
     )
     slots = of_counts(counts, start, end, period)
@@ -117,8 +135,16 @@ def _slots(path: Path) -> tuple[Slots, list[str]]:
         f"{path.name}: {empty} slots of no length left out, {touching} gaps of 0 s closed (slots that touch are one stay),"
         f" {len(kept.start)} slots kept"
     ]
-    said = [(entry["duration"], entry) for entry in entries.values() if _is_number(entry.get("duration"))]
-    other = sum(duration != sum(entry["inactive"]) - sum(entry["active"]) for duration, entry in said)
+    said = [
+        (entry["duration"], entry)
+        for entry in entries.values()
+        if _is_number(entry.get("duration"))
+    ]
+    other = sum(
+        duration != sum(entry["inactive"]) - sum(entry["active"]) for duration, entry in said
+    )
     if other:
-        notes.append(f"{path.name}: in {other} of {len(said)} entries duration is not the sum of the slots; the slots count")
+        notes.append(
+            f"{path.name}: in {other} of {len(said)} entries duration is not the sum of the slots; the slots count"
+        )
     return kept, notes

@@ -33,13 +33,17 @@ class FlashMatrix(TraceImporter):
         path = only(paths, 1, 1, "one matrix")[0]
         matrix = read_array(path)
         if matrix.ndim != 2 or 0 in matrix.shape or matrix.dtype.kind not in "fiub":
-            raise InputError(f"{path}: {matrix.dtype} {matrix.shape}; expected numbers of (steps, phones)")
+            raise InputError(
+                f"{path}: {matrix.dtype} {matrix.shape}; expected numbers of (steps, phones)"
+            )
         unseen = np.isnan(matrix)
         online = matrix == 1
         wrong = ~(unseen | online | (matrix == 0))
         if wrong.any():
             at = tuple(np.argwhere(wrong)[0])
-            raise InputError(f"{path}: step {at[0]}, phone {at[1]}: {matrix[at]}; must be 0, 1 or NaN (not observed)")
+            raise InputError(
+                f"{path}: step {at[0]}, phone {at[1]}: {matrix[at]}; must be 0, 1 or NaN (not observed)"
+            )
         step_seconds = self.step_minutes * 60
         # Rounded down, but not for the last bits of a step that is no whole number of seconds.
         days = np.floor(len(matrix) * step_seconds / DAY_SECONDS + 1e-9)
@@ -51,7 +55,12 @@ class FlashMatrix(TraceImporter):
         behind = np.nonzero(edges == -1)[1]
         phones = matrix.shape[1]
         counts = np.bincount(phone, minlength=phones)
-        slots = of_counts(counts, first * step_seconds, np.minimum(behind * step_seconds, period), np.full(phones, period))
+        slots = of_counts(
+            counts,
+            first * step_seconds,
+            np.minimum(behind * step_seconds, period),
+            np.full(phones, period),
+        )
         check_slots(path, range(phones), slots)
         seen = np.count_nonzero(~unseen)
         notes = [
@@ -63,5 +72,8 @@ class FlashMatrix(TraceImporter):
                 f"{path.name}: the last {len(matrix) - steps} of {len(matrix)} steps lie behind {days:g} whole days; left out"
             )
         return ParsedTrace(
-            f"availability matrix {path.name} (FLASH's state traces)", "BSD-2-Clause (FLASH)", slots=slots, notes=tuple(notes)
+            f"availability matrix {path.name} (FLASH's state traces)",
+            "BSD-2-Clause (FLASH)",
+            slots=slots,
+            notes=tuple(notes),
         )

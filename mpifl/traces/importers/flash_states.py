@@ -60,30 +60,49 @@ class FlashStates(TraceImporter):
     """
 
     files: ClassVar[str] = "STATE_TRACES"
-    idle: Literal["locked", "screen-off", "either"] = Field("locked", description="When a phone counts as idle.")
+    idle: Literal["locked", "screen-off", "either"] = Field(
+        "locked", description="When a phone counts as idle."
+    )
 
     def read(self, paths: Sequence[Path]) -> ParsedTrace:
         """See TraceImporter."""
         path = only(paths, 1, 1, "one state_traces.json")[0]
         entries = read_json(path)
         if not isinstance(entries, dict) or not entries:
-            raise InputError(f"{path}: {shown(entries)} at its top; expected {{user: {{'messages': ...}}}}, not empty")
-        users = [_user(f"{path}: user {name}", entry, IDLE[self.idle]) for name, entry in entries.items()]
+            raise InputError(
+                f"{path}: {shown(entries)} at its top; expected {{user: {{'messages': ...}}}}, not empty"
+            )
+        users = [
+            _user(f"{path}: user {name}", entry, IDLE[self.idle]) for name, entry in entries.items()
+        ]
         midnight = min(user.first for user in users) // DAY_SECONDS * DAY_SECONDS
         patterns = [_pattern(user, midnight) for user in users]
         counts = np.array([len(start) for start, _, _ in patterns])
         start, end = (np.concatenate([pattern[which] for pattern in patterns]) for which in (0, 1))
-        slots: Slots = of_counts(counts, start, end, np.array([period for _, _, period in patterns]))
+        slots: Slots = of_counts(
+            counts, start, end, np.array([period for _, _, period in patterns])
+        )
         check_slots(path, list(entries), slots)
         unsorted = [user.unsorted for user in users if user.unsorted]
         never = np.count_nonzero(counts == 0)
-        notes = [f"{path.name}: online while idle ({self.idle}), charging and on Wi-Fi; {never} of {len(users)} never are"]
+        notes = [
+            f"{path.name}: online while idle ({self.idle}), charging and on Wi-Fi; {never} of {len(users)} never are"
+        ]
         if unsorted:
-            notes.append(f"{path.name}: {sum(unsorted)} messages of {len(unsorted)} users were out of order; sorted by time")
+            notes.append(
+                f"{path.name}: {sum(unsorted)} messages of {len(unsorted)} users were out of order; sorted by time"
+            )
         short = sum(user.last - user.first < DAY_SECONDS for user in users)
         if short:
-            notes.append(f"{path.name}: {short} users report for less than a day; the rest of that day they are offline")
-        return ParsedTrace(f"FLASH's state traces {path.name}", "BSD-2-Clause (FLASH)", slots=slots, notes=tuple(notes))
+            notes.append(
+                f"{path.name}: {short} users report for less than a day; the rest of that day they are offline"
+            )
+        return ParsedTrace(
+            f"FLASH's state traces {path.name}",
+            "BSD-2-Clause (FLASH)",
+            slots=slots,
+            notes=tuple(notes),
+        )
 
 
 def _user(where: str, entry: object, idle: Callable[[np.ndarray], np.ndarray]) -> _User:
@@ -93,7 +112,9 @@ def _user(where: str, entry: object, idle: Callable[[np.ndarray], np.ndarray]) -
     rows = [line.strip().split("\t") for line in messages.split("\n") if line.strip()]
     for row in rows:
         if len(row) != 2:
-            raise InputError(f"{where}: message {shown(chr(9).join(row))}; expected a time, a tab and a state")
+            raise InputError(
+                f"{where}: message {shown(chr(9).join(row))}; expected a time, a tab and a state"
+            )
     if not rows:
         raise InputError(f"{where}: no messages")
     seconds = _seconds(where, [row[0].strip() for row in rows])
@@ -109,19 +130,31 @@ def _user(where: str, entry: object, idle: Callable[[np.ndarray], np.ndarray]) -
     if ready[-1]:  # until the last message, which says nothing of what comes behind it
         end = np.append(end, at[-1])
     keep = end > start
-    return _User(start[keep], end[keep], float(at[0]), float(at[-1]), int(np.count_nonzero(np.diff(seconds) < 0)))
+    return _User(
+        start[keep],
+        end[keep],
+        float(at[0]),
+        float(at[-1]),
+        int(np.count_nonzero(np.diff(seconds) < 0)),
+    )
 
 
 def _seconds(where: str, stamps: list[str]) -> np.ndarray:
     """Local times "YYYY-MM-DD hh:mm:ss" as seconds since 1970."""
     try:
-        return np.array([_iso(stamp) for stamp in stamps], "datetime64[s]").astype(np.int64).astype(np.float64)
+        return (
+            np.array([_iso(stamp) for stamp in stamps], "datetime64[s]")
+            .astype(np.int64)
+            .astype(np.float64)
+        )
     except ValueError:
         for stamp in stamps:
             try:
                 np.datetime64(_iso(stamp), "s")
             except ValueError:
-                raise InputError(f"{where}: time {shown(stamp)}; expected YYYY-MM-DD hh:mm:ss") from None
+                raise InputError(
+                    f"{where}: time {shown(stamp)}; expected YYYY-MM-DD hh:mm:ss"
+                ) from None
         raise
 
 
@@ -140,7 +173,9 @@ def _states(where: str, said: list[str]) -> np.ndarray:
             which, on = STATES[state]
             now[which] = on
         elif not (state.endswith("%") and state[:-1].replace(".", "", 1).isdigit()):
-            raise InputError(f"{where}: state {shown(state)} is not known; allowed: {', '.join(STATES)}, a battery's 87.0%")
+            raise InputError(
+                f"{where}: state {shown(state)} is not known; allowed: {', '.join(STATES)}, a battery's 87.0%"
+            )
         known[row] = now
     return known
 
@@ -154,6 +189,9 @@ def _pattern(user: _User, midnight: float) -> tuple[np.ndarray, np.ndarray, floa
     turn = start // period * period
     start, end = start - turn, end - turn
     over = end > period
-    start, end = np.concatenate([start, np.zeros(over.sum())]), np.concatenate([np.minimum(end, period), end[over] - period])
+    start, end = (
+        np.concatenate([start, np.zeros(over.sum())]),
+        np.concatenate([np.minimum(end, period), end[over] - period]),
+    )
     order = np.lexsort((end, start))
     return start[order], end[order], period

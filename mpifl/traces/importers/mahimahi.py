@@ -28,7 +28,9 @@ class Mahimahi(TraceImporter):
     """
 
     files: ClassVar[str] = "FILE..."
-    bin_seconds: float = Field(1.0, gt=0, le=86_400, description="Seconds of a bin, whole milliseconds.")
+    bin_seconds: float = Field(
+        1.0, gt=0, le=86_400, description="Seconds of a bin, whole milliseconds."
+    )
     symmetric: bool = Field(False, description=SYMMETRIC)
 
     @field_validator("bin_seconds")
@@ -40,7 +42,9 @@ class Mahimahi(TraceImporter):
 
     def read(self, paths: Sequence[Path]) -> ParsedTrace:
         """See TraceImporter."""
-        bandwidth, notes = curves(paths, partial(_steps, bin_ms=round(self.bin_seconds * 1000)), self.symmetric)
+        bandwidth, notes = curves(
+            paths, partial(_steps, bin_ms=round(self.bin_seconds * 1000)), self.symmetric
+        )
         notes.append(f"packets of {PACKET_BYTES} bytes in bins of {self.bin_seconds:g} s")
         return ParsedTrace(
             f"mahimahi traces {names(paths)}",
@@ -53,11 +57,15 @@ class Mahimahi(TraceImporter):
 def _steps(path: Path, bin_ms: int) -> Steps:
     stamps = _stamps(path)
     if stamps[-1] > MOST_POINTS * bin_ms:
-        raise InputError(f"{path}: line {len(stamps)}: {stamps[-1]} ms; must not be above {MOST_POINTS:,} bins of {bin_ms} ms")
+        raise InputError(
+            f"{path}: line {len(stamps)}: {stamps[-1]} ms; must not be above {MOST_POINTS:,} bins of {bin_ms} ms"
+        )
     bins = -(-int(stamps[-1]) // bin_ms)
     packets = np.bincount(np.minimum(stamps // bin_ms, bins - 1), minlength=bins)
     # 1 bit a millisecond is 1 kbit/s.
-    return Steps(np.arange(bins) * bin_ms / 1000, packets * (PACKET_BYTES * 8) / bin_ms, bins * bin_ms / 1000)
+    return Steps(
+        np.arange(bins) * bin_ms / 1000, packets * (PACKET_BYTES * 8) / bin_ms, bins * bin_ms / 1000
+    )
 
 
 def _stamps(path: Path) -> np.ndarray:
@@ -65,12 +73,18 @@ def _stamps(path: Path) -> np.ndarray:
     lines = read_text(path).rstrip("\n").split("\n")
     for number, line in enumerate(lines, 1):
         if not (line := line.strip()).isdecimal() or not line.isascii() or len(line) > 15:
-            raise InputError(f"{path}: line {number}: {shown(line)}; expected a packet's time in whole milliseconds")
+            raise InputError(
+                f"{path}: line {number}: {shown(line)}; expected a packet's time in whole milliseconds"
+            )
     stamps = np.array([int(line) for line in lines], np.int64)
     falls = np.flatnonzero(np.diff(stamps) < 0)
     if len(falls):
         at = int(falls[0]) + 1
-        raise InputError(f"{path}: line {at + 1}: {stamps[at]} ms is before the line above it, {stamps[at - 1]} ms")
+        raise InputError(
+            f"{path}: line {at + 1}: {stamps[at]} ms is before the line above it, {stamps[at - 1]} ms"
+        )
     if stamps[-1] == 0:
-        raise InputError(f"{path}: line {len(stamps)}: the last packet is at 0 ms; a trace must last")
+        raise InputError(
+            f"{path}: line {len(stamps)}: the last packet is at 0 ms; a trace must last"
+        )
     return stamps

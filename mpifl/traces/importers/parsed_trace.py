@@ -54,7 +54,9 @@ def completed(name: str, found: ParsedTrace, base: Trace) -> tuple[Trace, list[s
     """
     theirs = [column for column in DEVICE_COLUMNS if column not in found.devices]
     devices = len(next(iter(found.devices.values()))) if found.devices else base.devices
-    columns = {column: getattr(base, column)[np.arange(devices) % base.devices] for column in theirs} | dict(found.devices)
+    columns = {
+        column: getattr(base, column)[np.arange(devices) % base.devices] for column in theirs
+    } | dict(found.devices)
     slots = found.slots or Slots(base.offsets, base.start, base.end, base.period)
     bandwidth = found.bandwidth or base.bandwidth
     lent = [*theirs, *([] if found.slots else ["availability"])]
@@ -82,7 +84,9 @@ def _origins(trace: Trace, found: ParsedTrace, theirs: list[str], base: Trace) -
         if columns:
             lines.append(f"{counted(trace.devices, 'device')}: {', '.join(columns)} from {where}")
     lender = f"the base {base.name}"
-    lines.append(f"{counted(trace.patterns, 'availability pattern')} from {'the source' if found.slots else lender}")
+    lines.append(
+        f"{counted(trace.patterns, 'availability pattern')} from {'the source' if found.slots else lender}"
+    )
     if trace.bandwidth.curves:
         where = "the source" if found.bandwidth else lender
         curves = counted(trace.bandwidth.curves, "bandwidth curve")

@@ -24,7 +24,9 @@ def shown(value: object) -> str:
 
 def names(paths: Sequence[Path]) -> str:
     """The first few files' names, and how many more there are."""
-    return ", ".join(path.name for path in paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
+    return ", ".join(path.name for path in paths[:3]) + (
+        f" and {len(paths) - 3} more" if len(paths) > 3 else ""
+    )
 
 
 def read_text(path: Path) -> str:
@@ -79,7 +81,9 @@ def read_array(path: Path) -> np.ndarray:
 def numbers(where: Path, column: Sequence[str], lines: Sequence[int], what: str) -> np.ndarray:
     """A column of text as float64. Raises InputError naming the line and the value that is no finite number."""
     try:
-        if max(map(len, column), default=0) > SHOWN:  # numpy makes every text as wide as the longest
+        if (
+            max(map(len, column), default=0) > SHOWN
+        ):  # numpy makes every text as wide as the longest
             raise ValueError
         values = np.array(column, dtype=np.str_).astype(np.float64) if len(column) else np.empty(0)
     except ValueError:
@@ -87,7 +91,9 @@ def numbers(where: Path, column: Sequence[str], lines: Sequence[int], what: str)
     wrong = ~np.isfinite(values)
     if wrong.any():
         at = int(np.argmax(wrong))
-        raise InputError(f"{where}: line {lines[at]}: {what} {shown(column[at])}; must be a finite number")
+        raise InputError(
+            f"{where}: line {lines[at]}: {what} {shown(column[at])}; must be a finite number"
+        )
     return values
 
 

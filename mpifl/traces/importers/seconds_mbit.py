@@ -31,7 +31,12 @@ class SecondsMbit(TraceImporter):
         """See TraceImporter."""
         bandwidth, notes = curves(paths, _steps, self.symmetric)
         notes.append("the last step of each file is as long as the median of its steps")
-        return ParsedTrace(f"bandwidth logs {names(paths)}", "as their source says", bandwidth=bandwidth, notes=tuple(notes))
+        return ParsedTrace(
+            f"bandwidth logs {names(paths)}",
+            "as their source says",
+            bandwidth=bandwidth,
+            notes=tuple(notes),
+        )
 
 
 def _steps(path: Path) -> Steps:
@@ -39,7 +44,9 @@ def _steps(path: Path) -> Steps:
     rows = [line.split() for line in lines]
     for number, row in enumerate(rows, 1):
         if len(row) != 2:
-            raise InputError(f"{path}: line {number}: {shown(lines[number - 1])}; expected seconds and Mbit/s")
+            raise InputError(
+                f"{path}: line {number}: {shown(lines[number - 1])}; expected seconds and Mbit/s"
+            )
     at = range(1, len(rows) + 1)
     seconds = numbers(path, [row[0] for row in rows], at, "seconds")
     mbit = numbers(path, [row[1] for row in rows], at, "Mbit/s")
