@@ -1,4 +1,4 @@
-"""CSV tables of the user's own: devices, slots and bandwidth curves, told apart by their headers."""
+"""CSV tables of the user's own, told apart by their headers: devices, slots, bandwidth curves."""
 
 from __future__ import annotations
 
