@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mpifl.datasets.catalogue import find_entry, read_catalogue
+from mpifl.datasets.catalogue.catalogue import find_entry, read_catalogue
 from tests.launching import mpifl
 from tests.population.catalogue.server import Site, make_certificate, serving
 

@@ -13,8 +13,8 @@ class Iid(Partitioner):
     name: str = "iid"
 
     def deal(self, samples: Samples, random: np.random.Generator) -> np.ndarray:
-        """See Partitioner."""
         self.check_enough(samples.count)
+
         client = np.empty(samples.count, np.int64)
         client[random.permutation(samples.count)] = np.arange(samples.count) % self.clients
         return client

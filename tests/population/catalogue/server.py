@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mpifl.datasets.catalogue import Download
+from mpifl.datasets.catalogue.catalogue import Download
 from mpifl.datasets.catalogue.download import fetch
 
 CONTENT = np.random.default_rng(7).bytes(50_000)

@@ -11,7 +11,7 @@ from typing import Any, get_args
 import pytest
 from pydantic import ValidationError
 
-from mpifl.datasets.catalogue import PAPERS, Download, Entry, Importer, Others, Published, find_entry, read_catalogue
+from mpifl.datasets.catalogue.catalogue import PAPERS, Download, Entry, Importer, Others, Published, find_entry, read_catalogue
 from mpifl.datasets.importers import REGISTRY
 from mpifl.errors import InputError
 
@@ -160,7 +160,7 @@ def test_names_are_found_and_near_ones_hinted_at() -> None:
     with pytest.raises(InputError, match="landmark"):
         find_entry("google")
     for wrong in ("zzzzzz", "", "x"):
-        with pytest.raises(InputError, match="`mpifl data list` shows them"):
+        with pytest.raises(InputError, match="`mpifl data list` shows the names"):
             find_entry(wrong)
 
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpifl.datasets.catalogue import Count, Entry, find_entry
+from mpifl.datasets.catalogue.catalogue import Count, Entry, find_entry
 from mpifl.datasets.catalogue.check import differences
 from mpifl.datasets.dataset import grouped
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpifl.datasets.catalogue import Download
+from mpifl.datasets.catalogue.catalogue import Download
 from mpifl.datasets.catalogue.download import DownloadError, fetch, here_bytes
 from mpifl.errors import InputError
 from tests.population.catalogue.server import CONTENT, OTHER, SHA256, Site, get, names, serving

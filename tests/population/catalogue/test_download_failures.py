@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mpifl.datasets.catalogue import Download
+from mpifl.datasets.catalogue.catalogue import Download
 from mpifl.datasets.catalogue.download import DownloadError, fetch
 from tests.population.catalogue.server import CONTENT, SHA256, Site, get, make_certificate, names, serving
 
@@ -115,7 +115,7 @@ def script(site: Site, folder: Path, before: str = "") -> list[str]:
     lines = [
         before,
         "from pathlib import Path",
-        "from mpifl.datasets.catalogue import Download",
+        "from mpifl.datasets.catalogue.catalogue import Download",
         "from mpifl.datasets.catalogue.download import DownloadError, fetch",
         f"file = Download(url='{site.url}/data.bin', sha256='{SHA256}')",
         f"try: fetch(file, Path('{folder}'), lambda *_: None, pauses_seconds=())",

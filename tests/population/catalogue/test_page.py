@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mpifl.datasets.catalogue import Entry, read_catalogue
+from mpifl.datasets.catalogue.catalogue import Entry, read_catalogue
 from mpifl.datasets.catalogue.page import columns, page, sections, steps
 
 CATALOGUE = read_catalogue()

@@ -40,7 +40,7 @@ def test_the_real_matrix_is_online_where_it_says_one(shared: Path) -> None:
     assert np.mean(np.diff(slots.offsets) == 0) == pytest.approx(0.29, abs=0.005)
     runs = (slots.end - slots.start) / 3600
     assert (np.median(runs), np.percentile(runs, 95)) == (1, 8)
-    assert "19.2% of its cells were not observed and are taken for offline; 8.1%" in found.notes[0]
+    assert "19.2% of its cells were not observed and count as offline; 8.1%" in found.notes[0]
     by_hour = [np.nanmean(matrix[:240].reshape(5, DAY_STEPS, 723)[:, 2 * hour : 2 * hour + 2]) for hour in range(24)]
     published = [.090, .098, .108, .116, .120, .119, .114, .101, .088, .081, .073, .065,
                  .063, .057, .057, .059, .065, .070, .077, .066, .059, .061, .071, .084]  # fmt: skip
