@@ -33,7 +33,9 @@ class InputError(Exception):
 
     def within(self, place: str) -> InputError:
         """The same errors, said to be in a place such as a file."""
-        return InputError(*(line if line.startswith(" ") else f"{place}: {line}" for line in self.args))
+        return InputError(
+            *(line if line.startswith(" ") else f"{place}: {line}" for line in self.args)
+        )
 
 
 def _printable(line: str) -> str:
@@ -57,7 +59,9 @@ class RankTimeout(Exception):  # noqa: N818
     """Ranks that do not answer any more, nor die."""
 
     def __init__(self, ranks: list[int], seconds: float) -> None:
-        super().__init__(f"runtime.round_timeout: nothing has come from rank {', '.join(map(str, ranks))} for {seconds:g} s")
+        super().__init__(
+            f"runtime.round_timeout: nothing has come from rank {', '.join(map(str, ranks))} for {seconds:g} s"
+        )
         self.ranks = ranks
 
 

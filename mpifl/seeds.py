@@ -25,10 +25,14 @@ class Purpose(IntEnum):
 
 def generator(seed: int, purpose: Purpose, *keys: int) -> np.random.Generator:
     """A Philox generator for ``purpose``, independent of every other (seed, purpose, keys)."""
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence(seed, spawn_key=(int(purpose), *keys))))
+    return np.random.Generator(
+        np.random.Philox(np.random.SeedSequence(seed, spawn_key=(int(purpose), *keys)))
+    )
 
 
 def number(seed: int, purpose: Purpose, *keys: int) -> int:
     """A 63-bit seed for a generator that is not numpy's (torch's, or a keyed permutation)."""
-    words = np.random.SeedSequence(seed, spawn_key=(int(purpose), *keys)).generate_state(1, np.uint64)
+    words = np.random.SeedSequence(seed, spawn_key=(int(purpose), *keys)).generate_state(
+        1, np.uint64
+    )
     return int(words[0] >> np.uint64(1))

@@ -67,7 +67,9 @@ class Stopwatch:
     def spent(self) -> np.ndarray:
         """This rank's row (structured SPENT, an array of one)."""
         self._turn(self._phase)
-        return np.array([(peak_bytes(), *(self.seconds[phase] for phase in EXECUTOR_PHASES))], SPENT)
+        return np.array(
+            [(peak_bytes(), *(self.seconds[phase] for phase in EXECUTOR_PHASES))], SPENT
+        )
 
 
 UNWATCHED = Stopwatch()
@@ -80,4 +82,7 @@ def peak_bytes() -> int:
         status = Path("/proc/self/status").read_text(encoding="ascii")
     except OSError:  # not Linux; there this one begins with what the process had that started it
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) * 1024
+    return (
+        next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
+        * 1024
+    )

@@ -8,7 +8,15 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from mpifl.aggregation.exact_sum import AVERAGE_LIMIT, HIGH_BITS, LOW_BITS, VALUE_LIMIT, RoundSum, accumulate, value_limit
+from mpifl.aggregation.exact_sum import (
+    AVERAGE_LIMIT,
+    HIGH_BITS,
+    LOW_BITS,
+    VALUE_LIMIT,
+    RoundSum,
+    accumulate,
+    value_limit,
+)
 from mpifl.training.device import CPU
 
 Label = tuple[int, str | None]
@@ -61,7 +69,9 @@ class DeviceSum:
         """Nothing more is added. Returns the first that is wrong of all that was added; then nothing of it is in ``part``."""
         if self._there is None or not self._added:
             return None
-        wrong = torch.stack([_wrong(values, limit).any() for _, values, limit in self._added]).tolist()  # of all at once
+        wrong = torch.stack(
+            [_wrong(values, limit).any() for _, values, limit in self._added]
+        ).tolist()  # of all at once
         if True in wrong:
             label, values, limit = self._added[wrong.index(True)]
             index = _first(_wrong(values, limit))

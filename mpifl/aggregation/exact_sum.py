@@ -64,7 +64,9 @@ def _accumulate(total: np.ndarray, values: np.ndarray, factor: float, limit: flo
     return wrong == 0
 
 
-def accumulate(total: np.ndarray, values: np.ndarray, weight: float, bits: int = FRACTION_BITS) -> int | None:
+def accumulate(
+    total: np.ndarray, values: np.ndarray, weight: float, bits: int = FRACTION_BITS
+) -> int | None:
     """Add ``weight * values`` to the running sum ``total``, whose unit is 2**-bits.
 
     total (n,) int64, values (n,) float32, weight from 0 to 1; the weights of all that is added, on all ranks together, add up

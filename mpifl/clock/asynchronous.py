@@ -19,7 +19,9 @@ from mpifl.errors import InputError, TrainingError
 
 MOST_DROPS = 20_000  # in a row
 DROPS_BEFORE_CHECK = 1000  # in a row, before the clock asks whether anyone can finish at all
-COMPLETED, DROPPED, STALE = (int(outcome) for outcome in (Outcome.COMPLETED, Outcome.DROPPED, Outcome.STALE))
+COMPLETED, DROPPED, STALE = (
+    int(outcome) for outcome in (Outcome.COMPLETED, Outcome.DROPPED, Outcome.STALE)
+)
 
 
 class Asynchronous(RoundPolicy):
@@ -31,7 +33,9 @@ class Asynchronous(RoundPolicy):
 
     asynchronous: ClassVar[bool] = True
 
-    concurrency: int = Field(..., ge=1, description="participants under way at a time, if so many clients are online")
+    concurrency: int = Field(
+        ..., ge=1, description="participants under way at a time, if so many clients are online"
+    )
     max_staleness: int = Field(20, ge=0, description="versions that the model may have moved on by")
     staleness: Staleness = Field(Staleness(), description="factor on a late update")
 
@@ -42,7 +46,9 @@ class Asynchronous(RoundPolicy):
     def bases(self, state: ClockState) -> np.ndarray:
         """See RoundPolicy. Who will drop out, or is too late already, needs no model."""
         behind = state.version - state.flights["base"][state.flights["outcome"] == COMPLETED]
-        found = np.bincount(behind[behind <= self.max_staleness])  # counted, not sorted: they are many, and lie close together
+        found = np.bincount(
+            behind[behind <= self.max_staleness]
+        )  # counted, not sorted: they are many, and lie close together
         return state.version - np.flatnonzero(found)
 
 
@@ -56,9 +62,13 @@ class EventLoop:
     version: int
     draws: int
     air: Independent | SharedLink
-    busy: np.ndarray  # who is under way or has counted in this round (int64, sorted); a change makes a new array
+    busy: (
+        np.ndarray
+    )  # who is under way or has counted in this round (int64, sorted); a change makes a new array
     ended: list[np.void] = field(default_factory=list)
-    gone: list[int] = field(default_factory=list)  # who was asked at this very moment and dropped out at once (fedscale)
+    gone: list[int] = field(
+        default_factory=list
+    )  # who was asked at this very moment and dropped out at once (fedscale)
     waited: float = 0.0
 
     @classmethod
@@ -112,7 +122,9 @@ class EventLoop:
             self._move(start)
             begun = self.fill()
         if not self.air:
-            raise TrainingError("the selection rule chose nobody at a moment at which clients are online")
+            raise TrainingError(
+                "the selection rule chose nobody at a moment at which clients are online"
+            )
         return begun
 
     def land(self, until: float = math.inf) -> np.void | None:
@@ -141,7 +153,9 @@ class EventLoop:
         updates, drops, woken = 0, 0, False
         while updates < self.call.participants:
             begun = self.fill_or_wait()
-            if woken and not begun and self.air.stuck:  # the selection rule does not take those who come online
+            if (
+                woken and not begun and self.air.stuck
+            ):  # the selection rule does not take those who come online
                 raise nobody_ever(len(self.air))
             landed = self.land(self._next_refill())
             woken = landed is None
@@ -175,7 +189,9 @@ class EventLoop:
         self.policy.account(self.call, rows, rows["outcome"] != DROPPED, self.air.flows)
         counted = np.sort(rows["client"][rows["outcome"] == COMPLETED])
         after = ClockState(end, self.version + (len(counted) > 0), self.draws, *self.air.rest())
-        return Timeline(state.now, end, self.waited, rows), after.of_clients(left_out(self.busy, counted))
+        return Timeline(state.now, end, self.waited, rows), after.of_clients(
+            left_out(self.busy, counted)
+        )
 
 
 def _with(busy: np.ndarray, clients: np.ndarray) -> np.ndarray:

@@ -33,7 +33,9 @@ class Independent:
 
     def __init__(self, state: ClockState) -> None:
         self._earlier, self._landed = state.flights, 0
-        self._begun: list[tuple[float, int, np.void]] = []  # who stops first (of equals the smaller number), and its row
+        self._begun: list[
+            tuple[float, int, np.void]
+        ] = []  # who stops first (of equals the smaller number), and its row
         self._first = self._first_of_earlier()
 
     def __len__(self) -> int:
@@ -49,7 +51,9 @@ class Independent:
         """Whether any of them will finish."""
         begun = any(row["outcome"] == COMPLETED and stop < math.inf for stop, _, row in self._begun)
         earlier = self._earlier[self._landed :]
-        return begun or bool(((earlier["outcome"] == COMPLETED) & (earlier["stop_seconds"] < math.inf)).any())
+        return begun or bool(
+            ((earlier["outcome"] == COMPLETED) & (earlier["stop_seconds"] < math.inf)).any()
+        )
 
     def add(self, rows: np.ndarray) -> None:
         """Let participants (n,), structured PARTICIPANT, as launched, be under way."""
@@ -80,9 +84,13 @@ class Independent:
     def rest(self) -> tuple[np.ndarray, np.ndarray]:
         """Those under way, and their flows, for the next round's state."""
         earlier = self._earlier[self._landed :]
-        begun = np.array([row for *_, row in sorted(self._begun, key=lambda flight: flight[:2])], PARTICIPANT)
+        begun = np.array(
+            [row for *_, row in sorted(self._begun, key=lambda flight: flight[:2])], PARTICIPANT
+        )
         places = [bisect_left(earlier, _when(row), key=_when) for row in begun]
-        return np.insert(earlier.view(WHOLE), places, begun.view(WHOLE)).view(PARTICIPANT), np.empty(0, FLOW)
+        return np.insert(earlier.view(WHOLE), places, begun.view(WHOLE)).view(
+            PARTICIPANT
+        ), np.empty(0, FLOW)
 
 
 def _when(row: np.void) -> tuple[float, int]:
@@ -103,7 +111,9 @@ class SharedLink:
         self._client = np.full(room, -1)  # the same, -1 where there is none
         self._client[:count] = state.flights["client"]
         self._free = list(range(count, room))
-        self._ending = int(np.count_nonzero(state.flights["stop_seconds"] < math.inf))  # how many would stop if alone
+        self._ending = int(
+            np.count_nonzero(state.flights["stop_seconds"] < math.inf)
+        )  # how many would stop if alone
         self._stopped: list[
             tuple[float, int, int]
         ] = []  # a heap, as that of Independent, of those who have stopped and not landed
@@ -134,7 +144,9 @@ class SharedLink:
         """See Independent."""
         if not len(rows):
             return
-        self._link.now[0] = max(self._link.now[0], rows["start_seconds"].max())  # it stood still while nobody was under way
+        self._link.now[0] = max(
+            self._link.now[0], rows["start_seconds"].max()
+        )  # it stood still while nobody was under way
         numbers = np.array([self._free.pop() for _ in rows], np.int64)
         self._rows[numbers], self._client[numbers] = rows, rows["client"]
         self._ending += int(np.count_nonzero(rows["stop_seconds"] < math.inf))
@@ -162,11 +174,17 @@ class SharedLink:
     def _stop(self, numbers: np.ndarray, until: float) -> None:
         for number in numbers.tolist():
             flow = self._link.flows[number]
-            heapq.heappush(self._stopped, (min(float(flow["stop"]), until), int(flow["client"]), number))
+            heapq.heappush(
+                self._stopped, (min(float(flow["stop"]), until), int(flow["client"]), number)
+            )
 
     def rest(self) -> tuple[np.ndarray, np.ndarray]:
         """See Independent. The link is not used any more."""
         numbers = np.flatnonzero(self._client >= 0)
-        numbers = numbers[np.argsort(self._client[numbers], kind="stable")]  # nearly in order: quicker than others
+        numbers = numbers[
+            np.argsort(self._client[numbers], kind="stable")
+        ]  # nearly in order: quicker than others
         flows = left_behind(self._link)
-        return self._rows.view(WHOLE)[numbers].view(PARTICIPANT), flows.view(f"V{FLOW.itemsize}")[numbers].view(FLOW)
+        return self._rows.view(WHOLE)[numbers].view(PARTICIPANT), flows.view(f"V{FLOW.itemsize}")[
+            numbers
+        ].view(FLOW)

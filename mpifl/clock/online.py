@@ -26,7 +26,10 @@ from mpifl.clock.kernels.online_patterns import (
 from mpifl.population.population import Population
 
 NOBODY = np.empty(0, np.int64)
-DRAWS_A_CLIENT, MOST_DRAWS = 8, 256  # looked at for each client that is wanted, and on top, before the index is asked
+DRAWS_A_CLIENT, MOST_DRAWS = (
+    8,
+    256,
+)  # looked at for each client that is wanted, and on top, before the index is asked
 DRAWS_A_MEMBER = 4  # that take as long as finding one client who is online by the index
 FEW = 1024  # clients that are free and online: so many, or the square root of all clients, are kept in a list
 
@@ -42,7 +45,9 @@ class OnlineIndex:
         self._patterns: Patterns | None = None
         self._now = math.inf  # the moment of what is kept below, and who was busy then
         self._busy = NOBODY
-        self._free: np.ndarray | None = None  # all who are online and not busy, sorted; kept while they are few
+        self._free: np.ndarray | None = (
+            None  # all who are online and not busy, sorted; kept while they are few
+        )
         self._scarce = False  # whether the last draw would have taken too long without the index
         self._debt = 0.0  # draws that went on all the same
 
@@ -56,7 +61,9 @@ class OnlineIndex:
         if wanted <= 0:
             return NOBODY
         if not self._scarce:
-            walked = self._walk(key, now, wanted, busy, walked, DRAWS_A_CLIENT * wanted + MOST_DRAWS)
+            walked = self._walk(
+                key, now, wanted, busy, walked, DRAWS_A_CLIENT * wanted + MOST_DRAWS
+            )
             if len(walked[0]) == wanted or walked[1] == self._clients:
                 return walked[0]
         patterns = self._follow(now, busy)
@@ -78,12 +85,20 @@ class OnlineIndex:
         return next_opening(self._phones, self._clients, patterns, busy)
 
     def _walk(
-        self, key: int, now: float, wanted: int, busy: np.ndarray, walked: tuple[np.ndarray, int], draws: int
+        self,
+        key: int,
+        now: float,
+        wanted: int,
+        busy: np.ndarray,
+        walked: tuple[np.ndarray, int],
+        draws: int,
     ) -> tuple[np.ndarray, int]:
         """Go on from ``walked``, who was found and how many draws it took, until it is ``wanted`` or so many ``draws``."""
         found, begin = walked
         end = min(self._clients, draws)
-        more, reached = walk(self._phones, self._clients, key, now, wanted - len(found), busy, begin, end)
+        more, reached = walk(
+            self._phones, self._clients, key, now, wanted - len(found), busy, begin, end
+        )
         return (np.concatenate([found, more]) if len(found) else more), reached
 
     def _walk_is_cheaper(self, wanted: int, online: int, busy: int) -> bool:
@@ -120,7 +135,9 @@ class OnlineIndex:
         self._now, self._busy = now, busy
         return patterns
 
-    def _still_free(self, patterns: Patterns, opened: np.ndarray, freed: np.ndarray, busy: np.ndarray) -> np.ndarray | None:
+    def _still_free(
+        self, patterns: Patterns, opened: np.ndarray, freed: np.ndarray, busy: np.ndarray
+    ) -> np.ndarray | None:
         """Who is free and online, from who was: without those who are not any more, with those freed and those who came."""
         assert self._free is not None
         new = int(patterns.members[opened].sum())
@@ -132,7 +149,9 @@ class OnlineIndex:
 
     def _all_free(self, patterns: Patterns) -> np.ndarray:
         online = patterns.heaps.items[CLOSES, : patterns.heaps.sizes[CLOSES]]
-        return np.sort(members_of(self._phones, self._clients, online, int(patterns.online[0]), self._busy))
+        return np.sort(
+            members_of(self._phones, self._clients, online, int(patterns.online[0]), self._busy)
+        )
 
 
 def online_index(population: Population) -> OnlineIndex:

@@ -10,7 +10,14 @@ from pydantic import Field
 
 from mpifl.clock.kernels.fair_share import open_link
 from mpifl.clock.kernels.flow import DONE, flow_progress
-from mpifl.clock.kernels.latency import AVAILABILITY, Rates, how_many_can_finish, joules, progress, time_participants
+from mpifl.clock.kernels.latency import (
+    AVAILABILITY,
+    Rates,
+    how_many_can_finish,
+    joules,
+    progress,
+    time_participants,
+)
 from mpifl.clock.kernels.server_link import advance, join, left_behind
 from mpifl.clock.online import NOBODY, online_index
 from mpifl.clock.timeline import PARTICIPANT, Call, ClockState, Outcome, Timeline
@@ -27,14 +34,26 @@ class Latency(Section):
     FLOPs against those of the model whose inference the trace timed; batches counts batch_size samples a step, as FedScale.
     """
 
-    compute: Literal["samples", "flops", "batches"] = Field("samples", description="how training is timed")
-    reference_flops: float = Field(
-        6e8, gt=0, description="FLOPs of the inference that the trace's milliseconds are of (MobileNetV2: 300 M multiply-adds)"
+    compute: Literal["samples", "flops", "batches"] = Field(
+        "samples", description="how training is timed"
     )
-    kbit: Literal[1000, 1024] = Field(1000, description="bits of the trace's kbit; FedScale's are of 1024")
-    model_bytes: int | None = Field(None, ge=1, le=10**15, description="bytes of the model on the air; default: 4 a weight")
-    server_down_kbps: float | None = Field(None, gt=0, description="what all downloads share, kbit/s; default: no limit")
-    server_up_kbps: float | None = Field(None, gt=0, description="what all uploads share, kbit/s; default: no limit")
+    reference_flops: float = Field(
+        6e8,
+        gt=0,
+        description="FLOPs of the inference that the trace's milliseconds are of (MobileNetV2: 300 M multiply-adds)",
+    )
+    kbit: Literal[1000, 1024] = Field(
+        1000, description="bits of the trace's kbit; FedScale's are of 1024"
+    )
+    model_bytes: int | None = Field(
+        None, ge=1, le=10**15, description="bytes of the model on the air; default: 4 a weight"
+    )
+    server_down_kbps: float | None = Field(
+        None, gt=0, description="what all downloads share, kbit/s; default: no limit"
+    )
+    server_up_kbps: float | None = Field(
+        None, gt=0, description="what all uploads share, kbit/s; default: no limit"
+    )
 
     @property
     def shared(self) -> bool:
@@ -55,7 +74,8 @@ class RoundPolicy(Section):
 
     mode: str
     availability: Literal["strict", "resume", "fedscale", "always"] = Field(
-        "strict", description="what going offline does: drops out, pauses, is tested at the end only, never happens"
+        "strict",
+        description="what going offline does: drops out, pauses, is tested at the end only, never happens",
     )
     latency: Latency = Latency()
 
@@ -70,7 +90,9 @@ class RoundPolicy(Section):
         Raises InputError when the policy cannot do with that.
         """
         if participants is None:
-            raise InputError("selection.participants: missing; a value is required: the updates that a round waits for")
+            raise InputError(
+                "selection.participants: missing; a value is required: the updates that a round waits for"
+            )
         return participants
 
     def at_once(self, participants: int) -> int:
@@ -97,7 +119,12 @@ class RoundPolicy(Section):
         """
         held = call.population.samples(clients)
         rows = np.zeros(len(clients), PARTICIPANT)
-        rows["client"], rows["base"], rows["factor"], rows["start_seconds"] = clients, base, 1.0, start
+        rows["client"], rows["base"], rows["factor"], rows["start_seconds"] = (
+            clients,
+            base,
+            1.0,
+            start,
+        )
         rows["steps"] = call.workload.steps(held)
         rows["samples"] = call.workload.processed(held, rows["steps"])
         self.retime(call, rows)
@@ -109,8 +136,15 @@ class RoundPolicy(Section):
             return
         cost = call.workload.costed(rows["samples"], rows["steps"])
         clients, start = np.ascontiguousarray(rows["client"]), float(rows["start_seconds"][0])
-        seconds, finished = time_participants(call.population.phones, self.rule, clients, cost, rates(call), start)
-        rows["download_seconds"], rows["compute_seconds"], rows["upload_seconds"], rows["stop_seconds"] = seconds
+        seconds, finished = time_participants(
+            call.population.phones, self.rule, clients, cost, rates(call), start
+        )
+        (
+            rows["download_seconds"],
+            rows["compute_seconds"],
+            rows["upload_seconds"],
+            rows["stop_seconds"],
+        ) = seconds
         rows["outcome"] = np.where(finished, Outcome.COMPLETED, Outcome.DROPPED)
 
     def cohort(self, state: ClockState, call: Call, wanted: int) -> np.ndarray:
@@ -121,7 +155,9 @@ class RoundPolicy(Section):
             start = self.next_start(call, start)
             clients = call.choose(start, wanted, state.draws + 1, NOBODY)
             if not len(clients):
-                raise TrainingError("the selection rule chose nobody at a moment at which clients are online")
+                raise TrainingError(
+                    "the selection rule chose nobody at a moment at which clients are online"
+                )
         return self.launch(call, clients, start, state.version)
 
     def next_start(self, call: Call, now: float) -> float:
@@ -129,10 +165,14 @@ class RoundPolicy(Section):
         index = online_index(call.population)
         start = now if index.anyone(now, NOBODY) else index.next_opening(now, NOBODY)
         if math.isinf(start):
-            raise InputError(f"population.trace: none of the {call.population.clients} clients is ever online")
+            raise InputError(
+                f"population.trace: none of the {call.population.clients} clients is ever online"
+            )
         return start
 
-    def share(self, call: Call, rows: np.ndarray, wanted: int, until: float = math.inf) -> np.ndarray | None:
+    def share(
+        self, call: Call, rows: np.ndarray, wanted: int, until: float = math.inf
+    ) -> np.ndarray | None:
         """Let participants that begin together share the server's bandwidth, where it has a limit.
 
         They go on until ``wanted`` have finished, all have stopped, or ``until``. Sets outcome and stop_seconds in place,
@@ -141,14 +181,18 @@ class RoundPolicy(Section):
         if not self.latency.shared:
             return None
         phones, numbers, start = call.population.phones, np.arange(len(rows)), rows["start_seconds"]
-        link = open_link(self.latency.server_down_kbps, self.latency.server_up_kbps, len(rows), float(start[0]))
+        link = open_link(
+            self.latency.server_down_kbps, self.latency.server_up_kbps, len(rows), float(start[0])
+        )
         join(link, phones, rates(call), numbers, *to_join(rows))
         awaited = int(np.count_nonzero(np.isfinite(rows["stop_seconds"])))
         advance(link, phones, self.rule, rates(call), until, wanted, awaited)
         flows = left_behind(link)
         stopped = np.isfinite(flows["stop"])
         rows["stop_seconds"] = np.where(stopped, np.minimum(flows["stop"], until), math.inf)
-        rows["outcome"] = np.where(stopped & (flows["stage"] != DONE), Outcome.DROPPED, Outcome.COMPLETED)
+        rows["outcome"] = np.where(
+            stopped & (flows["stage"] != DONE), Outcome.DROPPED, Outcome.COMPLETED
+        )
         return flows
 
     def last_stop(self, rows: np.ndarray) -> float:
@@ -165,7 +209,12 @@ class RoundPolicy(Section):
         rows["stop_seconds"][late] = end
 
     def account(
-        self, call: Call, rows: np.ndarray, done: np.ndarray, flows: np.ndarray | None = None, end: float = math.inf
+        self,
+        call: Call,
+        rows: np.ndarray,
+        done: np.ndarray,
+        flows: np.ndarray | None = None,
+        end: float = math.inf,
     ) -> None:
         """Set bytes and joules of participants that have ended, in place.
 
@@ -176,13 +225,23 @@ class RoundPolicy(Section):
         if flows is None:
             stop = rows["stop_seconds"]
             if self.availability == "fedscale":
-                finish, dropped = rows["start_seconds"] + work_seconds(rows), rows["outcome"] == Outcome.DROPPED
-                stop, done = np.where(dropped, np.minimum(finish, end), stop), done | (dropped & (finish <= end))
+                finish, dropped = (
+                    rows["start_seconds"] + work_seconds(rows),
+                    rows["outcome"] == Outcome.DROPPED,
+                )
+                stop, done = (
+                    np.where(dropped, np.minimum(finish, end), stop),
+                    done | (dropped & (finish <= end)),
+                )
             span = np.stack([rows["start_seconds"], stop])
-            seconds = np.stack([rows[f"{name}_seconds"] for name in ("download", "compute", "upload")])
+            seconds = np.stack(
+                [rows[f"{name}_seconds"] for name in ("download", "compute", "upload")]
+            )
             sent, computed = progress(phones, self.rule, rates(call), client, span, seconds, done)
         else:
-            sent, computed = flow_progress(flows, rates(call), np.ascontiguousarray(rows["stop_seconds"]))
+            sent, computed = flow_progress(
+                flows, rates(call), np.ascontiguousarray(rows["stop_seconds"])
+            )
         rows["bytes_down"], rows["bytes_up"] = sent
         rows["joules"] = joules(phones, client, computed, *sent)
 
@@ -216,7 +275,10 @@ class RoundPolicy(Section):
         Looks at one client after the other until enough can, and once a run: the answer does not depend on the time.
         """
         population, able = call.population, 0
-        known, question = population.notes.setdefault("can finish", set()), (self, call.workload, needed)
+        known, question = (
+            population.notes.setdefault("can finish", set()),
+            (self, call.workload, needed),
+        )
         if question in known:
             return
         link = (self.latency.server_down_kbps, self.latency.server_up_kbps)
@@ -224,7 +286,16 @@ class RoundPolicy(Section):
         for begin in range(0, population.clients, CHUNK_CLIENTS):
             clients = np.arange(begin, min(begin + CHUNK_CLIENTS, population.clients))
             cost, limit = self.least_work(call, population.samples(clients))
-            asked = (population.phones, self.rule, clients, cost, rates(call), server, limit, needed - able)
+            asked = (
+                population.phones,
+                self.rule,
+                clients,
+                cost,
+                rates(call),
+                server,
+                limit,
+                needed - able,
+            )
             able += how_many_can_finish(*asked)
             if able == needed:
                 known.add(question)
@@ -253,7 +324,9 @@ def rates(call: Call) -> Rates:
 
 def work_seconds(rows: np.ndarray) -> np.ndarray:
     """Seconds (n,) that each participant's whole work takes when undisturbed."""
-    seconds: np.ndarray = rows["download_seconds"] + rows["compute_seconds"] + rows["upload_seconds"]
+    seconds: np.ndarray = (
+        rows["download_seconds"] + rows["compute_seconds"] + rows["upload_seconds"]
+    )
     return seconds
 
 
@@ -266,7 +339,9 @@ def asked(overcommitment: float, participants: int) -> int:
 def to_join(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Of participants as launched, what a server's link asks for: client, start, seconds of training, and the end if alone."""
     alone = np.where(rows["outcome"] == Outcome.COMPLETED, rows["stop_seconds"], math.inf)
-    client, start, compute = (np.ascontiguousarray(rows[name]) for name in ("client", "start_seconds", "compute_seconds"))
+    client, start, compute = (
+        np.ascontiguousarray(rows[name]) for name in ("client", "start_seconds", "compute_seconds")
+    )
     return client, start, compute, alone
 
 

@@ -65,4 +65,6 @@ class Workload:
         if self.full_batches:
             return np.minimum(self.steps(samples), budget // self.batch_size)
         epochs, rest = np.divmod(budget, self._epoch_samples(samples))
-        return np.minimum(self.steps(samples), epochs * self._epoch_steps(samples) + rest // self.batch_size)
+        return np.minimum(
+            self.steps(samples), epochs * self._epoch_steps(samples) + rest // self.batch_size
+        )

@@ -26,5 +26,7 @@ def read_bytes(path: Path) -> bytes:
     except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
         raise InputError(f"{path}: {error}") from error
     if len(raw) > MOST_BYTES:
-        raise InputError(f"{path}: more than {MOST_BYTES:,} bytes when unpacked; unpack it, if it is what it should be")
+        raise InputError(
+            f"{path}: more than {MOST_BYTES:,} bytes when unpacked; unpack it, if it is what it should be"
+        )
     return raw

@@ -31,7 +31,9 @@ class DiskFull(TrainingError):  # noqa: N818  (as in errors)
 
 
 @contextlib.contextmanager
-def disk_full_errors(path: Path, needed_bytes: int | None = None, run: Path | None = None) -> Iterator[None]:
+def disk_full_errors(
+    path: Path, needed_bytes: int | None = None, run: Path | None = None
+) -> Iterator[None]:
     """Whatever says in the block that the disk is full is DiskFull for ``path``, of ``needed_bytes``.
 
     ``run`` is a run directory that can be gone on with. Of blocks in blocks the outermost names the file, and the run.
@@ -85,7 +87,11 @@ def _shipped_folders(folder: str) -> tuple[Path, Path]:
 def cache_path() -> Path:
     """``$MPIFL_CACHE``, else ``mpifl`` in ``$XDG_CACHE_HOME`` or ~/.cache."""
     own = os.environ.get("MPIFL_CACHE")
-    return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mpifl"
+    return (
+        Path(own)
+        if own
+        else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mpifl"
+    )
 
 
 def cache_folder() -> Path:
@@ -98,7 +104,9 @@ def cache_folder() -> Path:
         with disk_full_errors(base):
             base.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"cache folder {base}: {error.strerror}; point MPIFL_CACHE to a folder you can write") from error
+        raise InputError(
+            f"cache folder {base}: {error.strerror}; point MPIFL_CACHE to a folder you can write"
+        ) from error
     return base
 
 

@@ -19,7 +19,10 @@ from mpifl.io.files import disk_full_errors, is_file
 HEAP = b"GCOL\1\0\0\0"  # how a heap of HDF5's texts of any length begins
 HEAPS_WITHIN_BYTES = 1 << 16
 PLAIN = h5py.h5t.TypeStringID, h5py.h5t.TypeIntegerID, h5py.h5t.TypeFloatID
-BLOCK_BYTES, CHUNKED_BLOCK_BYTES = 1 << 20, 1 << 24  # hashed at a time; a chunk is unpacked for every block that it is in
+BLOCK_BYTES, CHUNKED_BLOCK_BYTES = (
+    1 << 20,
+    1 << 24,
+)  # hashed at a time; a chunk is unpacked for every block that it is in
 
 
 class _Patient(io.FileIO):
@@ -83,7 +86,9 @@ def open_hdf5(path: Path, kind: str, schema: int) -> h5py.File:
         raise
     if not (np.array_equal(found, kind) and np.array_equal(version, schema)):
         file.close()
-        raise InputError(f"{path}: format {found!r} version {version}; expected {kind!r} version {schema}")
+        raise InputError(
+            f"{path}: format {found!r} version {version}; expected {kind!r} version {schema}"
+        )
     return file
 
 
@@ -97,7 +102,11 @@ def check_heaps(path: Path, within_bytes: int = HEAPS_WITHIN_BYTES) -> None:
         empty = path.stat().st_size == 0
     if empty:  # which no map can be made of
         return
-    with hdf5_errors(path), open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as raw:
+    with (
+        hdf5_errors(path),
+        open(path, "rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as raw,
+    ):
         size = min(len(raw), within_bytes)
         at = raw.find(HEAP, 0, size)
         while at >= 0:
@@ -109,7 +118,9 @@ def check_heaps(path: Path, within_bytes: int = HEAPS_WITHIN_BYTES) -> None:
                 )
                 step = 16 + -(-length // 8) * 8 if number else length
                 if not step:
-                    raise InputError(f"{path}: damaged: the heap of its texts at byte {at} never ends; get the file again")
+                    raise InputError(
+                        f"{path}: damaged: the heap of its texts at byte {at} never ends; get the file again"
+                    )
                 item += step
             at = raw.find(HEAP, max(at + 1, min(end, size)), size)
 
@@ -192,5 +203,7 @@ def mapped(dataset: h5py.Dataset, what: str) -> np.ndarray:
         return np.empty(dataset.shape, dataset.dtype)
     offset = dataset.id.get_offset()
     if offset is None:
-        raise InputError(f"{path}: {what} is chunked or compressed and cannot be mapped; write it contiguous")
+        raise InputError(
+            f"{path}: {what} is chunked or compressed and cannot be mapped; write it contiguous"
+        )
     return np.asarray(np.memmap(path, dataset.dtype, "c", offset, dataset.shape))

@@ -32,7 +32,9 @@ def read_pickle(path: Path, python2: Literal["ASCII", "bytes"] = "ASCII") -> Any
         _scan(raw)
         return _Unpickler(io.BytesIO(raw), encoding=python2).load()
     except Exception as error:  # a wrong pickle raises anything: every opcode has errors of its own
-        raise InputError(f"{path}: not a pickle that can be read: {error or type(error).__name__}") from error
+        raise InputError(
+            f"{path}: not a pickle that can be read: {error or type(error).__name__}"
+        ) from error
 
 
 def _scan(raw: bytes) -> None:
@@ -76,7 +78,9 @@ def _check_memo(number: int, at: int) -> None:
         raise ValueError(f"byte {at}: memo {number}, more than there are bytes before it")
 
 
-_ARGUMENT_BYTES = {code.code.encode("latin-1"): code.arg.n if code.arg else 0 for code in pickletools.opcodes}
+_ARGUMENT_BYTES = {
+    code.code.encode("latin-1"): code.arg.n if code.arg else 0 for code in pickletools.opcodes
+}
 """By opcode: bytes of its argument; negative where the argument itself says."""
 _LENGTH_BYTES = {
     pickletools.TAKEN_FROM_ARGUMENT1: 1,
@@ -87,7 +91,8 @@ _LENGTH_BYTES = {
 """Bytes of the length that stands before such an argument."""
 _FIXED_BYTES = [
     1 + size
-    if (size := _ARGUMENT_BYTES.get(bytes([code]), -1)) >= 0 and bytes([code]) not in (pickle.LONG_BINPUT, pickle.STOP)
+    if (size := _ARGUMENT_BYTES.get(bytes([code]), -1)) >= 0
+    and bytes([code]) not in (pickle.LONG_BINPUT, pickle.STOP)
     else 0
     for code in range(256)
 ]
@@ -149,11 +154,17 @@ def _of_bytes(data: object, dtype: object, shape: object) -> np.ndarray:
     """The bytes as an array in C order. Raises ValueError when they do not fill the shape."""
     if not isinstance(dtype, _DtypeState) or not isinstance(data, bytes | bytearray):
         raise ValueError("a numpy array without a plain dtype or without its bytes")
-    if not isinstance(shape, tuple) or not all(type(length) is int and length >= 0 for length in shape):
+    if not isinstance(shape, tuple) or not all(
+        type(length) is int and length >= 0 for length in shape
+    ):
         raise ValueError(f"a numpy array of shape {shape!r}")
     if math.prod(shape) * dtype.dtype.itemsize != len(data):
         raise ValueError(f"a numpy array of {shape} {dtype.dtype} in {len(data)} bytes")
-    return np.frombuffer(data, dtype.dtype).reshape(shape) if len(data) else np.empty(shape, dtype.dtype)
+    return (
+        np.frombuffer(data, dtype.dtype).reshape(shape)
+        if len(data)
+        else np.empty(shape, dtype.dtype)
+    )
 
 
 class _Dtype(_Callable):
@@ -177,9 +188,15 @@ class _FromBuffer(_Callable):
 
     __slots__ = ()
 
-    def __call__(self, data: object, dtype: object, shape: object, order: object = "C", *_: object) -> np.ndarray:
+    def __call__(
+        self, data: object, dtype: object, shape: object, order: object = "C", *_: object
+    ) -> np.ndarray:
         found = _of_bytes(data, dtype, shape)
-        return found.reshape(-1).reshape(found.shape, order="F" if order == "F" else "C").copy(order="K")
+        return (
+            found.reshape(-1)
+            .reshape(found.shape, order="F" if order == "F" else "C")
+            .copy(order="K")
+        )
 
 
 class _Scalar(_Callable):
@@ -219,7 +236,8 @@ class _Dict(_Callable):
 
 
 _PLAIN: dict[str, object] = {
-    kind.__name__: kind for kind in (bool, int, float, complex, str, list, tuple, dict, set, frozenset)
+    kind.__name__: kind
+    for kind in (bool, int, float, complex, str, list, tuple, dict, set, frozenset)
 }
 _NUMPY: dict[tuple[str, str], object] = {
     ("multiarray", "_reconstruct"): _Empty(),
@@ -227,7 +245,11 @@ _NUMPY: dict[tuple[str, str], object] = {
     ("numeric", "_frombuffer"): _FromBuffer(),
 }
 _ALLOWED: dict[tuple[str, str], object] = {
-    **{(module, name): kind for module in ("builtins", "__builtin__") for name, kind in _PLAIN.items()},
+    **{
+        (module, name): kind
+        for module in ("builtins", "__builtin__")
+        for name, kind in _PLAIN.items()
+    },
     ("builtins", "bytes"): _NoBytes(),
     ("__builtin__", "bytes"): _NoBytes(),
     ("collections", "OrderedDict"): dict,
@@ -235,5 +257,9 @@ _ALLOWED: dict[tuple[str, str], object] = {
     ("_codecs", "encode"): _Encode(),
     ("numpy", "dtype"): _Dtype(),
     ("numpy", "ndarray"): _Callable(),
-    **{(f"numpy.{core}.{module}", name): kind for core in ("core", "_core") for (module, name), kind in _NUMPY.items()},
+    **{
+        (f"numpy.{core}.{module}", name): kind
+        for core in ("core", "_core")
+        for (module, name), kind in _NUMPY.items()
+    },
 }

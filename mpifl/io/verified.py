@@ -43,7 +43,10 @@ class _Reading:
 def _of_this_start() -> dict[tuple[Path, str], _Reading]:
     """What ``mpifl run`` has read before it started the ranks."""
     told = json.loads(os.environ.get(VARIABLE, "[]"))
-    return {(Path(path), kind): _Reading(tuple(stamp), when, digest) for path, kind, stamp, when, digest in told}
+    return {
+        (Path(path), kind): _Reading(tuple(stamp), when, digest)
+        for path, kind, stamp, when, digest in told
+    }
 
 
 _known = _of_this_start()
@@ -51,7 +54,11 @@ _known = _of_this_start()
 
 def for_the_ranks() -> dict[str, str]:
     """What to add to the environment of ranks that are started now, so that they need not read the same files once more."""
-    told = [[str(path), kind, read.stamp, read.when, read.digest] for (path, kind), read in _known.items() if read.lasts]
+    told = [
+        [str(path), kind, read.stamp, read.when, read.digest]
+        for (path, kind), read in _known.items()
+        if read.lasts
+    ]
     return {VARIABLE: json.dumps(told)}
 
 

@@ -45,7 +45,10 @@ def cache_directory() -> Path:
     Not inside the package: pip leaves files there that it did not install, and the folder that then stays behind hides an
     editable install (Python takes it for a namespace package called mpifl).
     """
-    sources = [Path(__file__), *(PACKAGE / name for name in SOURCES)]  # this one for how it compiles
+    sources = [
+        Path(__file__),
+        *(PACKAGE / name for name in SOURCES),
+    ]  # this one for how it compiles
     digest = hashlib.sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()[:16]
     base = PACKAGE.parent / "__pycache__" if os.access(PACKAGE.parent, os.W_OK) else cache_path()
     return base / f"mpifl-kernels-{digest}"
@@ -70,11 +73,15 @@ def inner_kernel(function: Function) -> Function:
     Counting costs more than the work: a call with a trace's arrays would raise and lower one count for each of them. One whose
     name begins with an underscore cannot be called from Python, which saves a third of the time that it takes to compile.
     """
-    return _compiled(function, {"_nrt": False, "no_cpython_wrapper": function.__name__.startswith("_")})
+    return _compiled(
+        function, {"_nrt": False, "no_cpython_wrapper": function.__name__.startswith("_")}
+    )
 
 
 def _compiled(function: Function, options: dict[str, Any]) -> Function:
-    kept = function.__module__.partition(".")[0] == "mpifl"  # a plug-in's sources are not among SOURCES
+    kept = (
+        function.__module__.partition(".")[0] == "mpifl"
+    )  # a plug-in's sources are not among SOURCES
     before = config.CACHE_DIR  # type: ignore[attr-defined]
     config.CACHE_DIR = CACHE_DIRECTORY  # type: ignore[attr-defined]
     try:

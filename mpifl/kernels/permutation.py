@@ -21,7 +21,9 @@ from mpifl.kernels.compile import kernel
 
 SMALL = 512
 SMALL_ROUNDS = 24
-ROUNDS = 6  # of the Feistel network: an even number, after which the halves have their own sizes again
+ROUNDS = (
+    6  # of the Feistel network: an even number, after which the halves have their own sizes again
+)
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)

@@ -53,8 +53,12 @@ def _hash(words: np.ndarray, key: np.ndarray) -> None:
     for source in range(len(words)):
         for place in range(4):
             if source != place:
-                hashed, constant = _mixed_in(pool[source] if source < 4 else words[source], constant)
-                mixed = np.uint32(np.uint32(0xCA01F9DD) * pool[place] - np.uint32(0x4973F715) * hashed)
+                hashed, constant = _mixed_in(
+                    pool[source] if source < 4 else words[source], constant
+                )
+                mixed = np.uint32(
+                    np.uint32(0xCA01F9DD) * pool[place] - np.uint32(0x4973F715) * hashed
+                )
                 pool[place] = mixed ^ (mixed >> np.uint32(16))
     constant = np.uint32(0x8B51F9DD)
     for place in range(4):

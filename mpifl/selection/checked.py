@@ -15,7 +15,12 @@ FINE, OUTSIDE, OFFLINE, TWICE, BUSY = range(5)
 
 
 def checked(
-    rule: str, chosen: object, population: Population, now: float, wanted: int, busy: np.ndarray = NOBODY
+    rule: str,
+    chosen: object,
+    population: Population,
+    now: float,
+    wanted: int,
+    busy: np.ndarray = NOBODY,
 ) -> np.ndarray:
     """Return what the selection rule named ``rule`` chose at virtual second ``now``, as int64 (n,).
 
@@ -38,7 +43,9 @@ def checked(
 
 
 @kernel
-def first_wrong(phones: Phones, clients: int, chosen: np.ndarray, now: float, busy: np.ndarray) -> tuple[int, int]:
+def first_wrong(
+    phones: Phones, clients: int, chosen: np.ndarray, now: float, busy: np.ndarray
+) -> tuple[int, int]:
     """The place of the first of ``chosen`` (n,) int64 that is not a client online ``now`` named once, and what is wrong."""
     seen = set()
     for index in range(len(chosen)):
@@ -60,7 +67,9 @@ def _as_clients(rule: str, chosen: object, now: float) -> np.ndarray:
     try:
         array = np.asarray(chosen)
     except (TypeError, ValueError) as error:
-        raise _wrong(rule, type(chosen).__name__, now, "expected an array of client numbers (int64)") from error
+        raise _wrong(
+            rule, type(chosen).__name__, now, "expected an array of client numbers (int64)"
+        ) from error
     if array.shape == (0,):
         return np.empty(0, np.int64)
     if array.ndim != 1 or array.dtype.kind not in "iu":
@@ -70,4 +79,6 @@ def _as_clients(rule: str, chosen: object, now: float) -> np.ndarray:
 
 
 def _wrong(rule: str, what: str, now: float, why: str) -> TrainingError:
-    return TrainingError(f"selection.name: {rule!r} chose {what} at virtual second {now:.10g}; {why}")
+    return TrainingError(
+        f"selection.name: {rule!r} chose {what} at virtual second {now:.10g}; {why}"
+    )

@@ -18,7 +18,9 @@ class Selection(Section):
     name: str
     participants: int | None = Field(None, ge=1, description="updates that a round waits for")
 
-    def choose(self, population: Population, now: float, wanted: int, seed: int, draw: int) -> np.ndarray:
+    def choose(
+        self, population: Population, now: float, wanted: int, seed: int, draw: int
+    ) -> np.ndarray:
         """At most ``wanted`` clients (int64, no repeats) that are online at virtual second ``now``, in the order asked.
 
         One ``draw`` (a number from 1; of a round, or of a place that became free) always gives the same clients in the same
@@ -27,7 +29,13 @@ class Selection(Section):
         raise NotImplementedError
 
     def choose_free(
-        self, population: Population, now: float, wanted: int, seed: int, draw: int, busy: np.ndarray
+        self,
+        population: Population,
+        now: float,
+        wanted: int,
+        seed: int,
+        draw: int,
+        busy: np.ndarray,
     ) -> np.ndarray:
         """As ``choose``, of the clients that are not in ``busy`` (int64, sorted): those under way, or who counted already.
 
@@ -36,7 +44,9 @@ class Selection(Section):
         asked = wanted + SPARE if len(busy) else wanted
         while True:
             # Here too: one client named again and again would be asked for more for ever.
-            drawn = checked(self.name, self.choose(population, now, asked, seed, draw), population, now, asked)
+            drawn = checked(
+                self.name, self.choose(population, now, asked, seed, draw), population, now, asked
+            )
             if not len(busy):
                 return drawn
             place = np.minimum(np.searchsorted(busy, drawn), len(busy) - 1)

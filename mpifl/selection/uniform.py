@@ -15,12 +15,22 @@ class Uniform(Selection):
 
     name: str = "uniform"
 
-    def choose(self, population: Population, now: float, wanted: int, seed: int, draw: int) -> np.ndarray:
+    def choose(
+        self, population: Population, now: float, wanted: int, seed: int, draw: int
+    ) -> np.ndarray:
         """See Selection."""
         return self.choose_free(population, now, wanted, seed, draw, NOBODY)
 
     def choose_free(
-        self, population: Population, now: float, wanted: int, seed: int, draw: int, busy: np.ndarray
+        self,
+        population: Population,
+        now: float,
+        wanted: int,
+        seed: int,
+        draw: int,
+        busy: np.ndarray,
     ) -> np.ndarray:
         """See Selection."""
-        return online_index(population).draw(number(seed, Purpose.SELECTION, draw), now, wanted, busy)
+        return online_index(population).draw(
+            number(seed, Purpose.SELECTION, draw), now, wanted, busy
+        )

@@ -19,7 +19,11 @@ def online_until(phones: Phones, pattern: int, now: float) -> float:
     """The moment at which a phone that is online ``now`` goes offline: ``now`` if it is offline, infinity if never."""
     if phones.always_online:
         return np.inf
-    first, stop, period = phones.offsets[pattern], phones.offsets[pattern + 1], phones.period[pattern]
+    first, stop, period = (
+        phones.offsets[pattern],
+        phones.offsets[pattern + 1],
+        phones.period[pattern],
+    )
     turn, slot = place(period, phones.start, first, stop, now)
     if slot < first or moment_of(period, turn, phones.end[slot]) <= now:
         return now
@@ -39,7 +43,11 @@ def next_online(phones: Phones, pattern: int, now: float) -> float:
     """The first moment from ``now`` on at which a phone is online; infinity if it never is."""
     if phones.always_online:
         return now
-    first, stop, period = phones.offsets[pattern], phones.offsets[pattern + 1], phones.period[pattern]
+    first, stop, period = (
+        phones.offsets[pattern],
+        phones.offsets[pattern + 1],
+        phones.period[pattern],
+    )
     if first == stop:
         return np.inf
     turn, slot = place(period, phones.start, first, stop, now)
@@ -51,7 +59,9 @@ def next_online(phones: Phones, pattern: int, now: float) -> float:
             slot = first
             turn += 1
         opens = moment_of(period, turn, phones.start[slot])
-        if opens < moment_of(period, turn, phones.end[slot]):  # else too short for a float of this size
+        if opens < moment_of(
+            period, turn, phones.end[slot]
+        ):  # else too short for a float of this size
             return opens
     return np.inf
 
@@ -107,7 +117,9 @@ def longest_stay(phones: Phones, pattern: int) -> float:
     """Seconds of a pattern's longest stay online; infinity if it never goes offline, 0 if it never is online."""
     longest = np.inf if phones.always_online else 0.0
     for slot in range(phones.offsets[pattern], phones.offsets[pattern + 1]):
-        longest = max(longest, online_until(phones, pattern, phones.start[slot]) - phones.start[slot])
+        longest = max(
+            longest, online_until(phones, pattern, phones.start[slot]) - phones.start[slot]
+        )
     return longest
 
 
@@ -121,7 +133,9 @@ def pattern_of(phones: Phones, client: int) -> int:
 def count_online(phones: Phones, clients: int, key: int, now: float, sample: int) -> float:
     """How many clients are online ``now``: counted up to ``sample`` clients, beyond that estimated from so many drawn."""
     tested, online, patterns = min(clients, sample), 0, len(phones.period)
-    there = np.empty(patterns if patterns < tested else 0, np.bool_)  # each pattern once, where there are fewer
+    there = np.empty(
+        patterns if patterns < tested else 0, np.bool_
+    )  # each pattern once, where there are fewer
     for pattern in range(len(there)):
         there[pattern] = online_until(phones, pattern, now) > now
     for index in range(tested):

@@ -18,8 +18,14 @@ from mpifl.clock.kernels.heaps import Heaps, least, put, take
 from mpifl.clock.kernels.latency import Rates
 from mpifl.kernels.compile import constant, inner_kernel
 
-EVENTS = constant(0)  # the heap of moments at which something happens to a participant, whatever the others do
-ENDS, SLOWEST, FASTEST = 1, 3, 5  # plus the direction: SHARED transfers by target and by speed; OWN ones by speed, downwards
+EVENTS = constant(
+    0
+)  # the heap of moments at which something happens to a participant, whatever the others do
+ENDS, SLOWEST, FASTEST = (
+    1,
+    3,
+    5,
+)  # plus the direction: SHARED transfers by target and by speed; OWN ones by speed, downwards
 
 
 class Link(NamedTuple):
@@ -131,7 +137,9 @@ def schedule(link: Link, rates: Rates, i: int) -> None:
     """Find out when something happens to a participant that is at work and that does not depend on others."""
     flow = link.flows[i]
     flow.end = np.inf
-    if not flow.delayed and (flow.stage == UPLOADING or (flow.stage == COMPUTING and rates.bytes_up == 0)):
+    if not flow.delayed and (
+        flow.stage == UPLOADING or (flow.stage == COMPUTING and rates.bytes_up == 0)
+    ):
         flow.end = flow.alone  # to the last bit as without a server's bandwidth
     elif flow.stage == COMPUTING:
         flow.end = flow.since + flow.left

@@ -17,14 +17,23 @@ FLOW = np.dtype(
         ("client", "<i8"),
         ("phone", "<i8"),
         ("compute_seconds", "<f8"),
-        ("alone", "<f8"),  # when it would be done if it had the server to itself; infinity if it would drop out
-        ("left", "<f8"),  # kbit of its transfer, or seconds of its training, that were left at the moment ``since``
+        (
+            "alone",
+            "<f8",
+        ),  # when it would be done if it had the server to itself; infinity if it would drop out
+        (
+            "left",
+            "<f8",
+        ),  # kbit of its transfer, or seconds of its training, that were left at the moment ``since``
         ("since", "<f8"),
         ("kbps", "<f8"),  # its phone's speed, in a transfer
         ("end", "<f8"),  # when what it does ends, if that depends on nobody else; else infinity
         ("border", "<f8"),  # when it goes offline or, if it is offline, online
         ("change", "<f8"),  # when its phone's speed changes
-        ("target", "<f8"),  # where it is SHARED: kbit of its share's running total at which its transfer ends
+        (
+            "target",
+            "<f8",
+        ),  # where it is SHARED: kbit of its share's running total at which its transfer ends
         ("stop", "<f8"),  # when it had finished or dropped out; infinity before
         ("stage", "<u1"),
         ("limit", "<u1"),
@@ -36,7 +45,9 @@ FLOW = np.dtype(
 
 
 @kernel
-def flow_progress(flows: np.ndarray, rates: Rates, moment: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def flow_progress(
+    flows: np.ndarray, rates: Rates, moment: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """What each of ``flows`` (n,) has done by ``moment`` (n,), up to which nothing has changed for it.
 
     Returns bytes (2, n) int64 downloaded and uploaded, whole ones, and the seconds (n,) that it computed.
@@ -44,10 +55,14 @@ def flow_progress(flows: np.ndarray, rates: Rates, moment: np.ndarray) -> tuple[
     sent, computed = np.empty((2, len(flows)), np.int64), np.empty(len(flows), np.float64)
     for i in range(len(flows)):
         flow = flows[i]
-        speed = flow.kbps if flow.limit == OWN else np.float64(flow.stage == COMPUTING and flow.online)
+        speed = (
+            flow.kbps if flow.limit == OWN else np.float64(flow.stage == COMPUTING and flow.online)
+        )
         left = max(flow.left - speed * (moment[i] - flow.since), 0.0)
         open_bytes = int(np.ceil(left * rates.bits_per_kbit / 8))
-        sent[DOWN, i] = max(rates.bytes_down - open_bytes, 0) if flow.stage == DOWNLOADING else rates.bytes_down
+        sent[DOWN, i] = (
+            max(rates.bytes_down - open_bytes, 0) if flow.stage == DOWNLOADING else rates.bytes_down
+        )
         sent[UP, i] = max(rates.bytes_up - open_bytes, 0) if flow.stage == UPLOADING else 0
         computed[i] = 0.0 if flow.stage == DOWNLOADING else flow.compute_seconds
         if flow.stage == COMPUTING:

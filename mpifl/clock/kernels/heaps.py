@@ -28,7 +28,12 @@ class Heaps(NamedTuple):
     def empty(cls, heaps: int, items: int) -> Heaps:
         """So many heaps for so many items, with none in them."""
         shape = (heaps, items)
-        return cls(np.empty(shape), np.empty(shape, np.int64), np.full(shape, -1, np.int64), np.zeros(heaps, np.int64))
+        return cls(
+            np.empty(shape),
+            np.empty(shape, np.int64),
+            np.full(shape, -1, np.int64),
+            np.zeros(heaps, np.int64),
+        )
 
 
 @inner_kernel
@@ -67,7 +72,11 @@ def _sift(heaps: Heaps, heap: int, item: int, place: int) -> None:
         place = (place - 1) // 2
     while 2 * place + 1 < size:
         child = 2 * place + 1
-        if child + 1 < size and heaps.keys[heap, heaps.items[heap, child + 1]] < heaps.keys[heap, heaps.items[heap, child]]:
+        if (
+            child + 1 < size
+            and heaps.keys[heap, heaps.items[heap, child + 1]]
+            < heaps.keys[heap, heaps.items[heap, child]]
+        ):
             child += 1
         if heaps.keys[heap, heaps.items[heap, child]] >= key:
             break

@@ -6,7 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mpifl.clock.kernels.availability import longest_stay, next_online, online_seconds, online_until, pattern_of, resumed_until
+from mpifl.clock.kernels.availability import (
+    longest_stay,
+    next_online,
+    online_seconds,
+    online_until,
+    pattern_of,
+    resumed_until,
+)
 from mpifl.clock.kernels.transfer import (
     DOWN,
     UP,
@@ -44,12 +51,17 @@ class Rates(NamedTuple):
 def compute_seconds(phones: Phones, phone: int, rates: Rates, samples: int) -> float:
     """Seconds to train on ``samples`` samples: samples x inferences_per_sample x ms / 1000."""
     return (
-        rates.inferences_per_sample * samples * phones.compute_ms_per_sample[phone % len(phones.compute_ms_per_sample)] / 1000
+        rates.inferences_per_sample
+        * samples
+        * phones.compute_ms_per_sample[phone % len(phones.compute_ms_per_sample)]
+        / 1000
     )
 
 
 @inner_kernel
-def phone_seconds(phones: Phones, client: int, rates: Rates, samples: int) -> tuple[float, float, float]:
+def phone_seconds(
+    phones: Phones, client: int, rates: Rates, samples: int
+) -> tuple[float, float, float]:
     """Download, compute and upload seconds of one client that trains on ``samples`` samples, at its phone's best speeds.
 
     download = 8 bytes / (bits_per_kbit kbit/s), upload as download. Where speeds change over time it may take longer.
@@ -71,7 +83,14 @@ def _course(
     down = constant_seconds(phones, phone, DOWN, rates.bytes_down, rates.bits_per_kbit)
     up = constant_seconds(phones, phone, UP, rates.bytes_up, rates.bits_per_kbit)
     work = down + compute + up
-    return down, compute, up, resumed_until(phones, phone % len(phones.period), start, work) if rule == RESUME else start + work
+    return (
+        down,
+        compute,
+        up,
+        resumed_until(phones, phone % len(phones.period), start, work)
+        if rule == RESUME
+        else start + work,
+    )
 
 
 @inner_kernel
@@ -80,7 +99,10 @@ def _curve_course(
 ) -> tuple[float, float, float, float]:
     """As ``_course``, of a phone with a curve; a transfer that never ends takes forever."""
     pattern = phone % len(phones.period)
-    kbit_down, kbit_up = rates.bytes_down * 8 / rates.bits_per_kbit, rates.bytes_up * 8 / rates.bits_per_kbit
+    kbit_down, kbit_up = (
+        rates.bytes_down * 8 / rates.bits_per_kbit,
+        rates.bytes_up * 8 / rates.bits_per_kbit,
+    )
     down = curve_seconds(phones, phone, DOWN, start, kbit_down)
     up = curve_seconds(phones, phone, UP, start + down + compute, kbit_up)
     finish = start + (down + compute + up)
@@ -96,7 +118,9 @@ def _curve_course(
 
 
 @inner_kernel
-def _stop(phones: Phones, pattern: int, rule: int, start: float, finish: float) -> tuple[float, bool]:
+def _stop(
+    phones: Phones, pattern: int, rule: int, start: float, finish: float
+) -> tuple[float, bool]:
     """When a participant stops that would be done at ``finish``, and whether it has finished then."""
     if rule == RESUME:
         return finish, True
@@ -128,7 +152,13 @@ def time_participants(
 
 @kernel
 def samples_until(
-    phones: Phones, rule: int, clients: np.ndarray, planned: np.ndarray, rates: Rates, start: float, deadline: float
+    phones: Phones,
+    rule: int,
+    clients: np.ndarray,
+    planned: np.ndarray,
+    rates: Rates,
+    start: float,
+    deadline: float,
 ) -> np.ndarray:
     """The most of its ``planned`` (n,) samples, int64, that each has trained on and uploaded by ``deadline``.
 
@@ -151,7 +181,13 @@ def samples_until(
 
 @kernel
 def progress(
-    phones: Phones, rule: int, rates: Rates, clients: np.ndarray, span: np.ndarray, seconds: np.ndarray, done: np.ndarray
+    phones: Phones,
+    rule: int,
+    rates: Rates,
+    clients: np.ndarray,
+    span: np.ndarray,
+    seconds: np.ndarray,
+    done: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """What each has done between the moments span[0] and span[1] (2, n), if no server slowed it down.
 
@@ -160,7 +196,13 @@ def progress(
     """
     sent, computed = np.empty((2, len(clients)), np.int64), np.empty(len(clients), np.float64)
     for i in range(len(clients)):
-        start, stop, down, compute, up = span[0, i], span[1, i], seconds[0, i], seconds[1, i], seconds[2, i]
+        start, stop, down, compute, up = (
+            span[0, i],
+            span[1, i],
+            seconds[0, i],
+            seconds[1, i],
+            seconds[2, i],
+        )
         if done[i]:
             sent[DOWN, i], computed[i], sent[UP, i] = rates.bytes_down, compute, rates.bytes_up
             continue
@@ -175,7 +217,9 @@ def progress(
             begin = start + down + compute
             if rule == RESUME and has_curves(phones):
                 begin = resumed_until(phones, phone % len(phones.period), start, down + compute)
-            sent[UP, i] = _sent(phones, phone, rule, UP, rates, spent - down - compute, up, begin, stop)
+            sent[UP, i] = _sent(
+                phones, phone, rule, UP, rates, spent - down - compute, up, begin, stop
+            )
     return sent, computed
 
 
@@ -198,19 +242,26 @@ def _sent(
     if not has_curves(phones):
         return int(size * elapsed / seconds)
     if rule == RESUME:
-        _, kbit = paused_transfer(phones, phone, direction, begin, size * 8 / rates.bits_per_kbit, stop)
+        _, kbit = paused_transfer(
+            phones, phone, direction, begin, size * 8 / rates.bits_per_kbit, stop
+        )
     else:
         kbit = carried(phones, phone, direction, begin, max(begin, stop))
     return min(int(kbit * rates.bits_per_kbit / 8), size)
 
 
 @kernel
-def joules(phones: Phones, clients: np.ndarray, computing: np.ndarray, down: np.ndarray, up: np.ndarray) -> np.ndarray:
+def joules(
+    phones: Phones, clients: np.ndarray, computing: np.ndarray, down: np.ndarray, up: np.ndarray
+) -> np.ndarray:
     """Energy (n,) of ``computing`` seconds and of ``down`` and ``up`` bytes: watts x seconds + joules per byte x bytes."""
     spent = np.empty(len(clients), np.float64)
     for i in range(len(clients)):
         device = permuted(clients[i], phones.size, phones.key) % len(phones.compute_ms_per_sample)
-        radio = phones.download_joules_per_byte[device] * down[i] + phones.upload_joules_per_byte[device] * up[i]
+        radio = (
+            phones.download_joules_per_byte[device] * down[i]
+            + phones.upload_joules_per_byte[device] * up[i]
+        )
         spent[i] = phones.compute_watts[device] * computing[i] + radio
     return spent
 

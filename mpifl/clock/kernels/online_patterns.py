@@ -40,7 +40,14 @@ def is_in(busy: np.ndarray, client: int) -> bool:
 
 @kernel
 def walk(
-    phones: Phones, clients: int, key: int, now: float, wanted: int, busy: np.ndarray, begin: int, end: int
+    phones: Phones,
+    clients: int,
+    key: int,
+    now: float,
+    wanted: int,
+    busy: np.ndarray,
+    begin: int,
+    end: int,
 ) -> tuple[np.ndarray, int]:
     """Draws ``begin`` to ``end`` of all clients in the order named by ``key``: up to ``wanted`` who are online and not busy.
 
@@ -67,7 +74,9 @@ def places(found: np.ndarray, clients: int, key: int) -> np.ndarray:
 
 
 @kernel
-def members_of(phones: Phones, clients: int, patterns: np.ndarray, most: int, busy: np.ndarray) -> np.ndarray:
+def members_of(
+    phones: Phones, clients: int, patterns: np.ndarray, most: int, busy: np.ndarray
+) -> np.ndarray:
     """The clients of these patterns that are not busy, ``most`` at the most."""
     found, count = np.empty(most, np.int64), 0
     for pattern in patterns:
@@ -80,11 +89,15 @@ def members_of(phones: Phones, clients: int, patterns: np.ndarray, most: int, bu
 
 
 @kernel
-def online_of(phones: Phones, patterns: Patterns, among: np.ndarray, busy: np.ndarray) -> np.ndarray:
+def online_of(
+    phones: Phones, patterns: Patterns, among: np.ndarray, busy: np.ndarray
+) -> np.ndarray:
     """Those of ``among`` who are online at the moment of the index, and not busy."""
     found, count = np.empty(len(among), np.int64), 0
     for client in among:
-        if patterns.heaps.places[CLOSES, pattern_of(phones, client)] >= 0 and not is_in(busy, client):
+        if patterns.heaps.places[CLOSES, pattern_of(phones, client)] >= 0 and not is_in(
+            busy, client
+        ):
             found[count] = client
             count += 1
     return found[:count]
@@ -107,7 +120,12 @@ def left_out(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 def patterns_at(phones: Phones, clients: int, now: float) -> Patterns:
     """The index at ``now``, anew: O(patterns), or O(phones) when there are more phones than clients."""
     patterns = len(phones.period)
-    heaps = Heaps(np.empty((3, patterns)), np.empty((3, patterns), np.int64), np.full((3, patterns), -1), np.zeros(3, np.int64))
+    heaps = Heaps(
+        np.empty((3, patterns)),
+        np.empty((3, patterns), np.int64),
+        np.full((3, patterns), -1),
+        np.zeros(3, np.int64),
+    )
     index = Patterns(heaps, np.zeros(patterns, np.int64), np.zeros(1, np.int64))
     if clients == phones.size:
         for pattern in range(patterns):

@@ -30,11 +30,15 @@ def place(period: float, start: np.ndarray, first: int, stop: int, now: float) -
         turn += 1
     second = now - turn * period
     low, size = first, stop - first
-    while size > 0:  # halves what is left without a branch on what it finds, which no processor could foresee
+    while (
+        size > 0
+    ):  # halves what is left without a branch on what it finds, which no processor could foresee
         half = (size + 1) // 2
         low = low + half if start[low + half - 1] <= second else low
         size -= half
-    while low < stop and moment_of(period, turn, start[low]) <= now:  # one whose moment is rounded down to now
+    while (
+        low < stop and moment_of(period, turn, start[low]) <= now
+    ):  # one whose moment is rounded down to now
         low += 1
     return turn, low - 1
 

@@ -8,7 +8,16 @@ from __future__ import annotations
 import numpy as np
 
 from mpifl.clock.kernels.availability import next_online, online_until
-from mpifl.clock.kernels.fair_share import ENDS, EVENTS, SLOWEST, Link, leave, level_out, limit_by_phone, schedule
+from mpifl.clock.kernels.fair_share import (
+    ENDS,
+    EVENTS,
+    SLOWEST,
+    Link,
+    leave,
+    level_out,
+    limit_by_phone,
+    schedule,
+)
 from mpifl.clock.kernels.flow import COMPUTING, DONE, DOWNLOADING, IDLE, OWN, SHARED, UPLOADING
 from mpifl.clock.kernels.heaps import least, put, take
 from mpifl.clock.kernels.latency import RESUME, Rates
@@ -70,7 +79,9 @@ def take_up(link: Link, flows: np.ndarray) -> None:
 
 
 @kernel
-def advance(link: Link, phones: Phones, rule: int, rates: Rates, until: float, finished: int, stopped: int) -> None:
+def advance(
+    link: Link, phones: Phones, rule: int, rates: Rates, until: float, finished: int, stopped: int
+) -> None:
     """Let time pass until so many have finished, so many have stopped (some by dropping out), or ``until``.
 
     All that happens at the last moment has happened then; link.stopped says who has stopped since the call.
@@ -109,7 +120,9 @@ def _happen(link: Link, phones: Phones, rule: int, rates: Rates, moment: float) 
         if heaps.sizes[ENDS + direction]:
             link.total[direction] += link.level[direction] * passed
     for direction in (DOWN, UP):
-        reached = link.total[direction] * (1 + SAME_KBIT) + link.level[direction] * moment * SAME_MOMENT
+        reached = (
+            link.total[direction] * (1 + SAME_KBIT) + link.level[direction] * moment * SAME_MOMENT
+        )
         while heaps.sizes[ENDS + direction] and least(heaps, ENDS + direction) <= reached:
             _end(link, phones, rates, heaps.items[ENDS + direction, 0], moment)
     while least(heaps, EVENTS) <= moment * (1 + SAME_MOMENT):
@@ -182,7 +195,9 @@ def _cross(link: Link, phones: Phones, rule: int, rates: Rates, i: int) -> None:
 def _begin(link: Link, phones: Phones, rates: Rates, i: int, stage: int, moment: float) -> None:
     """Begin a stage of one's way, or the one after it where there is nothing to send."""
     flow = link.flows[i]
-    stage += (stage == DOWNLOADING and rates.bytes_down == 0) or (stage == UPLOADING and rates.bytes_up == 0)
+    stage += (stage == DOWNLOADING and rates.bytes_down == 0) or (
+        stage == UPLOADING and rates.bytes_up == 0
+    )
     flow.stage = stage
     if stage == DONE:
         return

@@ -58,7 +58,9 @@ def _segment(phones: Phones, phone: int, now: float) -> tuple[int, float, int, f
 
 
 @inner_kernel
-def constant_seconds(phones: Phones, phone: int, direction: int, size: int, bits_per_kbit: float) -> float:
+def constant_seconds(
+    phones: Phones, phone: int, direction: int, size: int, bits_per_kbit: float
+) -> float:
     """Seconds for ``size`` bytes at the constant speed of a phone's device: 8 bytes / (bits_per_kbit kbit/s)."""
     return size * 8 / (bits_per_kbit * _device_kbps(phones, phone, direction))
 
@@ -75,7 +77,9 @@ def curve_seconds(phones: Phones, phone: int, direction: int, begin: float, kbit
     if kbit <= kbps * (until - second):
         return kbit / kbps
     goal = curves.kbit[direction, point] + kbps * (second - curves.start[point]) + kbit
-    turns = max(np.ceil(goal / once) - 1, 0.0)  # whole periods at once; the rest is above 0, for the first moment counts
+    turns = max(
+        np.ceil(goal / once) - 1, 0.0
+    )  # whole periods at once; the rest is above 0, for the first moment counts
     rest = goal - turns * once
     if rest <= 0:  # the division rounded up
         turns, rest = turns - 1, rest + once
@@ -83,7 +87,9 @@ def curve_seconds(phones: Phones, phone: int, direction: int, begin: float, kbit
     first, stop = curves.offsets[curve], curves.offsets[curve + 1]
     point = _last_below(curves.kbit[direction], first, stop, rest)
     until = curves.start[point + 1] if point + 1 < stop else period
-    finish = curves.start[point] + (rest - curves.kbit[direction, point]) / curves.kbps[direction, point]
+    finish = (
+        curves.start[point] + (rest - curves.kbit[direction, point]) / curves.kbps[direction, point]
+    )
     return max(turns * period + (min(finish, until) - second), 0.0)
 
 
@@ -109,20 +115,28 @@ def carried(phones: Phones, phone: int, direction: int, begin: float, end: float
     if turn == last_turn and point == last:
         return curves.kbps[direction, point] * (end - begin)
     period = curves.period[curve]
-    before = curves.kbit[direction, point] + curves.kbps[direction, point] * (begin - turn * period - curves.start[point])
-    after = curves.kbit[direction, last] + curves.kbps[direction, last] * (end - last_turn * period - curves.start[last])
+    before = curves.kbit[direction, point] + curves.kbps[direction, point] * (
+        begin - turn * period - curves.start[point]
+    )
+    after = curves.kbit[direction, last] + curves.kbps[direction, last] * (
+        end - last_turn * period - curves.start[last]
+    )
     return max((last_turn - turn) * curves.period_kbit[direction, curve] + after - before, 0.0)
 
 
 @inner_kernel
-def paused_transfer(phones: Phones, phone: int, direction: int, begin: float, kbit: float, end: float) -> tuple[float, float]:
+def paused_transfer(
+    phones: Phones, phone: int, direction: int, begin: float, kbit: float, end: float
+) -> tuple[float, float]:
     """With a curve, carrying nothing while offline: when ``kbit`` are carried, or ``end`` if that is sooner; kbit by then.
 
     Walks the phone's stays online. Once its availability and its curve have come round together, whole such rounds are taken
     at once. The moment is ``end``, be it infinity, where the curve carries nothing whenever the phone is online.
     """
     pattern = phone % len(phones.period)
-    cycle = common_period(phones.period[pattern], phones.curves.period[phone % len(phones.curves.period)])
+    cycle = common_period(
+        phones.period[pattern], phones.curves.period[phone % len(phones.curves.period)]
+    )
     now, left, mark = begin, kbit, begin + cycle
     while left > 0 and now < end:
         stay = online_until(phones, pattern, now)

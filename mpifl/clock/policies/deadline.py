@@ -24,9 +24,13 @@ class Deadline(RoundPolicy):
     weighs_work: ClassVar[bool] = True
 
     mode: str = "deadline"
-    overcommitment: float = Field(1.0, ge=1, le=1e6, description="clients asked for each participant")
+    overcommitment: float = Field(
+        1.0, ge=1, le=1e6, description="clients asked for each participant"
+    )
     seconds: float | None = Field(None, gt=0, le=1e9, description="length of a round")
-    quantile: float | None = Field(None, gt=0, lt=1, description="share of the cohort that can do all its work in time")
+    quantile: float | None = Field(
+        None, gt=0, lt=1, description="share of the cohort that can do all its work in time"
+    )
     partial: bool = Field(True, description="count the steps done by the deadline")
 
     @model_validator(mode="before")
@@ -75,8 +79,13 @@ class Deadline(RoundPolicy):
     def _shorten(self, call: Call, rows: np.ndarray, deadline: float) -> None:
         """Leave each participant the steps that it can do and upload by the deadline; none of them: as it was, to be cut."""
         start, held = float(rows["start_seconds"][0]), call.population.samples(rows["client"])
-        clients, planned = np.ascontiguousarray(rows["client"]), call.workload.costed(rows["samples"], rows["steps"])
-        budget = samples_until(call.population.phones, self.rule, clients, planned, rates(call), start, deadline)
+        clients, planned = (
+            np.ascontiguousarray(rows["client"]),
+            call.workload.costed(rows["samples"], rows["steps"]),
+        )
+        budget = samples_until(
+            call.population.phones, self.rule, clients, planned, rates(call), start, deadline
+        )
         steps = call.workload.steps_within(held, np.maximum(budget, 0))
         some = (steps > 0) & (steps < rows["steps"])
         shorter = rows[some]

@@ -17,7 +17,9 @@ class Sync(RoundPolicy):
     """
 
     mode: str = "sync"
-    overcommitment: float = Field(1.3, ge=1, le=1e6, description="clients asked for each update that is needed")
+    overcommitment: float = Field(
+        1.3, ge=1, le=1e6, description="clients asked for each update that is needed"
+    )
 
     def at_once(self, participants: int) -> int:
         """See RoundPolicy."""
@@ -34,7 +36,9 @@ class Sync(RoundPolicy):
             self.check_possible(call)
         late = (rows["outcome"] == Outcome.COMPLETED) & ~first
         done = first | (late & (rows["stop_seconds"] <= end))
-        rows["outcome"][late] = Outcome.CUT  # also one that finished with the N-th, and came after it
+        rows["outcome"][late] = (
+            Outcome.CUT
+        )  # also one that finished with the N-th, and came after it
         self.cut(rows, end)
         return self.together(state, call, rows, done, flows, end)
 
