@@ -27,6 +27,7 @@ SOURCES = (
     "clock/kernels/availability.py",
     "clock/kernels/transfer.py",
     "clock/kernels/latency.py",
+    "clock/kernels/progress.py",
     "clock/kernels/heaps.py",
     "clock/kernels/online_patterns.py",
     "clock/kernels/flow.py",

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from mpifl.clock.in_flight import Independent
+from mpifl.clock.latency import Latency
 from mpifl.clock.policies.async_ import Async
 from mpifl.clock.policies.buffered import Buffered
 from mpifl.clock.policies.semisync import Semisync
-from mpifl.clock.policy import Latency
 from mpifl.clock.timeline import PARTICIPANT, Call, ClockState
 from mpifl.clock.workload import Workload
 from mpifl.rounds.snapshot import Snapshot
