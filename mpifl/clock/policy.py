@@ -242,8 +242,8 @@ class RoundPolicy(Participation):
         who = "none" if needed == 1 else f"fewer than {needed}"
         raise InputError(
             f"population.trace: {who} of the {population.clients} clients can ever finish a round:"
-            " the time that a client is online without a break, or the length of a round, is too"
-            " short (less local work, a smaller model or a faster server would help)"
+            " neither a client's time online without a break nor the round is long enough (less"
+            " local work, a smaller model or a faster server would help)"
         )
 
 

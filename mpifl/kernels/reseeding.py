@@ -1,4 +1,7 @@
-"""Generators for many keys in turn: the same as ``seeds.generator`` makes, without making an object for each."""
+"""Generators for many keys in turn, without an object for each.
+
+They are the same as those that ``seeds.generator`` makes.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,14 @@ from mpifl.kernels.compile import kernel
 from mpifl.seeds import Purpose
 
 POOL = 4
-"""Words of 32 bits that numpy's SeedSequence mixes its numbers into."""
+"""Words of 32 bits in the pool of numpy's SeedSequence."""
 
 
 class Reseeded:
-    """A generator that begins anew as ``seeds.generator(seed, purpose, *keys)``, bit for bit, in a quarter of the time.
+    """A generator that is reset to ``seeds.generator(seed, purpose, *keys)`` for each set of keys.
 
-    There is one: who draws from it is done before it is asked for again.
+    Its bits are the same, in a quarter of the time. The generator is shared: finish drawing before
+    the next call.
     """
 
     def __init__(self, seed: int, purpose: Purpose) -> None:
@@ -27,39 +31,47 @@ class Reseeded:
         self._state["state"] = {"counter": np.zeros(4, np.uint64), "key": self._key}
 
     def __call__(self, *keys: int) -> np.random.Generator:
-        """The generator, at its beginning for these keys."""
+        """Return the generator, reset to its beginning for these keys."""
         words = [*self._first]
         for key in keys:
             words += _words(key)
+
         _hash(np.array(words, np.uint32), self._key.view(np.uint32))
         self._bits.state = self._state
         return self._generator
 
 
 def _words(number: int) -> list[int]:
-    """A number as numpy takes it apart, lowest word first."""
+    """Return a number as words of 32 bits, lowest first, as numpy's SeedSequence splits it."""
     words = [number & 0xFFFFFFFF]
-    while number := number >> 32:
-        words.append(number & 0xFFFFFFFF)
+    rest = number >> 32
+    while rest:
+        words.append(rest & 0xFFFFFFFF)
+        rest = rest >> 32
     return words
 
 
 @kernel
 def _hash(words: np.ndarray, key: np.ndarray) -> None:
-    """What a SeedSequence makes of ``words`` (4 or more), into ``key`` (4,): O'Neill's seed_seq_fe as numpy has it."""
-    pool, constant = np.zeros(4, np.uint32), np.uint32(0x43B0D7E5)
+    """Write what a SeedSequence generates from ``words`` (4 or more) into ``key`` (4,).
+
+    O'Neill's seed_seq_fe, as numpy has it.
+    """
+    pool = np.zeros(4, np.uint32)
+    constant = np.uint32(0x43B0D7E5)
     for place in range(4):
         pool[place], constant = _mixed_in(words[place], constant)
+
     for source in range(len(words)):
         for place in range(4):
             if source != place:
-                hashed, constant = _mixed_in(
-                    pool[source] if source < 4 else words[source], constant
-                )
+                word = pool[source] if source < 4 else words[source]
+                hashed, constant = _mixed_in(word, constant)
                 mixed = np.uint32(
                     np.uint32(0xCA01F9DD) * pool[place] - np.uint32(0x4973F715) * hashed
                 )
                 pool[place] = mixed ^ (mixed >> np.uint32(16))
+
     constant = np.uint32(0x8B51F9DD)
     for place in range(4):
         value = pool[place] ^ constant
