@@ -49,8 +49,10 @@ class Stopwatch:
     def meanwhile(self) -> Iterator[None]:
         """Count the phases of the block as hidden, and its whole time to the phase around it."""
         self._turn(self._phase)
+
         outer = self._phase
         begun = self._since
+
         self._counts = self.hidden
         try:
             yield
@@ -92,7 +94,6 @@ def peak_bytes() -> int:
     except OSError:
         # Not Linux. (On Linux ru_maxrss begins with the peak of the process that started this one.)
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return (
-        next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
-        * 1024
-    )
+
+    peak = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+    return int(peak.split()[1]) * 1024

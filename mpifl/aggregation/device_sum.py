@@ -58,6 +58,7 @@ class DeviceSum:
         if self._on_device is None:
             wrong = accumulate(self._part.vectors[number], values.numpy(), weight, bits)
             return None if wrong is None else Wrong(label, float(values[wrong]), wrong)
+
         self._on_device[0][number] += (values.double() * (weight * 2.0**bits)).round_().long()
         self._added.append((label, values, value_limit(bits)))
         return None
@@ -71,6 +72,7 @@ class DeviceSum:
                 return Wrong(label, float(values[wrong]), wrong)
             self._part.averages[:] += parts.numpy()
             return None
+
         self._on_device[1] += parts
         self._added.append((label, values, AVERAGE_LIMIT))
         return None

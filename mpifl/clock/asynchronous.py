@@ -45,7 +45,7 @@ class Asynchronous(RoundPolicy):
         return self.concurrency
 
     def bases(self, state: ClockState) -> np.ndarray:
-        """See RoundPolicy. Who will drop out, or is too late already, needs no model."""
+        """Return the versions needed; who will drop out, or is too late already, needs none."""
         completes = state.flights["outcome"] == COMPLETED
         behind = state.version - state.flights["base"][completes]
         # Counted, not sorted: they are many, and lie close together.

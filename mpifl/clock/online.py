@@ -126,6 +126,7 @@ class OnlineIndex:
         all later walks unnecessary.
         """
         free = online - busy  # at least
+
         self._debt += wanted * self._clients / free if free >= wanted else math.inf
         if self._debt <= DRAWS_A_MEMBER * online:
             self._scarce = self._is_scarce(wanted, free)
@@ -169,6 +170,7 @@ class OnlineIndex:
         new = int(patterns.members[opened].sum())
         if not self._is_few(new + len(self._free)):
             return None
+
         came = members_of(self._phones, self._clients, opened, new, busy)
         stayed = online_of(self._phones, patterns, np.concatenate([self._free, freed]), busy)
         return np.unique(np.concatenate([stayed, came]))

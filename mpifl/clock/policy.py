@@ -139,6 +139,7 @@ class RoundPolicy(Participation):
         """
         start = state.now
         clients = call.choose(start, wanted, state.draws + 1, NOBODY)
+
         if not len(clients):
             start = self.next_start(call, start)
             clients = call.choose(start, wanted, state.draws + 1, NOBODY)
@@ -146,6 +147,7 @@ class RoundPolicy(Participation):
                 raise TrainingError(
                     "the selection rule chose nobody at a moment at which clients are online"
                 )
+
         return self.launch(call, clients, start, state.version)
 
     def next_start(self, call: Call, now: float) -> float:

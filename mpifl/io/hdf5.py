@@ -38,6 +38,7 @@ class _FullDiskFile(io.FileIO):
         """Write all of ``data``; nothing after an error."""
         view = memoryview(data).cast("B")
         self.end = max(self.end, self.tell() + len(view))
+
         done = 0
         try:
             while done < len(view) and not self.failed:
@@ -67,6 +68,7 @@ def writing_hdf5(path: Path, mode: str = "w", **options: Any) -> Iterator[h5py.F
             if stream.failed is None:
                 raise
             # Else HDF5 read back what was not written.
+
         if stream.failed is not None:
             with disk_full_errors(path, stream.end):
                 raise stream.failed
@@ -228,6 +230,7 @@ def mapped(dataset: h5py.Dataset, what: str) -> np.ndarray:
     path = dataset.file.filename
     if dataset.size == 0:
         return np.empty(dataset.shape, dataset.dtype)
+
     offset = dataset.id.get_offset()
     if offset is None:
         raise InputError(

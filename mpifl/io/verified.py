@@ -19,7 +19,8 @@ from mpifl.errors import InputError
 from mpifl.io.hdf5 import check_content, hdf5_errors
 
 RECENT_NANOSECONDS = 2 * 10**9
-CONTENT, BYTES = "content", "bytes"
+CONTENT = "content"
+BYTES = "bytes"
 VARIABLE = "MPIFL_VERIFIED"
 
 Stamp = tuple[int, int, int]

@@ -50,6 +50,7 @@ def permuted(index: int, size: int, key: int) -> int:
         for turn in range(SMALL_ROUNDS):
             value = _swapped(value, size, key, turn)
         return np.int64(value)  # type: ignore[return-value]
+
     bits = _bits(size)
     while True:
         value = _feistel(value, bits, key)
@@ -65,6 +66,7 @@ def inverse_permuted(place: int, size: int, key: int) -> int:
         for turn in range(SMALL_ROUNDS - 1, -1, -1):
             value = _swapped(value, size, key, turn)
         return np.int64(value)  # type: ignore[return-value]
+
     bits = _bits(size)
     while True:
         value = _feistel_undone(value, bits, key)

@@ -24,9 +24,11 @@ class Reseeded:
     def __init__(self, seed: int, purpose: Purpose) -> None:
         words = _words(seed)
         self._first = [*words, *[0] * (POOL - len(words)), int(purpose)]
+
         self._key = np.zeros(2, np.uint64)
         self._bits = np.random.Philox()
         self._generator = np.random.Generator(self._bits)
+
         self._state = self._bits.state | {"buffer_pos": POOL, "has_uint32": 0, "uinteger": 0}
         self._state["state"] = {"counter": np.zeros(4, np.uint64), "key": self._key}
 

@@ -164,6 +164,7 @@ def schedule(link: Link, rates: Rates, i: int) -> None:
     """Find the next event of a participant at work that does not depend on the others."""
     flow = link.flows[i]
     last_stage = flow.stage == UPLOADING or (flow.stage == COMPUTING and rates.bytes_up == 0)
+
     flow.end = np.inf
     if not flow.delayed and last_stage:
         flow.end = flow.alone  # to the last bit as without a limit on the server's bandwidth
@@ -171,4 +172,5 @@ def schedule(link: Link, rates: Rates, i: int) -> None:
         flow.end = flow.since + flow.left
     elif flow.limit == OWN:
         flow.end = flow.since + flow.left / flow.kbps
+
     put(link.heaps, EVENTS, i, min(flow.end, flow.border, flow.change))

@@ -130,9 +130,11 @@ def _stop(
     """Return when a participant stops that would be done at ``finish``, and if it has finished."""
     if rule == RESUME:
         return finish, True
+
     if rule == FEDSCALE:
         online = online_until(phones, pattern, finish) > finish
         return (finish, True) if online else (start, False)
+
     offline = online_until(phones, pattern, start)
     return min(finish, offline), finish <= offline
 
@@ -179,9 +181,11 @@ def samples_until(
     most = np.empty(len(clients), np.int64)
     for i in range(len(clients)):
         phone = permuted(clients[i], phones.size, phones.key)
+
         low = -1
         high = planned[i] + 1
         middle = planned[i]  # first, because most participants can do all of them
+
         while high - low > 1:
             if _course(phones, phone, rule, rates, middle, start)[3] <= deadline:
                 low = middle
@@ -238,6 +242,7 @@ def how_many_can_finish(
         down, compute, up = phone_seconds(phones, clients[i], rates, samples[i])
         down = max(down, rates.bytes_down * 8 / rates.bits_per_kbit / server_kbps[0])
         up = max(up, rates.bytes_up * 8 / rates.bits_per_kbit / server_kbps[1])
+
         work = down + compute + up
         count += work <= limit and _can_finish(phones, pattern, rule, work)
         if count == enough:

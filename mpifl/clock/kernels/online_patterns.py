@@ -36,6 +36,7 @@ def is_in(busy: np.ndarray, client: int) -> bool:
     """Return whether a sorted array has a client."""
     low = 0
     size = len(busy)
+
     while size > 0:
         half = (size + 1) // 2
         low = low + half if busy[low + half - 1] < client else low
@@ -62,6 +63,7 @@ def walk(
     free = np.empty(wanted, np.int64)
     count = 0
     index = begin
+
     while index < end and count < wanted:
         client = permuted(index, clients, key)
         if online_until(phones, pattern_of(phones, client), now) > now and not is_in(busy, client):
@@ -87,6 +89,7 @@ def members_of(
     """Return the clients of these patterns that are not busy; there are at most ``most``."""
     free = np.empty(most, np.int64)
     count = 0
+
     for pattern in patterns:
         for phone in range(pattern, phones.size, len(phones.period)):
             client = inverse_permuted(phone, phones.size, phones.key)
@@ -103,6 +106,7 @@ def online_of(
     """Return those of ``among`` that are online at the moment of the index, and not busy."""
     free = np.empty(len(among), np.int64)
     count = 0
+
     for client in among:
         online = patterns.heaps.places[CLOSES, pattern_of(phones, client)] >= 0
         if online and not is_in(busy, client):
@@ -117,6 +121,7 @@ def left_out(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     missing = np.empty(len(before), np.int64)
     count = 0
     place = 0
+
     for client in before:
         while place < len(after) and after[place] < client:
             place += 1
@@ -215,6 +220,7 @@ def next_opening(phones: Phones, clients: int, index: Patterns, busy: np.ndarray
             client = inverse_permuted(phone, phones.size, phones.key)
             if client < clients and not is_in(busy, client):
                 return heaps.keys[OPENS, pattern]
+
         take(heaps, OPENS, pattern)
         put(heaps, PARKED, pattern, heaps.keys[OPENS, pattern])
     return np.inf

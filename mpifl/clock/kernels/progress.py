@@ -79,8 +79,10 @@ def _sent(
     size = rates.bytes_down if direction == DOWN else rates.bytes_up
     if elapsed >= seconds:
         return size
+
     if not has_curves(phones):
         return int(size * elapsed / seconds)
+
     if rule == RESUME:
         wanted = size * 8 / rates.bits_per_kbit
         _, kbit = paused_transfer(phones, phone, direction, begin, wanted, stop)

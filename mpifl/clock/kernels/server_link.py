@@ -58,6 +58,7 @@ def join(
         flow.limit = IDLE
         flow.online = True
         flow.delayed = False
+
         flow.border = online_until(phones, flow.phone % len(phones.period), start[k])
         _begin(link, phones, rates, numbers[k], DOWNLOADING, start[k])
 
@@ -67,6 +68,7 @@ def left_behind(link: Link) -> np.ndarray:
     flows = link.flows
     shared = flows["limit"] == SHARED
     left = flows["target"][shared] - link.total[flows["stage"][shared] // 2]
+
     left = np.maximum(left, 0.0)
     flows["left"][shared] = left
     flows["target"][shared] = left
@@ -85,6 +87,7 @@ def take_up(link: Link, flows: np.ndarray) -> None:
         flow = link.flows[i]
         if flow.stop < np.inf:
             continue
+
         put(link.heaps, EVENTS, i, min(flow.end, flow.border, flow.change))
         if flow.limit == OWN:
             limit_by_phone(link, i)
@@ -102,13 +105,15 @@ def advance(
     Who drops out stops without finishing. All events at the last moment have happened then.
     link.stopped says who has stopped since the call.
     """
-    link.stops[0] = done = 0
+    link.stops[0] = 0
+    done = 0
     while done < finished and link.stops[0] < stopped and link.now[0] < until:
         for direction in (DOWN, UP):
             level_out(link, rates, direction)
         moment = _next_moment(link, until)
         if moment == np.inf:
             break
+
         before = link.stops[0]
         _happen(link, phones, rule, rates, moment)
         done += _finish(link, before)
@@ -252,6 +257,7 @@ def _go_on(link: Link, phones: Phones, rates: Rates, i: int, moment: float) -> N
     flow = link.flows[i]
     flow.since = moment
     flow.change = np.inf
+
     if flow.stage != COMPUTING:
         flow.kbps, flow.change = speed_from(phones, flow.phone, flow.stage // 2, moment)
         if flow.kbps > 0:

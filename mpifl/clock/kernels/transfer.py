@@ -15,7 +15,8 @@ from mpifl.clock.kernels.periodic import common_period, moment_of, place
 from mpifl.kernels.compile import constant, inner_kernel
 from mpifl.population.population import Phones
 
-DOWN, UP = constant(0), constant(1)
+DOWN = constant(0)
+UP = constant(1)
 """The directions of a transfer, and their index in arrays."""
 
 
@@ -47,6 +48,7 @@ def speed_from(phones: Phones, phone: int, direction: int, now: float) -> tuple[
     """
     if not has_curves(phones):
         return _device_kbps(phones, phone, direction), np.inf
+
     curve, cycle, point, until = _segment(phones, phone, now)
     kbps = phones.curves.kbps[direction, point]
     period = phones.curves.period[curve]
@@ -124,6 +126,7 @@ def _last_below(kbit: np.ndarray, first: int, stop: int, rest: float) -> int:
     """
     low = first
     high = stop
+
     while high - low > 1:
         middle = (low + high) // 2
         if kbit[middle] < rest:

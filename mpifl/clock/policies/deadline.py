@@ -65,7 +65,7 @@ class Deadline(RoundPolicy):
         return self.together(state, call, rows, done, flows, end, deadline)
 
     def least_work(self, call: Call, held: np.ndarray) -> tuple[np.ndarray, float]:
-        """See RoundPolicy. With ``partial`` one step is enough."""
+        """Return the least work, see RoundPolicy. With ``partial`` one step is enough."""
         limit = math.inf if self.seconds is None else self.seconds
         if not self.partial:
             return super().least_work(call, held)[0], limit

@@ -21,15 +21,17 @@ class Semisync(Asynchronous):
     window_seconds: float = Field(..., gt=0, le=1e9, description="length of a round")
 
     def updates(self, participants: int | None) -> int:
-        """See RoundPolicy. A window waits for no update: one client to ask is enough."""
+        """Return 1, whatever the job says: a window waits for no update, but asks some client."""
         return 1
 
     def advance(self, state: ClockState, call: Call) -> tuple[Timeline, ClockState]:
         events = EventLoop.of(self, call, state)
         events.fill_or_wait()
+
         end = events.now + self.window_seconds
         while events.land(end) is not None:
             pass
+
         if events.ended and all(row["outcome"] == Outcome.DROPPED for row in events.ended):
             self.check_possible(call)
         return events.finish(state, end)
