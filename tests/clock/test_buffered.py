@@ -11,8 +11,8 @@ from flights import Landings, advance_traffic, flying
 from hypothesis import HealthCheck, given, settings
 
 import mpifl.clock.asynchronous
+from mpifl.clock.latency import Latency
 from mpifl.clock.policies.buffered import Buffered
-from mpifl.clock.policy import Latency
 from mpifl.errors import InputError, TrainingError
 from mpifl.selection.uniform import Uniform
 from mpifl.traces.bandwidth import Bandwidth

@@ -16,13 +16,13 @@ from mpifl.clock.kernels.fair_share import open_link
 from mpifl.clock.kernels.flow import DOWNLOADING, FLOW, IDLE, OWN, SHARED
 from mpifl.clock.kernels.latency import RESUME, STRICT, Rates, time_participants
 from mpifl.clock.kernels.server_link import advance, join, left_behind, take_up
+from mpifl.clock.latency import Latency
 from mpifl.clock.policies.all import All
 from mpifl.clock.policies.async_ import Async
 from mpifl.clock.policies.buffered import Buffered
 from mpifl.clock.policies.deadline import Deadline
 from mpifl.clock.policies.semisync import Semisync
 from mpifl.clock.policies.sync import Sync
-from mpifl.clock.policy import Latency
 from mpifl.clock.timeline import PARTICIPANT, ClockState, Outcome
 from mpifl.clock.workload import Workload
 from mpifl.errors import InputError

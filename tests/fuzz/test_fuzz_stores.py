@@ -81,7 +81,7 @@ def test_every_byte_of_the_samples_counts(kind: str, stores: dict[str, Path], tm
     for place in range(at, at + size, 7):
         path.write_bytes(raw[:place] + bytes([raw[place] ^ 16]) + raw[place + 1 :])
         open_dataset(path)  # nothing in the file says that it is another
-        with pytest.raises(InputError, match="contents do not have the content_sha256"):
+        with pytest.raises(InputError, match="contents do not match its content_sha256"):
             check_content(path, FORMAT, SCHEMA_VERSION)
 
 
