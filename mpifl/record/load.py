@@ -83,7 +83,8 @@ class Run:
     def table(self, name: str) -> np.ndarray:
         """Return a table of run.h5 as a structured array.
 
-        Tables are ``rounds``, ``participants``, ``clients`` and ``losses``. While a run is under way these are the rows written so far.
+        Tables are ``rounds``, ``participants``, ``clients`` and ``losses``. While a run is under
+        way these are the rows written so far.
         """
         if name not in TABLES:
             raise InputError(f"table {name!r} is not known; allowed: {', '.join(TABLES)}")
