@@ -14,8 +14,6 @@ import pytest
 from mpifl.cluster.doctor import (
     Finding,
     Probe,
-    file_system,
-    folder_findings,
     gpu_finding,
     rank_findings,
     shared_memory_bytes,
@@ -24,6 +22,7 @@ from mpifl.cluster.doctor import (
     torch_finding,
     works,
 )
+from mpifl.cluster.file_checks import file_system, folder_findings
 
 FAST = {"latency_seconds": 1e-6, "bytes_per_second": 4e9}
 PROBE = Probe("Open MPI 5.0.11", "3.1", "multiple", True, False, ("a", "a", "b"), ("", "", ""), (), {"within a node": FAST})

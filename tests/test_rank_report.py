@@ -100,7 +100,7 @@ def test_a_resume_on_other_processors_is_told(tmp_path: Path) -> None:
     assert check_resumed([report("c"), report("c", "AVX2")], before, required=True) == []
     (line,) = check_resumed([report(), report("c", "DEFAULT")], before, required=False)
     assert "CPU capability DEFAULT (when the run began: AVX512)" in line
-    with pytest.raises(InputError, match="require_same_processors: the run began on ranks that compute otherwise"):
+    with pytest.raises(InputError, match="require_same_processors: the run began on ranks that compute differently"):
         check_resumed([report("c", "DEFAULT")], before, required=True)
 
 

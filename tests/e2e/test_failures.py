@@ -92,8 +92,8 @@ def test_a_run_all_of_whose_clients_are_dropped_has_failed(tmp_path: Path, ranks
     assert "Traceback" not in done.stderr
     said = [line for line in done.stderr.splitlines() if line.startswith("mpifl: rank")]
     assert said == [
-        "mpifl: rank 0: runtime.on_client_error: 'drop': of 20 participants to be trained none was, so the model is as it"
-        " began; each that failed has its line above"
+        "mpifl: rank 0: runtime.on_client_error: 'drop': training failed for all of 20 participants, so the model is"
+        " the initial one; the lines above name each failure"
     ]
     assert done.stderr.count(": dropped: KeyError: 'boom'") == 20
     assert done.table("rounds")["failed"].tolist() == [10, 10]

@@ -552,7 +552,7 @@ def leaves(section: Section, path: tuple[str, ...] = ()) -> Iterator[tuple[str, 
         ),
         (
             "a: 1\nseed: 1\nseed: 2\n",
-            ["not valid YAML: line 3, column 1: key 'seed' stands twice", "    seed: 2", "    ^"],
+            ["not valid YAML: line 3, column 1: key 'seed' is given twice", "    seed: 2", "    ^"],
         ),
         (
             "a: 1\n\tb: 1\n",
