@@ -24,10 +24,10 @@ class Deadline(RoundPolicy):
     weighs_work: ClassVar[bool] = True
 
     mode: str = "deadline"
-    overcommitment: float = Field(1.0, ge=1, le=1e6, description="clients asked for each participant")
-    seconds: float | None = Field(None, gt=0, le=1e9, description="length of a round")
-    quantile: float | None = Field(None, gt=0, lt=1, description="share of the cohort that can do all its work in time")
-    partial: bool = Field(True, description="count the steps done by the deadline")
+    overcommitment: float = Field(1.0, ge=1, le=1e6, description="clients asked, per participant")
+    seconds: float | None = Field(None, gt=0, le=1e9, description="seconds from the start of a round to its deadline")
+    quantile: float | None = Field(None, gt=0, lt=1, description="share of the cohort that can finish by the deadline")
+    partial: bool = Field(True, description="count the local steps that fit before the deadline")
 
     @model_validator(mode="before")
     @classmethod

@@ -27,14 +27,20 @@ class Latency(Section):
     FLOPs against those of the model whose inference the trace timed; batches counts batch_size samples a step, as FedScale.
     """
 
-    compute: Literal["samples", "flops", "batches"] = Field("samples", description="how training is timed")
+    compute: Literal["samples", "flops", "batches"] = Field(
+        "samples", description="what training time is counted by: samples, FLOPs of this model, or whole batches"
+    )
     reference_flops: float = Field(
         6e8, gt=0, description="FLOPs of the inference that the trace's milliseconds are of (MobileNetV2: 300 M multiply-adds)"
     )
-    kbit: Literal[1000, 1024] = Field(1000, description="bits of the trace's kbit; FedScale's are of 1024")
-    model_bytes: int | None = Field(None, ge=1, le=10**15, description="bytes of the model on the air; default: 4 a weight")
-    server_down_kbps: float | None = Field(None, gt=0, description="what all downloads share, kbit/s; default: no limit")
-    server_up_kbps: float | None = Field(None, gt=0, description="what all uploads share, kbit/s; default: no limit")
+    kbit: Literal[1000, 1024] = Field(1000, description="bits of a kbit of the trace; 1024 in FedScale")
+    model_bytes: int | None = Field(None, ge=1, le=10**15, description="bytes of the model on the network; default: 4 a weight")
+    server_down_kbps: float | None = Field(
+        None, gt=0, description="kbit/s of the server that all downloads share; default: no limit"
+    )
+    server_up_kbps: float | None = Field(
+        None, gt=0, description="kbit/s of the server that all uploads share; default: no limit"
+    )
 
     @property
     def shared(self) -> bool:
@@ -55,7 +61,9 @@ class RoundPolicy(Section):
 
     mode: str
     availability: Literal["strict", "resume", "fedscale", "always"] = Field(
-        "strict", description="what going offline does: drops out, pauses, is tested at the end only, never happens"
+        "strict",
+        description="a participant that goes offline: `strict` drops out, `resume` pauses, `fedscale` is only checked at"
+        " its end; `always`: no client is ever offline",
     )
     latency: Latency = Latency()
 

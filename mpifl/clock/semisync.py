@@ -17,7 +17,7 @@ class Semisync(Flying):
     """
 
     mode: str = "semisync"
-    window_seconds: float = Field(..., gt=0, le=1e9, description="length of a round")
+    window_seconds: float = Field(..., gt=0, le=1e9, description="seconds of a round")
 
     def updates(self, participants: int | None) -> int:
         """See RoundPolicy. A window waits for none; that one client can be asked is all that it needs."""

@@ -17,7 +17,7 @@ class Sync(RoundPolicy):
     """
 
     mode: str = "sync"
-    overcommitment: float = Field(1.3, ge=1, le=1e6, description="clients asked for each update that is needed")
+    overcommitment: float = Field(1.3, ge=1, le=1e6, description="clients asked, per update that is needed")
 
     def at_once(self, participants: int) -> int:
         """See RoundPolicy."""

@@ -15,8 +15,8 @@ LARGEST_VALUE = 1e15
 class Quantiles(Section):
     """A distribution by its quantiles: per cent -> value, from 0 to 100, joined linearly or in the logarithm."""
 
-    quantiles: dict[float, float] = Field(min_length=2)
-    scale: Literal["linear", "log"] = "linear"
+    quantiles: dict[float, float] = Field(min_length=2, description="per cent: value, from 0 to 100 per cent")
+    scale: Literal["linear", "log"] = Field("linear", description="how to interpolate between the quantiles")
 
     @model_validator(mode="after")
     def _check(self) -> Quantiles:

@@ -16,7 +16,7 @@ class Selection(Section):
     """Base of the selection rules. A rule has to have ``choose``; asynchronous clocks call ``choose_free``, which calls it."""
 
     name: str
-    participants: int | None = Field(None, ge=1, description="updates that a round waits for")
+    participants: int | None = Field(None, ge=1, description="N: the number of updates that a round waits for")
 
     def choose(self, population: Population, now: float, wanted: int, seed: int, draw: int) -> np.ndarray:
         """At most ``wanted`` clients (int64, no repeats) that are online at virtual second ``now``, in the order asked.

@@ -29,8 +29,8 @@ class Partitioner(Section):
     """Deals samples to ``clients`` clients. Its seed is its own, so that runs with several job seeds share a partition."""
 
     name: str
-    clients: int = Field(100, ge=1, description="how many clients the samples are dealt to")
-    seed: int = Field(0, ge=0, description="the partition's own seed")
+    clients: int = Field(100, ge=1, description="number of clients")
+    seed: int = Field(0, ge=0, description="seed of the partition, independent of the job's")
 
     def deal(self, samples: Samples, random: np.random.Generator) -> np.ndarray:
         """The client (int64, 0 to clients - 1) of each sample; every client holds one sample or more.

@@ -18,7 +18,9 @@ class PowerLaw(Partitioner):
     """
 
     name: str = "power_law"
-    exponent: float = Field(1.0, ge=-100, le=100, description="of the size's fall with the rank")
+    exponent: float = Field(
+        1.0, ge=-100, le=100, description="the r-th largest client gets a share in proportion to r^-exponent"
+    )
     min_samples: int = Field(1, ge=1, description="samples that every client has at least")
 
     def deal(self, samples: Samples, random: np.random.Generator) -> np.ndarray:

@@ -17,10 +17,10 @@ class Vertical(Partitioner):
     """
 
     name: str = "vertical"
-    clients: int = Field(2, ge=1, description="how many parties the features are dealt to")
+    clients: int = Field(2, ge=1, description="number of parties that the features are dealt to")
     shuffle: bool = Field(False, description="deal out the features at random, not in contiguous blocks")
     features_per_client: list[int] | None = Field(
-        None, min_length=1, description="features of each party; otherwise equally many"
+        None, min_length=1, description="number of features of each party; default: equal numbers"
     )
 
     @model_validator(mode="after")
