@@ -21,7 +21,14 @@ State = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Work:
-    """A participant at work: the vectors the server sent, its own vector from its last time, and its task."""
+    """What a participant has while it trains.
+
+    Attributes:
+        sent: Vectors (n,) float32 that the server sent, by name. Read-only.
+        kept: The vector (n,) that the client kept the last time; None the first time, and without ``keeps_state``.
+        steps: Number of local SGD steps.
+        lr: Learning rate of the client.
+    """
 
     sent: dict[str, torch.Tensor]
     kept: torch.Tensor | None
@@ -30,20 +37,20 @@ class Work:
 
 
 class Algorithm(Section):
-    """Base of the algorithms: an instance is the algorithm with its parameters, and never changes.
+    """Base of the algorithms. An instance is the algorithm with its parameters, and never changes.
 
-    ``sent`` names the vectors of the state that go to the participants, ``summed`` the vectors that come back as one weighted
-    mean, ``keeps_state`` says whether each client keeps a vector (the size of the model) from one time to the next.
-
-    All vectors are (n,) float32, n being the size of the model with its buffers. Of a summed vector the trained part is
-    summed, its first entries. What stands behind them is not looked at, and in ``mean`` it is 0. ``units`` gives the unit
-    in which a vector is summed, by name: see ``bits``.
+    All vectors are (n,) float32, n being the size of the model with its buffers. Of a summed vector only the trained part is
+    summed, its first entries; the rest is 0 in the mean.
     """
 
     sent: ClassVar[tuple[str, ...]] = ("model",)
+    """Names of the vectors of the state that are sent to the participants."""
     summed: ClassVar[tuple[str, ...]] = ("update",)
+    """Names of the vectors that come back as one weighted mean."""
     keeps_state: ClassVar[bool] = False
+    """Whether each client keeps a vector (n,) from one participation to the next."""
     units: ClassVar[Mapping[str, int]] = {}
+    """Bits behind the point in which a vector is summed, by name; see ``bits``."""
 
     name: str
 
@@ -59,9 +66,9 @@ class Algorithm(Section):
                 )
 
     def bits(self, name: str) -> int:
-        """The bits behind the point of a summed vector: its unit is 2**-bits, and its values are below 2**(62 - bits).
+        """Return the bits behind the point of a summed vector: its unit is 2**-bits, its values are below 2**(62 - bits).
 
-        Each participant's term is rounded to that unit, so that n participants move the mean by n/2 units at most.
+        Each participant's term is rounded to that unit, so the mean of n participants is off by n/2 units at most.
         """
         return self.units.get(name, FRACTION_BITS)
 
@@ -69,15 +76,21 @@ class Algorithm(Section):
         """Raise InputError when the algorithm does not go with the rest of the job."""
 
     def weight(self, samples: np.ndarray) -> np.ndarray:
-        """The weight (float64, > 0) of clients that hold ``samples`` (int64) samples; the plan makes them add up to 1."""
+        """Return the weights (float64, > 0) of clients with ``samples`` (int64) samples. The plan scales their sum to 1."""
         return samples.astype(np.float64)
 
     def start(self, model: np.ndarray) -> State:
-        """The server's state before the first round; model (n,) float32."""
+        """Return the server's state before the first round, from the initial model (n,) float32."""
         return {"model": model}
 
     def correct(self, gradient: torch.Tensor, weights: torch.Tensor, work: Work) -> None:
-        """On the client, in every step: change the gradient (trainable,) in place. By default it stays as it is."""
+        """On the client, in every step: change the gradient in place. The default leaves it as it is.
+
+        Args:
+            gradient: Gradient of the step, (trainable,).
+            weights: The client's current weights, (trainable,).
+            work: What the server sent, and what the client kept.
+        """
 
     @property
     def corrects(self) -> bool:
@@ -85,16 +98,26 @@ class Algorithm(Section):
         return type(self).correct is not Algorithm.correct
 
     def contribute(self, update: torch.Tensor, work: Work) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
-        """On the client, after its steps: the vectors of ``summed``, and the vector it keeps (None without keeps_state).
+        """On the client, after its steps: return the vectors of ``summed``, and the vector that it keeps.
 
-        ``update`` is what its steps changed in the model; behind the trained part it is 0.
+        Args:
+            update: Trained minus received weights, (n,); 0 behind the trained part.
+            work: What the server sent, and what the client kept.
+
+        Returns:
+            The vectors by name, and the vector to keep (None without ``keeps_state``).
         """
         return {"update": update}, None
 
     def step(self, state: State, mean: State, participants: int, clients: int) -> State:
-        """On the server: the next state, from the weighted means (float64) of what the participants contributed.
+        """On the server: return the next state. Not called after a round that nobody completed.
 
-        ``participants`` took part, of ``clients`` there are; a round that nobody completed makes no step. What it returns for
-        the model counts for the trained part: buffers are averaged and frozen parameters kept whatever the algorithm.
+        Of the returned model the trained part counts: buffers are averaged and frozen parameters kept by mpifl.
+
+        Args:
+            state: The state before the round.
+            mean: Weighted means (n,) float64 of the vectors of ``summed``, by name.
+            participants: Number of clients whose updates are in the mean.
+            clients: Number of clients in the population.
         """
         raise NotImplementedError

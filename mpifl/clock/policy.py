@@ -49,15 +49,14 @@ class Latency(Section):
 
 
 class RoundPolicy(Section):
-    """Base of the round policies (``clock.mode``). An instance holds parameters; what changes is in the ClockState.
-
-    ``weighs_work`` says that participants may do part of their work, and weigh by the samples they went through; ``mixes``
-    that the server mixes models instead of adding updates; ``asynchronous`` that updates may come from older models.
-    """
+    """Base of the round policies (``clock.mode``). An instance holds parameters; what changes is in the ClockState."""
 
     weighs_work: ClassVar[bool] = False
+    """Whether participants may do part of their work, and are weighted by the samples that they used."""
     mixes: ClassVar[bool] = False
+    """Whether the server mixes models instead of adding updates."""
     asynchronous: ClassVar[bool] = False
+    """Whether updates may come from older model versions."""
 
     mode: str
     availability: Literal["strict", "resume", "fedscale", "always"] = Field(
@@ -82,7 +81,7 @@ class RoundPolicy(Section):
         return participants
 
     def at_once(self, participants: int) -> int:
-        """How many clients a round of ``participants`` updates asks, or keeps under way at a time."""
+        """Return how many clients a round of ``participants`` updates asks, or keeps in flight at a time."""
         return participants
 
     def check(self) -> None:
@@ -95,7 +94,15 @@ class RoundPolicy(Section):
                 )
 
     def advance(self, state: ClockState, call: Call) -> tuple[Timeline, ClockState]:
-        """The next round from ``state`` on, and the state after it. Raises InputError when nobody can ever finish."""
+        """Return the next round and the state after it.
+
+        Args:
+            state: Virtual time, model version, and who is in flight.
+            call: Number of updates, selection rule, population and workload.
+
+        Raises:
+            InputError: No client can ever finish.
+        """
         raise NotImplementedError
 
     def launch(self, call: Call, clients: np.ndarray, start: float, base: int) -> np.ndarray:
@@ -122,7 +129,7 @@ class RoundPolicy(Section):
         rows["outcome"] = np.where(finished, Outcome.COMPLETED, Outcome.DROPPED)
 
     def cohort(self, state: ClockState, call: Call, wanted: int) -> np.ndarray:
-        """Up to ``wanted`` participants that begin together, now or, when nobody is online, as soon as anyone is."""
+        """Return up to ``wanted`` participants that begin together: now, or as soon as anyone is online."""
         start = state.now
         clients = call.choose(start, wanted, state.draws + 1, NOBODY)
         if not len(clients):

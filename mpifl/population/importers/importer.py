@@ -13,18 +13,20 @@ from mpifl.population.store import Store
 
 
 class Importer(Section):
-    """Base of the importers: one format a file. Its fields are the options of ``mpifl data import FORMAT``.
-
-    ``finds_test`` says that it finds the test part beside the train part by itself; else ``--test`` names its sources.
-    """
+    """Base of the importers of data sets: one format a file. Its fields are the options of ``mpifl data import FORMAT``."""
 
     finds_test: ClassVar[bool] = False
+    """Whether it finds the test part beside the train part by itself. Otherwise ``--test`` names its sources."""
 
     def read(self, sources: Mapping[str, list[Path]], store: Store) -> Description:
-        """Read ``sources`` (files or folders by part: "train", and "test" where the user named some) into the store.
+        """Hand every sample of the sources to the store, chunk by chunk, and return the description of the data set.
 
-        Reads chunk by chunk and keeps none of it; returns what there is to say of the data set. Raises InputError that names
-        file, and line or key, for whatever is wrong.
+        Args:
+            sources: Files or folders by part: "train", and "test" where the user named some.
+            store: Takes the samples in any order of clients.
+
+        Raises:
+            InputError: Something is wrong in a source; names file, and line or key.
         """
         raise NotImplementedError
 

@@ -14,10 +14,12 @@ from mpifl.population.partitioners import WITHOUT_CLASSES
 
 @dataclass(frozen=True)
 class Samples:
-    """What a partitioner may know of the samples.
+    """What a partitioner knows of the samples.
 
-    ``labels`` (count,) int64 are classes; what is of another shape or type is not, and a language has none at all. ``coarse``
-    (count,) int64 is the coarse class of each sample, where the data has that.
+    Attributes:
+        count: Number of samples.
+        labels: Labels as the data set has them; classes are (count,) int64. None in a language task.
+        coarse: Coarse class of each sample, (count,) int64, where the data has one.
     """
 
     count: int
@@ -26,16 +28,27 @@ class Samples:
 
 
 class Partitioner(Section):
-    """Deals samples to ``clients`` clients. Its seed is its own, so that runs with several job seeds share a partition."""
+    """Base of the partitioners: deals the train samples of a data set to clients.
+
+    The seed is the partition's own, so that runs with different job seeds share a partition.
+    """
 
     name: str
     clients: int = Field(100, ge=1, description="number of clients")
     seed: int = Field(0, ge=0, description="seed of the partition, independent of the job's")
 
     def deal(self, samples: Samples, random: np.random.Generator) -> np.ndarray:
-        """The client (int64, 0 to clients - 1) of each sample; every client holds one sample or more.
+        """Return the client of each sample. Every client must get one sample or more.
 
-        Raises InputError when the request cannot be met.
+        Args:
+            samples: Number of samples, and their classes where the data has classes.
+            random: Generator that depends on ``seed`` only.
+
+        Returns:
+            int64 (samples.count,), from 0 to clients - 1.
+
+        Raises:
+            InputError: The request cannot be met.
         """
         raise NotImplementedError
 

@@ -11,11 +11,11 @@ from mpifl.population.trace_importers.found import Found
 
 
 class TraceImporter(Section):
-    """Base of the importers: one format a file. Its fields are the options of ``mpifl traces import FORMAT``."""
+    """Base of the importers of device traces, one format a file. Fields are options of ``mpifl traces import FORMAT``."""
 
     files: ClassVar[str]
     """What the format takes, as the command's help shows it: ``CAPACITY [BEHAVE]``."""
 
     def read(self, paths: Sequence[Path]) -> Found:
-        """What the files say of phones. Raises InputError that names file, and line or key, for whatever is wrong."""
+        """Return what the files say of devices. Raises InputError that names file, and line or key."""
         raise NotImplementedError

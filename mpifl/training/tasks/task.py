@@ -27,39 +27,50 @@ class Judged(NamedTuple):
 
 @dataclass(frozen=True)
 class Task:
-    """Base of the tasks. ``outputs`` are those of the data set."""
+    """Base of the tasks: a loss, and the scores of a test. ``outputs`` is the number of outputs of the data set."""
 
     outputs: int
 
     @property
     def counted(self) -> int:
-        """How many ``counts`` a test has."""
+        """Return the length of ``counts``."""
         return 0
 
     def loss(self, output: torch.Tensor, y: torch.Tensor, there: torch.Tensor | None = None) -> torch.Tensor:
-        """The mean loss of a batch, to be differentiated; of the samples that are ``there`` (samples,) bool, if not of all."""
+        """Return the mean loss of a batch, a tensor () to differentiate.
+
+        Args:
+            output: Outputs of the model, (samples, ...).
+            y: Targets, (samples, ...).
+            there: Mask (samples,) bool of the samples that count; None: all of them.
+        """
         raise NotImplementedError
 
     def slope(self, output: torch.Tensor, y: torch.Tensor, share: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
-        """The same for several models at once, differentiated by hand; None where that is not written out.
+        """Return loss and gradient of several models at once; None where that is not implemented.
 
-        From outputs (models, samples, outputs), targets (models, samples, ...) and each sample's share of its model's mean,
-        (models, samples) or (1, 1), to losses (models,) and the gradient, of the shape of the outputs.
+        Args:
+            output: (models, samples, outputs).
+            y: Targets, (models, samples, ...).
+            share: Share of each sample in its model's mean, (models, samples) or (1, 1).
+
+        Returns:
+            Losses (models,), and the gradient with respect to the outputs, of their shape.
         """
         return None
 
     def scored(self, y: torch.Tensor) -> int | torch.Tensor:
-        """How many things ``loss`` is the mean of; one that has to be counted stays where y is."""
+        """Return the number of predictions that ``loss`` is the mean of: an int, or a tensor on the device of y."""
         return len(y)
 
     def scored_each(self, y: torch.Tensor, there: torch.Tensor | None, counts: np.ndarray) -> np.ndarray | torch.Tensor:
-        """The same for several models, (models,); of targets (models, samples, ...) ``counts`` (models,) are ``there``."""
+        """Return the same for several models, (models,). ``counts`` (models,) are the samples of each that count."""
         return counts
 
     def judge(self, output: torch.Tensor, y: torch.Tensor) -> Judged:
-        """The test of a batch."""
+        """Return the sums of the test of a batch, sample by sample."""
         raise NotImplementedError
 
     def scores(self, scored: int, correct: int, loss: float, counts: np.ndarray) -> dict[str, float]:
-        """What people call the result: from sums over all samples, and the mean loss. Names are columns of /rounds."""
+        """Return scores by name, columns of /rounds, from sums over all samples and the mean loss."""
         raise NotImplementedError
