@@ -67,6 +67,20 @@ def test_every_key_has_a_description() -> None:
     assert [key for key, description in rows if len(description.split()) < 2] == []
 
 
+def test_every_page_is_in_the_navigation() -> None:
+    pages = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")}
+    named = set(re.findall(r": (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE))
+    assert pages <= named
+    assert all((ROOT / page).exists() for page in named - pages)
+
+
+@pytest.mark.parametrize("example", sorted((ROOT / "examples" / "plug_ins").glob("*.[py]*")))
+def test_every_plug_in_stands_in_a_tutorial(example: Path) -> None:
+    included = f'\n--8<-- "examples/plug_ins/{example.name}"\n'
+    tutorials = [page.read_text() for page in (ROOT / "docs" / "tutorials").glob("*.md")]
+    assert sum(included in page for page in tutorials) == 1
+
+
 @pytest.mark.parametrize("column", sorted({name for columns in TABLES.values() for name in columns}))
 def test_every_column_of_a_run_is_explained(column: str) -> None:
     assert f"`{column}`" in FORMATS
