@@ -7,7 +7,7 @@ from mpifl.clock.timeline import Call, ClockState, Outcome, Timeline
 
 
 class All(RoundPolicy):
-    """Ask as many clients as there are participants, and end when the last has finished or dropped out."""
+    """Ask N clients, and end when the last has finished or dropped out. N is ``selection.participants``."""
 
     mode: str = "all"
 

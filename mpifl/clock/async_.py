@@ -12,10 +12,10 @@ from mpifl.errors import InputError
 
 
 class Async(Flying):
-    """Each update mixes its model into the global one: w = (1 - a s) w + a s w_client, with staleness factor s.
+    """FedAsync: each update mixes its model into the global one, w = (1 - a s) w + a s w_client.
 
-    Xie et al., arXiv 1903.03934, algorithm 1. The rest is as in Buffered, with rounds of one update: ``selection.participants``
-    is 1, or left out.
+    Xie et al., arXiv 1903.03934, algorithm 1; a is ``mixing``, s the staleness factor. A round is one update:
+    ``selection.participants`` is 1, or left out. Everything else is as in ``buffered``.
     """
 
     mixes: ClassVar[bool] = True

@@ -7,12 +7,12 @@ from mpifl.clock.timeline import Call, ClockState, Timeline
 
 
 class Buffered(Flying):
-    """Keep ``concurrency`` participants under way; whenever N updates have come, the model moves by their mean.
+    """FedBuff: keep ``concurrency`` participants in flight; the server step follows every N updates.
 
-    Nguyen et al., arXiv 2106.06639. Updates are differences to their own base; each counts times its staleness factor. The
-    place of one that finishes or drops out is filled at once, from the clients that are online then; the place that the N-th
-    leaves is filled from the new model. A place for which nobody is online is filled at the moment at which a client comes
-    online that is neither under way nor has counted in the round. If somebody finishes at that very moment it lands first.
+    Nguyen et al., arXiv 2106.06639. Updates are differences to their own base version, times their staleness factor. The place
+    of a participant that finishes or drops out is taken at once by a client that is online; after the N-th update it starts
+    from the new model. If no client is online and free, the place is taken as soon as one is: a client that is neither in
+    flight nor has counted in this round. A participant that finishes at that very moment comes first.
     """
 
     mode: str = "buffered"

@@ -14,11 +14,11 @@ from mpifl.clock.timeline import Call, ClockState, Outcome, Timeline
 
 
 class Deadline(RoundPolicy):
-    """Ask ceil(overcommitment x participants) clients and end after ``seconds``, or at a quantile of their own durations.
+    """Ask ceil(overcommitment x N) clients and end after ``seconds``, or at a quantile of their own durations.
 
-    With ``partial`` a participant that cannot do all its steps by then does as many as leave it time to upload, and weighs by
-    the samples it went through (the cut-off of Flower's paper, section 5.3; FedFS); one that cannot do a single step is cut.
-    Without it all who have not finished are cut. A round whose participants all stop earlier ends earlier.
+    With ``partial`` a participant that cannot do all its steps in time does as many as leave time to upload, and is weighted by
+    the samples it used (the cut-off of Flower's paper, section 5.3; FedFS); one that cannot do a single step is cut.
+    Without ``partial`` everyone who has not finished is cut. A round ends earlier when all its participants have stopped.
     """
 
     weighs_work: ClassVar[bool] = True

@@ -9,11 +9,11 @@ from mpifl.clock.timeline import Call, ClockState, Outcome, Timeline
 
 
 class Semisync(Flying):
-    """At the start of each window clients are asked until ``concurrency`` are under way.
+    """Rounds are windows of equal length. At the start of each, clients are asked until ``concurrency`` are in flight.
 
-    At its end the model moves by what came. Those still under way go on and count in the window in which they finish, times
-    their staleness factor. A window in which nobody finishes leaves the model as it is. ``selection.participants`` has no
-    meaning, and may be left out.
+    At the end of a window the server step takes the updates that have come. Participants still in flight count in the window
+    in which they finish, times their staleness factor. A window without updates leaves the model as it is.
+    ``selection.participants`` has no meaning and may be left out.
     """
 
     mode: str = "semisync"

@@ -10,10 +10,10 @@ from mpifl.clock.timeline import Call, ClockState, Outcome, Timeline
 
 
 class Sync(RoundPolicy):
-    """Ask ceil(overcommitment x participants) clients that are online, and end at the N-th that finishes (FedScale's rule).
+    """Ask ceil(overcommitment x N) clients, end at the N-th that finishes, cut the rest (FedScale's rule).
 
-    When fewer than N finish, the round ends when nobody is left to wait for, with the updates there are (but see ``together``
-    for fedscale's rule). When nobody is online the clock first moves to the next moment that anyone is.
+    N is ``selection.participants``. When fewer than N finish, the round ends with the updates there are, as soon as nobody is
+    left to wait for. When nobody is online the clock first moves to the next moment at which anyone is.
     """
 
     mode: str = "sync"

@@ -21,7 +21,7 @@ class Cnn1d(Model):
 
     name: str = "cnn1d"
     channels: list[PositiveInt] = Field([32, 64], min_length=1, description="channels of each convolution")
-    kernel: int = Field(5, ge=1, description="readings that a convolution sees at a time")
+    kernel: int = Field(5, ge=1, description="width of each convolution, in time steps")
 
     def build(self, data: DataShape) -> nn.Module:
         """See Model."""

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class Sized(Model):
-    """So many parameters, and FLOPs to train on one sample: for runs that time rounds and train nothing."""
+    """A model that only has a size: for runs that simulate time and train nothing."""
 
     name: str = "sized"
-    parameters: int = Field(1_000_000, ge=1, le=10**12, description="float32 weights")
+    parameters: int = Field(1_000_000, ge=1, le=10**12, description="number of float32 weights")
     training_flops: float = Field(0.0, ge=0, description="FLOPs of one training sample, for clock.latency.compute: flops")
 
     def build_checked(self, data: DataShape) -> nn.Module:

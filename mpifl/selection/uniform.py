@@ -11,7 +11,7 @@ from mpifl.selection.selection import Selection
 
 
 class Uniform(Selection):
-    """Draws clients at random and keeps those online until there are enough: no scan of the population."""
+    """Every client that is online has the same probability. Draws at random, without a scan of the population."""
 
     name: str = "uniform"
 

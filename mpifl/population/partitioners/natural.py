@@ -8,6 +8,6 @@ from mpifl.job.section import Section
 
 
 class Natural(Section):
-    """Leave the data as it is: its own writers, speakers, hospitals are the clients. Nothing is rewritten."""
+    """Keep the clients of the data set: its writers, speakers or hospitals."""
 
     name: Literal["natural"] = "natural"
