@@ -54,9 +54,13 @@ class Algorithm(Section):
     """
 
     sent: ClassVar[tuple[str, ...]] = ("model",)
+    """Names of the vectors of the state that are sent to the participants."""
     summed: ClassVar[tuple[str, ...]] = ("update",)
+    """Names of the vectors that come back as one weighted mean."""
     keeps_state: ClassVar[bool] = False
+    """Whether each client keeps a vector (n,) from one participation to the next."""
     units: ClassVar[Mapping[str, int]] = {}
+    """Bits behind the point in which a vector is summed, by name; see ``bits``."""
 
     name: str
 

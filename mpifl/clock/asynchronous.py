@@ -36,10 +36,10 @@ class Asynchronous(RoundPolicy):
     asynchronous: ClassVar[bool] = True
 
     concurrency: int = Field(
-        ..., ge=1, description="participants under way at a time, if so many clients are online"
+        ..., ge=1, description="participants in flight at a time, as far as clients are online"
     )
-    max_staleness: int = Field(20, ge=0, description="versions that the model may have moved on by")
-    staleness: Staleness = Field(Staleness(), description="factor on a late update")
+    max_staleness: int = Field(20, ge=0, description="model versions that an update may be behind")
+    staleness: Staleness = Field(Staleness(), description="factor on the weight of a late update")
 
     def at_once(self, participants: int) -> int:
         return self.concurrency

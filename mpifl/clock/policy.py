@@ -34,8 +34,11 @@ class RoundPolicy(Participation):
     """
 
     weighs_work: ClassVar[bool] = False
+    """Whether participants may do part of their work, and are weighted by the samples that they used."""
     mixes: ClassVar[bool] = False
+    """Whether the server mixes models instead of adding updates."""
     asynchronous: ClassVar[bool] = False
+    """Whether updates may come from older model versions."""
 
     def updates(self, participants: int | None) -> int:
         """Return how many updates a round needs.

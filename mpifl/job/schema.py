@@ -40,10 +40,13 @@ class Split(Section):
     A part with a share above 0 replaces the part of that name in the data set.
     """
 
-    by: Literal["published", "clients", "samples"] = Field("published", description="as the data came; or what is kept back")
-    validation: float = Field(0.0, ge=0, lt=1, description="share kept back for validation")
-    test: float = Field(0.0, ge=0, lt=1, description="share kept back for the test")
-    seed: int = Field(0, ge=0, description="the split's own seed")
+    by: Literal["published", "clients", "samples"] = Field(
+        "published",
+        description="keep the parts of the data set, or hold out whole clients, or a share of each client's samples",
+    )
+    validation: float = Field(0.0, ge=0, lt=1, description="share held out for validation, rounded")
+    test: float = Field(0.0, ge=0, lt=1, description="share held out for the test, rounded")
+    seed: int = Field(0, ge=0, description="seed of the split; the split is made after the partition")
 
     @model_validator(mode="after")
     def _shares(self) -> Split:
@@ -66,9 +69,16 @@ class Data(Section):
 class Population(Section):
     """The clients and their devices."""
 
-    clients: int | None = Field(None, ge=1, le=LARGEST_POPULATION, description="how many; default: as many as the data has")
-    trace: str = Field("phones", description="a recipe in traces/, a recipe file (.yaml) or a device trace in HDF5")
-    merge_gaps_seconds: float | None = Field(None, ge=0, description="join slots no farther apart than this")
+    clients: int | None = Field(
+        None,
+        ge=1,
+        le=LARGEST_POPULATION,
+        description="number of clients; default: those of the data set; client c has the data of client c mod their number",
+    )
+    trace: str = Field("phones", description="a recipe in traces/, a recipe file (.yaml), or a device trace in HDF5")
+    merge_gaps_seconds: float | None = Field(
+        None, ge=0, description="join online times of a device that are at most so many seconds apart"
+    )
 
 
 class Training(Section):
@@ -79,11 +89,11 @@ class Training(Section):
         description="one client after the other, or several as one computation;"
         " none only times the rounds",
     )
-    stack: Count | None = Field(None, description="with stacked, how many clients are one computation; default: by the model")
-    device: Literal["cpu", "cuda"] = Field("cpu", description="where models are trained and tested: a GPU gives other bits")
-    batch_size: Count = Field(20, description="samples a step; a client's last batch of an epoch may be smaller")
+    stack: Count | None = Field(None, description="clients of a stack, with engine `stacked`; default: by the model")
+    device: Literal["cpu", "cuda"] = Field("cpu", description="where models are trained and tested; a GPU gives other bits")
+    batch_size: Count = Field(20, description="samples of an SGD step; the last batch of an epoch may be smaller")
     drop_last: Literal[True, False, "auto"] = Field(
-        "auto", description="leave out an epoch's last batch when it is smaller; auto: with batch norm"
+        "auto", description="drop the last batch of an epoch when it is smaller; `auto`: only for models with batch norm"
     )
     epochs: Count | None = Field(None, description="passes over the client's samples; 1 when local_steps is not given")
     local_steps: Count | None = Field(None, description="SGD steps instead of epochs")
@@ -117,10 +127,12 @@ class Training(Section):
 class Evaluation(Section):
     """When and on what the global model is tested; always after the last round."""
 
-    every: Count = Field(1, description="rounds between evaluations")
-    batch_size: Count = Field(500, description="test samples of one shard, the unit that a rank takes")
-    part: Literal["test", "validation"] = Field("test", description="the part of the data that it is tested on")
-    per_client: bool = Field(False, description="also score each client of that part: their mean, worst decile, and a table")
+    every: Count = Field(1, description="rounds from one evaluation to the next")
+    batch_size: Count = Field(500, description="test samples that a rank takes at a time")
+    part: Literal["test", "validation"] = Field("test", description="the part of the data set that is used")
+    per_client: bool = Field(
+        False, description="also score each client of that part: mean, worst decile, and the table /clients"
+    )
 
 
 class Record(Section):
@@ -133,17 +145,19 @@ class Record(Section):
 class Checkpoint(Section):
     """How often a run saves the state from which it can be resumed."""
 
-    every: Count = Field(10, description="rounds between checkpoints")
-    keep: Count = Field(2, description="how many are kept, the newest")
+    every: Count = Field(10, description="rounds from one checkpoint to the next")
+    keep: Count = Field(2, description="number of checkpoints that are kept")
 
 
 class Runtime(Section):
     """What happens when something fails during a run."""
 
     on_client_error: Literal["abort", "drop"] = Field(
-        "abort", description="when a client's training fails: end, or go on without"
+        "abort", description="when the training of a client fails: end the run, or go on without the client"
     )
-    round_timeout: float | None = Field(None, gt=0, description="seconds without a word from a rank, after which the run ends")
+    round_timeout: float | None = Field(
+        None, gt=0, description="seconds without a message from a rank after which the run ends; default: no limit"
+    )
     require_same_processors: bool = Field(
         False,
         description="refuse ranks whose processors, libraries or settings differ,"

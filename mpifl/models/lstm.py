@@ -21,7 +21,7 @@ class Lstm(Model):
     reads_tokens = True
 
     name: str = "lstm"
-    embedding: int = Field(8, ge=1, description="numbers that a token becomes")
+    embedding: int = Field(8, ge=1, description="size of the vector of a token")
     hidden: int = Field(256, ge=1, description="units of each layer")
     layers: int = Field(2, ge=1, le=16, description="LSTM layers")
 

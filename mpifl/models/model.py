@@ -21,6 +21,7 @@ class Model(Section):
     """
 
     reads_tokens: ClassVar[bool] = False
+    """Whether samples are sequences of token ids, and not features."""
 
     name: str
 

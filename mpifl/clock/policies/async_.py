@@ -22,7 +22,9 @@ class Async(Asynchronous):
     mixes: ClassVar[bool] = True
 
     mode: str = "async"
-    mixing: float = Field(0.6, gt=0, le=1, description="the paper's alpha")
+    mixing: float = Field(
+        0.6, gt=0, le=1, description="alpha of the paper: share of the new model that an update without staleness makes up"
+    )
 
     def updates(self, participants: int | None) -> int:
         if participants not in (None, 1):

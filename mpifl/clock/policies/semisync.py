@@ -18,7 +18,7 @@ class Semisync(Asynchronous):
     """
 
     mode: str = "semisync"
-    window_seconds: float = Field(..., gt=0, le=1e9, description="length of a round")
+    window_seconds: float = Field(..., gt=0, le=1e9, description="seconds of a round")
 
     def updates(self, participants: int | None) -> int:
         """Return 1, whatever the job says: a window waits for no update, but asks some client."""

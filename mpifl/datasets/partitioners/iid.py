@@ -8,7 +8,7 @@ from mpifl.datasets.partitioners.partitioner import Partitioner, Samples
 
 
 class Iid(Partitioner):
-    """A random permutation cut into equal parts; sizes differ by one at most."""
+    """Deal samples at random in equal parts; sizes differ by one at most."""
 
     name: str = "iid"
 

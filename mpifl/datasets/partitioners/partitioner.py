@@ -33,8 +33,8 @@ class Partitioner(Section):
     """
 
     name: str
-    clients: int = Field(100, ge=1, description="how many clients the samples are dealt to")
-    seed: int = Field(0, ge=0, description="the partition's own seed")
+    clients: int = Field(100, ge=1, description="number of clients")
+    seed: int = Field(0, ge=0, description="seed of the partition, independent of the job's")
 
     def deal(self, samples: Samples, random: np.random.Generator) -> np.ndarray:
         """Deal the train samples to clients.

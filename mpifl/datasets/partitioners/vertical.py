@@ -23,7 +23,7 @@ class Vertical(Partitioner):
         False, description="deal out the features at random, not in contiguous blocks"
     )
     features_per_client: list[int] | None = Field(
-        None, min_length=1, description="features of each party; otherwise equally many"
+        None, min_length=1, description="number of features of each party; default: equal numbers"
     )
 
     @model_validator(mode="after")
