@@ -19,7 +19,8 @@ def split_samples(
 
     ``client`` (samples,) holds the client, 0 to clients - 1, of each sample. A share of clients is
     rounded; a share of a client's samples is rounded down, so every client keeps one for training.
-    Raises InputError when a share rounds to no client or sample, or leaves none for training.
+    Raises InputError when a share of clients rounds to none, when no client is left for training,
+    and when the test share of each client's samples rounds to none for all of them.
     """
     if split.by == "clients":
         return _split_clients(split, clients, random)[client]

@@ -72,10 +72,9 @@ def has_key(key: str, with_it: str, without: str) -> Discriminator:
 
     def tag(value: Any) -> str:
         if isinstance(value, dict):
-            has = key in value
-        else:
-            has = isinstance(value, BaseModel) and key in type(value).model_fields
-        return with_it if has else without
+            return with_it if key in value else without
+        fields = type(value).model_fields if isinstance(value, BaseModel) else {}
+        return with_it if key in fields else without
 
     return Discriminator(tag)
 
