@@ -289,7 +289,9 @@ def test_a_slower_server_can_end_a_round_earlier(population_of):
 @pytest.mark.parametrize("key", ["server_down_kbps", "server_up_kbps"])
 def test_fedscales_rule_does_not_go_with_a_servers_bandwidth(key):
     policy = Sync(availability="fedscale", latency={key: 100.0})
-    with pytest.raises(InputError, match=rf"^clock\.latency\.{key}: not allowed with clock\.availability fedscale[^\n]*$"):
+    with pytest.raises(
+        InputError, match=rf"^clock\.latency\.{key}: 100\.0 is not allowed with clock\.availability fedscale[^\n]*$"
+    ):
         policy.check()
 
 

@@ -118,7 +118,9 @@ def test_fedscales_rule_and_a_server_are_refused():
         for policy in (Sync, Async):
             more = {"concurrency": 2} if policy is Async else {}
             job = policy(availability="fedscale", latency=Latency(**{key: 5000.0}), **more)
-            with pytest.raises(InputError, match=rf"^clock\.latency\.{key}: not allowed with clock\.availability fedscale"):
+            with pytest.raises(
+                InputError, match=rf"^clock\.latency\.{key}: 5000\.0 is not allowed with clock\.availability fedscale"
+            ):
                 job.check()
             policy(availability="resume", latency=Latency(**{key: 5000.0}), **more).check()
     for wrong in (0, -1.0, math.inf, True):
