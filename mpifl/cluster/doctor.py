@@ -130,7 +130,8 @@ def _threads(level: str) -> Finding:
 
 
 def _messages(place: str, measured: Mapping[str, float]) -> Finding:
-    latency, bandwidth = measured["latency_seconds"], measured["bytes_per_second"]
+    latency = measured["latency_seconds"]
+    bandwidth = measured["bytes_per_second"]
     found = f"{1e6 * latency:.1f} us, {bandwidth / 1e9:.2f} GB/s"
     milliseconds = 1e3 * ROUND_BYTES / bandwidth
     means = (

@@ -232,7 +232,7 @@ def _run(request: Request) -> list[str]:
 
 def _end(request: Request) -> list[str]:
     """Return the lines after the run: requeue a stopped run, or say how to resume it."""
-    again = [
+    requeue = [
         '    echo "$(date -Is) stopped with status $status: requeued"',
         '    scontrol requeue "$SLURM_JOB_ID"',
     ]
@@ -242,7 +242,7 @@ def _end(request: Request) -> list[str]:
     return [
         f"# {SIGNALLED}: the warning came before the ranks handled signals.",
         f'if [ "$status" -eq {INTERRUPTED} ] || [ "$status" -eq {SIGNALLED} ]; then',
-        *(again if request.requeue else message),
+        *(requeue if request.requeue else message),
         "fi",
         'exit "$status"',
     ]

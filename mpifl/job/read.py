@@ -77,12 +77,13 @@ def dump_job(job: Job) -> str:
     return yaml.safe_dump(_plain(values), sort_keys=False, default_flow_style=None, width=100)
 
 
-def difference(one: Job, other: Job) -> tuple[str, Any, Any] | None:
+def difference(first: Job, second: Job) -> tuple[str, Any, Any] | None:
     """Return the first key in which two jobs differ, with both values; None if they are equal."""
-    first, second = (dict(_leaves(_plain(job))) for job in (one, other))
-    for key in [*first, *second]:
-        if first.get(key) != second.get(key):
-            return key, first.get(key), second.get(key)
+    before = dict(_leaves(_plain(first)))
+    after = dict(_leaves(_plain(second)))
+    for key in [*before, *after]:
+        if before.get(key) != after.get(key):
+            return key, before.get(key), after.get(key)
     return None
 
 

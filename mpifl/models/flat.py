@@ -211,9 +211,11 @@ def _kind(tensor: torch.Tensor) -> str:
     return str(tensor.dtype).removeprefix("torch.")
 
 
-def _same(one: torch.Tensor, other: torch.Tensor) -> bool:
+def _same(first: torch.Tensor, second: torch.Tensor) -> bool:
     """Return whether both tensors have the same values; NaN equals NaN."""
-    return torch.equal(one, other) or torch.allclose(one, other, rtol=0, atol=0, equal_nan=True)
+    if torch.equal(first, second):
+        return True
+    return torch.allclose(first, second, rtol=0, atol=0, equal_nan=True)
 
 
 def _shaped(piece: torch.Tensor, like: torch.Tensor) -> torch.Tensor:

@@ -97,7 +97,8 @@ def time_text(seconds: Mapping[str, float]) -> str:
 
 def closing_lines(summary: dict[str, Any], folder: str) -> list[str]:
     """Return the last lines of a run: scores, time by phase, traffic and energy, and the folder."""
-    virtual, wall = summary["virtual_seconds"], summary["wall_seconds"]
+    virtual = summary["virtual_seconds"]
+    wall = summary["wall_seconds"]
     final = summary["final"]
     scores = score_text(final) if final else "nothing was trained (timing only)"
     ends = (

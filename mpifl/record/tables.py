@@ -124,7 +124,8 @@ def round_row(result: RoundResult, participants: np.ndarray) -> np.ndarray:
 
     ``participants`` are its /participants rows.
     """
-    timeline, tested = result.plan.timeline, result.tested
+    timeline = result.plan.timeline
+    tested = result.tested
     row = np.zeros(1, row_type(ROUND))
     row["round"] = result.plan.round_number
     for name in ("start_seconds", "end_seconds", "waited_seconds"):

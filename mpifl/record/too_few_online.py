@@ -35,7 +35,8 @@ class TooFewOnline:
     @classmethod
     def of(cls, experiment: TimingExperiment) -> TooFewOnline:
         """Return the counter of a run; without warnings if the run only times its rounds."""
-        job, clients = experiment.job, experiment.population.clients
+        job = experiment.job
+        clients = experiment.population.clients
         at_once = job.clock.at_once(job.clock.updates(job.selection.participants))
         words = (
             f"the {at_once:,} to be under way"

@@ -5,8 +5,11 @@ from __future__ import annotations
 import ctypes
 import platform
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-KEPT_BYTES, LARGEST_BYTES = 1 << 28, 1 << 25
+M_TRIM_THRESHOLD = -1
+M_MMAP_THRESHOLD = -3
+KEPT_BYTES = 1 << 28
+LARGEST_BYTES = 1 << 25
+"""The largest allocation that is kept; glibc maps larger ones anew each time."""
 
 
 def keep_freed_memory() -> None:

@@ -98,7 +98,9 @@ def chosen(
     are faster with the stacked engine (benchmarks/README.md); other models are not. On a GPU every
     model that can be is trained in groups: a step of one small model leaves most of it idle.
     """
-    engine, stack, device = training.engine, training.stack, training.device
+    engine = training.engine
+    stack = training.stack
+    device = training.device
     if engine == "auto" and device == "cpu":
         fast = (
             is_linear(model, objective)

@@ -93,7 +93,9 @@ def _steps(
 
     Momentum and weight decay are torch.optim.SGD's; ``adjust`` acts before both.
     """
-    weights, gradient, adjust = model.trainable, model.gradient, participant.adjust
+    weights = model.trainable
+    gradient = model.gradient
+    adjust = participant.adjust
     velocity = torch.zeros_like(gradient) if training.momentum else None
 
     for x, y in _batches(training, participant):

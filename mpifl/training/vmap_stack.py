@@ -60,7 +60,8 @@ class VmapStack:
         return self._objective.loss(output, y, mask)
 
     def step(self, x: torch.Tensor, y: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-        active, training = len(x), self._training
+        active = len(x)
+        training = self._training
         weights = [weight[:active] for weight in self.weights]
         gradients, losses = self._step(weights, x, y, *([] if mask is None else [mask]))
         if any(self._adjusts):
