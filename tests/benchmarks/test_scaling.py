@@ -365,7 +365,7 @@ def test_a_real_run_becomes_a_point_and_a_prediction(tmp_path: Path, files: tupl
     changes = ["rounds=5", "selection.participants=6", "algorithm.seconds=0.02", "population.trace=phones"]
     job, out = "benchmarks/scaling/sleeping.yaml", tmp_path / "out"
     line = [sys.executable, "-m", "benchmarks.scaling", "measure", job, *changes, "--ranks", "2,3", "-o", str(out)]
-    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False, timeout=100)
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     points = [json.loads(line) for line in (out / POINTS).read_text().splitlines()]
     assert [(point["ranks"], point["participants"]) for point in points] == [(2, 6), (3, 6)]

@@ -112,7 +112,7 @@ def test_names_that_are_no_text(word: bytes, tmp_path: Path) -> None:
             b"mpifl",
             *(part if isinstance(part, bytes) else part.encode() for part in line),
         ]
-        done = subprocess.run(arguments, cwd=ROOT, capture_output=True, check=False, timeout=100)
+        done = subprocess.run(arguments, cwd=ROOT, capture_output=True, check=False, timeout=300)
         assert done.returncode == 2, done
         assert b"Traceback" not in done.stderr
         assert len(done.stderr.splitlines()) == 1

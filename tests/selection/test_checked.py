@@ -133,7 +133,7 @@ def test_a_run_ends_with_status_1_and_names_round_and_rule(tmp_path: Path):
     late = "np.arange(wanted) if draw < 3 else np.full(wanted, 7)"
     selection = f"selection={{name: ./mine.py:Mine, participants: 10, answer: '{late}'}}"
     line = [sys.executable, "-m", "mpifl.run", "quickstart", "rounds=5", "clock.availability=always", selection]
-    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 1, done.stderr
     assert "round 3: selection.name:" in done.stderr
     assert "mine.py:Mine' chose client 7 at virtual second" in done.stderr
