@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from fuzz_outcome import write_tally
 
 from mpifl.population.synthesis import read_recipe, synthesize
 from mpifl.population.trace import write_trace
+from tests.fuzz.fuzz_outcome import write_tally
 
 ROOT = Path(__file__).parents[2]
 

@@ -9,9 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fuzz_damage import damaged
-from fuzz_outcome import LONG, TALLY, check_line, examples
-from fuzz_reader import Reader, resumed
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +17,9 @@ from mpifl.checkpoint import Snapshot, last_checkpoint, write_checkpoint
 from mpifl.plan import make_plan
 from mpifl.record.run_directory import run_file, write_environment
 from mpifl.result import METRIC, RoundResult
+from tests.fuzz.fuzz_damage import damaged
+from tests.fuzz.fuzz_outcome import LONG, TALLY, check_line, examples
+from tests.fuzz.fuzz_reader import Reader, resumed
 
 ROUNDS = 6
 JOB = """

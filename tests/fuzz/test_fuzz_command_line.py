@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from fuzz_outcome import command, examples
 from hypothesis import given
 from hypothesis import strategies as st
+
+from tests.fuzz.fuzz_outcome import command, examples
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = (("run",), ("check",), ("slurm",), ("doctor",), ("data",), ("data", "list"), ("data", "show"), ("data", "get"))

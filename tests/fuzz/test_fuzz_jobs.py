@@ -14,8 +14,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from fuzz_outcome import check_line, examples, tried
-from fuzz_values import Mapping, changed
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,6 +23,8 @@ from mpifl.experiment import Timed
 from mpifl.job import dump_job, load_yaml, parse_job, read_job
 from mpifl.plan import make_plan
 from mpifl.setup import check
+from tests.fuzz.fuzz_outcome import check_line, examples, tried
+from tests.fuzz.fuzz_values import Mapping, changed
 
 ROOT = Path(__file__).parents[2]
 SIZES: Mapping = {

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mpifl.clock.timeline import ClockState
@@ -18,6 +18,7 @@ from mpifl.job import parse_job
 from mpifl.plan import make_plan
 from mpifl.population.permutation import permuted
 from mpifl.selection.checked import checked
+from tests.budget import examples
 
 WORK = Workload(bytes_down=1000, bytes_up=1000, batch_size=10, epochs=1, local_steps=None)
 RULE = """
@@ -112,7 +113,7 @@ def test_who_is_offline_is_named_with_the_moment(plan_of, early):
         plan_of(f"[{client}]", now=150.5)
 
 
-@settings(derandomize=True, deadline=None, max_examples=300)
+@examples(300, derandomize=True)
 @given(
     chosen=st.lists(st.integers(-2, 31), max_size=12),
     wanted=st.integers(0, 12),

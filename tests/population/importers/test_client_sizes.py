@@ -11,13 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from importing import command, imported, peak_of_reading, refusal
 from scipy.io import savemat
 
 from mpifl.population.dataset import Dataset, open_dataset
 from mpifl.population.importers.sizes import Sizes
+from tests.budget import examples
+from tests.population.importers.importing import command, imported, peak_of_reading, refusal
 
 
 @pytest.fixture
@@ -64,7 +65,7 @@ def test_rows(tmp_path: Path, out: Path) -> None:
     assert (found.test.client.tolist(), found.test.samples) == ([b"x"], 2)
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(st.dictionaries(st.integers(0, 10**6), st.integers(1, 300), min_size=1, max_size=30))
 def test_clients_keep_their_sizes_and_come_by_number(held: dict[int, int]) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from importing import command, imported, labels_of, peak_of_reading, refusal, samples_of
 
 from mpifl.errors import InputError
 from mpifl.population.dataset import Part
 from mpifl.population.importers import idx as module
 from mpifl.population.importers.idx import Idx, open_idx
+from tests.population.importers.importing import command, imported, labels_of, peak_of_reading, refusal, samples_of
 
 STORED = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
