@@ -90,8 +90,14 @@ def main() -> NoReturn:
     if world.aggregates:
         stop.speak()
         say_when_compiling()
+    run(world, stop, sys.argv[1:])
+    world.leave(DONE)
+
+
+def run(world: World, stop: Stop, argv: list[str]) -> None:
+    """Run a job as one rank; returns when all ranks have done it, and ends the process with its status otherwise."""
     try:
-        beginning, experiment, folder = _begin(world)
+        beginning, experiment, folder = _begin(world, argv)
         _run(world, beginning, experiment, folder, stop)
     except Interrupted as error:
         print(f"mpifl: {error}; to go on: {stop.again}", file=sys.stderr, flush=True)
@@ -110,10 +116,9 @@ def main() -> NoReturn:
         traceback.print_exc()
         _tell(world, error)
         world.abort(FAILED)
-    world.leave(DONE)
 
 
-def _begin(world: World) -> tuple[Beginning | None, Timed, Path]:
+def _begin(world: World, argv: list[str]) -> tuple[Beginning | None, Timed, Path]:
     """How it begins (on rank 0), the experiment and the run directory.
 
     Ends every rank with status 2 when rank 0 finds that the job is wrong, and with 0 when there is nothing to do.
@@ -122,7 +127,7 @@ def _begin(world: World) -> tuple[Beginning | None, Timed, Path]:
     beginning = None
     if world.aggregates:
         try:
-            options = arguments(sys.argv[1:])
+            options = arguments(argv)
             beginning = begin(options.job, options.overrides, options.out, options.resume)
             found = announcement(beginning)
         except InputError as error:
@@ -249,7 +254,7 @@ def _aggregate(world: World, beginning: Beginning, reports: list[Report], stop: 
     world.watch.begin("end")
     spent = _spent(world, experiment)
     identity = {"name": job.name, "seed": job.seed, "ranks": world.size + world.lost, "mpi": library(), "rounds": job.rounds}
-    seconds = time.monotonic() - START
+    seconds = time.monotonic() - world.watch.started
     wall = {"wall_seconds": round(seconds, 3), "model_sha256": digest, **where_time_went(seconds, world.watch, spent)}
     summary = {**identity, **totals.summary(), **wall, "resumed_from": begun.rounds_done or None, "ranks_lost": world.lost}
     write_summary(folder, summary)
@@ -284,7 +289,7 @@ def _rounds(world: World, beginning: Beginning, log: Logbook, file: RunFile, tot
 
 def _note_loss(world: World, file: RunFile, round_number: int) -> None:
     if world.lost:
-        file.lost(round_number, world.size, time.monotonic() - START)
+        file.lost(round_number, world.size, time.monotonic() - world.watch.started)
         left = "1 rank is" if world.size == 1 else f"{world.size} ranks are"
         print(f"mpifl: {world.lost} lost, {left} left; going on with round {round_number}", file=sys.stderr, flush=True)
 

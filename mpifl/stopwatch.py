@@ -22,14 +22,16 @@ SPENT = np.dtype([("peak_bytes", "<i8"), *((phase, "<f8") for phase in EXECUTOR_
 class Stopwatch:
     """Time by phase. A phase within another stops that one's clock, so that every second counts once.
 
-    What is done ``meanwhile`` is counted apart: it takes nobody's time.
+    What is done ``meanwhile`` is counted apart: it takes nobody's time. ``started`` is when the first phase began
+    (time.monotonic).
     """
 
     def __init__(self, since: float | None = None) -> None:
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self.hidden: defaultdict[str, float] = defaultdict(float)
         self._counts, self._phase = self.seconds, "start"
-        self._since = time.monotonic() if since is None else since
+        self.started = time.monotonic() if since is None else since
+        self._since = self.started
 
     @contextlib.contextmanager
     def __call__(self, phase: str) -> Iterator[None]:
