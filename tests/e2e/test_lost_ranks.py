@@ -20,7 +20,8 @@ from mpifl.mpi.launch import command
 from mpifl.signals import STOPPING
 from tests.launching import LIMIT_SECONDS, MEASURED, Finished, held, mpirun, recovers, run_job, undisturbed_runs
 
-SYNC = ("quickstart", "rounds=120", "training.engine=loop", "checkpoint.every=7")  # long enough to be met under way
+ROUNDS = 48
+SYNC = ("quickstart", f"rounds={ROUNDS}", "training.engine=loop", "checkpoint.every=7")
 BUFFERED = (*SYNC, "clock={mode: buffered, concurrency: 20}", "selection.participants=5")
 SCAFFOLD = (*SYNC, "algorithm=scaffold", "selection.participants=5")
 JOBS = {"sync": SYNC, "buffered": BUFFERED, "scaffold": SCAFFOLD}
@@ -28,7 +29,7 @@ JOBS = {"sync": SYNC, "buffered": BUFFERED, "scaffold": SCAFFOLD}
 TRIALS = int(os.environ.get("MPIFL_TRIALS", "1"))  # of each job
 RECOVERS = recovers()
 needs_ulfm = pytest.mark.skipif(not RECOVERS, reason="this MPI was built without ULFM")
-LAST_DRAW = {"sync": 120, "buffered": 590, "scaffold": 120}
+LAST_DRAW = {"sync": ROUNDS, "buffered": 5 * ROUNDS - 10, "scaffold": ROUNDS}
 """Of the selection's draws one near the end, at which a run waits until the test has done what it does to it."""
 BEGUN = str(Path(__file__).parents[1] / "begun.py")
 
@@ -220,7 +221,7 @@ def test_the_aggregator_is_killed(start: Start, undisturbed: Callable[[str], Fin
 
 @needs_ulfm
 def test_two_are_killed_one_after_the_other(start: Start, undisturbed: Callable[[str], Finished]) -> None:
-    run = start(4, *SYNC, wait_at=120)
+    run = start(4, *SYNC, wait_at=ROUNDS)
     run.until_round(20)
     run.kill(2)
     run.until_round(30)
@@ -234,7 +235,7 @@ def test_two_are_killed_one_after_the_other(start: Start, undisturbed: Callable[
 def test_an_executor_is_killed_and_then_the_aggregator_and_then_that_which_took_its_place(
     start: Start, undisturbed: Callable[[str], Finished]
 ) -> None:
-    run = start(4, *SYNC, wait_at=120)
+    run = start(4, *SYNC, wait_at=ROUNDS)
     for rank, after in ((2, 8), (0, 18), (1, 30)):
         run.until_round(after)
         run.kill(rank)
@@ -246,7 +247,7 @@ def test_an_executor_is_killed_and_then_the_aggregator_and_then_that_which_took_
 @needs_ulfm
 @pytest.mark.parametrize("left", [0, 2])
 def test_the_last_one_goes_on_alone(start: Start, undisturbed: Callable[[str], Finished], left: int) -> None:
-    run = start(4, *SCAFFOLD, wait_at=120)
+    run = start(4, *SCAFFOLD, wait_at=ROUNDS)
     run.until_round(20)
     run.kill(*(rank for rank in range(4) if rank != left))
     found = run.end()
@@ -258,7 +259,7 @@ def test_the_last_one_goes_on_alone(start: Start, undisturbed: Callable[[str], F
 @pytest.mark.parametrize("trial", range(TRIALS))
 def test_one_more_dies_while_they_recover(start: Start, undisturbed: Callable[[str], Finished], trial: int) -> None:
     draw = random.Random(f"recovering {trial}")
-    run = start(5, *SYNC, wait_at=120)
+    run = start(5, *SYNC, wait_at=ROUNDS)
     run.until_round(10)
     first, second = draw.sample(range(5), 2)
     run.kill(first)
@@ -272,8 +273,8 @@ def test_one_more_dies_while_they_recover(start: Start, undisturbed: Callable[[s
 def test_one_is_killed_in_the_last_round_or_after_it(start: Start, undisturbed: Callable[[str], Finished], rank: int) -> None:
     """Where the model is written: it is over before or goes on, but is never left half done."""
     run = start(3, *SYNC)
-    run.until_round(119)
-    run.until(lambda: (run.out / "model.safetensors").exists() or "round 120/" in run.text())
+    run.until_round(ROUNDS - 1)
+    run.until(lambda: (run.out / "model.safetensors").exists() or f"round {ROUNDS}/" in run.text())
     with contextlib.suppress(KeyError, ProcessLookupError):  # it may be gone
         run.kill(rank)
     found = run.end()
@@ -289,7 +290,7 @@ def test_one_is_killed_while_they_start(
     start: Start, undisturbed: Callable[[str], Finished], rank: int, seconds: float
 ) -> None:
     """Nobody waits for ever: the run ends with the bits, or without and says so."""
-    run = start(3, *SYNC, wait_at=120)
+    run = start(3, *SYNC, wait_at=ROUNDS)
     run.until_all_are_in_mpi(3)  # before that Open MPI lets the others wait, see mpifl/mpi/world.py
     time.sleep(seconds)
     run.kill(rank)
@@ -334,7 +335,7 @@ def test_a_rank_that_hangs_is_named_and_all_end(start: Start, rank: int, recover
 def test_without_ulfm_a_killed_rank_ends_the_run_and_it_says_how_to_go_on(
     start: Start, undisturbed: Callable[[str], Finished]
 ) -> None:
-    run = start(3, *SYNC, recovers=False, wait_at=120)
+    run = start(3, *SYNC, recovers=False, wait_at=ROUNDS)
     run.until_round(20)
     run.kill(1)
     found = run.end()
@@ -369,7 +370,7 @@ def test_clients_that_raise_are_dropped_with_the_same_bits_on_any_number_of_rank
 def test_clients_are_dropped_again_when_their_round_is_taken_up_again(start: Start, tmp_path: Path) -> None:
     job = (*SYNC, plug_in(tmp_path, SOME_RAISE), "runtime.on_client_error=drop")
     wanted = run_job(1, tmp_path, *job)
-    run = start(3, *job, wait_at=120)
+    run = start(3, *job, wait_at=ROUNDS)
     run.until_round(30)
     run.kill(1)
     assert_same(run.end(), wanted, lost=1)
@@ -379,7 +380,7 @@ def test_clients_are_dropped_again_when_their_round_is_taken_up_again(start: Sta
 def test_who_takes_over_has_the_plug_in_that_the_run_began_with(start: Start, tmp_path: Path) -> None:
     job = (*SYNC, plug_in(tmp_path, "update = update * 0.5"))
     wanted = run_job(1, tmp_path, *job)
-    run = start(3, *job)
+    run = start(3, *job, wait_at=ROUNDS)
     run.until_round(20)
     plug_in(tmp_path, "raise KeyError('edited')")
     run.kill(0)
@@ -423,7 +424,7 @@ def test_wrong_input_that_is_found_late_ends_every_rank_with_status_2(tmp_path: 
 
 @needs_ulfm
 def test_a_signal_after_a_loss_ends_the_run_with_a_checkpoint(start: Start, undisturbed: Callable[[str], Finished]) -> None:
-    run = start(3, *SYNC, wait_at=120)
+    run = start(3, *SYNC, wait_at=ROUNDS)
     run.until_round(10)
     run.kill(1)
     run.until(lambda: "1 lost, 2 ranks are left" in run.text())

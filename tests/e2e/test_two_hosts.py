@@ -16,7 +16,7 @@ from mpifl.mpi.launch import command
 from tests.launching import LIMIT_SECONDS, Finished, held, recovers, run_job
 
 SCRIPT = Path(__file__).with_name("two-hosts")
-JOB = ("quickstart", "rounds=120", "training.engine=loop", "checkpoint.every=7")
+JOB = ("quickstart", "rounds=48", "training.engine=loop", "checkpoint.every=7")
 NET = "10.77.0.0/24"
 HEARTBEAT = [
     word
@@ -48,7 +48,7 @@ class Hosts:
     def __init__(self, folder: Path, options: list[str]) -> None:
         self.tag, self.out, self.said = f"h{os.getpid() % 100000}", folder / "out", folder / "said"
         self.may_end = folder / "may-end"
-        line = command(4, [*JOB, *held(self.may_end, 120), "--out", str(self.out)], os.environ)
+        line = command(4, [*JOB, *held(self.may_end, 48), "--out", str(self.out)], os.environ)
         ours = ["--prtemca", "plm_ssh_agent", "AGENT", "--prtemca", "prte_if_include", NET, "--mca", "pml", "ob1"]
         ours += ["--mca", "btl_tcp_if_include", NET, "--host", "10.77.0.1:2,10.77.0.2:2", *options]
         line = [line[0], *ours, *(word for word in line[1:] if word != "--oversubscribe")]
