@@ -25,16 +25,16 @@ SPENT = np.dtype([("peak_bytes", "<i8"), *((phase, "<f8") for phase in EXECUTOR_
 class Stopwatch:
     """Wall seconds by phase. A phase within another pauses it, so that every second counts once.
 
-    ``seconds`` are the phases of the rank. ``hidden`` are phases in a ``meanwhile`` block: work
-    done while the rank would otherwise wait.
+    ``started`` is when the first phase began (time.monotonic). ``seconds`` are the phases of the rank.
+    ``hidden`` are phases in a ``meanwhile`` block: work done while the rank would otherwise wait.
     """
 
     def __init__(self, since: float | None = None) -> None:
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self.hidden: defaultdict[str, float] = defaultdict(float)
-        self._counts = self.seconds
-        self._phase = "start"
-        self._since = time.monotonic() if since is None else since
+        self._counts, self._phase = self.seconds, "start"
+        self.started = time.monotonic() if since is None else since
+        self._since = self.started
 
     @contextlib.contextmanager
     def __call__(self, phase: str) -> Iterator[None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,6 +28,16 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if collection_path.name == "ranks" and not config.getoption("--with-mpi") else None
 
 
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist, which need not be there
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Which tests go to a worker together; with another ``--dist`` than pyproject.toml's that one decides."""
+    if config.getvalue("dist") != "loadscope":
+        return None
+    from tests.scheduling import FilesFirst
+
+    return FilesFirst(config, log)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The cache folder of the whole test run (MPIFL_CACHE)."""
@@ -35,7 +46,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder with real data beside the project; tests that need it skip where it is not."""
     if not SHARED.is_dir():

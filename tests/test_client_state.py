@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mpifl.errors import InputError, TrainingError
 from mpifl.io.files import DiskFull
 from mpifl.rounds.client_state import ClientStore
+from tests.budget import examples
 from tests.small_disk import Mount, mounting, mounts
 
 LENGTH = 3
@@ -74,7 +75,7 @@ def test_what_no_checkpoint_needs_goes(store: ClientStore) -> None:
     assert files(store, 5) == [12]
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(
     takes_part=st.lists(st.booleans(), min_size=30, max_size=30),
     every=st.integers(1, 6),

@@ -48,7 +48,7 @@ def test_the_line_of_this_mpi_starts_ranks_that_know_whether_they_recover(tmp_pa
     line = command(2, [], os.environ)
     script = "from mpifl.mpi.world import connect; print(connect().recovers)"
     line[line.index("-m") :] = ["-c", script]
-    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=300)
     assert done.stdout.split() == [str("--with-ft" in line)] * 2
 
 
@@ -60,7 +60,7 @@ def test_another_mpi_is_not_asked_for_ulfm(job: str) -> None:
         pytest.skip(f"no second MPI: {python} is not there")
     script = f"import os; from mpifl.mpi.launch import command; print(*command(3, [{job!r}], os.environ))"
     root = Path(__file__).parents[1]
-    done = subprocess.run([python, "-c", script], cwd=root, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([python, "-c", script], cwd=root, capture_output=True, text=True, check=True, timeout=300)
     words = shlex.split(done.stdout)
     assert "--with-ft" not in words
     assert words[-1] == job

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from mpifl.errors import InputError
 from mpifl.io.restricted_pickle import read_pickle
+from tests.budget import examples
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
 
@@ -115,6 +116,9 @@ class Runs:
 
     def __init__(self, function: Any, *arguments: Any) -> None:
         self.call = function, arguments
+
+    def __repr__(self) -> str:
+        return f"Runs({self.call[0].__name__})"
 
     def __reduce__(self) -> Any:
         return self.call
@@ -242,7 +246,7 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
 
 
 @given(position=st.integers(0, 10_000), byte=st.integers(0, 255))
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_changed_byte_gives_data_or_an_error(tmp_path: Path, position: int, byte: int) -> None:
     raw = bytearray(pickle.dumps({1: {"a": 1.5, "b": [1, 2, "x"]}, 2: np.arange(3), 3: b"abc"}, 4))
     raw[position % len(raw)] = byte

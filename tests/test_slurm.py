@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from mpifl.cluster.slurm import Request, script, time_seconds
 from mpifl.errors import InputError
+from tests.launching import LIMIT_SECONDS
 
 ROOT = Path(__file__).parents[1]
 READY = sorted(path for path in (ROOT / "jobs" / "slurm").glob("*.sbatch") if path.stem != "scaling")  # not made by it
@@ -38,7 +39,9 @@ def test_the_ready_ones_are_what_the_command_in_them_prints(path: Path) -> None:
     text = path.read_text()
     words = shlex.split(text.splitlines()[1].removeprefix("# "))
     assert words[:2] == ["mpifl", "slurm"]
-    done = subprocess.run([sys.executable, "-m", *words], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-m", *words], cwd=ROOT, capture_output=True, text=True, check=True, timeout=LIMIT_SECONDS
+    )
     assert done.stdout == text
 
 
@@ -128,9 +131,9 @@ def test_bash_reads_every_one() -> None:
 
 PROGRAMS = {
     # Runs until a signal comes, as mpirun does, and ends as a run does that was interrupted.
-    "waits": "trap 'sleep 0.3; exit 75' USR1; touch started; for _ in $(seq 100); do sleep 0.1; done",
+    "waits": "trap 'sleep 0.3; exit 75' USR1; touch started; for _ in $(seq 6000); do sleep 0.1; done",
     "ends": "exit {status}",
-    "deaf": "touch started; exec sleep 10",
+    "deaf": "touch started; exec sleep 600",
 }
 
 
@@ -148,17 +151,20 @@ def start(folder: Path, program: str, request: Request) -> subprocess.Popen[str]
     return subprocess.Popen(["bash", "job.sbatch"], cwd=folder, env=environment, stdout=subprocess.PIPE, text=True)
 
 
+def waits(pid: int) -> bool:
+    """Whether a process sleeps: bash, which has nothing else to wait for, does for what it has started."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
+
+
 @pytest.mark.parametrize("requeue", [True, False])
 @pytest.mark.parametrize(("program", "status"), [("waits", 75), ("deaf", 138)])
 def test_a_warning_is_passed_on_and_waited_for(tmp_path: Path, program: str, status: int, requeue: bool) -> None:
     run = start(tmp_path, PROGRAMS[program], Request("j", "j", requeue=requeue, activate="bin/activate"))
-    for _ in range(100):
-        if (tmp_path / "started").exists():
-            break
-        time.sleep(0.05)
-    time.sleep(0.1)
+    while not ((tmp_path / "started").exists() and waits(run.pid)):
+        assert run.poll() is None
+        time.sleep(0.01)
     run.send_signal(signal.SIGUSR1)  # to bash alone, as --signal=B: does
-    said, _ = run.communicate(timeout=20)
+    said, _ = run.communicate(timeout=LIMIT_SECONDS)
     assert run.returncode == status
     assert (tmp_path / "requeued").exists() == requeue
     if requeue:
@@ -169,6 +175,6 @@ def test_a_warning_is_passed_on_and_waited_for(tmp_path: Path, program: str, sta
 @pytest.mark.parametrize("status", [0, 1, 2, 137])
 def test_what_is_done_or_wrong_is_not_requeued(tmp_path: Path, status: int) -> None:
     run = start(tmp_path, PROGRAMS["ends"].format(status=status), Request("j", "j", requeue=True, activate="bin/activate"))
-    run.communicate(timeout=20)
+    run.communicate(timeout=LIMIT_SECONDS)
     assert run.returncode == status
     assert not (tmp_path / "requeued").exists()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
@@ -10,23 +9,22 @@ import pytest
 from tests.launching import mpirun
 
 ROOT = Path(__file__).parents[1]
-PYTEST = ["pytest", "-x", "-q", "-p", "no:cacheprovider", "--with-mpi", "--timeout-method", "thread"]
+PYTEST = ["pytest", "-x", "-q", "-p", "no:cacheprovider", "-n", "0", "--with-mpi", "--timeout-method", "thread"]
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3, 4])
 def test_the_rank_tests_pass_at(ranks: int) -> None:
-    done = mpirun(ranks, [*PYTEST, "--timeout", "60", "tests/ranks"], ROOT)
+    done = mpirun(ranks, [*PYTEST, "--timeout", "240", "tests/ranks"], ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count(" passed") == ranks  # one report a rank
     assert " skipped" not in done.stdout
 
 
 def test_one_failing_rank_ends_all_of_them() -> None:
-    began = time.monotonic()
-    done = mpirun(3, [*PYTEST, "--timeout", "60", "tests/ranks/one_rank_fails.py"], ROOT)
+    done = mpirun(3, [*PYTEST, "--timeout", "240", "tests/ranks/one_rank_fails.py"], ROOT)
     assert done.returncode == 1
     assert "rank 1 fails on purpose" in done.stdout
-    assert time.monotonic() - began < 50  # not by the time limit
+    assert "Timeout" not in done.stdout + done.stderr  # not by the time limit
 
 
 def test_a_deadlock_ends_by_its_time_limit() -> None:

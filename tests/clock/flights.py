@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-import brute
 import numpy as np
 import pytest
 import simpy
-from cases import Case, compare
-from events import COMPLETED, STALE, Events, Flight, NeverError
 from hypothesis import reject
 
 from mpifl.clock.timeline import Call, ClockState, Outcome, Timeline
 from mpifl.errors import InputError
+from tests.clock import brute
+from tests.clock.cases import Case, compare
+from tests.clock.events import COMPLETED, STALE, Events, Flight, NeverError
 
 
 @dataclass

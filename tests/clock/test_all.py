@@ -1,12 +1,13 @@
 from __future__ import annotations
 
-from cases import advance_cohort, raw_cases, rule_of
-from events import COMPLETED, DROPPED, Cohort
-from hypothesis import given, settings
+from hypothesis import given
 
 from mpifl.clock.policies.all import All
+from tests.budget import examples
+from tests.clock.cases import advance_cohort, raw_cases, rule_of
+from tests.clock.events import COMPLETED, DROPPED, Cohort
 
-rounds = settings(derandomize=True, deadline=None, max_examples=150)
+rounds = examples(150, derandomize=True)
 
 
 def _check(case, rule):

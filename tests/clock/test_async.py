@@ -1,10 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from cases import raw_cases, rule_of
-from events import COMPLETED, DROPPED
-from flights import Landings, advance_traffic, flying
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 
 from mpifl.clock.policies.async_ import Async
 from mpifl.clock.staleness import Staleness
@@ -13,10 +10,12 @@ from mpifl.clock.workload import Workload
 from mpifl.errors import InputError
 from mpifl.job import parse_job
 from mpifl.rounds.plan import make_plan
+from tests.budget import examples
+from tests.clock.cases import raw_cases, rule_of
+from tests.clock.events import COMPLETED, DROPPED
+from tests.clock.flights import Landings, advance_traffic, flying
 
-rounds = settings(
-    derandomize=True, deadline=None, max_examples=120, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
-)
+rounds = examples(60, derandomize=True, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 
 
 def _check(case, rule):

@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import math
 
-import brute
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mpifl.clock.kernels.availability import (
@@ -16,8 +15,10 @@ from mpifl.clock.kernels.availability import (
     resumed_until,
 )
 from mpifl.traces.trace import check_trace
+from tests.budget import examples
+from tests.clock import brute
 
-exact = settings(derandomize=True, deadline=None, max_examples=400)
+exact = examples(400, derandomize=True)
 
 
 @pytest.fixture(scope="session")

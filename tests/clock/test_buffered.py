@@ -5,10 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from cases import raw_cases, rule_of
-from events import COMPLETED, DROPPED, STALE
-from flights import Landings, advance_traffic, flying
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 
 import mpifl.clock.asynchronous
 from mpifl.clock.latency import Latency
@@ -16,10 +13,12 @@ from mpifl.clock.policies.buffered import Buffered
 from mpifl.errors import InputError, TrainingError
 from mpifl.selection.uniform import Uniform
 from mpifl.traces.bandwidth import Bandwidth
+from tests.budget import examples
+from tests.clock.cases import raw_cases, rule_of
+from tests.clock.events import COMPLETED, DROPPED, STALE
+from tests.clock.flights import Landings, advance_traffic, flying
 
-rounds = settings(
-    derandomize=True, deadline=None, max_examples=120, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
-)
+rounds = examples(60, derandomize=True, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 
 
 def _check(case, rule, tally):

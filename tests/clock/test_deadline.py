@@ -4,12 +4,9 @@ import math
 from decimal import Decimal
 from fractions import Fraction
 
-import brute
 import numpy as np
 import pytest
-from cases import advance_cohort, raw_cases, rule_of
-from events import COMPLETED, CUT, DROPPED, Cohort, wanted
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mpifl.clock.policies.deadline import Deadline
@@ -18,8 +15,12 @@ from mpifl.clock.workload import Workload
 from mpifl.errors import InputError
 from mpifl.job import parse_job
 from mpifl.rounds.plan import make_plan
+from tests.budget import examples
+from tests.clock import brute
+from tests.clock.cases import advance_cohort, raw_cases, rule_of
+from tests.clock.events import COMPLETED, CUT, DROPPED, Cohort, wanted
 
-rounds = settings(derandomize=True, deadline=None, max_examples=150)
+rounds = examples(150, derandomize=True)
 
 
 class DeadlineRound(Cohort):
@@ -135,7 +136,7 @@ def test_the_deadline_at_a_quantile_is_a_duration_of_the_cohort(population_of, r
 
 
 @given(percent=st.integers(1, 99), asked=st.integers(1, 60))
-@settings(derandomize=True, deadline=None, max_examples=400)
+@examples(400, derandomize=True)
 def test_a_quantile_is_what_decimal_arithmetic_says(population_of, round_of, percent, asked):
     population = population_of([{"ms": ms} for ms in range(100, 100 + asked)])
     timeline, _ = round_of(Deadline(quantile=percent / 100, partial=False), population, asked)

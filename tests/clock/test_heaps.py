@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import math
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mpifl.clock.kernels.heaps import Heaps, least, put, take
+from tests.budget import examples
 
 
-@settings(derandomize=True, deadline=None, max_examples=100)
+@examples(100, derandomize=True)
 @given(
     steps=st.lists(
         st.tuples(st.integers(0, 1), st.integers(0, 15), st.one_of(st.none(), st.integers(-20, 20))), min_size=1, max_size=120

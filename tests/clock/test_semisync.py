@@ -3,17 +3,16 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
-from cases import raw_cases, rule_of
-from events import COMPLETED, DROPPED, STALE
-from flights import Traffic, advance_traffic
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 
 from mpifl.clock.policies.semisync import Semisync
 from mpifl.errors import InputError
+from tests.budget import examples
+from tests.clock.cases import raw_cases, rule_of
+from tests.clock.events import COMPLETED, DROPPED, STALE
+from tests.clock.flights import Traffic, advance_traffic
 
-rounds = settings(
-    derandomize=True, deadline=None, max_examples=120, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
-)
+rounds = examples(60, derandomize=True, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 
 
 class Windows(Traffic):

@@ -8,9 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from test_transfer import bandwidth
 
 from mpifl.clock.kernels.fair_share import open_link
 from mpifl.clock.kernels.flow import DOWNLOADING, FLOW, IDLE, OWN, SHARED
@@ -28,6 +27,8 @@ from mpifl.clock.workload import Workload
 from mpifl.errors import InputError
 from mpifl.rounds.snapshot import Snapshot
 from mpifl.state.checkpoint import read_checkpoint, write_checkpoint
+from tests.budget import examples
+from tests.clock.test_transfer import bandwidth
 
 COMPLETED, DROPPED, CUT = Outcome.COMPLETED, Outcome.DROPPED, Outcome.CUT
 WORK = Workload(bytes_down=1000, bytes_up=1000, batch_size=10, epochs=1, local_steps=None)  # 8 kbit each way
@@ -175,7 +176,7 @@ def fair_level(speeds: list[float], kbps: float) -> float:
     return max((kbps - sum(speeds[:own])) / (len(speeds) - own) for own in range(len(speeds)))
 
 
-@settings(derandomize=True, deadline=None, max_examples=150)
+@examples(150, derandomize=True)
 @given(drawn=cohorts(), moments=st.lists(st.floats(0.01, 60.0), min_size=1, max_size=6))
 def test_at_any_moment_rates_are_max_min_fair(cohort_of, drawn, moments):
     link, words = cohort_of(drawn)
@@ -192,7 +193,7 @@ def test_at_any_moment_rates_are_max_min_fair(cohort_of, drawn, moments):
             assert (flows["limit"][(flows["stage"] == stage) & ((flows["online"] == 0) | (flows["kbps"] == 0))] == IDLE).all()
 
 
-@settings(derandomize=True, deadline=None, max_examples=150)
+@examples(150, derandomize=True)
 @given(drawn=cohorts(), moments=st.lists(st.floats(0.01, 60.0), min_size=1, max_size=4))
 def test_going_on_from_what_was_left_behind_changes_nothing(cohort_of, drawn, moments):
     link, words = cohort_of(drawn)
@@ -211,7 +212,7 @@ def test_going_on_from_what_was_left_behind_changes_nothing(cohort_of, drawn, mo
     assert found["left"] == pytest.approx(expected["left"], rel=1e-9, abs=1e-9)
 
 
-@settings(derandomize=True, deadline=None, max_examples=60)
+@examples(60, derandomize=True)
 @given(seed=st.integers(0, 2**32), n=st.integers(1, 60), kbps=st.floats(0.5, 30.0))
 def test_a_server_that_is_the_bottleneck_for_all_is_never_idle(population_of, round_of, seed, n, kbps):
     random = np.random.default_rng(seed)

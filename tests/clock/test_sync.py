@@ -2,17 +2,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from cases import advance_cohort, raw_cases
-from events import COMPLETED, CUT, DROPPED, Cohort, wanted
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mpifl.clock import policy
 from mpifl.clock.policies.sync import Sync
 from mpifl.clock.workload import Workload
 from mpifl.errors import InputError
+from tests.budget import examples
+from tests.clock.cases import advance_cohort, raw_cases
+from tests.clock.events import COMPLETED, CUT, DROPPED, Cohort, wanted
 
-rounds = settings(derandomize=True, deadline=None, max_examples=200)
+rounds = examples(200, derandomize=True)
 
 
 class SyncRound(Cohort):
@@ -61,7 +62,7 @@ def sync_of(round_of):
 
 
 @given(participants=st.integers(1, 5000), percent=st.integers(100, 400))
-@settings(derandomize=True, deadline=None, max_examples=300)
+@examples(300, derandomize=True)
 def test_as_many_are_asked_as_decimal_arithmetic_says(sync_of, population_of, participants, percent):
     asked = []
 

@@ -7,10 +7,9 @@ import math
 from dataclasses import replace
 from fractions import Fraction
 
-import brute
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mpifl.clock.kernels.transfer import DOWN, UP, carried, curve_seconds, paused_transfer, speed_from
@@ -23,9 +22,11 @@ from mpifl.clock.workload import Workload
 from mpifl.errors import InputError
 from mpifl.kernels.permutation import permuted
 from mpifl.traces.bandwidth import Bandwidth, check_bandwidth
+from tests.budget import examples
+from tests.clock import brute
 
 COMPLETED, DROPPED, CUT = Outcome.COMPLETED, Outcome.DROPPED, Outcome.CUT
-exact = settings(derandomize=True, deadline=None, max_examples=300)
+exact = examples(300, derandomize=True)
 
 # 10 s of 8 kbit/s down and 4 up, 5 s of nothing, 5 s of 16 down and 2 up: 160 kbit down and 50 up in 20 s.
 BY_HAND = (20.0, [(0.0, 8.0, 4.0), (10.0, 0.0, 0.0), (15.0, 16.0, 2.0)])

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numba
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import stats
 
 from mpifl.kernels.permutation import SMALL, inverse_permuted, permuted
 from mpifl.seeds import Purpose, number
+from tests.budget import examples
 
 KEYS = st.integers(0, 2**63 - 1)  # as mpifl.seeds.number makes them
 
@@ -24,7 +25,7 @@ def whole(size: int, key: int) -> list[int]:
 @example(4096, 2**63 - 1)
 @example(4097, 2**63 - 1)
 @example(5000, 0)
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_a_permutation_hits_everything_once(size: int, key: int) -> None:
     assert sorted(whole(size, key)) == list(range(size))
 
@@ -36,7 +37,7 @@ def test_the_inverse_finds_the_index_of_every_place() -> None:
 
 
 @given(st.integers(SMALL + 1, 2**42), KEYS, st.data())
-@settings(max_examples=200, deadline=None)
+@examples(200)
 def test_the_inverse_in_large_permutations(size: int, key: int, data: st.DataObject) -> None:
     index = data.draw(st.integers(0, size - 1))
     place = permuted(index, size, key)
@@ -96,7 +97,7 @@ def test_firsts_pairs_and_triples_are_those_of_a_fair_shuffle(keys: list[int], s
 
 
 @given(st.integers(100, 1000), KEYS, KEYS)
-@settings(max_examples=50, deadline=None)
+@examples(50)
 def test_two_keys_are_two_permutations(size: int, key: int, other: int) -> None:
     assert (whole(size, key) == whole(size, other)) == (key == other)
 

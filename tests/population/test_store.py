@@ -221,7 +221,7 @@ def test_400_megabytes_pass_through_a_fraction_of_that(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
     line = [sys.executable, "-c", MANY, str(tmp_path / "x.h5")]
-    done = subprocess.run(line, capture_output=True, text=True, timeout=120, preexec_fn=limited)
+    done = subprocess.run(line, capture_output=True, text=True, timeout=300, preexec_fn=limited)
     assert done.returncode == 0, done.stderr
     assert kept(tmp_path / "x.h5").train.samples == 400_000
 
@@ -257,7 +257,7 @@ def test_on_a_full_disk_nothing_is_left_whatever_was_being_written(mount: Mount,
     needs = set()
     for free in range(0, 3_200_000, 400_000):  # 0.9 MB come in, 1.6 are mapped, 0.9 are written
         disk.leave(free)
-        done = subprocess.run(line, capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(line, capture_output=True, text=True, timeout=300, check=False)
         assert done.returncode == 1, done.stderr
         assert done.stderr.startswith(f"{path}: No space left on device: ")
         assert done.stderr.endswith(" are free on the disk; make room\n")
@@ -265,5 +265,5 @@ def test_on_a_full_disk_nothing_is_left_whatever_was_being_written(mount: Mount,
         assert [found.name for found in disk.folder.iterdir()] == ["filler"]
         disk.make_room()
     assert needs == {False, True}  # the size of the data set is known once it is being written
-    assert subprocess.run(line, timeout=120, check=False).returncode == 0
+    assert subprocess.run(line, timeout=300, check=False).returncode == 0
     assert kept(path).train.samples == 100_000

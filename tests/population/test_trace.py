@@ -10,11 +10,12 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mpifl.errors import InputError
 from mpifl.traces.trace import Trace, check_trace, open_trace, write_trace
+from tests.budget import examples
 
 MakeTrace = Callable[..., Trace]
 SLOTS = [[(0, 10), (20, 30)], [], [(5, 100)], [(0, 1), (1, 2), (50, 60)]]
@@ -70,7 +71,7 @@ def test_devices_and_patterns_are_counted_apart(make_trace: MakeTrace, tmp_path:
         max_size=5,
     )
 )
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_any_good_trace_goes_round(
     tmp_path_factory: pytest.TempPathFactory, make_trace: MakeTrace, patterns: list[tuple[list[float], float, float]]
 ) -> None:

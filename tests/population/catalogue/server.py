@@ -8,7 +8,6 @@ import shutil
 import ssl
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -31,7 +30,7 @@ class Site:
     """What the server has at every path, and how it answers. ``asked`` are the headers of the requests so far.
 
     ``cuts``: after how many bytes the connection ends, a number a request; then no more. ``statuses``: answered before anything
-    else, one a request. ``slowly``: seconds after each 1,000 bytes.
+    else, one a request. ``stops``: after how many bytes nothing more comes before ``goes_on`` is set.
     """
 
     content: bytes = b""
@@ -41,7 +40,8 @@ class Site:
     length: bool = True
     chunked: bool = False
     shifted: bool = False
-    slowly: float = 0.0
+    stops: int | None = None
+    goes_on: threading.Event = field(default_factory=threading.Event)
     cuts: list[int] = field(default_factory=list)
     statuses: list[int] = field(default_factory=list)
     redirects: dict[str, str] = field(default_factory=dict)
@@ -114,11 +114,12 @@ class _Handler(BaseHTTPRequestHandler):
         site = self.site
         limit = site.cuts.pop(0) if site.cuts else len(body)
         with contextlib.suppress(ConnectionError):
-            size = 1000 if site.slowly else 1 << 16
+            size = site.stops or 1 << 16
             for start in range(0, min(limit, len(body)), size):
                 piece = body[start : min(start + size, limit)]
                 self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece) if site.chunked else piece)
-                time.sleep(site.slowly)
+                if site.stops:
+                    site.goes_on.wait()
             if site.chunked and limit >= len(body):
                 self.wfile.write(b"0\r\n\r\n")
         self.close_connection = limit < len(body) or not (site.length or site.chunked)

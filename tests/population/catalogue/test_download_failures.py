@@ -97,10 +97,8 @@ def test_no_such_host(tmp_path: Path) -> None:
 
 def test_a_server_that_falls_silent(site: Site, tmp_path: Path) -> None:
     site.announced = 60_000  # it keeps the connection open and sends no more
-    began = time.monotonic()
     with pytest.raises(DownloadError, match="timed out"):
         fetch(Download(url=f"{site.url}/x"), tmp_path, lambda *_: None, pauses_seconds=(), timeout_seconds=0.3)
-    assert time.monotonic() - began < 10
     assert names(tmp_path) == ["x.part", "x.part.tag"]
 
 
@@ -126,7 +124,7 @@ def script(site: Site, folder: Path, before: str = "") -> list[str]:
 
 def test_a_disk_that_takes_no_more_keeps_what_came(site: Site, tmp_path: Path) -> None:
     full = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))"
-    done = subprocess.run(script(site, tmp_path, full), cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(script(site, tmp_path, full), cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith(f"{tmp_path}/data.bin.part: File too large; make room")
     assert (tmp_path / "data.bin.part").read_bytes() == CONTENT[:30_000]
@@ -136,17 +134,18 @@ def test_a_disk_that_takes_no_more_keeps_what_came(site: Site, tmp_path: Path) -
 
 
 def test_a_killed_process_leaves_a_part_that_the_next_one_completes(site: Site, tmp_path: Path) -> None:
-    site.slowly = 0.01
+    site.stops = 5_000
     process = subprocess.Popen(script(site, tmp_path), cwd=ROOT)
     part = tmp_path / "data.bin.part"
-    while not (part.exists() and part.stat().st_size >= 5_000):
+    while not (part.exists() and part.stat().st_size > 0):
         assert process.poll() is None
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
-    process.wait(timeout=60)
+    process.wait(timeout=300)
     kept = part.stat().st_size
     assert "data.bin" not in names(tmp_path)
-    site.slowly = 0.0
+    site.stops = None
+    site.goes_on.set()
     get(site, tmp_path, sha256=SHA256)
     assert site.from_bytes == [0, kept]
     assert (tmp_path / "data.bin").read_bytes() == CONTENT

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from importing import command, imported, peak_of_reading, refusal
 from PIL import Image
 
 from mpifl.datasets.importers.cifar import Cifar
 from mpifl.datasets.importers.cifar_layouts import PUBLISHED
+from tests.population.importers.importing import command, imported, peak_of_reading, refusal
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.integers(0, 256, (5, 3, 32, 32)).astype(np.uint8)

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from importing import command, imported, labels_of, peak_of_reading, refusal, samples_of
 from pydantic import ValidationError
 
 from mpifl.datasets.importers.csv import Csv
+from tests.budget import examples
+from tests.population.importers.importing import command, imported, labels_of, peak_of_reading, refusal, samples_of
 
 TABLE = """site,age,sex,risk,note
 oslo,30,f,0,a
@@ -167,7 +168,7 @@ CELL = st.text(st.characters(codec="utf-8", exclude_characters="\0\r\n", exclude
 VALUE = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(st.lists(st.tuples(CELL.filter(str.strip), VALUE, VALUE, st.sampled_from("ab")), min_size=2, max_size=20))
 def test_what_the_csv_module_writes_comes_back(rows: list[tuple[str, float, float, str]]) -> None:
     rows = [*rows, ("x", 0.0, 0.0, "a"), ("x", 0.0, 0.0, "b")]

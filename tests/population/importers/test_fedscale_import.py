@@ -14,13 +14,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from importing import command, imported, labels_of, peak_of_reading, refusal, samples_of
 from PIL import Image
 
 from mpifl.datasets.importers.fedscale import Fedscale
 from mpifl.datasets.importers.sequences import Task
+from tests.budget import examples
+from tests.population.importers.importing import command, imported, labels_of, peak_of_reading, refusal, samples_of
 
 HEADER = "client_id,sample_path,label_name,label_id"
 WORD = "^(?P<label>[^_]+)_"
@@ -62,7 +63,7 @@ def test_tables_may_be_packed_and_text_may_be_the_class(tmp_path: Path) -> None:
     assert (data.labels.tolist(), labels_of(data.train, "7")) == ([b"cat", b"dog"], [0, 1])
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 5)), min_size=1, max_size=40))
 def test_samples_stay_with_their_client_in_the_order_of_rows(rows: list[tuple[int, int]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -198,6 +199,9 @@ def test_features_may_have_lengths_of_their_own(tmp_path: Path) -> None:
 
 
 class Evil:
+    def __repr__(self) -> str:
+        return "Evil()"
+
     def __reduce__(self) -> tuple[Any, ...]:
         return os.system, ("touch /tmp/mpifl-was-here",)
 

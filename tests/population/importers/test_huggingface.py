@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from importing import command, imported, labels_of, peak_of_reading, refusal, samples_of
 from PIL import Image
 
 from mpifl.datasets.importers.huggingface import Huggingface
+from tests.population.importers.importing import command, imported, labels_of, peak_of_reading, refusal, samples_of
 
 ROOT = Path(__file__).parents[3]
 

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from importing import command, imported, labels_of, peak_of_reading, refusal, samples_of
 
 from mpifl.datasets.dataset import Part
 from mpifl.datasets.importers import idx as module
 from mpifl.datasets.importers.idx import Idx
 from mpifl.datasets.importers.idx_file import open_idx
 from mpifl.errors import InputError
+from tests.population.importers.importing import command, imported, labels_of, peak_of_reading, refusal, samples_of
 
 STORED = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"

@@ -9,14 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from importing import command, imported, labels_of, peak_of_reading, refusal, samples_of
 from PIL import Image
 from pydantic import ValidationError
 
 from mpifl.datasets.dataset import Part
 from mpifl.datasets.importers.images import Images
+from tests.budget import examples
+from tests.population.importers.importing import command, imported, labels_of, peak_of_reading, refusal, samples_of
 
 
 def save(path: Path, pixels: np.ndarray) -> None:
@@ -118,7 +119,7 @@ def test_features_have_mean_0_and_deviation_1_by_channel(folder: Path, out: Path
     assert imported(Images(normalise="unit"), out, folder).feature_scale == 1 / 255
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(
     files=st.dictionaries(
         st.tuples(st.sampled_from("abc"), st.sampled_from(["ann", "bob", "zoë"]), st.integers(0, 30)),

@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from importing import command, imported, labels_of, peak_of_reading, refusal, samples_of
 from PIL import Image
 
 from mpifl.datasets.importers.leaf import Leaf
 from mpifl.datasets.importers.leaf_texts import LETTERS
+from tests.budget import examples
+from tests.population.importers.importing import command, imported, labels_of, peak_of_reading, refusal, samples_of
 
 Users = dict[str, tuple[list[Any], list[Any]]]
 
@@ -100,7 +101,7 @@ def test_num_samples_may_come_last_as_fedml_writes_it(tmp_path: Path) -> None:
     assert "784" in refusal(Leaf(kind="synthetic", shape="3x28"), tmp_path / "out", path)
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(
     st.dictionaries(
         st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), min_size=1, max_size=8),

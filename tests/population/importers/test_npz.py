@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from importing import command, imported, labels_of, peak_of_reading, refusal, samples_of
 from pydantic import ValidationError
 
 from mpifl.datasets.dataset import Part
 from mpifl.datasets.importers.npz import Npz
+from tests.budget import examples
+from tests.population.importers.importing import command, imported, labels_of, peak_of_reading, refusal, samples_of
 
 X = np.arange(24).reshape(6, 4)
 Y = np.array([2, 0, 2, 5, 0, 5])
@@ -107,7 +108,7 @@ TYPES = {
 }
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(
     stored=st.sampled_from(sorted(TYPES)),
     shape=st.lists(st.integers(1, 4), min_size=1, max_size=4).map(tuple),

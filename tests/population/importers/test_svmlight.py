@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from importing import command, imported, labels_of, peak_of_reading, refusal, samples_of
 from sklearn.datasets import dump_svmlight_file, load_svmlight_file
 
 from mpifl.datasets.importers.svmlight import Svmlight
+from tests.budget import examples
+from tests.population.importers.importing import command, imported, labels_of, peak_of_reading, refusal, samples_of
 
 TEXT = """+1 1:0.5 3:-2e1 # the first
 -1
@@ -67,7 +68,7 @@ def test_the_largest_number_may_be_written_with_fewer_digits(tmp_path: Path, out
     assert "line 2: '1:3.4028236e38'" in refusal(Svmlight(), tmp_path / "bad", path)
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(st.data())
 def test_what_scikit_learn_writes_comes_back(data: st.DataObject) -> None:
     rows, width = data.draw(st.integers(2, 9)), data.draw(st.integers(1, 6))

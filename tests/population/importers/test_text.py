@@ -8,14 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from importing import command, imported, peak_of_reading, refusal, samples_of
 from pydantic import ValidationError
 
 from mpifl.datasets.dataset import Dataset
 from mpifl.datasets.importers.sequences import windows
 from mpifl.datasets.importers.text import Cut, Text
+from tests.budget import examples
+from tests.population.importers.importing import command, imported, peak_of_reading, refusal, samples_of
 
 PLAY = """THE PLAY
 
@@ -138,7 +139,7 @@ def test_texts_in_turns_are_cut_like_each_in_one_piece(turns: list[tuple[str, li
         assert [ids.tolist() for ids in found[client]] == [ids.tolist() for ids in expected]
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(
     st.lists(st.tuples(st.sampled_from(["u", "v", "w x"]), st.text("ab c,é\x7f", min_size=2)), min_size=1, max_size=20),
     st.integers(1, 7),

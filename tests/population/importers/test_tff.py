@@ -9,11 +9,12 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from importing import command, imported, labels_of, peak_of_reading, refusal, samples_of
 
 from mpifl.datasets.importers.tff import LETTERS, Tff
+from tests.budget import examples
+from tests.population.importers.importing import command, imported, labels_of, peak_of_reading, refusal, samples_of
 
 Clients = dict[str, dict[str, Any]]
 
@@ -125,7 +126,7 @@ def test_shakespeare_has_tffs_characters(tmp_path: Path) -> None:
     assert [len(one) for one in samples] == [39, 2, 81, 81, len(SNIPPETS[2]) + 2 - 160]
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(st.text(LETTERS, max_size=200), st.integers(1, 90))
 def test_every_character_is_predicted_once(text: str, length: int) -> None:
     with tempfile.TemporaryDirectory() as folder:

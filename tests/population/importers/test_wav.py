@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from importing import command, imported, labels_of, peak_of_reading, refusal, samples_of
 from pydantic import ValidationError
 from scipy.io import wavfile
 
 from mpifl.datasets.importers.sounds import log_mel, read_wav
 from mpifl.datasets.importers.wav import Wav
+from tests.population.importers.importing import command, imported, labels_of, peak_of_reading, refusal, samples_of
 
 FILES = (  # path, and frequency in hertz
     ("yes/ann_nohash_0.wav", 300),

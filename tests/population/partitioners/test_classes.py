@@ -6,13 +6,13 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from dealers import deal, histogram, labels
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
 from mpifl.datasets.partitioners.classes import Classes
 from mpifl.errors import InputError
+from tests.population.partitioners.dealers import deal, histogram, labels
 
 
 @given(clients=st.integers(1, 25), classes=st.integers(1, 9), each=st.integers(1, 9), seed=st.integers(0, 999))

@@ -6,7 +6,6 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from dealers import assert_follows, urn
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,6 +20,7 @@ from mpifl.datasets.partitioners.dealing import (
     shuffled_by,
 )
 from mpifl.errors import InputError
+from tests.population.partitioners.dealers import assert_follows, urn
 
 
 @pytest.mark.parametrize(

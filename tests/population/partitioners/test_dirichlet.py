@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dealers import assert_follows, deal, entropy_bits, histogram, in_turn, labels, urn
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -19,6 +18,7 @@ from mpifl.datasets.partitioners.dirichlet import Dirichlet, fill_up
 from mpifl.datasets.partitioners.partitioner import Partitioner
 from mpifl.errors import InputError
 from mpifl.seeds import Purpose, generator
+from tests.population.partitioners.dealers import assert_follows, deal, entropy_bits, histogram, in_turn, labels, urn
 
 
 def sha256(client: np.ndarray) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from dealers import deal, entropy_bits, histogram, labels
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
 from mpifl.datasets.partitioners.iid import Iid
+from tests.population.partitioners.dealers import deal, entropy_bits, histogram, labels
 
 
 @given(samples=st.integers(1, 300), data=st.data())

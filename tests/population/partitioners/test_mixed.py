@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from dealers import deal, histogram, labels
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -12,6 +11,7 @@ from scipy import stats
 
 from mpifl.datasets.partitioners.mixed import Mixed
 from mpifl.errors import InputError
+from tests.population.partitioners.dealers import deal, histogram, labels
 
 BALANCED = np.repeat(np.arange(10), 100)
 

@@ -7,13 +7,13 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from dealers import Counts, Law, assert_follows, deal, histogram, in_turn, labels
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
 from mpifl.datasets.partitioners.pachinko import Pachinko
 from mpifl.errors import InputError
+from tests.population.partitioners.dealers import Counts, Law, assert_follows, deal, histogram, in_turn, labels
 
 FINE = np.repeat(np.arange(100), 100)  # CIFAR-100 with a fifth of its samples: 20 coarse classes of 5 fine ones
 COARSE = FINE // 5

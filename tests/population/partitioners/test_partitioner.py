@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dealers import deal, labels
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -19,6 +18,7 @@ from mpifl.errors import InputError
 from mpifl.job import parse_job
 from mpifl.population.build import open_population, prepare
 from mpifl.seeds import Purpose, generator
+from tests.population.partitioners.dealers import deal, labels
 
 NAMES = [name for name in REGISTRY if name not in ("natural", "vertical")]
 ASK_FOR_NUMBERS_ONLY = (

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from dealers import deal, histogram, labels
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
 from mpifl.datasets.partitioners.quantity_skew import QuantitySkew
 from mpifl.errors import InputError
+from tests.population.partitioners.dealers import deal, histogram, labels
 
 
 def sizes_of(partitioner: QuantitySkew, samples: int, seed: int = 0) -> np.ndarray:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from dealers import deal, histogram, labels
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from mpifl.datasets.partitioners.shards import Shards
 from mpifl.errors import InputError
+from tests.population.partitioners.dealers import deal, histogram, labels
 
 MNIST = np.repeat(np.arange(10), 60)  # as McMahan et al.'s: 20 whole shards of each digit, for 100 clients
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mpifl.traces.importers.ai_benchmark import AiBenchmark, compute_ms
-from trace_importers.refusing import refusal
+from tests.population.trace_importers.refusing import refusal
 
 
 def dumped(path: Path, value: Any) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mpifl.traces.importers.client_sizes import Oort, Pyramidfl
-from trace_importers.refusing import refusal
+from tests.population.trace_importers.refusing import refusal
 
 
 @pytest.mark.parametrize(

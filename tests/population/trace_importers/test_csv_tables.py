@@ -12,7 +12,7 @@ from mpifl.traces.bandwidth import check_bandwidth
 from mpifl.traces.importers.csv_tables import Csv
 from mpifl.traces.importers.parsed_trace import completed
 from mpifl.traces.trace import DEVICE_COLUMNS, Trace
-from trace_importers.refusing import lines, refusal
+from tests.population.trace_importers.refusing import lines, refusal
 
 DEVICES = ["compute_ms_per_sample,upload_kbps", "10,100", "20,200.5"]
 SLOTS = ["pattern,start,end", "a,0,10", "a,10,20", "b,,", "c, 5 ,7.5"]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from mpifl.traces.importers.fedscale import Fedscale
-from trace_importers.refusing import refusal
+from tests.population.trace_importers.refusing import refusal
 
 GOOD_DEVICE = {"computation": 30.0, "communication": 5000.0}
 GOOD_BEHAVIOUR = {"duration": 10, "inactive": [20, 40], "finish_time": 86_400, "active": [15, 35], "model": "X"}

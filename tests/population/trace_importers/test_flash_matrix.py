@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mpifl.traces.importers.flash_matrix import FlashMatrix
-from trace_importers.refusing import refusal
+from tests.population.trace_importers.refusing import refusal
 
 NAN = np.nan
 DAY_STEPS = 48

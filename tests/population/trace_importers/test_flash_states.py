@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mpifl.traces.importers.flash_states import FlashStates
-from trace_importers.refusing import refusal
+from tests.population.trace_importers.refusing import refusal
 
 FIRST = datetime(2020, 1, 29, 8, 30)  # second 30,600 of its day
 STATES = ["battery_charged_on", "battery_charged_off", "wifi", "Unknown", "2G", "4G", "5G", "screen_on", "screen_off",

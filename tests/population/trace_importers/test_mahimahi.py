@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from mpifl.traces.bandwidth import Bandwidth, check_bandwidth
 from mpifl.traces.importers.mahimahi import Mahimahi
-from trace_importers.refusing import lines, refusal
+from tests.budget import examples
+from tests.population.trace_importers.refusing import lines, refusal
 
 
 def carried(bandwidth: Bandwidth, curve: int = 0, speed: str = "download_kbps") -> np.ndarray:
@@ -47,7 +48,7 @@ def test_packets_by_hand(tmp_path: Path) -> None:
     stamps=st.lists(st.integers(0, 5000), min_size=1, max_size=200).map(sorted),
     bin_seconds=st.sampled_from([0.001, 0.01, 0.1, 0.3, 0.5, 1.0, 7.0]),
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@examples(60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_byte_is_in_its_bin(tmp_path: Path, stamps: list[int], bin_seconds: float) -> None:
     stamps[-1] = max(stamps[-1], 1)
     found = read(lines(tmp_path / "t", stamps), bin_seconds=bin_seconds)

@@ -10,7 +10,7 @@ import pytest
 
 from mpifl.traces.bandwidth import check_bandwidth
 from mpifl.traces.importers.seconds_mbit import SecondsMbit
-from trace_importers.refusing import lines, refusal
+from tests.population.trace_importers.refusing import lines, refusal
 
 
 def test_a_log_by_hand(tmp_path: Path) -> None:
