@@ -85,9 +85,7 @@ class Training(Section):
     """The local work of a client: minibatch SGD."""
 
     engine: Literal["auto", "loop", "stacked", "none"] = Field(
-        "auto",
-        description="one client after the other, or several as one computation;"
-        " none only times the rounds",
+        "auto", description="one client at a time, or several as one computation; none: time rounds only"
     )
     stack: Count | None = Field(None, description="clients of a stack, with engine `stacked`; default: by the model")
     device: Literal["cpu", "cuda"] = Field("cpu", description="where models are trained and tested; a GPU gives other bits")
@@ -159,9 +157,7 @@ class Runtime(Section):
         None, gt=0, description="seconds without a message from a rank after which the run ends; default: no limit"
     )
     require_same_processors: bool = Field(
-        False,
-        description="refuse ranks whose processors, libraries or settings differ,"
-        " which may change bits",
+        False, description="refuse ranks with other processors, libraries or settings: bits may differ"
     )
 
 

@@ -137,7 +137,10 @@ class Silent(nn.Linear):
 @pytest.mark.parametrize(
     ("module", "reason"),
     [
-        (nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Linear(4, 3)), "the model has buffers (such as batch norm's running means)"),
+        (
+            nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Linear(4, 3)),
+            "the model has buffers (such as batch norm's running means)",
+        ),
         (Reads(4, 3), "torch cannot map the model"),
         (Silent(4, 3), "torch cannot map the model over clients (AssertionError)"),
     ],
