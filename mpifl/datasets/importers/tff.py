@@ -244,8 +244,7 @@ def _words(path: Path, count: int) -> list[bytes]:
         is_wrong = not entries or len(entries) > 2 or len(entries[0]) > LONGEST_WORD
         if is_wrong or entries[0].encode() in line_of_word:
             raise InputError(
-                f"{path}: line {number}: {line[:40]!r};"
-                " expected a word that is on no line before, and its count"
+                f"{path}: line {number}: {line[:40]!r}; expected a new word and its count"
             )
         line_of_word[entries[0].encode()] = number
     return list(line_of_word)
