@@ -41,7 +41,7 @@ from mpifl.traces.synthesis import find_trace, read_recipe, synthesize
 from mpifl.traces.trace import check_trace, merged, open_trace, write_trace
 
 SIZES = "sizes"  # the data.name of a population without samples
-BUILD_VERSION = 3  # part of every cache key: raise it when a builder changes what it makes
+BUILD_VERSION = 4  # part of every cache key: raise it when a builder changes what it makes
 
 
 def prepare(job: Job) -> tuple[Path | None, Path]:

@@ -1,4 +1,4 @@
-"""Slots and gaps that take turns: the draws in blocks against single calls, one after the other."""
+"""Slots and gaps that alternate: the definition phone by phone, and what the quantiles say."""
 
 from __future__ import annotations
 
@@ -12,21 +12,25 @@ from mpifl.seeds import Purpose, generator
 from mpifl.traces.on_off import DAY_SECONDS, OnOff
 
 
-def plainly(turns: OnOff, phones: int, random: np.random.Generator) -> list[tuple[np.ndarray, float]]:
-    """The definition: for each phone its calls to the generator, and slots (n, 2) with the period."""
-    patterns = []
-    for _ in range(phones):
-        period = DAY_SECONDS * turns.period_days[int(random.integers(len(turns.period_days)))]
-        now, slots = -float(random.random()) * period, []
-        while now < period:
-            slot = np.ceil(turns.slot_seconds.at(random.random(1))[0])
-            gap = np.ceil(turns.gap_seconds.at(random.random(1))[0])
-            start, end = max(0.0, np.ceil(now)), min(period, np.ceil(now) + slot)
+def plainly(recipe: OnOff, phones: int, random: np.random.Generator) -> list[tuple[np.ndarray, float]]:
+    """The definition: slots (n, 2) and period of each phone, with its draws in the order in which all phones draw."""
+    days = [recipe.period_days[i] for i in random.integers(len(recipe.period_days), size=phones)]
+    period = [DAY_SECONDS * count for count in days]
+    now = [float(np.ceil(-share * period[i])) for i, share in enumerate(random.random(phones))]
+    slots: list[list[tuple[float, float]]] = [[] for _ in range(phones)]
+    going = list(range(phones))
+    while going:
+        drawn = [
+            [float(np.ceil(table.at(np.array([u]))[0])) for u in random.random(len(going))]
+            for table in (recipe.slot_seconds, recipe.gap_seconds)
+        ]
+        for i, slot, gap in zip(going, *drawn, strict=True):
+            start, end = max(0.0, now[i]), min(period[i], now[i] + slot)
             if end > start:
-                slots.append((start, end))
-            now = np.ceil(now) + slot + max(1.0, gap)
-        patterns.append((np.array(slots).reshape(-1, 2), period))
-    return patterns
+                slots[i].append((start, end))
+            now[i] += slot + max(1.0, gap)
+        going = [i for i in going if now[i] < period[i]]
+    return [(np.array(own).reshape(-1, 2), whole) for own, whole in zip(slots, period, strict=True)]
 
 
 def quantiles(values: dict[float, float], scale: Any = "linear") -> Quantiles:
@@ -48,32 +52,30 @@ DAYS = {"slot_seconds": quantiles({0: 4e5, 100: 4e6}), "gap_seconds": quantiles(
         (MINUTES, [6, 6, 7, 7, 8, 8, 9, 10], 300),
         (MINUTES, [6], 60),
         (MINUTES, [5, 6, 7], 100),
-        (SECONDS, [1, 2, 1, 2, 1], 3),  # more draws a phone than are taken ahead for it
+        (SECONDS, [1, 2, 1, 2, 1], 3),  # thousands of slots a phone
         (AGES, [1, 3], 500),  # too long to be added up exactly
         (DAYS, [1, 3], 500),  # phones that are never online, and such that are online throughout
     ],
     ids=["published", "one period", "three periods", "short", "ages", "long"],
 )
-def test_blocks_draw_what_single_calls_would(lengths: dict[str, Quantiles], days: list[int], phones: int) -> None:
-    turns = OnOff(**lengths, period_days=days)
-    one, other = (generator(7, Purpose.TRACE) for _ in range(2))
-    found, patterns = turns.slots(phones, one), plainly(turns, phones, other)
+def test_patterns_are_the_definition(lengths: dict[str, Quantiles], days: list[int], phones: int) -> None:
+    recipe = OnOff(**lengths, period_days=days)
+    found = recipe.slots(phones, generator(7, Purpose.TRACE))
+    patterns = plainly(recipe, phones, generator(7, Purpose.TRACE))
     assert np.array_equal(np.diff(found.offsets), [len(slots) for slots, _ in patterns])
     assert np.array_equal(np.stack([found.start, found.end], axis=1), np.concatenate([slots for slots, _ in patterns]))
     assert np.array_equal(found.period, [period for _, period in patterns])
-    assert np.array_equal(one.random(5), other.random(5))  # and the generator stands where it would
     assert not np.signbit(found.start).any()
 
 
-@pytest.mark.parametrize("words", [16, 130, 1000])
-def test_where_a_block_ends_changes_nothing(monkeypatch: pytest.MonkeyPatch, words: int) -> None:
-    """Blocks that end in the midst of phones, or before one has all its draws."""
-    turns = OnOff(**MINUTES, period_days=[5, 6, 7])
-    whole = turns.slots(60, generator(3, Purpose.TRACE))
-    monkeypatch.setattr("mpifl.traces.on_off.BLOCK_WORDS", words)
-    random, other = (generator(3, Purpose.TRACE) for _ in range(2))
-    pieces = turns.slots(60, random)
-    assert np.array_equal(pieces.start, whole.start)
-    assert np.array_equal(pieces.offsets, whole.offsets)
-    turns.slots(60, other)
-    assert np.array_equal(random.random(3), other.random(3))
+def test_lengths_and_the_share_online_are_those_of_the_quantiles() -> None:
+    recipe = OnOff(slot_seconds=quantiles({0: 600, 100: 1800}), gap_seconds=quantiles({0: 1200, 100: 3600}), period_days=[2])
+    found = recipe.slots(2000, generator(1, Purpose.TRACE))
+    lengths = found.end - found.start
+    whole = (found.start > 0) & (found.end < 2 * DAY_SECONDS)
+    assert lengths[whole].mean() == pytest.approx(1200, rel=0.01)
+    assert np.quantile(lengths[whole], [0.25, 0.75]) == pytest.approx([900, 1500], rel=0.02)
+    for hour in (0, 7, 24, 47):  # at any moment: the share of its turns that a phone is in a slot
+        moment = 3600.0 * hour + 1
+        online = ((found.start <= moment) & (moment < found.end)).sum() / 2000
+        assert online == pytest.approx(1 / 3, abs=0.04)
