@@ -24,7 +24,7 @@ SHARED = Path(__file__).parents[2] / "shared"
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave tests/ranks to mpirun (tests/test_under_mpirun.py, CTest), which says --with-mpi."""
+    """Leave tests/ranks to mpirun (tests/mpi/test_under_mpirun.py, CTest), which says --with-mpi."""
     return True if collection_path.name == "ranks" and not config.getoption("--with-mpi") else None
 
 

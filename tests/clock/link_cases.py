@@ -31,9 +31,9 @@ from tests.clock.cases import Case, advance_cohort
 from tests.clock.events import Cohort
 from tests.clock.flights import Landings, advance_traffic, flying
 from tests.clock.links import CurvedPhone, Links, curved_phones
-from tests.clock.test_deadline import DeadlineRound
-from tests.clock.test_semisync import Windows
-from tests.clock.test_sync import SyncRound
+from tests.clock.policies.test_deadline import DeadlineRound
+from tests.clock.policies.test_semisync import Windows
+from tests.clock.policies.test_sync import SyncRound
 
 Server = tuple[float | None, float | None]
 

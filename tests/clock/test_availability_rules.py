@@ -10,7 +10,7 @@ from mpifl.errors import InputError
 from tests.budget import examples
 from tests.clock.cases import advance_cohort, raw_cases
 from tests.clock.events import COMPLETED, CUT, DROPPED
-from tests.clock.test_sync import SyncRound
+from tests.clock.policies.test_sync import SyncRound
 
 rounds = examples(120, derandomize=True)
 RULES = ["resume", "fedscale", "always"]

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from mpifl.datasets.catalogue.catalogue import find_entry, read_catalogue
+from tests.datasets.catalogue.server import Site, make_certificate, serving
 from tests.launching import mpifl
-from tests.population.catalogue.server import Site, make_certificate, serving
 
 QMNIST = find_entry("qmnist")
 

@@ -392,7 +392,7 @@ def test_dropout_follows_the_seed_and_is_each_clients_own() -> None:
 
 @pytest.mark.parametrize("padded", [False, True])
 @pytest.mark.parametrize("objective", ["classification", "regression"])
-def test_the_slope_is_the_derivative_of_the_loss(objective: str, padded: bool) -> None:
+def test_the_gradient_by_hand_is_the_derivative_of_the_loss(objective: str, padded: bool) -> None:
     what, random = REGISTRY[objective](OUTPUTS), torch.Generator().manual_seed(0)
     output = torch.randn(5, 6, OUTPUTS, dtype=torch.float64, generator=random, requires_grad=True)
     _, y = samples(objective, (1,), 30, random)
