@@ -1,7 +1,7 @@
 # What a developer types. `make check` is CI: the same script, on this checkout.
 PYTHON := .venv/bin/python
 
-.PHONY: environment lint types test ranks check
+.PHONY: environment lint types test ranks docs check
 
 environment: $(PYTHON)
 
@@ -21,6 +21,11 @@ test: $(PYTHON)
 
 ranks: $(PYTHON)
 	$(PYTHON) -m pytest tests/test_under_mpirun.py
+
+docs: $(PYTHON)
+	$(PYTHON) docs/job_reference.py > docs/reference.md
+	$(PYTHON) docs/architecture.py > docs/architecture.svg
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict
 
 check:
 	.ci/run

@@ -39,7 +39,7 @@ def tried(test: str, trials: int) -> tuple[int, int, int]:
     """How often a test ran, passed, and was skipped."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
-        line = [sys.executable, "-m", "pytest", "-q", f"--junit-xml={report}", str(ROOT / "tests" / "e2e" / test)]
+        line = [sys.executable, "-m", "pytest", "-n", "0", "-q", f"--junit-xml={report}", str(ROOT / "tests" / "e2e" / test)]
         subprocess.run(line, cwd=ROOT, env=os.environ | {"MPIFL_TRIALS": str(trials)}, check=False, stdout=subprocess.DEVNULL)
         cases = list(ET.parse(report).getroot().iter("testcase"))
     wrong = {case: found for case in cases for kind in ("failure", "error") if (found := case.find(kind)) is not None}

@@ -33,7 +33,7 @@ def one_pass(seed: int, tally: Tally) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         said = Path(folder) / "tally.json"
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options, "tests/fuzz"],
+            [sys.executable, "-m", "pytest", "-n", "0", "-q", "-p", "no:cacheprovider", *options, "tests/fuzz"],
             cwd=ROOT,
             env={**os.environ, "FUZZ_EXAMPLES": str(EXAMPLES), "FUZZ_TALLY": str(said)},
             capture_output=True,

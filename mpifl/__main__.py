@@ -1,4 +1,7 @@
-"""The ``mpifl`` command. What needs torch or MPI is imported where it is used, so that ``--help`` is quick."""
+"""The ``mpifl`` command.
+
+Modules that need torch or MPI are imported where they are used, so that ``--help`` is quick.
+"""
 
 from __future__ import annotations
 
@@ -32,9 +35,15 @@ app.add_typer(traces, name="traces")
 app.command()(slurm)
 app.command()(doctor)
 
-JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="A job file, or the name of a job that ships with mpifl.")]
+JobArgument = Annotated[
+    str,
+    typer.Argument(metavar="JOB", help="A job file, or the name of a job that ships with mpifl."),
+]
 Overrides = Annotated[
-    list[str] | None, typer.Argument(metavar="[SECTION.KEY=VALUE]...", help="Changes to the job.", show_default=False)
+    list[str] | None,
+    typer.Argument(
+        metavar="[SECTION.KEY=VALUE]...", help="Changes to the job.", show_default=False
+    ),
 ]
 
 
@@ -42,14 +51,23 @@ Overrides = Annotated[
 def run(
     job: Annotated[
         str | None,
-        typer.Argument(metavar="[JOB]", help="A job file, or the name of a job that ships with mpifl; not needed to --resume."),
+        typer.Argument(
+            metavar="[JOB]",
+            help="A job file, or the name of a job that ships with mpifl; not needed to --resume.",
+        ),
     ] = None,
     overrides: Overrides = None,
-    ranks: Annotated[int | None, typer.Option("-n", min=1, help="Ranks; default: one a core and rank 0.")] = None,
-    out: Annotated[str | None, typer.Option(help="Run directory to make; default: runs/NAME.")] = None,
-    resume: Annotated[str | None, typer.Option(help="Run directory to go on in; made when it is not there.")] = None,
+    ranks: Annotated[
+        int | None, typer.Option("-n", min=1, help="Ranks; default: one a core and rank 0.")
+    ] = None,
+    out: Annotated[
+        str | None, typer.Option(help="Run directory to make; default: runs/NAME.")
+    ] = None,
+    resume: Annotated[
+        str | None, typer.Option(help="Run directory to resume; made if it does not exist.")
+    ] = None,
 ) -> None:
-    """Check a job, then run it under mpirun; prints the mpirun line."""
+    """Check a job, then run it under mpirun; print the mpirun line."""
     from mpifl.io.verified import for_the_ranks
     from mpifl.mpi.launch import LaunchError, command, default_ranks
     from mpifl.state.resume import check_asked, job_and_overrides
@@ -59,22 +77,27 @@ def run(
         check_asked(job, out, resume)
     if job is not None:
         _check(job, changes)
+
     given = {"--out": out, "--resume": resume}
-    options = [part for name, value in given.items() if value is not None for part in (name, value)]
+    options = [word for name, value in given.items() if value is not None for word in (name, value)]
     arguments = [*([job] if job is not None else []), *changes, *options]
     os.environ |= for_the_ranks()
     try:
         line = command(ranks or default_ranks(os.environ), arguments, os.environ)
     except LaunchError as error:
         end(str(error), FAILED)
+
     print(shlex.join(line), flush=True)
-    # What was loaded for the check goes; who attends the run needs none of it.
+    # Replace this process: the one that attends the run needs nothing that was loaded so far.
     os.execv(sys.executable, [sys.executable, "-m", "mpifl.commands.attend", *line])  # noqa: S606
 
 
 @app.command()
 def check(job: JobArgument, overrides: Overrides = None) -> None:
-    """Check that a job would run here, with everything it needs, and print it with every default written out."""
+    """Check that a job would run here, with everything it needs.
+
+    Print the job with every default written out.
+    """
     from mpifl.job import dump_job
     from mpifl.state.resume import check_device_of
 
@@ -83,12 +106,16 @@ def check(job: JobArgument, overrides: Overrides = None) -> None:
         try:
             check_device_of(experiment)
         except InputError as error:
-            raise InputError(f"{error}; nothing else is wrong, so it would run where there is a GPU") from error
+            raise InputError(
+                f"{error}; nothing else is wrong, so it would run where there is a GPU"
+            ) from error
     print(dump_job(experiment.job), end="")
 
 
 @app.callback(invoke_without_command=True)
-def version(show: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
+def version(
+    show: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
     """Federated learning over millions of emulated phones, on an MPI allocation."""
     if show:
         print(f"mpifl {__version__}")
@@ -96,6 +123,7 @@ def version(show: Annotated[bool, typer.Option("--version", help="Print the vers
 
 
 def _check(job: str, overrides: Sequence[str]) -> TimingExperiment:
+    """Return the experiment of a job; end the command when the job or an input is wrong."""
     from mpifl.rounds.build_experiment import check_job
 
     with wrong_input_ends():

@@ -1,23 +1,31 @@
-"""The two kinds of failure that a user meets; everything else is a defect of ours and keeps its traceback."""
+"""The errors that a user meets.
+
+Any other exception is a defect of mpifl and keeps its traceback.
+"""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
 
-DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 75
-"""Exit statuses. 75 (EX_TEMPFAIL): stopped by a signal after a checkpoint; started again with --resume it goes on."""
-
+# Exit statuses.
+DONE = 0
+FAILED = 1
+WRONG_INPUT = 2
+INTERRUPTED = 75
+"""EX_TEMPFAIL: stopped by a signal after a checkpoint; ``--resume`` goes on from it."""
 
 LONGEST_LINE = 1000
 
 
 class InputError(Exception):
-    """The job or an input is wrong: one line an error, with key or file, value, what is allowed. Exit status 2.
+    """The job or an input is wrong. Exit status 2.
 
-    A line that begins with a blank belongs to the one before it: it shows the place in a file. Names and values are those of a
-    file that anybody may have made: what no terminal should get is escaped, and of a line of more than LONGEST_LINE characters
-    the middle is left out.
+    One line an error, with key or file, value, and what is allowed. A line that begins with a blank
+    belongs to the one before it, and shows the place in a file.
+
+    Names and values may come from a foreign file. Characters that are not printable are escaped,
+    and a line of more than LONGEST_LINE characters loses its middle.
     """
 
     def __init__(self, *lines: str) -> None:
@@ -25,28 +33,34 @@ class InputError(Exception):
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """What is wrong, line by line."""
+        """The errors, line by line."""
         return self.args
 
     def __str__(self) -> str:
         return "\n".join(self.args)
 
     def within(self, place: str) -> InputError:
-        """The same errors, said to be in a place such as a file."""
-        return InputError(*(line if line.startswith(" ") else f"{place}: {line}" for line in self.args))
+        """Return the same errors, each line with a place, such as a file, before it."""
+        return InputError(
+            *(line if line.startswith(" ") else f"{place}: {line}" for line in self.args)
+        )
 
 
 def _printable(line: str) -> str:
+    """Return a line that is safe to print on a terminal, and not too long."""
     line = " ".join(line.replace("\r\n", "\n").split("\n"))
     if not line.isprintable():
-        line = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in line)
+        line = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line)
     if len(line) > LONGEST_LINE:
         line = f"{line[: LONGEST_LINE * 2 // 3]} ... {line[-LONGEST_LINE // 4 :]}"
     return line
 
 
 class TrainingError(Exception):
-    """A run that cannot go on (an update that is not finite, say): one line naming the cause. Exit status 1."""
+    """A run cannot go on, for example because an update is not finite. Exit status 1.
+
+    The message is one line that names the cause.
+    """
 
 
 class RankLost(Exception):  # noqa: N818  (the run survives it)
@@ -58,22 +72,26 @@ class RankLost(Exception):  # noqa: N818  (the run survives it)
 
 
 class RankTimeout(Exception):  # noqa: N818
-    """Ranks that do not answer any more, nor die."""
+    """Ranks have stopped answering, but have not died."""
 
     def __init__(self, ranks: list[int], seconds: float) -> None:
-        super().__init__(f"runtime.round_timeout: nothing has come from rank {', '.join(map(str, ranks))} for {seconds:g} s")
+        names = ", ".join(map(str, ranks))
+        super().__init__(
+            f"runtime.round_timeout: nothing has come from rank {names} for {seconds:g} s"
+        )
         self.ranks = ranks
 
 
 class Interrupted(Exception):  # noqa: N818  (no error)
-    """A signal asked the run to end; its checkpoint is written. Exit status 75."""
+    """A signal asked the run to end, and its checkpoint is written. Exit status 75."""
 
 
 @contextlib.contextmanager
 def at(place: str | Callable[[], str]) -> Iterator[None]:
-    """Note on any error that leaves the block where it happened (``round 7``, ``client 41``), outermost last.
+    """Add a note to any error in the block that says where it happened.
 
-    A place that takes time to tell is given as a function.
+    A place is a text such as ``round 7`` or ``client 41``, or a function that returns it if that
+    takes time. Of nested blocks the outermost adds its note last.
     """
     try:
         yield
@@ -83,7 +101,7 @@ def at(place: str | Callable[[], str]) -> Iterator[None]:
 
 
 def where(error: BaseException) -> str:
-    """The places that ``at`` noted, outermost first."""
+    """Return the places that ``at`` noted, outermost first."""
     return ", ".join(reversed(getattr(error, "__notes__", [])))
 
 

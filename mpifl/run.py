@@ -13,6 +13,7 @@ if __name__ == "__main__":  # before numpy, torch and CUDA are loaded
     prepare_process()
 
 import logging
+import sys
 import traceback
 from pathlib import Path
 from typing import NoReturn
@@ -47,10 +48,21 @@ LOG = logging.getLogger(__name__)
 def main() -> NoReturn:
     """Run as one rank of a job; ends with the exit status."""
     world = connect(STARTED)
-    stop = stop_signal()
     log_to_terminal()
+    run(world, stop_signal(), sys.argv[1:])
+    world.leave(DONE)
+
+
+def run(world: World, stop: Stop, argv: list[str]) -> None:
+    """Run a job as one rank; return when all ranks have done it, else end with the exit status.
+
+    Args:
+        world: The ranks.
+        stop: Whether a signal has asked the run to end.
+        argv: The command line, as ``main`` takes it.
+    """
     try:
-        _run(world, stop)
+        _run(world, stop, argv)
     except Interrupted as error:
         LOG.warning("%s; to go on: %s", error, stop.again)
         world.leave(INTERRUPTED)
@@ -65,15 +77,14 @@ def main() -> NoReturn:
             traceback.print_exc()
         _log_error(world, error)
         world.abort(FAILED)
-    world.leave(DONE)
 
 
-def _run(world: World, stop: Stop) -> None:
+def _run(world: World, stop: Stop, argv: list[str]) -> None:
     """Start or resume a run and take part in it to its end."""
     if world.aggregates:
         stop.speak()
         say_when_compiling()
-    start, experiment, folder = start_run(world, __doc__)
+    start, experiment, folder = start_run(world, argv, __doc__)
     reports = _reports(world, experiment, folder)
 
     for attempt in attempts(world):

@@ -1,4 +1,4 @@
-"""One random generator per purpose, keyed by numbers and never by what ran before it."""
+"""Random generators: one per purpose, keyed by numbers and independent of what ran before."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ import numpy as np
 
 
 class Purpose(IntEnum):
-    """What a generator is for. The values are part of a job's result: never renumber, only add."""
+    """What a generator is for.
+
+    The values are part of a job's result: never renumber, only add.
+    """
 
     MODEL = 1  # initial weights
     SELECTION = 2  # which clients are asked, by draw
@@ -24,8 +27,9 @@ class Purpose(IntEnum):
 
 
 def generator(seed: int, purpose: Purpose, *keys: int) -> np.random.Generator:
-    """A Philox generator for ``purpose``, independent of every other (seed, purpose, keys)."""
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence(seed, spawn_key=(int(purpose), *keys))))
+    """Return a Philox generator, independent of those of every other (seed, purpose, keys)."""
+    sequence = np.random.SeedSequence(seed, spawn_key=(int(purpose), *keys))
+    return np.random.Generator(np.random.Philox(sequence))
 
 
 class KeyedGenerator:
@@ -52,6 +56,8 @@ class KeyedGenerator:
 
 
 def number(seed: int, purpose: Purpose, *keys: int) -> int:
-    """A 63-bit seed for a generator that is not numpy's (torch's, or a keyed permutation)."""
-    words = np.random.SeedSequence(seed, spawn_key=(int(purpose), *keys)).generate_state(1, np.uint64)
+    """Return a 63-bit seed for a generator that is not numpy's (torch's, a keyed permutation)."""
+    words = np.random.SeedSequence(seed, spawn_key=(int(purpose), *keys)).generate_state(
+        1, np.uint64
+    )
     return int(words[0] >> np.uint64(1))

@@ -1,4 +1,4 @@
-"""Where a rank's wall time goes, phase by phase; and the memory that it took."""
+"""The wall time of a rank by phase, and the memory that it took."""
 
 from __future__ import annotations
 
@@ -13,27 +13,32 @@ import numpy as np
 
 EXECUTOR_PHASES = ("training", "evaluation", "idle", "broadcast", "reduce")
 PHASES = ("start", "selection", "clock", "broadcast", "wait", "reduce", "server", "writing")
-"""Of rank 0. ``wait`` is the time in which executors train and test; ``start`` is all before the first round."""
+"""Phases of rank 0.
+
+``wait`` is the time in which executors train and test. ``start`` is everything before the first
+round."""
 
 SPENT = np.dtype([("peak_bytes", "<i8"), *((phase, "<f8") for phase in EXECUTOR_PHASES)])
-"""What a rank tells of itself at the end of a run; phases in seconds."""
+"""What a rank reports at the end of a run; phases in seconds."""
 
 
 class Stopwatch:
-    """Time by phase. A phase within another stops that one's clock, so that every second counts once.
+    """Wall seconds by phase. A phase within another pauses it, so that every second counts once.
 
-    What is done ``meanwhile`` is counted apart: it takes nobody's time.
+    ``started`` is when the first phase began (time.monotonic). ``seconds`` are the phases of the rank.
+    ``hidden`` are phases in a ``meanwhile`` block: work done while the rank would otherwise wait.
     """
 
     def __init__(self, since: float | None = None) -> None:
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self.hidden: defaultdict[str, float] = defaultdict(float)
         self._counts, self._phase = self.seconds, "start"
-        self._since = time.monotonic() if since is None else since
+        self.started = time.monotonic() if since is None else since
+        self._since = self.started
 
     @contextlib.contextmanager
     def __call__(self, phase: str) -> Iterator[None]:
-        """Count the block to a phase."""
+        """Count the time of the block to a phase."""
         before = self._turn(phase)
         try:
             yield
@@ -42,9 +47,12 @@ class Stopwatch:
 
     @contextlib.contextmanager
     def meanwhile(self) -> Iterator[None]:
-        """Count the phases of the block as hidden; its time goes to the phase that it is in."""
+        """Count the phases of the block as hidden, and its whole time to the phase around it."""
         self._turn(self._phase)
-        outer, begun = self._phase, self._since
+
+        outer = self._phase
+        begun = self._since
+
         self._counts = self.hidden
         try:
             yield
@@ -55,29 +63,37 @@ class Stopwatch:
             self.seconds[outer] += self._since - begun
 
     def begin(self, phase: str) -> None:
-        """From now on all that belongs to no other phase counts to this one."""
+        """Count the time from now on, outside of blocks, to this phase."""
         self._turn(phase)
 
     def _turn(self, phase: str) -> str:
-        now, before = time.monotonic(), self._phase
+        """Change to a phase, and return the one before."""
+        now = time.monotonic()
+        before = self._phase
         self._counts[before] += now - self._since
-        self._phase, self._since = phase, now
+        self._phase = phase
+        self._since = now
         return before
 
     def spent(self) -> np.ndarray:
-        """This rank's row (structured SPENT, an array of one)."""
+        """Return this rank's row: an array (1,), structured SPENT."""
         self._turn(self._phase)
-        return np.array([(peak_bytes(), *(self.seconds[phase] for phase in EXECUTOR_PHASES))], SPENT)
+        return np.array(
+            [(peak_bytes(), *(self.seconds[phase] for phase in EXECUTOR_PHASES))], SPENT
+        )
 
 
 UNWATCHED = Stopwatch()
-"""For those who do not want to know."""
+"""A stopwatch for callers that do not read it. It is shared."""
 
 
 def peak_bytes() -> int:
-    """The most memory that this process has had at a time, data that it maps and shares with others included."""
+    """Return the peak memory of this process, with data that it maps and shares with others."""
     try:
         status = Path("/proc/self/status").read_text(encoding="ascii")
-    except OSError:  # not Linux; there this one begins with what the process had that started it
+    except OSError:
+        # Not Linux. (On Linux ru_maxrss begins with the peak of the process that started this one.)
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) * 1024
+
+    peak = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+    return int(peak.split()[1]) * 1024

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,8 +24,18 @@ SHARED = Path(__file__).parents[2] / "shared"
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave tests/ranks to mpirun (tests/test_under_mpirun.py, CTest), which says --with-mpi."""
+    """Leave tests/ranks to mpirun (tests/mpi/test_under_mpirun.py, CTest), which says --with-mpi."""
     return True if collection_path.name == "ranks" and not config.getoption("--with-mpi") else None
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist, which need not be there
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Which tests go to a worker together; with another ``--dist`` than pyproject.toml's that one decides."""
+    if config.getvalue("dist") != "loadscope":
+        return None
+    from tests.scheduling import FilesFirst
+
+    return FilesFirst(config, log)
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -35,7 +46,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder with real data beside the project; tests that need it skip where it is not."""
     if not SHARED.is_dir():

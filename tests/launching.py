@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +22,8 @@ from mpifl.mpi.launch import command
 
 LIMIT_SECONDS = 300
 """What hangs hangs for ever: nothing here may last so long on any machine, however busy."""
+LIST_LIMIT_SECONDS = 3 * LIMIT_SECONDS  # of a list of jobs
+SEVERAL = str(Path(__file__).parent / "several.py")
 RULE = f"{Path(__file__).parent / 'held.py'}:Held"
 MEASURED = ("wall_seconds", "seconds", "hidden_seconds", "executor_seconds", "peak_bytes")  # in summary.json: no two runs alike
 NOT_STARTED = "The PMIx server's listener thread failed to start"
@@ -84,6 +87,37 @@ def run_job(ranks: int, folder: Path, job: str | Path, *overrides: str) -> Finis
     out = folder / f"out-{len(list(folder.glob('out-*')))}"
     done = mpirun(ranks, ["mpifl.run", str(job), *overrides, "--out", str(out)], folder)
     return Finished(done.returncode, done.stdout, done.stderr, out)
+
+
+def run_jobs(ranks: int, asked: Sequence[tuple[Path, Sequence[str]]]) -> list[Finished]:
+    """Run jobs, each ``(folder, [JOB, override, ...])`` as ``run_job`` does it, one after the other under one mpirun.
+
+    That starts once more after a job that has failed, because that has ended the ranks (tests/several.py).
+    """
+    finished: list[Finished] = []
+    while len(finished) < len(asked):
+        left = asked[len(finished) :]
+        logs = [Path(tempfile.mkdtemp(prefix="log-", dir=folder)) for folder, _ in left]
+        outs = [folder / log.name.replace("log-", "out-") for (folder, _), log in zip(left, logs, strict=True)]
+        jobs = zip(left, logs, outs, strict=True)
+        lines = [[str(folder), str(log), [*job, "--out", str(out)]] for (folder, job), log, out in jobs]
+        (logs[0] / "list.json").write_text(json.dumps(lines))
+
+        done = mpirun(ranks, [SEVERAL, str(logs[0] / "list.json")], left[0][0], LIST_LIMIT_SECONDS)
+        for log, out in zip(logs, outs, strict=True):
+            succeeded = (log / "done").exists()
+            stdout, stderr = _printed(log, "stdout"), _printed(log, "stderr")
+            if not succeeded:
+                stdout, stderr = stdout + done.stdout, stderr + done.stderr
+            finished.append(Finished(0 if succeeded else done.returncode, stdout, stderr, out))
+            if not succeeded:
+                break
+    return finished
+
+
+def _printed(log: Path, stream: str) -> str:
+    """What all ranks have printed, rank by rank."""
+    return "".join(path.read_text(errors="replace") for path in sorted(log.glob(f"{stream}-*")))
 
 
 def mpifl(folder: Path, *arguments: str) -> subprocess.CompletedProcess:

@@ -85,7 +85,7 @@ def mounting(test: Callable[..., None]) -> Callable[..., None]:
             return
         if subprocess.run([*NAMESPACE, "true"], capture_output=True, check=False).returncode:
             pytest.skip("cannot mount here: neither root nor allowed a user namespace")
-        line = [sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", request.node.nodeid]
+        line = [sys.executable, "-m", "pytest", "-q", "-rs", "-n", "0", "-p", "no:cacheprovider", request.node.nodeid]
         root = request.config.rootpath
         done = subprocess.run([*NAMESPACE, *line], cwd=root, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout

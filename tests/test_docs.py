@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from mpifl.job.component import COMPONENTS, find_part
 from mpifl.record.tables import TABLES
 
 ROOT = Path(__file__).parents[1]
-JOB_PAGE = (ROOT / "docs" / "job.md").read_text()
+REFERENCE = (ROOT / "docs" / "reference.md").read_text()
 FORMATS = (ROOT / "docs" / "formats.md").read_text()
 README = (ROOT / "README.md").read_text()
 DATA_PAGE = (ROOT / "docs" / "data.md").read_text()
@@ -32,18 +34,51 @@ def keys(schema: type[Section], prefix: str = "") -> list[str]:
     return found
 
 
+def test_the_job_reference_is_what_the_classes_say() -> None:
+    assert printed_by("job_reference.py") == REFERENCE, "run: make docs"
+
+
+def test_the_picture_is_what_its_script_draws() -> None:
+    assert printed_by("architecture.py") == (ROOT / "docs" / "architecture.svg").read_text(), "run: make docs"
+
+
+def printed_by(script: str) -> str:
+    line = [sys.executable, str(ROOT / "docs" / script)]
+    return subprocess.run(line, capture_output=True, text=True, check=True, timeout=120).stdout
+
+
 @pytest.mark.parametrize("key", keys(Job))
 def test_every_key_of_a_job_has_a_row(key: str) -> None:
-    assert f"`{key}`" in JOB_PAGE or key in COMPONENT_SECTIONS
+    assert f"\n| `{key}` |" in REFERENCE or key in COMPONENT_SECTIONS
 
 
 @pytest.mark.parametrize(("component", "name"), [(c, n) for c in COMPONENTS for n in c.registry()])
-def test_every_component_and_its_options_stand_in_its_section(component, name: str) -> None:
+def test_every_component_has_its_heading_and_a_row_for_each_of_its_keys(component, name: str) -> None:
     heading = ".".join(component.path)
-    page = JOB_PAGE.split(f"\n## {heading}\n")[1].split("\n## ")[0]
-    assert f"`{name}`" in page
-    for option in find_part(component, name)[0].model_fields:
-        assert option == component.key or re.search(rf"`({heading}\.)?{option}\b", page), option
+    section = REFERENCE.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    common, own = section.split("\n### ")[0], section.split(f"\n### {heading}: {name}\n")[1].split("\n### ")[0]
+    for key in keys(find_part(component, name)[0], f"{heading}."):
+        assert key == component.key_path or f"\n| `{key}` |" in common + own, key
+
+
+def test_every_key_has_a_description() -> None:
+    rows = re.findall(r"^\| `([^`]+)` \|.*\| ([^|]*) \|$", REFERENCE, re.MULTILINE)
+    assert len(rows) > 80
+    assert [key for key, description in rows if len(description.split()) < 2] == []
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    pages = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")}
+    named = set(re.findall(r": (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE))
+    assert pages <= named
+    assert all((ROOT / page).exists() for page in named - pages)
+
+
+@pytest.mark.parametrize("example", sorted((ROOT / "examples" / "plug_ins").glob("*.[py]*")))
+def test_every_plug_in_stands_in_a_tutorial(example: Path) -> None:
+    included = f'\n--8<-- "examples/plug_ins/{example.name}"\n'
+    tutorials = [page.read_text() for page in (ROOT / "docs" / "tutorials").glob("*.md")]
+    assert sum(included in page for page in tutorials) == 1
 
 
 @pytest.mark.parametrize("column", sorted({name for columns in TABLES.values() for name in columns}))
@@ -59,7 +94,7 @@ def test_every_importer_and_its_options_stand_in_its_section(name: str) -> None:
         assert f"`{option.replace('_', '-')}`" in section or f"`--{option.replace('_', '-')}`" in section, option
 
 
-@pytest.mark.parametrize("page", ["README.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))])
+@pytest.mark.parametrize("page", ["README.md", *(str(p.relative_to(ROOT)) for p in sorted((ROOT / "docs").rglob("*.md")))])
 def test_links_lead_somewhere(page: str) -> None:
     folder = (ROOT / page).parent
     for link in re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text()):

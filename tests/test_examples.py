@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import subprocess
+import sys
 from pathlib import Path
+from types import ModuleType
 
+import numpy as np
 import pytest
+import torch
 
+from mpifl import load_run
+from mpifl.algorithms.algorithm import ClientContext
+from mpifl.datasets.dataset import Dataset, Part, open_dataset, write_dataset
+from mpifl.datasets.partitioners.partitioner import Samples
+from mpifl.datasets.store import storing
+from mpifl.errors import InputError
+from mpifl.job import load_yaml
+from mpifl.objectives import REGISTRY as OBJECTIVES
+from mpifl.rounds.build_experiment import check_job
 from tests.launching import run_job
 
-PLAIN_FEDAVG = Path(__file__).parents[1] / "examples" / "plain_fedavg.py"
+EXAMPLES = Path(__file__).parents[1] / "examples"
+PLAIN_FEDAVG = EXAMPLES / "plain_fedavg.py"
+PLUG_INS = EXAMPLES / "plug_ins"
 
 
 def test_fedavg_without_ranks_is_what_a_run_gives(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -27,3 +44,125 @@ def test_fedavg_without_ranks_is_what_a_run_gives(tmp_path: Path, capsys: pytest
 
 def test_the_example_is_short() -> None:
     assert len(PLAIN_FEDAVG.read_text().splitlines()) <= 100
+
+
+# Plug-ins: docs/tutorials include these files as they are.
+
+TRAINED = ("model", "algorithm", "selection", "round_policy", "partitioner")
+
+
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data set that importer.py makes of 6 clients with 10 samples each, run as the tutorial does."""
+    folder = tmp_path_factory.mktemp("importer")
+    random = np.random.default_rng(0)
+    lines = []
+    for number in range(60):
+        x = random.normal(size=4)
+        lines.append(json.dumps({"client": f"c{number % 6}", "x": x.tolist(), "y": int(x[0] > 0)}))
+    (folder / "samples.jsonl").write_text("\n".join(lines))
+    importer = [sys.executable, str(PLUG_INS / "importer.py"), "samples.jsonl", "samples.h5"]
+    subprocess.run(importer, cwd=folder, check=True, timeout=120)
+    return folder / "samples.h5"
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_the_job_of_a_plug_in_passes_the_check(name: str) -> None:
+    experiment, _ = check_job(str(PLUG_INS / f"{name}.yaml"), [])
+    assert [plug_in.where for plug_in in experiment.job.plug_ins.values()] == [str(PLUG_INS / f"{name}.py")]
+
+
+def test_all_plug_ins_together_give_the_same_bits_at_1_2_and_3_ranks(tmp_path: Path) -> None:
+    texts = {name: load_yaml((PLUG_INS / f"{name}.yaml").read_text()) for name in TRAINED}
+    keys = {"algorithm": "algorithm", "selection": "selection", "clock": "round_policy"}
+    parts = {key: texts[name][key] for key, name in keys.items()} | {"data": texts["partitioner"]["data"]}
+    parts["selection"]["participants"] = 3
+    parts["clock"]["timeout_seconds"] = 12
+    overrides = [f"{key}={json.dumps(value).replace('./', f'{PLUG_INS}/')}" for key, value in parts.items()]
+    runs = [run_job(ranks, tmp_path, PLUG_INS / "model.yaml", *overrides) for ranks in (1, 2, 3)]
+    assert [run.status for run in runs] == [0, 0, 0], runs[0].stderr
+    assert len({run.summary["model_sha256"] for run in runs}) == 1
+
+    run = load_run(runs[0].folder)
+    # The model's residual blocks, and what they learned.
+    assert run.model["2.layer.weight"].shape == (32, 32)
+    assert run.summary["final"]["accuracy"] > 0.5
+    # The partitioner's two sizes; the selection rule's clients with enough samples; the round policy's limit.
+    assert (run.participants["samples"] >= 2 * 15).all()  # two epochs
+    assert run.participants["samples"].max() > 2 * 45
+    took = run.rounds["end_seconds"] - run.rounds["start_seconds"]
+    assert took.max() == pytest.approx(12)
+    assert took.min() < 11.9
+    assert run.summary["cut"] > 0
+
+
+def test_the_algorithm_is_its_formula() -> None:
+    algorithm = _module("algorithm").ClippedMomentum(lr=0.5, beta=0.5, norm=5)
+    context = ClientContext({}, None, 1, 0.1)
+    assert algorithm.contribute(torch.tensor([3.0, 4.0]), context)[0]["update"].tolist() == [3, 4]
+    assert algorithm.contribute(torch.tensor([6.0, 8.0]), context)[0]["update"].tolist() == [3, 4]
+    state = algorithm.start(np.zeros(1, np.float32))
+    for update, model in ((1.0, 0.5), (0.0, 0.75), (2.0, 1.875)):
+        state = algorithm.step(state, {"update": np.array([update])}, 10, 100)
+        assert state["model"].tolist() == [model]
+
+
+def test_the_partitioner_deals_all_samples_in_two_sizes_or_says_why_not() -> None:
+    two_sizes = _module("partitioner").TwoSizes
+    client = two_sizes(clients=10, large=0.2, factor=4).deal(Samples(1600), np.random.default_rng(1))
+    assert np.bincount(client).tolist() == [400, 400, *[100] * 8]
+    with pytest.raises(InputError, match="a small client would get no sample; the data has 20 for 10"):
+        two_sizes(clients=10, large=0.2, factor=100).deal(Samples(20), np.random.default_rng(1))
+
+
+def test_the_importer_makes_a_data_set_that_a_job_takes(samples: Path) -> None:
+    data = open_dataset(samples)
+    assert (data.train.clients, data.train.samples, data.outputs) == (6, 60, 2)
+    experiment, _ = check_job(str(PLUG_INS / "importer.yaml"), [f"data.name={samples}"])
+    assert experiment.population.clients == 6
+
+
+def test_the_importer_names_file_and_line_of_what_is_wrong(tmp_path: Path) -> None:
+    source = tmp_path / "samples.jsonl"
+    source.write_text('{"client": "a", "x": [1, 2], "y": 0}\n{"client": "a", "y": 0}\n')
+    with (
+        pytest.raises(InputError, match=r"samples.jsonl: line 2: KeyError\('x'\); a line is"),
+        storing(tmp_path / "x.h5") as store,
+    ):
+        _module("importer").JsonLines().read({"train": [source]}, store)
+
+
+def test_the_objective_has_the_loss_of_torch_and_its_gradient() -> None:
+    torch.manual_seed(0)
+    objective = _module("objective").Huber(3)
+    output, y, mask = torch.randn(2, 8, 3) * 3, torch.randn(2, 8, 3), torch.rand(2, 8) > 0.3
+    share = mask / mask.sum(1, keepdim=True)
+    losses, gradient = objective.loss_and_grad(output, y, share)
+    for model in range(2):
+        of_model = output[model].clone().requires_grad_()
+        loss = torch.nn.functional.huber_loss(of_model[mask[model]], y[model][mask[model]])
+        loss.backward()
+        torch.testing.assert_close(losses[model], loss.detach())
+        torch.testing.assert_close(gradient[model], of_model.grad)
+        torch.testing.assert_close(objective.loss(output[model], y[model], mask[model]), loss.detach())
+
+
+def test_a_job_trains_with_the_objective_where_it_is_registered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    x = random.normal(size=(40, 3)).astype(np.float32)
+    train = Part(x, x.sum(1, keepdims=True), np.array([0, 20, 40]), np.array([b"a", b"b"]))
+    facts = {"name": "sums", "outputs": 1, "source": "", "licence": "", "task": "regression"}
+    write_dataset(tmp_path / "sums.h5", Dataset(**facts, train=train, test=train))
+    monkeypatch.setitem(OBJECTIVES, "regression", _module("objective").Huber)
+    job = ["rounds=1", "model=logreg", "selection={name: uniform, participants: 2}", f"data={{name: {tmp_path}/sums.h5}}"]
+    experiment, _ = check_job("quickstart", [*job, "clock={mode: all, availability: always}"])
+    assert type(experiment.objective).__name__ == "Huber"
+
+
+def _module(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"example_{name}", PLUG_INS / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

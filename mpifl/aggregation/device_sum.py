@@ -1,4 +1,7 @@
-"""The exact sum (mpifl/aggregation/exact_sum.py) of vectors that lie where models are trained, by torch; the same bits."""
+"""The exact sum (exact_sum.py) of vectors on the device where models are trained, by torch.
+
+The bits are the same.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,19 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from mpifl.aggregation.exact_sum import AVERAGE_LIMIT, HIGH_BITS, LOW_BITS, VALUE_LIMIT, RoundSum, accumulate, value_limit
+from mpifl.aggregation.exact_sum import (
+    AVERAGE_LIMIT,
+    HIGH_BITS,
+    LOW_BITS,
+    VALUE_LIMIT,
+    RoundSum,
+    accumulate,
+    value_limit,
+)
 from mpifl.training.device import CPU
 
 Label = tuple[int, str | None]
-"""Whose values are added, and which: the client, and the name of the vector (None: averaged buffers)."""
+"""Whose values are added: the client, and the name of the vector (None: averaged buffers)."""
 
 
 class Wrong(NamedTuple):
@@ -24,55 +35,72 @@ class Wrong(NamedTuple):
 
 
 class DeviceSum:
-    """Adds to ``part``, whose vectors have units of 2**-bits; on a GPU in its memory, until ``close`` adds that to ``part``."""
+    """Adds updates to ``part``, the running sums of a round.
+
+    Vector i has units of 2**-bits[i]. On a GPU the sum is kept in its memory; ``close`` adds it to
+    ``part``.
+    """
 
     def __init__(self, part: RoundSum, bits: Sequence[int], device: torch.device) -> None:
-        self._part, self._bits = part, bits
-        self._there = None if device == CPU else [_zeros(total, device) for total in part]
+        self._part = part
+        self._bits = bits
+        # None on the CPU, where ``part`` itself is added to.
+        self._on_device = None if device == CPU else [_zeros(total, device) for total in part]
         self._added: list[tuple[Label, torch.Tensor, float]] = []
 
     def add(self, number: int, values: torch.Tensor, weight: float, label: Label) -> Wrong | None:
-        """Add ``weight`` times values (n,) float32 to vector ``number``; returns what is wrong with them.
+        """Add ``weight`` times values (n,) float32 to vector ``number``.
 
-        On a GPU what is wrong is not found before ``close``, so that it is not waited for.
+        Returns the first value that cannot be summed, or None. On a GPU ``close`` returns it
+        instead, so that nothing waits for the GPU.
         """
         bits = self._bits[number]
-        if self._there is None:
+        if self._on_device is None:
             wrong = accumulate(self._part.vectors[number], values.numpy(), weight, bits)
             return None if wrong is None else Wrong(label, float(values[wrong]), wrong)
-        self._there[0][number] += (values.double() * (weight * 2.0**bits)).round_().long()
+
+        self._on_device[0][number] += (values.double() * (weight * 2.0**bits)).round_().long()
         self._added.append((label, values, value_limit(bits)))
         return None
 
     def add_averages(self, values: torch.Tensor, weight: float, label: Label) -> Wrong | None:
-        """As ``add``, to the sum in two parts."""
+        """Add ``weight`` times averaged buffers to the sum in two parts; return as ``add`` does."""
         parts = _parts(values, weight)
-        if self._there is None:
+        if self._on_device is None:
             wrong = unsummable(values, AVERAGE_LIMIT)
             if wrong is not None:
                 return Wrong(label, float(values[wrong]), wrong)
             self._part.averages[:] += parts.numpy()
             return None
-        self._there[1] += parts
+
+        self._on_device[1] += parts
         self._added.append((label, values, AVERAGE_LIMIT))
         return None
 
     def close(self) -> Wrong | None:
-        """Nothing more is added. Returns the first that is wrong of all that was added; then nothing of it is in ``part``."""
-        if self._there is None or not self._added:
+        """End the sum, and on a GPU add it to ``part``.
+
+        Returns the first value on a GPU that cannot be summed, or None. If there is one, nothing is
+        added to ``part``.
+        """
+        if self._on_device is None or not self._added:
             return None
-        wrong = torch.stack([_wrong(values, limit).any() for _, values, limit in self._added]).tolist()  # of all at once
+
+        # All vectors are checked with one transfer from the GPU.
+        checks = [_wrong(values, limit).any() for _, values, limit in self._added]
+        wrong = torch.stack(checks).tolist()
         if True in wrong:
             label, values, limit = self._added[wrong.index(True)]
             index = _first(_wrong(values, limit))
             return Wrong(label, float(values[index]), index)
-        for total, there in zip(self._part, self._there, strict=True):
-            total += there.cpu().numpy()
+
+        for total, device_total in zip(self._part, self._on_device, strict=True):
+            total += device_total.cpu().numpy()
         return None
 
 
 def unsummable(values: torch.Tensor, limit: float = VALUE_LIMIT) -> int | None:
-    """The index of the first value that is not finite or not below ``limit``; None when there is none."""
+    """Return the index of the first value that is not finite or not below ``limit``, or None."""
     wrong = _wrong(values, limit)
     return _first(wrong) if wrong.any() else None
 
@@ -82,7 +110,10 @@ def _zeros(like: np.ndarray, device: torch.device) -> torch.Tensor:
 
 
 def _parts(values: torch.Tensor, weight: float) -> torch.Tensor:
-    """``weight`` times values (n,) float32 in two parts (2, n) int64, the second of what rounding leaves of the first."""
+    """Return ``weight`` times values (n,) float32 as two parts (2, n) int64.
+
+    The second part is what rounding leaves of the first.
+    """
     terms = values.double() * weight
     high = (terms * 2.0**HIGH_BITS).round_()
     low = ((terms - high * 2.0**-HIGH_BITS) * 2.0**LOW_BITS).round_()

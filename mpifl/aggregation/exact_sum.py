@@ -5,15 +5,16 @@ split over ranks and any order gives the same bits; a floating-point sum does no
 sum add up to 1 or less, so it cannot overflow while every value is below ``value_limit(bits)``. A
 value that is not below it, or not finite, is refused: nothing wraps around.
 
-A term is off by half a unit (2**-bits) at most, and by the rounding of its product to float64. More
-bits keep smaller values and allow only smaller ones, so each summed array has bits of its own
-(``Algorithm.units``).
+The error of a term is at most half a unit (2**-bits), and the rounding of its product to float64.
+More bits represent smaller values, and allow only smaller ones, so each summed array has bits of
+its own (``Algorithm.units``).
 
-Averaged buffers, such as batch norm's running variance, come as values, which are small and large in
-one model: the variance of raw features may be 1e9, that of a deep layer 1e-6. No one unit serves
-both. They are summed in two parts, in units of 2**-HIGH_BITS and, of what that leaves, 2**-LOW_BITS.
-So they may be as large as 4.4e12, a term is off by 6.9e-18 at most, what all clients have alike comes
-out as it was, and a sum of values >= 0 is >= 0. It costs eight bytes more for each entry of a buffer.
+Averaged buffers, such as batch norm's running variance, come as values, which are small and large
+in one model: the variance of raw features may be 1e9, that of a deep layer 1e-6. No single unit
+serves both. They are summed in two parts: in units of 2**-HIGH_BITS, and the remainder in units of
+2**-LOW_BITS. They may be as large as 4.4e12, and the error of a term is at most 6.9e-18. A value
+that all clients share is returned unchanged, and a sum of values >= 0 is >= 0. It costs eight bytes
+more for each entry of a buffer.
 """
 
 from __future__ import annotations
@@ -27,15 +28,22 @@ from mpifl.kernels.compile import kernel
 FRACTION_BITS = 40
 """The bits of an array that declares none: a unit is 2**-40 = 9.1e-13."""
 
-LEAST_BITS, MOST_BITS = -65, 188
-"""The limits are then 2**127 and 2**-126, the largest and the smallest power of two that float32 has (without subnormals)."""
+LEAST_BITS = -65
+MOST_BITS = 188
+"""The limits are then 2**127 and 2**-126: the largest and smallest powers of two of float32.
 
-HIGH_BITS, LOW_BITS = 20, 56
+(Without subnormals.)"""
+
+HIGH_BITS = 20
+LOW_BITS = 56
 """The low part of a term is below 2**35 units, so that 2**27 participants of a round fit."""
 
 
 def value_limit(bits: int) -> float:
-    """The size that values must be below. One bit of 63 is left for weights that add up to 1 with rounding."""
+    """Return the limit that the size of values must be below.
+
+    One bit of 63 is left for weights that add up to 1 with rounding.
+    """
     return 2.0 ** (62 - bits)
 
 
@@ -43,11 +51,14 @@ VALUE_LIMIT = value_limit(FRACTION_BITS)
 """4,194,304."""
 
 AVERAGE_LIMIT = value_limit(HIGH_BITS)
-"""4.4e12: that of values that are summed in two parts."""
+"""4.4e12: the limit of values that are summed in two parts."""
 
 
 class RoundSum(NamedTuple):
-    """The running sums of a round, int64: ``vectors`` (summed, trained), and ``averages`` (2, averaged) in two parts."""
+    """The running sums of a round, int64.
+
+    ``vectors`` (summed, trained), and ``averages`` (2, averaged) in two parts.
+    """
 
     vectors: np.ndarray
     averages: np.ndarray
@@ -55,7 +66,10 @@ class RoundSum(NamedTuple):
 
 @kernel
 def _accumulate(total: np.ndarray, values: np.ndarray, factor: float, limit: float) -> bool:
-    """Add round(values * factor) to total; False, and total is spoiled, when a value is not below limit (NaN is not)."""
+    """Add round(values * factor) to total.
+
+    Returns False when a value is not below limit (NaN is not); then the total is unusable.
+    """
     wrong = 0
     for i in range(len(values)):
         value = values[i]
@@ -64,12 +78,15 @@ def _accumulate(total: np.ndarray, values: np.ndarray, factor: float, limit: flo
     return wrong == 0
 
 
-def accumulate(total: np.ndarray, values: np.ndarray, weight: float, bits: int = FRACTION_BITS) -> int | None:
+def accumulate(
+    total: np.ndarray, values: np.ndarray, weight: float, bits: int = FRACTION_BITS
+) -> int | None:
     """Add ``weight * values`` to the running sum ``total``, whose unit is 2**-bits.
 
-    total (n,) int64, values (n,) float32, weight from 0 to 1; the weights of all that is added, on all ranks together, add up
-    to 1 or less. Returns None, or the index of the first value that is not finite or not below value_limit(bits); then the sum
-    is spoiled. Raises ValueError when the lengths or the weight are wrong.
+    total (n,) int64, values (n,) float32, weight from 0 to 1. The weights of everything that is
+    added, on all ranks together, add up to 1 or less. Returns None, or the index of the first value
+    that is not finite or not below value_limit(bits); then the sum is unusable. Raises ValueError
+    when the lengths or the weight are wrong.
     """
     if len(total) != len(values) or not 0 <= weight <= 1:
         raise ValueError(f"{len(values)} values of weight {weight} for a sum of {len(total)}")
@@ -80,22 +97,22 @@ def accumulate(total: np.ndarray, values: np.ndarray, weight: float, bits: int =
 
 
 def first_unsummable(values: np.ndarray, limit: float = VALUE_LIMIT) -> int | None:
-    """The index of the first value that is not finite or not below ``limit``; None when there is none."""
+    """Return the index of the first value that is not finite or not below ``limit``, or None."""
     wrong = ~(np.abs(values) < limit)
     return int(np.argmax(wrong)) if wrong.any() else None
 
 
 def to_fixed(value: float) -> int:
-    """One number in units of 2**-FRACTION_BITS."""
+    """Return a number in units of 2**-FRACTION_BITS."""
     return round(value * 2.0**FRACTION_BITS)
 
 
 def from_fixed(total: np.ndarray, bits: int = FRACTION_BITS) -> np.ndarray:
-    """The sum as float64."""
+    """Return the sum as float64."""
     return total.astype(np.float64) * 2.0**-bits
 
 
 def from_parts(averages: np.ndarray) -> np.ndarray:
-    """A sum in two parts (2, n) as float64 (n,)."""
+    """Return a sum in two parts (2, n) as float64 (n,)."""
     high, low = averages
     return from_fixed(high, HIGH_BITS) + from_fixed(low, LOW_BITS)

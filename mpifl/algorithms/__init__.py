@@ -1,4 +1,4 @@
-"""One federated algorithm a file: what a participant computes, what is summed, what the server does with the sum."""
+"""Federated algorithms, one per file: the client's work, what is summed, and the server's step."""
 
 REGISTRY = {
     "fedavg": "mpifl.algorithms.fedavg:FedAvg",

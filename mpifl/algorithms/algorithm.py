@@ -1,4 +1,4 @@
-"""What a federated algorithm is. A new one is a class like ``fedavg.py``'s, in a file of its own."""
+"""The base class of federated algorithms. ``fedavg.py`` is the shortest example."""
 
 from __future__ import annotations
 
@@ -21,7 +21,16 @@ State = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class ClientContext:
-    """A participant at work: the vectors the server sent, its own vector from its last time, and its task."""
+    """What an algorithm's client side gets to see of one participant.
+
+    Attributes:
+        sent: The vectors that the server sent, by name, (n,) float32. They are read-only: other
+            clients get the same tensors.
+        kept: The vector that this client kept when it last took part, (n,) float32; None at its
+            first time and without ``keeps_state``.
+        steps: How many local steps it makes.
+        lr: The learning rate of those steps.
+    """
 
     sent: dict[str, torch.Tensor]
     kept: torch.Tensor | None
@@ -30,71 +39,129 @@ class ClientContext:
 
 
 class Algorithm(Section):
-    """Base of the algorithms: an instance is the algorithm with its parameters, and never changes.
+    """A federated algorithm with its options; an instance never changes.
 
-    ``sent`` names the vectors of the state that go to the participants, ``summed`` the vectors that come back as one weighted
-    mean, ``keeps_state`` says whether each client keeps a vector (the size of the model) from one time to the next.
+    All vectors are (n,) float32, where n is the size of the model with its buffers. The first
+    entries are the trained part. Only that part of a summed vector is summed: entries behind it
+    are not looked at, and are 0 in the mean.
 
-    All vectors are (n,) float32, n being the size of the model with its buffers. Of a summed vector the trained part is
-    summed, its first entries. What stands behind them is not looked at, and in ``mean`` it is 0. ``units`` gives the unit
-    in which a vector is summed, by name: see ``bits``.
+    Attributes:
+        sent: Names of the state's vectors that are sent to the participants.
+        summed: Names of the vectors that participants return, each as one weighted mean.
+        keeps_state: Whether each client keeps a vector (n,) from one participation to the next.
+        units: Bits behind the binary point for some of ``summed``, by name; see ``bits``.
+        name: The name in the registry, or of the plug-in.
     """
 
     sent: ClassVar[tuple[str, ...]] = ("model",)
+    """Names of the vectors of the state that are sent to the participants."""
     summed: ClassVar[tuple[str, ...]] = ("update",)
+    """Names of the vectors that come back as one weighted mean."""
     keeps_state: ClassVar[bool] = False
+    """Whether each client keeps a vector (n,) from one participation to the next."""
     units: ClassVar[Mapping[str, int]] = {}
+    """Bits behind the point in which a vector is summed, by name; see ``bits``."""
 
     name: str
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Raise ValueError for units that cannot be, when the class is made."""
+        """Raise ValueError for invalid ``units``, when the subclass is defined."""
         super().__init_subclass__(**options)
         for name, bits in cls.units.items():
             if name not in cls.summed:
-                raise ValueError(f"{cls.__name__}.units: {name!r} is not summed; allowed: {', '.join(cls.summed)}")
+                raise ValueError(
+                    f"{cls.__name__}.units: {name!r} is not summed;"
+                    f" allowed: {', '.join(cls.summed)}"
+                )
             if type(bits) is not int or not LEAST_BITS <= bits <= MOST_BITS:
                 raise ValueError(
-                    f"{cls.__name__}.units: {bits!r} of {name!r} is not allowed; allowed: integers {LEAST_BITS} to {MOST_BITS}"
+                    f"{cls.__name__}.units: {bits!r} of {name!r} is not allowed;"
+                    f" allowed: integers {LEAST_BITS} to {MOST_BITS}"
                 )
 
     def bits(self, name: str) -> int:
-        """The bits behind the point of a summed vector: its unit is 2**-bits, and its values are below 2**(62 - bits).
+        """Return the bits behind the binary point in which a summed vector is added up.
 
-        Each participant's term is rounded to that unit, so that n participants move the mean by n/2 units at most.
+        The unit is 2**-bits. Each participant's term is rounded to it, so the mean of n
+        participants is off by n/2 units at most. Values must be below 2**(62 - bits).
+
+        Args:
+            name: One of ``summed``.
         """
         return self.units.get(name, FRACTION_BITS)
 
     def check(self, job: Job) -> None:
-        """Raise InputError when the algorithm does not go with the rest of the job."""
+        """Check that the algorithm works with the rest of the job.
+
+        Args:
+            job: The whole job.
+
+        Raises:
+            InputError: It does not; the message names the key.
+        """
 
     def weight(self, samples: np.ndarray) -> np.ndarray:
-        """The weight (float64, > 0) of clients that hold ``samples`` (int64) samples; the plan makes them add up to 1."""
+        """Return the weights of clients in the means; mpifl scales a round's to a sum of 1.
+
+        Args:
+            samples: The number of samples of each client, (clients,) int64.
+
+        Returns:
+            One weight > 0 for each client, (clients,) float64. By default the number of samples.
+        """
         return samples.astype(np.float64)
 
     def start(self, model: np.ndarray) -> State:
-        """The server's state before the first round; model (n,) float32."""
+        """Return the server's state before the first round.
+
+        Args:
+            model: The initial model, (n,) float32.
+        """
         return {"model": model}
 
     def adjust(self, gradient: torch.Tensor, weights: torch.Tensor, context: ClientContext) -> None:
-        """On the client, in every step: change the gradient (trainable,) in place. By default it stays as it is."""
+        """Change a client's gradient in place, in each of its steps. By default do nothing.
+
+        Args:
+            gradient: The gradient of the batch's loss, (trainable,) float32.
+            weights: The client's current weights, (trainable,) float32. Not to be changed.
+            context: The participant.
+        """
 
     @property
     def adjusts(self) -> bool:
-        """Whether it changes gradients at all."""
+        """Whether the class overrides ``adjust``."""
         return type(self).adjust is not Algorithm.adjust
 
-    def contribute(self, update: torch.Tensor, context: ClientContext) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
-        """On the client, after its steps: the vectors of ``summed``, and the vector it keeps (None without keeps_state).
+    def contribute(
+        self, update: torch.Tensor, context: ClientContext
+    ) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
+        """Return what a client sends after its local steps, and what it keeps.
 
-        ``update`` is what its steps changed in the model; behind the trained part it is 0.
+        Args:
+            update: Weights after the steps minus weights before, (n,) float32; 0 behind the
+                trained part.
+            context: The participant.
+
+        Returns:
+            The vectors of ``summed`` by name, and the vector that the client keeps until it
+            takes part again, None without ``keeps_state``. By default the update, and None.
         """
         return {"update": update}, None
 
     def step(self, state: State, mean: State, participants: int, clients: int) -> State:
-        """On the server: the next state, from the weighted means (float64) of what the participants contributed.
+        """Return the server's next state. It is not called for a round that nobody completed.
 
-        ``participants`` took part, of ``clients`` there are; a round that nobody completed makes no step. What it returns for
-        the model counts for the trained part: buffers are averaged and frozen parameters kept whatever the algorithm.
+        Only the trained part of the returned ``model`` counts: whatever the algorithm, buffers
+        are averaged and frozen parameters keep their values.
+
+        Args:
+            state: The server's state, vectors (n,) float32 by name. They may be changed.
+            mean: The weighted mean of each vector of ``summed``, (n,) float64 by name.
+            participants: How many clients completed the round.
+            clients: How many clients there are.
+
+        Returns:
+            The new state, with the same names, (n,) float32.
         """
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""FedProx: federated averaging whose clients are held near the global model."""
+"""FedProx: federated averaging with a proximal term that keeps clients near the global model."""
 
 from __future__ import annotations
 
@@ -20,5 +20,4 @@ class FedProx(FedAvg):
     mu: float = Field(0.01, ge=0, description="weight of the proximal term")
 
     def adjust(self, gradient: torch.Tensor, weights: torch.Tensor, context: ClientContext) -> None:
-        """See Algorithm."""
         gradient.add_(weights - context.sent["model"][: len(weights)], alpha=self.mu)

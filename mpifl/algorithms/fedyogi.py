@@ -9,10 +9,10 @@ from mpifl.algorithms.algorithm import Algorithm, State
 
 
 class FedYogi(Algorithm):
-    """Reddi et al., arXiv 2003.00295, algorithm 2: Yogi with the mean update as its pseudo-gradient.
+    """Reddi et al., arXiv 2003.00295, algorithm 2: Yogi, with the mean update as gradient.
 
-    m = beta_1 m + (1 - beta_1) d;  v = v - (1 - beta_2) d^2 sign(v - d^2);  w = w + server_lr m / (sqrt(v) + tau),
-    without bias correction, v from tau^2.
+    With the mean update d: m = beta_1 m + (1 - beta_1) d; v = v - (1 - beta_2) d^2 sign(v - d^2);
+    w = w + server_lr m / (sqrt(v) + tau). There is no bias correction; v starts at tau^2.
     """
 
     name: str = "fedyogi"
@@ -22,14 +22,17 @@ class FedYogi(Algorithm):
     tau: float = Field(1e-3, gt=0, description="degree of adaptivity")
 
     def start(self, model: np.ndarray) -> State:
-        """See Algorithm."""
         return {"model": model, "m": np.zeros_like(model), "v": np.full_like(model, self.tau**2)}
 
     def step(self, state: State, mean: State, participants: int, clients: int) -> State:
-        """See Algorithm."""
         delta = mean["update"]
         squared = delta * delta
         m = self.beta_1 * state["m"] + (1 - self.beta_1) * delta
         v = state["v"] - (1 - self.beta_2) * squared * np.sign(state["v"] - squared)
         model = state["model"] + self.server_lr * m / (np.sqrt(v) + self.tau)
-        return {"model": model.astype(np.float32), "m": m.astype(np.float32), "v": v.astype(np.float32)}
+
+        return {
+            "model": model.astype(np.float32),
+            "m": m.astype(np.float32),
+            "v": v.astype(np.float32),
+        }

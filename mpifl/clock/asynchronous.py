@@ -1,4 +1,7 @@
-"""What the asynchronous policies share: participants under way across rounds, each from the model version it was given."""
+"""What the asynchronous policies share: participants that stay under way across rounds.
+
+Each trains from the model version that it was given.
+"""
 
 from __future__ import annotations
 
@@ -9,118 +12,146 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
-from mpifl.clock.in_flight import Independent, SharedLink
+from mpifl.clock.in_flight import COMPLETED, DROPPED, Independent, SharedLink
 from mpifl.clock.kernels.online_patterns import left_out
 from mpifl.clock.online import online_index
-from mpifl.clock.policy import RoundPolicy, nobody_ever
+from mpifl.clock.participation import nobody_ever
+from mpifl.clock.policy import RoundPolicy
 from mpifl.clock.staleness import Staleness
 from mpifl.clock.timeline import PARTICIPANT, Call, ClockState, Outcome, Timeline
 from mpifl.errors import InputError, TrainingError
 
 MOST_DROPS = 20_000  # in a row
 DROPS_BEFORE_CHECK = 1000  # in a row, before the clock asks whether anyone can finish at all
-COMPLETED, DROPPED, STALE = (int(outcome) for outcome in (Outcome.COMPLETED, Outcome.DROPPED, Outcome.STALE))
+STALE = int(Outcome.STALE)
 
 
 class Asynchronous(RoundPolicy):
     """Base of the policies that keep participants under way while the model moves on.
 
-    An update that comes more than ``max_staleness`` versions after its base is stale: it does not count and is not trained. A
-    client is under way once at a time, and counts once in a round.
+    An update that comes more than ``max_staleness`` versions after its base is stale: it does not
+    count and is not trained. A client is under way once at a time, and counts once in a round.
     """
 
     asynchronous: ClassVar[bool] = True
 
-    concurrency: int = Field(..., ge=1, description="participants under way at a time, if so many clients are online")
-    max_staleness: int = Field(20, ge=0, description="versions that the model may have moved on by")
-    staleness: Staleness = Field(Staleness(), description="factor on a late update")
+    concurrency: int = Field(
+        ..., ge=1, description="participants in flight at a time, as far as clients are online"
+    )
+    max_staleness: int = Field(20, ge=0, description="model versions that an update may be behind")
+    staleness: Staleness = Field(Staleness(), description="factor on the weight of a late update")
 
     def at_once(self, participants: int) -> int:
-        """See RoundPolicy."""
         return self.concurrency
 
     def bases(self, state: ClockState) -> np.ndarray:
-        """See RoundPolicy. Who will drop out, or is too late already, needs no model."""
-        behind = state.version - state.flights["base"][state.flights["outcome"] == COMPLETED]
-        found = np.bincount(behind[behind <= self.max_staleness])  # counted, not sorted: they are many, and lie close together
-        return state.version - np.flatnonzero(found)
+        """Return the versions needed; who will drop out, or is too late already, needs none."""
+        completes = state.flights["outcome"] == COMPLETED
+        behind = state.version - state.flights["base"][completes]
+        # Counted, not sorted: they are many, and lie close together.
+        counts = np.bincount(behind[behind <= self.max_staleness])
+        return state.version - np.flatnonzero(counts)
 
 
 @dataclass
 class EventLoop:
-    """The event state of one round as it unfolds: who is under way, who has ended, the time."""
+    """The events of one round: who is under way, who has ended, the time.
+
+    ``busy`` (int64, sorted) are the clients that are under way or have counted in this round; a
+    change makes a new array. ``gone`` are those that were asked at the present moment and dropped
+    out at once, which happens with the fedscale rule.
+    """
 
     policy: Asynchronous
     call: Call
     now: float
     version: int
     draws: int
-    air: Independent | SharedLink
-    busy: np.ndarray  # who is under way or has counted in this round (int64, sorted); a change makes a new array
+    in_flight: Independent | SharedLink
+    busy: np.ndarray
     ended: list[np.void] = field(default_factory=list)
-    gone: list[int] = field(default_factory=list)  # who was asked at this very moment and dropped out at once (fedscale)
+    gone: list[int] = field(default_factory=list)
     waited: float = 0.0
 
     @classmethod
     def of(cls, policy: Asynchronous, call: Call, state: ClockState) -> EventLoop:
-        """The state that the last round left."""
-        air = (
-            SharedLink(policy, call, state, min(policy.concurrency, call.population.clients))
-            if policy.latency.shared
-            else Independent(state)
-        )
-        return cls(policy, call, state.now, state.version, state.draws, air, state.clients)
+        """Return the event loop that goes on from the state that the last round left."""
+        in_flight: Independent | SharedLink
+        if policy.latency.shared:
+            room = min(policy.concurrency, call.population.clients)
+            in_flight = SharedLink(policy, call, state, room)
+        else:
+            in_flight = Independent(state)
+        return cls(policy, call, state.now, state.version, state.draws, in_flight, state.clients)
 
     def fill(self) -> int:
-        """Start participants until ``concurrency`` are under way, or no client is left that is online and free.
+        """Start participants until ``concurrency`` are under way, and return how many were started.
 
-        Returns how many were started.
+        Stops early when no client is left that is online and free.
         """
-        wanted = self.policy.concurrency - len(self.air)
+        wanted = self.policy.concurrency - len(self.in_flight)
         if wanted <= 0:
             return 0
+
         self.draws += 1
         chosen = self.call.choose(self.now, wanted, self.draws, self._not_asked())
         if len(chosen):
-            self.air.add(self.policy.launch(self.call, chosen, self.now, self.version))
+            self.in_flight.add(self.policy.launch(self.call, chosen, self.now, self.version))
             self.busy = _with(self.busy, chosen)
         return len(chosen)
 
     def _not_asked(self) -> np.ndarray:
-        """Who is not to be asked now: the busy and the gone, who would be asked again and again without time passing."""
+        """Return who is not to be asked now: the busy and the gone.
+
+        The gone would be asked again and again without time passing.
+        """
         return _with(self.busy, np.array(self.gone, np.int64)) if self.gone else self.busy
 
     def _move(self, now: float) -> None:
-        """Go on to a moment."""
+        """Set the time."""
         if now != self.now:
-            self.now, self.gone = now, []
+            self.now = now
+            self.gone = []
 
     def fill_or_wait(self) -> int:
-        """As ``fill``; with nobody under way then, the clock moves to the next moment at which a client comes online."""
+        """Start participants as ``fill`` does; if nobody is under way then, wait and try again.
+
+        The clock then moves to the next moment at which a client comes online. Returns how many
+        were started. Raises InputError when no client ever comes online, TrainingError when the
+        selection rule chooses nobody although clients are online.
+        """
         begun = self.fill()
-        if self.air:
+        if self.in_flight:
             return begun
+
         index = online_index(self.call.population)
         if not index.anyone(self.now, self._not_asked()):
             start = index.next_opening(self.now, self.busy)
             if math.isinf(start):
                 raise InputError(
-                    f"population.trace: too few of the {self.call.population.clients} clients are ever online for"
-                    f" {self.call.participants} updates a round"
+                    f"population.trace: too few of the {self.call.population.clients} clients are"
+                    f" ever online for {self.call.participants} updates a round"
                 )
             self.waited += start - self.now
             self._move(start)
             begun = self.fill()
-        if not self.air:
-            raise TrainingError("the selection rule chose nobody at a moment at which clients are online")
+
+        if not self.in_flight:
+            raise TrainingError(
+                "the selection rule chose nobody at a moment at which clients are online"
+            )
         return begun
 
     def land(self, until: float = math.inf) -> np.void | None:
-        """End the participant that stops next and return its row; when nobody stops by ``until`` it is then, and None."""
-        row = self.air.land(until)
+        """End the participant that stops next, and return its row.
+
+        When nobody stops by ``until``, the clock moves to ``until`` and None is returned.
+        """
+        row = self.in_flight.land(until)
         if row is None:
             self._move(until)
             return None
+
         self._move(float(row["stop_seconds"]))
         if row["outcome"] == COMPLETED:
             row["staleness"] = self.version - row["base"]
@@ -134,19 +165,25 @@ class EventLoop:
         return row
 
     def land_updates(self) -> None:
-        """Let events happen until as many updates have come as the round is to have.
+        """Let events happen until as many updates have come as the round needs.
 
-        Places are filled as they become free or, those for which nobody was online, as soon as a client comes online.
+        A place that becomes free is filled at once. One for which nobody is online is filled as
+        soon as a client comes online.
         """
-        updates, drops, woken = 0, 0, False
+        updates = 0
+        drops = 0
+        came_online = False
         while updates < self.call.participants:
             begun = self.fill_or_wait()
-            if woken and not begun and self.air.stuck:  # the selection rule does not take those who come online
-                raise nobody_ever(len(self.air))
+            # The selection rule does not take those who come online: the loop would never end.
+            if came_online and not begun and self.in_flight.stuck:
+                raise nobody_ever(len(self.in_flight))
+
             landed = self.land(self._next_refill())
-            woken = landed is None
+            came_online = landed is None
             if landed is None:
                 continue
+
             outcome = landed["outcome"]
             updates += outcome == COMPLETED
             drops = drops + 1 if outcome == DROPPED else 0
@@ -154,30 +191,34 @@ class EventLoop:
                 self._check_drops(drops)
 
     def _next_refill(self) -> float:
-        """The next moment at which a client comes online that is free, if there is a place for it; else infinity."""
-        if len(self.air) >= self.policy.concurrency:
+        """Return when a free client next comes online; infinity if there is no place for it."""
+        if len(self.in_flight) >= self.policy.concurrency:
             return math.inf
         return online_index(self.call.population).next_opening(self.now, self.busy)
 
     def _check_drops(self, drops: int) -> None:
-        """Raise InputError when so many drop-outs in a row are a sign that they will never end."""
+        """Raise InputError when ``drops`` drop-outs in a row are a sign that they never end."""
         self.policy.check_possible(self.call, self.call.participants)
-        # With fedscale those who can finish may be asked at the wrong moments for ever.
-        if drops >= MOST_DROPS and not self.air.hopeful:
+        # With fedscale, clients that can finish may be asked at the wrong moments forever.
+        if drops >= MOST_DROPS and not self.in_flight.hopeful:
             raise InputError(
-                f"clock.availability: {self.policy.availability!r}: {drops:,} participants in a row have dropped out"
+                f"clock.availability: {self.policy.availability!r}: {drops:,} participants in a row"
+                " have dropped out"
             )
 
     def finish(self, state: ClockState, end: float) -> tuple[Timeline, ClockState]:
-        """The round that these events made, and the state after it."""
+        """Return the round that these events made, and the state after it."""
         rows = np.array(self.ended, PARTICIPANT)
         rows["factor"] = self.policy.staleness.factor(rows["staleness"])
-        self.policy.account(self.call, rows, rows["outcome"] != DROPPED, self.air.flows)
+        self.policy.account(self.call, rows, rows["outcome"] != DROPPED, self.in_flight.flows)
+
         counted = np.sort(rows["client"][rows["outcome"] == COMPLETED])
-        after = ClockState(end, self.version + (len(counted) > 0), self.draws, *self.air.rest())
-        return Timeline(state.now, end, self.waited, rows), after.of_clients(left_out(self.busy, counted))
+        version = self.version + (len(counted) > 0)
+        after = ClockState(end, version, self.draws, *self.in_flight.rest())
+        under_way = left_out(self.busy, counted)
+        return Timeline(state.now, end, self.waited, rows), after.of_clients(under_way)
 
 
 def _with(busy: np.ndarray, clients: np.ndarray) -> np.ndarray:
-    """A sorted array with some more clients in it."""
+    """Return a sorted array with more clients in it."""
     return np.sort(np.concatenate([busy, clients]), kind="stable")

@@ -1,6 +1,7 @@
-"""Participants under way and who of them stops next: each on its own, or all on one server's link.
+"""Participants under way, and which of them stops next: each on its own, or all on a server's link.
 
-What a round does costs as much as the participants it begins and ends, but for copies of those who stay under way.
+A round costs time in proportion to the participants that begin and end in it. Those who stay under
+way only cost copies.
 """
 
 from __future__ import annotations
@@ -14,26 +15,36 @@ import numpy as np
 from mpifl.clock.kernels.fair_share import open_link
 from mpifl.clock.kernels.flow import DONE, FLOW
 from mpifl.clock.kernels.server_link import advance, join, left_behind, take_up
-from mpifl.clock.policy import RoundPolicy, nobody_ever, rates, to_join
+from mpifl.clock.latency import rates
+from mpifl.clock.participation import nobody_ever, to_join
+from mpifl.clock.policy import RoundPolicy
 from mpifl.clock.timeline import PARTICIPANT, Call, ClockState, Outcome
 
-COMPLETED, DROPPED = int(Outcome.COMPLETED), int(Outcome.DROPPED)
-WHOLE = f"V{PARTICIPANT.itemsize}"  # rows without their fields, which numpy would copy one by one: 30 times as slow
+COMPLETED = int(Outcome.COMPLETED)
+DROPPED = int(Outcome.DROPPED)
+
+# Rows without their fields: numpy would copy field by field, which takes 30 times as long.
+WHOLE = f"V{PARTICIPANT.itemsize}"
+WHOLE_FLOW = f"V{FLOW.itemsize}"
+
 NEVER = (math.inf, math.inf)
 
 
 class Independent:
-    """Participants none of whom slows another down: where each stops is known when it begins.
+    """Participants that do not slow each other down: when each stops is known when it begins.
 
-    Those of earlier rounds are in the order in which they stop, and land from the front. Those who began in this round are in
-    a heap.
+    Those of earlier rounds are in the order in which they stop, and land from the front. Those that
+    began in this round are in a heap.
     """
 
     flows: np.ndarray | None = None
 
     def __init__(self, state: ClockState) -> None:
-        self._earlier, self._landed = state.flights, 0
-        self._begun: list[tuple[float, int, np.void]] = []  # who stops first (of equals the smaller number), and its row
+        self._earlier = state.flights
+        self._landed = 0
+
+        # A heap of (stop, client, row): the first stop, on a tie the smaller client, is on top.
+        self._begun: list[tuple[float, int, np.void]] = []
         self._first = self._first_of_earlier()
 
     def __len__(self) -> int:
@@ -42,32 +53,36 @@ class Independent:
     @property
     def stuck(self) -> bool:
         """Whether none of them ever stops."""
-        return math.isinf(min(self._first, self._begun[0][:2] if self._begun else NEVER)[0])
+        first_begun = self._begun[0][:2] if self._begun else NEVER
+        return math.isinf(min(self._first, first_begun)[0])
 
     @property
     def hopeful(self) -> bool:
         """Whether any of them will finish."""
-        begun = any(row["outcome"] == COMPLETED and stop < math.inf for stop, _, row in self._begun)
+        if any(row["outcome"] == COMPLETED and stop < math.inf for stop, _, row in self._begun):
+            return True
         earlier = self._earlier[self._landed :]
-        return begun or bool(((earlier["outcome"] == COMPLETED) & (earlier["stop_seconds"] < math.inf)).any())
+        finishes = (earlier["outcome"] == COMPLETED) & (earlier["stop_seconds"] < math.inf)
+        return bool(finishes.any())
 
     def add(self, rows: np.ndarray) -> None:
-        """Let participants (n,), structured PARTICIPANT, as launched, be under way."""
+        """Add participants (n,), structured PARTICIPANT, as launched."""
         for row in rows:
-            heapq.heappush(self._begun, (*_when(row), row))
+            heapq.heappush(self._begun, (*_stop_order(row), row))
 
     def land(self, until: float) -> np.void | None:
-        """The participant that stops next, no longer under way; None if nobody does by ``until``.
+        """Remove and return the participant that stops next; None if nobody stops by ``until``.
 
-        Raises InputError when it is to wait forever for somebody who never stops.
+        Raises InputError when ``until`` is infinity and nobody ever stops.
         """
-        begun = self._begun[0][:2] if self._begun else NEVER
-        stop = min(self._first, begun)[0]
+        first_begun = self._begun[0][:2] if self._begun else NEVER
+        stop = min(self._first, first_begun)[0]
         if not len(self) or stop > until:
             return None
         if math.isinf(stop):
             raise nobody_ever(len(self))
-        if begun < self._first:
+
+        if first_begun < self._first:
             return heapq.heappop(self._begun)[-1]
         row: np.void = self._earlier[self._landed].copy()
         self._landed += 1
@@ -75,39 +90,56 @@ class Independent:
         return row
 
     def _first_of_earlier(self) -> tuple[float, float]:
-        return NEVER if self._landed == len(self._earlier) else _when(self._earlier[self._landed])
+        if self._landed == len(self._earlier):
+            return NEVER
+        return _stop_order(self._earlier[self._landed])
 
     def rest(self) -> tuple[np.ndarray, np.ndarray]:
-        """Those under way, and their flows, for the next round's state."""
+        """Return those still under way, and their flows, for the next round's state."""
         earlier = self._earlier[self._landed :]
-        begun = np.array([row for *_, row in sorted(self._begun, key=lambda flight: flight[:2])], PARTICIPANT)
-        places = [bisect_left(earlier, _when(row), key=_when) for row in begun]
-        return np.insert(earlier.view(WHOLE), places, begun.view(WHOLE)).view(PARTICIPANT), np.empty(0, FLOW)
+        in_order = sorted(self._begun, key=lambda flight: flight[:2])
+        begun = np.array([row for *_, row in in_order], PARTICIPANT)
+
+        places = [bisect_left(earlier, _stop_order(row), key=_stop_order) for row in begun]
+        merged = np.insert(earlier.view(WHOLE), places, begun.view(WHOLE))
+        return merged.view(PARTICIPANT), np.empty(0, FLOW)
 
 
-def _when(row: np.void) -> tuple[float, int]:
-    """By what participants are in order: when they stop, of equals the smaller client first."""
+def _stop_order(row: np.void) -> tuple[float, int]:
+    """Return the sort key of a participant: when it stops, on a tie the smaller client first."""
     return float(row["stop_seconds"]), int(row["client"])
 
 
 class SharedLink:
-    """As Independent, of participants whose transfers share the server's bandwidth: where each stops depends on who else begins."""
+    """Participants whose transfers share the server's bandwidth; the same methods as Independent.
+
+    When each stops depends on who else begins.
+    """
 
     def __init__(self, policy: RoundPolicy, call: Call, state: ClockState, room: int) -> None:
-        latency, count = policy.latency, len(state.flights)
+        latency = policy.latency
+        count = len(state.flights)
         room = max(room, count)
-        self._rule, self._phones, self._rates = policy.rule, call.population.phones, rates(call)
+
+        self._rule = policy.rule
+        self._phones = call.population.phones
+        self._rates = rates(call)
         self._link = open_link(latency.server_down_kbps, latency.server_up_kbps, room, state.now)
-        self._rows = np.empty(room, PARTICIPANT)  # by number on the link
+
+        # Participants by their number on the link; a client of -1 marks a free number.
+        self._rows = np.empty(room, PARTICIPANT)
         self._rows.view(WHOLE)[:count] = state.flights.view(WHOLE)
-        self._client = np.full(room, -1)  # the same, -1 where there is none
+        self._client = np.full(room, -1)
         self._client[:count] = state.flights["client"]
         self._free = list(range(count, room))
-        self._ending = int(np.count_nonzero(state.flights["stop_seconds"] < math.inf))  # how many would stop if alone
-        self._stopped: list[
-            tuple[float, int, int]
-        ] = []  # a heap, as that of Independent, of those who have stopped and not landed
+
+        # How many would stop if they had the link to themselves.
+        self._ending = int(np.count_nonzero(state.flights["stop_seconds"] < math.inf))
+
+        # A heap of (stop, client, number): those who have stopped and not landed yet.
+        self._stopped: list[tuple[float, int, int]] = []
         self._landed: list[np.void] = []
+
         take_up(self._link, state.flows)
         self._stop(np.flatnonzero(state.flows["stop"] < np.inf), np.inf)
 
@@ -116,32 +148,39 @@ class SharedLink:
 
     @property
     def stuck(self) -> bool:
-        """See Independent."""
+        """Whether none of them ever stops."""
         return not self._stopped and self._ending == 0
 
     @property
     def hopeful(self) -> bool:
-        """See Independent."""
+        """Whether any of them would finish if it had the link to itself."""
         rows = self._rows[self._client >= 0]
         return bool(((rows["outcome"] == COMPLETED) & (rows["stop_seconds"] < math.inf)).any())
 
     @property
     def flows(self) -> np.ndarray:
-        """How far those were who landed (n,), structured FLOW, in that order."""
+        """How far those were who landed (n,), structured FLOW, in the order of landing."""
         return np.array(self._landed, FLOW)
 
     def add(self, rows: np.ndarray) -> None:
-        """See Independent."""
+        """Add participants (n,), structured PARTICIPANT, as launched."""
         if not len(rows):
             return
-        self._link.now[0] = max(self._link.now[0], rows["start_seconds"].max())  # it stood still while nobody was under way
+
+        # The link's time stood still while nobody was under way.
+        self._link.now[0] = max(self._link.now[0], rows["start_seconds"].max())
+
         numbers = np.array([self._free.pop() for _ in rows], np.int64)
-        self._rows[numbers], self._client[numbers] = rows, rows["client"]
+        self._rows[numbers] = rows
+        self._client[numbers] = rows["client"]
         self._ending += int(np.count_nonzero(rows["stop_seconds"] < math.inf))
         join(self._link, self._phones, self._rates, numbers, *to_join(rows))
 
     def land(self, until: float) -> np.void | None:
-        """See Independent."""
+        """Remove and return the participant that stops next; None if nobody stops by ``until``.
+
+        Raises InputError when ``until`` is infinity and nobody ever stops.
+        """
         if not self._stopped:
             if math.isinf(until) and self.stuck:
                 raise nobody_ever(len(self))
@@ -149,9 +188,12 @@ class SharedLink:
             self._stop(self._link.stopped[: self._link.stops[0]], until)
         if not self._stopped or self._stopped[0][0] > until:
             return None
+
         moment, _, number = heapq.heappop(self._stopped)
-        flow, row = self._link.flows[number].copy(), self._rows[number].copy()
+        flow = self._link.flows[number].copy()
+        row = self._rows[number].copy()
         self._ending -= row["stop_seconds"] < math.inf
+
         row["stop_seconds"] = moment
         row["outcome"] = COMPLETED if flow["stage"] == DONE else DROPPED
         self._free.append(number)
@@ -160,13 +202,18 @@ class SharedLink:
         return row
 
     def _stop(self, numbers: np.ndarray, until: float) -> None:
+        """Put the participants of these numbers, which have stopped, on the heap."""
         for number in numbers.tolist():
             flow = self._link.flows[number]
-            heapq.heappush(self._stopped, (min(float(flow["stop"]), until), int(flow["client"]), number))
+            stop = min(float(flow["stop"]), until)
+            heapq.heappush(self._stopped, (stop, int(flow["client"]), number))
 
     def rest(self) -> tuple[np.ndarray, np.ndarray]:
-        """See Independent. The link is not used any more."""
+        """Return those still under way, and their flows. Ends the use of the link."""
         numbers = np.flatnonzero(self._client >= 0)
-        numbers = numbers[np.argsort(self._client[numbers], kind="stable")]  # nearly in order: quicker than others
+        # A stable sort is the quickest here: the clients are nearly in order.
+        numbers = numbers[np.argsort(self._client[numbers], kind="stable")]
+
         flows = left_behind(self._link)
-        return self._rows.view(WHOLE)[numbers].view(PARTICIPANT), flows.view(f"V{FLOW.itemsize}")[numbers].view(FLOW)
+        rows = self._rows.view(WHOLE)[numbers].view(PARTICIPANT)
+        return rows, flows.view(WHOLE_FLOW)[numbers].view(FLOW)

@@ -1,4 +1,4 @@
-"""How much a late update still counts."""
+"""The weight of a late update."""
 
 from __future__ import annotations
 
@@ -11,19 +11,24 @@ from mpifl.job.section import Section
 
 
 class Staleness(Section):
-    """The factor s(t) on an update whose base is t versions behind (Xie et al., arXiv 1903.03934, section 5.2).
+    """The factor s(t) on an update whose base is t versions behind.
 
-    constant: 1.  polynomial: (1 + t)^-exponent; 0.5 is FedBuff's 1/sqrt(1 + t) (arXiv 2106.06639).
+    The functions are those of Xie et al., arXiv 1903.03934, section 5.2:
+
+    constant: 1.
+    polynomial: (1 + t)^-exponent; 0.5 is FedBuff's 1/sqrt(1 + t) (arXiv 2106.06639).
     hinge: 1 up to ``from_versions``, then 1 / (slope (t - from_versions) + 1).
     """
 
-    name: Literal["constant", "polynomial", "hinge"] = "polynomial"
-    exponent: float = Field(0.5, ge=0)
-    slope: float = Field(10.0, ge=0)
-    from_versions: int = Field(4, ge=0, le=2**31 - 1)
+    name: Literal["constant", "polynomial", "hinge"] = Field("polynomial", description="how the factor falls with staleness")
+    exponent: float = Field(0.5, ge=0, description="with `polynomial`: (1 + staleness)^-exponent")
+    slope: float = Field(10.0, ge=0, description="with `hinge`: 1 / (slope (staleness - from_versions) + 1)")
+    from_versions: int = Field(
+        4, ge=0, le=2**31 - 1, description="with `hinge`: staleness, in model versions, up to which the factor is 1"
+    )
 
     def factor(self, versions: np.ndarray) -> np.ndarray:
-        """s(t), float64, of updates that are so many versions (int) behind."""
+        """Return s(t), float64, of updates that are ``versions`` (int) versions behind."""
         if self.name == "constant":
             return np.ones(len(versions))
         if self.name == "polynomial":

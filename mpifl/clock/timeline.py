@@ -1,4 +1,4 @@
-"""What a round policy answers: who did what when, in virtual time."""
+"""What a round policy takes and returns: the state of the clock, and a round in virtual time."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ from mpifl.clock.workload import Workload
 from mpifl.population.population import Population
 
 Choose = Callable[[float, int, int, np.ndarray], np.ndarray]
-"""(now, wanted, draw, busy) -> clients (int64) that are online now and not in ``busy`` (int64, sorted), at most ``wanted``,
-without repeats; of one ``draw`` always the same ones in the same order, more of them when more are wanted."""
+"""(now, wanted, draw, busy) -> clients.
+
+At most ``wanted`` clients (int64, no repeats) that are online at ``now`` and not in ``busy``
+(int64, sorted). One ``draw`` always gives the same clients in the same order, more of them when
+more are wanted."""
 
 
 class Outcome(IntEnum):
-    """How a participant ended. The numbers stand in run.h5."""
+    """How a participant ended. The numbers are stored in run.h5."""
 
     COMPLETED = 0
     DROPPED = 1  # went offline before it had finished
@@ -42,21 +45,24 @@ PARTICIPANT = np.dtype(
         ("stop_seconds", "<f8"),  # when it finished, dropped out or was cut
         ("steps", "<i8"),
         ("samples", "<i8"),
-        ("bytes_down", "<i8"),  # that went over the air by then
+        ("bytes_down", "<i8"),  # sent by stop_seconds
         ("bytes_up", "<i8"),
-        ("joules", "<f8"),  # of computing and of the radio, by then
+        ("joules", "<f8"),  # of computing and of the radio, by stop_seconds
     ]
 )
-"""One participant; seconds of virtual time, those of download, compute and upload being what each takes when undisturbed: by
-the round's end, by going offline for good, and by others that share the server's bandwidth."""
+"""One participant. Seconds are virtual.
+
+Download, compute and upload seconds are what each takes when undisturbed: by the end of the round,
+by going offline for good, and by others that share the server's bandwidth."""
 
 
 @dataclass(frozen=True)
 class Timeline:
-    """A round. ``participants`` (structured PARTICIPANT) are those who ended in it.
+    """A round. ``participants`` (n,), structured PARTICIPANT, are those that ended in it.
 
-    They stand in the order in which they were asked or, where they begin at different times, in which they ended.
-    ``waited_seconds`` passed because nobody was online: before ``start_seconds`` when all begin together, else in the round.
+    Their order is the order in which they were asked or, where they begin at different times, in
+    which they ended. ``waited_seconds`` is the time in which nobody was online. It lies before
+    ``start_seconds`` when all participants begin together, else within the round.
     """
 
     start_seconds: float
@@ -65,19 +71,23 @@ class Timeline:
     participants: np.ndarray
 
     def count(self, outcome: Outcome) -> int:
-        """How many participants ended so."""
+        """Return how many participants ended with ``outcome``."""
         return int(np.count_nonzero(self.participants["outcome"] == outcome))
 
 
 @dataclass(frozen=True)
 class ClockState:
-    """What the clock carries from round to round: the virtual time, the model's version, and who is still under way.
+    """What the clock carries from round to round: virtual time, model version, who is under way.
 
-    ``flights`` (structured PARTICIPANT) were asked and have not ended; their outcome is COMPLETED or DROPPED, whichever it
-    will be if nothing ends them before ``stop_seconds``. ``draws`` counts those made, so that each has a generator of its own.
-    They are in the order in which they stop, of equals the smaller client first. Where a server's bandwidth is shared they are
-    in the order of the clients, ``flows`` (structured FLOW, one for each flight) say how far they are, and outcome and
-    stop_seconds are what they would be without the others.
+    ``draws`` counts the draws of the selection rule, so that each has a generator of its own.
+
+    ``flights`` (n,), structured PARTICIPANT, were asked and have not ended. Their outcome is
+    COMPLETED or DROPPED: what it will be if nothing ends them before ``stop_seconds``. They are in
+    the order in which they stop, on a tie the smaller client first.
+
+    Where a server's bandwidth is shared, flights are in the order of the clients. ``flows`` (n,),
+    structured FLOW, then say how far each flight is; its outcome and stop_seconds are those that it
+    would have without the others.
     """
 
     now: float = 0.0
@@ -92,14 +102,21 @@ class ClockState:
         return np.sort(self.flights["client"])
 
     def of_clients(self, clients: np.ndarray) -> ClockState:
-        """This state, whose ``clients`` are known already: sorting them takes longer than all else that grows with them."""
+        """Return this state with its ``clients`` set to a known array (int64, sorted).
+
+        Sorting them anew takes longer than everything else that grows with their number.
+        """
         vars(self)["clients"] = clients
         return self
 
 
 @dataclass(frozen=True)
 class Call:
-    """What a round policy is asked for: a round of ``participants`` updates of this work, by clients of this population."""
+    """What a round policy is asked for.
+
+    A round of ``participants`` updates of this workload, by clients of this population that the
+    selection rule ``choose`` names.
+    """
 
     participants: int
     choose: Choose

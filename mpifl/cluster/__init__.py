@@ -1,4 +1,4 @@
-"""What mpifl knows of the machines it runs on: Slurm, signals, `mpifl doctor`, and whether ranks are alike.
+"""The machines of a run: Slurm, signals, `mpifl doctor`, and whether ranks compute alike.
 
-Imports: rounds and below. MPI itself is in ``mpifl/mpi``.
+It imports from rounds and below. MPI itself is in ``mpifl/mpi``.
 """

@@ -1,8 +1,9 @@
-"""What each rank reports of itself at the start of a run, and how rank 0 compares the reports.
+"""What each rank reports about itself at the start of a run, and how rank 0 compares the reports.
 
-Equal bits on any number of ranks are promised for ranks that compute alike: equal processors, libraries and settings. Ranks
-that do not are named once, recorded in environment.json, and refused where ``runtime.require_same_processors`` says so. A model
-that ranks have built differently is always refused: rank 0's trained weights are broadcast, the rest of a module is not.
+Equal bits on any number of ranks are promised for ranks that compute alike: with equal processors,
+libraries and settings. Ranks that do not are named once and recorded in environment.json; with
+``runtime.require_same_processors`` they are refused. Models that ranks built differently are always
+refused: rank 0's trained weights are broadcast, but the rest of a module is not.
 """
 
 from __future__ import annotations
@@ -37,13 +38,17 @@ SETTINGS = (
     "ONEDNN_MAX_CPU_ISA",
     "OPENBLAS_CORETYPE",
 )
-"""Environment variables with which the libraries choose other arithmetic."""
+"""Environment variables that change the arithmetic of the libraries."""
 
 TORCH_LIBRARIES = {"MKL": r"Math Kernel Library Version (\S+)", "oneDNN": r"MKL-DNN (\S+)"}
 
 Report = dict[str, Any]
-"""``host``; ``computes_with``: name -> text, empty in a run that trains nothing; ``model``: kind -> hash of what no broadcast
-carries; ``job``: hash of the run directory's job.yaml as this rank sees it, None when it does not see it."""
+"""The report of a rank.
+
+``host``; ``computes_with``: name -> text, empty in a run that trains nothing; ``model``: kind ->
+hash of what no broadcast carries; ``job``: hash of the run directory's job.yaml as this rank sees
+it, None when it does not see it.
+"""
 
 
 def rank_report(experiment: TimingExperiment, job_file: Path) -> Report:
@@ -57,52 +62,77 @@ def rank_report(experiment: TimingExperiment, job_file: Path) -> Report:
     }
 
 
-def check_reports(reports: Sequence[Report], experiment: TimingExperiment, recovers: bool) -> list[str]:
-    """Return what is to be said about the ranks: lines, none when all is as it should be.
+def check_reports(
+    reports: Sequence[Report], experiment: TimingExperiment, recovers: bool
+) -> list[str]:
+    """Return warnings about the ranks, none when there is nothing to warn of.
 
-    ``reports`` are in the order of the ranks, ``recovers`` says that another rank may take rank 0's place. Raises InputError
-    for ranks with other models, for ranks that do not see the run directory when clients keep state there, and with
-    ``runtime.require_same_processors`` for ranks that compute with something else.
+    ``reports`` are in the order of the ranks; ``recovers`` says that another rank may take rank 0's
+    place. Raises InputError for ranks with different models, for ranks that do not see the run
+    directory when clients keep state there, and with ``runtime.require_same_processors`` for ranks
+    that do not compute alike.
     """
     _check_models(reports)
     lines = _run_directory_lines(reports, experiment, recovers)
-    different = _differences(reports)
-    if different and experiment.job.runtime.require_same_processors:
-        raise InputError(f"runtime.require_same_processors: ranks do not compute alike: {different}")
-    if different:
+
+    differences = _differences(reports)
+    if differences and experiment.job.runtime.require_same_processors:
+        raise InputError(
+            f"runtime.require_same_processors: ranks do not compute alike: {differences}"
+        )
+    if differences:
         lines.append(
-            f"ranks do not compute alike: {different}; equal bits are promised for equal ranks only"
-            " (runtime.require_same_processors: true makes this an error)"
+            f"ranks do not compute alike: {differences}; equal bits are promised for equal ranks"
+            " only (runtime.require_same_processors: true makes this an error)"
         )
     return lines
 
 
 def check_resumed(reports: Sequence[Report], environment: Path, required: bool) -> list[str]:
-    """Return a line when a run goes on with processors or libraries that it did not begin with; ``required`` makes it an error.
+    """Return a warning when a run is resumed with other processors, libraries or settings.
 
-    ``environment`` is the run's environment.json; one that is not there, or knows nothing of this, gives no line.
+    ``environment`` is the run's environment.json. If it is missing, or has no such information,
+    there is no warning. With ``required`` raise InputError instead.
     """
     try:
         earlier = json.loads(environment.read_text(encoding="utf-8"))["ranks"]
-        before = {json.dumps(group["computes_with"], sort_keys=True): group["computes_with"] for group in earlier}
+        before = {
+            json.dumps(group["computes_with"], sort_keys=True): group["computes_with"]
+            for group in earlier
+        }
     except (OSError, ValueError, KeyError, TypeError):
         return []
-    now = {json.dumps(report["computes_with"], sort_keys=True): report["computes_with"] for report in reports}
+    now = {
+        json.dumps(report["computes_with"], sort_keys=True): report["computes_with"]
+        for report in reports
+    }
     if now.keys() <= before.keys():
         return []
-    fresh = next(found for text, found in now.items() if text not in before)
-    changes = _changes(fresh, next(iter(before.values())), "when the run began")
+
+    changed = next(values for key, values in now.items() if key not in before)
+    changes = _changes(changed, next(iter(before.values())), "when the run began")
     if required:
-        raise InputError(f"runtime.require_same_processors: the run began on ranks that compute otherwise: {changes}")
-    return [f"the run began on ranks that compute otherwise: {changes}; it may end with other bits than an uninterrupted run"]
+        raise InputError(
+            "runtime.require_same_processors: the run began on ranks that compute differently:"
+            f" {changes}"
+        )
+    return [
+        f"the run began on ranks that compute differently: {changes}; it may end with other bits"
+        " than an uninterrupted run"
+    ]
 
 
 def rank_groups(reports: Sequence[Report]) -> list[dict[str, Any]]:
-    """Return for environment.json the ranks that compute alike, a group each: ``ranks``, ``hosts`` and ``computes_with``."""
+    """Return the groups of ranks that compute alike, as environment.json has them.
+
+    Each has ``ranks`` (such as "0-3, 7"), ``hosts`` (host -> ranks) and ``computes_with``.
+    """
     groups: dict[str, dict[str, Any]] = {}
     for rank, report in enumerate(reports):
         key = json.dumps(report["computes_with"], sort_keys=True)
-        group = groups.setdefault(key, {"ranks": [], "hosts": {}, "computes_with": report["computes_with"]})
+        group = groups.setdefault(
+            key, {"ranks": [], "hosts": {}, "computes_with": report["computes_with"]}
+        )
         group["ranks"].append(rank)
         group["hosts"][report["host"]] = group["hosts"].get(report["host"], 0) + 1
     return [group | {"ranks": _ranges(group["ranks"])} for group in groups.values()]
@@ -119,12 +149,16 @@ def processor() -> str:
 
 
 def _computes_with(device: str) -> dict[str, str]:
-    """Return all that may change the bits of floating-point arithmetic on this rank, by name."""
-    import torch  # here: runs that only time do not need it
+    """Return everything that may change the bits of arithmetic on this rank, by name."""
+    import torch  # here, because runs that only time rounds do not need it
 
     build = torch.__config__.show()
-    libraries = {name: match[1] for name, pattern in TORCH_LIBRARIES.items() if (match := re.search(pattern, build))}
-    found = {
+    libraries = {
+        name: match[1]
+        for name, pattern in TORCH_LIBRARIES.items()
+        if (match := re.search(pattern, build))
+    }
+    facts = {
         "processor": processor(),
         "CPU capability": torch.backends.cpu.get_cpu_capability(),
         "python": platform.python_version(),
@@ -135,59 +169,81 @@ def _computes_with(device: str) -> dict[str, str]:
         **{name: os.environ[name] for name in SETTINGS if name in os.environ},
     }
     if device == "cuda" and torch.cuda.is_available():
-        found["GPU"] = torch.cuda.get_device_name()
-        found["CUDA"] = f"{torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}"  # type: ignore[no-untyped-call]
-    return found
+        facts["GPU"] = torch.cuda.get_device_name()
+        cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
+        facts["CUDA"] = f"{torch.version.cuda}, cuDNN {cudnn}"
+    return facts
 
 
 def _check_models(reports: Sequence[Report]) -> None:
+    """Raise InputError when a rank has built another model than rank 0."""
     for rank, report in enumerate(reports):
-        other = [kind for kind, digest in report["model"].items() if digest != reports[0]["model"].get(kind)]
-        if other:
+        different = [
+            kind
+            for kind, digest in report["model"].items()
+            if digest != reports[0]["model"].get(kind)
+        ]
+        if different:
             raise InputError(
-                f"model.name: rank {rank} (host {report['host']}) has built another model than rank 0: it differs in"
-                f" {', '.join(other)}; build() may depend on its arguments and on the seeded generators of torch, numpy and"
-                " random alone"
+                f"model.name: rank {rank} (host {report['host']}) has built another model than rank"
+                f" 0: it differs in {', '.join(different)}; build() may depend only on its"
+                " arguments and on the seeded generators of torch, numpy and random"
             )
 
 
-def _run_directory_lines(reports: Sequence[Report], experiment: TimingExperiment, recovers: bool) -> list[str]:
-    """Return a line, or raise InputError, when ranks do not see rank 0's run directory."""
+def _run_directory_lines(
+    reports: Sequence[Report], experiment: TimingExperiment, recovers: bool
+) -> list[str]:
+    """Return a warning, or raise InputError, when ranks do not see rank 0's run directory."""
     blind = [rank for rank, report in enumerate(reports) if report["job"] != reports[0]["job"]]
     if not blind:
         return []
-    who = f"rank {_ranges(blind)} (host {', '.join(sorted({reports[rank]['host'] for rank in blind}))})"
+
+    who = _named(blind, reports)
     if experiment.job.algorithm.keeps_state:
         raise InputError(
-            f"--out: {who} does not see the run directory of rank 0, and the clients of {experiment.job.algorithm.name} keep"
-            " state there; name a folder on a file system that all ranks share"
+            f"--out: {who} does not see the run directory of rank 0, and the clients of"
+            f" {experiment.job.algorithm.name} keep state there; name a folder on a file system"
+            " that all ranks share"
         )
     if recovers:
-        return [f"{who} does not see the run directory of rank 0 and could not take its place if it were lost"]
+        return [
+            f"{who} does not see the run directory of rank 0 and could not take its place if it"
+            " were lost"
+        ]
     return []
 
 
+def _named(ranks: Sequence[int], reports: Sequence[Report]) -> str:
+    """Return ranks with their hosts, such as "rank 1-2 (host b, c)"."""
+    hosts = sorted({reports[rank]["host"] for rank in ranks})
+    return f"rank {_ranges(ranks)} (host {', '.join(hosts)})"
+
+
 def _differences(reports: Sequence[Report]) -> str:
-    """Return in what ranks compute otherwise than rank 0, for people; empty when they do not."""
+    """Return as text in what ranks compute differently from rank 0; empty when none does."""
     others: dict[str, list[int]] = {}
     for rank, report in enumerate(reports):
         changes = _changes(report["computes_with"], reports[0]["computes_with"], "rank 0")
         if changes:
             others.setdefault(changes, []).append(rank)
-    return "; ".join(
-        f"rank {_ranges(ranks)} (host {', '.join(sorted({reports[rank]['host'] for rank in ranks}))}) has {changes}"
-        for changes, ranks in others.items()
+    return "; ".join(f"{_named(ranks, reports)} has {changes}" for changes, ranks in others.items())
+
+
+def _changes(values: Mapping[str, str], reference: Mapping[str, str], label: str) -> str:
+    """Return as text what differs in ``values``: "CPU capability DEFAULT (rank 0: AVX512)".
+
+    ``label`` names the ``reference``: here "rank 0".
+    """
+    names = [name for name in {**reference, **values} if values.get(name) != reference.get(name)]
+    return ", ".join(
+        f"{name} {values.get(name, 'not set')} ({label}: {reference.get(name, 'not set')})"
+        for name in names
     )
 
 
-def _changes(here: Mapping[str, str], there: Mapping[str, str], whose: str) -> str:
-    """Return what differs ``here`` from ``there``: ``CPU capability DEFAULT (rank 0: AVX512)``."""
-    names = [name for name in {**there, **here} if here.get(name) != there.get(name)]
-    return ", ".join(f"{name} {here.get(name, 'not set')} ({whose}: {there.get(name, 'not set')})" for name in names)
-
-
 def _ranges(ranks: Sequence[int]) -> str:
-    """Return numbers in rising order as text: ``0-3, 7``."""
+    """Return ranks in ascending order as text: "0-3, 7"."""
     runs: list[list[int]] = []
     for rank in ranks:
         if runs and rank == runs[-1][-1] + 1:
@@ -198,6 +254,7 @@ def _ranges(ranks: Sequence[int]) -> str:
 
 
 def _file_hash(path: Path) -> str | None:
+    """Return the SHA-256 of a file, None if it cannot be read."""
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError:

@@ -9,7 +9,7 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -19,26 +19,33 @@ from mpifl.errors import FAILED, InputError, counted
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from mpifl.datasets.catalogue import Download, Entry
+    from mpifl.datasets.catalogue.catalogue import Download, Entry
     from mpifl.datasets.catalogue.download import Report
 
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="A name that `mpifl data list` shows.")]
+NameArgument = Annotated[
+    str, typer.Argument(metavar="NAME", help="A name that `mpifl data list` shows.")
+]
 WIDE_COLUMNS = 100
 LABEL_COLUMNS = 11
 
 
 def register(app: typer.Typer) -> None:
-    """Add the three commands."""
+    """Add the commands list, show and get."""
     app.command("list")(list_)
     app.command("show")(show)
     app.command("get")(get)
 
 
 def list_(
-    paper: Annotated[str | None, typer.Option(help="Only what this paper lists: fedscale, fedml, flower or leaf.")] = None,
-    task: Annotated[str | None, typer.Option(help="Only what has this task, such as classification.")] = None,
+    paper: Annotated[
+        str | None,
+        typer.Option(help="Only what this paper lists: fedscale, fedml, flower or leaf."),
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option(help="Only what has this task, such as classification.")
+    ] = None,
 ) -> None:
-    """Show the data sets there are: task, clients and samples as published, importer, how to obtain them."""
+    """List data sets: task, clients and samples as published, importer, how to obtain them."""
     from rich import box
     from rich.table import Table
 
@@ -46,41 +53,58 @@ def list_(
 
     with wrong_input_ends():
         entries = _chosen(paper, task)
+
     console = _console()
     wide = console.width >= WIDE_COLUMNS
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1 if wide else 0, 0, 0), pad_edge=False)
-    for heading in ("name", "task", "clients", "samples", "importer", "obtain", *(["papers"] if wide else [])):
-        number = heading in ("clients", "samples")
-        table.add_column(heading, justify="right" if number else "left", no_wrap=heading not in ("task", "papers"))
+    headings = ["name", "task", "clients", "samples", "importer", "obtain"]
+    if wide:
+        headings.append("papers")
+    for heading in headings:
+        justify: Literal["right", "left"] = "right" if heading in ("clients", "samples") else "left"
+        table.add_column(heading, justify=justify, no_wrap=heading not in ("task", "papers"))
     for entry in entries:
-        table.add_row(*columns(entry, paper)[: len(table.columns)])
+        table.add_row(*columns(entry, paper)[: len(headings)])
+
     console.print(table)
-    print(f"{counted(len(entries), 'data set')}. Counts are the first that were published, in parentheses where")
+    print(
+        f"{counted(len(entries), 'data set')}. Counts are the first that were published,"
+        " in parentheses where"
+    )
     print("a partitioner makes the clients; `mpifl data show NAME` has them all.")
 
 
 def show(name: NameArgument) -> None:
-    """Show all that is known of a data set: counts as published, licence, where it is, what its importer expects."""
-    from mpifl.datasets.catalogue import find_entry
+    """Show a data set of the catalogue: published counts, licence, source, what to import."""
+    from mpifl.datasets.catalogue.catalogue import find_entry
     from mpifl.datasets.catalogue.page import sections
 
     with wrong_input_ends():
         entry = find_entry(name)
+
     console = _console()
     console.print(f"{entry.name}: {entry.title}", style="bold", soft_wrap=True)
     for label, texts in sections(entry):
         hang = 4 if len(texts) > 1 else 0
-        lines = [line for text in texts for line in _wrapped(text, console.width - LABEL_COLUMNS, hang)]
+        lines = [
+            line for text in texts for line in _wrapped(text, console.width - LABEL_COLUMNS, hang)
+        ]
         for row, line in enumerate(lines):
             console.print(f"{label if row == 0 else '':{LABEL_COLUMNS}}{line}", soft_wrap=True)
 
 
 def get(
     name: NameArgument,
-    out: Annotated[Path | None, typer.Option("-o", "--out", metavar="FOLDER", help="Where to; default: ./NAME.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", metavar="FOLDER", help="Folder to write to; default: ./NAME."),
+    ] = None,
 ) -> None:
-    """Download a data set where its licence and a lasting address allow; else say what to do by hand (exit status 1)."""
-    from mpifl.datasets.catalogue import find_entry
+    """Download a data set, or print the steps to do by hand (exit status 1).
+
+    It is downloaded where its licence allows that and its address is a lasting one.
+    """
+    from mpifl.datasets.catalogue.catalogue import find_entry
     from mpifl.datasets.catalogue.download import DownloadError
     from mpifl.datasets.catalogue.page import steps
 
@@ -88,39 +112,57 @@ def get(
         entry = find_entry(name)
         folder = out or Path(name)
         if not entry.download:
-            _say_by_hand(entry)
+            _end_with_steps(entry)
         _make(folder)
-        print(f"{entry.name}: licence {entry.licence}" + (f", {entry.licence_url}" if entry.licence_url else ""))
+        print(_licence(entry))
         try:
-            _check_room(entry, folder)
+            _check_free_space(entry, folder)
             for file in entry.download:
                 print(_fetched(file, folder))
         except DownloadError as error:
             end(str(error), FAILED)
+
     print("next:" if entry.importer else f"nothing imports it: {entry.reason}")
     for step in steps(entry, shlex.quote(str(folder))):
         print(f"  {step}")
 
 
 def _chosen(paper: str | None, task: str | None) -> list[Entry]:
-    from mpifl.datasets.catalogue import PAPERS, read_catalogue
+    """Return the entries that a paper lists and that have a task; None stands for any."""
+    from mpifl.datasets.catalogue.catalogue import PAPERS, read_catalogue
 
     entries = list(read_catalogue().values())
-    tasks = sorted({found for entry in entries for found in entry.tasks})
+    tasks = sorted({entry_task for entry in entries for entry_task in entry.tasks})
     for option, value, allowed in (("--paper", paper, PAPERS), ("--task", task, tasks)):
         if value is not None and value not in allowed:
-            raise InputError(f"{option}: {value!r} is not in the catalogue; allowed: {', '.join(allowed)}")
-    return [entry for entry in entries if paper in (None, *entry.papers) and task in (None, *entry.tasks)]
+            raise InputError(
+                f"{option}: {value!r} is not in the catalogue; allowed: {', '.join(allowed)}"
+            )
+
+    return [
+        entry
+        for entry in entries
+        if paper in (None, *entry.papers) and task in (None, *entry.tasks)
+    ]
 
 
-def _say_by_hand(entry: Entry) -> None:
-    """Steps on standard error, and the end: nothing was wrong with the input, but nothing was got."""
+def _licence(entry: Entry) -> str:
+    address = f", {entry.licence_url}" if entry.licence_url else ""
+    return f"{entry.name}: licence {entry.licence}{address}"
+
+
+def _end_with_steps(entry: Entry) -> None:
+    """Print the steps to do by hand on standard error and end the command with exit status 1."""
     from mpifl.datasets.catalogue.page import steps
 
-    print(f"{entry.name}: licence {entry.licence}" + (f", {entry.licence_url}" if entry.licence_url else ""), file=sys.stderr)
+    print(_licence(entry), file=sys.stderr)
     for number, step in enumerate(steps(entry, "FOLDER"), 1):
         print(f"  {number}. {step}", file=sys.stderr)
-    end(f"{entry.name} cannot be downloaded by this command; the steps above are to be done by hand", FAILED)
+    end(
+        f"{entry.name} cannot be downloaded by this command;"
+        " the steps above are to be done by hand",
+        FAILED,
+    )
 
 
 def _make(folder: Path) -> None:
@@ -130,44 +172,75 @@ def _make(folder: Path) -> None:
         raise InputError(f"{folder}: {error.strerror}") from error
 
 
-def _check_room(entry: Entry, folder: Path) -> None:
-    """Refuse before the first byte what will not fit, as far as sizes are known."""
+def _check_free_space(entry: Entry, folder: Path) -> None:
+    """Raise DownloadError if the files, as far as their sizes are known, do not fit on the disk."""
     from mpifl.datasets.catalogue.download import DownloadError, here_bytes
 
-    missing = sum((file.bytes or 0) - here_bytes(file, folder) for file in entry.download if file.bytes)
+    sized = [file for file in entry.download if file.bytes]
+    missing = sum((file.bytes or 0) - here_bytes(file, folder) for file in sized)
     free = shutil.disk_usage(folder).free
     if missing > free:
-        raise DownloadError(f"{folder}: {missing:,} bytes are to come, {free:,} are free; make room")
+        raise DownloadError(
+            f"{folder}: {missing:,} bytes are to come, {free:,} are free; make room"
+        )
 
 
 def _fetched(file: Download, folder: Path) -> str:
-    """Fetch one file; returns the line that says so."""
+    """Download one file; return the line that says so."""
     from mpifl.datasets.catalogue.download import fetch
 
     with _progress(file.name) as report:
         outcome = fetch(file, folder, report)
-    size = (folder / file.name).stat().st_size
-    known = "SHA-256 is right" if file.sha256 else "no checksum is known, so its content is not checked"
-    return f"{folder / file.name}: {size:,} bytes, {'fetched' if outcome == 'fetched' else 'was there already'}; {known}"
+
+    path = folder / file.name
+    size = path.stat().st_size
+    done = "fetched" if outcome == "fetched" else "was there already"
+    checked = "SHA-256 is right"
+    if not file.sha256:
+        checked = "no checksum is known, so its content is not checked"
+    return f"{path}: {size:,} bytes, {done}; {checked}"
 
 
 @contextlib.contextmanager
 def _progress(name: str) -> Iterator[Report]:
-    """A bar on standard error; where that is no terminal, a line."""
+    """Show a progress bar on standard error; one line where that is not a terminal."""
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
 
     console = Console(stderr=True)
-    if not console.is_terminal:
+    hidden = not console.is_terminal
+    if hidden:
         print(f"fetching {name}", file=sys.stderr, flush=True)
-    shown = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(*shown, console=console, transient=True, disable=not console.is_terminal) as progress:
-        tasks = {what: progress.add_task(f"{what} {name}", total=None, visible=False) for what in ("fetching", "checking")}
-        yield lambda what, done, total: progress.update(tasks[what], completed=done, total=total, visible=True)
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
+        bars = {
+            what: progress.add_task(f"{what} {name}", total=None, visible=False)
+            for what in ("fetching", "checking")
+        }
+        yield lambda what, done, total: progress.update(
+            bars[what], completed=done, total=total, visible=True
+        )
 
 
 def _console() -> Console:
-    """Standard output; at least WIDE_COLUMNS where it is no terminal, so that no column is cut off in a file or a pipe."""
+    """Return standard output; at least WIDE_COLUMNS wide where it is not a terminal.
+
+    So no column is cut off in a file or a pipe.
+    """
     from rich.console import Console
 
     console = Console(highlight=False, markup=False, emoji=False)
@@ -177,7 +250,10 @@ def _console() -> Console:
 
 
 def _wrapped(text: str, width: int, hang: int) -> list[str]:
-    """Lines of at most ``width``, but for longer words, such as addresses; all but the first ``hang`` columns farther in."""
+    """Return a text as lines of at most ``width``; words that are longer, as addresses, stay whole.
+
+    All lines but the first are indented by ``hang`` more.
+    """
     indent = len(text) - len(text.lstrip())
     wrapper = textwrap.TextWrapper(max(20, width), break_long_words=False, break_on_hyphens=False)
     wrapper.subsequent_indent = " " * (indent + hang)

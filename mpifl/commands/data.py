@@ -9,7 +9,11 @@ from mpifl.commands.data_import import FORMATS
 
 data = typer.Typer(help="Federated data sets in HDF5.", no_args_is_help=True)
 data.add_typer(
-    typer.Typer(cls=FORMATS, help="Turn data that lies on disk into a federated data set in HDF5.", no_args_is_help=True),
+    typer.Typer(
+        cls=FORMATS,
+        help="Convert data on disk to a federated data set in HDF5.",
+        no_args_is_help=True,
+    ),
     name="import",
 )
 register(data)

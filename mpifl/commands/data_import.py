@@ -1,4 +1,4 @@
-"""``mpifl data import FORMAT``: a command for each importer, its options the fields of the importer's class."""
+"""``mpifl data import FORMAT``: a command for each importer, with its fields as options."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from mpifl.commands.exits import wrong_input_ends
-from mpifl.commands.formats import REQUIRED, Parameter, group_of, made, with_options
+from mpifl.commands.formats import REQUIRED, Parameter, command_group, made, with_options
 from mpifl.commands.output import Out, Overwrite, check_output
 from mpifl.datasets.importers import REGISTRY
 from mpifl.errors import counted
@@ -20,20 +20,30 @@ if TYPE_CHECKING:
     from mpifl.datasets.dataset import Dataset
     from mpifl.datasets.importers.importer import Importer
 
-Sources = Annotated[list[Path], typer.Argument(metavar="SOURCE...", help="Where the data lies: files or folders.")]
-Test = Annotated[list[Path] | None, typer.Option("--test", help="The same for the test part; may be given several times.")]
+Sources = Annotated[
+    list[Path], typer.Argument(metavar="SOURCE...", help="The files or folders to read.")
+]
+Test = Annotated[
+    list[Path] | None,
+    typer.Option("--test", help="File or folder of the test part; may be given several times."),
+]
 Compress = Annotated[
     Literal["none", "gzip", "lzf"],
-    typer.Option("--compress", help="Filter; a compressed file is unpacked into the cache when used."),
+    typer.Option(
+        "--compress", help="HDF5 filter; a compressed file is unpacked into the cache when used."
+    ),
 ]
 Name = Annotated[
     str | None,
-    typer.Option("--name", help="Name of the data set; counts of one in the catalogue are compared with those published."),
+    typer.Option(
+        "--name",
+        help="Name of the data set; if the catalogue has it, counts are compared with it.",
+    ),
 ]
 
 
 def _command(importer: type[Importer]) -> Callable[..., None]:
-    """The command of one importer: sources, the common options, and one for each field."""
+    """Return the command of one importer: sources, common options, and an option for each field."""
 
     def command(
         source: list[Path],
@@ -46,7 +56,9 @@ def _command(importer: type[Importer]) -> Callable[..., None]:
     ) -> None:
         with wrong_input_ends():
             check_output(out, overwrite)
-            compare(import_data(importer, options, source, test or [], out, name, None if compress == "none" else compress))
+            compression = None if compress == "none" else compress
+            data = import_data(importer, options, source, test or [], out, name, compression)
+            compare(data)
 
     common: dict[str, Parameter] = {
         "source": (Sources, REQUIRED),
@@ -60,7 +72,7 @@ def _command(importer: type[Importer]) -> Callable[..., None]:
     return with_options(command, importer, common)
 
 
-FORMATS = group_of(REGISTRY, _command)
+FORMATS = command_group(REGISTRY, _command)
 
 
 def import_data(
@@ -72,7 +84,10 @@ def import_data(
     name: str | None,
     compression: str | None,
 ) -> Dataset:
-    """Read, check and write a data set, and say what it holds. Raises InputError; nothing is left then."""
+    """Read, check and write a data set, and print what it holds.
+
+    Raises InputError; then no file is left.
+    """
     from rich.console import Console
     from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
@@ -80,30 +95,43 @@ def import_data(
 
     reader = made(importer, options)
     began = time.monotonic()
-    columns = (TextColumn("{task.description}"), TextColumn("{task.completed:,.0f} samples"), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        TextColumn("{task.completed:,.0f} samples"),
+        TimeElapsedColumn(),
+    )
     console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    hidden = not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
         bar = progress.add_task("reading", total=None)
         with storing(out, lambda count: progress.advance(bar, count)) as store:
-            description = reader.read({"train": source, **({"test": test} if test else {})}, store)
+            sources = {"train": source}
+            if test:
+                sources["test"] = test
+            description = reader.read(sources, store)
             if name is not None:
                 description = replace(description, name=name)
             progress.update(bar, description="writing")
             data = write_store(out, store, description, compression)
+
     for part_name, part in data.parts.items():
-        print(f"{part_name}: {counted(part.samples, 'sample')} of {counted(part.clients, 'client')}")
-    print(f"written to {out} ({out.stat().st_size / 1e6:,.1f} MB in {time.monotonic() - began:.1f} s)")
+        print(
+            f"{part_name}: {counted(part.samples, 'sample')} of {counted(part.clients, 'client')}"
+        )
+    megabytes = out.stat().st_size / 1e6
+    print(f"written to {out} ({megabytes:,.1f} MB in {time.monotonic() - began:.1f} s)")
     return data
 
 
 def compare(data: Dataset) -> None:
-    """Say where a data set of the catalogue differs from what was published of it."""
-    from mpifl.datasets.catalogue import read_catalogue
+    """Print how a data set of the catalogue differs from its published counts."""
+    from mpifl.datasets.catalogue.catalogue import read_catalogue
     from mpifl.datasets.catalogue.check import differences
 
     entry = read_catalogue().get(data.name)
     if entry is None:
         return
+
     lines = differences(entry, data.parts)
     for line in lines:
         print(f"differs from what was published: {line}")

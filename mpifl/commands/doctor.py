@@ -1,4 +1,4 @@
-"""``mpifl doctor``: whether a run would work here, and what it would find."""
+"""``mpifl doctor``: whether a run would work here, and under which conditions."""
 
 from __future__ import annotations
 
@@ -26,43 +26,60 @@ COLOURS = {"ok": "", "warning": "yellow", "error": "red"}
 
 def doctor(
     folder: Annotated[Path, typer.Argument(help="Where run directories are made.")] = Path(),
-    ranks: Annotated[int | None, typer.Option("-n", min=1, help="Ranks; default: as `mpifl run`, at least 2.")] = None,
+    ranks: Annotated[
+        int | None, typer.Option("-n", min=1, help="Ranks; default: as `mpifl run`, at least 2.")
+    ] = None,
 ) -> None:
-    """Look at MPI, the ranks, GPUs, Slurm and the file system; exit status 0 when a run would work, 1 when not."""
+    """Check MPI, the ranks, GPUs, Slurm and the file system.
+
+    The exit status is 0 when a run would work, and 1 when not.
+    """
     from mpifl.cluster.doctor import works
 
     with wrong_input_ends():
         if not folder.is_dir():
-            raise InputError(f"FOLDER: {folder}: no such folder; name the one that run directories are to be made in")
+            raise InputError(
+                f"FOLDER: {folder}: no such folder; name the one that run directories are to be"
+                " made in"
+            )
+
     findings = _findings(folder, ranks)
     _show(findings)
+
     errors = [finding.check for finding in findings if finding.status == "error"]
     warnings = [finding.check for finding in findings if finding.status == "warning"]
-    noted = f" (worth a look: {', '.join(warnings)})" if warnings else ""
-    print(f"A run would not work: {', '.join(errors)}." if errors else f"A run would work{noted}.")
+    if errors:
+        print(f"A run would not work: {', '.join(errors)}.")
+    else:
+        noted = f" (warnings: {', '.join(warnings)})" if warnings else ""
+        print(f"A run would work{noted}.")
     sys.exit(DONE if works(findings) else FAILED)
 
 
 def _findings(folder: Path, ranks: int | None) -> list[Finding]:
+    """Return the findings of all checks."""
     from mpifl.cluster import doctor as checks
+    from mpifl.cluster.file_checks import folder_findings
     from mpifl.mpi.launch import default_ranks
 
     asked = ranks or max(2, default_ranks(os.environ))
     probe, problem = _probe(folder, asked)
     cores = len(os.sched_getaffinity(0))
     hosts = probe.hosts if probe else ()
+    ranks_here = hosts.count(hosts[0]) if hosts else asked
+
     return [
         *(checks.rank_findings(probe, asked, cores) if probe else [problem]),
-        checks.shared_memory_finding(checks.shared_memory_bytes(), hosts.count(hosts[0]) if hosts else asked),
+        checks.shared_memory_finding(checks.shared_memory_bytes(), ranks_here),
         checks.gpu_finding(_gpus(), probe.gpus if probe else ()),
         checks.slurm_finding(_slurm_version(), os.environ),
-        *checks.folder_findings(folder, probe.blind_hosts if probe else (), len(set(hosts))),
+        *folder_findings(folder, probe.blind_hosts if probe else (), len(set(hosts))),
         checks.torch_finding(*_torch()),
     ]
 
 
 def _probe(folder: Path, ranks: int) -> tuple[Probe | None, Finding]:
-    """What the ranks say, or why they say nothing."""
+    """Return what the ranks observe, or None and a finding that says why there is nothing."""
     from mpifl.cluster.doctor import Finding, Probe
     from mpifl.mpi.launch import LaunchError, command
 
@@ -73,34 +90,45 @@ def _probe(folder: Path, ranks: int) -> tuple[Probe | None, Finding]:
         line = command(ranks, [], os.environ)
     except LaunchError as error:
         return failed("no ranks can be started", str(error))
-    with tempfile.NamedTemporaryFile(prefix=".mpifl-doctor-", dir=folder if os.access(folder, os.W_OK) else None) as token:
+
+    token_folder = folder if os.access(folder, os.W_OK) else None
+    with tempfile.NamedTemporaryFile(prefix=".mpifl-doctor-", dir=token_folder) as token:
         line[line.index("mpifl.run") :] = ["mpifl.mpi.probe", os.path.abspath(token.name)]
         try:
-            done = subprocess.run(line, capture_output=True, text=True, timeout=PROBE_SECONDS, check=False)
+            done = subprocess.run(
+                line, capture_output=True, text=True, timeout=PROBE_SECONDS, check=False
+            )
         except subprocess.TimeoutExpired:
-            return failed(f"{ranks} ranks did not end in {PROBE_SECONDS} s", "they start and do not reach each other")
-    said = [text for text in done.stdout.splitlines() if text.startswith("{")]
-    if done.returncode or not said:
-        last = [text.strip() for text in done.stderr.splitlines() if text.strip(" -")]
-        return failed(f"{ranks} ranks ended with status {done.returncode}", " ".join(last[:3]) or "they said nothing")
-    return Probe(**json.loads(said[0])), Finding("MPI", "ok", "", "")
+            return failed(
+                f"{ranks} ranks did not end in {PROBE_SECONDS} s",
+                "they start but cannot reach each other",
+            )
+
+    results = [text for text in done.stdout.splitlines() if text.startswith("{")]
+    if done.returncode or not results:
+        errors = [text.strip() for text in done.stderr.splitlines() if text.strip(" -")]
+        return failed(
+            f"{ranks} ranks ended with status {done.returncode}",
+            " ".join(errors[:3]) or "they printed nothing",
+        )
+    return Probe(**json.loads(results[0])), Finding("MPI", "ok", "", "")
 
 
 def _gpus() -> list[str]:
-    """Names of the GPUs that the NVIDIA driver lists."""
-    said = _said(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"])
-    return [line.strip() for line in said.splitlines() if line.strip()] if said else []
+    """Return the names of the GPUs that the NVIDIA driver lists."""
+    output = _output(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]) or ""
+    return [line.strip() for line in output.splitlines() if line.strip()]
 
 
 def _slurm_version() -> str | None:
-    """What sbatch says; empty where it finds no cluster, None where there is no sbatch."""
+    """Return sbatch's version, empty if it finds no cluster, None if there is no sbatch."""
     if shutil.which("sbatch") is None:
         return None
-    return (_said(["sbatch", "--version"]) or "").strip()
+    return (_output(["sbatch", "--version"]) or "").strip()
 
 
-def _said(line: list[str]) -> str | None:
-    """What a program prints; None where it is not there or fails."""
+def _output(line: list[str]) -> str | None:
+    """Return what a program prints, None if it does not exist or fails."""
     if shutil.which(line[0]) is None:
         return None
     try:
@@ -111,6 +139,7 @@ def _said(line: list[str]) -> str | None:
 
 
 def _torch() -> tuple[str | None, str]:
+    """Return torch's version; or None, and why it cannot be imported."""
     try:
         import torch
     except (ImportError, OSError) as error:
@@ -119,6 +148,7 @@ def _torch() -> tuple[str | None, str]:
 
 
 def _show(findings: list[Finding]) -> None:
+    """Print the findings as a table."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -126,9 +156,16 @@ def _show(findings: list[Finding]) -> None:
     console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal and console.width < WIDE_COLUMNS:
         console.width = WIDE_COLUMNS
+
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for heading in ("", "check", "found", "what it means"):
         table.add_column(heading, no_wrap=heading in ("", "check"))
     for finding in findings:
-        table.add_row(finding.status, finding.check, finding.found, finding.means, style=COLOURS[finding.status])
+        table.add_row(
+            finding.status,
+            finding.check,
+            finding.found,
+            finding.means,
+            style=COLOURS[finding.status],
+        )
     console.print(table)

@@ -1,4 +1,4 @@
-"""How a command ends when it cannot go on."""
+"""How a command ends after an error."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from mpifl.errors import FAILED, WRONG_INPUT, InputError, TrainingError
 
 
 def end(message: str, status: int) -> NoReturn:
-    """Say why on one line of standard error, and exit."""
+    """Print one line to standard error and exit with ``status``."""
     print(f"mpifl: {message}", file=sys.stderr)
     sys.exit(status)
 
 
 def end_wrong(error: InputError) -> NoReturn:
-    """Say what is wrong on standard error, one line an error, and exit with status 2."""
+    """Print each line of the error to standard error and exit with status 2."""
     print(error.within("mpifl"), file=sys.stderr)
     sys.exit(WRONG_INPUT)
 
 
 @contextlib.contextmanager
 def wrong_input_ends() -> Iterator[None]:
-    """An InputError in the block ends the command with its lines and status 2, a TrainingError with one line and status 1.
+    """End the command with status 2 on InputError in the block, and 1 on TrainingError.
 
-    That is a full disk, in a command.
+    In a command the latter is a full disk.
     """
     try:
         yield

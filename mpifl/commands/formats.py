@@ -1,4 +1,4 @@
-"""A command for each format of a registry, its options the fields of the format's class."""
+"""Commands built from a registry: one for each format, with the fields of its class as options."""
 
 from __future__ import annotations
 
@@ -18,13 +18,19 @@ from mpifl.errors import WRONG_INPUT, InputError
 from mpifl.job.section import Section
 
 Parameter = tuple[Any, Any]
-"""The type of a command's parameter, with what typer is to know of it, and its default."""
+"""The annotated type of a command's parameter, as typer reads it, and its default."""
 
 REQUIRED = inspect.Parameter.empty
 
 
-def group_of(registry: Mapping[str, str], command: Callable[[Any], Callable[..., None]]) -> type[TyperGroup]:
-    """The group of the commands of all formats; the class of each is loaded when it is asked for, and given to ``command``."""
+def command_group(
+    registry: Mapping[str, str], command: Callable[[Any], Callable[..., None]]
+) -> type[TyperGroup]:
+    """Return the class of a command group with one command for each format of a registry.
+
+    ``registry`` maps a format to "module:class". ``command`` makes the command from the class,
+    which is imported only when its command is used.
+    """
 
     class Formats(TyperGroup):
         def list_commands(self, ctx: Any) -> list[str]:
@@ -32,32 +38,46 @@ def group_of(registry: Mapping[str, str], command: Callable[[Any], Callable[...,
 
         def get_command(self, ctx: Any, cmd_name: str) -> Any:
             if cmd_name not in registry:
-                end(f"FORMAT: {cmd_name!r} is not known; allowed: {', '.join(registry)}", WRONG_INPUT)
+                end(
+                    f"FORMAT: {cmd_name!r} is not known; allowed: {', '.join(registry)}",
+                    WRONG_INPUT,
+                )
+
             module, _, name = registry[cmd_name].partition(":")
+            form = getattr(importlib.import_module(module), name)
             app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-            app.command(name=cmd_name)(command(getattr(importlib.import_module(module), name)))
+            app.command(name=cmd_name)(command(form))
             return typer.main.get_command(app)
 
     return Formats
 
 
-def with_options(command: Callable[..., None], form: type[Section], common: Mapping[str, Parameter]) -> Callable[..., None]:
-    """``command`` as typer is to see it: with the ``common`` parameters, one for each field of ``form``, and its docstring."""
-    every = dict(common)
+def with_options(
+    command: Callable[..., None], form: type[Section], common: Mapping[str, Parameter]
+) -> Callable[..., None]:
+    """Return ``command`` with the signature and docstring that typer reads.
+
+    Its parameters are the ``common`` ones and one for each field of ``form``; its docstring is that
+    of ``form``.
+    """
+    all_parameters = dict(common)
     for name, field in form.model_fields.items():
         option = typer.Option(f"--{name.replace('_', '-')}", help=escape(field.description or ""))
         default = REQUIRED if field.is_required() else field.get_default(call_default_factory=True)
-        every[name] = (Annotated[field.annotation, option], default)
-    kind = inspect.Parameter.KEYWORD_ONLY
-    parameters = [inspect.Parameter(name, kind, default=default, annotation=hint) for name, (hint, default) in every.items()]
+        all_parameters[name] = (Annotated[field.annotation, option], default)
+
+    parameters = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
+        for name, (hint, default) in all_parameters.items()
+    ]
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    command.__annotations__ = {name: hint for name, (hint, _) in every.items()}
+    command.__annotations__ = {name: hint for name, (hint, _) in all_parameters.items()}
     command.__doc__ = _help(inspect.getdoc(form) or "")
     return command
 
 
 def made(form: type[Section], options: Mapping[str, Any]) -> Any:
-    """The format with its options. Raises InputError naming the first that is wrong."""
+    """Return the format with its options. Raises InputError naming the first wrong option."""
     try:
         return form(**options)
     except ValidationError as error:
@@ -67,6 +87,8 @@ def made(form: type[Section], options: Mapping[str, Any]) -> Any:
 
 
 def _help(doc: str) -> str:
-    """A docstring as help: paragraphs as one line each, and nothing of what it raises."""
-    text = escape(re.sub(r"``(.+?)``", r"\1", re.split(r"Raises\s+InputError", doc)[0].strip()))  # [i] is no italic
+    """Return a docstring as help: each paragraph as one line, without what the class raises."""
+    text = re.split(r"Raises\s+InputError", doc)[0].strip()
+    text = re.sub(r"``(.+?)``", r"\1", text)
+    text = escape(text)  # [i] would be italic
     return re.sub(r"(?<!\n)\n(?![\n-]) *", " ", text)

@@ -1,4 +1,4 @@
-"""A trace as a picture: what ``mpifl traces show --picture`` draws."""
+"""The summary of a trace as a picture, as ``mpifl traces show --picture`` draws it."""
 
 from __future__ import annotations
 
@@ -18,21 +18,32 @@ from mpifl.traces.bandwidth import Bandwidth
 from mpifl.traces.summary import HOURS, Summary, curve_means
 from mpifl.traces.trace import Trace, merged
 
-DOWN, UP, PLAIN = "#1f77b4", "#ff7f0e", "#4c72b0"
+DOWN = "#1f77b4"
+UP = "#ff7f0e"
+PLAIN = "#4c72b0"
 FAINT = 0.45
-BINS, CELLS = 60, 50
-MANY_DECADES = 30
-CURVES_DRAWN, MOST_POINTS = 4, 100_000
+BINS = 60
+CELLS = 50
+MANY_DECADES = (
+    30  # highest / lowest value of an axis from which on it has ticks at powers of ten only
+)
+CURVES_DRAWN = 4
+MOST_POINTS = 100_000  # drawn of a curve
 TICKS = {1: "1 s", 60: "1 min", 3600: "1 h", 86_400: "1 d"}
 
 
 def draw(path: Path, trace: Trace, summary: Summary) -> None:
-    """Write the picture; its format is that of the name (.png, .svg, .pdf). The same trace gives the same bytes."""
+    """Write a picture in the format of the file's name (.png, .svg, .pdf).
+
+    The same trace gives the same bytes.
+    """
     figure = Figure(figsize=(12, 7), layout="constrained")
     axes = figure.subplots(2, 3)
     counts = f"{counted(summary.devices, 'device')}, {counted(summary.patterns, 'pattern')}"
     figure.suptitle(f"{trace.name}: {counts}, online {summary.online:.1%} of the time")
-    _histogram(axes[0, 0], [(trace.compute_ms_per_sample, PLAIN, "")], "compute, ms of inference a sample", "devices")
+
+    compute = [(trace.compute_ms_per_sample, PLAIN, "")]
+    _histogram(axes[0, 0], compute, "compute, ms of inference a sample", "devices")
     if trace.bandwidth.curves:
         _curves(axes[0, 1], trace.bandwidth)
         _correlation(axes[0, 2], *curve_means(trace.bandwidth), "curves, mean of each")
@@ -43,25 +54,38 @@ def draw(path: Path, trace: Trace, summary: Summary) -> None:
     _hours(axes[1, 0], summary)
     _stays(axes[1, 1], trace)
     _shares(axes[1, 2], trace)
-    # Without a date and with fixed ids, so that a picture changes only with its trace.
-    metadata = {".png": {"Software": None}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}[path.suffix]
+
     from matplotlib import rc_context
+
+    # Without a date and with fixed ids, so that a picture changes only with its trace.
+    undated = {".png": "Software", ".svg": "Date", ".pdf": "CreationDate"}[path.suffix]
+    metadata = {undated: None}
 
     with whole_file(path) as partial, rc_context({"svg.hashsalt": trace.name}):
         figure.savefig(partial, format=path.suffix[1:], dpi=110, metadata=metadata)
 
 
-def _histogram(axes: Axes, columns: list[tuple[np.ndarray, str, str]], label: str, count: str) -> None:
-    """Histograms with bins that are equal in the logarithm: the first filled, a second a line, so that equal ones are seen."""
+def _histogram(
+    axes: Axes, columns: list[tuple[np.ndarray, str, str]], label: str, count: str
+) -> None:
+    """Draw histograms of columns (values, colour, name), with bins of equal logarithmic width.
+
+    The first is filled and the second a line, so that both are seen where they are equal.
+    """
     low = min(float(values.min()) for values, _, _ in columns)
     high = max(float(values.max()) for values, _, _ in columns)
     if low == high:
-        low, high = low / 2, high * 2
+        low /= 2
+        high *= 2
     bins = np.geomspace(low, high * (1 + 1e-9), BINS + 1)
-    for place, (values, colour, name) in enumerate(columns):
-        filled: dict[str, Any] = {"fill": True, "alpha": 1.0 if len(columns) == 1 else FAINT}
-        line: dict[str, Any] = {"fill": False, "lw": 1.2}
-        axes.stairs(np.histogram(values, bins)[0], bins, color=colour, label=name or None, **(line if place else filled))
+
+    filled: dict[str, Any] = {"fill": True, "alpha": 1.0 if len(columns) == 1 else FAINT}
+    line: dict[str, Any] = {"fill": False, "lw": 1.2}
+    for number, (values, colour, name) in enumerate(columns):
+        counts = np.histogram(values, bins)[0]
+        style = line if number else filled
+        axes.stairs(counts, bins, color=colour, label=name or None, **style)
+
     axes.set(xscale="log", xlabel=label, ylabel=count)
     _plain_ticks(axes.xaxis)
     if len(columns) > 1:
@@ -69,18 +93,21 @@ def _histogram(axes: Axes, columns: list[tuple[np.ndarray, str, str]], label: st
 
 
 def _plain_ticks(axis: Axis) -> None:
-    """Numbers as they are written, at 1, 2 and 5 times the powers of ten where there are few of those."""
+    """Label ticks without exponents; also at 2 and 5 times the powers of ten if those are few."""
     low, high = axis.get_view_interval()
-    axis.set_major_locator(LogLocator(subs=(1.0,) if high / low > MANY_DECADES else (1.0, 2.0, 5.0)))
+    multiples = (1.0,) if high / low > MANY_DECADES else (1.0, 2.0, 5.0)
+    axis.set_major_locator(LogLocator(subs=multiples))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
     axis.set_minor_formatter(NullFormatter())
 
 
 def _correlation(axes: Axes, down: np.ndarray, up: np.ndarray, what: str) -> None:
-    """Download against upload, as counts in cells."""
+    """Draw download against upload speeds, as counts in cells."""
     cells, x, y = np.histogram2d(np.log10(down), np.log10(up), bins=CELLS)
     most = max(2.0, float(cells.max()))
-    image = axes.pcolormesh(10**x, 10**y, np.ma.masked_equal(cells.T, 0), norm=LogNorm(1, most), rasterized=True)
+    filled = np.ma.masked_equal(cells.T, 0)
+    image = axes.pcolormesh(10**x, 10**y, filled, norm=LogNorm(1, most), rasterized=True)
+
     axes.set(xscale="log", yscale="log", xlabel="download, kbit/s", ylabel="upload, kbit/s")
     _plain_ticks(axes.xaxis)
     _plain_ticks(axes.yaxis)
@@ -88,14 +115,32 @@ def _correlation(axes: Axes, down: np.ndarray, up: np.ndarray, what: str) -> Non
 
 
 def _curves(axes: Axes, bandwidth: Bandwidth) -> None:
-    """The first few curves over their periods: download a broad pale line, upload a thin one, so that equal ones are seen."""
+    """Draw the first few curves over their periods.
+
+    Download is a broad pale line and upload a thin one, so that both are seen where they are equal.
+    """
     for curve in range(min(CURVES_DRAWN, bandwidth.curves)):
-        part = slice(bandwidth.offsets[curve], min(bandwidth.offsets[curve + 1], bandwidth.offsets[curve] + MOST_POINTS))
-        for name, colour, width, alpha in (("download_kbps", DOWN, 2.5, FAINT), ("upload_kbps", UP, 0.7, 1.0)):
-            values = getattr(bandwidth, name)[part] / 1000
+        begin = bandwidth.offsets[curve]
+        points = slice(begin, min(bandwidth.offsets[curve + 1], begin + MOST_POINTS))
+        for name, colour, width, alpha in (
+            ("download_kbps", DOWN, 2.5, FAINT),
+            ("upload_kbps", UP, 0.7, 1.0),
+        ):
+            values = getattr(bandwidth, name)[points] / 1000
             label = name.split("_")[0] if curve == 0 else None
-            axes.plot(bandwidth.start[part], values, color=colour, drawstyle="steps-post", lw=width, alpha=alpha, label=label)
-    drawn = f"first {CURVES_DRAWN} of {bandwidth.curves} curves" if bandwidth.curves > CURVES_DRAWN else "all curves"
+            axes.plot(
+                bandwidth.start[points],
+                values,
+                color=colour,
+                drawstyle="steps-post",
+                lw=width,
+                alpha=alpha,
+                label=label,
+            )
+
+    drawn = "all curves"
+    if bandwidth.curves > CURVES_DRAWN:
+        drawn = f"first {CURVES_DRAWN} of {bandwidth.curves} curves"
     axes.set(xlabel="seconds", ylabel="Mbit/s", title=f"bandwidth: {drawn}")
     axes.legend(frameon=False)
 
@@ -103,17 +148,31 @@ def _curves(axes: Axes, bandwidth: Bandwidth) -> None:
 def _hours(axes: Axes, summary: Summary) -> None:
     axes.bar(np.arange(HOURS) + 0.5, 100 * summary.online_by_hour, width=0.9, color=PLAIN)
     axes.axhline(100 * summary.online, color="black", lw=0.8, ls="--")
-    axes.set(xlim=(0, HOURS), xticks=range(0, HOURS + 1, 4), xlabel="hour of the day", ylabel="online, % (dashed: mean)")
+    axes.set(
+        xlim=(0, HOURS),
+        xticks=range(0, HOURS + 1, 4),
+        xlabel="hour of the day",
+        ylabel="online, % (dashed: mean)",
+    )
 
 
 def _stays(axes: Axes, trace: Trace) -> None:
-    """Share of stays that are no longer than x."""
+    """Draw the share of stays that are at most x long."""
     stays = merged(trace, 0.0)
-    lengths = np.quantile(stays.end - stays.start, np.linspace(0, 1, 501)) if len(stays.start) else np.ones(501)
+    lengths = np.ones(501)
+    if len(stays.start):
+        lengths = np.quantile(stays.end - stays.start, np.linspace(0, 1, 501))
     axes.plot(lengths, np.linspace(0, 100, 501), color=PLAIN)
-    low, high = lengths[0], lengths[-1]
+
+    low = lengths[0]
+    high = lengths[-1]
     ticks = {second: text for second, text in TICKS.items() if low / 10 <= second <= high * 10}
-    axes.set(xscale="log", xlabel="length of a stay online", ylabel="stays that are shorter, %", ylim=(0, 100))
+    axes.set(
+        xscale="log",
+        xlabel="length of a stay online",
+        ylabel="stays that are shorter, %",
+        ylim=(0, 100),
+    )
     axes.set_xticks(list(ticks), list(ticks.values()))
     axes.minorticks_off()
 

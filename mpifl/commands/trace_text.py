@@ -1,4 +1,4 @@
-"""A trace as text: what ``mpifl traces show`` prints."""
+"""The summary of a trace as text, as ``mpifl traces show`` prints it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mpifl.errors import counted
 from mpifl.traces.summary import PER_CENT, Summary
 from mpifl.traces.trace import Trace
 
-PIPE_COLUMNS = 100  # where the output is no terminal
+PIPE_COLUMNS = 100  # width where the output is not a terminal
 BAR_COLUMNS = 40
 LABELS: dict[str, tuple[str, float | None]] = {
     "compute_ms_per_sample": ("compute, ms", 1),
@@ -31,14 +31,17 @@ LABELS: dict[str, tuple[str, float | None]] = {
     "curve_upload_kbps": ("curve up, kb/s", 1),
     "curve_seconds": ("curve, length", None),
 }
-"""How a quantile is called, and the factor to its unit; a time has none."""
+"""The label of a quantile, and the factor to the label's unit; None for a time."""
 SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86_400}
 
 
 def print_summary(trace: Trace, summary: Summary) -> None:
-    """Print it to standard output, as wide as the terminal."""
+    """Print a trace's summary to standard output, as wide as the terminal."""
     width = shutil.get_terminal_size((PIPE_COLUMNS, 24)).columns
-    console = Console(width=width if sys.stdout.isatty() else max(width, PIPE_COLUMNS), highlight=False)
+    if not sys.stdout.isatty():
+        width = max(width, PIPE_COLUMNS)
+
+    console = Console(width=width, highlight=False)
     title, hours = _hours(summary)
     console.print(_heading(trace, summary), "", _quantiles(summary), "", title, hours, sep="\n")
 
@@ -55,7 +58,9 @@ def _heading(trace: Trace, summary: Summary) -> Table:
         "devices": f"{summary.devices:,}",
         "patterns": f"{summary.patterns:,} with {counted(summary.slots, 'slot')}; "
         f"{summary.never_online:,} never online, {summary.always_online:,} always",
-        "curves": f"{summary.curves:,} of bandwidth" if summary.curves else "none: speeds are constant",
+        "curves": f"{summary.curves:,} of bandwidth"
+        if summary.curves
+        else "none: speeds are constant",
         "online": f"{summary.online:.1%} of the time",
     }
     for name, text in rows.items():
@@ -70,29 +75,36 @@ def _quantiles(summary: Summary) -> Table:
         table.add_column(f"{per_cent} %", justify="right", no_wrap=True)
     for name, values in summary.quantiles.items():
         label, factor = LABELS[name]
-        table.add_row(label, *(_time(value) if factor is None else _number(factor * value) for value in values))
+        table.add_row(
+            label,
+            *(_time(value) if factor is None else _number(factor * value) for value in values),
+        )
     return table
 
 
 def _number(value: float) -> str:
-    """Four digits; whole numbers with commas from there on."""
+    """Return a number with four digits; a larger one as a whole number with commas."""
     return f"{value:,.0f}" if 1000 <= value < 1e7 else f"{value:.4g}"
 
 
 def _time(seconds: float) -> str:
-    """Seconds in the largest unit of which they are two or more, with three digits."""
+    """Return a time with three digits, in the largest unit of which it is two or more."""
     unit = next((name for name in ("d", "h", "min") if seconds >= 2 * SECONDS[name]), "s")
     return f"{seconds / SECONDS[unit]:.3g} {unit}"
 
 
 def _hours(summary: Summary) -> tuple[str, Table]:
-    """A bar for each hour, the longest for the hour with most online."""
-    day = "day" if summary.whole_days else "pattern's day (periods that are not whole days: no hour of all phones')"
+    """Return title and table of the share online by hour, with a bar for each hour."""
+    day = "day"
+    if not summary.whole_days:
+        day = "pattern's day (some periods are not whole days: hours differ between phones)"
     table = Table.grid(padding=(0, 1))
     table.add_column(justify="right")
     table.add_column(justify="right")
     table.add_column(no_wrap=True)
+
     most = float(np.max(summary.online_by_hour))
     for hour, share in enumerate(summary.online_by_hour):
-        table.add_row(f"{hour:02}", f"{share:.1%}", "█" * round(BAR_COLUMNS * share / most) if most else "")
+        bar = "█" * round(BAR_COLUMNS * share / most) if most else ""
+        table.add_row(f"{hour:02}", f"{share:.1%}", bar)
     return f"Online by hour of the {day}:", table

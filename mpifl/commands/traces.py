@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mpifl.commands.exits import wrong_input_ends
-from mpifl.commands.formats import REQUIRED, Parameter, group_of, made, with_options
+from mpifl.commands.formats import REQUIRED, Parameter, command_group, made, with_options
 from mpifl.commands.output import Out, Overwrite, check_output
 from mpifl.errors import InputError, counted
 from mpifl.traces.importers import REGISTRY
@@ -20,17 +20,31 @@ if TYPE_CHECKING:
     from mpifl.traces.trace import Trace
 
 TRACE_HELP = "A trace in HDF5, a recipe (.yaml), or the name of a recipe that ships with mpifl."
-Base = Annotated[str, typer.Option("--base", metavar="TRACE", help=f"Where what the format lacks comes from. {TRACE_HELP}")]
-Name = Annotated[str | None, typer.Option("--name", help="Name of the trace; default: that of the file.")]
+Base = Annotated[
+    str,
+    typer.Option(
+        "--base", metavar="TRACE", help=f"Trace that supplies what the format lacks. {TRACE_HELP}"
+    ),
+]
+Name = Annotated[
+    str | None, typer.Option("--name", help="Name of the trace; default: that of the file.")
+]
 
-traces = typer.Typer(help="Device traces: how fast phones are, and when they are online.", no_args_is_help=True)
+traces = typer.Typer(
+    help="Device traces: how fast phones are, and when they are online.", no_args_is_help=True
+)
 
 
 def _command(importer: type[TraceImporter]) -> Callable[..., None]:
-    """The command of one importer: files, the common options, and one for each field."""
+    """Return the command of one importer: files, common options, and an option for each field."""
 
     def command(
-        paths: list[Path], out: Path, base: str, name: str | None = None, overwrite: bool = False, **options: Any
+        paths: list[Path],
+        out: Path,
+        base: str,
+        name: str | None = None,
+        overwrite: bool = False,
+        **options: Any,
     ) -> None:
         with wrong_input_ends():
             check_output(out, overwrite)
@@ -49,8 +63,8 @@ def _command(importer: type[TraceImporter]) -> Callable[..., None]:
 
 traces.add_typer(
     typer.Typer(
-        cls=group_of(REGISTRY, _command),
-        help="Turn what lies on disk into a trace, with the rest from a base.",
+        cls=command_group(REGISTRY, _command),
+        help="Convert files of another format to a trace; a base supplies what they lack.",
         no_args_is_help=True,
     ),
     name="import",
@@ -58,15 +72,24 @@ traces.add_typer(
 
 
 def import_trace(
-    importer: type[TraceImporter], options: dict[str, Any], paths: list[Path], out: Path, base: str, name: str | None
+    importer: type[TraceImporter],
+    options: dict[str, Any],
+    paths: list[Path],
+    out: Path,
+    base: str,
+    name: str | None,
 ) -> None:
-    """Read, complete, check and write a trace, and say what comes from where. Raises InputError; nothing is left then."""
+    """Read, complete, check and write a trace, and print which part comes from where.
+
+    Raises InputError; then no file is left.
+    """
     from mpifl.traces.importers.parsed_trace import completed, read_trace
 
-    found = made(importer, options).read(paths)
-    trace, origins = completed(name or out.stem, found, read_trace(base))
+    parsed = made(importer, options).read(paths)
+    trace, origins = completed(name or out.stem, parsed, read_trace(base))
     _write(out, trace)
-    for line in (*origins, *(f"note: {note}" for note in found.notes)):
+
+    for line in (*origins, *(f"note: {note}" for note in parsed.notes)):
         print(line)
     print(f"written to {out} ({out.stat().st_size / 1e6:,.1f} MB)")
 
@@ -74,25 +97,34 @@ def import_trace(
 @traces.command()
 def synth(
     recipe: Annotated[
-        str, typer.Argument(metavar="RECIPE", help="A recipe (.yaml), or the name of one that ships with mpifl.")
+        str,
+        typer.Argument(
+            metavar="RECIPE", help="A recipe (.yaml), or the name of one that ships with mpifl."
+        ),
     ],
     out: Out,
-    phones: Annotated[int | None, typer.Option(min=1, help="How many; default: the recipe's.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Default: the recipe's.")] = None,
+    phones: Annotated[
+        int | None, typer.Option(min=1, help="Number of phones; default: the recipe's.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed; default: the recipe's.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Draw phones from a recipe: the same recipe, number and seed give the same trace."""
+    """Draw a trace from a recipe: the same recipe, number and seed give the same trace."""
     from mpifl.io.files import shipped, shipped_names
     from mpifl.traces.synthesis import read_recipe, synthesize
 
     with wrong_input_ends():
         path = shipped("traces", recipe) or Path(recipe)
         if not path.exists():
-            raise InputError(f"RECIPE: {recipe!r}: no such file; allowed: {', '.join(shipped_names('traces'))}, or a file")
+            names = ", ".join(shipped_names("traces"))
+            raise InputError(f"RECIPE: {recipe!r}: no such file; allowed: {names}, or a file")
         check_output(out, overwrite)
-        changes = {key: value for key, value in (("phones", phones), ("seed", seed)) if value is not None}
+
+        given = {"phones": phones, "seed": seed}
+        changes = {key: value for key, value in given.items() if value is not None}
         trace = synthesize(read_recipe(path).model_copy(update=changes))
         _write(out, trace)
+
     print(f"{counted(trace.devices, 'phone')}, {counted(len(trace.start), 'slot')}")
     print(f"written to {out} ({out.stat().st_size / 1e6:,.1f} MB)")
 
@@ -100,7 +132,9 @@ def synth(
 @traces.command()
 def show(
     trace: Annotated[str, typer.Argument(metavar="TRACE", help=TRACE_HELP)],
-    picture: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw it too: .png, .svg or .pdf.")] = None,
+    picture: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a picture, too: .png, .svg or .pdf.")
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Show counts, quantiles and hourly availability."""
@@ -110,12 +144,16 @@ def show(
 
     with wrong_input_ends():
         if picture is not None and picture.suffix not in (".png", ".svg", ".pdf"):
-            raise InputError(f"--picture: {str(picture)!r}; allowed: a name that ends in .png, .svg or .pdf")
+            raise InputError(
+                f"--picture: {str(picture)!r}; allowed: a name that ends in .png, .svg or .pdf"
+            )
         if picture is not None:
             check_output(picture, overwrite)
+
         opened = read_trace(trace)
         summary = summarise(opened)
         print_summary(opened, summary)
+
         if picture is not None:
             from mpifl.commands.trace_picture import draw
 
@@ -133,7 +171,7 @@ def _write(out: Path, trace: Trace) -> None:
 
 @contextlib.contextmanager
 def _writing(path: Path) -> Iterator[None]:
-    """What the system has against writing to ``path`` is an InputError."""
+    """Convert an OSError of writing to ``path`` to InputError."""
     try:
         yield
     except OSError as error:

@@ -1,5 +1,7 @@
-"""What clients hold: data sets in HDF5, their splits, partitions, importers and a catalogue.
+"""Data sets in HDF5: their format, splits, partitioners, importers and a catalogue.
 
-dataset.py is the format; store.py writes it; partitioners/ and importers/ hold one of each a file.
-Imports: job and below. To add a partitioner or importer: its file, and one line in the registry beside it.
+dataset.py is the format and store.py writes it for importers. partitioners/ and importers/ hold
+one partitioner or importer a file.
+Imports: job and below. To add a partitioner or an importer: its file, and one line in REGISTRY of
+the folder's ``__init__``.
 """

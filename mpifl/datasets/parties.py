@@ -1,4 +1,4 @@
-"""A data set whose features are dealt out: every client holds all samples, and of each its own features."""
+"""Vertical partitions: every client (party) holds all samples, and of each its own features."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from mpifl.errors import InputError
 
 @dataclass(frozen=True)
 class Known:
-    """The features of a data set (Values, float32, scaled), once for each party with those it does not know at 0.
+    """The scaled features of a data set (Values, float32), repeated once a party.
 
-    ``known`` holds the numbers of each party's features; None knows all.
+    ``known[k]`` holds the numbers of party k's features; its other features are 0. None stands for
+    all features.
     """
 
     x: Any
@@ -26,34 +27,41 @@ class Known:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """As an array's."""
+        """(parties * samples, ...)."""
         return (len(self.known) * self.x.shape[0], *self.x.shape[1:])
 
     @property
     def dtype(self) -> np.dtype:
-        """As an array's."""
+        """float32."""
         return np.dtype(np.float32)
 
     def blocks(self) -> Iterator[np.ndarray]:
-        """All samples of the first party, then all of the next."""
+        """Yield all samples of the first party, then all of the next, block by block."""
         for features in self.known:
             for block in blocks(self.x):
-                whole = (block.astype(np.float32) * self.scale + self.shift).astype(np.float32)
+                scaled = (block.astype(np.float32) * self.scale + self.shift).astype(np.float32)
                 if features is not None:
-                    flat, all_of_it = np.zeros((len(whole), whole[0].size), np.float32), whole.reshape(len(whole), -1)
-                    flat[:, features] = all_of_it[:, features]
-                    whole = flat.reshape(whole.shape)
-                yield whole
+                    rows = scaled.reshape(len(scaled), -1)
+                    masked = np.zeros((len(scaled), scaled[0].size), np.float32)
+                    masked[:, features] = rows[:, features]
+                    scaled = masked.reshape(scaled.shape)
+                yield scaled
 
 
 def dealt_to_parties(data: Dataset, features_of: Sequence[np.ndarray]) -> Dataset:
-    """The data set, to be written, in which client k holds all train samples and of each the features ``features_of[k]``.
+    """Return the data set, to be written, whose train features are dealt to parties.
 
-    The other parts keep all features. Raises InputError for sequences, whose samples have no features of their own.
+    Client k holds all train samples, and of each the features ``features_of[k]``. The other parts
+    keep all features. Raises InputError for sequences, which have no features to deal.
     """
     if data.vocabulary or data.train.begin is not None:
-        raise InputError(f"data.partition.name: 'vertical' deals features; the samples of {data.name} are sequences")
-    train, parties = data.train, len(features_of)
+        raise InputError(
+            "data.partition.name: 'vertical' deals features;"
+            f" the samples of {data.name} are sequences"
+        )
+
+    train = data.train
+    parties = len(features_of)
     changed: dict[str, Any] = {
         name: replace(part, x=Known(part.x, data.feature_scale, data.feature_shift, [None]))
         for name, part in data.parts.items()

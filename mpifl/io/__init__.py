@@ -1,4 +1,4 @@
-"""Files: atomic writes, our HDF5 files, compressed files, pickles from outside (read by a restricted reader).
+"""Files: atomic writes, our HDF5 files, compressed files, foreign pickles (a restricted reader).
 
 Imports: errors. Anything may import from here.
 """

@@ -1,4 +1,7 @@
-"""Files packed with gzip or xz that are read whole: a small file that unpacks to gigabytes is refused, not held."""
+"""Files that are read whole and may be packed with gzip or xz.
+
+A small file that unpacks to gigabytes is refused, not held in memory.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,10 @@ MOST_BYTES = 1 << 31
 
 
 def read_bytes(path: Path) -> bytes:
-    """All bytes of a file; one whose name ends in ``.gz`` or ``.xz`` is unpacked. Raises InputError."""
+    """Return all bytes of a file, unpacked if its name ends in ``.gz`` or ``.xz``.
+
+    Raises InputError when it cannot be read, or has more than MOST_BYTES when unpacked.
+    """
     opener = OPENERS.get(path.suffix)
     try:
         if opener is None:
@@ -25,6 +31,10 @@ def read_bytes(path: Path) -> bytes:
             raw: bytes = file.read(MOST_BYTES + 1)
     except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
         raise InputError(f"{path}: {error}") from error
+
     if len(raw) > MOST_BYTES:
-        raise InputError(f"{path}: more than {MOST_BYTES:,} bytes when unpacked; unpack it, if it is what it should be")
+        raise InputError(
+            f"{path}: more than {MOST_BYTES:,} bytes when unpacked; if that is right, unpack it"
+            " yourself and name the unpacked file"
+        )
     return raw

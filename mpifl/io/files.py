@@ -1,4 +1,4 @@
-"""Where files lie, and how they appear: whole or not at all."""
+"""Where files are, and atomic writes: a file appears complete or not at all."""
 
 from __future__ import annotations
 
@@ -18,29 +18,36 @@ FULL = errno.ENOSPC, errno.EDQUOT
 
 
 class DiskFull(TrainingError):  # noqa: N818  (as in errors)
-    """A disk is full, or a quota used up: one line with the file, what it needs, what there is and how to go on. Exit status 1.
+    """A disk is full, or a quota is used up. Exit status 1.
 
-    ``reason`` is the system's word for it; ``needed_bytes`` the size of the file, or of what was to be added; None if unknown.
+    The message is one line with the file, what it needs, what is free and how to go on. ``reason``
+    is the system's text. ``needed_bytes`` is the size of the file, or of what was to be added; None
+    if unknown.
     """
 
     def __init__(self, path: Path, reason: str, needed_bytes: int | None, run: Path | None) -> None:
-        self.reason, self.needed_bytes = reason, needed_bytes
+        self.reason = reason
+        self.needed_bytes = needed_bytes
         needs = f"it needs {needed_bytes:,} bytes, " if needed_bytes else ""
-        then = f", then go on with --resume {os.path.relpath(run)}" if run else ""
-        super().__init__(f"{path}: {reason}: {needs}{_free(path)}; make room{then}")
+        resume = f", then go on with --resume {os.path.relpath(run)}" if run else ""
+        super().__init__(f"{path}: {reason}: {needs}{_free(path)}; make room{resume}")
 
 
 @contextlib.contextmanager
-def disk_full_errors(path: Path, needed_bytes: int | None = None, run: Path | None = None) -> Iterator[None]:
-    """Whatever says in the block that the disk is full is DiskFull for ``path``, of ``needed_bytes``.
+def disk_full_errors(
+    path: Path, needed_bytes: int | None = None, run: Path | None = None
+) -> Iterator[None]:
+    """Re-raise an error of a full disk (ENOSPC, EDQUOT) in the block as DiskFull.
 
-    ``run`` is a run directory that can be gone on with. Of blocks in blocks the outermost names the file, and the run.
+    ``path`` is the file of which ``needed_bytes`` were to be written. ``run`` is a run directory
+    that can be resumed. Of nested blocks the outermost names the file and the run.
     """
     try:
         yield
     except DiskFull as error:
         raise DiskFull(path, error.reason, error.needed_bytes or needed_bytes, run) from error
-    except Exception as error:  # libraries have their own, with the system's text in theirs
+    except Exception as error:
+        # Libraries raise exceptions of their own, with the system's text in their message.
         for text in map(os.strerror, FULL):
             if text in str(error):
                 raise DiskFull(path, text, needed_bytes, run) from error
@@ -48,16 +55,19 @@ def disk_full_errors(path: Path, needed_bytes: int | None = None, run: Path | No
 
 
 def _free(path: Path) -> str:
-    """What there is where a file was to be made. A quota may leave less than the disk has."""
+    """Return a text that says what is free where ``path`` was to be written.
+
+    A quota may leave less than the disk has.
+    """
     folder = next(parent for parent in path.absolute().parents if parent.is_dir())
-    found = os.statvfs(folder)
-    if found.f_files and not found.f_favail:
+    status = os.statvfs(folder)
+    if status.f_files and not status.f_favail:
         return "the disk takes no more files (no inodes are free)"
     return f"{shutil.disk_usage(folder).free:,} are free on the disk"
 
 
 def is_file(path: Path) -> bool:
-    """Whether there is such a file; False too for what can be no file's name."""
+    """Return whether a file exists; False also for a name that no file can have."""
     try:
         return path.is_file()
     except (OSError, ValueError):
@@ -65,48 +75,61 @@ def is_file(path: Path) -> bool:
 
 
 def shipped(folder: str, name: str) -> Path | None:
-    """Return the YAML file ``name`` of a folder that ships with the package (``jobs``, ``traces``), or None."""
+    """Return the YAML file ``name`` of a folder that ships with the package, or None.
+
+    ``folder`` is ``jobs`` or ``traces``.
+    """
     paths = (base / f"{name}.yaml" for base in _shipped_folders(folder))
     return next((path for path in paths if is_file(path)), None)
 
 
 def shipped_names(folder: str) -> list[str]:
     """Return the names of the YAML files in a folder that ships with the package, sorted."""
-    found = {path.stem for base in _shipped_folders(folder) for path in base.glob("*.yaml")}
-    return sorted(found)
+    names = {path.stem for base in _shipped_folders(folder) for path in base.glob("*.yaml")}
+    return sorted(names)
 
 
 def _shipped_folders(folder: str) -> tuple[Path, Path]:
-    """Return where such a folder may lie: inside an installed package, and beside the package in a checkout."""
+    """Return the places of such a folder: in an installed package, and in a checkout beside it."""
     installed = {"jobs": PACKAGE / "jobs", "traces": PACKAGE / "traces" / "recipes"}
     return installed[folder], PACKAGE.parent / folder
 
 
 def cache_path() -> Path:
-    """``$MPIFL_CACHE``, else ``mpifl`` in ``$XDG_CACHE_HOME`` or ~/.cache."""
+    """Return ``$MPIFL_CACHE``, else ``mpifl`` in ``$XDG_CACHE_HOME`` or ~/.cache."""
     own = os.environ.get("MPIFL_CACHE")
-    return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mpifl"
+    if own:
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mpifl"
 
 
 def cache_folder() -> Path:
-    """``cache_path``, made when missing. Raises InputError when it cannot be.
+    """Return ``cache_path``, and make the folder when missing.
 
-    Every rank reads what rank 0 builds here, so on several nodes it has to be on a shared file system.
+    Every rank reads what rank 0 builds here, so on several nodes it has to be on a shared file
+    system. Raises InputError when it cannot be made.
     """
     base = cache_path()
     try:
         with disk_full_errors(base):
             base.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"cache folder {base}: {error.strerror}; point MPIFL_CACHE to a folder you can write") from error
+        raise InputError(
+            f"cache folder {base}: {error.strerror}; point MPIFL_CACHE to a folder you can write"
+        ) from error
     return base
 
 
 @contextlib.contextmanager
 def whole_file(path: Path, needed_bytes: int | None = None) -> Iterator[Path]:
-    """A temporary path beside ``path`` that takes its name only when the block ends without an error. Raises DiskFull."""
+    """Yield a temporary path beside ``path``, and rename it to ``path`` at the end of the block.
+
+    After an error in the block it is deleted instead. Raises InputError when the folder is missing,
+    DiskFull when the disk is full.
+    """
     if not path.parent.is_dir():
         raise InputError(f"{path}: there is no folder {path.parent}")
+
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     with disk_full_errors(path, needed_bytes):
         try:
@@ -128,12 +151,15 @@ def to_disk(path: Path) -> None:
 
 
 def locked(stream: IO[bytes]) -> bool:
-    """Keep a file for this process as long as it is open; False when another has it. Some file systems know no locks."""
+    """Lock a file for this process while it is open; return False when another has locked it.
+
+    On a file system without locks nobody can be kept out: returns True.
+    """
     try:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except OSError:  # no locks there: nobody can be kept out
+    except OSError:  # no locks on this file system
         return True
     return True
 

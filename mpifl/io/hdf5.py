@@ -1,4 +1,4 @@
-"""Our HDF5 files: opened with checks, written so that a full disk is an error, hashed and mapped."""
+"""Our HDF5 files: opened with checks, written with an error on a full disk, hashed and mapped."""
 
 from __future__ import annotations
 
@@ -16,22 +16,29 @@ import numpy as np
 from mpifl.errors import InputError
 from mpifl.io.files import disk_full_errors, is_file
 
-HEAP = b"GCOL\1\0\0\0"  # how a heap of HDF5's texts of any length begins
+HEAP = b"GCOL\1\0\0\0"  # how a global heap begins: HDF5's store of texts of variable length
 HEAPS_WITHIN_BYTES = 1 << 16
 PLAIN = h5py.h5t.TypeStringID, h5py.h5t.TypeIntegerID, h5py.h5t.TypeFloatID
-BLOCK_BYTES, CHUNKED_BLOCK_BYTES = 1 << 20, 1 << 24  # hashed at a time; a chunk is unpacked for every block that it is in
+
+# Bytes hashed at a time. A chunk is unpacked again for every block that it overlaps.
+BLOCK_BYTES = 1 << 20
+CHUNKED_BLOCK_BYTES = 1 << 24
 
 
-class _Patient(io.FileIO):
-    """A file that takes no more once its disk is full, and says so in ``failed`` alone; ``end`` is how long it would be."""
+class _FullDiskFile(io.FileIO):
+    """A file that silently drops what is written after its disk is full.
+
+    ``failed`` is the first error, ``end`` the size that the file was to have.
+    """
 
     failed: OSError | None = None
     end = 0
 
     def write(self, data: Any) -> int:
-        """Write all of it, or nothing any more."""
+        """Write all of ``data``; nothing after an error."""
         view = memoryview(data).cast("B")
         self.end = max(self.end, self.tell() + len(view))
+
         done = 0
         try:
             while done < len(view) and not self.failed:
@@ -41,24 +48,27 @@ class _Patient(io.FileIO):
         return len(view)
 
     def truncate(self, size: int | None = None) -> int:
-        """Cut off, or made longer, where it still matters."""
+        """Cut off or lengthen the file; nothing after an error."""
         return (size or 0) if self.failed else super().truncate(size)
 
 
 @contextlib.contextmanager
 def writing_hdf5(path: Path, mode: str = "w", **options: Any) -> Iterator[h5py.File]:
-    """An HDF5 file to write (``mode`` "w" or "r+"), whole at the end of the block. Raises DiskFull with the size it was to have.
+    """Open an HDF5 file for writing (``mode`` "w" or "r+"); it is complete at the end of the block.
 
-    HDF5 does not bear a full disk: it goes on trying, says so at every object that it lets go of, and crashes at exit
-    (HDF5 2.0.0). So it is not told, and we are.
+    Raises DiskFull, with the size that the file was to have. HDF5 does not handle a full disk: it
+    keeps trying, reports the error for every object that it closes, and crashes at exit (HDF5
+    2.0.0). So the error is hidden from it, and raised here.
     """
-    with _Patient(path, "w+" if mode == "w" else mode) as stream:
+    with _FullDiskFile(path, "w+" if mode == "w" else mode) as stream:
         try:
             with h5py.File(stream, mode, **options) as file:
                 yield file
         except Exception:
             if stream.failed is None:
-                raise  # else it read what was not written
+                raise
+            # Else HDF5 read back what was not written.
+
         if stream.failed is not None:
             with disk_full_errors(path, stream.end):
                 raise stream.failed
@@ -67,75 +77,98 @@ def writing_hdf5(path: Path, mode: str = "w", **options: Any) -> Iterator[h5py.F
 def open_hdf5(path: Path, kind: str, schema: int) -> h5py.File:
     """Open one of our HDF5 files for reading.
 
-    Raises InputError when it is missing, is not HDF5, is not of ``kind``, or has a newer schema.
+    Raises InputError when it is missing, is not HDF5, is not of ``kind``, or has another schema.
     """
     if not is_file(path):
         raise InputError(f"{path}: no such file")
     check_heaps(path)
+
     with hdf5_errors(path):
         file = h5py.File(path, "r", locking="best-effort")
     try:
         with hdf5_errors(path):
             _check_attributes(file)
-            found, version = file.attrs.get("format"), file.attrs.get("schema_version")
+            form = file.attrs.get("format")
+            version = file.attrs.get("schema_version")
     except InputError:
         file.close()
         raise
-    if not (np.array_equal(found, kind) and np.array_equal(version, schema)):
+
+    if not (np.array_equal(form, kind) and np.array_equal(version, schema)):
         file.close()
-        raise InputError(f"{path}: format {found!r} version {version}; expected {kind!r} version {schema}")
+        raise InputError(
+            f"{path}: format {form!r} version {version}; expected {kind!r} version {schema}"
+        )
     return file
 
 
 def check_heaps(path: Path, within_bytes: int = HEAPS_WITHIN_BYTES) -> None:
-    """Raise InputError for a heap of texts, in the first bytes of an HDF5 file, over which HDF5 would hang for ever.
+    """Raise InputError for a heap of texts on which HDF5 would loop forever.
 
-    It walks a heap from object to object; free space (object 0) that says that it has no bytes leads it back to itself. Our
-    files have their attributes, and so the heap of their texts, at the beginning; those of others may have heaps anywhere.
+    HDF5 walks a heap from object to object. Free space (object 0) of length 0 leads it back to the
+    same object. Only heaps in the first ``within_bytes`` are checked. Our files have their
+    attributes, and so the heap of their texts, at the beginning; foreign files may have heaps
+    anywhere.
     """
     with hdf5_errors(path):
         empty = path.stat().st_size == 0
-    if empty:  # which no map can be made of
+    if empty:  # an empty file cannot be mapped
         return
-    with hdf5_errors(path), open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as raw:
+
+    with (
+        hdf5_errors(path),
+        open(path, "rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as raw,
+    ):
         size = min(len(raw), within_bytes)
-        at = raw.find(HEAP, 0, size)
-        while at >= 0:
-            end, item = at + int.from_bytes(raw[at + 8 : at + 16], "little"), at + 16
+        heap = raw.find(HEAP, 0, size)
+        while heap >= 0:
+            end = heap + int.from_bytes(raw[heap + 8 : heap + 16], "little")
+            item = heap + 16
             while item + 16 <= min(end, size):
-                number, length = (
-                    int.from_bytes(raw[item : item + 2], "little"),
-                    int.from_bytes(raw[item + 8 : item + 16], "little"),
-                )
+                number = int.from_bytes(raw[item : item + 2], "little")
+                length = int.from_bytes(raw[item + 8 : item + 16], "little")
                 step = 16 + -(-length // 8) * 8 if number else length
                 if not step:
-                    raise InputError(f"{path}: damaged: the heap of its texts at byte {at} never ends; get the file again")
+                    raise InputError(
+                        f"{path}: damaged: the heap of its texts at byte {heap} never ends; get the"
+                        " file again"
+                    )
                 item += step
-            at = raw.find(HEAP, max(at + 1, min(end, size)), size)
+            heap = raw.find(HEAP, max(heap + 1, min(end, size)), size)
 
 
 def _check_attributes(file: h5py.File) -> None:
-    """Raise ValueError for an attribute of a type that ours never have: over a damaged one HDF5 may crash when it is read."""
+    """Raise ValueError for an attribute of a type that ours never have.
+
+    HDF5 may crash when it reads a damaged attribute of another type.
+    """
     for key in file.attrs:
         if not isinstance(h5py.h5a.open(file.id, key.encode()).get_type(), PLAIN):
             raise ValueError(f"attribute {key!r} is neither text nor a number")
 
 
 def check_content(path: Path, kind: str, schema: int) -> str:
-    """Return the content_sha256 of one of our HDF5 files, which its contents have. Reads all of it. Raises InputError."""
+    """Return the content_sha256 of one of our HDF5 files. Reads all of it.
+
+    Raises InputError when the contents do not have the hash that the file names.
+    """
     with open_hdf5(path, kind, schema) as file, hdf5_errors(path):
         digest = content_sha256(file)
         if str(file.attrs["content_sha256"]) != digest:
             raise InputError(
-                f"{path}: damaged or changed: its contents do not have the content_sha256 that it names; make it anew, or get"
-                " it again"
+                f"{path}: damaged or changed: its contents do not match its content_sha256; build"
+                " or download it again"
             )
     return digest
 
 
 @contextlib.contextmanager
 def hdf5_errors(path: Path) -> Iterator[None]:
-    """Whatever h5py raises in the block, and it raises anything, is an InputError that names the file."""
+    """Convert any exception in the block to an InputError that names the file.
+
+    h5py raises exceptions of every type.
+    """
     try:
         yield
     except InputError:
@@ -145,7 +178,10 @@ def hdf5_errors(path: Path) -> Iterator[None]:
 
 
 def content_sha256(file: h5py.File) -> str:
-    """SHA-256 over names, types, shapes, bytes and attributes of all that is in an HDF5 file, hash excepted."""
+    """Return the SHA-256 of everything in an HDF5 file but the hash itself.
+
+    Over names, types, shapes, bytes and attributes.
+    """
     digest = hashlib.sha256()
 
     def attributes(item: h5py.File | h5py.Group | h5py.Dataset) -> None:
@@ -171,11 +207,14 @@ def content_sha256(file: h5py.File) -> str:
 def _update(digest: hashlib._Hash, column: h5py.Dataset) -> None:
     """Add the bytes of a column to a hash.
 
-    Blocks are read into one piece of memory: to get a new piece for each block takes as long as to hash it.
+    All blocks are read into the same memory: to allocate memory for each block takes as long as to
+    hash it.
     """
     block_bytes = BLOCK_BYTES if column.chunks is None else CHUNKED_BLOCK_BYTES
-    rows = max(1, block_bytes // max(1, column.dtype.itemsize * int(np.prod(column.shape[1:]))))
+    row_bytes = column.dtype.itemsize * int(np.prod(column.shape[1:]))
+    rows = max(1, block_bytes // max(1, row_bytes))
     memory = np.empty((min(rows, len(column)), *column.shape[1:]), column.dtype)
+
     for start in range(0, len(column), rows):
         block = memory[: len(column) - start]
         column.read_direct(block, np.s_[start : start + len(block)])
@@ -183,14 +222,18 @@ def _update(digest: hashlib._Hash, column: h5py.Dataset) -> None:
 
 
 def mapped(dataset: h5py.Dataset, what: str) -> np.ndarray:
-    """An HDF5 data set as a memory map: ranks of a node share the pages and copy nothing.
+    """Return an HDF5 data set as a memory map: ranks of a node share the pages and copy nothing.
 
-    The mapping is copy-on-write, so that torch may wrap it. Raises InputError when the set is compressed or chunked.
+    The mapping is copy-on-write, so that torch may wrap it. ``what`` names the data set in errors.
+    Raises InputError when it is compressed or chunked.
     """
     path = dataset.file.filename
     if dataset.size == 0:
         return np.empty(dataset.shape, dataset.dtype)
+
     offset = dataset.id.get_offset()
     if offset is None:
-        raise InputError(f"{path}: {what} is chunked or compressed and cannot be mapped; write it contiguous")
+        raise InputError(
+            f"{path}: {what} is chunked or compressed and cannot be mapped; write it contiguous"
+        )
     return np.asarray(np.memmap(path, dataset.dtype, "c", offset, dataset.shape))

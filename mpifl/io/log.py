@@ -57,6 +57,8 @@ def log_to_terminal() -> None:
     problems.setFormatter(_Prefixed("%(message)s"))
 
     logger = logging.getLogger(NAME)
+    for handler in logger.handlers:
+        handler.close()  # of a run before, in the same process
     logger.handlers = [output, problems]
     logger.setLevel(logging.INFO)
     logger.propagate = False

@@ -1,8 +1,11 @@
-"""Foreign pickles, read without running anything: plain containers, text, bytes, numbers, numpy arrays of numbers or text.
+"""Foreign pickles, read without running their code.
 
-A pickle is a program that names functions and calls them. Here the only names that it may give are those of ``_ALLOWED``, and
-what they stand for is ours or a type of Python's that holds data. numpy's own functions are not among them: a forged dtype
-makes numpy take raw bytes for pointers. All of a file is scanned before any of it is loaded.
+They may hold plain containers, text, bytes, numbers, and numpy arrays of numbers or text.
+
+A pickle is a program that names functions and calls them. Here it may only name those in
+``_ALLOWED``; they are replaced by functions of ours, or by Python types that hold data. numpy's own
+functions are not among them: a forged dtype makes numpy take raw bytes for pointers. The whole file
+is scanned before any of it is loaded.
 """
 
 from __future__ import annotations
@@ -21,39 +24,51 @@ from mpifl.io.compressed import read_bytes
 
 
 def read_pickle(path: Path, python2: Literal["ASCII", "bytes"] = "ASCII") -> Any:
-    """What a pickle holds (``.xz`` and ``.gz`` are unpacked first).
+    """Return what a pickle holds (``.xz`` and ``.gz`` are unpacked first).
 
-    ``python2`` says what Python 2's strings become, which were text and bytes in one: ASCII text, or bytes. Dictionaries of
-    every kind come back as ``dict``; numpy arrays hold booleans, numbers or text (``b i u f c S U``). Raises InputError naming
-    the file, and the name that was refused where one was.
+    ``python2`` says what strings of Python 2, which were text and bytes in one, become: ASCII text,
+    or bytes. Dictionaries of every kind become ``dict``. numpy arrays hold booleans, numbers or
+    text (``b i u f c S U``). Raises InputError with the file, and the name that is not allowed if
+    there is one.
     """
     raw = read_bytes(path)
     try:
         _scan(raw)
         return _Unpickler(io.BytesIO(raw), encoding=python2).load()
-    except Exception as error:  # a wrong pickle raises anything: every opcode has errors of its own
-        raise InputError(f"{path}: not a pickle that can be read: {error or type(error).__name__}") from error
+    except Exception as error:  # every opcode of a wrong pickle raises errors of its own
+        raise InputError(
+            f"{path}: not a pickle that can be read: {error or type(error).__name__}"
+        ) from error
 
 
 def _scan(raw: bytes) -> None:
-    """Raise ValueError for what is cut off, has more behind its end, or would take memory that its size does not justify."""
+    """Check the opcodes of a pickle, without loading it.
+
+    Raises ValueError when it is cut off, goes on behind its end, or would take memory that its size
+    does not justify.
+    """
     at = 0
     while at < len(raw):
         fixed = _FIXED_BYTES[raw[at]]
-        at = at + fixed if fixed else _behind(raw, at)
+        at = at + fixed if fixed else _next_opcode(raw, at)
         if at == len(raw) and raw[-1:] == pickle.STOP:
             return
     raise ValueError("it is cut off")
 
 
-def _behind(raw: bytes, begin: int) -> int:
-    """The place behind the opcode at ``begin``, whose argument is not of a fixed size or has to be looked at."""
-    code, at = raw[begin : begin + 1], begin + 1
+def _next_opcode(raw: bytes, begin: int) -> int:
+    """Return the place behind the opcode at ``begin`` and its argument.
+
+    For opcodes whose argument has no fixed size, or has to be checked.
+    """
+    code = raw[begin : begin + 1]
+    at = begin + 1
     size = _ARGUMENT_BYTES.get(code)
     if size is None:
         raise ValueError(f"byte {begin}: no opcode")
     if code == pickle.STOP and at != len(raw):
         raise ValueError(f"it ends at byte {at}, the file has {len(raw)}")
+
     if code == pickle.LONG_BINPUT:
         _check_memo(int.from_bytes(raw[at : at + size], "little"), begin)
     elif size in _LENGTH_BYTES:
@@ -76,32 +91,41 @@ def _check_memo(number: int, at: int) -> None:
         raise ValueError(f"byte {at}: memo {number}, more than there are bytes before it")
 
 
-_ARGUMENT_BYTES = {code.code.encode("latin-1"): code.arg.n if code.arg else 0 for code in pickletools.opcodes}
-"""By opcode: bytes of its argument; negative where the argument itself says."""
+_ARGUMENT_BYTES = {
+    code.code.encode("latin-1"): code.arg.n if code.arg else 0 for code in pickletools.opcodes
+}
+"""By opcode: bytes of its argument; negative where the argument itself says how many."""
+
 _LENGTH_BYTES = {
     pickletools.TAKEN_FROM_ARGUMENT1: 1,
     pickletools.TAKEN_FROM_ARGUMENT4: 4,
     pickletools.TAKEN_FROM_ARGUMENT4U: 4,
     pickletools.TAKEN_FROM_ARGUMENT8U: 8,
 }
-"""Bytes of the length that stands before such an argument."""
-_FIXED_BYTES = [
-    1 + size
-    if (size := _ARGUMENT_BYTES.get(bytes([code]), -1)) >= 0 and bytes([code]) not in (pickle.LONG_BINPUT, pickle.STOP)
-    else 0
-    for code in range(256)
-]
-"""By opcode: its bytes with those of its argument; 0 where ``_behind`` has to say."""
+"""Bytes of the length that precedes such an argument."""
+
+
+def _fixed_bytes(code: int) -> int:
+    """Return the bytes of an opcode with its argument; 0 where ``_next_opcode`` has to look."""
+    opcode = bytes([code])
+    size = _ARGUMENT_BYTES.get(opcode, -1)
+    if size < 0 or opcode in (pickle.LONG_BINPUT, pickle.STOP):
+        return 0
+    return 1 + size
+
+
+_FIXED_BYTES = [_fixed_bytes(code) for code in range(256)]
 
 
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str, /) -> Any:
-        found = _ALLOWED.get((module, name))
-        if found is None:
+        allowed = _ALLOWED.get((module, name))
+        if allowed is None:
             raise ValueError(
-                f"it asks for {module}.{name}; allowed are plain containers, text, bytes, numbers and numpy arrays of them"
+                f"it asks for {module}.{name}; allowed are plain containers, text, bytes, numbers"
+                " and numpy arrays of them"
             )
-        return found
+        return allowed
 
 
 class _Callable:
@@ -111,7 +135,10 @@ class _Callable:
 
 
 class _DtypeState:
-    """A numpy dtype of booleans, numbers or text; nothing that a pickle says of it afterwards can make it another one."""
+    """A numpy dtype of booleans, numbers or text.
+
+    Nothing that a pickle says of it afterwards can make it one of another kind.
+    """
 
     __slots__ = ("dtype",)
 
@@ -122,7 +149,8 @@ class _DtypeState:
             raise ValueError(f"a numpy array of {code!r}; allowed are booleans, numbers and text")
 
     def __setstate__(self, state: tuple[object, ...]) -> None:
-        # (version, byte order, subarray, names, fields, item size, alignment, flags, ...); sizes are in the code already.
+        # (version, byte order, subarray, names, fields, item size, alignment, flags, ...).
+        # The code has given the sizes already.
         order = _text(state[1])
         if order not in ("<", ">", "|", "=") or any(part is not None for part in state[2:5]):
             raise ValueError(f"a numpy dtype with {state[1:5]!r}")
@@ -131,7 +159,7 @@ class _DtypeState:
 
 
 def _text(value: object) -> object:
-    """Python 2's strings as text."""
+    """Return a string of Python 2 as text, anything else as it is."""
     return value.decode("ascii") if isinstance(value, bytes) else value
 
 
@@ -140,20 +168,25 @@ class _Array(np.ndarray):
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         _, shape, dtype, fortran, data = state
-        found = _of_bytes(data, dtype, shape)
-        checked: Any = (1, found.shape, found.dtype, bool(fortran), found.tobytes())
+        array = _from_bytes(data, dtype, shape)
+        checked: Any = (1, array.shape, array.dtype, bool(fortran), array.tobytes())
         super().__setstate__(checked)
 
 
-def _of_bytes(data: object, dtype: object, shape: object) -> np.ndarray:
-    """The bytes as an array in C order. Raises ValueError when they do not fill the shape."""
+def _from_bytes(data: object, dtype: object, shape: object) -> np.ndarray:
+    """Return the bytes as an array in C order. Raises ValueError when they do not fill it."""
     if not isinstance(dtype, _DtypeState) or not isinstance(data, bytes | bytearray):
         raise ValueError("a numpy array without a plain dtype or without its bytes")
-    if not isinstance(shape, tuple) or not all(type(length) is int and length >= 0 for length in shape):
+    if not isinstance(shape, tuple) or not all(
+        type(length) is int and length >= 0 for length in shape
+    ):
         raise ValueError(f"a numpy array of shape {shape!r}")
     if math.prod(shape) * dtype.dtype.itemsize != len(data):
         raise ValueError(f"a numpy array of {shape} {dtype.dtype} in {len(data)} bytes")
-    return np.frombuffer(data, dtype.dtype).reshape(shape) if len(data) else np.empty(shape, dtype.dtype)
+
+    if not len(data):
+        return np.empty(shape, dtype.dtype)
+    return np.frombuffer(data, dtype.dtype).reshape(shape)
 
 
 class _Dtype(_Callable):
@@ -177,16 +210,19 @@ class _FromBuffer(_Callable):
 
     __slots__ = ()
 
-    def __call__(self, data: object, dtype: object, shape: object, order: object = "C", *_: object) -> np.ndarray:
-        found = _of_bytes(data, dtype, shape)
-        return found.reshape(-1).reshape(found.shape, order="F" if order == "F" else "C").copy(order="K")
+    def __call__(
+        self, data: object, dtype: object, shape: object, order: object = "C", *_: object
+    ) -> np.ndarray:
+        array = _from_bytes(data, dtype, shape)
+        in_order = array.reshape(-1).reshape(array.shape, order="F" if order == "F" else "C")
+        return in_order.copy(order="K")
 
 
 class _Scalar(_Callable):
     __slots__ = ()
 
     def __call__(self, dtype: object, data: object) -> Any:
-        return _of_bytes(data, dtype, ())[()]
+        return _from_bytes(data, dtype, ())[()]
 
 
 class _Encode(_Callable):
@@ -201,7 +237,7 @@ class _Encode(_Callable):
 
 
 class _NoBytes(_Callable):
-    """``bytes()``: how protocols up to 2 write none."""
+    """``bytes()``: how protocols up to 2 write empty bytes."""
 
     __slots__ = ()
 
@@ -219,7 +255,8 @@ class _Dict(_Callable):
 
 
 _PLAIN: dict[str, object] = {
-    kind.__name__: kind for kind in (bool, int, float, complex, str, list, tuple, dict, set, frozenset)
+    kind.__name__: kind
+    for kind in (bool, int, float, complex, str, list, tuple, dict, set, frozenset)
 }
 _NUMPY: dict[tuple[str, str], object] = {
     ("multiarray", "_reconstruct"): _Empty(),
@@ -227,7 +264,11 @@ _NUMPY: dict[tuple[str, str], object] = {
     ("numeric", "_frombuffer"): _FromBuffer(),
 }
 _ALLOWED: dict[tuple[str, str], object] = {
-    **{(module, name): kind for module in ("builtins", "__builtin__") for name, kind in _PLAIN.items()},
+    **{
+        (module, name): kind
+        for module in ("builtins", "__builtin__")
+        for name, kind in _PLAIN.items()
+    },
     ("builtins", "bytes"): _NoBytes(),
     ("__builtin__", "bytes"): _NoBytes(),
     ("collections", "OrderedDict"): dict,
@@ -235,5 +276,9 @@ _ALLOWED: dict[tuple[str, str], object] = {
     ("_codecs", "encode"): _Encode(),
     ("numpy", "dtype"): _Dtype(),
     ("numpy", "ndarray"): _Callable(),
-    **{(f"numpy.{core}.{module}", name): kind for core in ("core", "_core") for (module, name), kind in _NUMPY.items()},
+    **{
+        (f"numpy.{core}.{module}", name): kind
+        for core in ("core", "_core")
+        for (module, name), kind in _NUMPY.items()
+    },
 }

@@ -1,7 +1,7 @@
-"""Files whose contents were read whole and found to have the content_sha256 that they name.
+"""Files that were read whole, and whose contents were found to match their content_sha256.
 
-Each is read once at a start, by ``mpifl run`` or on rank 0. The other ranks read it only where they see another file under
-its name.
+Each is read once a start, by ``mpifl run`` or on rank 0. Another rank reads it only if it sees
+another file under the same name.
 """
 
 from __future__ import annotations
@@ -19,16 +19,19 @@ from mpifl.errors import InputError
 from mpifl.io.hdf5 import check_content, hdf5_errors
 
 RECENT_NANOSECONDS = 2 * 10**9
-CONTENT, BYTES = "content", "bytes"
+CONTENT = "content"
+BYTES = "bytes"
 VARIABLE = "MPIFL_VERIFIED"
 
 Stamp = tuple[int, int, int]
-"""Inode, size and time of the last change (ns) of a file: ranks that see the same see the same file."""
+"""Inode, size and time of the last change (ns) of a file.
+
+Ranks that see the same stamp see the same file."""
 
 
 @dataclass(frozen=True)
 class _Reading:
-    """What was found when all of a file was read: its stamp, when that was (ns), and the hash."""
+    """A file that was read whole: its stamp, the time of reading (ns), and the hash."""
 
     stamp: Stamp
     when: int
@@ -36,32 +39,48 @@ class _Reading:
 
     @property
     def lasts(self) -> bool:
-        """Whether a change after it shows in the stamp: two changes may come within one step of a file's time."""
+        """Whether a later change would show in the stamp.
+
+        Two changes within one step of the file system's clock leave the same time.
+        """
         return self.when - self.stamp[2] > RECENT_NANOSECONDS
 
 
 def _of_this_start() -> dict[tuple[Path, str], _Reading]:
-    """What ``mpifl run`` has read before it started the ranks."""
-    told = json.loads(os.environ.get(VARIABLE, "[]"))
-    return {(Path(path), kind): _Reading(tuple(stamp), when, digest) for path, kind, stamp, when, digest in told}
+    """Return what ``mpifl run`` read before it started the ranks."""
+    entries = json.loads(os.environ.get(VARIABLE, "[]"))
+    return {
+        (Path(path), kind): _Reading(tuple(stamp), when, digest)
+        for path, kind, stamp, when, digest in entries
+    }
 
 
 _known = _of_this_start()
 
 
 def for_the_ranks() -> dict[str, str]:
-    """What to add to the environment of ranks that are started now, so that they need not read the same files once more."""
-    told = [[str(path), kind, read.stamp, read.when, read.digest] for (path, kind), read in _known.items() if read.lasts]
-    return {VARIABLE: json.dumps(told)}
+    """Return what to add to the environment of the ranks.
+
+    With it they need not read the files again.
+    """
+    entries = [
+        [str(path), kind, reading.stamp, reading.when, reading.digest]
+        for (path, kind), reading in _known.items()
+        if reading.lasts
+    ]
+    return {VARIABLE: json.dumps(entries)}
 
 
 def verified(path: Path, form: str, schema: int) -> str:
-    """Return the content_sha256 of one of our HDF5 files, which its contents have. Raises InputError."""
+    """Return the content_sha256 of one of our HDF5 files.
+
+    Raises InputError when its contents do not match it.
+    """
     return _once(path, CONTENT, lambda: check_content(path, form, schema))
 
 
 def bytes_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file as it lies on the disk. Raises InputError."""
+    """Return the SHA-256 of the bytes of a file. Raises InputError when it cannot be read."""
 
     def read() -> str:
         with hdf5_errors(path), open(path, "rb") as file:
@@ -71,37 +90,48 @@ def bytes_sha256(path: Path) -> str:
 
 
 def what_was_verified(path: Path) -> tuple[Stamp, str] | None:
-    """On rank 0, for the other ranks: the stamp and the content_sha256 of a file when it was verified; None if it was not."""
-    read = _known.get((path.resolve(), CONTENT))
-    return None if read is None else (read.stamp, read.digest)
+    """Return, on rank 0, the stamp and content_sha256 of a verified file, for the other ranks.
+
+    None if the file was not verified.
+    """
+    reading = _known.get((path.resolve(), CONTENT))
+    return None if reading is None else (reading.stamp, reading.digest)
 
 
 def check_same(path: Path, stamp: Sequence[int], digest: str, form: str, schema: int) -> None:
-    """On another rank: check that a file is the one that rank 0 has verified, or one with the same contents.
+    """Check, on another rank, that a file has the contents of the one that rank 0 verified.
 
-    Raises InputError. Only a file with another stamp is read: a copy on this host, or one that was changed meanwhile.
+    Only a file with another stamp is read: a copy on this host, or one that was changed since.
+    Raises InputError when the contents differ.
     """
     if _stamp(path) == tuple(stamp):
         return
-    here = check_content(path, form, schema)
-    if here != digest:
+    digest_here = check_content(path, form, schema)
+    if digest_here != digest:
         raise InputError(
-            f"{path}: content_sha256 {here[:12]} on {socket.gethostname()} and {digest[:12]} on rank 0; every host has to"
-            " see the same file, and nobody may write to it while a run goes on"
+            f"{path}: content_sha256 {digest_here[:12]} on {socket.gethostname()} and"
+            f" {digest[:12]} on rank 0; every host has to see the same file, and nobody may write"
+            " to it while a run goes on"
         )
 
 
 def _once(path: Path, kind: str, read: Callable[[], str]) -> str:
-    """What ``read`` finds, which reads all of the file: once in a start, unless somebody touches the file."""
+    """Return what ``read`` returns, which reads all of the file.
+
+    It is called once a start, and again if the file has changed.
+    """
     key = (path.resolve(), kind)
-    stamp, now = _stamp(path), time.time_ns()
-    before = _known.get(key)
-    if before is None or before.stamp != stamp or not before.lasts:
-        before = _known[key] = _Reading(stamp, now, read())
-    return before.digest
+    stamp = _stamp(path)
+    now = time.time_ns()
+
+    reading = _known.get(key)
+    if reading is None or reading.stamp != stamp or not reading.lasts:
+        reading = _Reading(stamp, now, read())
+        _known[key] = reading
+    return reading.digest
 
 
 def _stamp(path: Path) -> Stamp:
     with hdf5_errors(path):
-        found = path.stat()
-    return found.st_ino, found.st_size, found.st_mtime_ns
+        status = path.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns

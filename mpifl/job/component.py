@@ -1,8 +1,9 @@
-"""Parts of a job that are chosen by name: algorithms, models, selection rules, round policies, partitioners.
+"""Components: what a job chooses by name, such as the algorithm, the model or the round policy.
 
-A registry is a plain dict in the package of the parts, ``{"fedavg": "mpifl.algorithms.fedavg:FedAvg", ...}``; a part is
-imported only when a job names it. ``./mine.py:Mine`` or ``package.module:Mine`` names a class of the user's own: the one
-way in which a job brings code.
+The registry of a kind of component is a plain dict in its package,
+``{"fedavg": "mpifl.algorithms.fedavg:FedAvg", ...}``. A component is imported only when a job
+names it. ``./mine.py:Mine`` or ``package.module:Mine`` names a class of the user's own: a plug-in.
+That is the only way in which a job brings code.
 """
 
 from __future__ import annotations
@@ -24,7 +25,14 @@ from mpifl.job.section import Section
 
 @dataclass(frozen=True)
 class Component:
-    """Where a job names a part (``path``), by which key, and which package lists the parts that there are."""
+    """A kind of component.
+
+    Attributes:
+        path: The section of the job that chooses it.
+        package: The package whose REGISTRY lists what can be chosen.
+        base: The base class, as "module:Class".
+        key: The key of the section that holds the name.
+    """
 
     path: tuple[str, ...]
     package: str
@@ -37,25 +45,35 @@ class Component:
         return ".".join((*self.path, self.key))
 
     def registry(self) -> dict[str, str]:
-        """Name -> "module:Class" of every part that ships with the package."""
+        """Return name -> "module:Class" of every component that ships with the package."""
         registry: dict[str, str] = importlib.import_module(self.package).REGISTRY
         return registry
 
     def preset(self, name: Any) -> dict[str, Any]:
-        """What ``preset: NAME`` of the section stands for. Raises InputError when there is no such preset."""
-        presets: dict[str, dict[str, Any]] = getattr(importlib.import_module(self.package), "PRESETS", {})
+        """Return the options for which ``preset: NAME`` of the section stands.
+
+        Raises InputError when there is no such preset.
+        """
+        module = importlib.import_module(self.package)
+        presets: dict[str, dict[str, Any]] = getattr(module, "PRESETS", {})
         if not isinstance(name, str) or name not in presets:
             allowed = ", ".join(presets) or "none"
-            raise InputError(f"{'.'.join(self.path)}.preset: {name!r} is not known; allowed: {allowed}")
+            raise InputError(
+                f"{'.'.join(self.path)}.preset: {name!r} is not known; allowed: {allowed}"
+            )
         return presets[name]
 
     def base_class(self) -> type[Section]:
-        """The class that a plug-in is made from."""
+        """Return the class that plug-ins have to extend."""
         return _class(self.base)
 
 
 COMPONENTS = (
-    Component(("data", "partition"), "mpifl.datasets.partitioners", "mpifl.datasets.partitioners.partitioner:Partitioner"),
+    Component(
+        ("data", "partition"),
+        "mpifl.datasets.partitioners",
+        "mpifl.datasets.partitioners.partitioner:Partitioner",
+    ),
     Component(("model",), "mpifl.models", "mpifl.models.model:Model"),
     Component(("selection",), "mpifl.selection", "mpifl.selection.selection:Selection"),
     Component(("clock",), "mpifl.clock.policies", "mpifl.clock.policy:RoundPolicy", key="mode"),
@@ -64,58 +82,68 @@ COMPONENTS = (
 
 
 def find_part(component: Component, name: Any) -> tuple[type[Section], PlugIn | None]:
-    """The class that ``name`` stands for and, when it is a plug-in's, the source that it was made from.
+    """Return the class for which ``name`` stands and, for a plug-in, its source.
 
-    Raises InputError with the nearest valid name when there is none, or when a plug-in cannot be loaded.
+    Raises InputError, with the nearest valid name, for an unknown name, and for a plug-in that
+    cannot be loaded.
     """
     if isinstance(name, str) and ":" in name:
         return _plug_in(component, name)
+
     registry = component.registry()
     if not isinstance(name, str) or name not in registry:
         near = difflib.get_close_matches(str(name), registry, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
         allowed = ", ".join(registry)
-        raise InputError(f"{component.key_path}: {name!r} is not known; {hint}allowed: {allowed}, or ./file.py:Class")
+        raise InputError(
+            f"{component.key_path}: {name!r} is not known; {hint}allowed: {allowed},"
+            " or ./file.py:Class"
+        )
     return _class(registry[name]), None
 
 
 def absolute_name(name: str) -> str:
-    """A plug-in's name with its file made absolute, so that the name means the same from anywhere."""
+    """Return a plug-in's name with the path of its file made absolute; other names unchanged."""
     file, colon, class_name = name.rpartition(":")
     return f"{os.path.abspath(file)}:{class_name}" if colon and file.endswith(".py") else name
 
 
 def find_plug_ins(raw: dict[str, Any], folder: Path) -> None:
-    """Make the names of plug-ins in a job file absolute, in place, where the plug-in is found from the file's ``folder``."""
+    """Make plug-in paths of a job file absolute, in place, where they exist relative to ``folder``.
+
+    ``folder`` is the one that holds the job file.
+    """
     for component in COMPONENTS:
         section: Any = raw
-        for part in component.path[:-1]:
-            section = section.get(part) if isinstance(section, dict) else None
+        for key in component.path[:-1]:
+            section = section.get(key) if isinstance(section, dict) else None
         if not isinstance(section, dict):
             continue
+
         last = component.path[-1]
         if isinstance(section.get(last), dict):
-            section, last = section[last], component.key
+            section = section[last]
+            last = component.key
         if isinstance(section.get(last), str):
             section[last] = _name_from(folder, section[last])
 
 
 def _name_from(folder: Path, name: str) -> str:
     file, colon, class_name = name.rpartition(":")
-    found = colon and file.endswith(".py") and is_file(folder / file)
-    return f"{os.path.abspath(folder / file)}:{class_name}" if found else name
+    exists = colon and file.endswith(".py") and is_file(folder / file)
+    return f"{os.path.abspath(folder / file)}:{class_name}" if exists else name
 
 
 def part_name(job: Job, key: str) -> str:
-    """The name that the job gives at ``key``, such as ``algorithm.name``."""
-    found: Any = job
-    for part in key.split("."):
-        found = getattr(found, part)
-    return str(found)
+    """Return the component's name that the job gives at ``key``, such as ``algorithm.name``."""
+    value: Any = job
+    for field in key.split("."):
+        value = getattr(value, field)
+    return str(value)
 
 
 def with_names(job: Job, names: Mapping[str, str]) -> Job:
-    """The job with plug-ins named otherwise; ``names`` by key, such as ``algorithm.name``."""
+    """Return the job with other component names, given by key, such as ``algorithm.name``."""
     for key, name in names.items():
         *path, last = key.split(".")
         job = _replaced(job, path, last, name)
@@ -129,26 +157,37 @@ def _replaced(section: Any, path: list[str], key: str, value: str) -> Any:
     return section.model_copy(update={path[0]: inner})
 
 
-def _class(where: str) -> type[Section]:
-    module, _, class_name = where.partition(":")
-    found: type[Section] = getattr(importlib.import_module(module), class_name)
-    return found
+def _class(name: str) -> type[Section]:
+    """Import "module:Class" and return the class."""
+    module, _, class_name = name.partition(":")
+    imported: type[Section] = getattr(importlib.import_module(module), class_name)
+    return imported
 
 
 def _plug_in(component: Component, name: str) -> tuple[type[Section], PlugIn]:
-    where, _, class_name = name.rpartition(":")
+    source, _, class_name = name.rpartition(":")
     try:
-        is_path = where.endswith(".py")
-        plug_in = plug_in_of_file(Path(os.path.abspath(where))) if is_path else plug_in_of_module(where)
+        if source.endswith(".py"):
+            plug_in = plug_in_of_file(Path(os.path.abspath(source)))
+        else:
+            plug_in = plug_in_of_module(source)
     except InputError as error:
         raise InputError(f"{component.key_path}: {error}") from error
+
     try:
         module = plug_in.module()
     except Exception as error:
-        failed = f"{plug_in.where} failed to load" if plug_in.from_file else f"cannot import {where!r}"
-        raise InputError(f"{component.key_path}: {failed}: {type(error).__name__}: {error}") from error
-    found = getattr(module, class_name, None)
+        failed = (
+            f"{plug_in.where} failed to load" if plug_in.from_file else f"cannot import {source!r}"
+        )
+        why = f"{type(error).__name__}: {error}"
+        raise InputError(f"{component.key_path}: {failed}: {why}") from error
+
+    imported = getattr(module, class_name, None)
     base = component.base_class()
-    if not (isinstance(found, type) and issubclass(found, base)):
-        raise InputError(f"{component.key_path}: {name!r}: no class {class_name} there made from {base.__name__}")
-    return found, plug_in
+    if not (isinstance(imported, type) and issubclass(imported, base)):
+        raise InputError(
+            f"{component.key_path}: {name!r}: it has no class {class_name} that extends"
+            f" {base.__name__}"
+        )
+    return imported, plug_in

@@ -1,9 +1,10 @@
-"""Which files are a plug-in's source: found by reading import statements, without running anything.
+"""Finds the source files of a plug-in by reading import statements; nothing is run.
 
-A plug-in is one Python file and all that an import statement in its files names, at any depth, as long as it is source that
-nobody has installed. Such a file is either *beside* the plug-in (in its own folder, or in a package there), or it is found
-on ``sys.path`` outside of site-packages (a project's own package). The standard library, installed packages and mpifl are
-no part of it. Of a plug-in that is named as a module its own top-level package is, wherever it stands.
+A plug-in is one Python file and everything that the import statements in its files name, at any
+depth, as far as it is source that is not installed. Such a file is either *beside* the plug-in (in
+its own folder, or in a package there), or on ``sys.path`` outside of site-packages (a project's own
+package). The standard library, installed packages and mpifl do not belong to it. If the plug-in is
+named as a module, its own top-level package belongs to it even when installed.
 """
 
 from __future__ import annotations
@@ -26,25 +27,26 @@ NEVER_PART = {"mpifl"}
 
 @dataclass(frozen=True)
 class _Root:
-    """The folder in which a top-level module stands, and whether it is the plug-in's own."""
+    """The folder that holds a top-level module; ``beside`` says that it is the plug-in's own."""
 
     folder: Path
     beside: bool
 
 
 _Wanted = tuple[str, bool]
-"""A module's dotted name, and whether the file that imports it stands beside the plug-in."""
+"""A module's dotted name, and whether the file that imports it is beside the plug-in."""
 
 
 def source_files(main: str, folder: Path | None) -> tuple[tuple[SourceFile, ...], tuple[str, ...]]:
-    """Return the files of the plug-in whose module is ``main``, and the installed top-level modules that they import.
+    """Return the files of the plug-in ``main``, and the installed top-level modules they import.
 
-    ``folder`` is the plug-in's own, or None for a module of ``sys.path``. Raises InputError for a file that cannot be read.
+    ``folder`` is the plug-in's own, or None for a module of ``sys.path``. Raises InputError for a
+    file that cannot be read.
     """
     top = main.partition(".")[0]
     own = _Root(folder, True) if folder else _root_on_path(top, installed_too=True)
     roots: dict[_Wanted, _Root | None] = {(top, folder is not None): own}
-    found: dict[_Wanted, SourceFile] = {}
+    sources: dict[_Wanted, SourceFile] = {}
     others: set[str] = set()
     seen: set[_Wanted] = set()
     waiting: list[_Wanted] = [(main, folder is not None)]
@@ -54,6 +56,7 @@ def source_files(main: str, folder: Path | None) -> tuple[tuple[SourceFile, ...]
         if wanted in seen:
             continue
         seen.add(wanted)
+
         module, near = wanted
         waiting += [(parent, near) for parent in parents(module)]
         top = module.partition(".")[0]
@@ -63,31 +66,44 @@ def source_files(main: str, folder: Path | None) -> tuple[tuple[SourceFile, ...]
         if root is None:
             others.add(top)
             continue
-        if (module, root.beside) in found:
+
+        if (module, root.beside) in sources:
             continue
         waiting += [(name, near) for name in _submodules(root.folder, module)]
         path = _located(root.folder, module)
-        if path is None:  # a name in a module, a folder without __init__.py, or nothing: then the import says so
+        # None for a name in a module, for a folder without __init__.py, and for a missing module:
+        # then the import raises.
+        if path is None:
             continue
-        file = _read(module, path, root)
-        found[module, root.beside] = file
-        waiting += [(name, root.beside and not _means_python_s(name, file)) for name in _imported(file)]
 
-    files = sorted(found.values(), key=lambda file: (not file.beside, file.name))
+        file = _read(module, path, root)
+        sources[module, root.beside] = file
+        waiting += [
+            (name, root.beside and not _means_python_s(name, file)) for name in _imported(file)
+        ]
+
+    files = sorted(sources.values(), key=lambda file: (not file.beside, file.name))
     return tuple(files), tuple(sorted(others - NEVER_PART - set(sys.stdlib_module_names)))
 
 
 def _root(top: str, folder: Path | None) -> _Root | None:
-    """Where a module that a plug-in imports stands; None for what is no part of it."""
+    """Return the root of a module that a plug-in imports; None if it is no part of the plug-in.
+
+    ``folder`` is the plug-in's own, None for an import in a file that is not beside it.
+    """
     if top in NEVER_PART:
         return None
-    if folder is not None and (is_file(folder / f"{top}.py") or is_file(folder / top / "__init__.py")):
+    if folder is not None and (
+        is_file(folder / f"{top}.py") or is_file(folder / top / "__init__.py")
+    ):
         return _Root(folder, True)
     if top in sys.stdlib_module_names:
         return None
+
     if folder is not None and (folder / top).is_dir():
         spec = find_spec(top)
-        if spec is None or spec.origin is None:  # a folder without __init__.py comes after everything else
+        # Python looks for a folder without __init__.py last.
+        if spec is None or spec.origin is None:
             return _Root(folder, True)
     return _root_on_path(top, installed_too=False)
 
@@ -96,23 +112,24 @@ def _root_on_path(top: str, installed_too: bool) -> _Root | None:
     spec = find_spec(top) if top not in NEVER_PART else None
     if spec is None:
         return None
+
     if spec.submodule_search_locations:
-        places = [Path(location).parent for location in spec.submodule_search_locations]
+        folders = [Path(location).parent for location in spec.submodule_search_locations]
     else:
-        places = [Path(spec.origin).parent] if spec.has_location and spec.origin else []
-    for place in places:
-        if installed_too or not _is_installed(place):
-            return _Root(place, False)
+        folders = [Path(spec.origin).parent] if spec.has_location and spec.origin else []
+    for folder in folders:
+        if installed_too or not _is_installed(folder):
+            return _Root(folder, False)
     return None
 
 
-def _is_installed(place: Path) -> bool:
-    """Whether a folder of ``sys.path`` holds what a package manager has put there."""
-    return bool(INSTALLED & set(place.parts)) or next(place.glob("*.dist-info"), None) is not None
+def _is_installed(folder: Path) -> bool:
+    """Return whether a folder of ``sys.path`` is one that a package manager fills."""
+    return bool(INSTALLED & set(folder.parts)) or next(folder.glob("*.dist-info"), None) is not None
 
 
 def _located(folder: Path, module: str) -> Path | None:
-    """The source of a module below a folder, as Python would find it."""
+    """Return the source file of a module below a folder, as Python would find it; None if none."""
     base = folder.joinpath(*module.split("."))
     if is_file(base / "__init__.py"):
         return base / "__init__.py"
@@ -123,11 +140,14 @@ def _located(folder: Path, module: str) -> Path | None:
 
 
 def _submodules(folder: Path, module: str) -> Iterator[str]:
-    """The modules that ``from package import *`` may import, where ``module`` is package.*; else none."""
+    """Yield the modules that ``from package import *`` may import, for ``module`` "package.*".
+
+    Yield nothing for other names.
+    """
     package, _, star = module.rpartition(".")
-    place = folder.joinpath(*package.split("."))
-    if star == "*" and package and place.is_dir():
-        for path in sorted(place.iterdir()):
+    package_folder = folder.joinpath(*package.split("."))
+    if star == "*" and package and package_folder.is_dir():
+        for path in sorted(package_folder.iterdir()):
             if (path.suffix == ".py" and path.stem != "__init__") or is_file(path / "__init__.py"):
                 yield f"{package}.{path.stem}"
 
@@ -141,13 +161,18 @@ def _read(module: str, path: Path, root: _Root) -> SourceFile:
 
 
 def _imported(file: SourceFile) -> Iterator[str]:
-    """Every dotted name that import statements of a file may import; ``a.*`` for ``from a import *``."""
+    """Yield every dotted name that import statements of a file may import.
+
+    For ``from a import *`` that is ``a.*``.
+    """
+    # Warnings and errors are left to the import of the file.
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # loading the file says them
+            warnings.simplefilter("ignore")
             tree = ast.parse(file.source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):  # loading the file says what is wrong
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return
+
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -159,14 +184,18 @@ def _imported(file: SourceFile) -> Iterator[str]:
 
 
 def _means_python_s(name: str, file: SourceFile) -> bool:
-    """Whether a file imports its own name: ``import copy`` in a file copy.py means Python's."""
+    """Return whether a file imports its own name: ``import copy`` in copy.py means Python's."""
     return name.partition(".")[0] == file.module and not file.is_package
 
 
 def _absolute(node: ast.ImportFrom, file: SourceFile) -> str | None:
-    """The module of ``from ... import``: "" for the plug-in's folder itself, None for what lies above it."""
+    """Return the module of ``from ... import``.
+
+    It is "" for the plug-in's folder itself, and None for a folder above it.
+    """
     if not node.level:
         return node.module
+
     package = file.module.split(".")
     if not file.is_package:
         package = package[:-1]

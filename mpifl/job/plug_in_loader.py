@@ -1,8 +1,8 @@
-"""Imports the files of a plug-in from the bytes that were hashed: never from a .pyc file, nor from a file edited since.
+"""Imports a plug-in from the bytes that were hashed: never from a .pyc file or a file edited since.
 
-Files beside a plug-in are modules of a package of their own, ``mpifl_plug_in_HASH``; import statements in them find each
-other there first. So two plug-ins may each bring a ``helper.py``, and what is beside a plug-in hides nothing from others.
-Files that were found on ``sys.path`` keep their names.
+Files beside a plug-in become modules of a package of their own, ``mpifl_plug_in_HASH``; their
+import statements look there first. So two plug-ins may each bring a ``helper.py``, and the files
+beside a plug-in hide no module from others. Files that were found on ``sys.path`` keep their names.
 """
 
 from __future__ import annotations
@@ -23,9 +23,14 @@ from mpifl.errors import InputError
 
 @dataclass(frozen=True)
 class SourceFile:
-    """One file of a plug-in: its dotted module name, where it was read, its name below its folder, and its bytes.
+    """One file of a plug-in.
 
-    ``beside`` says that it stands beside the plug-in; other files were found on ``sys.path``.
+    Attributes:
+        module: Its dotted module name.
+        path: Where it was read.
+        name: Its path relative to the folder of the plug-in, or of ``sys.path``.
+        source: Its bytes.
+        beside: Whether it is beside the plug-in; other files were found on ``sys.path``.
     """
 
     module: str
@@ -41,12 +46,14 @@ class SourceFile:
 
 
 def load(package: str, files: Sequence[SourceFile], main: SourceFile) -> ModuleType:
-    """Import ``main`` of a plug-in's ``files``; those beside it become modules of ``package``.
+    """Import ``main`` of a plug-in's ``files`` and return it.
 
-    Raises whatever the import raises, and InputError for a module that was imported before it was edited.
+    Files beside the plug-in become modules of ``package``. Raises any exception that the import
+    raises, and InputError for a module that was edited after this process imported it.
     """
     if _FINDER not in sys.meta_path:
         sys.meta_path.insert(0, _FINDER)
+
     beside = frozenset(file.module.partition(".")[0] for file in files if file.beside) - {"mpifl"}
     for file in files:
         if file.beside:
@@ -66,13 +73,16 @@ def load(package: str, files: Sequence[SourceFile], main: SourceFile) -> ModuleT
 
 
 def parents(module: str) -> list[str]:
-    """Return a and a.b of a.b.c: the packages that importing it imports first."""
+    """Return the packages that importing a module imports first: a and a.b for a.b.c."""
     parts = module.split(".")
     return [".".join(parts[:count]) for count in range(1, len(parts))]
 
 
 def find_spec(top: str) -> ModuleSpec | None:
-    """Return what Python itself would import as the top-level module ``top``, or None; nothing is imported."""
+    """Return the spec of the top-level module ``top`` as Python itself finds it, or None.
+
+    Nothing is imported.
+    """
     for finder in sys.meta_path:
         find = getattr(finder, "find_spec", None)
         if find is None or finder is _FINDER:
@@ -87,23 +97,34 @@ def find_spec(top: str) -> ModuleSpec | None:
 
 
 class _Loader(SourceFileLoader):
-    """Runs the bytes of a file of a plug-in. In files beside it, import statements look there first."""
+    """Loader that runs the hashed bytes of a plug-in's file.
 
-    def __init__(self, name: str, file: SourceFile, package: str = "", beside: frozenset[str] = frozenset()) -> None:
+    Import statements in files beside the plug-in look for other such files first.
+    """
+
+    def __init__(
+        self, name: str, file: SourceFile, package: str = "", beside: frozenset[str] = frozenset()
+    ) -> None:
         super().__init__(name, str(file.path))
-        self.file, self._package, self._beside = file, package, beside
+        self.file = file
+        self._package = package
+        self._beside = beside
 
     def get_code(self, fullname: str) -> CodeType:
-        """The compiled bytes. Python's own would take a .pyc file whose source had the same size and second."""
+        """Compile the bytes.
+
+        Python's own loader would take a .pyc file whose source had the same size and the same time
+        in seconds.
+        """
         code: CodeType = self.source_to_code(self.file.source, self.path)
         return code
 
     def get_source(self, fullname: str) -> str:
-        """The text, for tracebacks."""
+        """Return the text, for tracebacks."""
         return decode_source(self.file.source)
 
     def exec_module(self, module: ModuleType) -> None:
-        """Run it."""
+        """Run the file, with its own ``__import__`` if it is beside the plug-in."""
         if self.file.beside:
             vars(module)["__builtins__"] = vars(builtins) | {"__import__": self._import}
         super().exec_module(module)
@@ -116,33 +137,38 @@ class _Loader(SourceFileLoader):
         fromlist: Sequence[str] | None = (),
         level: int = 0,
     ) -> ModuleType:
-        """What an import statement does: ``name`` is a file beside the plug-in where there is one."""
+        """Import ``name``: a file beside the plug-in if there is one, else as Python does."""
         top = name.partition(".")[0]
-        itself = top == self.file.module and not self.file.is_package  # `import copy` in a file copy.py means Python's
+        # `import copy` in a file copy.py means Python's.
+        itself = top == self.file.module and not self.file.is_package
         if level or top not in self._beside or itself:
             return builtins.__import__(name, globals, locals, fromlist or (), level)
-        found = builtins.__import__(f"{self._package}.{name}", globals, locals, fromlist or (), 0)
-        return found if fromlist else sys.modules[f"{self._package}.{top}"]
+
+        module = builtins.__import__(f"{self._package}.{name}", globals, locals, fromlist or (), 0)
+        return module if fromlist else sys.modules[f"{self._package}.{top}"]
 
 
 class _Finder:
-    """Finds the modules of plug-ins, by their full names in ``loaders``; stands in ``sys.meta_path``.
+    """Finder of plug-ins' modules, for ``sys.meta_path``.
 
-    ``folders`` are the names of the packages that they stand in, which need no ``__init__.py``.
+    ``loaders`` are by full module name. ``folders`` are the names of the packages that hold the
+    modules; they need no ``__init__.py``.
     """
 
     def __init__(self) -> None:
         self.loaders: dict[str, _Loader] = {}
         self.folders: set[str] = set()
 
-    def find_spec(self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
-        """The spec of a plug-in's module, None for any other."""
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return the spec of a plug-in's module, None for any other."""
         loader = self.loaders.get(name)
         if loader is None:
             return ModuleSpec(name, None, is_package=True) if name in self.folders else None
         spec = spec_from_file_location(name, loader.path, loader=loader)
         if spec is not None and loader.file.is_package and loader.file.beside:
-            spec.submodule_search_locations = []  # only what was hashed is a part of it
+            spec.submodule_search_locations = []  # only hashed files belong to the package
         return spec
 
 

@@ -1,4 +1,4 @@
-"""All that is wrong with a job, for the person who made it: a line each, with what was probably meant."""
+"""Everything that is wrong with a job, one line for each problem, with what was probably meant."""
 
 from __future__ import annotations
 
@@ -20,39 +20,56 @@ MOST_PROBLEMS = 20
 
 @dataclass
 class Problems:
-    """What is wrong with a job, a line each, as it is found."""
+    """The problems of a job, one line each, collected while it is read."""
 
     lines: list[str] = field(default_factory=list)
 
     @contextlib.contextmanager
     def noted(self) -> Iterator[None]:
-        """Note an InputError in the block, and go on after it."""
+        """Collect an InputError raised in the block, and continue after the block."""
         try:
             yield
         except InputError as error:
             self.lines += error.lines
 
     def end(self) -> None:
-        """Raise InputError for what was noted: the first thing of each key, and no more than MOST_PROBLEMS."""
+        """Raise InputError if there are problems: the first of each key, at most MOST_PROBLEMS."""
         by_key = {line.partition(": ")[0]: line for line in reversed(self.lines)}
         lines = [line for line in self.lines if by_key.pop(line.partition(": ")[0], None)]
-        if lines:
-            left = len(lines) - MOST_PROBLEMS
-            raise InputError(*lines[:MOST_PROBLEMS], *([f"and {counted(left, 'more error')}"] if left > 0 else []))
+        if not lines:
+            return
+
+        left = len(lines) - MOST_PROBLEMS
+        more = [f"and {counted(left, 'more error')}"] if left > 0 else []
+        raise InputError(*lines[:MOST_PROBLEMS], *more)
 
 
 def explain(schema: type[Section], error: ValidationError) -> list[str]:
-    """A line for each of pydantic's errors, unknown keys first."""
-    found = [(p["type"], ".".join(map(str, p["loc"])), p) for p in error.errors(include_url=False)]
-    unknown = [_unknown_key(schema, key, p["input"]) for kind, key, p in found if kind == "extra_forbidden"]
+    """Return a line for each of pydantic's errors, unknown keys first."""
+    problems = [
+        (problem["type"], ".".join(map(str, problem["loc"])), problem)
+        for problem in error.errors(include_url=False)
+    ]
+    unknown = [
+        _unknown_key(schema, key, problem["input"])
+        for kind, key, problem in problems
+        if kind == "extra_forbidden"
+    ]
+
     # A misspelt key often also leaves its right name missing: the misspelling is the cause.
-    meant = {f"{key}?" for kind, key, _ in found if kind == "missing"} & {line.rpartition(" ")[2] for line in unknown}
-    others = [(key, p) for kind, key, p in found if kind != "extra_forbidden" and f"{key}?" not in meant]
-    return [*unknown, *(_wrong_value(key, p) for key, p in others)]
+    missing = {f"{key}?" for kind, key, _ in problems if kind == "missing"}
+    meant = missing & {line.rpartition(" ")[2] for line in unknown}
+    others = [
+        _wrong_value(key, problem)
+        for kind, key, problem in problems
+        if kind != "extra_forbidden" and f"{key}?" not in meant
+    ]
+    return [*unknown, *others]
 
 
 def _wrong_value(key: str, problem: ErrorDetails) -> str:
-    given, message = problem["input"], problem["msg"].removeprefix("Value error, ")
+    given = problem["input"]
+    message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "missing":
         return f"{key}: missing; a value is required"
     if problem["type"] in ("model_type", "model_attributes_type"):
@@ -63,29 +80,38 @@ def _wrong_value(key: str, problem: ErrorDetails) -> str:
 
 
 def _unknown_key(schema: type[Section], key: str, value: Any) -> str:
+    """Return the line for an unknown key: with a synonym, a key spelt alike, or all allowed."""
     valid = list(_keys(schema))
-    if isinstance(value, dict) and value and key_for(key) not in valid:  # a misspelt section: name the first key in it
+    # A misspelt section: name the first key in it.
+    if isinstance(value, dict) and value and key_for(key) not in valid:
         key = f"{key}.{next(iter(value))}"
     section, _, word = key.rpartition(".")
-    known = key_for(word)
-    if known in valid:
-        return f"{_shown(key)}: no such key; did you mean {known}?"
-    siblings = {k.rpartition(".")[2]: k for k in valid if k.rpartition(".")[0] == section}
-    near = [siblings[k] for k in difflib.get_close_matches(word, siblings, n=1, cutoff=0.5)]
+
+    synonym = key_for(word)
+    if synonym in valid:
+        return f"{_shown(key)}: no such key; did you mean {synonym}?"
+
+    siblings = {name.rpartition(".")[2]: name for name in valid if _section(name) == section}
+    near = [siblings[match] for match in difflib.get_close_matches(word, siblings, n=1, cutoff=0.5)]
     if not siblings:
         near = difflib.get_close_matches(key, valid, n=1)
-    near = near or [k for k in valid if k.rpartition(".")[2] == word]
-    allowed = siblings.values() or [k for k in valid if "." not in k]
+    near = near or [name for name in valid if name.rpartition(".")[2] == word]
+    allowed = siblings.values() or [name for name in valid if "." not in name]
     hint = f"did you mean {near[0]}?" if near else f"allowed: {', '.join(allowed)}"
     return f"{_shown(key)}: no such key; {hint}"
 
 
+def _section(key: str) -> str:
+    return key.rpartition(".")[0]
+
+
 def _shown(key: str) -> str:
-    """Return a key as an error names it: in quotes where it begins or ends with white space, or is nothing at all."""
+    """Return a key as errors name it: in quotes if it is empty or has white space at its ends."""
     return key if key and key == key.strip() else repr(key)
 
 
 def _keys(schema: type[Section], prefix: str = "") -> Iterator[str]:
+    """Yield the dotted keys of a section and of all sections in it."""
     for name, info in schema.model_fields.items():
         yield prefix + name
         if isinstance(info.annotation, type) and issubclass(info.annotation, Section):

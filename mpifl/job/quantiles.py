@@ -1,4 +1,4 @@
-"""Distributions that a job or a recipe gives by their quantiles."""
+"""Distributions given by their quantiles, in jobs and recipes."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ LARGEST_VALUE = 1e15
 
 
 class Quantiles(Section):
-    """A distribution by its quantiles: per cent -> value, from 0 to 100, joined linearly or in the logarithm."""
+    """A distribution by its quantiles, per cent -> value, from 0 to 100 per cent.
 
-    quantiles: dict[float, float] = Field(min_length=2)
-    scale: Literal["linear", "log"] = "linear"
+    Between them values are interpolated linearly, or linearly in the logarithm (scale log).
+    """
+
+    quantiles: dict[float, float] = Field(min_length=2, description="per cent: value, from 0 to 100 per cent")
+    scale: Literal["linear", "log"] = Field("linear", description="how to interpolate between the quantiles")
 
     @model_validator(mode="after")
     def _check(self) -> Quantiles:
@@ -34,7 +37,7 @@ class Quantiles(Section):
         return pairs[:, 0], pairs[:, 1]
 
     def at(self, uniform: np.ndarray) -> np.ndarray:
-        """The inverse distribution function at ``uniform`` in [0, 1)."""
+        """Return the inverse distribution function at ``uniform`` in [0, 1), of any shape."""
         per_cent, values = self._sorted()
         if self.scale == "log":
             return np.exp(np.interp(uniform * 100, per_cent, np.log(values)))

@@ -1,4 +1,4 @@
-"""Job files into checked jobs: YAML, overrides, and the classes that a job names."""
+"""Reads job files: YAML, overrides, and the components that a job names."""
 
 from __future__ import annotations
 
@@ -21,23 +21,28 @@ from mpifl.job.section import Section
 from mpifl.job.yaml_text import load_value, load_yaml
 
 
-def read_job(where: str, overrides: Sequence[str] = ()) -> Job:
-    """The job of a file (or of a job that ships with the package), with ``section.key=value`` overrides applied.
+def read_job(name: str, overrides: Sequence[str] = ()) -> Job:
+    """Return the job of a file, or of a job that ships with the package.
 
-    Raises InputError with all that is wrong, a line each: file, key path, value, what is allowed.
+    ``overrides`` are ``section.key=value`` texts. Raises InputError with every problem, one line
+    each: file, key, value, what is allowed.
     """
-    path = Path(where)
+    path = Path(name)
     if not is_file(path):
-        found = shipped("jobs", where)
-        if found is None:
+        shipped_path = shipped("jobs", name)
+        if shipped_path is None:
             names = ", ".join(shipped_names("jobs"))
-            raise InputError(f"{where}: no such job file, and no job of that name ships with mpifl ({names})")
-        path = found
+            raise InputError(
+                f"{name}: no such job file, and no job of that name ships with mpifl ({names})"
+            )
+        path = shipped_path
+
     try:
         raw = load_yaml(path.read_text(encoding="utf-8"))
         find_plug_ins(raw, path.parent)
         job = _job(raw, overrides)
-        check_recorded(path.parent, job.plug_ins, [override.partition("=")[0] for override in overrides])
+        overridden = [override.partition("=")[0] for override in overrides]
+        check_recorded(path.parent, job.plug_ins, overridden)
         return job
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: {error}") from error
@@ -46,7 +51,7 @@ def read_job(where: str, overrides: Sequence[str] = ()) -> Job:
 
 
 def parse_job(raw: dict[str, Any]) -> Job:
-    """A job from its nested mapping. Raises InputError with all that is wrong, a line each."""
+    """Return the job of a nested mapping. Raises InputError with every problem, one line each."""
     return _job(raw, ())
 
 
@@ -55,6 +60,7 @@ def _job(raw: dict[str, Any], overrides: Sequence[str]) -> Job:
     for override in overrides:
         with problems.noted():
             _apply(raw, override)
+
     raw = _plain_sections(raw, problems)
     schema = _schema_for(raw, problems)
     try:
@@ -66,21 +72,23 @@ def _job(raw: dict[str, Any], overrides: Sequence[str]) -> Job:
 
 
 def dump_job(job: Job) -> str:
-    """The job as YAML with every default written out; ``parse_job`` of it gives an equal job."""
+    """Return the job as YAML with every default written out; ``parse_job`` reads it back."""
     values = {name: getattr(job, name) for name in type(job).model_fields}
     return yaml.safe_dump(_plain(values), sort_keys=False, default_flow_style=None, width=100)
 
 
-def difference(one: Job, other: Job) -> tuple[str, Any, Any] | None:
-    """The first key in which two jobs differ, with both values; None when they are equal."""
-    first, second = (dict(_leaves(_plain(job))) for job in (one, other))
-    for key in [*first, *second]:
-        if first.get(key) != second.get(key):
-            return key, first.get(key), second.get(key)
+def difference(first: Job, second: Job) -> tuple[str, Any, Any] | None:
+    """Return the first key in which two jobs differ, with both values; None if they are equal."""
+    before = dict(_leaves(_plain(first)))
+    after = dict(_leaves(_plain(second)))
+    for key in [*before, *after]:
+        if before.get(key) != after.get(key):
+            return key, before.get(key), after.get(key)
     return None
 
 
 def _plain(value: Any) -> Any:
+    """Convert sections and tuples in ``value``, at any depth, to dicts and lists."""
     if isinstance(value, Section):
         return {name: _plain(getattr(value, name)) for name in type(value).model_fields}
     if isinstance(value, dict):
@@ -91,6 +99,7 @@ def _plain(value: Any) -> Any:
 
 
 def _leaves(plain: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield (dotted key, value) of all values in nested dicts that are not dicts themselves."""
     for key, value in plain.items():
         if isinstance(value, dict):
             yield from _leaves(value, f"{prefix}{key}.")
@@ -99,7 +108,10 @@ def _leaves(plain: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _apply(raw: dict[str, Any], override: str) -> None:
-    """Set ``section.key=value``; the value is YAML. A whole section may be given: ``algorithm=fedyogi``."""
+    """Apply an override ``section.key=value`` to ``raw``, in place.
+
+    The value is YAML. It may be a whole section: ``algorithm=fedyogi``.
+    """
     path, equals, text = override.partition("=")
     if not equals or not path:
         raise InputError(f"{override!r}: an override looks like section.key=value")
@@ -108,6 +120,7 @@ def _apply(raw: dict[str, Any], override: str) -> None:
     except InputError as error:
         why = error.lines[0].removeprefix("not valid YAML: ").removeprefix("line 1, ")
         raise InputError(f"{path}: {text[:80]!r} is not a YAML value ({why})") from error
+
     *parents, last = path.split(".")
     section = raw
     for depth, parent in enumerate(parents):
@@ -124,98 +137,123 @@ def _apply(raw: dict[str, Any], override: str) -> None:
 
 
 def _name_key(path: tuple[str, ...]) -> str:
+    """Return the key that holds the name in the section at ``path``."""
     return next((c.key for c in COMPONENTS if c.path == path), "name")
 
 
 def _plain_sections(raw: dict[str, Any], problems: Problems) -> dict[str, Any]:
-    """A copy with the default components, ``algorithm: fedavg`` as ``algorithm: {name: fedavg}``, plug-in files absolute.
+    """Return a copy of ``raw`` in which the components are written out.
 
-    What is wrong is noted in ``problems``. The short form of sections that are no components is ``Section``'s.
+    Missing components get their defaults, ``algorithm: fedavg`` becomes
+    ``algorithm: {name: fedavg}``, presets are expanded, and plug-in paths are made absolute.
+    Problems are collected in ``problems``. The short form of other sections is left to ``Section``.
     """
     raw = dict(raw)
     for component in COMPONENTS:
         section: Any = raw
         for parent in component.path[:-1]:
             inner = section.get(parent, {})
-            inner = {"name": inner} if isinstance(inner, str) else inner  # the short form: `data: digits`
+            if isinstance(inner, str):  # the short form: `data: digits`
+                inner = {"name": inner}
             if not isinstance(inner, dict):
                 break
             section[parent] = dict(inner)
             section = section[parent]
         else:
-            last, field = component.path[-1], _field(component.path)
+            last = component.path[-1]
+            field = _field(component.path)
             if last not in section:
                 if field.is_required():
                     continue
                 section[last] = dict(field.default)
-            value = section[last]
-            if isinstance(value, str):
-                value = {component.key: value}
-            if isinstance(value, dict) and "preset" in value:
-                preset, value = value["preset"], {key: item for key, item in value.items() if key != "preset"}
-                with problems.noted():
-                    value = _merged(component.preset(preset), value)
-            if isinstance(value, dict) and isinstance(value.get(component.key), str):
-                value = {**value, component.key: absolute_name(value[component.key])}
-            section[last] = value
+            section[last] = _plain_component(component, section[last], problems)
     return raw
 
 
+def _plain_component(component: Component, value: Any, problems: Problems) -> Any:
+    """Return a component's section with its short form, preset and plug-in path written out."""
+    if isinstance(value, str):
+        value = {component.key: value}
+    if isinstance(value, dict) and "preset" in value:
+        preset = value["preset"]
+        value = {key: item for key, item in value.items() if key != "preset"}
+        with problems.noted():
+            value = _merged(component.preset(preset), value)
+    if isinstance(value, dict) and isinstance(value.get(component.key), str):
+        value = {**value, component.key: absolute_name(value[component.key])}
+    return value
+
+
 def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """``base`` with what ``over`` gives, section by section."""
+    """Return ``base`` updated with ``over``, nested dicts one by one."""
     merged = dict(base)
     for key, value in over.items():
         inner = merged.get(key)
-        merged[key] = _merged(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
+        if isinstance(inner, dict) and isinstance(value, dict):
+            value = _merged(inner, value)
+        merged[key] = value
     return merged
 
 
 def _schema_for(raw: dict[str, Any], problems: Problems) -> type[Job]:
-    """The Job class with every component field typed by the class that the job names.
+    """Return a Job class in which each component's field has the class that the job names.
 
-    What names no class is noted in ``problems``, and is of any type.
+    Names without a class are collected in ``problems``, and their fields are not typed.
     """
     types: dict[str, type[Section]] = {}
     plug_ins: dict[str, PlugIn] = {}
     for component in COMPONENTS:
-        name, section = ".".join(component.path), raw
+        name = ".".join(component.path)
+        section = raw
         for parent in component.path[:-1]:
             section = section[parent] if isinstance(section[parent], dict) else {}
         if component.path[-1] not in section:
-            continue  # missing, or in what is no section: left to the validation that follows
+            continue  # missing, or its parent is no section: the validation that follows says so
         if any(line.startswith(f"{name}.preset: ") for line in problems.lines):
-            continue  # what its preset would have named is not known
+            continue  # the preset is unknown, and with it the component's name
+
         with problems.noted():
-            types[name], plug_in = _part_of(component, section[component.path[-1]])
+            types[name], plug_in = _class_of(component, section[component.path[-1]])
             if plug_in is not None:
                 plug_ins[component.key_path] = plug_in
     return _job_class(tuple(types.items()), tuple(plug_ins.items()))
 
 
-def _part_of(component: Component, given: Any) -> tuple[type[Section], PlugIn | None]:
-    """The class that a component's section names and, when it is a plug-in's, its source. Raises InputError."""
-    if not isinstance(given, dict):
+def _class_of(component: Component, section: Any) -> tuple[type[Section], PlugIn | None]:
+    """Return the class that a component's section names and, for a plug-in, its source.
+
+    Raises InputError.
+    """
+    if not isinstance(section, dict):
         name = ".".join(component.path)
-        raise InputError(f"{name}: {given!r} is not a section (expected `{component.key}: ...` and options below it)")
-    if component.key not in given:
-        raise InputError(f"{component.key_path}: missing; allowed: {', '.join(component.registry())}")
-    return find_part(component, given[component.key])
+        raise InputError(
+            f"{name}: {section!r} is not a section (expected `{component.key}: ...` and options"
+            " below it)"
+        )
+    if component.key not in section:
+        raise InputError(
+            f"{component.key_path}: missing; allowed: {', '.join(component.registry())}"
+        )
+    return find_part(component, section[component.key])
 
 
-@functools.cache  # so that equal jobs are of equal class
-def _job_class(types: tuple[tuple[str, type[Section]], ...], plug_ins: tuple[tuple[str, PlugIn], ...]) -> type[Job]:
-    fields: dict[str, Any] = {name: (found, ...) for name, found in types}
+@functools.cache  # equal jobs have to be of the same class
+def _job_class(
+    types: tuple[tuple[str, type[Section]], ...], plug_ins: tuple[tuple[str, PlugIn], ...]
+) -> type[Job]:
+    fields: dict[str, Any] = {name: (section, ...) for name, section in types}
     partition = fields.pop("data.partition", None)
     data = create_model("Data", __base__=Data, partition=partition) if partition else Data
-    found = create_model("Job", __base__=Job, data=(data, ...), **fields)
-    found.plug_ins = dict(plug_ins)
-    return found
+    job_class = create_model("Job", __base__=Job, data=(data, ...), **fields)
+    job_class.plug_ins = dict(plug_ins)
+    return job_class
 
 
 def _field(path: tuple[str, ...]) -> FieldInfo:
+    """Return the field of Job at a dotted path."""
     field = Job.model_fields[path[0]]
-    for part in path[1:]:
+    for name in path[1:]:
         assert isinstance(field.annotation, type)
         assert issubclass(field.annotation, Section)
-        field = field.annotation.model_fields[part]
+        field = field.annotation.model_fields[name]
     return field

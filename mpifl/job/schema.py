@@ -1,4 +1,4 @@
-"""The sections of a job. A field's description is what the docs and the error messages say of it."""
+"""The sections of a job. A field's description is for users: docs and error messages show it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ else:
     Algorithm = Model = Natural = Partitioner = RoundPolicy = Selection = Any
 
 Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
-"""A number of things that the round protocol holds in 32 bits."""
+"""A number that the round protocol holds in 32 bits."""
 
 LARGEST_POPULATION = 10**12
 
@@ -35,24 +35,30 @@ def _default(**section: str) -> Any:
 
 
 class Split(Section):
-    """What is kept from training. A part with a share above 0 takes the place of the one that the data came with."""
+    """What is held back from training.
 
-    by: Literal["published", "clients", "samples"] = Field("published", description="as the data came; or what is kept back")
-    validation: float = Field(0.0, ge=0, lt=1, description="share kept back for validation")
-    test: float = Field(0.0, ge=0, lt=1, description="share kept back for the test")
-    seed: int = Field(0, ge=0, description="the split's own seed")
+    A part with a share above 0 replaces the part of that name in the data set.
+    """
+
+    by: Literal["published", "clients", "samples"] = Field(
+        "published",
+        description="keep the parts of the data set, or hold out whole clients, or a share of each client's samples",
+    )
+    validation: float = Field(0.0, ge=0, lt=1, description="share held out for validation, rounded")
+    test: float = Field(0.0, ge=0, lt=1, description="share held out for the test, rounded")
+    seed: int = Field(0, ge=0, description="seed of the split; the split is made after the partition")
 
     @model_validator(mode="after")
     def _shares(self) -> Split:
         if self.by == "published" and (self.validation or self.test):
             raise ValueError("shares need by: clients or by: samples")
         if self.by != "published" and not 0 < self.validation + self.test < 1:
-            raise ValueError("validation and test together are to be more than 0 and less than 1")
+            raise ValueError("validation and test together must be more than 0 and less than 1")
         return self
 
 
 class Data(Section):
-    """What the clients hold."""
+    """The data set, and how its samples are dealt to clients."""
 
     name: str = Field("digits", description="`digits` (embedded), the path of a data set in HDF5, or `sizes`")
     samples_per_client: Quantiles | None = Field(None, description="with data.name sizes: how many each client has")
@@ -61,46 +67,53 @@ class Data(Section):
 
 
 class Population(Section):
-    """Who the clients are."""
+    """The clients and their devices."""
 
-    clients: int | None = Field(None, ge=1, le=LARGEST_POPULATION, description="how many; default: as many as the data has")
-    trace: str = Field("phones", description="a recipe in traces/, a recipe file (.yaml) or a device trace in HDF5")
-    merge_gaps_seconds: float | None = Field(None, ge=0, description="join slots no farther apart than this")
+    clients: int | None = Field(
+        None,
+        ge=1,
+        le=LARGEST_POPULATION,
+        description="number of clients; default: those of the data set; client c has the data of client c mod their number",
+    )
+    trace: str = Field("phones", description="a recipe in traces/, a recipe file (.yaml), or a device trace in HDF5")
+    merge_gaps_seconds: float | None = Field(
+        None, ge=0, description="join online times of a device that are at most so many seconds apart"
+    )
 
 
 class Training(Section):
-    """One client's local work: minibatch SGD."""
+    """The local work of a client: minibatch SGD."""
 
     engine: Literal["auto", "loop", "stacked", "none"] = Field(
-        "auto", description="one client after the other, or several as one computation; none only times the rounds"
+        "auto", description="one client at a time, or several as one computation; none: time rounds only"
     )
-    stack: Count | None = Field(None, description="with stacked, how many clients are one computation; default: by the model")
-    device: Literal["cpu", "cuda"] = Field("cpu", description="where models are trained and tested: a GPU gives other bits")
-    batch_size: Count = Field(20, description="samples a step; a client's last batch of an epoch may be smaller")
+    stack: Count | None = Field(None, description="clients of a stack, with engine `stacked`; default: by the model")
+    device: Literal["cpu", "cuda"] = Field("cpu", description="where models are trained and tested; a GPU gives other bits")
+    batch_size: Count = Field(20, description="samples of an SGD step; the last batch of an epoch may be smaller")
     drop_last: Literal[True, False, "auto"] = Field(
-        "auto", description="leave out an epoch's last batch when it is smaller; auto: with batch norm"
+        "auto", description="drop the last batch of an epoch when it is smaller; `auto`: only for models with batch norm"
     )
     epochs: Count | None = Field(None, description="passes over the client's samples; 1 when local_steps is not given")
     local_steps: Count | None = Field(None, description="SGD steps instead of epochs")
     lr: float = Field(0.05, gt=0, description="client learning rate")
-    momentum: float = Field(0.0, ge=0, lt=1, description="as torch.optim.SGD's; begins anew with every participant")
+    momentum: float = Field(0.0, ge=0, lt=1, description="as torch.optim.SGD's; starts at 0 for every participant")
     weight_decay: float = Field(0.0, ge=0, description="as torch.optim.SGD's")
     threads: Count = Field(1, description="torch threads a rank; another number gives other bits")
 
     @property
     def plain(self) -> bool:
-        """Whether a step is weights -= lr gradient."""
+        """Whether a step is weights -= lr * gradient."""
         return not self.momentum and not self.weight_decay
 
     @property
     def drops_last(self) -> bool:
-        """drop_last, once it is settled; auto is no by itself."""
+        """Whether last batches are left out, once ``drop_last`` is settled; false for auto."""
         return self.drop_last is True
 
     @model_validator(mode="before")
     @classmethod
     def _epochs_or_steps(cls, raw: Any) -> Any:
-        """One epoch unless told otherwise; never both."""
+        """Refuse epochs together with local_steps; without both set one epoch."""
         if isinstance(raw, dict):
             if raw.get("epochs") is not None and raw.get("local_steps") is not None:
                 raise ValueError("give epochs or local_steps, not both")
@@ -110,59 +123,64 @@ class Training(Section):
 
 
 class Evaluation(Section):
-    """When and on what the global model is tested, always after the last round."""
+    """When and on what the global model is tested; always after the last round."""
 
-    every: Count = Field(1, description="rounds between evaluations")
-    batch_size: Count = Field(500, description="test samples of one shard, the unit that a rank takes")
-    part: Literal["test", "validation"] = Field("test", description="the part of the data that it is tested on")
-    per_client: bool = Field(False, description="also score each client of that part: their mean, worst decile, and a table")
+    every: Count = Field(1, description="rounds from one evaluation to the next")
+    batch_size: Count = Field(500, description="test samples that a rank takes at a time")
+    part: Literal["test", "validation"] = Field("test", description="the part of the data set that is used")
+    per_client: bool = Field(
+        False, description="also score each client of that part: mean, worst decile, and the table /clients"
+    )
 
 
 class Record(Section):
-    """What run.h5 keeps of each participant."""
+    """Which participants are recorded in run.h5."""
 
-    participants: Literal["all", "sample", "none"] = Field("all", description="whose rows stand in /participants")
+    participants: Literal["all", "sample", "none"] = Field("all", description="who has rows in /participants")
     sample_share: float = Field(0.01, gt=0, le=1, description="share of the clients kept with sample, always the same ones")
 
 
 class Checkpoint(Section):
-    """When a run saves what it needs to go on."""
+    """How often a run saves the state from which it can be resumed."""
 
-    every: Count = Field(10, description="rounds between checkpoints")
-    keep: Count = Field(2, description="how many are kept, the newest")
+    every: Count = Field(10, description="rounds from one checkpoint to the next")
+    keep: Count = Field(2, description="number of checkpoints that are kept")
 
 
 class Runtime(Section):
-    """What happens when something goes wrong while a run goes on."""
+    """What happens when something fails during a run."""
 
     on_client_error: Literal["abort", "drop"] = Field(
-        "abort", description="when a client's training fails: end, or go on without"
+        "abort", description="when the training of a client fails: end the run, or go on without the client"
     )
-    round_timeout: float | None = Field(None, gt=0, description="seconds without a word from a rank, after which the run ends")
+    round_timeout: float | None = Field(
+        None, gt=0, description="seconds without a message from a rank after which the run ends; default: no limit"
+    )
     require_same_processors: bool = Field(
-        False, description="refuse ranks whose processors, libraries or settings differ, which may change bits"
+        False, description="refuse ranks with other processors, libraries or settings: bits may differ"
     )
 
 
 class Job(Section):
-    """A whole experiment. Model, selection, clock and algorithm are components: ``mpifl.job.component`` finds
-    their classes by name.
+    """A whole experiment.
 
-    ``plug_ins`` are the sources of those that are not mpifl's, by the key that names them (``algorithm.name``).
+    Model, selection, clock and algorithm are components: ``mpifl.job.component`` finds their classes.
+    ``plug_ins`` are the sources of those that are not mpifl's, by the key that names them, such as
+    ``algorithm.name``.
     """
 
     plug_ins: ClassVar[Mapping[str, PlugIn]] = {}
 
     name: str = Field("job", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="names the run directory")
-    seed: int = Field(0, ge=0, description="of everything random but the partition")
-    rounds: Count = Field(..., description="how often the model moves")
+    seed: int = Field(0, ge=0, description="seed of everything random but the partition")
+    rounds: Count = Field(..., description="number of server updates")
     data: Data = Data()
     population: Population = Population()
     model: Model = Field(..., description="what is trained")
     training: Training = Field(default_factory=lambda: Training.model_validate({}))
     selection: Selection = Field(..., description="whom to ask")
     clock: RoundPolicy = Field(_default(mode="sync"), description="when a round ends")
-    algorithm: Algorithm = Field(_default(name="fedavg"), description="what is computed, summed, and done with the sum")
+    algorithm: Algorithm = Field(_default(name="fedavg"), description="what clients compute, what is summed, and the server's step")
     evaluation: Evaluation = Evaluation()
     record: Record = Record()
     checkpoint: Checkpoint = Checkpoint()

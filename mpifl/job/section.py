@@ -1,4 +1,4 @@
-"""The base of every part of a job: frozen, and closed to unknown keys."""
+"""The base class of every section and component of a job."""
 
 from __future__ import annotations
 
@@ -8,22 +8,24 @@ from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator, mod
 
 
 class Section(BaseModel):
-    """A section of the job file. What is not declared is refused; what is declared cannot change."""
+    """A section of the job file: frozen, and without keys beside the declared ones."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True
+    )
 
     @model_validator(mode="before")
     @classmethod
     def _short_form(cls, value: Any) -> Any:
-        """Take `staleness: constant` for `staleness: {name: constant}`, in every section that has a name."""
+        """Convert `staleness: constant` to `staleness: {name: constant}` if there is a name."""
         return {"name": value} if isinstance(value, str) and "name" in cls.model_fields else value
 
     @field_validator("*", mode="before")
     @classmethod
     def _no_bool_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
-        """Pydantic takes ``yes`` for 1."""
+        """Refuse yes and no for other values: pydantic would take ``yes`` for 1."""
         if isinstance(value, bool) and info.field_name:
             kind = cls.model_fields[info.field_name].annotation
             if kind is not bool and not any(allowed is True for allowed in get_args(kind)):
-                raise ValueError("not a yes-or-no question")
+                raise ValueError("this key does not take yes or no")
         return value

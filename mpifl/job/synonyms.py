@@ -1,4 +1,4 @@
-"""What other systems and papers call the keys of a job."""
+"""Names that other systems and papers use for the keys of a job."""
 
 from __future__ import annotations
 
@@ -71,11 +71,14 @@ KEYS = {
     "server_learning_rate": "algorithm.server_lr",
     "timeout": "runtime.round_timeout",
 }
-"""Name -> key. It is offered only where the job at hand has that key."""
+"""Name -> key. A key is suggested only if the job has it."""
 
 _PLAIN = {name.replace("_", ""): key for name, key in KEYS.items()}
 
 
 def key_for(word: str) -> str | None:
-    """The key that a word stands for elsewhere; None where it is not known. Case, ``_`` and ``-`` do not matter."""
+    """Return the key for which ``word`` stands elsewhere, None if it is not known.
+
+    Case, ``_`` and ``-`` do not matter.
+    """
     return _PLAIN.get(word.lower().replace("_", "").replace("-", ""))

@@ -1,4 +1,4 @@
-"""YAML that anybody may have written, safely loaded: no objects, no key twice, no more values than a person would write."""
+"""Safe loading of YAML from untrusted files: no objects, no duplicate keys, limited size."""
 
 from __future__ import annotations
 
@@ -8,11 +8,21 @@ import yaml
 
 from mpifl.errors import InputError
 
-LONGEST_TEXT, LONGEST_VALUE, LONGEST_NUMBER, MOST_VALUES = 1 << 22, 1 << 16, 1000, 1_000_000
+LONGEST_TEXT = 1 << 22
+"""The most characters of a file."""
+
+LONGEST_VALUE = 1 << 16
+"""The most characters of a value."""
+
+LONGEST_NUMBER = 1000
+"""The most characters of an integer."""
+
+MOST_VALUES = 1_000_000
+"""The most values of a file, with every alias counted as what it stands for."""
 
 
 def load_yaml(text: str) -> dict[str, Any]:
-    """A YAML mapping, safely loaded, in which no key may stand twice. Raises InputError."""
+    """Return a YAML mapping. Raises InputError, also for a key that is given twice."""
     raw = load_value(text)
     if not isinstance(raw, dict):
         raise InputError(f"expected a mapping of sections, found {type(raw).__name__}")
@@ -20,9 +30,10 @@ def load_yaml(text: str) -> dict[str, Any]:
 
 
 def load_value(text: str) -> Any:
-    """Any YAML value, loaded in the same way; None for an empty text. Raises InputError."""
+    """Return any YAML value, None for an empty text. Raises InputError as ``load_yaml`` does."""
     if len(text) > LONGEST_TEXT:
         raise InputError(f"{len(text):,} characters; allowed: at most {LONGEST_TEXT:,}")
+
     try:
         loader = _UniqueKeys(text)
         node = loader.get_single_node()
@@ -35,40 +46,54 @@ def load_value(text: str) -> Any:
     except yaml.MarkedYAMLError as error:
         raise _marked(error) from error
     except Exception as error:
-        # PyYAML lets Python's own errors through: 2024-99-99 is a ValueError, `!!bool x` a KeyError.
+        # PyYAML lets Python's own errors through: 2024-99-99 is a ValueError, `!!bool x` a
+        # KeyError.
         raise InputError("not valid YAML: " + " ".join(str(error).split())) from error
 
 
 def _marked(error: yaml.MarkedYAMLError) -> InputError:
-    """What YAML has against a text, with the line and a caret below the place."""
-    said = ", ".join(part for part in (error.context, error.problem, error.note) if part)
+    """Return a YAML error as InputError, with the line of the file and a caret below the place."""
+    message = ", ".join(text for text in (error.context, error.problem, error.note) if text)
     mark = error.problem_mark or error.context_mark
     if mark is None:
-        return InputError(f"not valid YAML: {said}")
-    shown = (mark.get_snippet() or "").replace("\t", " ").splitlines()
+        return InputError(f"not valid YAML: {message}")
+
     place = f"line {mark.line + 1}, column {mark.column + 1}"
-    return InputError(f"not valid YAML: {place}: {said}", *(shown if shown and shown[0].strip() else ()))
+    snippet = (mark.get_snippet() or "").replace("\t", " ").splitlines()
+    shown = snippet if snippet and snippet[0].strip() else ()
+    return InputError(f"not valid YAML: {place}: {message}", *shown)
 
 
 def _unfolded(node: yaml.Node, known: dict[int, int]) -> int:
-    """How many values there are once every alias stands for what it names, by node in ``known``; 0 while it is counted.
+    """Return the number of values of a node once every alias is replaced by what it names.
 
-    Raises ValueError when they are too many, or never end: ten lines can stand for more than any memory holds.
+    ``known`` holds the numbers by id of a node; 0 while a node is being counted. Raises ValueError
+    when there are too many or infinitely many: ten lines can stand for more than any memory holds.
     """
     if id(node) in known:
         if not known[id(node)]:
-            raise ValueError(f"{_line(node)}: an alias stands inside what it names")
+            raise ValueError(f"{_line(node)}: an alias is inside the value that it names")
         return known[id(node)]
     known[id(node)] = 0
+
     if isinstance(node, yaml.ScalarNode):
-        if len(node.value) > (LONGEST_NUMBER if node.tag == "tag:yaml.org,2002:int" else LONGEST_VALUE):
-            raise ValueError(f"{_line(node)}: a value of {len(node.value):,} characters")
-        inner = []
+        longest = LONGEST_NUMBER if node.tag == "tag:yaml.org,2002:int" else LONGEST_VALUE
+        if len(node.value) > longest:
+            raise ValueError(
+                f"{_line(node)}: a value of {len(node.value):,} characters;"
+                f" allowed: at most {longest:,}"
+            )
+        children = []
     else:
-        inner = [one for pair in node.value for one in (pair if isinstance(pair, tuple) else (pair,))]
-    known[id(node)] = 1 + sum(_unfolded(one, known) for one in inner)
+        children = [
+            child for pair in node.value for child in (pair if isinstance(pair, tuple) else (pair,))
+        ]
+
+    known[id(node)] = 1 + sum(_unfolded(child, known) for child in children)
     if known[id(node)] > MOST_VALUES:
-        raise ValueError(f"{_line(node)}: with its aliases more than {MOST_VALUES:,} values")
+        raise ValueError(
+            f"{_line(node)}: more than {MOST_VALUES:,} values, counting what aliases stand for"
+        )
     return known[id(node)]
 
 
@@ -77,14 +102,16 @@ def _line(node: yaml.Node) -> str:
 
 
 class _UniqueKeys(yaml.SafeLoader):
-    """PyYAML lets the later of two equal keys win in silence."""
+    """A safe loader that refuses duplicate keys. PyYAML's own silently takes the last one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         for key_node, _ in node.value if isinstance(node, yaml.MappingNode) else ():
-            if not isinstance(key_node, yaml.ScalarNode) or key_node.tag == "tag:yaml.org,2002:merge":
+            scalar = isinstance(key_node, yaml.ScalarNode)
+            if not scalar or key_node.tag == "tag:yaml.org,2002:merge":
                 continue
             if key_node.value in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key_node.value!r} stands twice", key_node.start_mark)
+                problem = f"key {key_node.value!r} is given twice"
+                raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
             seen.add(key_node.value)
         return super().construct_mapping(node, deep)

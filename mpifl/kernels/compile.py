@@ -1,7 +1,7 @@
-"""Numba kernels, compiled once and kept: in a cache that belongs to exactly this source of all of them.
+"""Numba kernels, compiled once and cached. A cache belongs to one version of all kernels' sources.
 
-Numba's own cache looks at the file of a kernel alone, and goes on with old machine code when a kernel that it calls from
-another file has changed: other bits, and nobody told.
+Numba's own cache only checks the file of a kernel. When a kernel in another file, which it calls,
+has changed, it goes on with the old machine code: other results, and no warning.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ SOURCES = (
     "clock/kernels/availability.py",
     "clock/kernels/transfer.py",
     "clock/kernels/latency.py",
+    "clock/kernels/progress.py",
     "clock/kernels/heaps.py",
     "clock/kernels/online_patterns.py",
     "clock/kernels/flow.py",
@@ -33,18 +34,20 @@ SOURCES = (
     "clock/kernels/server_link.py",
     "selection/checked.py",
 )
-"""Every file with kernels, or with a type that they take (a test sees to it)."""
+"""Every file with kernels, or with a type that they take (checked by tests/test_imports.py)."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def cache_directory() -> Path:
-    """Where this source's machine code lies: beside the package, or in the cache folder where that cannot be written.
+    """Return the folder of these sources' machine code.
 
-    Not inside the package: pip leaves files there that it did not install, and the folder that then stays behind hides an
-    editable install (Python takes it for a namespace package called mpifl).
+    It is beside the package, or in the cache folder if that place cannot be written. It is not
+    inside the package: pip leaves files there that it did not install, and the folder that remains
+    hides an editable install (Python takes it for a namespace package called mpifl).
     """
-    sources = [Path(__file__), *(PACKAGE / name for name in SOURCES)]  # this one for how it compiles
+    # This file is among the sources because it says how to compile.
+    sources = [Path(__file__), *(PACKAGE / name for name in SOURCES)]
     digest = hashlib.sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()[:16]
     base = PACKAGE.parent / "__pycache__" if os.access(PACKAGE.parent, os.W_OK) else cache_path()
     return base / f"mpifl-kernels-{digest}"
@@ -54,7 +57,10 @@ CACHE_DIRECTORY = str(cache_directory())
 
 
 def constant(value: int) -> int:
-    """A number that kernels pass on: for each of Python's own Numba would compile those that take it once more."""
+    """Return a number for kernels to pass as an argument.
+
+    Numba compiles a kernel anew for each literal Python int that it is called with.
+    """
     return cast(int, np.int64(value))
 
 
@@ -64,21 +70,26 @@ def kernel(function: Function) -> Function:
 
 
 def inner_kernel(function: Function) -> Function:
-    """As ``kernel``, for what other kernels call in their loops: it must not make arrays, and so counts no references to any.
+    """Compile a function that other kernels call in their loops, as ``kernel`` does.
 
-    Counting costs more than the work: a call with a trace's arrays would raise and lower one count for each of them. One whose
-    name begins with an underscore cannot be called from Python, which saves a third of the time that it takes to compile.
+    It must not allocate arrays: it is compiled without reference counts. These cost more than the
+    work, because a call with a trace's arrays would raise and lower the count of each of them. A
+    function whose name begins with an underscore cannot be called from Python, which saves a third
+    of its compile time.
     """
-    return _compiled(function, {"_nrt": False, "no_cpython_wrapper": function.__name__.startswith("_")})
+    private = function.__name__.startswith("_")
+    return _compiled(function, {"_nrt": False, "no_cpython_wrapper": private})
 
 
 def _compiled(function: Function, options: dict[str, Any]) -> Function:
-    kept = function.__module__.partition(".")[0] == "mpifl"  # a plug-in's sources are not among SOURCES
+    # Not a plug-in's kernels: their sources are not among SOURCES.
+    cached = function.__module__.partition(".")[0] == "mpifl"
+
     before = config.CACHE_DIR  # type: ignore[attr-defined]
     config.CACHE_DIR = CACHE_DIRECTORY  # type: ignore[attr-defined]
     try:
         njit: Any = numba.njit  # its stubs do not know all of its options
-        compiled = njit(cache=kept, no_cfunc_wrapper=True, **options)(function)
+        compiled = njit(cache=cached, no_cfunc_wrapper=True, **options)(function)
     finally:
         config.CACHE_DIR = before  # type: ignore[attr-defined]
     return cast(Function, compiled)

@@ -1,4 +1,7 @@
-"""Why the first run of a version waits: it compiles the kernels (``compile.py``), which lie in the cache from then on."""
+"""A message for the first run of a version, which waits while it compiles the kernels.
+
+From then on they are in the cache (compile.py).
+"""
 
 from __future__ import annotations
 
@@ -13,20 +16,22 @@ COMPILING = "compiling kernels: once for this version of mpifl, about 10 s"
 
 
 def say_when_compiling() -> None:
-    """Say COMPILING on standard error when Numba has to compile, once. What it finds in the cache is not compiled."""
-    event.register("numba:compile", _Once())  # type: ignore[no-untyped-call]
+    """Log COMPILING, once, when Numba has to compile.
+
+    Kernels found in the cache are not compiled.
+    """
+    event.register("numba:compile", _FirstCompilation())  # type: ignore[no-untyped-call]
 
 
-class _Once(event.Listener):
-    """Hears of every compilation, and says it of the first."""
+class _FirstCompilation(event.Listener):
+    """Listens to every compilation, and prints a message at the first."""
 
-    said = False
+    printed = False
 
     def on_start(self, event: Any) -> None:
-        """See event.Listener."""
-        if not self.said:
+        if not self.printed:
             LOG.warning(COMPILING)
-        self.said = True
+        self.printed = True
 
     def on_end(self, event: Any) -> None:
-        """See event.Listener."""
+        pass

@@ -1,4 +1,4 @@
-"""One torch model a file."""
+"""The torch models that a job can name, one per file."""
 
 REGISTRY = {
     "logreg": "mpifl.models.logreg:Logreg",

@@ -14,21 +14,26 @@ HIDDEN_DROPOUT = 0.5
 
 
 class CifarCnn(Model):
-    """Two 3x3 convolutions without padding, each with ReLU, 2x2 max pooling and two fully connected layers, with dropout.
+    """Two 3x3 convolutions, 2x2 max pooling and two fully connected layers, with ReLU and dropout.
 
-    arXiv 2404.06430 (``simple_cnn`` of its code): dropout 0.25 after the pooling and 0.5 before the last layer, weights drawn
-    by Xavier's uniform rule, biases 0; 1,626,442 parameters on 32x32 colour images and 10 classes.
+    Samples are images (height, width) or (channels, height, width) of 6x6 pixels or more.
+
+    Source: arXiv 2404.06430 (``simple_cnn`` of its code). The convolutions have no padding.
+    Dropout is 0.25 after the pooling and 0.5 before the last layer. Weights are drawn by Xavier's
+    uniform rule; biases are 0. On 32x32 colour images and 10 classes it has 1,626,442 parameters.
     """
 
     name: str = "cifar_cnn"
-    channels: tuple[PositiveInt, PositiveInt] = Field((32, 64), description="channels of the two convolutions")
+    channels: tuple[PositiveInt, PositiveInt] = Field(
+        (32, 64), description="channels of the two convolutions"
+    )
     hidden: int = Field(128, ge=1, description="units of the first fully connected layer")
 
     def build(self, data: DataShape) -> nn.Module:
-        """See Model. Samples are (height, width) or (channels, height, width) of 6x6 pixels or more."""
         with_channels, shape = picture("cifar_cnn", data.sample, 6)
         first, second = self.channels
         height, width = ((side - 4) // 2 for side in shape[1:])
+
         module = nn.Sequential(
             with_channels,
             nn.Conv2d(shape[0], first, 3),
@@ -43,6 +48,7 @@ class CifarCnn(Model):
             Dropout(HIDDEN_DROPOUT),
             nn.Linear(self.hidden, data.outputs),
         )
+
         for layer in module:
             if isinstance(layer, nn.Conv2d | nn.Linear):
                 nn.init.xavier_uniform_(layer.weight)

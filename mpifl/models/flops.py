@@ -1,4 +1,4 @@
-"""What training costs, counted."""
+"""The number of floating-point operations (FLOPs) of training."""
 
 from __future__ import annotations
 
@@ -10,12 +10,19 @@ from mpifl.models.flat import FlatModel
 
 
 def training_flops(model: FlatModel, data: DataShape) -> float:
-    """FLOPs (a multiply-add is two) of forward and backward of one sample, by torch.utils.flop_counter."""
+    """Return the FLOPs of the forward and backward pass of one sample.
+
+    They are counted by torch.utils.flop_counter; a multiply-add is two. The model's weights are
+    restored afterwards.
+    """
     kept = model.weights.clone()
-    model.module.eval()  # batch norm takes no batch of one
+    model.module.eval()  # in training mode batch norm refuses a batch of one sample
+    dtype = torch.int64 if data.vocabulary else torch.float32
+
     counter = FlopCounterMode(display=False)
     with counter:
-        model.module(torch.zeros(1, *data.sample, dtype=torch.int64 if data.vocabulary else torch.float32)).sum().backward()
+        model.module(torch.zeros(1, *data.sample, dtype=dtype)).sum().backward()
+
     model.gradient.zero_()
     model.load(kept)
     return float(counter.get_total_flops())

@@ -16,5 +16,4 @@ class Logreg(Model):
     name: str = "logreg"
 
     def build(self, data: DataShape) -> nn.Module:
-        """See Model."""
         return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(data.sample), data.outputs))

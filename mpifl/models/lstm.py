@@ -1,4 +1,4 @@
-"""Recurrent network over tokens."""
+"""A recurrent network over tokens."""
 
 from __future__ import annotations
 
@@ -11,30 +11,32 @@ from mpifl.models.model import Model
 
 
 class Lstm(Model):
-    """Embedding, LSTM layers and one linear layer, to predict the next token or the class of a sequence.
+    """Embedding, LSTM layers and one linear layer, for the next token or the class of a sequence.
 
-    The defaults are those of the character model that federated papers use on Shakespeare (McMahan et al., arXiv 1602.05629:
-    embedding 8, two layers of 256); with 90 characters 822,578 parameters. A class is read from the last token that is there.
+    The defaults are those of the character model that federated papers use on Shakespeare
+    (McMahan et al., arXiv 1602.05629): embedding 8, two layers of 256. With 90 characters it has
+    822,578 parameters. The class of a sequence is read from its last token.
     """
 
     reads_tokens = True
 
     name: str = "lstm"
-    embedding: int = Field(8, ge=1, description="numbers that a token becomes")
+    embedding: int = Field(8, ge=1, description="size of the vector of a token")
     hidden: int = Field(256, ge=1, description="units of each layer")
     layers: int = Field(2, ge=1, le=16, description="LSTM layers")
 
     def build(self, data: DataShape) -> nn.Module:
-        """See Model."""
         return _Lstm(data, self.embedding, self.hidden, self.layers)
 
 
 class _Lstm(nn.Module):
+    """Maps tokens (batch, length) int64 to outputs (batch, length, outputs) or (batch, outputs)."""
+
     def __init__(self, data: DataShape, embedding: int, hidden: int, layers: int) -> None:
         super().__init__()
         self.absent = data.vocabulary
         self.every = data.task == "language"
-        # One row more than there are tokens, always 0: what stands where a sequence has ended.
+        # One row more than there are tokens, always 0: it stands behind the end of a sequence.
         self.embedding = nn.Embedding(data.vocabulary + 1, embedding, padding_idx=data.vocabulary)
         self.lstm = nn.LSTM(embedding, hidden, layers, batch_first=True)
         self.out = nn.Linear(hidden, data.outputs)

@@ -1,4 +1,4 @@
-"""What a model is, in a job."""
+"""The base class of models."""
 
 from __future__ import annotations
 
@@ -13,23 +13,53 @@ if TYPE_CHECKING:
 
 
 class Model(Section):
-    """Base of the models. ``reads_tokens`` says whether samples are sequences of token ids, or features."""
+    """A model that a job can name. Its fields are the options of the job's ``model`` section.
+
+    Attributes:
+        reads_tokens: Whether samples are sequences of token ids; otherwise they are features.
+        name: The name in the registry, or of the plug-in.
+    """
 
     reads_tokens: ClassVar[bool] = False
+    """Whether samples are sequences of token ids, and not features."""
 
     name: str
 
     def build(self, data: DataShape) -> nn.Module:
-        """The torch module for data of this shape. Raises InputError when it cannot take it.
+        """Return a new torch module for data of this shape.
 
-        It maps features (batch, *data.sample) float32, or tokens (batch, length) int64, to (batch, data.outputs); in a language
-        task to (batch, length, data.outputs), whose row k predicts the token after the k-th and has not seen it.
+        The module maps a batch of features (batch, *data.sample) float32, or of tokens
+        (batch, length) int64, to (batch, data.outputs). In a language task it maps tokens to
+        (batch, length, data.outputs): row k predicts the token after the k-th and must not
+        depend on later tokens.
+
+        Args:
+            data: The task, the shape of a sample, the number of outputs and of token ids.
+
+        Returns:
+            The module, with its weights as they are before the first round.
+
+        Raises:
+            InputError: The model does not take data of this shape.
         """
         raise NotImplementedError
 
     def build_checked(self, data: DataShape) -> nn.Module:
-        """As ``build``, once it is clear that the data is of the right kind. Raises InputError."""
+        """Return ``build(data)`` after checking that the samples are of the right kind.
+
+        Args:
+            data: As for ``build``.
+
+        Returns:
+            The module.
+
+        Raises:
+            InputError: The model reads tokens and the data has features, or the other way round;
+                or ``build`` raises it.
+        """
         if self.reads_tokens != bool(data.vocabulary):
             takes, has = ("tokens", "features") if self.reads_tokens else ("features", "tokens")
-            raise InputError(f"model.name: {self.name!r} is not allowed: it takes {takes}, the data has {has}")
+            raise InputError(
+                f"model.name: {self.name!r} is not allowed: it takes {takes}, the data has {has}"
+            )
         return self.build(data)

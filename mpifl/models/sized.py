@@ -15,12 +15,17 @@ if TYPE_CHECKING:
 
 
 class Sized(Model):
-    """So many parameters, and FLOPs to train on one sample: for runs that time rounds and train nothing."""
+    """A number of parameters and of FLOPs a sample, for runs that only time the rounds."""
 
     name: str = "sized"
     parameters: int = Field(1_000_000, ge=1, le=10**12, description="float32 weights")
-    training_flops: float = Field(0.0, ge=0, description="FLOPs of one training sample, for clock.latency.compute: flops")
+    training_flops: float = Field(
+        0.0, ge=0, description="FLOPs of one training sample, for clock.latency.compute: flops"
+    )
 
     def build_checked(self, data: DataShape) -> nn.Module:
-        """See Model. There is nothing to build."""
-        raise InputError("model.name: sized is not allowed: it has no weights to train (training.engine: none would time it)")
+        """Raise InputError: there is nothing to build."""
+        raise InputError(
+            "model.name: sized is not allowed: it has no weights to train"
+            " (training.engine: none would time it)"
+        )

@@ -1,4 +1,4 @@
-"""What is learned, and how well: one task a file. A data set's ``objective`` says which."""
+"""Loss and scores, one task per file. A data set's ``task`` says which one applies."""
 
 from mpifl.objectives.classification import Classification
 from mpifl.objectives.language import Language

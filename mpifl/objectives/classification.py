@@ -1,4 +1,4 @@
-"""One class a sample."""
+"""The objective of classification: one class a sample."""
 
 from __future__ import annotations
 
@@ -16,36 +16,51 @@ class Classification(Objective):
 
     @property
     def counted(self) -> int:
-        """In the top 5; then of each class those found, those predicted, those there are."""
+        """The counts: hits in the top 5, then per class the right ones, predicted and targets."""
         return 1 + 3 * self.outputs
 
-    def loss(self, output: torch.Tensor, y: torch.Tensor, there: torch.Tensor | None = None) -> torch.Tensor:
-        """See Objective."""
-        return cross_entropy(output, y if there is None else torch.where(there, y, IGNORED), ignore_index=IGNORED)
+    def loss(
+        self, output: torch.Tensor, y: torch.Tensor, mask: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        targets = y if mask is None else torch.where(mask, y, IGNORED)
+        return cross_entropy(output, targets, ignore_index=IGNORED)
 
-    def loss_and_grad(self, output: torch.Tensor, y: torch.Tensor, share: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """See Objective. Of -log softmax: softmax, less 1 for the class that it is."""
+    def loss_and_grad(
+        self, output: torch.Tensor, y: torch.Tensor, share: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return losses and gradients; that of -log softmax is softmax, minus 1 for the target."""
         of_class = y.unsqueeze(-1)
         logarithms = torch.log_softmax(output, -1)
         losses = -(logarithms.gather(-1, of_class).squeeze(-1) * share).sum(-1)
+
         gradient = logarithms.exp_()
         gradient.add_(torch.arange(output.shape[-1], device=y.device) == of_class, alpha=-1)
         return losses, gradient.mul_(share.unsqueeze(-1))
 
     def score(self, output: torch.Tensor, y: torch.Tensor) -> Scores:
-        """See Objective."""
         predicted = output.argmax(1)
         correct = predicted == y
         top = output.topk(min(TOP, self.outputs), dim=1).indices
         in_top = (top == y[:, None]).any(1).sum()
-        classes = [torch.bincount(of, minlength=self.outputs) for of in (y[correct], predicted, y)]
-        loss = cross_entropy(output, y, reduction="none").double()
-        return Scores(torch.ones_like(y), correct.long(), loss, torch.cat([in_top[None], *classes]))
 
-    def metrics(self, scored: int, correct: int, loss: float, counts: np.ndarray) -> dict[str, float]:
-        """See Objective. F1 of a class that is neither predicted nor there does not count (scikit-learn's default labels)."""
-        found, predicted, there = counts[1:].reshape(3, self.outputs)
-        either = predicted + there > 0
-        f1 = float(np.mean(2 * found[either] / (predicted + there)[either]))
+        by_class = [
+            torch.bincount(classes, minlength=self.outputs)
+            for classes in (y[correct], predicted, y)
+        ]
+        loss = cross_entropy(output, y, reduction="none").double()
+        counts = torch.cat([in_top[None], *by_class])
+        return Scores(torch.ones_like(y), correct.long(), loss, counts)
+
+    def metrics(
+        self, scored: int, correct: int, loss: float, counts: np.ndarray
+    ) -> dict[str, float]:
+        """Return accuracy, top5, f1 and loss.
+
+        A class that is neither predicted nor a target is left out of the mean F1, as with
+        scikit-learn's default labels.
+        """
+        hits, predicted, targets = counts[1:].reshape(3, self.outputs)
+        either = predicted + targets > 0
+        f1 = float(np.mean(2 * hits[either] / (predicted + targets)[either]))
         top = {"top5": int(counts[0]) / scored} if self.outputs > TOP else {}
         return {"accuracy": correct / scored, **top, "f1": f1, "loss": loss}

@@ -1,4 +1,4 @@
-"""The next token of a sequence."""
+"""The objective of language modelling: the next token of a sequence."""
 
 from __future__ import annotations
 
@@ -12,30 +12,43 @@ from mpifl.objectives.objective import IGNORED, Objective, Scores
 
 
 class Language(Objective):
-    """Cross-entropy of each token after those before it; accuracy and perplexity."""
+    """Cross-entropy of each token given those before it; accuracy and perplexity."""
 
-    def loss(self, output: torch.Tensor, y: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
-        """See Objective."""
+    def loss(
+        self, output: torch.Tensor, y: torch.Tensor, mask: torch.Tensor | None = None
+    ) -> torch.Tensor:
         if mask is not None:
             y = torch.where(mask[:, None], y, IGNORED)
         return cross_entropy(output.flatten(0, 1), y.flatten(), ignore_index=IGNORED)
 
     def scored(self, y: torch.Tensor) -> torch.Tensor:
-        """See Objective."""
         return (y != IGNORED).sum()
 
-    def scored_each(self, y: torch.Tensor, mask: torch.Tensor | None, counts: np.ndarray) -> torch.Tensor:
-        """See Objective."""
+    def scored_each(
+        self, y: torch.Tensor, mask: torch.Tensor | None, counts: np.ndarray
+    ) -> torch.Tensor:
         counted = y != IGNORED
         return (counted if mask is None else counted & mask.unsqueeze(-1)).flatten(1).sum(1)
 
     def score(self, output: torch.Tensor, y: torch.Tensor) -> Scores:
-        """See Objective."""
         mask = y != IGNORED
         correct = (output.argmax(2) == y) & mask
-        loss = cross_entropy(output.flatten(0, 1), y.flatten(), reduction="none", ignore_index=IGNORED)
-        return Scores(mask.sum(1), correct.sum(1), loss.view(y.shape).double().sum(1), mask.new_empty(0, dtype=torch.int64))
+        loss = cross_entropy(
+            output.flatten(0, 1), y.flatten(), reduction="none", ignore_index=IGNORED
+        )
+        return Scores(
+            mask.sum(1),
+            correct.sum(1),
+            loss.view(y.shape).double().sum(1),
+            mask.new_empty(0, dtype=torch.int64),
+        )
 
-    def metrics(self, scored: int, correct: int, loss: float, counts: np.ndarray) -> dict[str, float]:
-        """See Objective. The perplexity is e to the mean loss; infinite where that is beyond a float."""
-        return {"accuracy": correct / scored, "perplexity": math.exp(loss) if loss < 700 else math.inf, "loss": loss}
+    def metrics(
+        self, scored: int, correct: int, loss: float, counts: np.ndarray
+    ) -> dict[str, float]:
+        """Return accuracy, perplexity and loss.
+
+        The perplexity is e to the mean loss, and infinite where a float cannot hold that.
+        """
+        perplexity = math.exp(loss) if loss < 700 else math.inf  # exp overflows near 709
+        return {"accuracy": correct / scored, "perplexity": perplexity, "loss": loss}

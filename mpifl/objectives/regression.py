@@ -1,4 +1,4 @@
-"""Numbers to predict."""
+"""The objective of regression: numbers to predict."""
 
 from __future__ import annotations
 
@@ -12,26 +12,28 @@ from mpifl.objectives.objective import Objective, Scores
 
 
 class Regression(Objective):
-    """Mean squared error, over the numbers of a sample too; its root."""
+    """Mean squared error over samples and over the numbers of a sample; its root as the score."""
 
-    def loss(self, output: torch.Tensor, y: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
-        """See Objective."""
+    def loss(
+        self, output: torch.Tensor, y: torch.Tensor, mask: torch.Tensor | None = None
+    ) -> torch.Tensor:
         if mask is None:
             return mse_loss(output, y)
         return (mse_loss(output, y, reduction="none").mean(1) * mask).sum() / mask.sum()
 
-    def loss_and_grad(self, output: torch.Tensor, y: torch.Tensor, share: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """See Objective."""
+    def loss_and_grad(
+        self, output: torch.Tensor, y: torch.Tensor, share: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         difference = output - y
         losses = (difference.square().mean(-1) * share).sum(-1)
         return losses, difference.mul_(2 / self.outputs).mul_(share.unsqueeze(-1))
 
     def score(self, output: torch.Tensor, y: torch.Tensor) -> Scores:
-        """See Objective."""
-        one = torch.ones(len(y), dtype=torch.int64, device=y.device)
+        ones = torch.ones(len(y), dtype=torch.int64, device=y.device)
         loss = mse_loss(output, y, reduction="none").double().mean(1)
-        return Scores(one, torch.zeros_like(one), loss, one[:0])
+        return Scores(ones, torch.zeros_like(ones), loss, ones[:0])
 
-    def metrics(self, scored: int, correct: int, loss: float, counts: np.ndarray) -> dict[str, float]:
-        """See Objective."""
+    def metrics(
+        self, scored: int, correct: int, loss: float, counts: np.ndarray
+    ) -> dict[str, float]:
         return {"rmse": math.sqrt(loss), "loss": loss}

@@ -1,1 +1,1 @@
-"""The run directory: rounds, participants, summary; and what a person sees while a run goes on."""
+"""The run directory: rounds, participants and summary; and the lines that a run prints."""

@@ -1,4 +1,4 @@
-"""A run directory as an object to read: tables, job, summary and model."""
+"""Reads a run directory: tables, job, summary and model."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ from mpifl.record.tables import TABLES
 
 @dataclass(frozen=True)
 class Run:
-    """A run that has ended, was stopped, or still goes on; everything is read when it is first asked for.
+    """A run that has ended, was stopped, or is still under way.
 
-    Raises InputError, naming the file, for what is missing or damaged.
+    Attributes are read when they are first used. They raise InputError, naming the file, for what
+    is missing or damaged.
     """
 
     folder: Path
 
     @cached_property
     def job(self) -> dict[str, Any]:
-        """The resolved job as nested dicts, every default written out. A plug-in that it names is not loaded."""
+        """The resolved job as nested dicts, with every default. Plug-ins are not loaded."""
         with hdf5_errors(self.folder / "job.yaml"):
             return load_yaml((self.folder / "job.yaml").read_text(encoding="utf-8"))
 
@@ -40,32 +41,38 @@ class Run:
 
     @property
     def complete(self) -> bool:
-        """Whether the run has ended: its summary is written last."""
+        """Whether the run has ended: summary.json, which is written last, exists."""
         return is_file(self.folder / "summary.json")
 
     @cached_property
     def summary(self) -> dict[str, Any]:
-        """summary.json: totals, final scores, model_sha256. Missing until the run is complete."""
+        """summary.json: totals, final scores, model_sha256. It is missing until the run ends."""
         return self._json("summary.json")
 
     @cached_property
     def rounds(self) -> np.ndarray:
-        """/rounds of run.h5, a structured array, a row a round."""
+        """/rounds of run.h5: a structured array with a row for each round."""
         return self.table("rounds")
 
     @cached_property
     def participants(self) -> np.ndarray:
-        """/participants of run.h5, a structured array, a row for each participant of each round."""
+        """/participants of run.h5: a structured array, a row for each participant of a round."""
         return self.table("participants")
 
     @cached_property
     def clients(self) -> np.ndarray:
-        """/clients of run.h5, a structured array: the tests of single clients, empty without evaluation.per_client."""
+        """/clients of run.h5: a structured array with the tests of single clients.
+
+        It is empty without evaluation.per_client.
+        """
         return self.table("clients")
 
     @cached_property
     def model(self) -> dict[str, np.ndarray]:
-        """The final model's tensors by name. Missing until the run is complete, and in runs that train nothing."""
+        """The final model's tensors by name.
+
+        They are missing until the run ends, and in runs that train nothing.
+        """
         from safetensors.numpy import load_file
 
         path = self.folder / "model.safetensors"
@@ -74,23 +81,25 @@ class Run:
         return tensors
 
     def table(self, name: str) -> np.ndarray:
-        """Return a table of run.h5 (``rounds``, ``participants``, ``clients``, ``losses``) as a structured array.
+        """Return a table of run.h5 as a structured array.
 
-        Of a run that goes on, the rows that are written by now.
+        Tables are ``rounds``, ``participants``, ``clients`` and ``losses``. While a run is under
+        way these are the rows written so far.
         """
         if name not in TABLES:
             raise InputError(f"table {name!r} is not known; allowed: {', '.join(TABLES)}")
+
         with self._run_file() as file:
             rows: np.ndarray = file[name][:]
         return rows
 
     def units(self, name: str) -> dict[str, str]:
-        """Return what each column of a table is, with its unit, by the column's name."""
+        """Return the description of each column of a table, with its unit, by the column's name."""
         with self._run_file() as file:
             return {column: str(file[name].attrs[column]) for column in file[name].dtype.names}
 
     def frame(self, name: str) -> Any:
-        """Return a table as a pandas.DataFrame. Raises ImportError where pandas is not installed."""
+        """Return a table as a pandas.DataFrame. Raises ImportError without pandas."""
         import pandas
 
         return pandas.DataFrame(self.table(name))
@@ -111,5 +120,5 @@ def load_run(path: str | Path) -> Run:
     """Return the run of a run directory. Raises InputError when there is none."""
     folder = Path(path)
     if not is_file(folder / "job.yaml"):
-        raise InputError(f"{folder}: no job.yaml there, so no run directory")
+        raise InputError(f"{folder}: not a run directory: it has no job.yaml")
     return Run(folder)

@@ -1,4 +1,4 @@
-"""The final model of a run."""
+"""Writes the final model of a run."""
 
 from __future__ import annotations
 
@@ -15,19 +15,29 @@ from mpifl.models.flat import FlatModel
 
 
 def write_model(folder: Path, model: FlatModel, weights: np.ndarray) -> str:
-    """model.safetensors, tensor by tensor; returns the SHA-256 of the vector's tensors, float32 end to end. Raises DiskFull.
+    """Write model.safetensors into ``folder`` and return the model's SHA-256. Raises DiskFull.
 
-    Buffers that stay as they are built (``models/flat.py``) stand there too, but for integers such as a count of batches.
+    ``weights`` is (n,) float32. The hash is over the vector's tensors, as float32, one after the
+    other. Local buffers (``models/flat.py``) are written too, but for integers such as a count of
+    batches.
     """
     model.load(torch.from_numpy(weights))
-    held = {**dict(model.module.named_parameters()), **dict(model.module.named_buffers())}
-    tensors = {name: held[name].detach().clone(memory_format=torch.contiguous_format) for name in model.names}
-    digest = hashlib.sha256(b"".join(t.numpy().astype("<f4").tobytes() for t in tensors.values())).hexdigest()
+    named = {**dict(model.module.named_parameters()), **dict(model.module.named_buffers())}
+    tensors = {
+        name: named[name].detach().clone(memory_format=torch.contiguous_format)
+        for name in model.names
+    }
+    digest = hashlib.sha256(
+        b"".join(tensor.numpy().astype("<f4").tobytes() for tensor in tensors.values())
+    ).hexdigest()
     tensors |= {buffer.name: buffer.first.clone() for buffer in model.local if buffer.constant}
+
     path = folder / "model.safetensors"
     with disk_full_errors(path, weights.nbytes, run=folder), whole_file(path) as partial:
         partial.touch()
-        mode = partial.stat().st_mode  # what the umask leaves; safetensors puts a file of its own there, for the owner alone
+        # safetensors replaces the file by one that only its owner can read: restore the mode that
+        # the umask gives.
+        mode = partial.stat().st_mode
         save_file(tensors, partial, metadata={"model_sha256": digest, "mpifl": __version__})
         partial.chmod(mode)
     return digest

@@ -1,4 +1,4 @@
-"""What a whole run comes to, added up as rounds end: the size of this does not depend on how many there are."""
+"""The totals of a run, added up as rounds end, in memory that does not grow with the rounds."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 from rich.filesize import decimal
 
 from mpifl.errors import TrainingError, counted
-from mpifl.record.tables import SCORES
+from mpifl.record.tables import CLIENT_SCORES, SCORES
 from mpifl.stopwatch import EXECUTOR_PHASES, PHASES, Stopwatch
 
 COUNTS = ("asked", "completed", "dropped", "cut", "stale", "failed", "bytes_down", "bytes_up")
 ENERGY = ("joules", "joules_wasted")
-FINAL = (*SCORES, "client_accuracy", "client_loss", "worst_decile_accuracy", "worst_decile_loss")
+FINAL = (*SCORES, *CLIENT_SCORES)
 
 
 @dataclass
@@ -38,26 +38,31 @@ class Totals:
             self.final = {name: float(row[name][0]) for name in FINAL if not np.isnan(row[name][0])}
 
     def check_trained(self) -> None:
-        """Raise TrainingError when every participant that was to be trained failed: what is left is the model as it began."""
+        """Raise TrainingError when training failed for every participant of the run.
+
+        Then the model is the initial one.
+        """
         failed = self.counts["failed"]
         if failed and not self.counts["completed"]:
             raise TrainingError(
-                f"runtime.on_client_error: 'drop': of {counted(failed, 'participant')} to be trained none was, so"
-                " the model is as it began; each that failed has its line above"
+                "runtime.on_client_error: 'drop': training failed for all of"
+                f" {counted(failed, 'participant')}, so the model is the initial one; the lines"
+                " above name each failure"
             )
 
     def summary(self) -> dict[str, Any]:
-        """Their part of summary.json."""
+        """Return the entries of summary.json that are totals."""
         counts = dict(self.counts)
         sums = {"participants": counts.pop("asked"), **counts, **self.energy}
         return {"virtual_seconds": self.virtual_seconds, "final": self.final, **sums}
 
 
 def where_time_went(wall_seconds: float, watch: Stopwatch, spent: np.ndarray) -> dict[str, Any]:
-    """Their part of summary.json: rank 0's wall time by phase, the executors' phases, and every rank's memory.
+    """Return the entries of summary.json about wall time by phase and memory of each rank.
 
-    ``spent`` (structured SPENT) is a row a rank. While rank 0 waits for executors its time counts as they spent theirs, in the
-    mean: training, evaluation, or idle. ``hidden_seconds`` are phases of rank 0 that took place in that time.
+    ``spent`` (structured SPENT) has a row for each rank. While rank 0 waits for the executors, its
+    time is divided as theirs is in the mean: into training, evaluation and idle.
+    ``hidden_seconds`` are phases of rank 0 that overlap with that wait.
     """
     executors = spent[1:] if len(spent) > 1 else spent
     training, evaluation = (float(executors[phase].mean()) for phase in ("training", "evaluation"))
@@ -65,11 +70,13 @@ def where_time_went(wall_seconds: float, watch: Stopwatch, spent: np.ndarray) ->
     own = {phase: watch.seconds[phase] for phase in PHASES if phase != "wait"}
     seconds = {**own, "training": training, "evaluation": evaluation, "idle": idle}
     seconds["other"] = max(0.0, wall_seconds - sum(seconds.values()))
+
     return {
         "seconds": _rounded(seconds),
         "hidden_seconds": _rounded(watch.hidden),
         "executor_seconds": {
-            phase: _rounded({"mean": executors[phase].mean(), "most": executors[phase].max()}) for phase in EXECUTOR_PHASES
+            phase: _rounded({"mean": executors[phase].mean(), "most": executors[phase].max()})
+            for phase in EXECUTOR_PHASES
         },
         "peak_bytes": spent["peak_bytes"].tolist(),
     }
@@ -80,40 +87,58 @@ def _rounded(seconds: Mapping[str, float]) -> dict[str, float]:
 
 
 def time_text(seconds: Mapping[str, float]) -> str:
-    """Where the time went, most first; what is less than a hundredth of it is left out."""
-    whole = sum(seconds.values())
-    parts = sorted(((value, phase) for phase, value in seconds.items() if value >= whole / 100), reverse=True)
-    return ", ".join(f"{phase} {value / whole:.0%}" for value, phase in parts)
+    """Return the share of each phase, largest first; phases below 1 % are left out."""
+    total = sum(seconds.values())
+    largest = sorted(
+        ((value, phase) for phase, value in seconds.items() if value >= total / 100), reverse=True
+    )
+    return ", ".join(f"{phase} {value / total:.0%}" for value, phase in largest)
 
 
 def closing_lines(summary: dict[str, Any], folder: str) -> list[str]:
-    """The lines that end a run: result, time and where it went, traffic, and where everything lies."""
-    virtual, wall = summary["virtual_seconds"], summary["wall_seconds"]
-    final, results = summary["final"], f"results in {folder}"
+    """Return the last lines of a run: scores, time by phase, traffic and energy, and the folder."""
+    virtual = summary["virtual_seconds"]
+    wall = summary["wall_seconds"]
+    final = summary["final"]
     scores = score_text(final) if final else "nothing was trained (timing only)"
-    ends = (("completed", "completed"), ("dropped", "dropped out"), ("cut", "cut"), ("stale", "too late"), ("failed", "failed"))
+    ends = (
+        ("completed", "completed"),
+        ("dropped", "dropped out"),
+        ("cut", "cut"),
+        ("stale", "too late"),
+        ("failed", "failed"),
+    )
     always = ("completed", "dropped", "cut")
-    ended = ", ".join(f"{summary[name]:,} {text}" for name, text in ends if summary[name] or name in always)
+    ended = ", ".join(
+        f"{summary[name]:,} {text}" for name, text in ends if summary[name] or name in always
+    )
+    digest = summary["model_sha256"]
+
     return [
         f"{scores} after {counted(summary['rounds'], 'round')}",
-        f"virtual time {clock_text(virtual)}, wall time {clock_text(wall)} ({virtual / wall:.1f} times as fast as the phones)",
-        f"wall time by phase: {time_text(summary['seconds'])}; at most {decimal(max(summary['peak_bytes']))} of memory a rank",
+        f"virtual time {clock_text(virtual)}, wall time {clock_text(wall)}"
+        f" ({virtual / wall:.1f} times as fast as the phones)",
+        f"wall time by phase: {time_text(summary['seconds'])};"
+        f" at most {decimal(max(summary['peak_bytes']))} of memory a rank",
         f"{decimal(summary['bytes_down'])} down and {decimal(summary['bytes_up'])} up;"
         f" {counted(summary['participants'], 'participant')}: {ended};"
-        f" {energy_text(summary['joules'])}, of which wasted {energy_text(summary['joules_wasted'])}",
-        results + (f" (model_sha256 {summary['model_sha256'][:16]})" if summary["model_sha256"] else ""),
+        f" {energy_text(summary['joules'])},"
+        f" of which wasted {energy_text(summary['joules_wasted'])}",
+        f"results in {folder}" + (f" (model_sha256 {digest[:16]})" if digest else ""),
     ]
 
 
 def score_text(scores: Mapping[str, float]) -> str:
-    """The score that a task is known by, and the loss."""
-    first = next(name for name in ("accuracy", "rmse", "loss") if not np.isnan(scores.get(name, np.nan)))
-    both = (first, "loss") if first != "loss" else (first,)
-    return ", ".join(f"{name} {scores[name]:.4f}" for name in both)
+    """Return the main score of the task and the loss, such as "accuracy 0.9310, loss 0.2412"."""
+    main = next(
+        name for name in ("accuracy", "rmse", "loss") if not np.isnan(scores.get(name, np.nan))
+    )
+    names = (main, "loss") if main != "loss" else (main,)
+    return ", ".join(f"{name} {scores[name]:.4f}" for name in names)
 
 
 def energy_text(joules: float) -> str:
-    """Joules as a person reads them: 74.8 J, 11.9 kJ, 3.30 GJ."""
+    """Return joules with a fitting unit: 74.8 J, 11.9 kJ, 3.30 GJ."""
     for unit in ("J", "kJ", "MJ"):
         if joules < 999.5:
             return f"{joules:.3g} {unit}"
@@ -122,7 +147,7 @@ def energy_text(joules: float) -> str:
 
 
 def clock_text(seconds: float) -> str:
-    """Seconds as a person reads them: 8.3 s, 12:05 min, 3:07:20 h."""
+    """Return seconds with a fitting unit: 8.3 s, 12:05 min, 3:07:20 h."""
     if round(seconds, 1) < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

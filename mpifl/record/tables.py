@@ -1,4 +1,7 @@
-"""The tables of run.h5 and how a finished round becomes their rows."""
+"""The tables of run.h5, and their rows for a finished round.
+
+A table is a dict: column -> (dtype, description with unit).
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,10 @@ ROUND = {
     "start_seconds": ("<f8", "s of virtual time"),
     "end_seconds": ("<f8", "s of virtual time"),
     "waited_seconds": ("<f8", "s of virtual time in which nobody was online to be asked"),
-    "online": ("<f8", "clients online at the start; an estimate where the population has more than 4096"),
+    "online": (
+        "<f8",
+        "clients online at the start; an estimate where the population has more than 4096",
+    ),
     "asked": ("<i8", "participants who ended in the round"),
     "completed": ("<i8", "participants"),
     "dropped": ("<i8", "participants"),
@@ -27,16 +33,34 @@ ROUND = {
     "joules": ("<f8", "J of all participants who ended in the round"),
     "joules_wasted": ("<f8", "J of those of them whose update did not count"),
     "train_loss": ("<f8", "mean over those samples; NaN when nobody completed"),
-    "accuracy": ("<f8", "share of the tested predictions that are right after the round; NaN when not tested"),
-    "top5": ("<f8", "share of those whose class is among the five most likely; NaN with five classes or fewer"),
+    "accuracy": (
+        "<f8",
+        "share of the tested predictions that are right after the round; NaN when not tested",
+    ),
+    "top5": (
+        "<f8",
+        "share of those whose class is among the five most likely; NaN with five classes or fewer",
+    ),
     "f1": ("<f8", "mean over the classes of their F1; NaN when nothing is classified"),
     "perplexity": ("<f8", "e to the loss, of a language task; else NaN"),
     "rmse": ("<f8", "root of the mean squared error, of a regression; else NaN"),
     "loss": ("<f8", "mean test loss after the round; NaN when not tested"),
-    "client_accuracy": ("<f8", "mean over the tested clients of each one's accuracy; NaN without evaluation.per_client"),
-    "client_loss": ("<f8", "mean over the tested clients of each one's loss; NaN without evaluation.per_client"),
-    "worst_decile_accuracy": ("<f8", "as client_accuracy, of the tenth of the clients for whom it is lowest"),
-    "worst_decile_loss": ("<f8", "as client_loss, of the tenth of the clients for whom it is highest"),
+    "client_accuracy": (
+        "<f8",
+        "mean over the tested clients of each one's accuracy; NaN without evaluation.per_client",
+    ),
+    "client_loss": (
+        "<f8",
+        "mean over the tested clients of each one's loss; NaN without evaluation.per_client",
+    ),
+    "worst_decile_accuracy": (
+        "<f8",
+        "as client_accuracy, of the tenth of the clients for whom it is lowest",
+    ),
+    "worst_decile_loss": (
+        "<f8",
+        "as client_loss, of the tenth of the clients for whom it is highest",
+    ),
 }
 CLIENT = {
     "round": ("<i4", "number from 1"),
@@ -46,6 +70,7 @@ CLIENT = {
     "loss": ("<f8", "their mean loss"),
 }
 SCORES = ("accuracy", "top5", "f1", "perplexity", "rmse", "loss")
+CLIENT_SCORES = ("client_accuracy", "client_loss", "worst_decile_accuracy", "worst_decile_loss")
 PARTICIPANT_COLUMNS = {
     "round": ("<i4", "number from 1"),
     "client": ("<i8", "client"),
@@ -73,43 +98,55 @@ TABLES = {"rounds": ROUND, "participants": PARTICIPANT_COLUMNS, "clients": CLIEN
 
 
 def row_type(columns: dict[str, tuple[str, str]]) -> np.dtype:
-    """The structured type of a table's rows."""
+    """Return the structured dtype of a table's rows."""
     return np.dtype([(name, kind) for name, (kind, _) in columns.items()])
 
 
 def participant_rows(result: RoundResult) -> np.ndarray:
-    """The /participants rows of a round, in the order of the timeline."""
+    """Return the /participants rows of a round, in the order of the timeline."""
     participants = result.plan.timeline.participants
     rows = np.empty(len(participants), row_type(PARTICIPANT_COLUMNS))
     rows["round"] = result.plan.round_number
     for name in set(PARTICIPANT_COLUMNS).intersection(participants.dtype.names or ()):
         rows[name] = participants[name]
+
     rows["loss"] = np.nan
     completed = np.flatnonzero(rows["outcome"] == Outcome.COMPLETED)
     by_client = completed[np.argsort(rows["client"][completed])]
-    if len(result.metrics):  # nothing is trained when only the time is asked for
+    if len(result.metrics):  # empty in a run that only times its rounds
         rows["loss"][by_client] = result.metrics["loss"]
         rows["outcome"][by_client[result.metrics["failed"] > 0]] = Outcome.FAILED
     return rows
 
 
 def round_row(result: RoundResult, participants: np.ndarray) -> np.ndarray:
-    """The /rounds row of a round, an array of one."""
-    timeline, tested = result.plan.timeline, result.tested
+    """Return the /rounds row of a round (an array of one).
+
+    ``participants`` are its /participants rows.
+    """
+    timeline = result.plan.timeline
+    tested = result.tested
     row = np.zeros(1, row_type(ROUND))
     row["round"] = result.plan.round_number
     for name in ("start_seconds", "end_seconds", "waited_seconds"):
         row[name] = getattr(timeline, name)
-    row["online"], row["asked"] = result.plan.online, len(participants)
+
+    row["online"] = result.plan.online
+    row["asked"] = len(participants)
     for outcome in Outcome:
         row[outcome.name.lower()] = np.count_nonzero(participants["outcome"] == outcome)
-    done = participants[participants["outcome"] == Outcome.COMPLETED]
+
+    completed = participants["outcome"] == Outcome.COMPLETED
+    done = participants[completed]
     row["samples"] = done["samples"].sum()
     for name in ("bytes_down", "bytes_up", "joules"):
         row[name] = participants[name].sum()
-    row["joules_wasted"] = participants["joules"][participants["outcome"] != Outcome.COMPLETED].sum()
-    row["train_loss"] = (done["loss"] * done["samples"]).sum() / done["samples"].sum() if len(done) else np.nan
-    for name in (*SCORES, "client_accuracy", "client_loss", "worst_decile_accuracy", "worst_decile_loss"):
+    row["joules_wasted"] = participants["joules"][~completed].sum()
+    row["train_loss"] = (
+        (done["loss"] * done["samples"]).sum() / done["samples"].sum() if len(done) else np.nan
+    )
+
+    for name in (*SCORES, *CLIENT_SCORES):
         row[name] = np.nan
     if tested:
         for name, score in tested.scores.items():
@@ -119,21 +156,27 @@ def round_row(result: RoundResult, participants: np.ndarray) -> np.ndarray:
 
 
 def client_rows(result: RoundResult) -> np.ndarray:
-    """The /clients rows of a round: none where clients were not tested one by one."""
-    tested = result.tested.clients if result.tested else ()
-    rows = np.empty(len(tested), row_type(CLIENT))
-    if result.tested and len(tested):
+    """Return the /clients rows of a round, none if clients were not tested one by one."""
+    clients = result.tested.clients if result.tested else ()
+    rows = np.empty(len(clients), row_type(CLIENT))
+    if result.tested and len(clients):
         clients = result.tested.clients
-        rows["round"], rows["client"], rows["scored"] = result.plan.round_number, clients["client"], clients["scored"]
-        accuracy = clients["correct"] / clients["scored"] if "accuracy" in result.tested.scores else np.nan
-        rows["accuracy"], rows["loss"] = accuracy, clients["loss"] / clients["scored"]
+        rows["round"] = result.plan.round_number
+        rows["client"] = clients["client"]
+        rows["scored"] = clients["scored"]
+        classified = "accuracy" in result.tested.scores
+        rows["accuracy"] = clients["correct"] / clients["scored"] if classified else np.nan
+        rows["loss"] = clients["loss"] / clients["scored"]
     return rows
 
 
 def _score_clients(row: np.ndarray, clients: np.ndarray) -> None:
+    """Fill the columns of a /rounds row that come from its /clients rows."""
     if not len(clients):
         return
+
     tenth = math.ceil(len(clients) / 10)
-    row["client_accuracy"], row["client_loss"] = clients["accuracy"].mean(), clients["loss"].mean()
+    row["client_accuracy"] = clients["accuracy"].mean()
+    row["client_loss"] = clients["loss"].mean()
     row["worst_decile_accuracy"] = np.sort(clients["accuracy"])[:tenth].mean()
     row["worst_decile_loss"] = np.sort(clients["loss"])[-tenth:].mean()

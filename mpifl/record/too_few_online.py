@@ -1,4 +1,4 @@
-"""What a run says when fewer clients are online than its rounds ask: once when it first happens, and once at its end."""
+"""Warns when fewer clients are online than a round asks: once at first, and once at the end."""
 
 from __future__ import annotations
 
@@ -14,10 +14,15 @@ REMEDY = "clock.availability=always ignores availability"
 
 @dataclass
 class TooFewOnline:
-    """The rounds so far at whose start fewer clients were online than a round asks.
+    """Counts the rounds at whose start fewer clients were online than a round asks.
 
-    ``clients`` is the size of the population; ``asks`` is how many of them a round asks, or keeps under way at a time, and
-    ``words`` say that. With ``asks`` 0 nothing is said.
+    Attributes:
+        clients: The size of the population.
+        asks: How many clients a round asks, or keeps under way at a time; 0 for no warnings.
+        words: The text that says so.
+        rounds: The rounds so far.
+        short: How many of them had too few clients online.
+        online: The sum of clients online at the start of those.
     """
 
     clients: int
@@ -29,14 +34,20 @@ class TooFewOnline:
 
     @classmethod
     def of(cls, experiment: TimingExperiment) -> TooFewOnline:
-        """Return it for a run that is to train. A run that only times its rounds has no model that could suffer."""
-        job, clients = experiment.job, experiment.population.clients
+        """Return the counter of a run; without warnings if the run only times its rounds."""
+        job = experiment.job
+        clients = experiment.population.clients
         at_once = job.clock.at_once(job.clock.updates(job.selection.participants))
-        words = f"the {at_once:,} to be under way" if job.clock.asynchronous else f"the {at_once:,} that a round asks"
-        return cls(clients, min(at_once, clients) if isinstance(experiment, Experiment) else 0, words)
+        words = (
+            f"the {at_once:,} to be under way"
+            if job.clock.asynchronous
+            else f"the {at_once:,} that a round asks"
+        )
+        asks = min(at_once, clients) if isinstance(experiment, Experiment) else 0
+        return cls(clients, asks, words)
 
     def add(self, row: np.ndarray) -> list[str]:
-        """Count a /rounds row (an array of one); return the line that says so for the first one that is short, else none."""
+        """Count a /rounds row (an array of one); return a warning for the first short round."""
         online = float(row["online"][0])
         self.rounds += 1
         if online >= self.asks:
@@ -45,15 +56,18 @@ class TooFewOnline:
         self.online += online
         if self.short > 1:
             return []
-        share = f"{online:,.0f} of {counted(self.clients, 'client')} ({online / self.clients:.0%}) are online"
-        return [f"round {row['round'][0]}: {share}, fewer than {self.words}: only those take part; {REMEDY}"]
+        return [
+            f"round {row['round'][0]}: {online:,.0f} of {counted(self.clients, 'client')}"
+            f" ({online / self.clients:.0%}) are online, fewer than {self.words}:"
+            f" only those take part; {REMEDY}"
+        ]
 
     def closing(self) -> list[str]:
-        """Return the line for the end of a run: in how many rounds it was so. None where it never was."""
+        """Return the line for the end of a run, or no line if no round was short."""
         if not self.short:
             return []
         mean = self.online / self.short
         return [
-            f"in {self.short} of {counted(self.rounds, 'round')} fewer clients were online than {self.words}:"
-            f" {mean:,.1f} of {self.clients:,} on average; {REMEDY}"
+            f"in {self.short} of {counted(self.rounds, 'round')} fewer clients were online than"
+            f" {self.words}: {mean:,.1f} of {self.clients:,} on average; {REMEDY}"
         ]

@@ -1,4 +1,4 @@
-"""Every client that is online is as likely as any other."""
+"""Uniform selection: every client that is online is equally likely."""
 
 from __future__ import annotations
 
@@ -11,16 +11,26 @@ from mpifl.selection.selection import Selection
 
 
 class Uniform(Selection):
-    """Draws clients at random and keeps those online until there are enough: no scan of the population."""
+    """A selection rule: draw clients at random, and keep those that are online.
+
+    It stops when there are enough, and never scans the population.
+    """
 
     name: str = "uniform"
 
-    def choose(self, population: Population, now: float, wanted: int, seed: int, draw: int) -> np.ndarray:
-        """See Selection."""
+    def choose(
+        self, population: Population, now: float, wanted: int, seed: int, draw: int
+    ) -> np.ndarray:
         return self.choose_free(population, now, wanted, seed, draw, NOBODY)
 
     def choose_free(
-        self, population: Population, now: float, wanted: int, seed: int, draw: int, busy: np.ndarray
+        self,
+        population: Population,
+        now: float,
+        wanted: int,
+        seed: int,
+        draw: int,
+        busy: np.ndarray,
     ) -> np.ndarray:
-        """See Selection."""
-        return online_index(population).draw(number(seed, Purpose.SELECTION, draw), now, wanted, busy)
+        key = number(seed, Purpose.SELECTION, draw)
+        return online_index(population).draw(key, now, wanted, busy)

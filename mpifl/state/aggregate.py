@@ -10,7 +10,6 @@ from contextlib import closing
 
 import numpy as np
 
-from mpifl.cluster.process import STARTED
 from mpifl.cluster.rank_report import Report, check_reports, check_resumed, rank_groups
 from mpifl.cluster.signals import Stop
 from mpifl.errors import Interrupted
@@ -84,7 +83,7 @@ def _record(world: World, start: RunStart, stop: Stop) -> None:
         world.watch.begin("end")
         spent = _end(world, experiment, sent=True)
 
-        seconds = time.monotonic() - STARTED
+        seconds = time.monotonic() - world.watch.started
         record.finish(
             {
                 "name": job.name,
@@ -133,7 +132,7 @@ def _note_loss(world: World, record: RunRecord, round_number: int) -> None:
     """Record and log the ranks that were lost, if any."""
     if not world.lost:
         return
-    record.file.lost(round_number, world.size, time.monotonic() - STARTED)
+    record.file.lost(round_number, world.size, time.monotonic() - world.watch.started)
     left = "1 rank is" if world.size == 1 else f"{world.size} ranks are"
     LOG.warning("%d lost, %s left; going on with round %d", world.lost, left, round_number)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +20,18 @@ LOG = logging.getLogger(__name__)
 
 
 def start_run(
-    world: World, description: str | None
+    world: World, argv: list[str], description: str | None
 ) -> tuple[RunStart | None, TimingExperiment, Path]:
     """Return how the run starts (on rank 0), the experiment and the run directory.
 
     Ends every rank: with status 2 when the job is wrong, with 0 when there is nothing to do.
-    ``description`` is what --help says of the program.
+    ``argv`` is the command line, ``description`` what --help says of the program.
     """
     start: RunStart | None = None
     message: dict[str, Any] = {}
     if world.aggregates:
         try:
-            options = arguments(sys.argv[1:], description)
+            options = arguments(argv, description)
             start = begin(options.job, options.overrides, options.out, options.resume)
             message = announcement(start.experiment.job, start.data_path, start.folder)
         except InputError as error:

@@ -1,5 +1,6 @@
-"""What devices do: speed, bandwidth and availability in HDF5, drawn from a recipe or imported.
+"""Device traces in HDF5: compute speed, bandwidth, energy and availability of devices.
 
-trace.py is the format; synthesis.py draws one from a recipe (traces/*.yaml); importers/ holds one source a file.
-Imports: job and below. To add an importer: its file, and one line in the registry beside it.
+trace.py is the format; synthesis.py draws a trace from a recipe (traces/*.yaml); importers/ holds
+one format a file.
+Imports: job and below. To add an importer: its file, and one line in REGISTRY of importers/.
 """

@@ -1,4 +1,4 @@
-"""Bandwidth over time: what a phone's radio really carries, second by second, instead of one constant speed."""
+"""Bandwidth over time: curves of what a phone's radio carries, instead of a constant speed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mpifl.errors import InputError
 COLUMNS = ("start", "download_kbps", "upload_kbps", "period")
 
 
-def _none() -> np.ndarray:
+def _empty() -> np.ndarray:
     return np.empty(0, np.float64)
 
 
@@ -20,49 +20,65 @@ def _none() -> np.ndarray:
 class Bandwidth:
     """Curves of speed over time; without curves a phone has the constant speeds of its device.
 
-    Curve k has points offsets[k] to offsets[k + 1] (int64). From ``start`` seconds into the period (0 at a curve's first point)
-    until the next point the phone downloads ``download_kbps`` and uploads ``upload_kbps`` kbit/s (float64, 0 in an outage);
-    after ``period`` seconds (curves,) the curve repeats.
+    Curve k has points offsets[k] to offsets[k + 1] (int64). Each point is in force from ``start``
+    seconds into the period (0 at a curve's first point) until the next point: the phone downloads
+    ``download_kbps`` and uploads ``upload_kbps`` kbit/s (float64, 0 in an outage). After ``period``
+    seconds (curves,) the curve repeats.
     """
 
     offsets: np.ndarray = field(default_factory=lambda: np.zeros(1, np.int64))
-    start: np.ndarray = field(default_factory=_none)
-    download_kbps: np.ndarray = field(default_factory=_none)
-    upload_kbps: np.ndarray = field(default_factory=_none)
-    period: np.ndarray = field(default_factory=_none)
+    start: np.ndarray = field(default_factory=_empty)
+    download_kbps: np.ndarray = field(default_factory=_empty)
+    upload_kbps: np.ndarray = field(default_factory=_empty)
+    period: np.ndarray = field(default_factory=_empty)
 
     @property
     def curves(self) -> int:
-        """How many curves there are."""
+        """Number of curves."""
         return len(self.period)
 
 
-def check_bandwidth(where: Path | str, bandwidth: Bandwidth) -> None:
-    """Raise InputError naming curve and value, for anything that the clock cannot rely on."""
-    offsets, start, period = bandwidth.offsets, bandwidth.start, bandwidth.period
-    speeds = {name: getattr(bandwidth, name) for name in ("download_kbps", "upload_kbps")}
+def check_bandwidth(source: Path | str, bandwidth: Bandwidth) -> None:
+    """Raise InputError for anything that the clock cannot rely on.
+
+    The error names the source, the curve and the value.
+    """
+    offsets = bandwidth.offsets
+    start = bandwidth.start
+    period = bandwidth.period
     points = len(start)
     if len(offsets) != bandwidth.curves + 1 or offsets[0] != 0 or offsets[-1] != points:
-        raise InputError(f"{where}: bandwidth offsets do not span its {points} points and {bandwidth.curves} curves")
+        raise InputError(
+            f"{source}: bandwidth offsets do not span its {points} points and"
+            f" {bandwidth.curves} curves"
+        )
     if (np.diff(offsets) < 1).any():
-        raise InputError(f"{where}: curve {int(np.argmax(np.diff(offsets) < 1))}: has no points")
-    curve = np.repeat(np.arange(bandwidth.curves), np.diff(offsets))
+        raise InputError(f"{source}: curve {int(np.argmax(np.diff(offsets) < 1))}: has no points")
+
+    every_curve = np.arange(bandwidth.curves)
+    curve = np.repeat(every_curve, np.diff(offsets))
     first = np.zeros(points, bool)
     first[offsets[:-1]] = True
+    falls = ~first & (np.diff(start, prepend=0) <= 0)
+    positive = np.isfinite(period) & (period > 0)
     checks = [
-        (period, ~(np.isfinite(period) & (period > 0)), np.arange(bandwidth.curves), "period", "must be finite and above 0"),
+        (period, ~positive, every_curve, "period", "must be finite and above 0"),
         (start, ~np.isfinite(start), curve, "start", "must be finite"),
         (start, first & (start != 0), curve, "start", "the first point of a curve begins at 0"),
-        (start, ~first & (np.diff(start, prepend=0) <= 0), curve, "start", "must rise from point to point"),
+        (start, falls, curve, "start", "must rise from point to point"),
         (start, start >= period[curve], curve, "start", "must lie inside the period"),
     ]
-    for name, values in speeds.items():
-        if len(values) != points:
-            raise InputError(f"{where}: bandwidth {name} has {len(values)} points, start {points}")
-        checks.append((values, ~(np.isfinite(values) & (values >= 0)), curve, name, "must be finite and not negative"))
-        always = np.maximum.reduceat(values, offsets[:-1]) if points else values
-        checks.append((always, ~(always > 0), np.arange(bandwidth.curves), name, "at all times: nothing would ever arrive"))
-    for values, wrong, number, name, what in checks:
+    for name in ("download_kbps", "upload_kbps"):
+        speed = getattr(bandwidth, name)
+        if len(speed) != points:
+            raise InputError(f"{source}: bandwidth {name} has {len(speed)} points, start {points}")
+        valid = np.isfinite(speed) & (speed >= 0)
+        checks.append((speed, ~valid, curve, name, "must be finite and not negative"))
+        most = np.maximum.reduceat(speed, offsets[:-1]) if points else speed
+        problem = "at all times: nothing would ever arrive"
+        checks.append((most, ~(most > 0), every_curve, name, problem))
+
+    for values, wrong, curve_of, name, problem in checks:
         if wrong.any():
-            at = int(np.argmax(wrong))
-            raise InputError(f"{where}: curve {number[at]}: {name} {values[at]}; {what}")
+            row = int(np.argmax(wrong))
+            raise InputError(f"{source}: curve {curve_of[row]}: {name} {values[row]}; {problem}")

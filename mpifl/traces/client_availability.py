@@ -1,4 +1,7 @@
-"""One's own availability, without a file format: FedScale's ``load_client_availability`` (Lai et al., 2021, section 4)."""
+"""Availability from Python, without a file format: FedScale's ``load_client_availability``.
+
+Lai et al., 2021, section 4.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from mpifl.traces.on_off import DAY_SECONDS
 from mpifl.traces.slots import check_slots, of_counts, without_empty
 from mpifl.traces.trace import Trace
 
-WHERE = "load_client_availability"
+FUNCTION = "load_client_availability"  # as error messages begin
 
 
 def load_client_availability(
@@ -24,39 +27,67 @@ def load_client_availability(
     source: str = "load_client_availability",
     licence: str = "unknown",
 ) -> Trace:
-    """The trace ``base`` with these clients' slots, for ``write_trace`` and then ``population.trace`` of a job.
+    """Return the trace ``base`` with the slots of these clients as its availability patterns.
 
-    ``clients`` gives each client's slots (start, end) in seconds, sorted, not overlapping, inside its period, after which they
-    repeat; no slots is a client that is never online. ``base`` is a trace, or what ``mpifl traces show`` takes. As with every
-    trace a job's clients are dealt to these patterns by a seeded permutation. Raises InputError naming client and value.
+    Write it with ``write_trace`` and name the file in a job's population.trace. As with every trace
+    a job's clients are dealt to the patterns by a seeded permutation.
+
+    Args:
+        clients: The slots (start, end) of each client in seconds, sorted, not overlapping, inside
+            the period. A client without slots is never online.
+        name: Name of the trace.
+        period_seconds: Seconds after which the slots repeat, for all clients or by client.
+        base: A trace, or what ``mpifl traces show`` takes.
+        source: Where the slots come from.
+        licence: Licence of the slots.
+
+    Returns:
+        The trace; its patterns are in the order of ``clients``.
+
+    Raises:
+        InputError: The slots are wrong; the error names client and value.
 
     >>> trace = load_client_availability({"anna": [(0, 28_800), (79_200, 86_400)], "bo": []})
     >>> trace.patterns, float((trace.end - trace.start).sum())
     (2, 36000.0)
     """
     if not clients:
-        raise InputError(f"{WHERE}: no clients; a trace needs one or more")
-    if isinstance(period_seconds, Mapping):
-        for client in clients:
-            if client not in period_seconds:
-                raise InputError(f"{WHERE}: client {client}: no period_seconds; give each client one, or all the same")
-        period = [period_seconds[client] for client in clients]
-    else:
-        period = [period_seconds] * len(clients)
+        raise InputError(f"{FUNCTION}: no clients; a trace needs one or more")
+    periods = _periods(clients, period_seconds)
     try:
-        table = np.array([slot for slots in clients.values() for slot in slots], np.float64).reshape(-1, 2)
+        every_slot = [slot for slots in clients.values() for slot in slots]
+        table = np.array(every_slot, np.float64).reshape(-1, 2)
         counts = np.array([len(slots) for slots in clients.values()])
-        slots = of_counts(counts, table[:, 0], table[:, 1], np.array(period, np.float64))
+        slots = of_counts(counts, table[:, 0], table[:, 1], np.array(periods, np.float64))
     except (TypeError, ValueError, OverflowError):
         raise InputError(
-            f"{WHERE}: client {_first_odd(clients)}: slots are pairs of numbers, (start, end) in seconds"
+            f"{FUNCTION}: client {_first_malformed(clients)}:"
+            " slots are pairs of numbers, (start, end) in seconds"
         ) from None
-    check_slots(WHERE, list(clients), slots)
-    found = ParsedTrace(source, licence, slots=without_empty(slots))
-    return completed(name, found, read_trace(base) if isinstance(base, str) else base)[0]
+
+    check_slots(FUNCTION, list(clients), slots)
+    parsed = ParsedTrace(source, licence, slots=without_empty(slots))
+    base_trace = read_trace(base) if isinstance(base, str) else base
+    return completed(name, parsed, base_trace)[0]
 
 
-def _first_odd(clients: Mapping[Hashable, Sequence[tuple[float, float]]]) -> object:
+def _periods(
+    clients: Mapping[Hashable, object], period_seconds: float | Mapping[Hashable, float]
+) -> list[float]:
+    """Return the period of each client."""
+    if not isinstance(period_seconds, Mapping):
+        return [period_seconds] * len(clients)
+    for client in clients:
+        if client not in period_seconds:
+            raise InputError(
+                f"{FUNCTION}: client {client}: no period_seconds;"
+                " give each client one, or all the same"
+            )
+    return [period_seconds[client] for client in clients]
+
+
+def _first_malformed(clients: Mapping[Hashable, Sequence[tuple[float, float]]]) -> object:
+    """Return the first client whose slots are not pairs of numbers."""
     for client, slots in clients.items():
         try:
             if np.array(list(slots), np.float64).reshape(-1, 2).shape[0] != len(slots):

@@ -1,4 +1,4 @@
-"""Phones from a recipe: a seeded trace whose speeds and hours are those of the recipe."""
+"""Synthesis: draw a seeded trace with the speeds and the availability that a recipe describes."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from mpifl.traces.on_off import OnOff
 from mpifl.traces.trace import DEVICE_COLUMNS, Trace
 
 Availability = Annotated[
-    Annotated[Diurnal, Tag("<diurnal>")] | Annotated[OnOff, Tag("<turns>")], has_key("online_by_hour", "<diurnal>", "<turns>")
+    Annotated[Diurnal, Tag("<diurnal>")] | Annotated[OnOff, Tag("<turns>")],
+    has_key("online_by_hour", "<diurnal>", "<turns>"),
 ]
 
-
-MOST_SLOTS = 200_000_000  # of a trace: some 12 GB while it is drawn
+MOST_SLOTS = 200_000_000  # of a trace: about 12 GB while it is drawn
 
 
 class Recipe(Section):
-    """A file of traces/: what a synthetic trace is drawn from."""
+    """A recipe file (traces/*.yaml): what a synthetic trace is drawn from."""
 
     name: str
     source: str
@@ -46,17 +46,23 @@ class Recipe(Section):
 
 
 def find_trace(name: str) -> Path | None:
-    """The recipe of that name that ships with mpifl, or the recipe (.yaml) or trace of that path; None when there is none."""
+    """Return the path of a recipe or trace, None when there is none.
+
+    ``name`` is that of a recipe that ships with mpifl, or a path of a recipe (.yaml) or a trace.
+    """
     path = shipped("traces", name) or Path(name)
     return path if is_file(path) else None
 
 
 def read_recipe(path: Path) -> Recipe:
-    """A checked recipe. Raises InputError naming file, key and value."""
+    """Return the recipe of a file. Raises InputError naming file, key and value."""
     try:
         raw = load_yaml(path.read_text(encoding="utf-8"))
         if {"rounds", "selection"} <= raw.keys():
-            raise InputError("a job file (it has rounds), not the recipe of a trace; docs/traces.md has a recipe's keys")
+            raise InputError(
+                "a job file (it has rounds), not the recipe of a trace;"
+                " docs/traces.md has a recipe's keys"
+            )
         return Recipe.model_validate(raw)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
@@ -72,21 +78,29 @@ def read_recipe(path: Path) -> Recipe:
 
 
 def synthesize(recipe: Recipe) -> Trace:
-    """The trace of a recipe: the same recipe gives the same bits. Raises InputError when it would fill the memory."""
-    phones, slots_each = recipe.phones, recipe.availability.slots_a_phone()
+    """Return the trace of a recipe; the same recipe gives the same bits.
+
+    Raises InputError when the trace would have more than MOST_SLOTS slots.
+    """
+    phones = recipe.phones
+    slots_each = recipe.availability.slots_a_phone()
     if phones * max(slots_each, 1) > MOST_SLOTS:
         raise InputError(
-            f"{recipe.name}: phones: {phones:,} of about {slots_each:,.0f} slots each; allowed: at most {MOST_SLOTS:,} slots in"
-            " all (fewer phones, shorter periods or longer stays)"
+            f"{recipe.name}: phones: {phones:,} of about {slots_each:,.0f} slots each;"
+            f" allowed: at most {MOST_SLOTS:,} slots in all (fewer phones, shorter periods or"
+            " longer stays)"
         )
+
     random = generator(recipe.seed, Purpose.TRACE)
     compute = recipe.compute_ms_per_sample.at(random.random(phones))
-    # A Gaussian copula ties a phone's upload to its download and leaves both distributions as they are.
+
+    # A Gaussian copula correlates a phone's upload with its download and keeps both distributions.
     # Normal variables of Pearson correlation rho have the rank correlation 6 / pi asin(rho / 2).
     rho = 2 * np.sin(np.pi / 6 * recipe.bandwidth_rank_correlation)
     first, second = random.standard_normal((2, phones))
     down = recipe.download_kbps.at(ndtr(first))
     up = recipe.upload_kbps.at(ndtr(rho * first + np.sqrt(1 - rho * rho) * second))
+
     slots = recipe.availability.slots(phones, random)
     energy = {name: getattr(recipe, name).at(random.random(phones)) for name in DEVICE_COLUMNS[3:]}
     return Trace(

@@ -1,9 +1,9 @@
-"""Device traces in HDF5: how fast phones are, and when they are online.
+"""Device traces in HDF5: how fast devices are, and when they are online.
 
-Layout, schema version 1 (``docs/formats.md`` says it for users)::
+Layout, schema version 1 (``docs/formats.md`` describes it for users)::
 
     attributes             format="mpifl-trace" schema_version name source licence content_sha256
-    compute_ms_per_sample  (devices,) float64  milliseconds of inference a sample, FedScale's measure
+    compute_ms_per_sample  (devices,) float64  ms of inference a sample, FedScale's measure
     download_kbps          (devices,) float64  kbit/s, 1 kbit = 1000 bit
     upload_kbps            (devices,) float64
     compute_watts          (devices,) float64  power while training
@@ -12,7 +12,8 @@ Layout, schema version 1 (``docs/formats.md`` says it for users)::
     availability/start     (slots,) float64  seconds into the period; online from start ...
     availability/end       (slots,) float64  ... until just before end
     availability/period    (patterns,) float64  seconds after which the pattern repeats
-    bandwidth/...          offsets, start, download_kbps, upload_kbps, period: see Bandwidth; the group may be missing
+    bandwidth/...          offsets, start, download_kbps, upload_kbps, period: see Bandwidth;
+                           the group may be missing
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 
 from mpifl.errors import InputError
@@ -44,10 +46,11 @@ DEVICE_COLUMNS = (
 
 @dataclass(frozen=True)
 class Trace:
-    """Devices and availability patterns; see the module's layout for shapes and units.
+    """Devices, availability patterns and bandwidth curves; see the module's layout.
 
-    There may be more of one than of the other: client with phone p has device p mod devices, pattern p mod patterns, and where
-    there are curves of ``bandwidth`` the speeds of curve p mod curves instead of its device's.
+    Their numbers may differ. A client with phone p has device p mod devices and pattern
+    p mod patterns. Where ``bandwidth`` has curves, it has the speeds of curve p mod curves instead
+    of its device's.
     """
 
     name: str
@@ -68,98 +71,153 @@ class Trace:
 
     @property
     def devices(self) -> int:
-        """How many devices there are."""
+        """Number of devices."""
         return len(self.compute_ms_per_sample)
 
     @property
     def patterns(self) -> int:
-        """How many availability patterns there are."""
+        """Number of availability patterns."""
         return len(self.period)
 
 
 def write_trace(path: Path, trace: Trace) -> None:
-    """Check and write a trace; the file appears only when it is complete. Raises InputError as check_trace does, and DiskFull."""
+    """Check and write a trace; the file appears only when it is complete.
+
+    Raises InputError as ``check_trace`` does, and DiskFull.
+    """
     check_trace(path, trace)
     with whole_file(path) as partial:
         with writing_hdf5(partial) as file:
-            file.attrs["format"], file.attrs["schema_version"] = FORMAT, SCHEMA_VERSION
-            file.attrs["name"], file.attrs["source"], file.attrs["licence"] = trace.name, trace.source, trace.licence
-            for column in DEVICE_COLUMNS:
-                file[column] = getattr(trace, column).astype(np.float64)
-            group = file.create_group("availability")
-            group["offsets"] = trace.offsets.astype(np.int64)
-            for column in ("start", "end", "period"):
-                group[column] = getattr(trace, column).astype(np.float64)
-            if trace.bandwidth.curves:
-                group = file.create_group("bandwidth")
-                group["offsets"] = trace.bandwidth.offsets.astype(np.int64)
-                for column in BANDWIDTH_COLUMNS:
-                    group[column] = getattr(trace.bandwidth, column).astype(np.float64)
+            file.attrs["format"] = FORMAT
+            file.attrs["schema_version"] = SCHEMA_VERSION
+            for key in ("name", "source", "licence"):
+                file.attrs[key] = getattr(trace, key)
+            _write_columns(file, trace)
+
         with writing_hdf5(partial, "r+") as file:
             file.attrs["content_sha256"] = content_sha256(file)
 
 
+def _write_columns(file: h5py.File, trace: Trace) -> None:
+    for column in DEVICE_COLUMNS:
+        file[column] = getattr(trace, column).astype(np.float64)
+
+    group = file.create_group("availability")
+    group["offsets"] = trace.offsets.astype(np.int64)
+    for column in ("start", "end", "period"):
+        group[column] = getattr(trace, column).astype(np.float64)
+
+    if trace.bandwidth.curves:
+        group = file.create_group("bandwidth")
+        group["offsets"] = trace.bandwidth.offsets.astype(np.int64)
+        for column in BANDWIDTH_COLUMNS:
+            group[column] = getattr(trace.bandwidth, column).astype(np.float64)
+
+
 def open_trace(path: Path) -> Trace:
-    """Map and check a trace of ``write_trace``. Raises InputError naming the file and what is wrong in it."""
+    """Map and check a trace of ``write_trace``.
+
+    Raises InputError naming the file and what is wrong in it.
+    """
     with open_hdf5(path, FORMAT, SCHEMA_VERSION) as file, hdf5_errors(path):
         slots = file["availability"]
         columns = {column: mapped(file[column], column) for column in DEVICE_COLUMNS}
-        columns |= {column: mapped(slots[column], column) for column in ("offsets", "start", "end", "period")}
+        for column in ("offsets", "start", "end", "period"):
+            columns[column] = mapped(slots[column], column)
         curves = {}
         if "bandwidth" in file:
             group = file["bandwidth"]
-            curves = {column: mapped(group[column], f"bandwidth/{column}") for column in ("offsets", *BANDWIDTH_COLUMNS)}
-        attributes: dict[str, Any] = {key: file.attrs[key] for key in ("name", "source", "licence", "content_sha256")}
+            for column in ("offsets", *BANDWIDTH_COLUMNS):
+                curves[column] = mapped(group[column], f"bandwidth/{column}")
+        keys = ("name", "source", "licence", "content_sha256")
+        attributes: dict[str, Any] = {key: file.attrs[key] for key in keys}
+
     for column, values in [*columns.items(), *curves.items()]:
-        if values.ndim != 1 or values.dtype != (np.int64 if column == "offsets" else np.float64):
-            raise InputError(f"{path}: {column} is {values.dtype} {values.shape}; expected a column of float64")
+        expected = np.int64 if column == "offsets" else np.float64
+        if values.ndim != 1 or values.dtype != expected:
+            raise InputError(
+                f"{path}: {column} is {values.dtype} {values.shape}; expected a column of float64"
+            )
     trace = Trace(**(attributes | columns), bandwidth=Bandwidth(**curves))
     check_trace(path, trace)
     return trace
 
 
-def check_trace(where: Path | str, trace: Trace) -> None:
-    """Raise InputError naming trace, device or pattern, and value, for anything that the clock cannot rely on."""
+def check_trace(source: Path | str, trace: Trace) -> None:
+    """Raise InputError for anything that the clock cannot rely on.
+
+    The error names the source, the device, pattern or curve, and the value.
+    """
     if trace.devices == 0 or trace.patterns == 0:
-        raise InputError(f"{where}: {trace.devices} devices, {trace.patterns} availability patterns; each needs 1 or more")
+        raise InputError(
+            f"{source}: {trace.devices} devices, {trace.patterns} availability patterns;"
+            " each needs 1 or more"
+        )
+
     for column in DEVICE_COLUMNS:
         values = getattr(trace, column)
         if len(values) != trace.devices:
-            raise InputError(f"{where}: {column} has {len(values)} devices, compute_ms_per_sample {trace.devices}")
+            raise InputError(
+                f"{source}: {column} has {len(values)} devices,"
+                f" compute_ms_per_sample {trace.devices}"
+            )
         wrong = ~(np.isfinite(values) & (values > 0))
         if wrong.any():
             device = int(np.argmax(wrong))
-            raise InputError(f"{where}: device {device}: {column} {values[device]}; must be finite and above 0")
-    _check_slots(where, trace)
-    check_bandwidth(where, trace.bandwidth)
+            raise InputError(
+                f"{source}: device {device}: {column} {values[device]}; must be finite and above 0"
+            )
+
+    _check_slots(source, trace)
+    check_bandwidth(source, trace.bandwidth)
 
 
 def merged(trace: Trace, gap_seconds: float) -> Trace:
-    """The trace with slots of a pattern joined where no more than ``gap_seconds`` lie between them (not across its border)."""
-    slots = merged_slots(Slots(trace.offsets, trace.start, trace.end, trace.period), gap_seconds)
+    """Return the trace, slots of a pattern merged where the gap is at most ``gap_seconds``.
+
+    Slots are not merged across the end of the period.
+    """
+    slots = Slots(trace.offsets, trace.start, trace.end, trace.period)
+    slots = merged_slots(slots, gap_seconds)
     return replace(trace, offsets=slots.offsets, start=slots.start, end=slots.end)
 
 
-def _check_slots(where: Path | str, trace: Trace) -> None:
-    offsets, start, end = trace.offsets, trace.start, trace.end
-    if len(offsets) != trace.patterns + 1 or offsets[0] != 0 or offsets[-1] != len(start) or len(start) != len(end):
-        raise InputError(f"{where}: availability offsets do not span its {len(start)} slots and {trace.patterns} patterns")
+def _check_slots(source: Path | str, trace: Trace) -> None:
+    offsets = trace.offsets
+    start = trace.start
+    end = trace.end
+    slots = len(start)
+    spanned = len(offsets) == trace.patterns + 1 and offsets[0] == 0 and offsets[-1] == slots
+    if not spanned or slots != len(end):
+        raise InputError(
+            f"{source}: availability offsets do not span its {slots} slots and"
+            f" {trace.patterns} patterns"
+        )
     if (np.diff(offsets) < 0).any():
-        raise InputError(f"{where}: pattern {int(np.argmax(np.diff(offsets) < 0))}: availability offsets fall")
+        pattern = int(np.argmax(np.diff(offsets) < 0))
+        raise InputError(f"{source}: pattern {pattern}: availability offsets fall")
     wrong = ~(np.isfinite(trace.period) & (trace.period > 0))
     if wrong.any():
         pattern = int(np.argmax(wrong))
-        raise InputError(f"{where}: pattern {pattern}: period {trace.period[pattern]}; must be finite and above 0")
+        raise InputError(
+            f"{source}: pattern {pattern}: period {trace.period[pattern]};"
+            " must be finite and above 0"
+        )
+
     pattern_of = np.repeat(np.arange(trace.patterns), np.diff(offsets))
     same = pattern_of[1:] == pattern_of[:-1]
+    overlapping = np.zeros(slots, bool)
+    overlapping[1:] = same & (start[1:] < end[:-1])
     checks = (
         (~(np.isfinite(start) & np.isfinite(end)), "is not finite"),
         (start < 0, "begins before 0"),
         (end > trace.period[pattern_of], "ends after the period"),
         (end <= start, "is empty or runs backwards"),
-        (np.concatenate([[False], same & (start[1:] < end[:-1])]) if len(start) else start < 0, "overlaps the slot before it"),
+        (overlapping, "overlaps the slot before it"),
     )
-    for wrong, what in checks:
+    for wrong, problem in checks:
         if wrong.any():
             slot = int(np.argmax(wrong))
-            raise InputError(f"{where}: pattern {pattern_of[slot]}: slot [{start[slot]}, {end[slot]}) {what}")
+            raise InputError(
+                f"{source}: pattern {pattern_of[slot]}: slot [{start[slot]}, {end[slot]}) {problem}"
+            )

@@ -1,4 +1,4 @@
-"""The local work of clients, and the test of a model. Knows nothing of ranks."""
+"""The local work of clients, and the test of a model. Nothing here knows of ranks."""
 
 from collections.abc import Callable
 
@@ -9,5 +9,8 @@ from mpifl.training.loop import Loop
 from mpifl.training.participant import Engine
 from mpifl.training.stacked import Stacked
 
-ENGINES: dict[str, Callable[[FlatModel, Objective, Training], Engine]] = {"loop": Loop, "stacked": Stacked}
-"""By training.engine: what trains groups of participants; the model is a place to work in."""
+ENGINES: dict[str, Callable[[FlatModel, Objective, Training], Engine]] = {
+    "loop": Loop,
+    "stacked": Stacked,
+}
+"""Engines by the name in training.engine. The model is a scratch model, overwritten per client."""

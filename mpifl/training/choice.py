@@ -1,6 +1,7 @@
-"""What a job leaves open of its training: which engine, and whether last batches count; written into the run's job.yaml.
+"""Settles what a job leaves open of its training: the engine, the group size, and drop_last.
 
-The rules look at the job and its data, neither at the machine nor at the number of ranks: a job has one result.
+The outcome is written into the run's job.yaml. The rules look at the job and its data, never at
+the machine or the number of ranks, so that a job has one result.
 """
 
 from __future__ import annotations
@@ -22,15 +23,21 @@ from mpifl.training.samples import pool_of
 from mpifl.training.stacked import Stacked
 
 MOST_STACKED = {"cpu": 8, "cuda": 64}
+"""The most participants of a group, by training.device."""
+
 STACK_WEIGHTS = {"cpu": 1 << 21, "cuda": 1 << 28}
-"""Of all models of a stack: beyond it they push each other out of a processor's cache, and more of them are no faster. On a GPU
-they are to leave memory for gradients and activations, and for other ranks."""
+"""The most weights in all models of a group, by training.device.
+
+On a CPU more of them push each other out of the cache, and larger groups are no faster. On a GPU
+memory has to be left for gradients and activations, and for other ranks.
+"""
 
 
 def with_drop_last(training: Training, model: FlatModel) -> Training:
-    """``training`` with drop_last settled: where it is auto, it is true for a network with batch norm.
+    """Return ``training`` with drop_last settled: auto is true for a network with batch norm.
 
-    Batch norm takes no batch of one sample, and what it makes of the few samples of a last batch is mostly noise.
+    Batch norm takes no batch of one sample, and its statistics over the few samples of a last
+    batch are mostly noise.
     """
     if training.drop_last != "auto":
         return training
@@ -38,21 +45,26 @@ def with_drop_last(training: Training, model: FlatModel) -> Training:
 
 
 def check_single_samples(training: Training, model: FlatModel, population: Population) -> None:
-    """Raise InputError when batch norm would get a batch of one sample that drop_last cannot leave out.
+    """Raise InputError when batch norm would get a batch of one sample.
 
-    That is so with batch_size 1, and for a client that has one sample in all. A convolution's batch norm may take a picture
-    alone, since it has many values a channel: one sample is tried.
+    That happens with batch_size 1, and for a client that has only one sample, which drop_last
+    cannot leave out. The batch norm of a convolution may take a single image, since it has many
+    values per channel; so one sample is tried.
     """
     counts = np.diff(population.data.train.offsets)[: population.clients]
-    alone = np.flatnonzero(counts == 1) if training.batch_size > 1 else np.arange(len(counts))
-    if not len(alone) or not _has_batch_norm(model) or not _fails_on(model, population.data, int(alone[0])):
+    single = np.flatnonzero(counts == 1) if training.batch_size > 1 else np.arange(len(counts))
+    if not len(single) or not _has_batch_norm(model):
         return
+    if not _fails_on(model, population.data, int(single[0])):
+        return
+
     why = "the network's batch norm takes no single sample"
     if training.batch_size == 1:
         raise InputError(f"training.batch_size: 1 is not allowed: {why}; allowed: 2 or more")
     raise InputError(
-        f"data.partition: client {population.client_name(int(alone[0]))} has one sample, as {len(alone)} of {len(counts)}"
-        f" clients have: {why}; deal two or more to each (min_samples: 2), or go on without (runtime.on_client_error: drop)"
+        f"data.partition: client {population.client_name(int(single[0]))} has one sample,"
+        f" as {len(single)} of {len(counts)} clients have: {why}; deal two or more to each"
+        " (min_samples: 2), or go on without (runtime.on_client_error: drop)"
     )
 
 
@@ -61,9 +73,11 @@ def _has_batch_norm(model: FlatModel) -> bool:
 
 
 def _fails_on(model: FlatModel, data: Dataset, client: int) -> bool:
-    """Whether torch refuses to train on the first sample of a client; the model is left as it was."""
-    kept, first = model.weights.clone(), data.train.rows(client).start
+    """Return whether torch refuses to train on a client's first sample. The model is restored."""
+    kept = model.weights.clone()
+    first = data.train.rows(client).start
     x, _ = pool_of(data, data.train).read(slice(first, first + 1))
+
     model.module.train()
     try:
         with torch.no_grad():
@@ -75,46 +89,69 @@ def _fails_on(model: FlatModel, data: Dataset, client: int) -> bool:
     return False
 
 
-def chosen(training: Training, model: FlatModel, objective: Objective, data: Dataset, adjusts: bool) -> Training:
-    """``training`` with engine and stack settled; ``adjusts``: the algorithm changes gradients. Raises InputError.
+def chosen(
+    training: Training, model: FlatModel, objective: Objective, data: Dataset, adjusts: bool
+) -> Training:
+    """Return ``training`` with engine and stack settled. Raises InputError.
 
-    On a CPU linear layers under plain SGD are faster stacked (benchmarks/README.md), others are not. On a GPU all are stacked
-    that can be: a step of one small model keeps little of it busy.
+    ``adjusts`` says that the algorithm changes gradients. On a CPU linear layers under plain SGD
+    are faster with the stacked engine (benchmarks/README.md); other models are not. On a GPU every
+    model that can be is trained in groups: a step of one small model leaves most of it idle.
     """
-    engine, stack, device = training.engine, training.stack, training.device
+    engine = training.engine
+    stack = training.stack
+    device = training.device
     if engine == "auto" and device == "cpu":
-        fast = is_linear(model, objective) and training.plain and not adjusts and data.train.begin is None
+        fast = (
+            is_linear(model, objective)
+            and training.plain
+            and not adjusts
+            and data.train.begin is None
+        )
         engine = "stacked" if fast else "loop"
+
     reason = None if engine == "loop" else _not_stackable(training, model, objective, data)
     if engine == "auto":
         engine = "loop" if reason else "stacked"
+
     if engine == "loop":
         if stack not in (None, 1):
-            raise InputError(f"training.stack: {stack} is not allowed with training.engine loop; allowed: 1, or engine stacked")
+            raise InputError(
+                f"training.stack: {stack} is not allowed with training.engine loop;"
+                " allowed: 1, or engine stacked"
+            )
         return training.model_copy(update={"engine": engine, "stack": 1})
+
     if reason:
         raise InputError(f"training.engine: 'stacked' is not allowed: {reason}; allowed: loop")
     stack = stack or max(1, min(MOST_STACKED[device], STACK_WEIGHTS[device] // len(model.weights)))
     return training.model_copy(update={"engine": engine, "stack": stack})
 
 
-def _not_stackable(training: Training, model: FlatModel, objective: Objective, data: Dataset) -> str | None:
-    """Why the model's clients cannot be one computation; None when they can."""
+def _not_stackable(
+    training: Training, model: FlatModel, objective: Objective, data: Dataset
+) -> str | None:
+    """Return why a group of clients cannot be one computation; None when it can."""
     if data.train.begin is not None:
-        return "samples have lengths of their own"
+        return "samples differ in length"
     if any(True for _ in model.module.buffers()):
-        return "the model keeps more than weights (running means of batch norm)"
-    if training.device == "cuda" and any(isinstance(layer, nn.RNNBase) for layer in model.module.modules()):
+        return "the model has buffers (such as batch norm's running means)"
+    recurrent = any(isinstance(layer, nn.RNNBase) for layer in model.module.modules())
+    if training.device == "cuda" and recurrent:
         return "cuDNN's recurrent layers cannot be mapped over clients"
     if is_linear(model, objective):
         return None
-    base, first = model.weights.clone(), data.train.rows(int(np.argmax(np.diff(data.train.offsets))))
-    rows = slice(first.start, min(first.stop, first.start + 2))
+
+    base = model.weights.clone()
+    largest = data.train.rows(int(np.argmax(np.diff(data.train.offsets))))
+    rows = slice(largest.start, min(largest.stop, largest.start + 2))
     pool = pool_of(data, data.train)
-    probe = Participant(base, pool, rows, steps=1, order=np.random.default_rng, rng_seed=lambda: 0, adjust=None)
+    probe = Participant(
+        base, pool, rows, steps=1, order=np.random.default_rng, rng_seed=lambda: 0, adjust=None
+    )
     try:
         Stacked(model, objective, training)([probe, probe])
-    except Exception as error:  # whatever torch or the model says
-        said = str(error).strip() or type(error).__name__
-        return f"torch cannot map the model over clients ({said.splitlines()[0]})"
+    except Exception as error:  # torch and the model may raise anything
+        message = str(error).strip() or type(error).__name__
+        return f"torch cannot map the model over clients ({message.splitlines()[0]})"
     return None

@@ -1,4 +1,4 @@
-"""Where models are trained: on the cores of the host, or on a GPU."""
+"""The device on which models are trained: the cores of the host, or a GPU."""
 
 from __future__ import annotations
 
@@ -12,55 +12,75 @@ from mpifl.errors import InputError
 
 CPU = torch.device("cpu")
 DATA_SHARE = 4
-"""Data is kept on a GPU that takes up to a quarter of what is free there: ranks may share it, and models need the rest."""
+"""Data is kept on a GPU when it takes at most a quarter of the free memory there.
+
+Ranks may share the GPU, and models need the rest.
+"""
 
 
 def check_device(name: str) -> None:
-    """Raise InputError for a device that is not to be had here. Does not start CUDA."""
+    """Raise InputError for a device that this host does not have. Does not start CUDA."""
     if name == "cuda" and not torch.cuda.is_available():
-        why = "no GPU is seen here" if torch.version.cuda else f"torch {torch.__version__} is built without CUDA"
+        no_cuda = f"torch {torch.__version__} is built without CUDA"
+        why = "no GPU is seen here" if torch.version.cuda else no_cuda
         raise InputError(f"training.device: 'cuda' is not allowed: {why}; allowed: cpu")
 
 
 def start_device(name: str, which: Callable[[int], int]) -> torch.device:
-    """The device of a name, ready for use: the GPU that ``which`` picks of so many that this rank sees. Raises InputError.
+    """Return the device ``name``, ready for use. Raises InputError.
 
-    Training gives the same bits there each time: what torch has no such kernel for is an error when it comes to that. Matrix
-    products are float32's own, not the shorter TF32.
+    ``which`` maps the number of GPUs that this rank sees to the index of the one to use. torch is
+    set to give the same bits each time: an operation without a deterministic kernel raises when
+    it is called, and matrix products use float32, not the shorter TF32.
     """
     check_device(name)
     if name == "cpu":
         return CPU
+
     os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # cuBLAS reads it when it starts
     torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a kernel for every new tensor
+    # Filling would be one kernel for every new tensor.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False
+
     device = torch.device(name, which(torch.cuda.device_count()))
     torch.cuda.set_device(device)
     return device
 
 
 def has_room(device: torch.device, size_bytes: int) -> bool:
-    """Whether data of a size is to be kept on a device."""
+    """Return whether data of this size should be kept on the device: never on the CPU."""
     return device.type == "cuda" and size_bytes * DATA_SHARE <= torch.cuda.mem_get_info(device)[0]
 
 
-def fetched(found: Sequence[float | np.ndarray | torch.Tensor]) -> list[np.ndarray]:
-    """The numbers of every step on the host, each a row (n,) float64: all at once, so that no step waits for a GPU."""
-    tensors = [one.reshape(-1) for one in found if isinstance(one, torch.Tensor)]
+def fetched(steps: Sequence[float | np.ndarray | torch.Tensor]) -> list[np.ndarray]:
+    """Return the numbers of every step on the host, each as a row (n,) float64.
+
+    Tensors are copied all at once, so that no step waits for a GPU. Either all or none of
+    ``steps`` are tensors.
+    """
+    tensors = [step.reshape(-1) for step in steps if isinstance(step, torch.Tensor)]
     if not tensors:
-        return [np.atleast_1d(np.asarray(one, np.float64)) for one in found]
+        return [np.atleast_1d(np.asarray(step, np.float64)) for step in steps]
     rows = torch.cat(tensors).cpu().numpy().astype(np.float64)
-    return np.split(rows, np.cumsum([len(one) for one in tensors])[:-1])
+    return np.split(rows, np.cumsum([len(tensor) for tensor in tensors])[:-1])
 
 
 def torch_generator(device: torch.device) -> torch.Generator:
-    """What layers such as dropout draw from there."""
-    return torch.cuda.default_generators[device.index] if device.type == "cuda" else torch.default_generator
+    """Return torch's default generator of a device, from which layers such as dropout draw."""
+    return (
+        torch.cuda.default_generators[device.index]
+        if device.type == "cuda"
+        else torch.default_generator
+    )
 
 
 def seed_torch(device: torch.device, seed: int) -> None:
-    """Begin it anew. torch.manual_seed would ask every kind of device, which takes longer than a small client."""
+    """Seed the default generator of a device.
+
+    torch.manual_seed would seed every kind of device, which takes longer than training a small
+    client.
+    """
     torch_generator(device).manual_seed(seed)

@@ -1,4 +1,4 @@
-"""The test of a model on one shard of a part."""
+"""The test of a model on one shard of a part of the data."""
 
 from __future__ import annotations
 
@@ -9,10 +9,15 @@ from mpifl.objectives.objective import Objective, Scores
 from mpifl.training.samples import Samples
 
 
-def evaluate_shard(model: FlatModel, weights: torch.Tensor, objective: Objective, samples: Samples) -> Scores:
-    """Test the model with ``weights`` (n,) on one shard, in evaluation mode; all on one device. The result is on the host."""
+def evaluate_shard(
+    model: FlatModel, weights: torch.Tensor, objective: Objective, samples: Samples
+) -> Scores:
+    """Return the scores of the model with ``weights`` (n,) on one shard, in evaluation mode.
+
+    All inputs are on one device; the scores are on the host. The model keeps ``weights``.
+    """
     model.load(weights)
     model.module.eval()
     x, y = samples
     with torch.inference_mode():
-        return Scores(*(found.cpu() for found in objective.score(model.module(x), y)))
+        return Scores(*(tensor.cpu() for tensor in objective.score(model.module(x), y)))

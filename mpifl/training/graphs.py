@@ -1,7 +1,8 @@
-"""CUDA graphs of a stack's steps: what Python says to the GPU once is played back for every step of the same shape.
+"""CUDA graphs of a group's steps: each shape of step is captured once and then replayed.
 
-A step of small models is some twenty kernels of a few microseconds each; launched one by one they take the GPU longer than the
-work in them. Memory in a graph has fixed addresses: each has inputs of its own, and works on the weights of its stack.
+A step of small models is some twenty kernels of a few microseconds each. Launched one by one from
+Python, they take the GPU longer than the work in them. Memory in a graph has fixed addresses:
+each graph has its own inputs, and works on the weights of its group.
 """
 
 from __future__ import annotations
@@ -17,29 +18,32 @@ from mpifl.training.stack import Stack
 Inputs = tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]
 Replay = Callable[[], torch.Tensor]
 Capture = Callable[[Callable[[], torch.Tensor]], Replay]
-"""Makes of a step what repeats it; the step itself may be done any number of times, or not at all."""
+"""Turns a step into its replay. It may run the step any number of times, or never."""
 
 WARM_UPS = 2
 
 
 class Graphs:
-    """The captured steps of stacks, by the shapes of what goes in.
+    """The captured steps of groups, by the shapes of their inputs.
 
-    The first step of a shape is captured and then played back too: no bit depends on what shapes a rank has seen before. All of
-    them are let go of together, never one.
+    The first step of a shape is captured and then replayed too, so that bits do not depend on
+    which shapes a rank has seen before. Graphs are released all together, never one alone.
     """
 
     def __init__(self, device: torch.device, capture: Capture | None = None) -> None:
-        self._device, self._capture = device, capture or _Cuda(device)
+        self._device = device
+        self._capture = capture or _Cuda(device)
         self._known: dict[tuple[object, ...], tuple[Inputs, Replay]] = {}
-        self._places: dict[int, torch.Tensor] = {}
+        self._buffers: dict[int, torch.Tensor] = {}
 
     def forget(self) -> None:
-        """Let go of what was captured: the stack has new weights."""
+        """Release all captured steps, when a group gets new weight tensors."""
         self._known.clear()
 
-    def steps_of(self, stack: Stack) -> Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]:
-        """In place of ``stack.step``."""
+    def steps_of(
+        self, stack: Stack
+    ) -> Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]:
+        """Return a function to call in place of ``stack.step``."""
 
         def step(x: torch.Tensor, y: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
             key = (id(stack), x.shape, None if mask is None else mask.shape)
@@ -51,59 +55,81 @@ class Graphs:
 
         return step
 
-    def _captured(self, stack: Stack, x: torch.Tensor, y: torch.Tensor, mask: torch.Tensor | None) -> tuple[Inputs, Replay]:
-        """A step on inputs that stay in their place; what the capture does to weights and noise is undone."""
-        inputs = (self._place(0, x), self._place(1, y), None if mask is None else self._place(2, mask))
+    def _captured(
+        self, stack: Stack, x: torch.Tensor, y: torch.Tensor, mask: torch.Tensor | None
+    ) -> tuple[Inputs, Replay]:
+        """Capture a step on inputs at fixed addresses; return them and the replay.
+
+        Weights and generators are restored to what they were before the capture.
+        """
+        inputs = (
+            self._buffer(0, x),
+            self._buffer(1, y),
+            None if mask is None else self._buffer(2, mask),
+        )
         _fill(inputs, (x, y, mask))
-        state, drawn = stack.state(), torch_generator(self._device).get_state()
+        state = stack.state()
+        generator_state = torch_generator(self._device).get_state()
         kept = [tensor.clone() for tensor in state]
+
         try:
             replay = self._capture(lambda: stack.step(*inputs))
-        except RuntimeError as error:  # of the end of a capture that something else has spoilt
+        except RuntimeError as error:  # raised at the end of a capture that another error spoilt
             why = str(error.__context__ or error).strip().splitlines()[0]
             raise InputError(
-                f"training.engine: 'stacked' is not allowed: a step of the model cannot be a CUDA graph ({why}); allowed: loop"
+                "training.engine: 'stacked' is not allowed: a step of the model cannot be a CUDA"
+                f" graph ({why}); allowed: loop"
             ) from error
+
         for tensor, before in zip(state, kept, strict=True):
             tensor.copy_(before)
-        torch_generator(self._device).set_state(drawn)
+        torch_generator(self._device).set_state(generator_state)
         return inputs, replay
 
-    def _place(self, number: int, like: torch.Tensor) -> torch.Tensor:
-        """Memory for an input. All steps share it, since each is played back as soon as it is filled."""
-        have = self._places.get(number)
-        if have is None or len(have) < like.numel():
-            have = self._places[number] = torch.empty(like.numel(), dtype=like.dtype, device=like.device)
-        return have[: like.numel()].view(like.shape)
+    def _buffer(self, number: int, like: torch.Tensor) -> torch.Tensor:
+        """Return memory for input ``number``, in the shape of ``like``.
+
+        All steps share it, since each is replayed as soon as it is filled.
+        """
+        buffer = self._buffers.get(number)
+        if buffer is None or len(buffer) < like.numel():
+            buffer = torch.empty(like.numel(), dtype=like.dtype, device=like.device)
+            self._buffers[number] = buffer
+        return buffer[: like.numel()].view(like.shape)
 
 
-def _fill(inputs: Inputs, given: Inputs) -> None:
-    for into, what in zip(inputs, given, strict=True):
-        if into is not None and what is not None:
-            into.copy_(what)
+def _fill(inputs: Inputs, values: Inputs) -> None:
+    for tensor, value in zip(inputs, values, strict=True):
+        if tensor is not None and value is not None:
+            tensor.copy_(value)
 
 
 class _Cuda:
-    """Capture by torch, all on one stream: its libraries have memory for each stream that they see.
+    """Capture by torch, always on the same stream.
 
-    All graphs share one pool of memory, since they are played back one after the other.
+    CUDA's libraries allocate memory for each stream that they see. All graphs share one memory
+    pool, since they are replayed one after the other.
     """
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._pool = torch.cuda.graph_pool_handle()
-        self._aside = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
     def __call__(self, step: Callable[[], torch.Tensor]) -> Replay:
-        here = torch.cuda.current_stream(self._device)
-        self._aside.wait_stream(here)
-        with torch.cuda.stream(self._aside):  # libraries that a step is the first to use start up, which no graph can hold
+        current = torch.cuda.current_stream(self._device)
+        self._stream.wait_stream(current)
+        # Warm up: a graph cannot hold the start of a library that the step is the first to use.
+        with torch.cuda.stream(self._stream):
             for _ in range(WARM_UPS):
                 step()
-        here.wait_stream(self._aside)
+        current.wait_stream(self._stream)
+
         graph = torch.cuda.CUDAGraph()
-        # Only this thread's calls count: MPI may call CUDA in others.
-        with torch.cuda.graph(graph, pool=self._pool, stream=self._aside, capture_error_mode="thread_local"):
+        # Only this thread's calls count: MPI may call CUDA in other threads.
+        with torch.cuda.graph(
+            graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"
+        ):
             losses = step()
 
         def replay() -> torch.Tensor:

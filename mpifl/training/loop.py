@@ -1,4 +1,4 @@
-"""The loop engine: minibatch SGD of one client after the other, by torch's automatic differentiation."""
+"""The loop engine: minibatch SGD of one client after the other, by torch's autograd."""
 
 from __future__ import annotations
 
@@ -15,28 +15,41 @@ from mpifl.training.participant import LocalResult, Participant, minibatches
 
 Batches = Iterator[tuple[torch.Tensor, torch.Tensor]]
 Losses = Iterator[tuple[torch.Tensor, int | torch.Tensor]]
+"""For each step its mean loss, and the number of predictions that it is the mean of."""
 
 
 @dataclass(frozen=True)
 class Loop:
-    """Trains each participant of a group on its own; what comes of it depends on it only. ``model`` is a place to work in."""
+    """An Engine that trains each participant on its own: its result depends on it alone.
+
+    ``model`` is a scratch model, overwritten per client.
+    """
 
     model: FlatModel
     objective: Objective
     training: Training
 
     def __call__(self, group: Sequence[Participant]) -> list[LocalResult]:
-        """See the class."""
-        return [_train(self.model, self.objective, self.training, participant) for participant in group]
+        """Return the results of the participants, in their order. Raises InputError."""
+        return [
+            _train(self.model, self.objective, self.training, participant) for participant in group
+        ]
 
 
-def _train(model: FlatModel, objective: Objective, training: Training, participant: Participant) -> LocalResult:
+def _train(
+    model: FlatModel, objective: Objective, training: Training, participant: Participant
+) -> LocalResult:
     model.load(participant.base)
     model.module.train()
     seed_torch(model.weights.device, participant.rng_seed())
+
     steps = _plain_steps if participant.adjust is None and training.plain else _steps
-    losses, scored = (fetched(found) for found in zip(*steps(model, objective, training, participant), strict=True))
+    losses, scored = (
+        fetched(column)
+        for column in zip(*steps(model, objective, training, participant), strict=True)
+    )
     (mean,) = sum(loss * count for loss, count in zip(losses, scored, strict=True)) / sum(scored)
+
     model.check_trained(participant.base)
     update = model.weights - participant.base
     update[len(model.gradient) :] = 0
@@ -45,14 +58,24 @@ def _train(model: FlatModel, objective: Objective, training: Training, participa
 
 def _batches(training: Training, participant: Participant) -> Batches:
     x, y = participant.pool.read(participant.rows, copy=False)
-    order, size = participant.order(), training.batch_size
-    rows, counts = minibatches(participant.count, participant.steps, size, order, training.drops_last)
+    rows, counts = minibatches(
+        participant.count,
+        participant.steps,
+        training.batch_size,
+        participant.order(),
+        training.drops_last,
+    )
     for row, count in zip(torch.from_numpy(rows).to(x.device), counts.tolist(), strict=True):
         yield x[row[:count]], y[row[:count]]
 
 
-def _plain_steps(model: FlatModel, objective: Objective, training: Training, participant: Participant) -> Losses:
-    """Plain SGD: each tensor's gradient is used as it comes, and never gathered in one vector. Yields loss and samples."""
+def _plain_steps(
+    model: FlatModel, objective: Objective, training: Training, participant: Participant
+) -> Losses:
+    """Make the steps of plain SGD; yield losses.
+
+    Each tensor's gradient is used as it comes, without gathering all in one vector.
+    """
     tensors = [parameter.data for parameter in model.parameters]
     for x, y in _batches(training, participant):
         loss = objective.loss(model.module(x), y)
@@ -63,14 +86,23 @@ def _plain_steps(model: FlatModel, objective: Objective, training: Training, par
         yield loss.detach(), objective.scored(y)
 
 
-def _steps(model: FlatModel, objective: Objective, training: Training, participant: Participant) -> Losses:
-    """With momentum and weight decay as torch.optim.SGD has them, on the flat vector; ``adjust`` acts before both."""
-    weights, gradient, adjust = model.trainable, model.gradient, participant.adjust
+def _steps(
+    model: FlatModel, objective: Objective, training: Training, participant: Participant
+) -> Losses:
+    """Make the steps of SGD on the flat vector; yield losses.
+
+    Momentum and weight decay are torch.optim.SGD's; ``adjust`` acts before both.
+    """
+    weights = model.trainable
+    gradient = model.gradient
+    adjust = participant.adjust
     velocity = torch.zeros_like(gradient) if training.momentum else None
+
     for x, y in _batches(training, participant):
         gradient.zero_()
         loss = objective.loss(model.module(x), y)
         loss.backward()  # type: ignore[no-untyped-call]
+
         if adjust is not None:
             adjust(gradient, weights)
         if training.weight_decay:

@@ -1,4 +1,4 @@
-"""What an engine is given of a participant, and what it gives back."""
+"""What an engine is given of a participant, and what it returns."""
 
 from __future__ import annotations
 
@@ -12,17 +12,22 @@ from mpifl.training.samples import Pool
 
 EMPTY = -1
 Adjust = Callable[[torch.Tensor, torch.Tensor], None]
-"""(gradient, weights), both (trainable,): what an algorithm changes in a step's gradient, in place."""
+"""Change a step's gradient in place: adjust(gradient, weights), both (trainable,)."""
 
 
 @dataclass(frozen=True)
 class Participant:
-    """``base`` (n,) is what it trains from, on the model's device; ``rows`` of ``pool`` are its samples.
+    """One client's local work.
 
-    ``order`` gives the generator of their order; who draws from it is done before another's
-    is asked for.
-    ``rng_seed`` makes a seed for torch's own generator, from which layers such as dropout draw. ``adjust`` is None where the
-    algorithm leaves gradients alone.
+    Attributes:
+        base: The weights that it trains from, (n,) float32 on the model's device.
+        pool: The samples of all clients.
+        rows: Its samples in the pool.
+        steps: How many steps it makes.
+        order: Return the generator of its sample order. The generator is shared: finish drawing
+            before the next participant's is asked for.
+        rng_seed: Return a seed for torch's generator, from which layers such as dropout draw.
+        adjust: What the algorithm does to a gradient; None where it does nothing.
     """
 
     base: torch.Tensor
@@ -35,15 +40,18 @@ class Participant:
 
     @property
     def count(self) -> int:
-        """How many samples it has."""
+        """The number of its samples."""
         return self.rows.stop - self.rows.start
 
 
 @dataclass(frozen=True)
 class LocalResult:
-    """``update`` (n,): weights after minus weights before, 0 behind those that are trained; ``averages``: the averaged segment.
+    """What local training gives.
 
-    ``loss``: mean over what was predicted, as it was trained.
+    Attributes:
+        update: Weights after minus weights before, (n,) float32; 0 behind the trained segment.
+        averages: The values of the averaged segment, (averaged,) float32.
+        loss: The mean training loss over all predictions, each as it was made during training.
     """
 
     update: torch.Tensor
@@ -54,21 +62,28 @@ class LocalResult:
 def minibatches(
     count: int, steps: int, batch_size: int, order: np.random.Generator, drop_last: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The samples (numbers below ``count``) of each step, (steps, batch_size or less) int64; and how many, (steps,).
+    """Return the samples of each step and how many they are.
 
-    Every epoch goes through all samples in a new order, its last batch may be smaller; EMPTY stands behind it then. With
-    ``drop_last`` it is left out, unless it is the only one. ``Workload`` counts the same steps and samples.
+    Samples are numbers below ``count``, (steps, batch_size or fewer) int64; the counts are
+    (steps,) int64. Each epoch goes through all samples in a new order. Its last batch may be
+    smaller, and is then filled with EMPTY. With ``drop_last`` it is left out, unless it is the
+    only one. ``Workload`` counts the same steps and samples.
     """
-    width, of_epoch = min(batch_size, count), -(-count // batch_size)
-    if drop_last:
-        of_epoch = max(1, count // batch_size)
-    epochs, taken = -(-steps // of_epoch), min(count, of_epoch * width)
-    rows, counts = np.full((epochs, of_epoch * width), EMPTY), np.full((epochs, of_epoch), width)
+    width = min(batch_size, count)
+    epoch_steps = max(1, count // batch_size) if drop_last else -(-count // batch_size)
+    epochs = -(-steps // epoch_steps)
+    taken = min(count, epoch_steps * width)
+
+    rows = np.full((epochs, epoch_steps * width), EMPTY)
+    counts = np.full((epochs, epoch_steps), width)
     for epoch in rows:
         epoch[:taken] = order.permutation(count)[:taken]
-    counts[:, -1] = taken - (of_epoch - 1) * width
+    counts[:, -1] = taken - (epoch_steps - 1) * width
     return rows.reshape(-1, width)[:steps], counts.reshape(-1)[:steps]
 
 
 Engine = Callable[[Sequence[Participant]], list[LocalResult]]
-"""Trains the participants of a group; what comes of it depends on them only."""
+"""Trains a group of participants and returns their results in the same order.
+
+Results depend on the participants of the group only.
+"""

@@ -1,4 +1,4 @@
-"""From the store to torch: samples as the store has them, and as a model takes them."""
+"""Samples as the store holds them, and their conversion to what a model takes."""
 
 from __future__ import annotations
 
@@ -12,20 +12,27 @@ from mpifl.objectives.objective import IGNORED
 from mpifl.training.device import CPU, has_room
 
 Samples = tuple[torch.Tensor, torch.Tensor]
-"""What a model takes, and what it is to predict.
+"""Inputs of a model, and targets.
 
-First features (..., *sample) float32, or tokens (..., length) int64 with the pool's ``vocabulary`` where a sequence has ended.
-Then classes (...) int64, numbers (..., outputs) float32, or the tokens that follow (..., length), with IGNORED where there is
-none.
+Inputs are features (..., *sample) float32, or tokens (..., length) int64, with the pool's
+``vocabulary`` behind the end of a sequence. Targets are classes (...) int64, numbers
+(..., outputs) float32, or the following tokens (..., length) int64, IGNORED where there is none.
 """
 
 
 @dataclass(frozen=True)
 class Pool:
-    """All samples of a part as the store has them: ``x``, ``y`` (None: the tokens that follow) and ``begin`` of a Part.
+    """All samples of a part as the store holds them.
 
-    They lie in the file, which the ranks of a host share, or on ``device``, where those are that are taken from it. A feature
-    is x * scale + shift.
+    Attributes:
+        x: Stored samples, in the file that the ranks of a host share, or on ``device``.
+        y: Targets; None when the targets are the following tokens.
+        begin: Where each sample begins in ``x``, (samples + 1,) int64; None when all samples have
+            the same shape.
+        vocabulary: The number of token ids; 0 for features.
+        scale: A feature is x * scale + shift.
+        shift: See ``scale``.
+        device: Where samples are moved when they are read.
     """
 
     x: torch.Tensor
@@ -37,29 +44,36 @@ class Pool:
     device: torch.device = CPU
 
     def read(self, rows: slice, copy: bool = True) -> Samples:
-        """Samples that lie side by side. Without ``copy`` they may be those of the store: nobody is to write into them."""
+        """Return adjacent samples.
+
+        Without ``copy`` they may share memory with the store and must not be written to.
+        """
         y = None if self.y is None else self.y[rows]
         if self.begin is not None:
             return self._made(self._padded(rows), y)
         return self._made(self.x[rows], y, shared=True, copy=copy)
 
     def pick(self, rows: torch.Tensor) -> Samples:
-        """Copies of samples by number (int64, any shape). Not where samples have lengths of their own."""
+        """Return copies of samples by number (int64, any shape); not for samples with ``begin``."""
         assert self.begin is None
         x, y = (None if column is None else _picked(column, rows) for column in (self.x, self.y))
         assert x is not None
         return self._made(x, y)
 
-    def _made(self, stored: torch.Tensor, y: torch.Tensor | None, shared: bool = False, copy: bool = False) -> Samples:
-        """From what the store has to what a model takes; what is ``shared`` with the store is not written into."""
+    def _made(
+        self, stored: torch.Tensor, y: torch.Tensor | None, shared: bool = False, copy: bool = False
+    ) -> Samples:
+        """Convert stored samples to a model's. ``shared``: ``stored`` must not be written to."""
         x = stored.to(self.device).to(torch.int64 if self.vocabulary else torch.float32)
-        scaled, shifted = _not_neutral(self.scale, 1.0), _not_neutral(self.shift, 0.0)
+        scaled = _not_neutral(self.scale, 1.0)
+        shifted = _not_neutral(self.shift, 0.0)
         if x is stored and shared and (copy or scaled or shifted):
             x = x.clone()
         if scaled:
             x.mul_(self.scale)
         if shifted:
             x.add_(self.shift)
+
         if y is not None:
             return x, y.to(self.device)
         following = x[..., 1:].clone()
@@ -67,7 +81,7 @@ class Pool:
         return x[..., :-1], following
 
     def _padded(self, rows: slice) -> torch.Tensor:
-        """Sequences as long as the longest of them; beyond the end of one stands the token id ``vocabulary``, or 0."""
+        """Return sequences padded to the longest with the token id ``vocabulary``, or 0."""
         assert self.begin is not None
         begin = self.begin[rows.start : rows.stop + 1]
         lengths = np.diff(begin)
@@ -82,14 +96,18 @@ def _not_neutral(change: float | torch.Tensor, neutral: float) -> bool:
 
 
 def _picked(column: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-    return column.index_select(0, rows.reshape(-1).to(column.device)).view(*rows.shape, *column.shape[1:])
+    flat = column.index_select(0, rows.reshape(-1).to(column.device))
+    return flat.view(*rows.shape, *column.shape[1:])
 
 
 def pool_of(data: Dataset, part: Part, device: torch.device = CPU) -> Pool:
-    """The samples of a part, moved to ``device`` where there is room for all of them."""
-    x, y = torch.from_numpy(part.x), None if part.y is None else torch.from_numpy(part.y)
+    """Return the samples of a part, moved to ``device`` where there is room for all of them."""
+    x = torch.from_numpy(part.x)
+    y = None if part.y is None else torch.from_numpy(part.y)
     if part.begin is None and has_room(device, x.nbytes + (0 if y is None else y.nbytes)):
-        x, y = x.to(device), None if y is None else y.to(device)
+        x = x.to(device)
+        y = None if y is None else y.to(device)
+
     scale, shift = (
         torch.from_numpy(value).to(device) if isinstance(value, np.ndarray) else value
         for value in (data.feature_scale, data.feature_shift)

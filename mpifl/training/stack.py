@@ -1,4 +1,4 @@
-"""What the stacked engine trains: the models of several clients side by side."""
+"""The interface of a group: the models of several clients, trained as one computation."""
 
 from __future__ import annotations
 
@@ -11,18 +11,23 @@ from mpifl.training.participant import Participant
 
 
 class Stack(Protocol):
-    """Several clients at work on ``weights`` of theirs, a tensor (clients, *shape) of each kind; steps change them in place."""
+    """The models of a group, side by side.
+
+    ``weights`` holds one tensor (clients, *shape) for each trained parameter. Steps change them in
+    place.
+    """
 
     weights: list[torch.Tensor]
 
     def begin(self, group: Sequence[Participant]) -> None:
-        """The first steps of a group come now."""
+        """Prepare for the first step of a group; ``weights`` are already set."""
 
     def state(self) -> list[torch.Tensor]:
-        """All that steps change."""
+        """Return all tensors that a step changes."""
 
     def step(self, x: torch.Tensor, y: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-        """A step of the first clients, as many as x (clients, samples, ...) has; returns their losses (clients,).
+        """Make one step of the first clients of the group, and return their losses (clients,).
 
-        ``mask`` (clients, samples) bool: which samples count; None when all do.
+        ``x`` (clients, samples, ...) says how many clients; ``mask`` (clients, samples) bool says
+        which samples count, None when all do.
         """

@@ -1,7 +1,8 @@
-"""The stacked engine: the models of several clients trained as one computation.
+"""The stacked engine: trains a group, the models of several clients as one computation.
 
-Step k of all of them is one step of the stack. Clients with more steps come first, so that those who are still at work are
-always the first so many; a minibatch that is smaller than another client's is filled up with samples that do not count.
+Step k of all clients is one step of the group. Clients with more steps come first, so that those
+still at work are always a prefix of the group. A minibatch that is smaller than another client's
+is filled up with samples that do not count.
 """
 
 from __future__ import annotations
@@ -23,11 +24,16 @@ from mpifl.training.participant import EMPTY, LocalResult, Participant, minibatc
 from mpifl.training.stack import Stack
 from mpifl.training.vmap_stack import VmapStack
 
-BLOCK_NUMBERS = 1 << 22  # of features that are gathered at a time
+BLOCK_NUMBERS = 1 << 22
+"""The most numbers of features that are gathered at a time."""
 
 
 class Step(NamedTuple):
-    """What a step goes through: see Stack.step; and how many samples count, (clients,) int64."""
+    """The samples of one step.
+
+    ``x``, ``y`` and ``mask`` are the arguments of ``Stack.step``. ``counts`` (clients,) int64 says
+    how many samples of each client count.
+    """
 
     x: torch.Tensor
     y: torch.Tensor
@@ -36,105 +42,161 @@ class Step(NamedTuple):
 
 
 class Stacked:
-    """Trains the participants of a group together; what comes of it depends on them only.
+    """An Engine that trains the participants of a group together.
 
-    Each gets what the loop engine gives it, but for rounding (and for the masks of dropout, which are drawn together). The
-    stack is kept from group to group. On a GPU its steps are CUDA graphs, unless the algorithm changes gradients.
+    Each gets what the loop engine gives it, up to rounding and to the masks of dropout, which are
+    drawn together. Weight tensors are kept from group to group. On a GPU steps are CUDA graphs,
+    unless the algorithm adjusts gradients.
     """
 
-    def __init__(self, model: FlatModel, objective: Objective, training: Training, graphs: Graphs | None = None) -> None:
-        """``model`` is a place to work in, and says on which device; ``graphs``: how steps are captured there."""
-        self._model, self._objective, self._training = model, objective, training
+    def __init__(
+        self,
+        model: FlatModel,
+        objective: Objective,
+        training: Training,
+        graphs: Graphs | None = None,
+    ) -> None:
+        """Prepare an engine on the device of ``model``, a scratch model overwritten per group.
+
+        ``graphs`` captures steps; by default CUDA graphs on a GPU, and nothing on a CPU.
+        """
+        self._model = model
+        self._objective = objective
+        self._training = training
         self._linear = is_linear(model, objective) and training.plain
         self._stacks: dict[bool, Stack] = {}
         device = model.weights.device
         self._graphs = Graphs(device) if graphs is None and device.type == "cuda" else graphs
 
     def __call__(self, group: Sequence[Participant]) -> list[LocalResult]:
-        """See the class."""
+        """Return the results of a group, in its order. Raises InputError."""
         order = sorted(range(len(group)), key=lambda i: -group[i].steps)
         ranked = [group[i] for i in order]
-        first = ranked[0].base
-        same = all(participant.base is first for participant in ranked)
-        bases = first.expand(len(group), -1) if same else torch.stack([participant.base for participant in ranked])
-        self._model.load(first)  # what is not trained is the same for all
+
+        base = ranked[0].base
+        if all(participant.base is base for participant in ranked):
+            bases = base.expand(len(group), -1)
+        else:
+            bases = torch.stack([participant.base for participant in ranked])
+        self._model.load(base)  # what is not trained is the same for all
+
         stack = self.stack(ranked)
         before = self._model.split(bases)[: len(self._model.parameters)]
         for weight, piece in zip(stack.weights, before, strict=True):
             weight[: len(group)].copy_(piece)
         losses = self._train(stack, ranked)
+
         updates = bases.new_empty(len(group), len(self._model.weights))
         updates[:, len(self._model.gradient) :] = 0
-        for after, earlier, update in zip(stack.weights, before, self._model.split(updates), strict=False):
+        for after, earlier, update in zip(
+            stack.weights, before, self._model.split(updates), strict=False
+        ):
             torch.sub(after[: len(group)], earlier, out=update)
-        averages = first[self._model.averages]  # none: where a model has buffers, it is not stacked
-        results = [LocalResult(update, averages, loss) for update, loss in zip(updates, losses, strict=True)]
+
+        averages = base[self._model.averages]  # empty: a model with buffers is not stacked
+        results = [
+            LocalResult(update, averages, loss)
+            for update, loss in zip(updates, losses, strict=True)
+        ]
         return [results[order.index(i)] for i in range(len(group))]
 
     def stack(self, group: Sequence[Participant]) -> Stack:
-        """The stack that trains a group: of linear layers where they are differentiated by hand."""
+        """Return the Stack that trains a group: a LinearStack where the model allows it."""
         linear = self._linear and all(participant.adjust is None for participant in group)
         stack = self._stacks.get(linear)
-        if stack is None or len(stack.weights[0]) < len(group):
-            clients = max(len(group), self._training.stack or 1)
-            weights = [parameter.new_empty(clients, *parameter.shape) for parameter in self._model.parameters]
-            if linear:
-                stack = LinearStack(self._model, self._objective, self._training.lr, weights)
-            else:
-                stack = VmapStack(self._model, self._objective, self._training, weights)
-            self._stacks[linear] = stack
-            if self._graphs is not None:
-                self._graphs.forget()
+        if stack is not None and len(stack.weights[0]) >= len(group):
+            return stack
+
+        clients = max(len(group), self._training.stack or 1)
+        weights = [
+            parameter.new_empty(clients, *parameter.shape) for parameter in self._model.parameters
+        ]
+        if linear:
+            stack = LinearStack(self._model, self._objective, self._training.lr, weights)
+        else:
+            stack = VmapStack(self._model, self._objective, self._training, weights)
+        self._stacks[linear] = stack
+        if self._graphs is not None:
+            self._graphs.forget()
         return stack
 
     def _train(self, stack: Stack, group: Sequence[Participant]) -> list[float]:
-        """All steps of a group (most steps first); returns each one's mean loss over what was predicted."""
+        """Make all steps of a group (most steps first); return each client's mean loss.
+
+        The mean is over all predictions.
+        """
         stack.begin(group)
-        corrected = any(participant.adjust for participant in group)
-        take = stack.step if self._graphs is None or corrected else self._graphs.steps_of(stack)
-        found, scored = [], []
+        adjusts = any(participant.adjust for participant in group)
+        take = stack.step if self._graphs is None or adjusts else self._graphs.steps_of(stack)
+
+        losses = []
+        scored = []
         for step in _steps(self._training, group):
-            found.append(take(step.x, step.y, step.mask))
+            losses.append(take(step.x, step.y, step.mask))
             scored.append(self._objective.scored_each(step.y, step.mask, step.counts))
-        total, predicted = np.zeros(len(group)), np.zeros(len(group))
-        for own, count in zip(fetched(found), fetched(scored), strict=True):
-            total[: len(own)] += own * count
-            predicted[: len(own)] += count
+
+        total = np.zeros(len(group))
+        predicted = np.zeros(len(group))
+        for loss, count in zip(fetched(losses), fetched(scored), strict=True):
+            total[: len(loss)] += loss * count
+            predicted[: len(loss)] += count
         means: list[float] = (total / predicted).tolist()
         return means
 
 
 def _steps(training: Training, group: Sequence[Participant]) -> Iterator[Step]:
-    """Of a group, most steps first. Several steps' samples are taken at once, straight from where they lie.
+    """Yield the steps of a group, most steps first.
 
-    Where there are none stand samples of the client's own: 0 times the NaN of another's would be NaN.
+    The samples of several steps are gathered at once, straight from the pool. Padding is samples
+    of the client's own: another client's might be NaN, and 0 times NaN is NaN.
     """
     pool = group[0].pool
     rows, counts = _rows(training, group)
     clients, steps, batch = rows.shape
     active = (counts > 0).sum(0).tolist()
-    # Elsewhere than here all batches have one width: a shape that is new has to be captured first.
+    # On a GPU all batches have one width: a new shape would have to be captured first.
     widths = counts.max(0).tolist() if pool.device == CPU else [batch] * steps
+
+    whole = pool.device == CPU and counts.min() == batch
+    padded = rows if whole else np.where(rows == EMPTY, rows[:, :1, :1], rows)
+    index = torch.from_numpy(padded).to(pool.x.device)
+    inside = None
+    if not whole:
+        inside = torch.from_numpy(np.arange(batch) < counts[..., None]).to(pool.device)
+
     numbers = clients * batch * math.prod(pool.x.shape[1:])
     at_once = max(1, min(steps, BLOCK_NUMBERS // max(1, numbers)))
-    whole = pool.device == CPU and counts.min() == batch
-    index = torch.from_numpy(rows if whole else np.where(rows == EMPTY, rows[:, :1, :1], rows)).to(pool.x.device)
-    inside = None if whole else torch.from_numpy(np.arange(batch) < counts[..., None]).to(pool.device)
     for first in range(0, steps, at_once):
         x, y = pool.pick(index[:, first : first + at_once])
         for step in range(first, min(steps, first + at_once)):
-            own, to, count = slice(active[step]), slice(widths[step]), counts[: active[step], step]
-            mask = None if inside is None or (pool.device == CPU and count.min() == widths[step]) else inside[own, step, to]
-            yield Step(x[own, step - first, to], y[own, step - first, to], mask, count)
+            own = slice(active[step])
+            width = slice(widths[step])
+            count = counts[: active[step], step]
+            full = pool.device == CPU and count.min() == widths[step]
+            mask = None if inside is None or full else inside[own, step, width]
+            yield Step(x[own, step - first, width], y[own, step - first, width], mask, count)
 
 
 def _rows(training: Training, group: Sequence[Participant]) -> tuple[np.ndarray, np.ndarray]:
-    """The samples of the pool that each client's steps go through, (clients, steps, batch) int64, or EMPTY; and how many."""
+    """Return the samples of each client's steps, and how many they are.
+
+    Samples are rows of the pool, (clients, steps, batch) int64, EMPTY where there is none. Counts
+    are (clients, steps) int64.
+    """
     batch = min(training.batch_size, max(participant.count for participant in group))
     if group[0].pool.device != CPU:
         batch = min(training.batch_size, 1 << (batch - 1).bit_length())
-    rows, counts = np.full((len(group), group[0].steps, batch), EMPTY), np.zeros((len(group), group[0].steps), np.int64)
-    for row, count, one in zip(rows, counts, group, strict=True):
-        own, count[: one.steps] = minibatches(one.count, one.steps, training.batch_size, one.order(), training.drops_last)
-        np.add(own, one.rows.start, out=row[: one.steps, : own.shape[1]], where=own != EMPTY)
+
+    rows = np.full((len(group), group[0].steps, batch), EMPTY)
+    counts = np.zeros((len(group), group[0].steps), np.int64)
+    for row, count, participant in zip(rows, counts, group, strict=True):
+        steps = participant.steps
+        own, count[:steps] = minibatches(
+            participant.count,
+            steps,
+            training.batch_size,
+            participant.order(),
+            training.drops_last,
+        )
+        np.add(own, participant.rows.start, out=row[:steps, : own.shape[1]], where=own != EMPTY)
     return rows, counts

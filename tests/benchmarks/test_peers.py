@@ -9,9 +9,9 @@ import ast
 import json
 import math
 import os
+import re
 import subprocess
 import sys
-import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from typer.testing import CliRunner, Result
 from benchmarks.peers import environments
 from benchmarks.peers.__main__ import main, table
 from benchmarks.peers.data import WRONG_LABELS, sizes, write_data
-from benchmarks.peers.environments import PEERS, NotInstalledError, Peer, ensure
+from benchmarks.peers.environments import PEERS, Peer
 from benchmarks.peers.measure import Plan, measure, rows_of, work_of
 from benchmarks.peers.picture import draw
 from benchmarks.peers.processes import finished
@@ -253,7 +253,7 @@ def test_without_training_nothing_is_trained() -> None:
 
 def reported(workload: Workload, folder: Path, driver: str, rounds: int, processes: int = 1) -> dict[str, Any]:
     line = [sys.executable, "-m", f"benchmarks.peers.{driver}", str(order_of(workload, folder, rounds, processes))]
-    ran = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=100, check=True)
+    ran = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=300, check=True)
     said: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1].removeprefix("PEER "))
     return said
 
@@ -341,16 +341,14 @@ def test_every_version_is_pinned(name: str) -> None:
 def test_the_stub_can_be_imported_and_made_classes_of() -> None:
     code = "import torchvision.models.inception as i; from torchvision.transforms import Compose\nclass A(i.Inception.B): pass"
     environment = os.environ | {"PYTHONPATH": str(FOLDER / "stubs")}
-    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=300)
 
 
 def test_what_does_not_install_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environments, "REQUIREMENTS", tmp_path)
     (tmp_path / "pfl.txt").write_text(f"nothing @ file://{tmp_path}/nothing.whl\n")
-    with pytest.raises(NotInstalledError, match=r"ERROR.*nothing\.whl"):
-        ensure(PEERS["pfl"], tmp_path / "environments")
-    entries = measure(plan_of(TINY, environments=tmp_path / "environments"), rows_of([PEERS["pfl"]], TINY, []), tmp_path)
-    assert entries[0]["failure"].startswith("does not install: ERROR")
+    (entry,) = measure(plan_of(TINY, environments=tmp_path / "environments"), rows_of([PEERS["pfl"]], TINY, []), tmp_path)
+    assert re.match(r"does not install: ERROR.*nothing\.whl", entry["failure"])
 
 
 def test_a_launcher_names_the_environment_and_the_ranks(tmp_path: Path) -> None:
@@ -373,10 +371,8 @@ def test_nothing_is_left_of_a_program_that_leaves_daemons(tmp_path: Path) -> Non
 
 
 def test_a_program_that_takes_too_long_is_ended_with_its_children(tmp_path: Path) -> None:
-    begun = time.monotonic()
-    status, said = finished(["sh", "-c", "sleep 300 & echo $!; wait"], tmp_path, os.environ, 1)
+    status, said = finished(["sh", "-c", "sleep 3000 & echo $!; wait"], tmp_path, os.environ, 1)
     assert status is None
-    assert time.monotonic() - begun < 30
     assert not alive(int(said))
 
 

@@ -10,10 +10,8 @@ from functools import cached_property
 from random import Random
 from typing import Any
 
-import brute
 import numpy as np
 import pytest
-from events import COMPLETED, Cohort, Events, Flight, NeverError, Phone, phones_of
 from hypothesis import assume
 from hypothesis import strategies as st
 
@@ -24,6 +22,8 @@ from mpifl.kernels.permutation import permuted
 from mpifl.population.population import Population
 from mpifl.seeds import Purpose, number
 from mpifl.selection.uniform import Uniform
+from tests.clock import brute
+from tests.clock.events import COMPLETED, Cohort, Events, Flight, NeverError, Phone, phones_of
 
 
 @dataclass(frozen=True)

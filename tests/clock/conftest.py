@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from cases import Case
 
 from mpifl.clock.timeline import Call, ClockState
 from mpifl.clock.workload import Workload
 from mpifl.kernels.permutation import permuted
 from mpifl.selection.uniform import Uniform
+from tests.clock.cases import Case
 
 # Small rounds worked out by hand. 1,000 bytes at 8 kbit/s are 1 s, 10 samples of 100 ms are 3 s: 1 + 3 + 1 = 5 s of work.
 WORK = Workload(bytes_down=1000, bytes_up=1000, batch_size=10, epochs=1, local_steps=None)

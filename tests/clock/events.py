@@ -13,7 +13,6 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-import brute
 import numpy as np
 import simpy
 
@@ -21,6 +20,7 @@ from mpifl.clock.timeline import Outcome
 from mpifl.clock.workload import Workload
 from mpifl.kernels.permutation import permuted
 from mpifl.population.population import Population
+from tests.clock import brute
 
 COMPLETED, DROPPED, CUT, STALE = Outcome.COMPLETED, Outcome.DROPPED, Outcome.CUT, Outcome.STALE
 

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-import brute
 import numpy as np
 import pytest
 import simpy
-from cases import Case, compare
-from events import COMPLETED, STALE, Events, Flight, NeverError
 from hypothesis import reject
 
 from mpifl.clock.timeline import Call, ClockState, Outcome, Timeline
 from mpifl.errors import InputError
+from tests.clock import brute
+from tests.clock.cases import Case, compare
+from tests.clock.events import COMPLETED, STALE, Events, Flight, NeverError
 
 
 @dataclass
@@ -45,7 +45,7 @@ class Traffic(Events):
     def __init__(self, case: Case, policy: Any, rounds: int) -> None:
         super().__init__(case.phones, case.listed, policy.availability, case.now)
         self.policy, self.participants, self.number = policy, case.participants, rounds
-        self.air: list[Flight] = []
+        self.in_flight: list[Flight] = []
         self.ended: list[Flight] = []
         self.rounds: list[Round] = []
         self.version = self.draws = 0
@@ -54,10 +54,10 @@ class Traffic(Events):
 
     def busy(self) -> set[int]:
         counted = {flight.client for flight in self.ended if flight.outcome == COMPLETED}
-        return counted | {flight.client for flight in self.air}
+        return counted | {flight.client for flight in self.in_flight}
 
     def fill(self) -> None:
-        places = self.policy.concurrency - len(self.air)
+        places = self.policy.concurrency - len(self.in_flight)
         if places > 0:
             self.draws += 1
             order = self.choose(self.env.now, len(self.phones), self.draws)
@@ -65,11 +65,11 @@ class Traffic(Events):
             now = self.env.now
             if any(flight.client in free and flight.start == flight.stop == now for flight in self.ended):
                 reject()  # see test_fedscales_dropouts_do_not_stop_the_clock
-            self.air += [self.launch(client, self.version) for client in free]
+            self.in_flight += [self.launch(client, self.version) for client in free]
 
     def fill_or_wait(self):
         self.fill()
-        if not self.air:
+        if not self.in_flight:
             begin = self.env.now
             free = [phone for client, phone in enumerate(self.phones) if client not in self.busy()]
             yield self.someone_online(free)
@@ -81,10 +81,10 @@ class Traffic(Events):
 
     def stopped(self) -> list[Flight]:
         """Those who have stopped and not landed, first first."""
-        return sorted((f for f in self.air if f.stop is not None), key=lambda flight: (flight.stop, flight.client))
+        return sorted((f for f in self.in_flight if f.stop is not None), key=lambda flight: (flight.stop, flight.client))
 
     def land(self, flight: Flight) -> Outcome:
-        self.air.remove(flight)
+        self.in_flight.remove(flight)
         if flight.outcome == COMPLETED:
             flight.staleness = self.version - flight.base
             if flight.staleness > self.policy.max_staleness:
@@ -104,7 +104,7 @@ class Traffic(Events):
             yield from self.events()
             self.version += any(flight.outcome == COMPLETED for flight in self.ended)
             came = (start, self.env.now, self.waited, self.version, self.draws)
-            self.rounds.append(Round(*came, self.ended, sorted(self.air, key=lambda flight: flight.client)))
+            self.rounds.append(Round(*came, self.ended, sorted(self.in_flight, key=lambda flight: flight.client)))
 
 
 class Landings(Traffic):
@@ -117,7 +117,7 @@ class Landings(Traffic):
 
     def opening(self) -> simpy.Event:
         """Rings when the next client comes online that may be asked, if there is a place."""
-        if len(self.air) == self.policy.concurrency:
+        if len(self.in_flight) == self.policy.concurrency:
             return self.env.event()
         free = [phone for client, phone in enumerate(self.phones) if client not in self.busy()]
         moments = [brute.next_stay(phone.slots, phone.period, self.env.now) for phone in free]

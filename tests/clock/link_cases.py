@@ -14,14 +14,7 @@ from random import Random
 from typing import Any
 
 import numpy as np
-from cases import Case, advance_cohort
-from events import Cohort
-from flights import Landings, advance_traffic, flying
 from hypothesis import reject
-from links import CurvedPhone, Links, curved_phones
-from test_deadline import DeadlineRound
-from test_semisync import Windows
-from test_sync import SyncRound
 
 from mpifl.clock.policies.all import All
 from mpifl.clock.policies.async_ import Async
@@ -34,6 +27,13 @@ from mpifl.clock.workload import Workload
 from mpifl.kernels.permutation import permuted
 from mpifl.population.population import Population
 from mpifl.traces.bandwidth import Bandwidth
+from tests.clock.cases import Case, advance_cohort
+from tests.clock.events import Cohort
+from tests.clock.flights import Landings, advance_traffic, flying
+from tests.clock.links import CurvedPhone, Links, curved_phones
+from tests.clock.policies.test_deadline import DeadlineRound
+from tests.clock.policies.test_semisync import Windows
+from tests.clock.policies.test_sync import SyncRound
 
 Server = tuple[float | None, float | None]
 

@@ -3,15 +3,16 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from cases import advance_cohort, raw_cases
-from events import COMPLETED, CUT, DROPPED
-from hypothesis import given, settings
-from test_sync import SyncRound
+from hypothesis import given
 
 from mpifl.clock.policies.sync import Sync
 from mpifl.errors import InputError
+from tests.budget import examples
+from tests.clock.cases import advance_cohort, raw_cases
+from tests.clock.events import COMPLETED, CUT, DROPPED
+from tests.clock.policies.test_sync import SyncRound
 
-rounds = settings(derandomize=True, deadline=None, max_examples=120)
+rounds = examples(120, derandomize=True)
 RULES = ["resume", "fedscale", "always"]
 
 

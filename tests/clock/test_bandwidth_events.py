@@ -7,10 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from cases import raw_cases, rule_of
-from events import COMPLETED, CUT, DROPPED
-from hypothesis import HealthCheck, Phase, given, settings
-from link_cases import MODES, advance, by_hand, check_by_hand, linked, policy_of, with_curves
+from hypothesis import HealthCheck, Phase, given
 
 from mpifl.clock.policies.all import All
 from mpifl.clock.policies.buffered import Buffered
@@ -21,15 +18,13 @@ from mpifl.clock.workload import Workload
 from mpifl.errors import InputError
 from mpifl.kernels.permutation import permuted
 from mpifl.traces.bandwidth import Bandwidth, check_bandwidth
+from tests.budget import examples
+from tests.clock.cases import raw_cases, rule_of
+from tests.clock.events import COMPLETED, CUT, DROPPED
+from tests.clock.link_cases import MODES, advance, by_hand, check_by_hand, linked, policy_of, with_curves
 
 # What fails is not made smaller: a case is drawn from a generator of its own, and smaller seeds are no simpler.
-rounds = settings(
-    derandomize=True,
-    deadline=None,
-    max_examples=30,
-    suppress_health_check=list(HealthCheck),
-    phases=[Phase.explicit, Phase.generate],
-)
+rounds = examples(30, derandomize=True, suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate])
 
 
 @pytest.mark.parametrize("tidy", [True, False])

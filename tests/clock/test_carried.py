@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from mpifl.clock.in_flight import Independent
+from mpifl.clock.latency import Latency
 from mpifl.clock.policies.async_ import Async
 from mpifl.clock.policies.buffered import Buffered
 from mpifl.clock.policies.semisync import Semisync
-from mpifl.clock.policy import Latency
 from mpifl.clock.timeline import PARTICIPANT, Call, ClockState
 from mpifl.clock.workload import Workload
 from mpifl.rounds.snapshot import Snapshot
@@ -92,17 +92,17 @@ def test_of_those_who_stop_at_once_the_smaller_client_lands_first(seed):
 
     clients = random.permutation(60)
     earlier = np.sort(flights(clients[:40]), order=["stop_seconds", "client"])
-    kept, air, landed = earlier.copy(), Independent(ClockState(flights=earlier)), []
+    kept, in_flight, landed = earlier.copy(), Independent(ClockState(flights=earlier)), []
     begun = flights(clients[40:])
     for row in begun:
-        air.add(np.array([row]))
+        in_flight.add(np.array([row]))
     for _ in range(random.integers(0, 30)):
-        row = air.land(3.0)
+        row = in_flight.land(3.0)
         if row is not None:
             row["outcome"] = 2
             landed.append(int(row["client"]))
     everyone = np.sort(np.concatenate([kept, begun]), order=["stop_seconds", "client"])
     assert landed == everyone["client"][: len(landed)].tolist()
-    assert air.rest()[0].tolist() == everyone[len(landed) :].tolist()
-    assert len(air) == 60 - len(landed)
+    assert in_flight.rest()[0].tolist() == everyone[len(landed) :].tolist()
+    assert len(in_flight) == 60 - len(landed)
     assert earlier.tolist() == kept.tolist()  # a state never changes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mpifl.clock.kernels.latency import joules
+from mpifl.clock.kernels.progress import joules
 from mpifl.clock.policies.buffered import Buffered
 from mpifl.clock.policies.sync import Sync
 from mpifl.clock.timeline import Call, ClockState, Outcome

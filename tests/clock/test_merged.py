@@ -1,13 +1,14 @@
 from __future__ import annotations
 
-import brute
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mpifl.clock.kernels.availability import online_until
 from mpifl.traces.trace import check_trace, merged
+from tests.budget import examples
+from tests.clock import brute
 
 
 def _slots(trace):
@@ -28,7 +29,7 @@ def _joined(slots, gap):
     return found
 
 
-@settings(derandomize=True, deadline=None, max_examples=200)
+@examples(200, derandomize=True)
 @given(several=st.lists(brute.patterns(), min_size=1, max_size=5), eighths=st.integers(0, 100))
 def test_slots_are_joined_as_one_after_the_other_would_be(make_trace, several, eighths):
     trace = make_trace([slots for slots, _ in several], [period for _, period in several])

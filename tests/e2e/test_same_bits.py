@@ -12,61 +12,65 @@ from safetensors.numpy import load_file
 from mpifl.job import load_yaml
 from tests.launching import Finished, run_job
 
-SHORT = ("rounds=6",)
+SHORT = ("quickstart", "rounds=6")
 
 
-def runs(folder: Path, counts: tuple[int, ...], *overrides: str) -> list[Finished]:
-    done = [run_job(count, folder, "quickstart", *overrides) for count in counts]
-    for run, count in zip(done, counts, strict=True):
-        assert run.status == 0, run.stderr
-        assert run.summary["ranks"] == count
-    return done
-
-
-def assert_same(done: list[Finished]) -> None:
+def assert_same(done: list[Finished], *ranks: int) -> None:
+    assert [run.status for run in done] == [0] * len(done), "".join(run.stderr for run in done)
+    assert tuple(run.summary["ranks"] for run in done) == ranks
     assert len({run.summary["model_sha256"] for run in done}) == 1
     for table in ("rounds", "participants"):
         first = done[0].table(table)
         assert all(run.table(table).tobytes() == first.tobytes() for run in done)
 
 
-def test_the_quickstart_is_the_same_at_1_2_and_3_ranks_and_learns(tmp_path: Path) -> None:
-    done = runs(tmp_path, (1, 2, 3))
-    assert_same(done)
-    assert done[0].summary["final"]["accuracy"] >= 0.9
+@pytest.mark.runs((1, 2, 3), ["quickstart"])
+def test_the_quickstart_is_the_same_at_1_2_and_3_ranks_and_learns(runs: list[Finished]) -> None:
+    assert_same(runs, 1, 2, 3)
+    assert runs[0].summary["final"]["accuracy"] >= 0.9
 
 
 @pytest.mark.parametrize("algorithm", ["fedprox", "fedyogi", "scaffold"])
-def test_every_algorithm_is_the_same_at_1_and_3_ranks(tmp_path: Path, algorithm: str) -> None:
-    assert_same(runs(tmp_path, (1, 3), *SHORT, f"algorithm={algorithm}"))
+@pytest.mark.runs((1, 3), lambda algorithm: [*SHORT, f"algorithm={algorithm}"])
+def test_every_algorithm_is_the_same_at_1_and_3_ranks(runs: list[Finished], algorithm: str) -> None:
+    assert_same(runs, 1, 3)
 
 
-def test_momentum_weight_decay_local_steps_and_rare_tests_are_the_same_at_1_and_4_ranks(tmp_path: Path) -> None:
-    training = "training={batch_size: 7, local_steps: 9, lr: 0.1, momentum: 0.9, weight_decay: 0.001}"
-    done = runs(tmp_path, (1, 4), "rounds=5", training, "evaluation={every: 2, batch_size: 100}")
-    assert_same(done)
-    tested = np.isfinite(done[0].table("rounds")["accuracy"])
+TRAINING = "training={batch_size: 7, local_steps: 9, lr: 0.1, momentum: 0.9, weight_decay: 0.001}"
+
+
+@pytest.mark.runs((1, 4), ["quickstart", "rounds=5", TRAINING, "evaluation={every: 2, batch_size: 100}"])
+def test_momentum_weight_decay_local_steps_and_rare_tests_are_the_same_at_1_and_4_ranks(runs: list[Finished]) -> None:
+    assert_same(runs, 1, 4)
+    tested = np.isfinite(runs[0].table("rounds")["accuracy"])
     assert tested.tolist() == [False, True, False, True, True]
 
 
-def test_stacks_that_torch_maps_are_the_same_at_1_2_and_3_ranks(tmp_path: Path) -> None:
-    done = runs(tmp_path, (1, 2, 3), "rounds=3", "training.engine=stacked", "training.stack=3", "training.momentum=0.9")
-    assert_same(done)
-    written = load_yaml((done[0].folder / "job.yaml").read_text())["training"]
+STACKED = ["training.engine=stacked", "training.stack=3", "training.momentum=0.9"]
+
+
+@pytest.mark.runs((1, 2, 3), ["quickstart", "rounds=3", *STACKED])
+def test_stacks_that_torch_maps_are_the_same_at_1_2_and_3_ranks(runs: list[Finished]) -> None:
+    assert_same(runs, 1, 2, 3)
+    written = load_yaml((runs[0].folder / "job.yaml").read_text())["training"]
     assert (written["engine"], written["stack"]) == ("stacked", 3)
 
 
-@pytest.mark.parametrize("split", ["{by: samples, test: 0.3}", "{by: clients, validation: 0.2}"])
-def test_clients_tested_one_by_one_are_the_same_at_1_and_3_ranks(tmp_path: Path, split: str) -> None:
+def scored_by_client(split: str) -> list[str]:
     part = "validation" if "validation" in split else "test"
-    scored = ("evaluation.per_client=true", "evaluation.batch_size=37", f"evaluation.part={part}", "evaluation.every=2")
-    done = runs(tmp_path, (1, 3), "rounds=4", f"data.split={split}", *scored)
-    assert_same(done)
-    rounds, clients = done[0].table("rounds"), done[0].table("clients")
-    assert clients.tobytes() == done[1].table("clients").tobytes()
+    scored = ["evaluation.per_client=true", "evaluation.batch_size=37", f"evaluation.part={part}", "evaluation.every=2"]
+    return ["quickstart", "rounds=4", f"data.split={split}", *scored]
+
+
+@pytest.mark.parametrize("split", ["{by: samples, test: 0.3}", "{by: clients, validation: 0.2}"])
+@pytest.mark.runs((1, 3), scored_by_client)
+def test_clients_tested_one_by_one_are_the_same_at_1_and_3_ranks(runs: list[Finished], split: str) -> None:
+    assert_same(runs, 1, 3)
+    rounds, clients = runs[0].table("rounds"), runs[0].table("clients")
+    assert clients.tobytes() == runs[1].table("clients").tobytes()
     last, of_last = rounds[-1], clients[clients["round"] == 4]
     assert sorted(set(clients["round"].tolist())) == [2, 4]
-    assert len(of_last) == len(set(of_last["client"].tolist())) == (20 if part == "validation" else len(of_last))
+    assert len(of_last) == len(set(of_last["client"].tolist())) == (20 if "validation" in split else len(of_last))
     assert last["accuracy"] == pytest.approx((of_last["accuracy"] * of_last["scored"]).sum() / of_last["scored"].sum())
     assert last["loss"] == pytest.approx((of_last["loss"] * of_last["scored"]).sum() / of_last["scored"].sum())
     worst = np.sort(of_last["accuracy"])[: -(-len(of_last) // 10)]
@@ -74,20 +78,24 @@ def test_clients_tested_one_by_one_are_the_same_at_1_and_3_ranks(tmp_path: Path,
     assert last["client_accuracy"] == pytest.approx(of_last["accuracy"].mean())
 
 
-def test_a_run_repeats_from_the_job_in_its_directory(tmp_path: Path) -> None:
-    first = run_job(2, tmp_path, "quickstart", *SHORT, "seed=7", "algorithm=fedprox", "algorithm.mu=0.3")
+@pytest.mark.runs((2,), [*SHORT, "seed=7", "algorithm=fedprox", "algorithm.mu=0.3"])
+def test_a_run_repeats_from_the_job_in_its_directory(runs: list[Finished], tmp_path: Path) -> None:
+    """In processes of its own, so that a job under an mpirun with others has the bits of one alone."""
+    (first,) = runs
     again = run_job(3, tmp_path, first.folder / "job.yaml")
-    assert_same([first, again])
+    assert_same([first, again], 2, 3)
     assert (first.folder / "job.yaml").read_text() == (again.folder / "job.yaml").read_text()
 
 
-def test_another_seed_gives_another_model(tmp_path: Path) -> None:
-    one, two = (run_job(1, tmp_path, "quickstart", "rounds=1", f"seed={seed}") for seed in (1, 2))
+@pytest.mark.runs((1,), ["quickstart", "rounds=1", "seed=1"], ["quickstart", "rounds=1", "seed=2"])
+def test_another_seed_gives_another_model(runs: list[Finished]) -> None:
+    one, two = runs
     assert one.summary["model_sha256"] != two.summary["model_sha256"]
 
 
-def test_the_run_directory_holds_what_it_promises_and_nothing_else(tmp_path: Path) -> None:
-    done = run_job(2, tmp_path, "quickstart", *SHORT)
+@pytest.mark.runs((2,), SHORT)
+def test_the_run_directory_holds_what_it_promises_and_nothing_else(runs: list[Finished]) -> None:
+    (done,) = runs
     names = sorted(path.name for path in done.folder.iterdir())
     assert names == ["checkpoint", "environment.json", "job.yaml", "model.safetensors", "run.h5", "summary.json"]
     wanted = (
@@ -105,8 +113,9 @@ def test_the_run_directory_holds_what_it_promises_and_nothing_else(tmp_path: Pat
     assert hashlib.sha256(flat.tobytes()).hexdigest() == done.summary["model_sha256"]
 
 
-def test_the_tables_add_up_to_the_summary(tmp_path: Path) -> None:
-    done = run_job(2, tmp_path, "quickstart", *SHORT)
+@pytest.mark.runs((2,), SHORT)
+def test_the_tables_add_up_to_the_summary(runs: list[Finished]) -> None:
+    (done,) = runs
     rounds, participants, summary = done.table("rounds"), done.table("participants"), done.summary
     assert len(rounds) == summary["rounds"] == 6
     assert len(participants) == summary["participants"] == rounds["asked"].sum()
@@ -119,8 +128,9 @@ def test_the_tables_add_up_to_the_summary(tmp_path: Path) -> None:
     assert np.isfinite(participants["loss"]).tolist() == (participants["outcome"] == 0).tolist()
 
 
-def test_a_log_has_one_plain_line_a_round_and_five_at_the_end(tmp_path: Path) -> None:
-    done = run_job(2, tmp_path, "quickstart", *SHORT)
+@pytest.mark.runs((2,), SHORT)
+def test_a_log_has_one_plain_line_a_round_and_five_at_the_end(runs: list[Finished]) -> None:
+    (done,) = runs
     lines = done.stdout.strip().split("\n")
     assert len(lines) == 6 + 5
     assert lines[0].startswith("round 1/6, virtual ")
@@ -139,21 +149,25 @@ CLOCKS = [
 
 
 @pytest.mark.parametrize("clock", CLOCKS)
-def test_every_round_policy_is_the_same_at_1_2_and_3_ranks(tmp_path: Path, clock: str) -> None:
-    assert_same(runs(tmp_path, (1, 2, 3), "rounds=8", clock))
+@pytest.mark.runs((1, 2, 3), lambda clock: ["quickstart", "rounds=8", clock])
+def test_every_round_policy_is_the_same_at_1_2_and_3_ranks(runs: list[Finished], clock: str) -> None:
+    assert_same(runs, 1, 2, 3)
 
 
-def test_rounds_of_one_update_are_the_same_at_1_2_and_3_ranks(tmp_path: Path) -> None:
-    clock = "clock={mode: async, concurrency: 10, staleness: {name: hinge, from_versions: 2}}"
-    done = runs(tmp_path, (1, 2, 3), "rounds=40", clock, "selection.participants=1", "evaluation.every=10")
-    assert_same(done)
-    participants = done[0].table("participants")
+ASYNC = "clock={mode: async, concurrency: 10, staleness: {name: hinge, from_versions: 2}}"
+
+
+@pytest.mark.runs((1, 2, 3), ["quickstart", "rounds=40", ASYNC, "selection.participants=1", "evaluation.every=10"])
+def test_rounds_of_one_update_are_the_same_at_1_2_and_3_ranks(runs: list[Finished]) -> None:
+    assert_same(runs, 1, 2, 3)
+    participants = runs[0].table("participants")
     assert (participants["staleness"][participants["outcome"] == 0] > 0).any()
-    assert np.isfinite(done[0].table("rounds")["accuracy"]).sum() == 4
+    assert np.isfinite(runs[0].table("rounds")["accuracy"]).sum() == 4
 
 
-def test_a_run_that_only_times_has_the_clock_of_the_run_that_trains(tmp_path: Path) -> None:
-    trained, timed = (run_job(2, tmp_path, "quickstart", *SHORT, *more) for more in ((), ("training.engine=none",)))
+@pytest.mark.runs((2,), SHORT, [*SHORT, "training.engine=none"])
+def test_a_run_that_only_times_has_the_clock_of_the_run_that_trains(runs: list[Finished]) -> None:
+    trained, timed = runs
     assert timed.status == 0, timed.stderr
     assert timed.summary["model_sha256"] is None
     columns = [name for name in trained.table("participants").dtype.names if name != "loss"]
@@ -161,8 +175,9 @@ def test_a_run_that_only_times_has_the_clock_of_the_run_that_trains(tmp_path: Pa
     assert not (timed.folder / "model.safetensors").exists()
 
 
-def test_millions_of_clients_without_data_or_torch_are_timed(tmp_path: Path) -> None:
-    done = run_job(1, tmp_path, "reddit-timing", "rounds=3", "population.clients=100000000")
+@pytest.mark.runs((1,), ["reddit-timing", "rounds=3", "population.clients=100000000"])
+def test_millions_of_clients_without_data_or_torch_are_timed(runs: list[Finished]) -> None:
+    (done,) = runs
     assert done.status == 0, done.stderr
     assert done.summary["completed"] == 30_000
     assert 0 < len(done.table("participants")) < 0.02 * done.summary["participants"]

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from mpifl.mpi.launch import command
-from tests.launching import Finished, recovers, run_job
+from tests.launching import LIMIT_SECONDS, Finished, held, recovers, run_job
 
 SCRIPT = Path(__file__).with_name("two-hosts")
-JOB = ("quickstart", "rounds=120", "training.engine=loop", "checkpoint.every=7")
+JOB = ("quickstart", "rounds=48", "training.engine=loop", "checkpoint.every=7")
 NET = "10.77.0.0/24"
 HEARTBEAT = [
     word
@@ -43,11 +43,12 @@ pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
 
 
 class Hosts:
-    """A run of four ranks, 0 and 1 on hosta, 2 and 3 on hostb."""
+    """A run of four ranks, 0 and 1 on hosta, 2 and 3 on hostb, that does not end before it may."""
 
     def __init__(self, folder: Path, options: list[str]) -> None:
         self.tag, self.out, self.said = f"h{os.getpid() % 100000}", folder / "out", folder / "said"
-        line = command(4, [*JOB, "--out", str(self.out)], os.environ)
+        self.may_end = folder / "may-end"
+        line = command(4, [*JOB, *held(self.may_end, 48), "--out", str(self.out)], os.environ)
         ours = ["--prtemca", "plm_ssh_agent", "AGENT", "--prtemca", "prte_if_include", NET, "--mca", "pml", "ob1"]
         ours += ["--mca", "btl_tcp_if_include", NET, "--host", "10.77.0.1:2,10.77.0.2:2", *options]
         line = [line[0], *ours, *(word for word in line[1:] if word != "--oversubscribe")]
@@ -57,7 +58,7 @@ class Hosts:
     def text(self) -> str:
         return self.said.read_text(errors="replace")
 
-    def until(self, there: Callable[[], bool], seconds: float = 60) -> None:
+    def until(self, there: Callable[[], bool], seconds: float = LIMIT_SECONDS) -> None:
         end = time.monotonic() + seconds
         while not there():
             assert time.monotonic() < end, self.text()
@@ -74,12 +75,13 @@ class Hosts:
         subprocess.run(arguments, check=True, capture_output=True)
 
     def finished(self) -> Finished:
-        return Finished(self.process.wait(timeout=60), "", self.text(), self.out)
+        self.may_end.touch()
+        return Finished(self.process.wait(timeout=LIMIT_SECONDS), "", self.text(), self.out)
 
     def stop(self) -> None:
         if self.process.poll() is None:
             self.process.terminate()
-            self.process.wait(timeout=20)
+            self.process.wait(timeout=LIMIT_SECONDS)
 
 
 Start = Callable[..., Hosts]
@@ -118,6 +120,7 @@ def test_the_cable_is_cut_and_heartbeats_tell(start: Start, undisturbed: str) ->
     """The run ends on the host of rank 0; mpirun itself goes on waiting for its daemon on the other (Open MPI 5.0.11)."""
     run = start(*HEARTBEAT)
     run.link("ip", "-n", f"{run.tag}a", "link", "set", f"{run.tag}va", "down")
+    run.may_end.touch()
     run.until(lambda: "results in" in run.text())
     found = Finished(0, "", run.text(), run.out)
     assert found.summary["model_sha256"] == undisturbed

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from fuzz_outcome import write_tally
 
 from mpifl.traces.synthesis import read_recipe, synthesize
 from mpifl.traces.trace import write_trace
+from tests.fuzz.fuzz_outcome import write_tally
 
 ROOT = Path(__file__).parents[2]
 

@@ -17,7 +17,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-LIMIT_SECONDS, LIMIT_CPU_SECONDS = 90, 20
+LIMIT_SECONDS, LIMIT_CPU_SECONDS = 300, 20
 ROOT = Path(__file__).parents[2]
 
 

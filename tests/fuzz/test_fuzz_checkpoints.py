@@ -9,9 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fuzz_damage import damaged
-from fuzz_outcome import LONG, TALLY, check_line, examples
-from fuzz_reader import Reader, resumed
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,6 +18,9 @@ from mpifl.rounds.round_result import METRIC, RoundResult
 from mpifl.rounds.snapshot import Snapshot
 from mpifl.state.checkpoint import last_checkpoint, write_checkpoint
 from mpifl.state.resume import begin
+from tests.fuzz.fuzz_damage import damaged
+from tests.fuzz.fuzz_outcome import LONG, TALLY, check_line, examples
+from tests.fuzz.fuzz_reader import Reader, resumed
 from tests.logged import logged
 
 ROUNDS = 6

@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from fuzz_outcome import command, examples
 from hypothesis import given
 from hypothesis import strategies as st
+
+from tests.fuzz.fuzz_outcome import command, examples
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = (("run",), ("check",), ("slurm",), ("doctor",), ("data",), ("data", "list"), ("data", "show"), ("data", "get"))
@@ -112,7 +113,7 @@ def test_names_that_are_no_text(word: bytes, tmp_path: Path) -> None:
             b"mpifl",
             *(part if isinstance(part, bytes) else part.encode() for part in line),
         ]
-        done = subprocess.run(arguments, cwd=ROOT, capture_output=True, check=False, timeout=100)
+        done = subprocess.run(arguments, cwd=ROOT, capture_output=True, check=False, timeout=300)
         assert done.returncode == 2, done
         assert b"Traceback" not in done.stderr
         assert len(done.stderr.splitlines()) == 1

@@ -14,8 +14,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from fuzz_outcome import check_line, examples, tried
-from fuzz_values import Mapping, changed
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,6 +23,8 @@ from mpifl.job import dump_job, load_yaml, parse_job, read_job
 from mpifl.rounds.build_experiment import check_job
 from mpifl.rounds.experiment import TimingExperiment
 from mpifl.rounds.plan import make_plan
+from tests.fuzz.fuzz_outcome import check_line, examples, tried
+from tests.fuzz.fuzz_values import Mapping, changed
 
 ROOT = Path(__file__).parents[2]
 SIZES: Mapping = {
@@ -205,9 +205,9 @@ BOMBS = {
 def test_yaml_that_would_take_all_memory_or_run_something(name: str, tmp_path: Path) -> None:
     path = tmp_path / "job.yaml"
     path.write_text(BOMBS[name])
-    began = time.monotonic()
+    began = time.process_time()
     assert tried("yaml bombs", lambda: read_job(str(path))) is None
-    assert time.monotonic() - began < 20
+    assert time.process_time() - began < 20
 
 
 def test_aliases_that_stand_for_little_are_as_good_as_what_they_stand_for(tmp_path: Path) -> None:
@@ -258,7 +258,7 @@ def test_jobs_of_huge_numbers_are_refused_or_fit(trace: Path) -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=300,
         check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (LIMIT_BYTES, LIMIT_BYTES)),
     )

@@ -9,9 +9,6 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from fuzz_damage import damaged
-from fuzz_outcome import LONG, TALLY, check_line, examples
-from fuzz_reader import Reader, content
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +17,9 @@ from mpifl.errors import InputError
 from mpifl.io.hdf5 import check_content
 from mpifl.traces.bandwidth import Bandwidth
 from mpifl.traces.trace import open_trace, write_trace
+from tests.fuzz.fuzz_damage import damaged
+from tests.fuzz.fuzz_outcome import LONG, TALLY, check_line, examples
+from tests.fuzz.fuzz_reader import Reader, content
 
 KINDS = ("plain", "packed", "sequences", "trace")
 
@@ -81,7 +81,7 @@ def test_every_byte_of_the_samples_counts(kind: str, stores: dict[str, Path], tm
     for place in range(at, at + size, 7):
         path.write_bytes(raw[:place] + bytes([raw[place] ^ 16]) + raw[place + 1 :])
         open_dataset(path)  # nothing in the file says that it is another
-        with pytest.raises(InputError, match="contents do not have the content_sha256"):
+        with pytest.raises(InputError, match="contents do not match its content_sha256"):
             check_content(path, FORMAT, SCHEMA_VERSION)
 
 

@@ -11,10 +11,6 @@ from pathlib import Path
 import h5py
 import pytest
 import yaml
-from fuzz_damage import damaged
-from fuzz_outcome import command, examples, tried
-from fuzz_sources import Source, data_sources, trace_sources
-from fuzz_values import changed
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,6 +19,10 @@ from mpifl.datasets.dataset import open_dataset
 from mpifl.errors import InputError
 from mpifl.traces.synthesis import Recipe, read_recipe, synthesize
 from mpifl.traces.trace import check_trace, open_trace
+from tests.fuzz.fuzz_damage import damaged
+from tests.fuzz.fuzz_outcome import command, examples, tried
+from tests.fuzz.fuzz_sources import Source, data_sources, trace_sources
+from tests.fuzz.fuzz_values import changed
 
 ROOT = Path(__file__).parents[2]
 DATA, TRACES = data_sources(), trace_sources()

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mpifl.errors import InputError
 from mpifl.job import Job, parse_job, read_job
 from mpifl.job.plug_in import PlugIn, check_hashes, check_recorded, plug_in_of_file, plug_in_of_module
+from tests.budget import examples
 
 MINIMAL = {"rounds": 3, "model": "logreg", "selection": {"name": "uniform", "participants": 2}}
 RULE = """
@@ -111,7 +112,7 @@ def test_what_an_import_statement_names_is_part_of_it(write: Callable[..., Path]
     assert names(plug_in_of_file(folder / "mine.py")) == sorted(["mine.py", *IMPORTS[statement]])
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(data=st.data())
 def test_all_that_python_itself_would_import_is_part_of_it(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mpifl.datasets.dataset import Dataset
@@ -15,6 +15,7 @@ from mpifl.errors import InputError
 from mpifl.kernels.permutation import permuted
 from mpifl.population.population import Population, check_participants, ever_online
 from mpifl.traces.trace import Trace
+from tests.budget import examples
 
 
 @pytest.fixture
@@ -83,7 +84,7 @@ def test_as_many_participants_as_are_always_online_are_allowed(make: Callable[..
     devices=st.integers(1, 40),
     key=st.integers(0, 2**63 - 1),
 )
-@settings(max_examples=200, derandomize=True, deadline=None)
+@examples(200, derandomize=True)
 def test_who_is_ever_online_is_counted_exactly(
     make_dataset: Callable[..., Dataset],
     make_trace: Callable[..., Trace],

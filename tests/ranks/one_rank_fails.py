@@ -1,4 +1,4 @@
-"""Not collected: tests/test_under_mpirun.py runs this file to see that one failing rank ends them all."""
+"""Not collected: tests/mpi/test_under_mpirun.py runs this file to see that one failing rank ends them all."""
 
 from __future__ import annotations
 

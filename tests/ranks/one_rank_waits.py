@@ -1,4 +1,4 @@
-"""Not collected: tests/test_under_mpirun.py runs this file to see that a deadlock ends by its time limit."""
+"""Not collected: tests/mpi/test_under_mpirun.py runs this file to see that a deadlock ends by its time limit."""
 
 from __future__ import annotations
 

@@ -98,16 +98,18 @@ def test_all_are_here(world: World) -> None:
 def test_a_wait_that_is_too_long_names_who_is_waited_for(world: World) -> None:
     flag = np.zeros(1, np.int64)
     if world.aggregates:
-        time.sleep(1.0)
-    else:
-        world.patience_seconds = 0.2
+        for other in range(1, world.size):
+            world.comm.recv(source=other)  # it has waited in vain
+        world.wait(world.comm.Ibcast(flag, root=0))
+        return
     request = world.comm.Ibcast(flag, root=0)
+    world.patience_seconds = 0.2
     try:
-        if not world.aggregates:
-            with pytest.raises(RankTimeout, match=r"from rank 0 for 0\.2 s"):
-                world.wait(request)
+        with pytest.raises(RankTimeout, match=r"from rank 0 for 0\.2 s"):
+            world.wait(request)
     finally:
         world.patience_seconds = None
+        world.comm.send(None, 0)
     world.wait(request)
 
 
@@ -115,10 +117,13 @@ def test_a_wait_that_is_too_long_names_who_is_waited_for(world: World) -> None:
 def test_a_rank_that_waits_takes_no_core(world: World) -> None:
     flag = np.zeros(1, np.int64)
     if world.rank == 1:
+        world.comm.recv(source=0)  # which waits from now on
         time.sleep(1.0)
     began, used = time.monotonic(), time.process_time()
+    if world.aggregates:
+        world.comm.send(None, 1)
     world.sum_to_root(flag)
     waited, worked = time.monotonic() - began, time.process_time() - used
     if world.aggregates:
         assert waited > 0.5
-        assert worked < 0.5 * waited
+        assert worked < 0.5 * waited  # of a core, which a busy machine may make less of, and not more

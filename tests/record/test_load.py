@@ -56,7 +56,7 @@ def test_a_run_that_has_not_ended_has_rows_and_no_summary(finished: Finished, tm
 
 
 def test_what_is_no_run_is_said(finished: Finished, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no job\.yaml there, so no run directory"):
+    with pytest.raises(InputError, match=r"not a run directory: it has no job\.yaml"):
         mpifl.load_run(tmp_path)
     with pytest.raises(InputError, match="table 'round' is not known; allowed: rounds, participants"):
         mpifl.load_run(finished.folder).table("round")

@@ -187,7 +187,7 @@ def test_a_run_whose_every_participant_failed_has_trained_nobody(completed: int,
         totals.check_trained()
     else:
         with pytest.raises(
-            TrainingError, match=r"runtime\.on_client_error: 'drop': of \d participants? to be trained none was"
+            TrainingError, match=r"runtime\.on_client_error: 'drop': training failed for all of \d participants?"
         ):
             totals.check_trained()
 

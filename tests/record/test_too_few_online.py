@@ -100,7 +100,7 @@ def test_a_run_says_it_once_and_a_resumed_run_not_again(experiment_of, tmp_path:
 
     def run(*arguments: str) -> list[str]:
         line = [sys.executable, "-m", "mpifl.run", *arguments]
-        done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True)
+        done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=True)
         return [line for line in done.stdout.splitlines() if "clock.availability=always" in line]
 
     first, last = run("job.yaml", "--out", "out")

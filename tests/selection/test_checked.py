@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mpifl.clock.timeline import ClockState
@@ -18,6 +18,7 @@ from mpifl.job import parse_job
 from mpifl.kernels.permutation import permuted
 from mpifl.rounds.plan import make_plan
 from mpifl.selection.checked import checked
+from tests.budget import examples
 
 WORK = Workload(bytes_down=1000, bytes_up=1000, batch_size=10, epochs=1, local_steps=None)
 RULE = """
@@ -112,7 +113,7 @@ def test_who_is_offline_is_named_with_the_moment(plan_of, early):
         plan_of(f"[{client}]", now=150.5)
 
 
-@settings(derandomize=True, deadline=None, max_examples=300)
+@examples(300, derandomize=True)
 @given(
     chosen=st.lists(st.integers(-2, 31), max_size=12),
     wanted=st.integers(0, 12),
@@ -133,7 +134,7 @@ def test_a_run_ends_with_status_1_and_names_round_and_rule(tmp_path: Path):
     late = "np.arange(wanted) if draw < 3 else np.full(wanted, 7)"
     selection = f"selection={{name: ./mine.py:Mine, participants: 10, answer: '{late}'}}"
     line = [sys.executable, "-m", "mpifl.run", "quickstart", "rounds=5", "clock.availability=always", selection]
-    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 1, done.stderr
     assert "round 3: selection.name:" in done.stderr
     assert "mine.py:Mine' chose client 7 at virtual second" in done.stderr

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
 from mpifl.selection.uniform import Uniform
+from tests.budget import examples
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def test_another_round_or_another_seed_picks_others(picks):
     assert len(drawn) == 300
 
 
-@settings(derandomize=True, deadline=None, max_examples=100)
+@examples(100, derandomize=True)
 @given(few=st.integers(0, 220), more=st.integers(0, 220), seed=st.integers(0, 2**32))
 def test_asking_for_more_goes_on_where_asking_for_fewer_stopped(picks, few, more, seed):
     assert picks(wanted=few, seed=seed) == picks(wanted=few + more, seed=seed)[:few]

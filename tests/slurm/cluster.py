@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "scontrol", "squeue", "scancel", "sinfo")
-START_SECONDS = 30
+START_SECONDS = 120
 NAMESPACES = ("unshare", "--uts", "--mount")
 CPUS = 8  # what a node says that it has; the tests' jobs are small
 
@@ -144,7 +144,7 @@ def _daemon(line: list[str], folder: Path, environment: Mapping[str, str]) -> It
     finally:
         process.terminate()
         try:
-            process.wait(timeout=10)
+            process.wait(timeout=60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -153,9 +153,9 @@ def _daemon(line: list[str], folder: Path, environment: Mapping[str, str]) -> It
 def _cancel_all(environment: Mapping[str, str]) -> None:
     """End what is left: jobs outlive slurmd."""
     surroundings = os.environ | environment
-    subprocess.run(["scancel", "--partition=all"], env=surroundings, capture_output=True, timeout=30, check=False)
+    subprocess.run(["scancel", "--partition=all"], env=surroundings, capture_output=True, timeout=120, check=False)
     for _ in range(50):
-        left = subprocess.run(["squeue", "-h"], env=surroundings, capture_output=True, timeout=30, check=False)
+        left = subprocess.run(["squeue", "-h"], env=surroundings, capture_output=True, timeout=120, check=False)
         if not left.stdout:
             return
         time.sleep(0.2)
@@ -171,7 +171,7 @@ def _wait_until_idle(folder: Path, environment: Mapping[str, str], count: int) -
                 env=os.environ | environment,
                 capture_output=True,
                 text=True,
-                timeout=5,
+                timeout=30,
                 check=False,
             )
             said = done.stdout + done.stderr

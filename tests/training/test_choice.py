@@ -137,7 +137,10 @@ class Silent(nn.Linear):
 @pytest.mark.parametrize(
     ("module", "reason"),
     [
-        (nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Linear(4, 3)), "the model keeps more than weights"),
+        (
+            nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Linear(4, 3)),
+            "the model has buffers (such as batch norm's running means)",
+        ),
         (Reads(4, 3), "torch cannot map the model"),
         (Silent(4, 3), "torch cannot map the model over clients (AssertionError)"),
     ],
@@ -151,7 +154,7 @@ def test_a_model_that_cannot_be_stacked_is_refused(data: Dataset, module: nn.Mod
 
 def test_samples_with_lengths_of_their_own_are_refused(sequences: Dataset) -> None:
     said = refused(nn.Linear(2, 3), sequences, engine="stacked")
-    assert said == "training.engine: 'stacked' is not allowed: samples have lengths of their own; allowed: loop"
+    assert said == "training.engine: 'stacked' is not allowed: samples differ in length; allowed: loop"
 
 
 @pytest.mark.filterwarnings("ignore:There is a performance drop")  # torch maps it one client after the other

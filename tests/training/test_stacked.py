@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -24,6 +24,7 @@ from mpifl.training.participant import Adjust, LocalResult, Participant
 from mpifl.training.samples import Pool
 from mpifl.training.stacked import Stacked
 from mpifl.training.vmap_stack import VmapStack
+from tests.budget import examples
 
 OUTPUTS, TOKENS, LENGTH = 3, 5, 4
 PLAIN: dict[str, float] = {}
@@ -201,7 +202,7 @@ SETTINGS = st.sampled_from(
 KINDS = st.sampled_from([("none",), ("proximal",), ("control",), ("none", "control", "proximal")])
 
 
-@settings(derandomize=True, deadline=None, max_examples=50)
+@examples(50, derandomize=True)
 @given(
     st.sampled_from([name for name in CASES if name != "language"]),
     st.sampled_from(["classification", "regression"]),
@@ -218,7 +219,7 @@ def test_each_client_gets_what_the_loop_gives_it(
     assert_alike(Stacked(flat, what, training)(together), Loop(flat, what, training)(together))
 
 
-@settings(derandomize=True, deadline=None, max_examples=50)
+@examples(50, derandomize=True)
 @given(
     st.sampled_from(LINEAR),
     st.sampled_from(["classification", "regression"]),
@@ -234,7 +235,7 @@ def test_linear_stacks_under_plain_sgd_get_what_the_loop_gives_them(
     assert_alike(Stacked(flat, what, training)(together), Loop(flat, what, training)(together))
 
 
-@settings(derandomize=True, deadline=None, max_examples=15)
+@examples(15, derandomize=True)
 @given(CLIENTS, SETTINGS, KINDS)
 def test_sequences_with_targets_that_are_not_there_too(
     clients: list[tuple[int, int]], changed: dict[str, float], kinds: tuple[str, ...]
@@ -391,7 +392,7 @@ def test_dropout_follows_the_seed_and_is_each_clients_own() -> None:
 
 @pytest.mark.parametrize("padded", [False, True])
 @pytest.mark.parametrize("objective", ["classification", "regression"])
-def test_the_slope_is_the_derivative_of_the_loss(objective: str, padded: bool) -> None:
+def test_the_gradient_by_hand_is_the_derivative_of_the_loss(objective: str, padded: bool) -> None:
     what, random = REGISTRY[objective](OUTPUTS), torch.Generator().manual_seed(0)
     output = torch.randn(5, 6, OUTPUTS, dtype=torch.float64, generator=random, requires_grad=True)
     _, y = samples(objective, (1,), 30, random)

@@ -1,7 +1,8 @@
 """When phones are online: exact answers by binary search in periodic intervals.
 
-A pattern's slots are half-open, [start, end), sorted, and repeat every period; two slots that touch, also across the end of
-the period, are one stay online. Times are virtual seconds, float64.
+A pattern's slots are half-open, [start, end), sorted, and repeat every period. A stay is a longest
+interval in which a phone is online: slots that touch, also across the end of the period, are one
+stay. Times are virtual seconds, float64.
 """
 
 from __future__ import annotations
@@ -16,49 +17,58 @@ from mpifl.population.population import Phones
 
 @inner_kernel
 def online_until(phones: Phones, pattern: int, now: float) -> float:
-    """The moment at which a phone that is online ``now`` goes offline: ``now`` if it is offline, infinity if never."""
+    """Return the end of a phone's stay: ``now`` if it is offline, infinity if it never ends."""
     if phones.always_online:
         return np.inf
-    first, stop, period = phones.offsets[pattern], phones.offsets[pattern + 1], phones.period[pattern]
-    turn, slot = place(period, phones.start, first, stop, now)
-    if slot < first or moment_of(period, turn, phones.end[slot]) <= now:
+    first = phones.offsets[pattern]
+    stop = phones.offsets[pattern + 1]
+    period = phones.period[pattern]
+
+    cycle, slot = place(period, phones.start, first, stop, now)
+    if slot < first or moment_of(period, cycle, phones.end[slot]) <= now:
         return now
+
     for _ in range(stop - first):
-        until = moment_of(period, turn, phones.end[slot])
+        until = moment_of(period, cycle, phones.end[slot])
         slot += 1
         if slot == stop:
             slot = first
-            turn += 1
-        if moment_of(period, turn, phones.start[slot]) > until:
+            cycle += 1
+        if moment_of(period, cycle, phones.start[slot]) > until:
             return until
     return np.inf
 
 
 @inner_kernel
 def next_online(phones: Phones, pattern: int, now: float) -> float:
-    """The first moment from ``now`` on at which a phone is online; infinity if it never is."""
+    """Return the first moment from ``now`` on at which a phone is online; infinity if none."""
     if phones.always_online:
         return now
-    first, stop, period = phones.offsets[pattern], phones.offsets[pattern + 1], phones.period[pattern]
+    first = phones.offsets[pattern]
+    stop = phones.offsets[pattern + 1]
+    period = phones.period[pattern]
     if first == stop:
         return np.inf
-    turn, slot = place(period, phones.start, first, stop, now)
-    if slot >= first and now < moment_of(period, turn, phones.end[slot]):
+
+    cycle, slot = place(period, phones.start, first, stop, now)
+    if slot >= first and now < moment_of(period, cycle, phones.end[slot]):
         return now
+
     for _ in range(2 * (stop - first)):
         slot += 1
         if slot == stop:
             slot = first
-            turn += 1
-        opens = moment_of(period, turn, phones.start[slot])
-        if opens < moment_of(period, turn, phones.end[slot]):  # else too short for a float of this size
+            cycle += 1
+        opens = moment_of(period, cycle, phones.start[slot])
+        # Else the slot is too short for a float of this size.
+        if opens < moment_of(period, cycle, phones.end[slot]):
             return opens
     return np.inf
 
 
 @inner_kernel
 def _online_a_period(phones: Phones, pattern: int) -> float:
-    """Seconds of all slots of a pattern."""
+    """Return the seconds of all slots of a pattern."""
     total = 0.0
     for slot in range(phones.offsets[pattern], phones.offsets[pattern + 1]):
         total += phones.end[slot] - phones.start[slot]
@@ -67,12 +77,16 @@ def _online_a_period(phones: Phones, pattern: int) -> float:
 
 @inner_kernel
 def online_seconds(phones: Phones, pattern: int, begin: float, end: float) -> float:
-    """How many of the seconds from ``begin`` to ``end`` a phone is online."""
+    """Return how many of the seconds from ``begin`` to ``end`` a phone is online."""
     period = phones.period[pattern]
-    total, now = 0.0, begin
-    turns = np.floor((end - begin) / period)
-    if turns > 1:  # whole periods at once
-        total, now = (turns - 1) * _online_a_period(phones, pattern), begin + (turns - 1) * period
+    total = 0.0
+    now = begin
+
+    whole_periods = np.floor((end - begin) / period)
+    if whole_periods > 1:  # all but one of them at once
+        total = (whole_periods - 1) * _online_a_period(phones, pattern)
+        now = begin + (whole_periods - 1) * period
+
     while now < end:
         until = min(online_until(phones, pattern, now), end)
         if until > now:
@@ -85,15 +99,22 @@ def online_seconds(phones: Phones, pattern: int, begin: float, end: float) -> fl
 
 @inner_kernel
 def resumed_until(phones: Phones, pattern: int, begin: float, seconds: float) -> float:
-    """The moment at which a phone has been online for ``seconds`` (> 0) since ``begin``; infinity if it never will."""
+    """Return when a phone has been online for ``seconds`` (> 0) since ``begin``.
+
+    Infinity if it never will.
+    """
     period = phones.period[pattern]
-    once = _online_a_period(phones, pattern)
-    if once == 0.0:
+    a_period = _online_a_period(phones, pattern)
+    if a_period == 0.0:
         return np.inf
-    now, left = begin, seconds
-    turns = np.ceil(left / once) - 2
-    if turns > 0:  # whole periods at once
-        now, left = now + turns * period, left - turns * once
+
+    now = begin
+    left = seconds
+    whole_periods = np.ceil(left / a_period) - 2
+    if whole_periods > 0:  # at once
+        now = now + whole_periods * period
+        left = left - whole_periods * a_period
+
     while True:
         until = online_until(phones, pattern, now)
         if until - now >= left:
@@ -104,28 +125,43 @@ def resumed_until(phones: Phones, pattern: int, begin: float, seconds: float) ->
 
 @inner_kernel
 def longest_stay(phones: Phones, pattern: int) -> float:
-    """Seconds of a pattern's longest stay online; infinity if it never goes offline, 0 if it never is online."""
+    """Return the seconds of a pattern's longest stay.
+
+    Infinity if it never goes offline, 0 if it never is online.
+    """
     longest = np.inf if phones.always_online else 0.0
     for slot in range(phones.offsets[pattern], phones.offsets[pattern + 1]):
-        longest = max(longest, online_until(phones, pattern, phones.start[slot]) - phones.start[slot])
+        stay = online_until(phones, pattern, phones.start[slot]) - phones.start[slot]
+        longest = max(longest, stay)
     return longest
 
 
 @inner_kernel
 def pattern_of(phones: Phones, client: int) -> int:
-    """The availability pattern of a client."""
+    """Return the availability pattern of a client."""
     return permuted(client, phones.size, phones.key) % len(phones.period)
 
 
 @kernel
 def count_online(phones: Phones, clients: int, key: int, now: float, sample: int) -> float:
-    """How many clients are online ``now``: counted up to ``sample`` clients, beyond that estimated from so many drawn."""
-    tested, online, patterns = min(clients, sample), 0, len(phones.period)
-    there = np.empty(patterns if patterns < tested else 0, np.bool_)  # each pattern once, where there are fewer
-    for pattern in range(len(there)):
-        there[pattern] = online_until(phones, pattern, now) > now
+    """Return how many clients are online ``now``.
+
+    Counted when there are at most ``sample`` clients, else estimated from ``sample`` drawn ones.
+    """
+    tested = min(clients, sample)
+    online = 0
+    patterns = len(phones.period)
+
+    # Each pattern is tested once, where there are fewer patterns than clients.
+    pattern_online = np.empty(patterns if patterns < tested else 0, np.bool_)
+    for pattern in range(len(pattern_online)):
+        pattern_online[pattern] = online_until(phones, pattern, now) > now
+
     for index in range(tested):
         client = index if tested == clients else permuted(index, clients, key)
         pattern = pattern_of(phones, client)
-        online += there[pattern] if patterns < tested else online_until(phones, pattern, now) > now
+        if patterns < tested:
+            online += pattern_online[pattern]
+        else:
+            online += online_until(phones, pattern, now) > now
     return online * clients / tested

@@ -1,4 +1,4 @@
-"""One participant on its way, where a server's bandwidth may slow it down: what it does now, and what of that is left."""
+"""A participant on a server's link that may slow it down: its present stage, and what is left."""
 
 from __future__ import annotations
 
@@ -9,45 +9,57 @@ from mpifl.clock.kernels.transfer import DOWN, UP
 from mpifl.kernels.compile import constant, kernel
 
 DOWNLOADING, COMPUTING, UPLOADING, DONE = (constant(stage) for stage in range(4))
+"""The stages of a participant."""
+
 IDLE, OWN, SHARED = range(3)
-"""What limits a transfer: it rests, its phone's own speed does, or its share of the server's bandwidth."""
+"""What limits a transfer: it is paused, its phone's own speed, its share of the server's link."""
 
 FLOW = np.dtype(
     [
         ("client", "<i8"),
         ("phone", "<i8"),
         ("compute_seconds", "<f8"),
-        ("alone", "<f8"),  # when it would be done if it had the server to itself; infinity if it would drop out
-        ("left", "<f8"),  # kbit of its transfer, or seconds of its training, that were left at the moment ``since``
+        ("alone", "<f8"),  # its end if it had the link to itself; infinity if it would drop out
+        ("left", "<f8"),  # kbit of its transfer, or seconds of its training, left at ``since``
         ("since", "<f8"),
         ("kbps", "<f8"),  # its phone's speed, in a transfer
-        ("end", "<f8"),  # when what it does ends, if that depends on nobody else; else infinity
+        ("end", "<f8"),  # the end of its stage, if that depends on nobody else; else infinity
         ("border", "<f8"),  # when it goes offline or, if it is offline, online
         ("change", "<f8"),  # when its phone's speed changes
-        ("target", "<f8"),  # where it is SHARED: kbit of its share's running total at which its transfer ends
-        ("stop", "<f8"),  # when it had finished or dropped out; infinity before
+        ("target", "<f8"),  # if SHARED: the running total, kbit, at which its transfer ends
+        ("stop", "<f8"),  # when it finished or dropped out; infinity before
         ("stage", "<u1"),
         ("limit", "<u1"),
         ("online", "<u1"),
         ("delayed", "<u1"),  # whether the server ever slowed it down
     ]
 )
-"""Times are virtual seconds."""
+"""How far a participant is. Times are virtual seconds."""
 
 
 @kernel
-def flow_progress(flows: np.ndarray, rates: Rates, moment: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What each of ``flows`` (n,) has done by ``moment`` (n,), up to which nothing has changed for it.
+def flow_progress(
+    flows: np.ndarray, rates: Rates, moment: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what each of ``flows`` (n,) has done by ``moment`` (n,).
 
-    Returns bytes (2, n) int64 downloaded and uploaded, whole ones, and the seconds (n,) that it computed.
+    Nothing may have changed for it since the flow was written. Returns whole bytes (2, n) int64
+    downloaded and uploaded, and the seconds (n,) that it computed.
     """
-    sent, computed = np.empty((2, len(flows)), np.int64), np.empty(len(flows), np.float64)
+    sent = np.empty((2, len(flows)), np.int64)
+    computed = np.empty(len(flows), np.float64)
+
     for i in range(len(flows)):
         flow = flows[i]
-        speed = flow.kbps if flow.limit == OWN else np.float64(flow.stage == COMPUTING and flow.online)
+        computing = np.float64(flow.stage == COMPUTING and flow.online)
+        speed = flow.kbps if flow.limit == OWN else computing
         left = max(flow.left - speed * (moment[i] - flow.since), 0.0)
         open_bytes = int(np.ceil(left * rates.bits_per_kbit / 8))
-        sent[DOWN, i] = max(rates.bytes_down - open_bytes, 0) if flow.stage == DOWNLOADING else rates.bytes_down
+
+        if flow.stage == DOWNLOADING:
+            sent[DOWN, i] = max(rates.bytes_down - open_bytes, 0)
+        else:
+            sent[DOWN, i] = rates.bytes_down
         sent[UP, i] = max(rates.bytes_up - open_bytes, 0) if flow.stage == UPLOADING else 0
         computed[i] = 0.0 if flow.stage == DOWNLOADING else flow.compute_seconds
         if flow.stage == COMPUTING:

@@ -1,6 +1,7 @@
-"""Moments in what repeats every period from second 0 on: where they lie, and the one float that each border is.
+"""Moments in something that repeats every period from second 0 on.
 
-Times are virtual seconds, float64.
+Functions find the period and the entry that hold a moment, and give each border one float. Times
+are virtual seconds, float64. ``cycle`` is the number of a period, from 0.
 """
 
 from __future__ import annotations
@@ -11,38 +12,51 @@ from mpifl.kernels.compile import inner_kernel
 
 
 @inner_kernel
-def moment_of(period: float, turn: float, second: float) -> float:
-    """The virtual second at which ``second`` of period number ``turn`` is: the one float that every kernel knows it by."""
-    border = (turn + 1) * period
-    return border if second >= period else min(turn * period + second, border)
+def moment_of(period: float, cycle: float, second: float) -> float:
+    """Return the virtual second of ``second`` of period number ``cycle``.
+
+    All kernels use this one float for the moment.
+    """
+    border = (cycle + 1) * period
+    return border if second >= period else min(cycle * period + second, border)
 
 
 @inner_kernel
 def place(period: float, start: np.ndarray, first: int, stop: int, now: float) -> tuple[float, int]:
-    """The number of the period that holds ``now``, and the last of start[first:stop] that began by then (first - 1 if none).
+    """Return the number of the period that holds ``now``, and the entry of ``start`` that does.
 
-    ``start`` are rising seconds into the period.
+    That is the last of start[first:stop] that began by ``now``, or first - 1 if none did. ``start``
+    are rising seconds into the period.
     """
-    turn = np.floor(now / period)
-    if turn * period > now:  # the division rounded up across the border
-        turn -= 1
-    elif (turn + 1) * period <= now:
-        turn += 1
-    second = now - turn * period
-    low, size = first, stop - first
-    while size > 0:  # halves what is left without a branch on what it finds, which no processor could foresee
+    cycle = np.floor(now / period)
+    if cycle * period > now:  # the division rounded up across the border
+        cycle -= 1
+    elif (cycle + 1) * period <= now:
+        cycle += 1
+
+    # A bisection without a branch on the comparison, which no processor could predict.
+    second = now - cycle * period
+    low = first
+    size = stop - first
+    while size > 0:
         half = (size + 1) // 2
         low = low + half if start[low + half - 1] <= second else low
         size -= half
-    while low < stop and moment_of(period, turn, start[low]) <= now:  # one whose moment is rounded down to now
+
+    # An entry whose moment is rounded down to now has begun as well.
+    while low < stop and moment_of(period, cycle, start[low]) <= now:
         low += 1
-    return turn, low - 1
+    return cycle, low - 1
 
 
 @inner_kernel
 def common_period(one: float, other: float) -> float:
-    """The least common multiple of two periods, by Euclid's algorithm, which is exact in floats (Knuth, section 4.5.2)."""
-    larger, smaller = one, other
+    """Return the least common multiple of two periods.
+
+    By Euclid's algorithm, which is exact in floats (Knuth, section 4.5.2).
+    """
+    larger = one
+    smaller = other
     while smaller > 0:
         larger, smaller = smaller, larger % smaller
     return one / larger * other

@@ -1,6 +1,7 @@
-"""Participants on a server's link, event by event: transfers and training end, phones go offline and online, speeds change.
+"""Participants on a server's link, event by event.
 
-Rates change at events only, and are those of ``fair_share`` between them. Each event costs O(log n).
+Events: transfers and training end, phones go offline and online, speeds change. Rates change at
+events only, and are those of ``fair_share`` between them. Each event costs O(log n).
 """
 
 from __future__ import annotations
@@ -8,7 +9,16 @@ from __future__ import annotations
 import numpy as np
 
 from mpifl.clock.kernels.availability import next_online, online_until
-from mpifl.clock.kernels.fair_share import ENDS, EVENTS, SLOWEST, Link, leave, level_out, limit_by_phone, schedule
+from mpifl.clock.kernels.fair_share import (
+    ENDS,
+    EVENTS,
+    SLOWEST,
+    Link,
+    leave,
+    level_out,
+    limit_by_phone,
+    schedule,
+)
 from mpifl.clock.kernels.flow import COMPUTING, DONE, DOWNLOADING, IDLE, OWN, SHARED, UPLOADING
 from mpifl.clock.kernels.heaps import least, put, take
 from mpifl.clock.kernels.latency import RESUME, Rates
@@ -17,7 +27,8 @@ from mpifl.kernels.compile import inner_kernel, kernel
 from mpifl.kernels.permutation import permuted
 from mpifl.population.population import Phones
 
-# Sums of floats that are the same moment, or amount, without rounding: what differs by such a share of itself is simultaneous.
+# Moments, or amounts, that would be equal without rounding. Sums of floats that differ by less than
+# this share of themselves count as equal.
 SAME_MOMENT = 1e-14
 SAME_KBIT = 1e-12
 
@@ -33,34 +44,50 @@ def join(
     compute_seconds: np.ndarray,
     alone: np.ndarray,
 ) -> None:
-    """Let participants (n,) begin that are online at ``start``, by ``numbers`` that are free; for ``alone`` see FLOW."""
+    """Let participants (n,) that are online at ``start`` begin, by ``numbers`` that are free.
+
+    For ``alone`` see FLOW.
+    """
     for k in range(len(numbers)):
         flow = link.flows[numbers[k]]
-        flow.client, flow.phone = clients[k], permuted(clients[k], phones.size, phones.key)
-        flow.compute_seconds, flow.alone, flow.stop = compute_seconds[k], alone[k], np.inf
-        flow.limit, flow.online, flow.delayed = IDLE, True, False
+        flow.client = clients[k]
+        flow.phone = permuted(clients[k], phones.size, phones.key)
+        flow.compute_seconds = compute_seconds[k]
+        flow.alone = alone[k]
+        flow.stop = np.inf
+        flow.limit = IDLE
+        flow.online = True
+        flow.delayed = False
+
         flow.border = online_until(phones, flow.phone % len(phones.period), start[k])
         _begin(link, phones, rates, numbers[k], DOWNLOADING, start[k])
 
 
 def left_behind(link: Link) -> np.ndarray:
-    """All flows of a link (m,), structured FLOW, at its moment. The link is not used any more."""
+    """Return all flows of a link (m,), structured FLOW, at its moment. Ends the use of the link."""
     flows = link.flows
     shared = flows["limit"] == SHARED
     left = flows["target"][shared] - link.total[flows["stage"][shared] // 2]
-    flows["left"][shared] = flows["target"][shared] = np.maximum(left, 0.0)
+
+    left = np.maximum(left, 0.0)
+    flows["left"][shared] = left
+    flows["target"][shared] = left
     flows["since"][shared] = link.now[0]
     return flows
 
 
 @kernel
 def take_up(link: Link, flows: np.ndarray) -> None:
-    """Go on with ``flows`` (n,) of ``left_behind`` as numbers 0 to n - 1, on a link of that moment with nobody on it."""
+    """Go on with ``flows`` (n,) that ``left_behind`` returned, as numbers 0 to n - 1.
+
+    The link has to be of that moment, with nobody on it.
+    """
     for i in range(len(flows)):
         link.flows[i] = flows[i]
         flow = link.flows[i]
         if flow.stop < np.inf:
             continue
+
         put(link.heaps, EVENTS, i, min(flow.end, flow.border, flow.change))
         if flow.limit == OWN:
             limit_by_phone(link, i)
@@ -70,18 +97,23 @@ def take_up(link: Link, flows: np.ndarray) -> None:
 
 
 @kernel
-def advance(link: Link, phones: Phones, rule: int, rates: Rates, until: float, finished: int, stopped: int) -> None:
-    """Let time pass until so many have finished, so many have stopped (some by dropping out), or ``until``.
+def advance(
+    link: Link, phones: Phones, rule: int, rates: Rates, until: float, finished: int, stopped: int
+) -> None:
+    """Let time pass until ``finished`` have finished, ``stopped`` have stopped, or ``until``.
 
-    All that happens at the last moment has happened then; link.stopped says who has stopped since the call.
+    Who drops out stops without finishing. All events at the last moment have happened then.
+    link.stopped says who has stopped since the call.
     """
-    link.stops[0] = done = 0
+    link.stops[0] = 0
+    done = 0
     while done < finished and link.stops[0] < stopped and link.now[0] < until:
         for direction in (DOWN, UP):
             level_out(link, rates, direction)
         moment = _next_moment(link, until)
         if moment == np.inf:
             break
+
         before = link.stops[0]
         _happen(link, phones, rule, rates, moment)
         done += _finish(link, before)
@@ -89,12 +121,17 @@ def advance(link: Link, phones: Phones, rule: int, rates: Rates, until: float, f
 
 @inner_kernel
 def _next_moment(link: Link, until: float) -> float:
-    """When something happens next; ``until`` if nothing does before. A moment known for long is not moved by rounding."""
-    known, shared = least(link.heaps, EVENTS), np.inf
+    """Return the moment of the next event, or ``until`` if nothing happens before.
+
+    A moment that was known in advance is preferred to one that rounding made of it.
+    """
+    known = least(link.heaps, EVENTS)
+    shared = np.inf
     for direction in (DOWN, UP):
         if link.heaps.sizes[ENDS + direction]:
             kbit = least(link.heaps, ENDS + direction) - link.total[direction]
             shared = min(shared, link.now[0] + max(kbit, 0.0) / link.level[direction])
+
     if until <= known * (1 + SAME_MOMENT):
         known = until
     return max(known if known <= shared * (1 + SAME_MOMENT) else shared, link.now[0])
@@ -102,16 +139,23 @@ def _next_moment(link: Link, until: float) -> float:
 
 @inner_kernel
 def _happen(link: Link, phones: Phones, rule: int, rates: Rates, moment: float) -> None:
-    """Go to ``moment`` at the rates of before, and let happen all that happens there: first of all, transfers end."""
-    heaps, passed = link.heaps, moment - link.now[0]
+    """Go to ``moment`` at the present rates, and let all of its events happen.
+
+    Ends of shared transfers come first.
+    """
+    heaps = link.heaps
+    passed = moment - link.now[0]
     link.now[0] = moment
     for direction in (DOWN, UP):
         if heaps.sizes[ENDS + direction]:
             link.total[direction] += link.level[direction] * passed
+
     for direction in (DOWN, UP):
-        reached = link.total[direction] * (1 + SAME_KBIT) + link.level[direction] * moment * SAME_MOMENT
+        by_moment = link.level[direction] * moment * SAME_MOMENT
+        reached = link.total[direction] * (1 + SAME_KBIT) + by_moment
         while heaps.sizes[ENDS + direction] and least(heaps, ENDS + direction) <= reached:
             _end(link, phones, rates, heaps.items[ENDS + direction, 0], moment)
+
     while least(heaps, EVENTS) <= moment * (1 + SAME_MOMENT):
         i = heaps.items[EVENTS, 0]
         flow = link.flows[i]
@@ -126,15 +170,19 @@ def _happen(link: Link, phones: Phones, rule: int, rates: Rates, moment: float) 
 
 @inner_kernel
 def _finish(link: Link, before: int) -> int:
-    """Write down when those finished who just did, and return how many; all at one moment, whatever rounding made of it.
+    """Set the stop of the participants that just finished, and return how many they are.
 
-    One whom the server never slowed down finishes to the last bit when it would have if it had been alone.
+    They are those from place ``before`` of link.stopped on. All of them finish at one moment,
+    whatever rounding made of it. One that the server never slowed down finishes, to the last bit,
+    when it would have with the link to itself.
     """
-    latest, done = link.now[0], 0
+    latest = link.now[0]
     for k in range(before, link.stops[0]):
         flow = link.flows[link.stopped[k]]
         if flow.stage == DONE and not flow.delayed:
             latest = max(latest, flow.alone)
+
+    done = 0
     for k in range(before, link.stops[0]):
         flow = link.flows[link.stopped[k]]
         if flow.stage == DONE:
@@ -145,7 +193,7 @@ def _finish(link: Link, before: int) -> int:
 
 @inner_kernel
 def _end(link: Link, phones: Phones, rates: Rates, i: int, moment: float) -> None:
-    """A participant is through with what it does, and begins the next or is done."""
+    """End a participant's stage; it begins the next or is done."""
     leave(link, i, moment)
     _begin(link, phones, rates, i, link.flows[i].stage + 1, moment)
     if link.flows[i].stage == DONE:
@@ -154,6 +202,7 @@ def _end(link: Link, phones: Phones, rates: Rates, i: int, moment: float) -> Non
 
 @inner_kernel
 def _stop(link: Link, i: int) -> None:
+    """Take a participant that has finished or dropped out off the link."""
     link.stopped[link.stops[0]] = i
     link.stops[0] += 1
     take(link.heaps, EVENTS, i)
@@ -161,17 +210,25 @@ def _stop(link: Link, i: int) -> None:
 
 @inner_kernel
 def _cross(link: Link, phones: Phones, rule: int, rates: Rates, i: int) -> None:
-    """A phone goes offline, which ends its participation or (resume) interrupts it; or it comes back online."""
+    """Let a phone go offline or come back online.
+
+    Going offline pauses its participant with the resume rule, else it drops out.
+    """
     flow = link.flows[i]
-    pattern, border = flow.phone % len(phones.period), flow.border
+    pattern = flow.phone % len(phones.period)
+    border = flow.border
     if not flow.online:
-        flow.online, flow.border = True, online_until(phones, pattern, border)
+        flow.online = True
+        flow.border = online_until(phones, pattern, border)
         _go_on(link, phones, rates, i, border)
         return
+
     leave(link, i, border)
     if rule == RESUME:
-        flow.online, flow.border = False, next_online(phones, pattern, border)
-        flow.end, flow.change = np.inf, np.inf
+        flow.online = False
+        flow.border = next_online(phones, pattern, border)
+        flow.end = np.inf
+        flow.change = np.inf
         put(link.heaps, EVENTS, i, flow.border)
     else:
         flow.stop = border
@@ -180,12 +237,15 @@ def _cross(link: Link, phones: Phones, rule: int, rates: Rates, i: int) -> None:
 
 @inner_kernel
 def _begin(link: Link, phones: Phones, rates: Rates, i: int, stage: int, moment: float) -> None:
-    """Begin a stage of one's way, or the one after it where there is nothing to send."""
+    """Begin a stage of a participant, or the one after it where there is nothing to send."""
     flow = link.flows[i]
-    stage += (stage == DOWNLOADING and rates.bytes_down == 0) or (stage == UPLOADING and rates.bytes_up == 0)
+    nothing_down = stage == DOWNLOADING and rates.bytes_down == 0
+    nothing_up = stage == UPLOADING and rates.bytes_up == 0
+    stage += nothing_down or nothing_up
     flow.stage = stage
     if stage == DONE:
         return
+
     size = rates.bytes_down if stage == DOWNLOADING else rates.bytes_up
     flow.left = flow.compute_seconds if stage == COMPUTING else size * 8 / rates.bits_per_kbit
     _go_on(link, phones, rates, i, moment)
@@ -193,9 +253,11 @@ def _begin(link: Link, phones: Phones, rates: Rates, i: int, stage: int, moment:
 
 @inner_kernel
 def _go_on(link: Link, phones: Phones, rates: Rates, i: int, moment: float) -> None:
-    """Work on the present stage from ``moment`` on, at first as fast as the phone can."""
+    """Work on the present stage from ``moment`` on; a transfer starts at its phone's own speed."""
     flow = link.flows[i]
-    flow.since, flow.change = moment, np.inf
+    flow.since = moment
+    flow.change = np.inf
+
     if flow.stage != COMPUTING:
         flow.kbps, flow.change = speed_from(phones, flow.phone, flow.stage // 2, moment)
         if flow.kbps > 0:

@@ -1,8 +1,9 @@
-"""How long a phone's own radio takes for a transfer: at its device's constant speed, or along a curve of bandwidth over time.
+"""How long a phone's own radio takes for a transfer.
 
-A curve's segments are half-open and repeat every period, as slots of availability do. What it has carried since the period
-began stands ready at each point, so that a transfer is two binary searches however many points and periods it crosses. Sizes
-are kbit, times virtual seconds, float64.
+A phone has its device's constant speed, or a curve of bandwidth over time. A curve's segments are
+half-open and repeat every period, as slots of availability do. What it has carried since the period
+began is stored at each point, so a transfer costs two binary searches, however many points and
+periods it crosses. Sizes are kbit, times virtual seconds, float64.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from mpifl.clock.kernels.periodic import common_period, moment_of, place
 from mpifl.kernels.compile import constant, inner_kernel
 from mpifl.population.population import Phones
 
-DOWN, UP = constant(0), constant(1)
+DOWN = constant(0)
+UP = constant(1)
+"""The directions of a transfer, and their index in arrays."""
 
 
 @inner_kernel
 def has_curves(phones: Phones) -> bool:
-    """Whether speeds change over time."""
+    """Return whether speeds change over time."""
     return len(phones.curves.period) > 0
 
 
@@ -31,7 +34,7 @@ def _device_kbps(phones: Phones, phone: int, direction: int) -> float:
 
 @inner_kernel
 def best_kbps(phones: Phones, phone: int, direction: int) -> float:
-    """The highest speed that a phone ever has."""
+    """Return the highest speed that a phone ever has."""
     if has_curves(phones):
         return phones.curves.peak_kbps[direction, phone % len(phones.curves.period)]
     return _device_kbps(phones, phone, direction)
@@ -39,58 +42,91 @@ def best_kbps(phones: Phones, phone: int, direction: int) -> float:
 
 @inner_kernel
 def speed_from(phones: Phones, phone: int, direction: int, now: float) -> tuple[float, float]:
-    """A phone's speed ``now``, kbit/s, and the moment (> now) at which its curve's next segment begins; infinity if never."""
+    """Return a phone's speed ``now``, kbit/s, and the moment (> now) at which it next changes.
+
+    The moment is the beginning of its curve's next segment; infinity if there is none.
+    """
     if not has_curves(phones):
         return _device_kbps(phones, phone, direction), np.inf
-    curve, turn, point, until = _segment(phones, phone, now)
-    kbps, period = phones.curves.kbps[direction, point], phones.curves.period[curve]
-    alone = phones.curves.offsets[curve + 1] - phones.curves.offsets[curve] == 1
-    return kbps, np.inf if alone else moment_of(period, turn, until)
+
+    curve, cycle, point, until = _segment(phones, phone, now)
+    kbps = phones.curves.kbps[direction, point]
+    period = phones.curves.period[curve]
+    single = phones.curves.offsets[curve + 1] - phones.curves.offsets[curve] == 1
+    return kbps, np.inf if single else moment_of(period, cycle, until)
 
 
 @inner_kernel
 def _segment(phones: Phones, phone: int, now: float) -> tuple[int, float, int, float]:
-    """A phone's curve, the number of the period that holds ``now``, the segment's point and its last second in the period."""
-    curves, curve = phones.curves, phone % len(phones.curves.period)
-    stop, period = curves.offsets[curve + 1], curves.period[curve]
-    turn, point = place(period, curves.start, curves.offsets[curve], stop, now)
-    return curve, turn, point, curves.start[point + 1] if point + 1 < stop else period
+    """Return a phone's curve and the segment that holds ``now``.
+
+    The curve, the number of the period, the segment's point, and its end in seconds into the
+    period.
+    """
+    curves = phones.curves
+    curve = phone % len(phones.curves.period)
+    stop = curves.offsets[curve + 1]
+    period = curves.period[curve]
+    cycle, point = place(period, curves.start, curves.offsets[curve], stop, now)
+    return curve, cycle, point, curves.start[point + 1] if point + 1 < stop else period
 
 
 @inner_kernel
-def constant_seconds(phones: Phones, phone: int, direction: int, size: int, bits_per_kbit: float) -> float:
-    """Seconds for ``size`` bytes at the constant speed of a phone's device: 8 bytes / (bits_per_kbit kbit/s)."""
+def constant_seconds(
+    phones: Phones, phone: int, direction: int, size: int, bits_per_kbit: float
+) -> float:
+    """Return the seconds for ``size`` bytes at the constant speed of a phone's device.
+
+    8 bytes / (bits_per_kbit kbit/s).
+    """
     return size * 8 / (bits_per_kbit * _device_kbps(phones, phone, direction))
 
 
 @inner_kernel
 def curve_seconds(phones: Phones, phone: int, direction: int, begin: float, kbit: float) -> float:
-    """Seconds until ``kbit`` are carried by a phone with a curve that is at work from ``begin`` on without a pause."""
+    """Return the seconds until a phone with a curve has carried ``kbit``.
+
+    It is at work from ``begin`` on without a pause.
+    """
     if kbit == 0:
         return 0.0
     curves = phones.curves
-    curve, turn, point, until = _segment(phones, phone, begin)
-    period, once = curves.period[curve], curves.period_kbit[direction, curve]
-    second, kbps = begin - turn * period, curves.kbps[direction, point]
+    curve, cycle, point, until = _segment(phones, phone, begin)
+    period = curves.period[curve]
+    kbit_a_period = curves.period_kbit[direction, curve]
+    second = begin - cycle * period
+    kbps = curves.kbps[direction, point]
     if kbit <= kbps * (until - second):
         return kbit / kbps
+
+    # What the curve carries from the beginning of the period to the end of the transfer. Whole
+    # periods are taken at once; the rest is above 0, because its first moment counts.
     goal = curves.kbit[direction, point] + kbps * (second - curves.start[point]) + kbit
-    turns = max(np.ceil(goal / once) - 1, 0.0)  # whole periods at once; the rest is above 0, for the first moment counts
-    rest = goal - turns * once
+    whole_periods = max(np.ceil(goal / kbit_a_period) - 1, 0.0)
+    rest = goal - whole_periods * kbit_a_period
     if rest <= 0:  # the division rounded up
-        turns, rest = turns - 1, rest + once
-    rest = min(rest, once)
-    first, stop = curves.offsets[curve], curves.offsets[curve + 1]
+        whole_periods = whole_periods - 1
+        rest = rest + kbit_a_period
+    rest = min(rest, kbit_a_period)
+
+    first = curves.offsets[curve]
+    stop = curves.offsets[curve + 1]
     point = _last_below(curves.kbit[direction], first, stop, rest)
     until = curves.start[point + 1] if point + 1 < stop else period
-    finish = curves.start[point] + (rest - curves.kbit[direction, point]) / curves.kbps[direction, point]
-    return max(turns * period + (min(finish, until) - second), 0.0)
+    left = rest - curves.kbit[direction, point]
+    finish = curves.start[point] + left / curves.kbps[direction, point]
+    return max(whole_periods * period + (min(finish, until) - second), 0.0)
 
 
 @inner_kernel
 def _last_below(kbit: np.ndarray, first: int, stop: int, rest: float) -> int:
-    """The last of the points first to stop - 1 by which less than ``rest`` (> 0) was carried; by the first it was 0."""
-    low, high = first, stop
+    """Return the last point, of first to stop - 1, by which less than ``rest`` was carried.
+
+    ``rest`` is above 0, and nothing was carried by the first point.
+    """
+    low = first
+    high = stop
+
     while high - low > 1:
         middle = (low + high) // 2
         if kbit[middle] < rest:
@@ -102,40 +138,59 @@ def _last_below(kbit: np.ndarray, first: int, stop: int, rest: float) -> int:
 
 @inner_kernel
 def carried(phones: Phones, phone: int, direction: int, begin: float, end: float) -> float:
-    """The kbit that a phone with a curve carries that is at work from ``begin`` to ``end`` (>= begin) without a pause."""
+    """Return the kbit that a phone with a curve carries from ``begin`` to ``end`` (>= begin).
+
+    It is at work without a pause.
+    """
     curves = phones.curves
-    curve, turn, point, _ = _segment(phones, phone, begin)
-    _, last_turn, last, _ = _segment(phones, phone, end)
-    if turn == last_turn and point == last:
-        return curves.kbps[direction, point] * (end - begin)
+    curve, cycle, point, _ = _segment(phones, phone, begin)
+    _, last_cycle, last, _ = _segment(phones, phone, end)
+    kbit = curves.kbit[direction]
+    kbps = curves.kbps[direction]
+    if cycle == last_cycle and point == last:
+        return kbps[point] * (end - begin)
+
     period = curves.period[curve]
-    before = curves.kbit[direction, point] + curves.kbps[direction, point] * (begin - turn * period - curves.start[point])
-    after = curves.kbit[direction, last] + curves.kbps[direction, last] * (end - last_turn * period - curves.start[last])
-    return max((last_turn - turn) * curves.period_kbit[direction, curve] + after - before, 0.0)
+    before = kbit[point] + kbps[point] * (begin - cycle * period - curves.start[point])
+    after = kbit[last] + kbps[last] * (end - last_cycle * period - curves.start[last])
+    between = (last_cycle - cycle) * curves.period_kbit[direction, curve]
+    return max(between + after - before, 0.0)
 
 
 @inner_kernel
-def paused_transfer(phones: Phones, phone: int, direction: int, begin: float, kbit: float, end: float) -> tuple[float, float]:
-    """With a curve, carrying nothing while offline: when ``kbit`` are carried, or ``end`` if that is sooner; kbit by then.
+def paused_transfer(
+    phones: Phones, phone: int, direction: int, begin: float, kbit: float, end: float
+) -> tuple[float, float]:
+    """Return when a phone with a curve has carried ``kbit``, and the kbit carried by then.
 
-    Walks the phone's stays online. Once its availability and its curve have come round together, whole such rounds are taken
-    at once. The moment is ``end``, be it infinity, where the curve carries nothing whenever the phone is online.
+    It pauses while it is offline. The moment is ``end``, which may be infinity, if that is sooner
+    or if the curve carries nothing whenever the phone is online.
+
+    Walks the phone's stays. Once its availability and its curve have both come to the end of a
+    period together, whole such rounds are taken at once.
     """
     pattern = phone % len(phones.period)
-    cycle = common_period(phones.period[pattern], phones.curves.period[phone % len(phones.curves.period)])
-    now, left, mark = begin, kbit, begin + cycle
+    curve_period = phones.curves.period[phone % len(phones.curves.period)]
+    common = common_period(phones.period[pattern], curve_period)
+
+    now = begin
+    left = kbit
+    mark = begin + common
     while left > 0 and now < end:
         stay = online_until(phones, pattern, now)
         until = min(stay, end) if stay == np.inf else min(stay, end, mark)
-        here = carried(phones, phone, direction, now, until) if until < np.inf else np.inf
-        if here >= left:
+        in_stay = carried(phones, phone, direction, now, until) if until < np.inf else np.inf
+        if in_stay >= left:
             return min(now + curve_seconds(phones, phone, direction, now, left), until), kbit
-        left -= here
+        left -= in_stay
+
         now = next_online(phones, pattern, until)
         if now >= mark:
-            once = kbit - left
-            if once <= 0:
+            a_round = kbit - left
+            if a_round <= 0:
                 break
-            turns = max(min(np.ceil(left / once) - 2, np.floor((end - now) / cycle)), 0.0)
-            now, left, mark = now + turns * cycle, left - turns * once, np.inf
+            rounds = max(min(np.ceil(left / a_round) - 2, np.floor((end - now) / common)), 0.0)
+            now = now + rounds * common
+            left = left - rounds * a_round
+            mark = np.inf
     return begin if kbit == 0 else end, kbit - left

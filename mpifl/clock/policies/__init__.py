@@ -8,7 +8,7 @@ PRESETS = {
         "latency": {"compute": "batches", "kbit": 1024},
     },
 }
-"""What ``clock: {preset: NAME}`` stands for; keys given beside it override it."""
+"""Keys that ``clock: {preset: NAME}`` stands for. Keys given beside it override them."""
 
 REGISTRY = {
     "sync": "mpifl.clock.policies.sync:Sync",

@@ -7,16 +7,19 @@ from mpifl.clock.timeline import Call, ClockState, Outcome, Timeline
 
 
 class All(RoundPolicy):
-    """Ask as many clients as there are participants, and end when the last has finished or dropped out."""
+    """A round policy: ask N clients, and end when the last has finished or dropped out.
+
+    N is ``selection.participants``.
+    """
 
     mode: str = "all"
 
     def advance(self, state: ClockState, call: Call) -> tuple[Timeline, ClockState]:
-        """See RoundPolicy."""
         rows = self.cohort(state, call, call.participants)
         flows = self.share(call, rows, len(rows))
+
         end = self.last_stop(rows)
-        self.cut(rows, end)  # one whose bandwidth is 0 whenever it is online
+        self.cut(rows, end)  # a client whose bandwidth is 0 whenever it is online never stops
         done = rows["outcome"] == Outcome.COMPLETED
         if not done.any():
             self.check_possible(call)

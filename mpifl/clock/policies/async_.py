@@ -12,29 +12,31 @@ from mpifl.errors import InputError
 
 
 class Async(Asynchronous):
-    """Each update mixes its model into the global one: w = (1 - a s) w + a s w_client, with staleness factor s.
+    """A round policy: each update mixes its model into the global one.
 
-    Xie et al., arXiv 1903.03934, algorithm 1. The rest is as in Buffered, with rounds of one update: ``selection.participants``
+    w = (1 - a s) w + a s w_client, with staleness factor s (Xie et al., arXiv 1903.03934,
+    algorithm 1). The rest is as in Buffered, with rounds of one update: ``selection.participants``
     is 1, or left out.
     """
 
     mixes: ClassVar[bool] = True
 
     mode: str = "async"
-    mixing: float = Field(0.6, gt=0, le=1, description="the paper's alpha")
+    mixing: float = Field(
+        0.6, gt=0, le=1, description="alpha of the paper: share of the new model that an update without staleness makes up"
+    )
 
     def updates(self, participants: int | None) -> int:
-        """See RoundPolicy."""
         if participants not in (None, 1):
             raise InputError(
-                f"selection.participants: {participants} is not allowed: clock.mode async mixes 1 at a time; leave it out"
+                f"selection.participants: {participants} is not allowed: clock.mode async mixes 1"
+                " at a time; leave it out"
             )
         return 1
 
     def advance(self, state: ClockState, call: Call) -> tuple[Timeline, ClockState]:
-        """See RoundPolicy."""
-        sky = EventLoop.of(self, call, state)
-        sky.land_updates()
-        timeline, after = sky.finish(state, sky.now)
+        events = EventLoop.of(self, call, state)
+        events.land_updates()
+        timeline, after = events.finish(state, events.now)
         timeline.participants["factor"] *= self.mixing
         return timeline, after

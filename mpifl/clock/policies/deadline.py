@@ -1,4 +1,4 @@
-"""Rounds with a deadline: what is done by then counts."""
+"""Rounds with a deadline: work that is done by then counts."""
 
 from __future__ import annotations
 
@@ -9,24 +9,33 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from mpifl.clock.kernels.latency import samples_until
-from mpifl.clock.policy import RoundPolicy, asked, rates, work_seconds
+from mpifl.clock.latency import rates, work_seconds
+from mpifl.clock.policy import RoundPolicy, asked
 from mpifl.clock.timeline import Call, ClockState, Outcome, Timeline
 
 
 class Deadline(RoundPolicy):
-    """Ask ceil(overcommitment x participants) clients and end after ``seconds``, or at a quantile of their own durations.
+    """A round policy: ask ceil(overcommitment x participants) clients, and end at a deadline.
 
-    With ``partial`` a participant that cannot do all its steps by then does as many as leave it time to upload, and weighs by
-    the samples it went through (the cut-off of Flower's paper, section 5.3; FedFS); one that cannot do a single step is cut.
-    Without it all who have not finished are cut. A round whose participants all stop earlier ends earlier.
+    The deadline is ``seconds`` after the start, or a ``quantile`` of the durations of the
+    participants. A round whose participants all stop earlier ends earlier.
+
+    With ``partial``, a participant that cannot do all its steps by the deadline does as many as
+    leave it time to upload, and weighs by the samples that it went through (the cut-off of Flower's
+    paper, section 5.3; FedFS). One that cannot do a single step is cut. Without ``partial``, all
+    who have not finished are cut.
     """
 
     weighs_work: ClassVar[bool] = True
 
     mode: str = "deadline"
-    overcommitment: float = Field(1.0, ge=1, le=1e6, description="clients asked for each participant")
+    overcommitment: float = Field(
+        1.0, ge=1, le=1e6, description="clients asked for each participant"
+    )
     seconds: float | None = Field(None, gt=0, le=1e9, description="length of a round")
-    quantile: float | None = Field(None, gt=0, lt=1, description="share of the cohort that can do all its work in time")
+    quantile: float | None = Field(
+        None, gt=0, lt=1, description="share of the cohort that can do all its work in time"
+    )
     partial: bool = Field(True, description="count the steps done by the deadline")
 
     @model_validator(mode="before")
@@ -37,16 +46,15 @@ class Deadline(RoundPolicy):
         return raw
 
     def at_once(self, participants: int) -> int:
-        """See RoundPolicy."""
         return asked(self.overcommitment, participants)
 
     def advance(self, state: ClockState, call: Call) -> tuple[Timeline, ClockState]:
-        """See RoundPolicy."""
         rows = self.cohort(state, call, self.at_once(call.participants))
         deadline = self._deadline(rows)
         if self.partial:
             self._shorten(call, rows, deadline)
         flows = self.share(call, rows, len(rows), deadline)
+
         end = min(deadline, float(rows["stop_seconds"].max()))
         if math.isinf(end):
             end = self.last_stop(rows)
@@ -57,14 +65,15 @@ class Deadline(RoundPolicy):
         return self.together(state, call, rows, done, flows, end, deadline)
 
     def least_work(self, call: Call, held: np.ndarray) -> tuple[np.ndarray, float]:
-        """See RoundPolicy. One step is enough with ``partial``."""
+        """Return the least work, see RoundPolicy. With ``partial`` one step is enough."""
         limit = math.inf if self.seconds is None else self.seconds
         if not self.partial:
             return super().least_work(call, held)[0], limit
-        one = np.ones(len(held), np.int64)
-        return call.workload.costed(call.workload.processed(held, one), one), limit
+        one_step = np.ones(len(held), np.int64)
+        return call.workload.costed(call.workload.processed(held, one_step), one_step), limit
 
     def _deadline(self, rows: np.ndarray) -> float:
+        """Return the moment at which the round has to end."""
         start = float(rows["start_seconds"][0])
         if self.seconds is not None:
             return start + self.seconds
@@ -73,14 +82,23 @@ class Deadline(RoundPolicy):
         return start + float(work[math.ceil(round(self.quantile * len(work), 9)) - 1])
 
     def _shorten(self, call: Call, rows: np.ndarray, deadline: float) -> None:
-        """Leave each participant the steps that it can do and upload by the deadline; none of them: as it was, to be cut."""
-        start, held = float(rows["start_seconds"][0]), call.population.samples(rows["client"])
-        clients, planned = np.ascontiguousarray(rows["client"]), call.workload.costed(rows["samples"], rows["steps"])
-        budget = samples_until(call.population.phones, self.rule, clients, planned, rates(call), start, deadline)
+        """Give each participant, in place, the steps that it can do and upload by the deadline.
+
+        A participant that cannot do a single step stays as it is, to be cut.
+        """
+        start = float(rows["start_seconds"][0])
+        held = call.population.samples(rows["client"])
+        clients = np.ascontiguousarray(rows["client"])
+        planned = call.workload.costed(rows["samples"], rows["steps"])
+
+        budget = samples_until(
+            call.population.phones, self.rule, clients, planned, rates(call), start, deadline
+        )
         steps = call.workload.steps_within(held, np.maximum(budget, 0))
-        some = (steps > 0) & (steps < rows["steps"])
-        shorter = rows[some]
-        shorter["steps"] = steps[some]
-        shorter["samples"] = call.workload.processed(held[some], steps[some])
+
+        partly = (steps > 0) & (steps < rows["steps"])
+        shorter = rows[partly]
+        shorter["steps"] = steps[partly]
+        shorter["samples"] = call.workload.processed(held[partly], steps[partly])
         self.retime(call, shorter)
-        rows[some] = shorter
+        rows[partly] = shorter

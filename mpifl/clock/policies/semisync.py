@@ -9,27 +9,29 @@ from mpifl.clock.timeline import Call, ClockState, Outcome, Timeline
 
 
 class Semisync(Asynchronous):
-    """At the start of each window clients are asked until ``concurrency`` are under way.
+    """A round policy: rounds are windows of equal length.
 
-    At its end the model moves by what came. Those still under way go on and count in the window in which they finish, times
-    their staleness factor. A window in which nobody finishes leaves the model as it is. ``selection.participants`` has no
-    meaning, and may be left out.
+    At the start of each window clients are asked until ``concurrency`` are under way. At its end
+    the model moves by the updates that came. Participants still under way go on, and count in the
+    window in which they finish, times their staleness factor. A window in which nobody finishes
+    leaves the model as it is. ``selection.participants`` has no meaning, and may be left out.
     """
 
     mode: str = "semisync"
-    window_seconds: float = Field(..., gt=0, le=1e9, description="length of a round")
+    window_seconds: float = Field(..., gt=0, le=1e9, description="seconds of a round")
 
     def updates(self, participants: int | None) -> int:
-        """See RoundPolicy. A window waits for none; that one client can be asked is all that it needs."""
+        """Return 1, whatever the job says: a window waits for no update, but asks some client."""
         return 1
 
     def advance(self, state: ClockState, call: Call) -> tuple[Timeline, ClockState]:
-        """See RoundPolicy."""
-        sky = EventLoop.of(self, call, state)
-        sky.fill_or_wait()
-        end = sky.now + self.window_seconds
-        while sky.land(end) is not None:
+        events = EventLoop.of(self, call, state)
+        events.fill_or_wait()
+
+        end = events.now + self.window_seconds
+        while events.land(end) is not None:
             pass
-        if sky.ended and all(row["outcome"] == Outcome.DROPPED for row in sky.ended):
+
+        if events.ended and all(row["outcome"] == Outcome.DROPPED for row in events.ended):
             self.check_possible(call)
-        return sky.finish(state, end)
+        return events.finish(state, end)

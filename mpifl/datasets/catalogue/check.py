@@ -1,4 +1,4 @@
-"""What was imported against what was published."""
+"""Compare the counts of an import with those that were published."""
 
 from __future__ import annotations
 
@@ -7,65 +7,70 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from mpifl.datasets.catalogue import Count, Entry, Figures, Published
+from mpifl.datasets.catalogue.catalogue import Count, Entry, Figures, Published
 
 
 class Counted(Protocol):
-    """What is needed of a part of a data set: offsets (clients + 1,) of its samples, and the clients' names (clients,)."""
+    """A part of a data set, as far as it is counted."""
 
     @property
     def offsets(self) -> np.ndarray:
-        """Client k holds samples offsets[k] to offsets[k + 1]."""
+        """(clients + 1,): client k holds samples offsets[k] to offsets[k + 1]."""
 
     @property
     def client(self) -> Any:
-        """Names, as bytes, text or numbers."""
+        """(clients,): names, as bytes, text or numbers."""
 
 
 def differences(entry: Entry, parts: Mapping[str, Counted]) -> list[str]:
-    """What differs from every place that published figures of this data set, a line each; none if one place agrees wholly.
+    """Return one line for each published figure that differs; none if one place agrees entirely.
 
-    ``parts`` are the parts by name (train, validation, test). Clients that a partitioner has to make are not compared.
+    ``parts`` are the parts by name (train, validation, test). Clients are not compared where a
+    partitioner has to make them.
     """
     lines: list[str] = []
     for source in entry.published:
         compared = list(_compared(source, parts, clients=entry.client_key is not None))
-        wrong = [line for line in compared if line]
-        if compared and not wrong:
+        differing = [line for line in compared if line]
+        if compared and not differing:
             return []
-        lines += [f"{source.place}: {line}" for line in wrong]
+        lines += [f"{source.place}: {line}" for line in differing]
     return lines
 
 
 def _compared(source: Published, parts: Mapping[str, Counted], clients: bool) -> Iterator[str]:
-    """A line for each figure: what is wrong with it, or nothing."""
+    """Yield a line for each figure of a place: the difference, or an empty text."""
     for figures in source.figures:
         scopes = _scopes(figures, parts)
         if clients and figures.clients is not None:
-            yield _difference("clients", figures, figures.clients, {name: _clients(found) for name, found in scopes.items()})
+            counts = {name: _clients(counted) for name, counted in scopes.items()}
+            yield _difference("clients", figures, figures.clients, counts)
         if figures.samples is not None:
-            yield _difference("samples", figures, figures.samples, {name: _samples(found) for name, found in scopes.items()})
+            counts = {name: _samples(counted) for name, counted in scopes.items()}
+            yield _difference("samples", figures, figures.samples, counts)
 
 
 def _scopes(figures: Figures, parts: Mapping[str, Counted]) -> dict[str, list[Counted]]:
-    """The parts that figures may be of, by how to call them."""
+    """Return, by name, the sets of parts that the figures may count."""
     if figures.part == "all":
         return {"all": list(parts.values())}
     if figures.part == "either":
-        return {"train": [parts["train"]] if "train" in parts else [], "all": list(parts.values())}
+        train = [parts["train"]] if "train" in parts else []
+        return {"train": train, "all": list(parts.values())}
     return {figures.part: [parts[figures.part]] if figures.part in parts else []}
 
 
 def _difference(what: str, figures: Figures, published: Count, imported: dict[str, int]) -> str:
+    """Return the difference in words, or an empty text if one of the imported counts agrees."""
     if any(number in published for number in imported.values()):
         return ""
-    found = " or ".join(f"{number:,} ({name})" for name, number in imported.items())
+    counts = " or ".join(f"{number:,} ({name})" for name, number in imported.items())
     part = "" if figures.part == "either" else f"{figures.part} "
-    return f"{part}{what} {published.text} published, {found} imported"
+    return f"{part}{what} {published.text} published, {counts} imported"
 
 
 def _clients(parts: list[Counted]) -> int:
-    """How many clients there are; one that is in several parts by the same name counts once."""
+    """Return the number of clients; clients of the same name in several parts count once."""
     return len(set().union(*(np.asarray(part.client).tolist() for part in parts)))
 
 

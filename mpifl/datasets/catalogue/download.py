@@ -1,7 +1,6 @@
-"""Fetch a file over HTTP: resumed where it was cut off, checked, and under its own name only when it is whole.
+"""Download a file over HTTP: resume an interrupted download, check size and SHA-256.
 
-What has come so far is ``NAME.part``; beside it ``NAME.part.tag`` holds the server's mark of that version of the file (ETag or
-Last-Modified), so that two versions are never put together.
+A file has its own name only when it is complete; see partial_file.py.
 """
 
 from __future__ import annotations
@@ -20,28 +19,34 @@ from pathlib import Path
 from typing import Literal
 
 from mpifl import __version__
-from mpifl.datasets.catalogue import Download
+from mpifl.datasets.catalogue.catalogue import Download
+from mpifl.datasets.catalogue.partial_file import (
+    delete_partial,
+    partial_path,
+    read_tag,
+    write_tag,
+)
 from mpifl.errors import InputError
 from mpifl.io.files import locked
 
 BLOCK_BYTES = 1 << 20
 PAUSES_SECONDS = (1.0, 2.0)
-"""How long to wait before another try, after one that brought nothing; then it fails."""
+"""Pauses before each retry after attempts that brought no bytes; after the last one it fails."""
 
 Report = Callable[[Literal["fetching", "checking"], int, int | None], None]
-"""Called with what is going on, bytes so far and bytes in all (None: unknown)."""
+"""Called with the current step, bytes so far and bytes in all (None: unknown)."""
 Outcome = Literal["fetched", "was there"]
 
 
 class DownloadError(Exception):
-    """A file that could not be fetched: one line that says why and what to do. Exit status 1."""
+    """A file could not be downloaded: one line with the reason and what to do. Exit status 1."""
 
     def __init__(self, message: str) -> None:
         super().__init__(" ".join(message.split()))
 
 
 class _CutOffError(Exception):
-    """The server or the way to it failed; another try may succeed."""
+    """The server or the network failed; a retry may succeed."""
 
 
 def fetch(
@@ -52,118 +57,152 @@ def fetch(
     pauses_seconds: tuple[float, ...] = PAUSES_SECONDS,
     timeout_seconds: float = 30.0,
 ) -> Outcome:
-    """Fetch ``file`` into ``folder``, which exists. A file that is there already is checked and kept.
+    """Download ``file`` into ``folder``, which exists. A file that exists is checked and kept.
 
-    Raises DownloadError, and InputError where the file that is there is not the one of the catalogue.
+    Raises DownloadError, and InputError where the existing file is not the one of the catalogue.
     """
     final = folder / file.name
-    partial = _part(final)
+    partial = partial_path(final)
     if final.exists():
-        wrong = _wrong(file, final, report)
-        if wrong:
-            raise InputError(f"{final}: is there already, with {wrong}; move it away and run the command again")
+        difference = _difference(file, final, report)
+        if difference:
+            raise InputError(
+                f"{final}: is there already, with {difference};"
+                " move it away and run the command again"
+            )
         return "was there"
-    with _own(partial) as stream:
+
+    with _opened(partial) as stream:
         try:
             _transfer(file, stream, partial, report, pauses_seconds, timeout_seconds)
             os.fsync(stream.fileno())
         except OSError as error:
-            raise DownloadError(f"{partial}: {error.strerror}; make room and run the same command again to go on") from error
-        wrong = _wrong(file, partial, report)
-        if wrong:
-            _forget(partial)
-            raise DownloadError(f"{file.url}: came with {wrong}; not kept")
+            raise DownloadError(
+                f"{partial}: {error.strerror}; make room and run the same command again to continue"
+            ) from error
+
+        difference = _difference(file, partial, report)
+        if difference:
+            delete_partial(partial)
+            raise DownloadError(f"{file.url}: came with {difference}; not kept")
         partial.replace(final)
-        _forget(partial)
+        delete_partial(partial)  # its tag
     return "fetched"
 
 
 def here_bytes(file: Download, folder: Path) -> int:
-    """How many bytes of a file are in the folder, whole or not."""
+    """Return how many bytes of a file are in the folder, complete or partial."""
     final = folder / file.name
-    return next((path.stat().st_size for path in (final, _part(final)) if path.is_file()), 0)
-
-
-def _part(final: Path) -> Path:
-    return final.with_name(f"{final.name}.part")
+    paths = (final, partial_path(final))
+    return next((path.stat().st_size for path in paths if path.is_file()), 0)
 
 
 def _transfer(
-    file: Download, stream: RawIOBase, partial: Path, report: Report, pauses_seconds: tuple[float, ...], timeout_seconds: float
+    file: Download,
+    stream: RawIOBase,
+    partial: Path,
+    report: Report,
+    pauses_seconds: tuple[float, ...],
+    timeout_seconds: float,
 ) -> None:
-    """Try until everything is there; give up after as many tries as there are pauses that brought nothing new."""
-    pauses, farthest = list(pauses_seconds), stream.seek(0, os.SEEK_END)
+    """Retry until the file is complete; fail when all pauses passed without a new byte."""
+    pauses = list(pauses_seconds)
+    farthest = stream.seek(0, os.SEEK_END)
     while True:
         try:
             return _attempt(file, stream, partial, report, timeout_seconds)
-        except _CutOffError as cut:
+        except _CutOffError as error:
             have = stream.seek(0, os.SEEK_END)
             if have > farthest:
-                pauses, farthest = list(pauses_seconds), have
+                pauses = list(pauses_seconds)
+                farthest = have
             if not pauses:
                 kept = f" ({have:,} bytes are in {partial.name})" if have else ""
-                raise DownloadError(f"{file.url}: {cut}{kept}; run the same command again to go on") from cut
+                raise DownloadError(
+                    f"{file.url}: {error}{kept}; run the same command again to continue"
+                ) from error
             time.sleep(pauses.pop(0))
 
 
-def _attempt(file: Download, stream: RawIOBase, partial: Path, report: Report, timeout_seconds: float) -> None:
-    """One request. Returns when the file is complete."""
-    have, tag = stream.seek(0, os.SEEK_END), _tag(partial)
+def _attempt(
+    file: Download, stream: RawIOBase, partial: Path, report: Report, timeout_seconds: float
+) -> None:
+    """Make one request for what is missing. Returns when the file is complete."""
+    have = stream.seek(0, os.SEEK_END)
+    tag = read_tag(partial)
     if have and not (tag or file.sha256):
-        have = 0  # nothing could tell whether the rest belongs to what is here
+        have = 0  # neither tag nor checksum could show that the rest is of the same version
     if have and have == file.bytes:
         return
-    headers = {"User-Agent": f"mpifl/{__version__}", "Accept-Encoding": "identity"}
-    if have:
-        headers |= {"Range": f"bytes={have}-"} | ({"If-Range": tag} if tag else {})
-    request = urllib.request.Request(file.url, headers=headers)  # noqa: S310  (http and https only: Download.url)
-    with _answer(request, timeout_seconds) as answer:
-        if answer.status == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
-            if answer.headers.get("Content-Range") == f"bytes */{have}":
+
+    with _response(_request(file, have, tag), timeout_seconds) as response:
+        if response.status == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
+            if response.headers.get("Content-Range") == f"bytes */{have}":
                 return
             stream.truncate(0)
             raise _CutOffError("the server has fewer bytes than are here")
-        if answer.status != http.client.PARTIAL_CONTENT:
+
+        if response.status != http.client.PARTIAL_CONTENT:
             have = 0
-        elif not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
-            raise DownloadError(f"{file.url}: the server sends another part of the file than was asked for")
-        total = _total(file, answer, have)
-        _check_offer(file, answer, partial, have, total)
+        elif not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+            raise DownloadError(
+                f"{file.url}: the server sends another part of the file than was asked for"
+            )
+
+        total = _total_bytes(file, response, have)
+        _check_response(file, response, partial, have, total)
         stream.truncate(have)
         if have == 0:
-            _remember(partial, answer)
-        for block in _blocks(answer):
+            write_tag(partial, response.headers)
+        for block in _blocks(response):
             have += _write(stream, block)
             report("fetching", have, total)
+
     if total is not None and have < total:
         raise _CutOffError(f"the connection ended after {have:,} of {total:,} bytes")
 
 
+def _request(file: Download, have: int, tag: str) -> urllib.request.Request:
+    """Return the request for the bytes from ``have`` on, of version ``tag`` if that is known."""
+    headers = {"User-Agent": f"mpifl/{__version__}", "Accept-Encoding": "identity"}
+    if have:
+        headers["Range"] = f"bytes={have}-"
+        if tag:
+            headers["If-Range"] = tag
+    return urllib.request.Request(file.url, headers=headers)  # noqa: S310  (Download.url: http only)
+
+
 @contextlib.contextmanager
-def _answer(request: urllib.request.Request, timeout_seconds: float) -> Iterator[http.client.HTTPResponse]:
-    """The server's answer: 200, 206 or 416. Raises _CutOffError for what may pass, DownloadError for the rest."""
+def _response(
+    request: urllib.request.Request, timeout_seconds: float
+) -> Iterator[http.client.HTTPResponse]:
+    """Yield the server's response: status 200, 206 or 416.
+
+    Raises _CutOffError for errors that may be temporary, DownloadError for the others.
+    """
     try:
-        answer = urllib.request.urlopen(request, timeout=timeout_seconds)  # noqa: S310
+        response = urllib.request.urlopen(request, timeout=timeout_seconds)  # noqa: S310
     except urllib.error.HTTPError as error:
         if error.code != http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
             message = f"the server answers {error.code} {error.reason}"
             if error.code in (408, 429) or error.code >= 500:
                 raise _CutOffError(message) from error
             raise DownloadError(f"{request.full_url}: {message}") from error
-        answer = error
+        response = error
     except urllib.error.URLError as error:
         raise _CutOffError(str(getattr(error.reason, "strerror", None) or error.reason)) from error
     except (http.client.HTTPException, OSError) as error:
         raise _CutOffError(str(error) or type(error).__name__) from error
-    with answer:
-        yield answer
+
+    with response:
+        yield response
 
 
-def _blocks(answer: http.client.HTTPResponse) -> Iterator[bytes]:
-    """What comes, as it comes, to its end."""
+def _blocks(response: http.client.HTTPResponse) -> Iterator[bytes]:
+    """Yield the response's bytes as they arrive."""
     while True:
         try:
-            block = answer.read1(BLOCK_BYTES)
+            block = response.read1(BLOCK_BYTES)
         except (http.client.HTTPException, OSError) as error:
             raise _CutOffError(str(error) or type(error).__name__) from error
         if not block:
@@ -172,59 +211,84 @@ def _blocks(answer: http.client.HTTPResponse) -> Iterator[bytes]:
 
 
 def _write(stream: RawIOBase, block: bytes) -> int:
-    """Write all of it; returns how many bytes that are."""
+    """Write the whole block; return its size."""
     done = 0
     while done < len(block):
         done += stream.write(block[done:]) or 0
     return done
 
 
-def _total(file: Download, answer: http.client.HTTPResponse, have: int) -> int | None:
-    """How many bytes the file has in all; None where only its end will tell."""
-    length = answer.headers.get("Content-Length")
+def _total_bytes(file: Download, response: http.client.HTTPResponse, have: int) -> int | None:
+    """Return the size of the whole file; None where only the end of the response will tell."""
+    length = response.headers.get("Content-Length")
     if length is not None:
         return have + int(length)
-    if file.bytes is None and file.sha256 is None and not answer.chunked:
-        raise DownloadError(f"{file.url}: the server does not say how long it is, so nobody could tell whether it came whole")
+
+    if file.bytes is None and file.sha256 is None and not response.chunked:
+        raise DownloadError(
+            f"{file.url}: the server does not say how long the file is,"
+            " so it could not be checked for completeness"
+        )
     return file.bytes
 
 
-def _check_offer(file: Download, answer: http.client.HTTPResponse, partial: Path, have: int, total: int | None) -> None:
-    """Refuse what is not the file of the catalogue, what cannot be trusted, and what does not fit on the disk."""
-    if file.url.startswith("https:") and not answer.url.startswith("https:") and not file.sha256:
-        raise DownloadError(f"{file.url}: leads to {answer.url}, without encryption, and no checksum is known; not fetched")
+def _check_response(
+    file: Download,
+    response: http.client.HTTPResponse,
+    partial: Path,
+    have: int,
+    total: int | None,
+) -> None:
+    """Raise DownloadError if the response is unencrypted, of the wrong size, or too large."""
+    unencrypted = file.url.startswith("https:") and not response.url.startswith("https:")
+    if unencrypted and not file.sha256:
+        raise DownloadError(
+            f"{file.url}: leads to {response.url}, without encryption,"
+            " and no checksum is known; not fetched"
+        )
     if total is None:
         return
+
     if file.bytes not in (None, total):
-        raise DownloadError(f"{file.url}: the server offers {total:,} bytes, the catalogue has {file.bytes:,}; not fetched")
+        raise DownloadError(
+            f"{file.url}: the server offers {total:,} bytes,"
+            f" the catalogue has {file.bytes:,}; not fetched"
+        )
     free = shutil.disk_usage(partial.parent).free
     if total - have > free:
-        raise DownloadError(f"{partial.parent}: {total - have:,} bytes are still to come, {free:,} are free; make room")
+        raise DownloadError(
+            f"{partial.parent}: {total - have:,} bytes are still to come,"
+            f" {free:,} are free; make room"
+        )
 
 
-def _wrong(file: Download, path: Path, report: Report) -> str:
-    """What differs from the catalogue; empty if nothing does."""
+def _difference(file: Download, path: Path, report: Report) -> str:
+    """Return how a downloaded file differs from the catalogue; empty if it does not."""
     size = path.stat().st_size
     if file.bytes not in (None, size):
         return f"{size:,} bytes instead of {file.bytes:,}"
     if file.sha256 is None:
         return ""
-    digest, done = hashlib.sha256(), 0
+
+    digest = hashlib.sha256()
+    done = 0
     with open(path, "rb") as stream:
         while block := stream.read(BLOCK_BYTES):
             digest.update(block)
             done += len(block)
             report("checking", done, size)
-    return "" if digest.hexdigest() == file.sha256 else f"SHA-256 {digest.hexdigest()} instead of {file.sha256}"
+    sha256 = digest.hexdigest()
+    return "" if sha256 == file.sha256 else f"SHA-256 {sha256} instead of {file.sha256}"
 
 
 @contextlib.contextmanager
-def _own(partial: Path) -> Iterator[RawIOBase]:
-    """The part, for this process alone."""
+def _opened(partial: Path) -> Iterator[RawIOBase]:
+    """Yield the partial file, locked for this process; delete it at the end if it is empty."""
     try:
         stream = open(partial, "ab", buffering=0)  # noqa: SIM115
     except OSError as error:
         raise InputError(f"{partial}: {error.strerror}") from error
+
     with stream:
         if not locked(stream):
             raise DownloadError(f"{partial}: another process is fetching it")
@@ -232,25 +296,4 @@ def _own(partial: Path) -> Iterator[RawIOBase]:
             yield stream
         finally:
             if partial.exists() and partial.stat().st_size == 0:
-                _forget(partial)
-
-
-def _tag_path(partial: Path) -> Path:
-    return partial.with_name(f"{partial.name}.tag")
-
-
-def _tag(partial: Path) -> str:
-    path = _tag_path(partial)
-    return path.read_text(encoding="latin-1").strip() if path.is_file() else ""
-
-
-def _remember(partial: Path, answer: http.client.HTTPResponse) -> None:
-    """Note the version that is coming; a weak ETag tells nothing about bytes."""
-    tag = answer.headers.get("ETag") or ""
-    tag = answer.headers.get("Last-Modified") or "" if tag.startswith("W/") or not tag else tag
-    _tag_path(partial).write_text(tag, encoding="latin-1")
-
-
-def _forget(partial: Path) -> None:
-    for path in (partial, _tag_path(partial)):
-        path.unlink(missing_ok=True)
+                delete_partial(partial)

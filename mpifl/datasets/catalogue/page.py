@@ -1,10 +1,13 @@
-"""The catalogue in words, for the terminal and as the page docs/catalogue.md, which running this module prints."""
+"""The catalogue as text, for the terminal and for the page docs/catalogue.md.
+
+Running this module prints the page.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from mpifl.datasets.catalogue import Download, Entry, Figures, Published, read_catalogue
+from mpifl.datasets.catalogue.catalogue import Download, Entry, Figures, Published, read_catalogue
 
 NOBODY = "none in the source: a partitioner makes them"
 BY_HAND = "by hand"
@@ -12,43 +15,53 @@ BY_HAND = "by hand"
 INTRODUCTION = """\
 # Catalogue of federated data sets
 
-Made from the YAML files in `mpifl/population/catalogue` by `python -m mpifl.datasets.catalogue.page > docs/catalogue.md`.
+Made from the YAML files in `mpifl/datasets/catalogue` by
+`python -m mpifl.datasets.catalogue.page > docs/catalogue.md`.
 
-Every data set of the tables of FedScale, FedML (tables 2 to 4) and Flower, and of LEAF. `mpifl data list` prints the table
-below, `mpifl data show NAME` an entry, `mpifl data get NAME` fetches one:
+The catalogue has every data set in the tables of FedScale, FedML (tables 2 to 4), Flower and LEAF.
+`mpifl data list` prints the table below, `mpifl data show NAME` an entry, `mpifl data get NAME`
+downloads one:
 
-- It fetches what its makers (or who keeps their copy, as TensorFlow Federated does) hand out to everybody at an address that
-  lasts, without registration or agreement. You keep to its licence: it stands in the entry.
-- A download that was cut off goes on where it ended. SHA-256 and size are compared where the catalogue has them; where it has
-  no checksum the command says so. A file has its own name only when it is whole; until then it is `NAME.part`.
-- Exit status 0: every file is there. 1: a file could not be fetched, or the data have to be fetched by hand; then the steps are
-  printed on standard error. 2: there is no such name, or a file that is there already is not the one of the catalogue.
+- It downloads what the makers (or those who keep a copy, as TensorFlow Federated does) offer to
+  everybody at a lasting address, without registration or agreement. You have to keep to the
+  licence, which the entry names.
+- A download that was interrupted continues where it ended. SHA-256 and size are compared where the
+  catalogue has them; where it has no checksum the command says so. A file has its own name only
+  when it is complete; until then it is `NAME.part`.
+- Exit status 0: every file is there. 1: a file could not be downloaded, or the data have to be
+  obtained by hand; then the steps are printed on standard error. 2: there is no such name, or a
+  file that exists already is not the one of the catalogue.
 
-Counts are given as they were published, with the place they were published in; where the places disagree, all are given. "Train
-or all" means that the place does not say which. In the table stand the first counts that are published, in parentheses where a
-partitioner makes the clients. When an import is compared with its entry, one place has to agree wholly; `640K` agrees with all
-that may be rounded or cut to it, and clients that a partitioner makes are not compared. Checksums are those in the sources of
-TensorFlow Federated, TensorFlow Datasets and torchvision.
+Counts are given as they were published, with the place they were published in; where places
+disagree, all are given. "Train or all" means that the place does not say which. The table has the
+first counts that were published, in parentheses where a partitioner makes the clients. When an
+import is compared with its entry, one place has to agree entirely. `640K` agrees with every number
+that may be rounded or cut off to it. Clients that a partitioner makes are not compared. Checksums
+are those in the sources of TensorFlow Federated, TensorFlow Datasets and torchvision.
 """
 
 
 def columns(entry: Entry, paper: str | None = None) -> tuple[str, str, str, str, str, str, str]:
-    """Name, tasks, clients, samples, importer, how it is obtained, papers: the entry's row in a table.
+    """Return the entry's row: name, tasks, clients, samples, importer, how to obtain it, papers.
 
-    The counts are the first that are published, in ``paper`` if it has any, of train or of everything. Clients that a
-    partitioner makes stand in parentheses.
+    The counts are the first published ones of train or of all parts; those of ``paper`` come first.
+    Clients that a partitioner makes are in parentheses.
     """
-    figures = sorted(_main_figures(entry), key=lambda found: found[0] != paper)
+    figures = sorted(_main_figures(entry), key=lambda pair: pair[0] != paper)
     clients = next((f.clients.text for _, f in figures if f.clients), "")
     samples = next((f.samples.text for _, f in figures if f.samples), "")
     if entry.client_key is None and clients:
         clients = f"({clients})"
+
+    tasks = ", ".join(entry.tasks)
+    importer = entry.importer or "-"
     obtained = "get" if entry.download else BY_HAND
-    return entry.name, ", ".join(entry.tasks), clients, samples, entry.importer or "-", obtained, ", ".join(entry.papers) or "-"
+    papers = ", ".join(entry.papers) or "-"
+    return entry.name, tasks, clients, samples, importer, obtained, papers
 
 
 def sections(entry: Entry) -> Iterator[tuple[str, list[str]]]:
-    """Everything that is known of an entry: a label and lines, in the order a reader wants them."""
+    """Yield everything about an entry as labels and lines, the most important first."""
     yield "task", [", ".join(entry.tasks)]
     yield "data", [entry.modality]
     yield "papers", [", ".join(entry.papers) or "none of the four"]
@@ -67,15 +80,15 @@ def sections(entry: Entry) -> Iterator[tuple[str, list[str]]]:
 
 
 def steps(entry: Entry, folder: str) -> list[str]:
-    """What to do by hand: to obtain it, or after its download; the import comes last."""
-    done = [step.format(folder=folder) for step in entry.by_hand or entry.then]
+    """Return the steps to do by hand, before or after the download; the import is last."""
+    lines = [step.format(folder=folder) for step in entry.by_hand or entry.then]
     if entry.importer:
-        done.append(f"mpifl data import {entry.importer} {folder} -o {entry.name}.h5")
-    return done
+        lines.append(f"mpifl data import {entry.importer} {folder} -o {entry.name}.h5")
+    return lines
 
 
 def page(entries: Iterable[Entry]) -> str:
-    """The catalogue as a page in Markdown."""
+    """Return the catalogue as a page in Markdown."""
     entries = list(entries)
     lines = [
         INTRODUCTION,
@@ -104,7 +117,7 @@ def _item(label: str, texts: list[str]) -> Iterator[str]:
 
 
 def _marked(text: str) -> str:
-    """Addresses as links; what stands in angle brackets is no tag of HTML."""
+    """Return a text as Markdown: an address as a link, angle brackets escaped."""
     if text.startswith("http") and " " not in text:
         return f"<{text}>"
     return text.replace("<", "&lt;").replace(">", "&gt;")
@@ -121,19 +134,22 @@ def _source(source: Published) -> Iterator[str]:
     for figures in source.figures:
         counts = [f"{figures.clients.text} clients"] if figures.clients else []
         counts += [f"{figures.samples.text} samples"] if figures.samples else []
-        yield f"  {'train or all' if figures.part == 'either' else figures.part}: {', '.join(counts)}"
+        part = "train or all" if figures.part == "either" else figures.part
+        yield f"  {part}: {', '.join(counts)}"
 
 
 def _known(file: Download) -> Iterator[str]:
-    """What is known of a file beforehand."""
+    """Yield size and checksum of a file."""
     yield "  size unknown" if file.bytes is None else f"  {file.bytes:,} bytes"
     yield "  no checksum known" if file.sha256 is None else f"  SHA-256 {file.sha256}"
 
 
 def _main_figures(entry: Entry) -> Iterator[tuple[str, Figures]]:
-    """Who published them, and figures of train or of everything."""
+    """Yield figures of train or of all parts, each with the paper that has them."""
     for source in entry.published:
-        yield from ((source.paper, figures) for figures in source.figures if figures.part in ("train", "all", "either"))
+        for figures in source.figures:
+            if figures.part in ("train", "all", "either"):
+                yield source.paper, figures
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Data sets that people have on disk, into ours: one format a file, each a class with its options as fields."""
+"""Importers of existing data sets: one format a file, each a class whose fields are its options."""
 
 REGISTRY = {
     "qmnist": "mpifl.datasets.importers.qmnist:Qmnist",

@@ -1,4 +1,7 @@
-"""Arrays that numpy wrote, by name, read from front to back: nothing is unpickled, and no more than a block is held."""
+"""NumPy arrays in .npy and .npz files, by name.
+
+Nothing is unpickled. One block of an array is held in memory at a time.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +21,12 @@ from mpifl.io.hdf5 import hdf5_errors
 
 ENDINGS = (".npy", ".npz", ".npy.xz", ".npz.xz")
 Place = tuple[Path, str | None]
-"""A file and, of an archive, the member."""
+"""A file and, in an archive, the member."""
 
 
 @dataclass(frozen=True)
 class StoredArray:
-    """An array in a file: where it is, and what its header says."""
+    """An array in a file: its place, and the contents of its header."""
 
     place: Place
     shape: tuple[int, ...]
@@ -31,9 +34,9 @@ class StoredArray:
     fortran: bool
 
     @property
-    def where(self) -> str:
+    def location(self) -> str:
         """File and member, for messages."""
-        return _where(self.place)
+        return _location(self.place)
 
     @property
     def row_bytes(self) -> int:
@@ -41,69 +44,90 @@ class StoredArray:
         return self.dtype.itemsize * math.prod(self.shape[1:])
 
     def blocks(self, rows: int | None = None) -> Iterator[np.ndarray]:
-        """All of it in blocks of ``rows`` entries (about CHUNK_BYTES) of the first axis; InputError when it is cut off."""
+        """Yield the array in blocks of ``rows`` entries of the first axis.
+
+        The default is about CHUNK_BYTES a block. Raise InputError if the file is truncated.
+        """
         rows = rows or max(1, CHUNK_BYTES // max(1, self.row_bytes))
         if self.fortran and len(self.shape) > 1:
             yield from self._mapped(rows)
             return
+
         with _stream(self.place) as stream:
             _header(stream)
             for start in range(0, self.shape[0], rows):
                 count = min(rows, self.shape[0] - start)
                 raw = stream.take(count * self.row_bytes)
-                found = np.frombuffer(raw, self.dtype, count * math.prod(self.shape[1:])).reshape(count, *self.shape[1:])
-                yield found.view(np.uint8) != 0 if self.dtype == np.bool_ else found
+                values = np.frombuffer(raw, self.dtype, count * math.prod(self.shape[1:]))
+                block = values.reshape(count, *self.shape[1:])
+                yield block.view(np.uint8) != 0 if self.dtype == np.bool_ else block
             stream.end()
 
     def _mapped(self, rows: int) -> Iterator[np.ndarray]:
-        """The same of an array whose first axis is the innermost: its rows are spread over all of the file."""
+        """Yield the blocks of an array in Fortran order, whose rows are spread over the file."""
         if self.place[0].suffix != ".npy":
-            raise InputError(f"{self.where}: in Fortran's order, packed: save it in C's order, or as .npy")
+            raise InputError(
+                f"{self.location}: Fortran order can only be read from an uncompressed .npy;"
+                " save it so, or in C order"
+            )
         with hdf5_errors(self.place[0]):
             array = np.load(self.place[0], mmap_mode="r", allow_pickle=False)
             if array.offset + array.nbytes != self.place[0].stat().st_size:
-                raise ValueError("it goes on where its header says that it ends")
+                raise ValueError("more bytes than its header declares")
+
         for start in range(0, self.shape[0], rows):
             yield np.array(array[start : start + rows])
 
 
 def find_arrays(paths: list[Path]) -> dict[str, Place]:
-    """Where each array is: by the key in an archive, or by the file's name without its ending.
+    """Return the place of each array, by its key in an archive or its file name without the ending.
 
-    Raises InputError for a file of another kind, and for a name that is there twice.
+    Raise InputError for a file of another format, and for two arrays with one name.
     """
-    found: dict[str, Place] = {}
+    places: dict[str, Place] = {}
     for path in paths:
-        ending = next((ending for ending in sorted(ENDINGS, key=len, reverse=True) if path.name.endswith(ending)), None)
+        longest_first = sorted(ENDINGS, key=len, reverse=True)
+        ending = next((ending for ending in longest_first if path.name.endswith(ending)), None)
         if ending is None:
             raise InputError(f"{path}: must end in {', '.join(ENDINGS)}")
         if not path.is_file():
             raise InputError(f"{path}: no such file")
-        names = [path.name.removesuffix(ending)] if ending.startswith(".npy") else _members(path)
+
+        is_single = ending.startswith(".npy")
+        names = [path.name.removesuffix(ending)] if is_single else _members(path)
         for name in names:
-            if name in found:
-                raise InputError(f"{path}: array {name!r} is also in {found[name][0]}")
-            found[name] = (path, None if ending.startswith(".npy") else name)
-    return found
+            if name in places:
+                raise InputError(f"{path}: array {name!r} is also in {places[name][0]}")
+            places[name] = (path, None if is_single else name)
+    return places
 
 
 def open_array(places: dict[str, Place], name: str, option: str) -> StoredArray:
-    """The header of an array. Raises InputError when there is none of the name, or it holds neither numbers nor text."""
+    """Read the header of the array ``name``.
+
+    Raise InputError naming ``option`` if there is no such array, and naming the file if it holds
+    neither numbers nor text.
+    """
     if name not in places:
-        raise InputError(f"{option}: {name!r}: no such array; there are: {', '.join(sorted(places))}")
+        names = ", ".join(sorted(places))
+        raise InputError(f"{option}: {name!r}: no such array; there are: {names}")
     with _stream(places[name]) as stream:
         shape, fortran, dtype = _header(stream)
-    where = _where(places[name])
+
+    location = _location(places[name])
     if dtype.hasobject:
-        raise InputError(f"{where}: holds Python objects, which only unpickling could read; allowed are numbers and text")
+        raise InputError(
+            f"{location}: holds Python objects, which would have to be unpickled;"
+            " allowed are numbers and text"
+        )
     if dtype.kind not in "biufSU" or not dtype.itemsize:
-        raise InputError(f"{where}: {dtype}; allowed are numbers and text")
+        raise InputError(f"{location}: {dtype}; allowed are numbers and text")
     if not shape or shape[0] < 1:
-        raise InputError(f"{where}: shape {shape}; the first axis are the samples, 1 or more")
+        raise InputError(f"{location}: shape {shape}; the first axis are the samples, 1 or more")
     return StoredArray(places[name], shape, dtype, fortran)
 
 
-def _where(place: Place) -> str:
+def _location(place: Place) -> str:
     return str(place[0]) if place[1] is None else f"{place[0]}: {place[1]}"
 
 
@@ -112,13 +136,16 @@ def _members(path: Path) -> list[str]:
         names = [name for name in archive.namelist() if name.endswith(".npy")]
     for name in names:
         if names.count(name) > 1:
-            raise InputError(f"{path}: array {name.removesuffix('.npy')!r} is there twice")
+            raise InputError(f"{path}: holds array {name.removesuffix('.npy')!r} twice")
     return [name.removesuffix(".npy") for name in names]
 
 
 @contextlib.contextmanager
 def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
-    with lzma.open(path) if path.suffix == ".xz" else path.open("rb") as file, zipfile.ZipFile(file) as archive:
+    with (
+        lzma.open(path) if path.suffix == ".xz" else path.open("rb") as file,
+        zipfile.ZipFile(file) as archive,
+    ):
         yield archive
 
 
@@ -129,14 +156,19 @@ def _stream(place: Place) -> Iterator[Stream]:
         with opened(path) as stream:
             yield stream
         return
+
     with contextlib.ExitStack() as stack:
         with hdf5_errors(path):
             file = stack.enter_context(stack.enter_context(_archive(path)).open(f"{member}.npy"))
-        yield Stream(_where(place), file)
+        yield Stream(_location(place), file)
 
 
 def _header(stream: Stream) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """Shape, whether in Fortran's order, and type. Version 3 of the format is for names of fields, which no array here has."""
+    """Return shape, whether the order is Fortran's, and dtype.
+
+    Version 3 of the format is refused: it is for field names in Unicode, and arrays with fields are
+    not allowed here.
+    """
     with hdf5_errors(stream.path):
         version = np.lib.format.read_magic(stream.file)
         if version == (1, 0):

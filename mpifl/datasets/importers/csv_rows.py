@@ -1,4 +1,4 @@
-"""Rows of CSV files, and which of their columns is what."""
+"""Rows of CSV files, the columns that options name, and missing values."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ MOST_NAMES = 30  # in a message
 
 @dataclass(frozen=True)
 class Form:
-    """How rows are written. An empty delimiter means a tab in files that end in ``.tsv`` or ``.tab``, else a comma."""
+    """The syntax of the rows.
+
+    An empty delimiter is a tab in files that end in ``.tsv`` or ``.tab``, and a comma in others.
+    """
 
     delimiter: str = ""
     header: bool = True
@@ -28,11 +31,11 @@ class Form:
     encoding: str = "utf-8"
 
     def rows(self, path: Path) -> Iterator[tuple[int, list[str]]]:
-        """The rows of a file, its header too, as line numbers and cells without white space around them.
+        """Yield the rows of a file with its header: line number, and cells without outer spaces.
 
-        Empty lines and comments are passed over. Raises InputError naming file and line.
+        Empty lines and comments are skipped. Raise InputError naming file and line.
         """
-        last = 0
+        last = 0  # line that the reader has taken last
 
         def lines() -> Iterator[str]:
             nonlocal last
@@ -41,73 +44,104 @@ class Form:
                 if not (self.comment and line.startswith(self.comment)):
                     yield line + "\n"
 
-        plain = path.name.removesuffix(".gz").removesuffix(".xz")
-        delimiter = self.delimiter or ("\t" if plain.endswith(TAB_ENDINGS) else ",")
+        name = path.name.removesuffix(".gz").removesuffix(".xz")
+        delimiter = self.delimiter or ("\t" if name.endswith(TAB_ENDINGS) else ",")
+        reader = csv.reader(
+            lines(), delimiter=delimiter, skipinitialspace=delimiter != "\t", strict=True
+        )
         try:
-            for row in csv.reader(lines(), delimiter=delimiter, skipinitialspace=delimiter != "\t", strict=True):
+            for row in reader:
                 if row:
                     yield last, [cell.strip() for cell in row]
         except csv.Error as error:
             raise InputError(f"{path}: line {last}: {error}") from error
 
     def columns(self, path: Path) -> list[str]:
-        """The names of the columns; "1" and so on where there is no header. Raises InputError for an empty file."""
+        """Return the names of the columns; "1", "2", ... if there is no header.
+
+        Raise InputError for an empty file, and for two columns with one name.
+        """
         number, first = next(self.rows(path), (0, []))
         if not first:
             raise InputError(f"{path}: no rows")
         if not self.header:
             return [str(column) for column in range(1, len(first) + 1)]
-        twice = next((name for name in first if first.count(name) > 1), None)
-        if twice is not None:
-            raise InputError(f"{path}: line {number}: column {twice!r} is there twice; --no-header takes columns by number")
+        duplicate = next((name for name in first if first.count(name) > 1), None)
+        if duplicate is not None:
+            raise InputError(
+                f"{path}: line {number}: two columns are named {duplicate!r};"
+                " --no-header takes columns by number"
+            )
         return first
 
     def samples(self, path: Path, columns: list[str]) -> Iterator[tuple[int, list[str]]]:
-        """The rows without the header. Raises InputError for other columns, a row with more or fewer of them, or no rows."""
+        """Yield the rows without the header.
+
+        Raise InputError for a header with other columns, a row with another number of cells, and a
+        file without samples.
+        """
         rows = self.rows(path)
-        row: list[str] = []
         if self.header:
-            number, found = next(rows, (0, []))
-            if found != columns:
-                raise InputError(f"{path}: line {number}: columns {', '.join(found)}; the first file has {', '.join(columns)}")
+            number, header = next(rows, (0, []))
+            if header != columns:
+                raise InputError(
+                    f"{path}: line {number}: columns {', '.join(header)};"
+                    f" the first file has {', '.join(columns)}"
+                )
+
+        row: list[str] = []
         for number, row in rows:
             if len(row) != len(columns):
-                raise InputError(f"{path}: line {number}: {len(row)} cells; there are {len(columns)} columns")
+                raise InputError(
+                    f"{path}: line {number}: {len(row)} cells; there are {len(columns)} columns"
+                )
             yield number, row
         if not row:
             raise InputError(f"{path}: no rows")
 
 
 def column_of(text: str, columns: list[str], option: str) -> int:
-    """The place (from 0) of a column that is given by name, or by number from 1. Raises InputError when there is none."""
+    """Return the index (from 0) of a column given by name, or by number from 1.
+
+    Raise InputError naming the option if there is no such column.
+    """
     if text in columns:
         return columns.index(text)
     if text.isascii() and text.isdigit() and 1 <= int(text) <= len(columns):
         return int(text) - 1
+
     names = ", ".join(columns[:MOST_NAMES]) + (", ..." if len(columns) > MOST_NAMES else "")
-    raise InputError(f"{option}: {text!r}: no such column; there are: {names}, or 1 to {len(columns)}")
+    raise InputError(
+        f"{option}: {text!r}: no such column; there are: {names}, or 1 to {len(columns)}"
+    )
 
 
 def columns_of(texts: list[str], columns: list[str], option: str) -> list[int]:
-    """The places of columns, some of which may stand in one text with commas between. Raises InputError, also for one twice."""
+    """Return the indices of columns; one text may name several, with commas between.
+
+    Raise InputError if there is no such column, or if one is given twice.
+    """
     names = [name for text in texts for name in ([text] if text in columns else text.split(","))]
-    found = [column_of(name.strip(), columns, option) for name in names]
-    for name, column in zip(names, found, strict=True):
-        if found.count(column) > 1:
+    indices = [column_of(name.strip(), columns, option) for name in names]
+    for name, column in zip(names, indices, strict=True):
+        if indices.count(column) > 1:
             raise InputError(f"{option}: {name.strip()!r}: given twice")
-    return found
+    return indices
 
 
 def finite(cell: str) -> float:
-    """A number that float32 holds. Raises ValueError for anything else (``nan`` and ``1_000`` too)."""
-    found = float(cell)
-    if not -BEYOND < found < BEYOND or "_" in cell:
+    """Return a number that is finite in float32.
+
+    Raise ValueError for anything else, also for ``nan`` and ``1_000``.
+    """
+    value = float(cell)
+    if not -BEYOND < value < BEYOND or "_" in cell:
         raise ValueError(cell)
-    return found
+    return value
 
 
 def finite_or_nan(cell: str) -> float:
-    """The same, or NaN."""
+    """Return the number of ``finite``, or NaN where that raises."""
     try:
         return finite(cell)
     except ValueError:
@@ -116,31 +150,35 @@ def finite_or_nan(cell: str) -> float:
 
 @dataclass(frozen=True)
 class Missing:
-    """What stands for a missing value: texts, and numbers however they are written, in all columns or (by place) in one."""
+    """The markers of missing values: in all columns, and by column index.
+
+    A marker that is a number also matches other spellings of that number.
+    """
 
     everywhere: frozenset[str]
-    inside: dict[int, frozenset[str]]
+    by_column: dict[int, frozenset[str]]
 
-    def among(self, column: int, cells: list[str]) -> np.ndarray:
-        """Which cells of a column are missing, (cells,) bool."""
-        texts = self.everywhere | self.inside.get(column, frozenset())
-        numbers = {value for value in map(finite_or_nan, texts) if not math.isnan(value)}
-        if not texts:
+    def mask(self, column: int, cells: list[str]) -> np.ndarray:
+        """Return which cells of a column are missing, (cells,) bool."""
+        markers = self.everywhere | self.by_column.get(column, frozenset())
+        numbers = {value for value in map(finite_or_nan, markers) if not math.isnan(value)}
+        if not markers:
             return np.zeros(len(cells), bool)
         if not numbers:
-            return np.fromiter((cell in texts for cell in cells), bool, len(cells))
-        return np.fromiter((cell in texts or finite_or_nan(cell) in numbers for cell in cells), bool, len(cells))
+            return np.fromiter((cell in markers for cell in cells), bool, len(cells))
+        is_missing = (cell in markers or finite_or_nan(cell) in numbers for cell in cells)
+        return np.fromiter(is_missing, bool, len(cells))
 
 
 def missing_of(markers: list[str], columns: list[str]) -> Missing:
-    """Markers as the user gives them: a text, or COLUMN=TEXT where that is a column's name or number."""
+    """Return the markers as the user gives them: TEXT, or COLUMN=TEXT by name or number."""
     everywhere: set[str] = set()
-    inside: dict[int, frozenset[str]] = {}
+    by_column: dict[int, frozenset[str]] = {}
     for marker in markers:
         column, equals, text = marker.rpartition("=")
         if not equals:
             everywhere.add(marker.strip())
             continue
-        place = column_of(column, columns, "--missing")
-        inside[place] = inside.get(place, frozenset()) | {text.strip()}
-    return Missing(frozenset(everywhere), inside)
+        index = column_of(column, columns, "--missing")
+        by_column[index] = by_column.get(index, frozenset()) | {text.strip()}
+    return Missing(frozenset(everywhere), by_column)

@@ -1,4 +1,4 @@
-"""FedScale's mappings of samples to clients: a table in CSV, or a pickle {file name: client}."""
+"""FedScale's mappings of samples to clients: a CSV table, or a pickle {file name: client}."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mpifl.datasets.importers.numbered import Named, Numbered
-from mpifl.datasets.importers.patterns import group_of
+from mpifl.datasets.importers.patterns import matched_group
 from mpifl.datasets.importers.streams import text_lines
 from mpifl.errors import InputError
 from mpifl.io.restricted_pickle import read_pickle
@@ -22,9 +22,9 @@ TABLE = re.compile(r"\.csv(\.gz|\.xz)?$")
 
 @dataclass(frozen=True)
 class Row:
-    """A sample. ``label`` is None where the mapping has no labels, ``label_name`` where it has no names of them."""
+    """A sample. ``label`` and ``label_name`` are None if the mapping has none."""
 
-    where: str
+    location: str
     client: str
     path: str
     label: str | None
@@ -33,7 +33,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Columns:
-    """What the columns of a table are called; names that are "" are not looked for."""
+    """The names of a table's columns; "" for a column that is not read."""
 
     client: str
     path: str
@@ -43,7 +43,10 @@ class Columns:
 
 @dataclass(frozen=True)
 class SampleMap:
-    """The rows of one file. ``label_pattern`` finds the label in the path; ``all_one`` lets a table lack clients."""
+    """The mapping in one file.
+
+    ``label_pattern`` finds the label in the path. ``all_one`` allows a table without clients.
+    """
 
     path: Path
     columns: Columns
@@ -52,102 +55,141 @@ class SampleMap:
     _pickled: dict[str, Any] = field(default_factory=dict, init=False)
 
     def rows(self) -> Iterator[Row]:
-        """All rows in the order of the source. Raises InputError naming line or key for what is wrong."""
+        """Yield all rows in the order of the source. Raise InputError naming line or key."""
         for row in self._table() if TABLE.search(self.path.name) else self._pickle():
             if self.label_pattern is None:
                 yield row
                 continue
             try:
-                label = group_of(self.label_pattern, "label", row.path)
+                label = matched_group(self.label_pattern, "label", row.path)
             except InputError as error:
-                raise InputError(f"{row.where}: {error}") from error
-            yield Row(row.where, row.client, row.path, label)
+                raise InputError(f"{row.location}: {error}") from error
+            yield Row(row.location, row.client, row.path, label)
 
     def _table(self) -> Iterator[Row]:
-        lines = csv.reader((line for _, line in text_lines(self.path)), strict=True)
+        reader = csv.reader((line for _, line in text_lines(self.path)), strict=True)
         header: list[str] | None = None
         try:
-            for values in lines:
-                where = f"{self.path}: line {lines.line_num}"
+            for values in reader:
+                location = f"{self.path}: line {reader.line_num}"
                 if header is None:
                     header = values
-                    places = self._places(header)
+                    indices = self._indices(header)
                     continue
                 if len(values) != len(header):
-                    raise InputError(f"{where}: {len(values)} columns; the header has {len(header)}")
-                found = {column: values[place] for column, place in places.items()}
-                client = found.get("client", "all")
-                if not client:
-                    raise InputError(f"{where}: no {self.columns.client}")
-                yield Row(where, client, found["path"], found.get("label"), found.get("label_name"))
-        except csv.Error as error:
-            raise InputError(f"{self.path}: line {lines.line_num}: {error}") from error
+                    raise InputError(
+                        f"{location}: {len(values)} columns; the header has {len(header)}"
+                    )
 
-    def _places(self, header: list[str]) -> dict[str, int]:
-        """Where the columns are."""
-        places = {}
-        for column, required in (("client", not self.all_one), ("path", True), ("label", False), ("label_name", False)):
+                cells = {column: values[index] for column, index in indices.items()}
+                client = cells.get("client", "all")
+                if not client:
+                    raise InputError(f"{location}: no {self.columns.client}")
+                yield Row(
+                    location, client, cells["path"], cells.get("label"), cells.get("label_name")
+                )
+        except csv.Error as error:
+            raise InputError(f"{self.path}: line {reader.line_num}: {error}") from error
+
+    def _indices(self, header: list[str]) -> dict[str, int]:
+        """Return the index of each column that the header has."""
+        indices = {}
+        for column, required in (
+            ("client", not self.all_one),
+            ("path", True),
+            ("label", False),
+            ("label_name", False),
+        ):
             name = getattr(self.columns, column)
             if name in header:
-                places[column] = header.index(name)
+                indices[column] = header.index(name)
             elif required:
-                there = ", ".join(header)
-                raise InputError(f"--{column}: {name!r}: {self.path} has no such column; its header says: {there[:200]}")
-        return places
+                names = ", ".join(header)[:200]
+                raise InputError(
+                    f"--{column}: {name!r}: {self.path} has no such column; its header is: {names}"
+                )
+        return indices
 
     def _pickle(self) -> Iterator[Row]:
         if not self._pickled:
-            found = read_pickle(self.path)
-            if not isinstance(found, dict) or not found:
-                raise InputError(f"{self.path}: holds {type(found).__name__}; expected a dict of file names and their clients")
-            self._pickled.update(found)
+            content = read_pickle(self.path)
+            if not isinstance(content, dict) or not content:
+                raise InputError(
+                    f"{self.path}: holds {type(content).__name__};"
+                    " expected a dict of file names and their clients"
+                )
+            self._pickled.update(content)
+
         for path, client in self._pickled.items():
             if not isinstance(path, str) or type(client) not in (int, str) or client == "":
-                raise InputError(f"{self.path}: {path!r}: {client!r}; expected a file name and its client, a number or a text")
+                raise InputError(
+                    f"{self.path}: {path!r}: {client!r};"
+                    " expected a file name and its client, a number or a text"
+                )
             yield Row(f"{self.path}: {path!r}", str(client), path, None)
 
 
 class Labels:
-    """The classes of a mapping: the source's own numbers where all of train's are whole, else its names in sorted order."""
+    """The classes of a mapping.
+
+    They are the source's own numbers if all of train's are whole, and its sorted names otherwise.
+    """
 
     def __init__(self, train: Iterable[Row]) -> None:
-        found: dict[str, str | None] = {}
+        names_by_label: dict[str, str | None] = {}
         for row in train:
             if row.label is None:
-                raise InputError(f"{row.where}: no label; --label names the column, or --label-pattern finds it in the path")
-            if found.setdefault(row.label, row.label_name) != row.label_name:
                 raise InputError(
-                    f"{row.where}: label {row.label} is {row.label_name!r}, and {found[row.label]!r} before;"
-                    " --label-name '' leaves names out"
+                    f"{row.location}: no label; --label names the column,"
+                    " or --label-pattern finds it in the path"
                 )
-        if not found:
+            first_name = names_by_label.setdefault(row.label, row.label_name)
+            if first_name != row.label_name:
+                raise InputError(
+                    f"{row.location}: label {row.label} is {row.label_name!r},"
+                    f" and {first_name!r} before; --label-name '' leaves names out"
+                )
+        if not names_by_label:
             raise InputError("SOURCE: no samples in the mapping")
-        self._numbers = all(label.isdecimal() and len(label) < 10 for label in found)
-        self._classes: Numbered | Named = Named([np.array(list(found))])
-        if self._numbers:
-            names = {int(label): name for label, name in found.items() if name is not None}
-            known = [names.get(k, str(k)).encode() for k in range(max(map(int, found)) + 1)] if names else []
-            self._classes = Numbered(max(map(int, found)) + 1, np.array(known, "S"))
+
+        self._are_numbers = all(map(_is_number, names_by_label))
+        self._classes: Numbered | Named = Named([np.array(list(names_by_label))])
+        if self._are_numbers:
+            count = max(map(int, names_by_label)) + 1
+            names = {int(label): name for label, name in names_by_label.items() if name is not None}
+            known = [names.get(k, str(k)).encode() for k in range(count)] if names else []
+            self._classes = Numbered(count, np.array(known, "S"))
 
     @property
     def outputs(self) -> int:
-        """How many classes there are."""
+        """Number of classes."""
         return self._classes.outputs
 
     @property
     def names(self) -> np.ndarray:
-        """(classes,) bytes; empty where they have none."""
+        """(classes,) bytes; empty if they have no names."""
         return self._classes.names
 
     def check(self, part: str, rows: list[Row]) -> np.ndarray:
-        """The classes (rows,) int64. Raises InputError naming the row whose label train has not."""
+        """Return the classes (rows,) int64.
+
+        Raise InputError naming the row whose label train does not have.
+        """
         for row in rows:
-            if row.label is None or (self._numbers and not (row.label.isdecimal() and len(row.label) < 10)):
-                raise InputError(f"{row.where}: label {row.label!r}; the train part's are whole numbers")
-        found = np.array([int(row.label or 0) if self._numbers else row.label for row in rows])
+            if row.label is None or (self._are_numbers and not _is_number(row.label)):
+                raise InputError(
+                    f"{row.location}: label {row.label!r}; the train part's are whole numbers"
+                )
+
+        labels = np.array([int(row.label or 0) if self._are_numbers else row.label for row in rows])
         try:
-            return self._classes.check(part, found, rows[0].where)
+            return self._classes.check(part, labels, rows[0].location)
         except InputError:
-            for row, one in zip(rows, found, strict=True):
-                self._classes.check(part, np.array([one]), row.where)
+            # check row by row, to name the wrong one
+            for row, label in zip(rows, labels, strict=True):
+                self._classes.check(part, np.array([label]), row.location)
             raise
+
+
+def _is_number(label: str) -> bool:
+    return label.isdecimal() and len(label) < 10

@@ -1,4 +1,4 @@
-"""What an importer is."""
+"""The base class of the importers."""
 
 from __future__ import annotations
 
@@ -13,24 +13,35 @@ from mpifl.job.section import Section
 
 
 class Importer(Section):
-    """Base of the importers: one format a file. Its fields are the options of ``mpifl data import FORMAT``.
+    """Base of the importers: one format a file.
 
-    ``finds_test`` says that it finds the test part beside the train part by itself; else ``--test`` names its sources.
+    Its fields are the options of ``mpifl data import FORMAT``. ``finds_test`` is true for a format
+    whose test part lies beside the train part; other formats take the sources of it by ``--test``.
     """
 
     finds_test: ClassVar[bool] = False
 
     def read(self, sources: Mapping[str, list[Path]], store: Store) -> Description:
-        """Read ``sources`` (files or folders by part: "train", and "test" where the user named some) into the store.
+        """Read a data set into the store.
 
-        Reads chunk by chunk and keeps none of it; returns what there is to say of the data set. Raises InputError that names
-        file, and line or key, for whatever is wrong.
+        Read the sources chunk by chunk; do not hold them in memory.
+
+        Args:
+            sources: Files or folders by part: "train", and "test" if the user named some.
+            store: Takes the samples, with the client of each, in the order of the source.
+
+        Returns:
+            What is not samples: task, number of outputs, scaling, names of classes and tokens.
+
+        Raises:
+            InputError: The source is damaged or in another format, or the options do not fit it.
+                The message names the file, and the line or key.
         """
         raise NotImplementedError
 
 
 def one_folder(sources: Mapping[str, list[Path]]) -> Path:
-    """The only source, a folder. Raises InputError when there are several, or it is none."""
+    """Return the only source, a folder. Raise InputError unless there is exactly one."""
     paths = sources["train"]
     if len(paths) != 1:
         raise InputError(f"SOURCE: {len(paths)} given; this format takes one folder")

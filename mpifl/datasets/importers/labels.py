@@ -1,4 +1,4 @@
-"""One numbering of classes over all parts, made from what the train part has."""
+"""One numbering of the classes for all parts, made from the labels of the train part."""
 
 from __future__ import annotations
 
@@ -13,33 +13,40 @@ from mpifl.errors import InputError
 
 @dataclass(frozen=True)
 class Classes:
-    """The classes of a data set: class k is ``values[k]`` (classes,), the sorted labels of its source."""
+    """The classes of a data set: class k is ``values[k]`` (classes,), the sorted labels."""
 
     values: np.ndarray
 
-    def numbers(self, found: np.ndarray, where: str | Sequence[Path]) -> np.ndarray:
-        """The classes (samples,) int64 of labels (samples,). Raises InputError naming a label that is not known.
+    def numbers(self, labels: np.ndarray, location: str | Sequence[Path]) -> np.ndarray:
+        """Return the classes (samples,) int64 of labels (samples,).
 
-        ``where`` says in the message where the labels are, or the file of each.
+        ``location`` is used in messages: the place of all labels, or the file of each. Raise
+        InputError naming a label that the train part does not have.
         """
-        place = np.minimum(np.searchsorted(self.values, found), len(self.values) - 1)
-        unknown = self.values[place] != found
+        place = np.minimum(np.searchsorted(self.values, labels), len(self.values) - 1)
+        unknown = self.values[place] != labels
         if unknown.any():
             row = int(np.argmax(unknown))
-            place_of = where if isinstance(where, str) else where[row]
-            raise InputError(f"{place_of}: label {found[row].item()!r} is not among the {len(self.values)} of the train part")
+            row_location = location if isinstance(location, str) else location[row]
+            raise InputError(
+                f"{row_location}: label {labels[row].item()!r} is not among the"
+                f" {len(self.values)} of the train part"
+            )
         return place.astype(np.int64)
 
     @property
     def names(self) -> np.ndarray:
         """(classes,) bytes, UTF-8."""
-        return np.array([value if isinstance(value, bytes) else str(value).encode() for value in self.values.tolist()], "S")
+        labels = self.values.tolist()
+        return np.array(
+            [label if isinstance(label, bytes) else str(label).encode() for label in labels], "S"
+        )
 
 
 def classes_of(labels: Iterable[np.ndarray]) -> Classes:
-    """The classes of labels that come in blocks, of which there is one at least."""
-    found: np.ndarray | None = None
+    """Return the classes of labels that come in one block or more."""
+    values: np.ndarray | None = None
     for block in labels:
-        found = np.unique(block) if found is None else np.union1d(found, block)
-    assert found is not None
-    return Classes(found)
+        values = np.unique(block) if values is None else np.union1d(values, block)
+    assert values is not None
+    return Classes(values)

@@ -1,4 +1,7 @@
-"""LEAF's JSON, user by user: ``{"users": [...], "num_samples": [...], "user_data": {user: {"x": [...], "y": [...]}}}``."""
+"""LEAF's JSON, user by user.
+
+A file is ``{"users": [...], "num_samples": [...], "user_data": {user: {"x": [...], "y": [...]}}}``.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +16,21 @@ from mpifl.errors import InputError
 from mpifl.io.hdf5 import hdf5_errors
 
 DEEPEST = 16
-"""No file of LEAF's nests so deeply; one that never stops would fill the memory."""
+"""Maximum nesting: no file of LEAF's is so deep, and endless nesting would fill the memory."""
 
 User = tuple[str, list[Any], list[Any]]
 """Name, samples, labels."""
 
 
 def users_of(path: Path, *, skip_empty: bool = False, all_counted: bool = True) -> Iterator[User]:
-    """The users of a file that have samples, as they come; one of them is held at a time, and the names of all.
+    """Yield the users of a file that have samples, in the order of the file.
 
-    Raises InputError when the file is damaged or not in LEAF's layout, when it lists other users or numbers of samples than it
-    holds (where not ``all_counted``, num_samples may be larger), and unless ``skip_empty`` when a user has no samples. Users
-    that are not listed and hold nothing are none: LEAF's own split leaves them behind.
+    One user's samples are held at a time, and the names of all users. Without ``all_counted``
+    num_samples may be larger than the number of samples. Users without samples that are not listed
+    in "users" are ignored, because LEAF's own split leaves them behind.
+
+    Raise InputError if the file is damaged or not in LEAF's layout, if it lists other users or
+    numbers of samples than it holds, and, unless ``skip_empty``, if a listed user has no samples.
     """
     held: dict[str, int] = {}
     listed: dict[str, list[Any]] = {}
@@ -34,39 +40,53 @@ def users_of(path: Path, *, skip_empty: bool = False, all_counted: bool = True) 
                 if key in ("users", "num_samples"):
                     listed[key] = value if isinstance(value, list) else []
                 continue
+
             name = key[1]
             if name in held:
-                raise InputError(f"{path}: user {name!r} is there twice")
+                raise InputError(f"{path}: user {name!r} occurs twice")
             x, y = _samples(value, f"{path}: user {name!r}")
             held[name] = len(x)
             if x:
                 yield name, x, y
         _check_lists(path, held, listed, all_counted)
+
     empty = [user for user in map(str, listed["users"]) if not held[user]]
     if empty and not skip_empty:
-        raise InputError(f"{path}: no samples of {shown(empty)}; --skip-empty leaves such users out")
+        raise InputError(
+            f"{path}: no samples of {shown(empty)}; --skip-empty leaves such users out"
+        )
 
 
 def shown(names: list[str]) -> str:
-    """The first of many names."""
-    return ", ".join(map(repr, names[:5])) + (f" and {len(names) - 5:,} more" if len(names) > 5 else "")
+    """Return the first five of many names, for messages."""
+    more = f" and {len(names) - 5:,} more" if len(names) > 5 else ""
+    return ", ".join(map(repr, names[:5])) + more
 
 
 def _members(path: Path, file: IO[bytes]) -> Iterator[tuple[str | tuple[str, str], Any]]:
-    """The members of a JSON object: (name, value); and of its ``user_data``, one by one: (("user_data", name), value)."""
+    """Yield the members of a JSON object as (name, value).
+
+    The members of its ``user_data`` come one by one, as (("user_data", name), value).
+    """
     try:
-        yield from _built(path, ijson.basic_parse(file, use_float=True))
+        yield from _parsed(path, ijson.basic_parse(file, use_float=True))
     except ijson.JSONError as error:
-        reason = error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else str(error)
-        raise InputError(f"{path}: not JSON in UTF-8, or cut off ({reason.splitlines()[0]})") from error
+        raw = error.args[0]
+        reason = raw.decode(errors="replace") if isinstance(raw, bytes) else str(error)
+        raise InputError(
+            f"{path}: not JSON in UTF-8, or truncated ({reason.splitlines()[0]})"
+        ) from error
 
 
-def _built(path: Path, events: Iterator[tuple[str, Any]]) -> Iterator[tuple[str | tuple[str, str], Any]]:
-    stack: list[tuple[Any, Any]] = []
+def _parsed(
+    path: Path, events: Iterator[tuple[str, Any]]
+) -> Iterator[tuple[str | tuple[str, str], Any]]:
+    """Build the values from ijson's events; see ``_members``."""
+    stack: list[tuple[Any, Any]] = []  # the containers around ``top``, and their current keys
     top: Any = None
     key: Any = None
     for event, value in events:
-        if event == "number" and type(top) is list:  # most events by far
+        if event == "number" and type(top) is list:  # most events, so that it comes first
             top.append(value)
         elif event == "map_key":
             key = value
@@ -89,27 +109,41 @@ def _built(path: Path, events: Iterator[tuple[str, Any]]) -> Iterator[tuple[str 
                 top[key] = value
 
 
-def _samples(value: Any, where: str) -> tuple[list[Any], list[Any]]:
+def _samples(value: Any, location: str) -> tuple[list[Any], list[Any]]:
     x, y = (value.get(key) for key in ("x", "y")) if isinstance(value, dict) else (None, None)
     if not isinstance(x, list) or not isinstance(y, list):
-        raise InputError(f"{where}: it has no lists x and y")
+        raise InputError(f"{location}: it has no lists x and y")
     if len(x) != len(y):
-        raise InputError(f"{where}: {len(x)} samples in x and {len(y)} labels in y")
+        raise InputError(f"{location}: {len(x)} samples in x and {len(y)} labels in y")
     return x, y
 
 
-def _check_lists(path: Path, held: dict[str, int], listed: dict[str, list[Any]], all_counted: bool) -> None:
+def _check_lists(
+    path: Path, held: dict[str, int], listed: dict[str, list[Any]], all_counted: bool
+) -> None:
+    """Raise InputError if users and num_samples do not agree with what the file holds."""
     if not held:
-        raise InputError(f"{path}: no user_data; LEAF's files have users, num_samples and user_data")
-    lengths = [len(listed.get(key, [])) for key in ("users", "num_samples")]
-    if lengths[0] != lengths[1] or not lengths[0]:
-        raise InputError(f"{path}: users has {lengths[0]} entries, num_samples {lengths[1]}; each user needs one of both")
+        raise InputError(
+            f"{path}: no user_data; LEAF's files have users, num_samples and user_data"
+        )
+    users_count = len(listed.get("users", []))
+    counts_count = len(listed.get("num_samples", []))
+    if users_count != counts_count or not users_count:
+        raise InputError(
+            f"{path}: users has {users_count} entries, num_samples {counts_count};"
+            " each user needs one of both"
+        )
+
     users = [str(user) for user in listed["users"]]
     for user, count in zip(users, listed["num_samples"], strict=True):
         if user not in held:
             raise InputError(f"{path}: user {user!r} is listed in users and not in user_data")
-        if count != held[user] and (all_counted or not isinstance(count, int) or count < held[user]):
-            raise InputError(f"{path}: user {user!r}: num_samples says {count}, user_data holds {held[user]}")
+        may_be_larger = not all_counted and isinstance(count, int)
+        if count != held[user] and not (may_be_larger and count >= held[user]):
+            raise InputError(
+                f"{path}: user {user!r}: num_samples says {count}, user_data holds {held[user]}"
+            )
+
     if len(set(users)) < len(users):
         raise InputError(f"{path}: users names one of them twice")
     known = set(users)

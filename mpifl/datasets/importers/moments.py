@@ -1,4 +1,4 @@
-"""Features with mean 0 and deviation 1 over the train part, found while it is read."""
+"""Scaling of features to mean 0 and deviation 1 over the train part, computed while it is read."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ import numpy as np
 from mpifl.errors import InputError
 
 Normalise = Literal["standard", "unit", "none"]
-"""standard: mean 0 and deviation 1 over the train part; unit: bytes from 0 to 1; none: as in the source."""
+"""standard: mean 0, deviation 1 over the train part; unit: bytes from 0 to 1; none: unchanged."""
 
 Scaling = tuple[float | np.ndarray, float | np.ndarray]
 """feature_scale and feature_shift of a Description."""
 
-_ROWS_BYTES = 1 << 18  # so much at once is turned into float64, which is eight times as large as bytes are
+_ROWS_BYTES = 1 << 18  # converted to float64 at once, which is eight times as large as bytes are
 
 
 class Moments:
-    """Mean and deviation of all values that come in, or (``axis``) of those with the same index on one axis of the samples.
+    """Mean and deviation of all values, or (``axis``) for each index of one axis of the samples.
 
-    Partial results are put together as in Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing
-    sample variances", 1979; the deviation is that of a population (divided by the count).
+    Partial results are merged as in Chan, Golub and LeVeque, "Updating formulae and a pairwise
+    algorithm for computing sample variances", 1979. The deviation is that of a population (the sum
+    of squares is divided by the count).
     """
 
     def __init__(self, axis: int | None = None) -> None:
@@ -32,20 +33,26 @@ class Moments:
         self._shape: tuple[int, ...] = ()
 
     def add(self, x: np.ndarray) -> None:
-        """Take in samples (samples, ...); ``axis`` counts the samples' own axis as 0."""
+        """Add samples (samples, ...). Axis 0 of ``axis`` is the axis of the samples."""
         rows = max(1, _ROWS_BYTES // max(1, x[:1].nbytes))
         for start in range(0, len(x), rows):
             self._add(x[start : start + rows].astype(np.float64))
 
     def _add(self, x: np.ndarray) -> None:
-        others = None if self._axis is None else tuple(k for k in range(x.ndim) if k != self._axis % x.ndim)
+        others = (
+            None
+            if self._axis is None
+            else tuple(k for k in range(x.ndim) if k != self._axis % x.ndim)
+        )
         mean = x.mean(axis=others, keepdims=True)
         squares = np.square(x - mean).sum(axis=others, keepdims=True)
         count = x.size // mean.size
         if count == 0:
             return
+
         self._shape = mean.shape[1:]
-        mean, squares = mean.reshape(-1), squares.reshape(-1)
+        mean = mean.reshape(-1)
+        squares = squares.reshape(-1)
         total = self._count + count
         change = mean - self._mean
         self._squares = self._squares + squares + np.square(change) * (self._count * count / total)
@@ -53,19 +60,26 @@ class Moments:
         self._count = total
 
     def scaling(self, normalise: Normalise, kind: np.dtype, option: str = "--normalise") -> Scaling:
-        """What makes features of stored values of type ``kind``; what never varies is only shifted.
+        """Return scale and shift that make features of stored values of type ``kind``.
 
-        Arrays are float32 and broadcast to a sample. Raises InputError where "unit" is asked of values that are no bytes.
+        Arrays are float32 and broadcast to a sample. A value that is constant over the train part
+        is only shifted. Raise InputError if "unit" is asked for values that are not bytes.
         """
         if normalise == "none":
             return 1.0, 0.0
         if normalise == "unit":
             if kind != np.uint8:
-                raise InputError(f"{option}: 'unit' is for bytes; the values are {kind}; allowed: standard, none")
+                raise InputError(
+                    f"{option}: 'unit' is for bytes; the values are {kind}; allowed: standard, none"
+                )
             return 1 / 255, 0.0
+
         deviation = np.sqrt(self._squares / max(1, self._count))
         scale = 1 / np.where(deviation > 0, deviation, 1)
         shift = -self._mean * scale
         if self._axis is None:
             return float(scale[0]), float(shift[0])
-        return tuple(values.reshape(self._shape).astype(np.float32) for values in (scale, shift))  # type: ignore[return-value]
+        return (
+            scale.reshape(self._shape).astype(np.float32),
+            shift.reshape(self._shape).astype(np.float32),
+        )

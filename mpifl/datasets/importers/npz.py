@@ -1,4 +1,4 @@
-"""Arrays that numpy wrote: ``.npy`` files and ``.npz`` archives, which may be packed with xz."""
+"""NumPy arrays: ``.npy`` files and ``.npz`` archives, which may be compressed with xz."""
 
 from __future__ import annotations
 
@@ -23,12 +23,15 @@ from mpifl.errors import InputError
 Task = Literal["classification", "regression", "language"]
 INT32 = np.iinfo(np.int32)
 LABELS = {"classification": ("biuSU", 1), "regression": ("biuf", 2)}
-"""By task the kinds of numpy types that y may have, and its axes at most."""
+"""By task: the kinds of NumPy dtypes that y may have, and its maximum number of axes."""
 
 
 @dataclass(frozen=True)
 class Columns:
-    """The arrays of one source, all with as many rows; ``test`` is true for the rows of the test part."""
+    """The arrays of one source, with equal numbers of rows.
+
+    ``test`` is true for the rows of the test part.
+    """
 
     x: StoredArray
     y: StoredArray | None
@@ -37,21 +40,38 @@ class Columns:
 
 
 class Npz(Importer):
-    """Arrays in .npz and .npy files (also with .xz): x, y and client side by side, the first axis the samples.
+    """Arrays in .npz and .npy files (also with .xz): x, y and client, the first axis the samples.
 
-    An array is named by its key in an .npz, or by the name of its .npy file without the ending. Floats are kept as float32,
-    integers as uint8 or int32. Without --client all samples belong to one client "all", and a partitioner deals them out.
+    An array is named by its key in an .npz, or by the name of its .npy file without the ending.
+    Floats are stored as float32, integers as uint8 or int32. Without --client all samples belong to
+    one client "all", and a partitioner distributes them.
     """
 
     x: str = Field(description="name of the samples' array (samples, ...)")
-    y: str | None = Field(None, description="name of the labels' array: integers or text (samples,); regression: numbers")
-    client: str | None = Field(None, description="name of the clients' array (samples,), integers or text")
-    test_rows: str | None = Field(None, description="name of a boolean array (samples,), true for samples of the test part")
+    y: str | None = Field(
+        None,
+        description="name of the labels' array: integers or text (samples,); regression: numbers",
+    )
+    client: str | None = Field(
+        None, description="name of the clients' array (samples,), integers or text"
+    )
+    test_rows: str | None = Field(
+        None,
+        description="name of a boolean array (samples,), true for samples of the test part",
+    )
     task: Task = Field("classification", description="what is learned")
-    vocabulary: int = Field(0, ge=0, description="number of token ids, where x holds those; a language needs it")
-    normalise: Normalise = Field("none", description="mean 0 and deviation 1 over train; bytes from 0 to 1; or as they are")
+    vocabulary: int = Field(
+        0,
+        ge=0,
+        description="number of token ids, if x holds those; a language needs it",
+    )
+    normalise: Normalise = Field(
+        "none", description="mean 0 and deviation 1 over train; bytes from 0 to 1; or unchanged"
+    )
     channel_axis: int | None = Field(
-        None, ge=1, description="axis of x whose indices --normalise takes one by one; samples are 0"
+        None,
+        ge=1,
+        description="axis of x whose indices --normalise scales separately; axis 0 are the samples",
     )
 
     @model_validator(mode="after")
@@ -61,39 +81,55 @@ class Npz(Importer):
         if self.task == "language" and not self.vocabulary:
             raise ValueError("--task language needs --vocabulary")
         if self.vocabulary and self.normalise != "none":
-            raise ValueError("--normalise is for features, and --vocabulary says that x holds tokens")
+            raise ValueError("--normalise is for features, and --vocabulary is for tokens")
         return self
 
     def read(self, sources: Mapping[str, list[Path]], store: Store) -> Description:
-        """See Importer. Files are read from front to back; labels that are to be numbered, twice."""
+        """Read files from front to back. Labels of a classification are read twice."""
         if self.test_rows and "test" in sources:
             raise InputError(f"--test-rows: {self.test_rows!r}: not together with --test")
         parts = {part: self._columns(paths) for part, paths in sources.items()}
         train = parts["train"]
         if self.channel_axis is not None and self.channel_axis >= len(train.x.shape):
-            raise InputError(f"--channel-axis: {self.channel_axis}: {train.x.where} has the shape {train.x.shape}")
+            raise InputError(
+                f"--channel-axis: {self.channel_axis}:"
+                f" {train.x.location} has the shape {train.x.shape}"
+            )
         classes = _classes(train) if self.task == "classification" else None
+
         for columns in parts.values():
-            if columns.x.shape[1:] != train.x.shape[1:] or _kept(columns.x.dtype) != _kept(train.x.dtype):
+            has_type = _stored_type(columns.x.dtype) == _stored_type(train.x.dtype)
+            if columns.x.shape[1:] != train.x.shape[1:] or not has_type:
                 raise InputError(
-                    f"{columns.x.where}: samples of {columns.x.dtype} {columns.x.shape[1:]};"
+                    f"{columns.x.location}: samples of {columns.x.dtype} {columns.x.shape[1:]};"
                     f" train's are {train.x.dtype} {train.x.shape[1:]}"
                 )
+
         moments = Moments(self.channel_axis)
         for part, columns in parts.items():
             for block in _blocks(columns, self.vocabulary, classes):
-                block.add(store, part, columns.x.where)
+                block.add(store, part, columns.x.location)
                 if part == "train":
                     moments.add(block.x[~block.test])
         if self.test_rows and not store.samples("test"):
             raise InputError(f"--test-rows: {self.test_rows!r} is true for no row")
-        kept = _kept(train.x.dtype)
-        scale, shift = moments.scaling(self.normalise, np.dtype(kept))
+        return self._description(train, classes, moments)
+
+    def _description(
+        self, train: Columns, classes: Classes | None, moments: Moments
+    ) -> Description:
+        stored = np.dtype(_stored_type(train.x.dtype))
+        scale, shift = moments.scaling(self.normalise, stored)
+        if train.y is None:
+            outputs = self.vocabulary
+        else:
+            outputs = len(classes.values) if classes else int(np.prod(train.y.shape[1:]))
+
         return Description(
             name=train.x.place[0].resolve().parent.name,
-            outputs=self.vocabulary if train.y is None else len(classes.values) if classes else int(np.prod(train.y.shape[1:])),
-            source=f"{train.x.place[0].name}: {self.x} of {train.x.dtype}, kept as {np.dtype(kept)}; y {self.y},"
-            f" client {self.client}, test {self.test_rows}, features: {self.normalise}",
+            outputs=outputs,
+            source=f"{train.x.place[0].name}: {self.x} of {train.x.dtype}, kept as {stored};"
+            f" y {self.y}, client {self.client}, test {self.test_rows}, features: {self.normalise}",
             licence="as its source says",
             task=self.task,
             vocabulary=self.vocabulary,
@@ -103,22 +139,35 @@ class Npz(Importer):
         )
 
     def _columns(self, paths: list[Path]) -> Columns:
-        """The arrays that the options name. Raises InputError when one is not there, or is not what its option is for."""
+        """Open the arrays that the options name.
+
+        Raise InputError if an array is missing, or does not fit its option.
+        """
         places = find_arrays(paths)
         x = open_array(places, self.x, "--x")
-        if x.dtype.kind not in "biuf" or (self.vocabulary and (x.dtype.kind not in "iu" or len(x.shape) != 2)):
-            wanted = "tokens are integers (samples, length)" if self.vocabulary else "samples are numbers"
-            raise InputError(f"{x.where}: {x.dtype} {x.shape}; {wanted}")
+        is_token_table = x.dtype.kind in "iu" and len(x.shape) == 2
+        if x.dtype.kind not in "biuf" or (self.vocabulary and not is_token_table):
+            wanted = (
+                "tokens are integers (samples, length)"
+                if self.vocabulary
+                else "samples are numbers"
+            )
+            raise InputError(f"{x.location}: {x.dtype} {x.shape}; {wanted}")
 
         def column(option: str, name: str | None, kinds: str, axes: int = 1) -> StoredArray | None:
             if name is None:
                 return None
-            found = open_array(places, name, option)
-            if found.shape[0] != x.shape[0]:
-                raise InputError(f"{found.where}: {found.shape[0]} rows; {x.where} has {x.shape[0]}")
-            if found.dtype.kind not in kinds or len(found.shape) > axes:
-                raise InputError(f"{found.where}: {found.dtype} {found.shape} cannot be {option} of a {self.task}")
-            return found
+            array = open_array(places, name, option)
+            if array.shape[0] != x.shape[0]:
+                raise InputError(
+                    f"{array.location}: {array.shape[0]} rows; {x.location} has {x.shape[0]}"
+                )
+            if array.dtype.kind not in kinds or len(array.shape) > axes:
+                raise InputError(
+                    f"{array.location}: {array.dtype} {array.shape}"
+                    f" cannot be {option} of a {self.task}"
+                )
+            return array
 
         return Columns(
             x,
@@ -130,82 +179,110 @@ class Npz(Importer):
 
 @dataclass(frozen=True)
 class Block:
-    """Some samples as they are kept; ``test`` (samples,) bool."""
+    """Some samples in their stored types; ``test`` (samples,) bool."""
 
     x: np.ndarray
     y: np.ndarray | None
     client: np.ndarray
     test: np.ndarray
 
-    def add(self, store: Store, part: str, where: str) -> None:
-        """Hand them over: those of ``test`` to the test part, the others to ``part``."""
+    def add(self, store: Store, part: str, location: str) -> None:
+        """Add the rows of ``test`` to the test part of the store, and the others to ``part``."""
         for name, rows in ((part, ~self.test), ("test", self.test)):
             if rows.any():
-                store.add(name, self.client[rows], self.x[rows], None if self.y is None else self.y[rows], where=where)
+                y = None if self.y is None else self.y[rows]
+                store.add(name, self.client[rows], self.x[rows], y, where=location)
 
 
-def _side_by_side(arrays: tuple[StoredArray | None, ...], rows: int, samples: int) -> Iterator[tuple[Any, ...]]:
-    """Blocks of ``rows`` rows of all arrays; None for what is no array."""
+def _side_by_side(
+    arrays: tuple[StoredArray | None, ...], rows: int, samples: int
+) -> Iterator[tuple[Any, ...]]:
+    """Yield blocks of the same ``rows`` rows of all arrays; None for a missing array."""
     count = -(-samples // rows)
-    yield from zip(*(array.blocks(rows) if array else itertools.repeat(None, count) for array in arrays), strict=True)
+    blocks = (array.blocks(rows) if array else itertools.repeat(None, count) for array in arrays)
+    yield from zip(*blocks, strict=True)
 
 
 def _classes(columns: Columns) -> Classes:
-    """The classes of the train rows."""
+    """Return the classes of the train rows."""
     assert columns.y is not None
     rows = max(1, CHUNK_BYTES // columns.y.row_bytes)
-    both = _side_by_side((columns.y, columns.test), rows, columns.y.shape[0])
-    classes = classes_of(y if test is None else y[~test] for y, test in both)
+    pairs = _side_by_side((columns.y, columns.test), rows, columns.y.shape[0])
+    classes = classes_of(y if test is None else y[~test] for y, test in pairs)
     if columns.test and not len(classes.values):
-        raise InputError(f"{columns.test.where}: true for all rows: none is left for train")
+        raise InputError(f"{columns.test.location}: true for all rows: none is left for train")
     return classes
 
 
 def _blocks(columns: Columns, vocabulary: int, classes: Classes | None) -> Iterator[Block]:
-    """The samples, checked and turned into the types that are kept. Raises InputError naming array and row."""
+    """Yield the samples, checked and in their stored types.
+
+    Raise InputError naming array and row.
+    """
     rows = max(1, CHUNK_BYTES // max(1, columns.x.row_bytes))
+    arrays = (columns.x, columns.y, columns.client, columns.test)
     start = 0
-    for x, y, client, test in _side_by_side((columns.x, columns.y, columns.client, columns.test), rows, columns.x.shape[0]):
+    for x, y, client, test in _side_by_side(arrays, rows, columns.x.shape[0]):
         samples = _features(x, columns.x, start, vocabulary)
-        if columns.y is not None:
-            y = classes.numbers(y, columns.y.where) if classes else _features(y, columns.y, start).astype(np.float32)
-            y = y if classes else y.reshape(len(y), -1)
-        owners = np.full(len(x), "all") if columns.client is None else _names(client, columns.client, start)
+        if columns.y is not None and classes:
+            y = classes.numbers(y, columns.y.location)
+        elif columns.y is not None:
+            y = _features(y, columns.y, start).astype(np.float32).reshape(len(y), -1)
+        owners = np.full(len(x), "all")
+        if columns.client is not None:
+            owners = _names(client, columns.client, start)
         yield Block(samples, y, owners, np.zeros(len(x), bool) if test is None else test)
         start += len(x)
 
 
-def _kept(stored: np.dtype) -> type[np.uint8 | np.int32 | np.float32]:
-    """The type in which numbers are kept."""
-    if stored.kind == "f":
+def _stored_type(source: np.dtype) -> type[np.uint8 | np.int32 | np.float32]:
+    """Return the type in which numbers of the dtype are stored."""
+    if source.kind == "f":
         return np.float32
-    return np.uint8 if stored.kind == "b" or stored == np.uint8 else np.int32
+    return np.uint8 if source.kind == "b" or source == np.uint8 else np.int32
 
 
-def _features(values: np.ndarray, array: StoredArray, start: int, vocabulary: int = 0) -> np.ndarray:
-    """Numbers as uint8, int32 or float32, of one axis or more beside the samples'. Raises InputError where they do not fit."""
-    kind = _kept(values.dtype)
+def _features(
+    values: np.ndarray, array: StoredArray, start: int, vocabulary: int = 0
+) -> np.ndarray:
+    """Return numbers (rows, ...) in their stored type; one number a row becomes (rows, 1).
+
+    Raise InputError naming a number that does not fit.
+    """
+    kind = _stored_type(values.dtype)
     with np.errstate(over="ignore"):
-        kept = values.astype(kind)
+        stored = values.astype(kind)
+
     if kind is np.float32:
-        fits, allowed = np.isfinite(kept), "finite in float32"
+        fits = np.isfinite(stored)
+        allowed = "finite in float32"
     elif vocabulary:
-        fits, allowed = (values >= 0) & (values < vocabulary), f"tokens, 0 to {vocabulary - 1}"
+        fits = (values >= 0) & (values < vocabulary)
+        allowed = f"tokens, 0 to {vocabulary - 1}"
     else:
-        fits, allowed = (values >= INT32.min) & (values <= INT32.max), "32-bit integers"
+        fits = (values >= INT32.min) & (values <= INT32.max)
+        allowed = "32-bit integers"
     if not fits.all():
         row = int(np.argmin(fits.reshape(len(fits), -1).all(axis=1)))
-        raise InputError(f"{array.where}: row {start + row}: {values[row][~fits[row]].flat[0]}; must be {allowed}")
-    return kept[:, None] if kept.ndim == 1 else kept
+        value = values[row][~fits[row]].flat[0]
+        raise InputError(f"{array.location}: row {start + row}: {value}; must be {allowed}")
+    return stored[:, None] if stored.ndim == 1 else stored
 
 
 def _names(values: np.ndarray, array: StoredArray, start: int) -> np.ndarray:
-    """The client of each sample as numbers or text. Raises InputError for one without a name, or a name that is not UTF-8."""
+    """Return the client of each sample as numbers or text.
+
+    Raise InputError for an empty name, or one that is not UTF-8.
+    """
     if values.dtype.kind == "S":
         try:
             values = np.char.decode(values, "utf-8")
         except UnicodeDecodeError as error:
-            raise InputError(f"{array.where}: rows {start} to {start + len(values)}: not UTF-8: {error.object!r}") from error
+            stop = start + len(values)
+            raise InputError(
+                f"{array.location}: rows {start} to {stop}: not UTF-8: {error.object!r}"
+            ) from error
     if values.dtype.kind == "U" and (values == "").any():
-        raise InputError(f"{array.where}: row {start + int(np.argmax(values == ''))}: no client")
+        row = start + int(np.argmax(values == ""))
+        raise InputError(f"{array.location}: row {row}: no client")
     return values

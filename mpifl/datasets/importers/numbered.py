@@ -1,4 +1,4 @@
-"""Classes as they come in: numbered by the source itself, from 0, or named by it."""
+"""Checks of class labels: numbers from 0, or names."""
 
 from __future__ import annotations
 
@@ -12,60 +12,82 @@ from mpifl.errors import InputError
 
 
 class Numbered:
-    """Classes that the source numbers: how many there are is found in the train part, unless it is said before.
+    """Classes that the source numbers from 0.
 
-    ``names`` (classes,) bytes is empty where nobody knows them.
+    ``classes`` is the number of classes; 0 takes it from the largest label of the train part.
+    ``names`` (classes,) bytes is empty if there are none.
     """
 
     def __init__(self, classes: int = 0, names: np.ndarray | None = None) -> None:
-        self._said = classes > 0
+        self._is_fixed = classes > 0
         self.outputs = classes
         self.names = np.empty(0, "S1") if names is None else names
 
-    def check(self, part: str, labels: Any, where: str) -> np.ndarray:
-        """Labels (samples,) as int64. Raises InputError for what is no whole number from 0, or a class that train has not."""
-        y = whole_numbers(labels, where)
+    def check(self, part: str, labels: Any, location: str) -> np.ndarray:
+        """Return labels (samples,) as int64.
+
+        Raise InputError for a label that is no whole number from 0, or that train does not have.
+        """
+        y = whole_numbers(labels, location)
         if not len(y):
             return y
-        if part == "train" and not self._said:
+        if part == "train" and not self._is_fixed:
             self.outputs = max(self.outputs, int(y.max()) + 1)
+
         wrong = (y < 0) | (y >= self.outputs)
         if wrong.any():
             row = int(np.argmax(wrong))
-            raise InputError(f"{where}, sample {row}: label {y[row]}; allowed: {self._allowed(part)}")
+            allowed = self._allowed(part)
+            raise InputError(f"{location}, sample {row}: label {y[row]}; allowed: {allowed}")
         return y
 
     def _allowed(self, part: str) -> str:
-        whose = "" if self._said or part == "train" else ", those of the train part"
-        return f"0 to {self.outputs - 1}{whose}" if self.outputs else "0 and above"
+        origin = "" if self._is_fixed or part == "train" else ", those of the train part"
+        return f"0 to {self.outputs - 1}{origin}" if self.outputs else "0 and above"
 
 
 class Named:
-    """Classes that the source names: all that the train part has, in sorted order."""
+    """Classes that the source names: the labels of the train part, sorted."""
 
     def __init__(self, train: Iterable[np.ndarray]) -> None:
         self._classes = classes_of(train)
         self.outputs = len(self._classes.values)
         self.names = self._classes.names
 
-    def check(self, part: str, labels: np.ndarray, where: str) -> np.ndarray:
-        """Names (samples,) as classes (samples,) int64. Raises InputError for one that train has not."""
-        return self._classes.numbers(labels, where)
+    def check(self, part: str, labels: np.ndarray, location: str) -> np.ndarray:
+        """Return the classes (samples,) int64 of names (samples,).
+
+        Raise InputError for a name that the train part does not have.
+        """
+        return self._classes.numbers(labels, location)
 
 
-def whole_numbers(labels: list[Any] | np.ndarray, where: str) -> np.ndarray:
-    """Labels (samples,), or an array (samples, 1), as (samples,) int64. Raises InputError for what is no whole number."""
+def whole_numbers(labels: list[Any] | np.ndarray, location: str) -> np.ndarray:
+    """Return labels (samples,) or (samples, 1) as (samples,) int64.
+
+    Raise InputError for a label that is no whole number.
+    """
     if isinstance(labels, list):
-        other = next((k for k, label in enumerate(labels) if type(label) not in (int, float)), None)
-        if other is not None:
-            raise InputError(f"{where}, sample {other}: label {str(labels[other])[:80]!r} is no whole number")
+        wrong_row = next(
+            (row for row, label in enumerate(labels) if type(label) not in (int, float)), None
+        )
+        if wrong_row is not None:
+            label_text = str(labels[wrong_row])[:80]
+            raise InputError(
+                f"{location}, sample {wrong_row}: label {label_text!r} is no whole number"
+            )
         labels = np.array(labels, None if labels else np.int64)
+
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim != 1 or labels.dtype.kind not in "iuf":
-        raise InputError(f"{where}: labels of {labels.dtype} {labels.shape[1:]}; each sample needs one whole number")
+        raise InputError(
+            f"{location}: labels of {labels.dtype} {labels.shape[1:]};"
+            " each sample needs one whole number"
+        )
+
     y = np.where(np.abs(labels) < 2**53, labels, -1).astype(np.int64)
     if not np.array_equal(y, labels):
         row = int(np.argmax(y != labels))
-        raise InputError(f"{where}, sample {row}: label {labels[row]} is no whole number")
+        raise InputError(f"{location}, sample {row}: label {labels[row]} is no whole number")
     return y

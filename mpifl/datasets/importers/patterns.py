@@ -1,4 +1,4 @@
-"""What a file's path says of it, by regular expressions with a named group."""
+"""Labels and clients in file paths, by regular expressions with a named group."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mpifl.errors import InputError
 
 
 def has_group(pattern: str, group: str) -> str:
-    """The same pattern. Raises ValueError when it is no regular expression, or has no group of that name."""
+    """Return the pattern. Raise ValueError if it is invalid or has no group of that name."""
     try:
         groups = re.compile(pattern).groupindex
     except re.error as error:
@@ -18,9 +18,12 @@ def has_group(pattern: str, group: str) -> str:
     return pattern
 
 
-def group_of(pattern: str, group: str, path: str) -> str:
-    """What the group holds where the pattern is found in ``path``. Raises InputError naming the path when it holds nothing."""
-    found = re.search(pattern, path)
-    if not found or not found[group]:
+def matched_group(pattern: str, group: str, path: str) -> str:
+    """Return the text of the group at the first match of ``pattern`` in ``path``.
+
+    Raise InputError naming the path if nothing matches or the group is empty.
+    """
+    match = re.search(pattern, path)
+    if not match or not match[group]:
         raise InputError(f"{path}: no {group} by the pattern {pattern!r}")
-    return found[group]
+    return match[group]

@@ -10,28 +10,36 @@ import numpy as np
 
 from mpifl.datasets.importers.vocabulary import Vocabulary, characters, pieces, words
 
-BEGIN, END = b"<bos>", b"<eos>"
+BEGIN = b"<bos>"
+END = b"<eos>"
 Unit = Literal["characters", "words", "pieces"]
 Task = Literal["classification", "language"]
 
 TOKENS_HELP = "what a token is: a character, or a lower-case word"
-VOCABULARY_HELP = "words: how many token ids at most, the unknown word's among them"
-LENGTH_HELP = "language: cut a text into samples of so many tokens and one more; else: its first tokens alone; 0: all of it"
+VOCABULARY_HELP = "words: maximum number of token ids, including the unknown word's"
+LENGTH_HELP = (
+    "language: split a text into samples of N tokens and one more;"
+    " classification: keep the first N tokens; 0: keep all"
+)
 
 
 @dataclass(frozen=True)
 class Texts:
-    """How a text becomes samples: the token ids of ``vocabulary``, at most ``length`` of them to learn from (0: all)."""
+    """The conversion of texts to samples: token ids of ``vocabulary``, ``length`` inputs at most.
+
+    A ``length`` of 0 does not limit a sample.
+    """
 
     vocabulary: Vocabulary
     task: Task
     length: int = 0
 
     def samples(self, text: str) -> list[np.ndarray]:
-        """The samples of a text, each (tokens,) of one type.
+        """Return the samples of a text, each (tokens,) of one type.
 
-        To be classified: one, its first tokens; a text without any is one unknown token. To be predicted: one or more that hold
-        all of it between BEGIN and END, which are the last two token ids.
+        Classification: one sample, the first tokens. A text without tokens is one unknown token.
+        Language: one sample or more, which hold all of the text between BEGIN and END, the last two
+        token ids.
         """
         ids = self.vocabulary.encode(text)
         if self.task == "language":
@@ -41,25 +49,30 @@ class Texts:
 
 
 def texts_of(texts: Iterable[str], unit: Unit, size: int, task: Task, length: int) -> Texts:
-    """Texts with the vocabulary of the train part's: all of its characters, or ``size`` words or pieces."""
-    made: dict[Unit, Callable[[], Vocabulary]] = {
+    """Return Texts with the vocabulary of the train part's texts.
+
+    It has all of their characters, or ``size`` token ids of words or pieces.
+    """
+    makers: dict[Unit, Callable[[], Vocabulary]] = {
         "characters": lambda: characters(texts),
         "words": lambda: words(texts, size - 2 * (task == "language")),
         "pieces": lambda: pieces(texts, size - 2 * (task == "language")),
     }
-    vocabulary = made[unit]()
+    vocabulary = makers[unit]()
     return Texts(between_ends(vocabulary) if task == "language" else vocabulary, task, length)
 
 
 def between_ends(vocabulary: Vocabulary) -> Vocabulary:
-    """A vocabulary with two more ids, which no text has: where a text begins, and where it ends."""
-    return replace(vocabulary, tokens=np.array([*vocabulary.tokens.tolist(), BEGIN, END], "S"))
+    """Return the vocabulary with two more ids, BEGIN and END, which no text contains."""
+    tokens = np.array([*vocabulary.tokens.tolist(), BEGIN, END], "S")
+    return replace(vocabulary, tokens=tokens)
 
 
 def windows(ids: np.ndarray, length: int) -> list[np.ndarray]:
-    """Token ids cut so that each but the first is predicted once, from at most ``length`` before it (0: from all).
+    """Split token ids into windows in which each id but the first is predicted exactly once.
 
-    A window begins with the last token of the one before: ``length`` tokens to read and as many to predict.
+    A window holds ``length`` inputs and as many targets: at most ``length`` + 1 ids. It begins with
+    the last id of the window before it. A ``length`` of 0 makes one window of all ids.
     """
     if not length:
         return [ids]

@@ -1,4 +1,4 @@
-"""How many samples each client has, and nothing else: for runs that time rounds and train nothing."""
+"""Sample counts of clients without the samples, for runs that time rounds and train nothing."""
 
 from __future__ import annotations
 
@@ -24,87 +24,109 @@ MOST = 10**9  # samples of one client: more are a mistake
 
 
 class Size(NamedTuple):
-    """A client, how many samples it has, and where that stands."""
+    """A client, its number of samples (unchecked), and its location in the source."""
 
     client: str
     samples: Any
-    where: str
+    location: str
 
 
 class Sizes(Importer):
     """How many samples each client has, without the samples: for jobs with training.engine none.
 
-    SOURCE is a pickle (.pkl) of a list, an array or a dictionary (as Oort's), a MATLAB file (.mat) with client_size (as
-    PyramidFL's), or CSV rows client,size. Samples have neither features nor labels. Where the source has no names,
-    clients are named by their place, from 0. Pickles and CSV may be packed (.gz, .xz).
+    SOURCE is a pickle (.pkl) of a list, an array or a dictionary (as Oort's), a MATLAB file (.mat)
+    with client_size (as PyramidFL's), or CSV rows client,size. Samples have neither features nor
+    labels. If the source has no names, clients are named by their position, from 0. Pickles and CSV
+    may be compressed (.gz, .xz).
     """
 
-    skip_empty: bool = Field(False, description="leave out clients with 0 samples, instead of refusing them")
+    skip_empty: bool = Field(
+        False, description="leave out clients with 0 samples, instead of refusing them"
+    )
 
     def read(self, sources: Mapping[str, list[Path]], store: Store) -> Description:
-        """See Importer. What is held is O(clients)."""
+        """Hold O(clients) in memory."""
         left_out = 0
         for part, paths in sources.items():
             seen: set[str] = set()
             for path in paths:
-                for client, samples, where in _sizes(path):
+                for client, samples, location in _sizes(path):
                     if client in seen:
-                        raise InputError(f"{where}: client {client!r} is there twice")
+                        raise InputError(f"{location}: client {client!r} occurs twice")
                     seen.add(client)
-                    size = _checked(samples, where)
+                    size = _checked(samples, location)
                     if size == 0 and not self.skip_empty:
-                        raise InputError(f"{where}: client {client!r} has 0 samples; --skip-empty leaves such clients out")
+                        raise InputError(
+                            f"{location}: client {client!r} has 0 samples;"
+                            " --skip-empty leaves such clients out"
+                        )
                     left_out += size == 0
                     if size:
-                        store.add(part, client, np.empty((size, 0), np.uint8), where=where)
+                        store.add(part, client, np.empty((size, 0), np.uint8), where=location)
+
         first = sources["train"][0]
         return Description(
             name=first.name.partition(".")[0],
             outputs=0,
             task="none",
-            source=f"{first.name}: sizes alone, no features and no labels; {left_out} clients with 0 samples left out",
+            source=f"{first.name}: sizes alone, no features and no labels;"
+            f" {left_out} clients with 0 samples left out",
             licence="as its source says",
         )
 
 
-def _checked(samples: Any, where: str) -> int:
-    """A size. Raises InputError for what is no whole number from 0 to MOST."""
+def _checked(samples: Any, location: str) -> int:
+    """Return a size. Raise InputError unless it is a whole number from 0 to MOST."""
     samples = samples.item() if isinstance(samples, np.number) else samples
-    whole = isinstance(samples, int | float) and not isinstance(samples, bool) and samples == samples // 1
-    if not whole or not 0 <= samples <= MOST:
-        raise InputError(f"{where}: size {str(samples)[:40]!r}; allowed: whole numbers from 0 to {MOST}")
+    is_whole = (
+        isinstance(samples, int | float)
+        and not isinstance(samples, bool)
+        and samples == samples // 1
+    )
+    if not is_whole or not 0 <= samples <= MOST:
+        size_text = str(samples)[:40]
+        raise InputError(f"{location}: size {size_text!r}; allowed: whole numbers from 0 to {MOST}")
     return int(samples)
 
 
 def _sizes(path: Path) -> Iterator[Size]:
-    """The sizes in a file, by its ending."""
+    """Return the sizes in a file; its ending gives the format."""
     ending = path.name.removesuffix(".gz").removesuffix(".xz").rpartition(".")[2].lower()
     if ending in ("pkl", "pickle"):
-        return _of_container(read_pickle(path), path)
+        return _from_container(read_pickle(path), path)
     if ending == "mat":
         with hdf5_errors(path):
-            found = loadmat(path, variable_names=["client_size"], appendmat=False)
-        if "client_size" not in found:
+            variables = loadmat(path, variable_names=["client_size"], appendmat=False)
+        if "client_size" not in variables:
             raise InputError(f"{path}: no client_size in it")
-        return _of_container(found["client_size"], path)
+        return _from_container(variables["client_size"], path)
     if ending in ("csv", "txt"):
-        return _of_rows(path)
+        return _from_rows(path)
     raise InputError(f"{path}: must end in .pkl, .mat, .csv or .txt")
 
 
-def _of_container(found: Any, path: Path) -> Iterator[Size]:
-    if isinstance(found, dict):
-        yield from (Size(str(client), samples, f"{path}: client {client!r}") for client, samples in found.items())
+def _from_container(sizes: Any, path: Path) -> Iterator[Size]:
+    if isinstance(sizes, dict):
+        yield from (
+            Size(str(client), samples, f"{path}: client {client!r}")
+            for client, samples in sizes.items()
+        )
         return
-    if isinstance(found, np.ndarray) and found.size == max(found.shape, default=0):  # a column or a row
-        found = found.ravel().tolist()
-    if not isinstance(found, list | tuple):
-        what = f"an array {found.shape}" if isinstance(found, np.ndarray) else f"a {type(found).__name__}"
+
+    # a vector, or a matrix of one row or column
+    if isinstance(sizes, np.ndarray) and sizes.size == max(sizes.shape, default=0):
+        sizes = sizes.ravel().tolist()
+    if not isinstance(sizes, list | tuple):
+        is_array = isinstance(sizes, np.ndarray)
+        what = f"an array {sizes.shape}" if is_array else f"a {type(sizes).__name__}"
         raise InputError(f"{path}: {what}; expected a list, a row or a dictionary of sizes")
-    yield from (Size(str(place), samples, f"{path}: entry {place}") for place, samples in enumerate(found))
+    yield from (
+        Size(str(position), samples, f"{path}: entry {position}")
+        for position, samples in enumerate(sizes)
+    )
 
 
-def _of_rows(path: Path) -> Iterator[Size]:
+def _from_rows(path: Path) -> Iterator[Size]:
     number = 0
 
     def lines() -> Iterator[str]:
@@ -118,8 +140,10 @@ def _of_rows(path: Path) -> Iterator[Size]:
             if not cells or (number == 1 and [cell.lower() for cell in cells] == HEADER):
                 continue
             if len(cells) != len(HEADER) or not cells[0]:
-                raise InputError(f"{path}: line {number}: {','.join(row)[:40]!r}; expected client,size")
-            samples: Any = int(cells[1]) if cells[1].isascii() and cells[1].isdigit() else cells[1]
+                row_text = ",".join(row)[:40]
+                raise InputError(f"{path}: line {number}: {row_text!r}; expected client,size")
+            is_number = cells[1].isascii() and cells[1].isdigit()
+            samples: Any = int(cells[1]) if is_number else cells[1]
             yield Size(cells[0], samples, f"{path}: line {number}")
     except csv.Error as error:
         raise InputError(f"{path}: line {number}: {error}") from error

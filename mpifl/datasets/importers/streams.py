@@ -1,4 +1,4 @@
-"""Bytes of files that may be packed, read from front to back; whatever is wrong with them is an InputError naming the file."""
+"""Files that may be compressed, read from front to back. Any error in them is an InputError."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from mpifl.io.hdf5 import hdf5_errors
 CHUNK_BYTES = 1 << 22
 """About how much of a source an importer holds at once."""
 
-_PIECE = 1 << 20
+_PIECE = 1 << 20  # bytes of one read
 LONGEST_LINE_BYTES = 1 << 28
 
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[Stream]:
-    """A file as a Stream; one whose name ends in ``.gz`` or ``.xz`` is unpacked on the way."""
+    """Open a file as a Stream; decompress it if its name ends in ``.gz`` or ``.xz``."""
     with hdf5_errors(path):
         file: IO[bytes] = OPENERS[path.suffix](path) if path.suffix in OPENERS else path.open("rb")
     try:
@@ -31,34 +31,40 @@ def opened(path: Path) -> Iterator[Stream]:
 
 
 class Stream:
-    """Bytes from front to back. ``path`` names them in messages."""
+    """Bytes read from front to back. ``path`` names them in messages."""
 
     def __init__(self, path: Path | str, file: IO[bytes]) -> None:
-        self.path, self.file = Path(path), file
+        self.path = Path(path)
+        self.file = file
 
     def take(self, count: int) -> bytearray:
-        """The next ``count`` bytes. Raises InputError when there are fewer; no more memory is used than there are bytes."""
-        found = bytearray()
-        while len(found) < count:
+        """Return the next ``count`` bytes. Raise InputError if there are fewer.
+
+        Memory grows with the bytes that are read: a wrong ``count`` does not allocate it.
+        """
+        taken = bytearray()
+        while len(taken) < count:
             with hdf5_errors(self.path):
-                piece = self.file.read(min(_PIECE, count - len(found)))
+                piece = self.file.read(min(_PIECE, count - len(taken)))
             if not piece:
-                raise InputError(f"{self.path}: truncated: {count - len(found)} bytes are missing at its end")
-            found += piece
-        return found
+                missing = count - len(taken)
+                raise InputError(f"{self.path}: truncated: {missing} bytes are missing at its end")
+            taken += piece
+        return taken
 
     def end(self) -> None:
-        """Raise InputError unless all has been read."""
+        """Raise InputError unless all bytes have been read."""
         with hdf5_errors(self.path):
             more = self.file.read(1)
         if more:
-            raise InputError(f"{self.path}: it goes on where its header says that it ends")
+            raise InputError(f"{self.path}: more bytes than its header declares")
 
 
 def text_lines(path: Path, encoding: str = "utf-8") -> Iterator[tuple[int, str]]:
-    """The lines of a text without what ends them, numbered from 1. Raises InputError naming file and line.
+    """Yield the lines of a text without their line ends, numbered from 1.
 
-    ``encoding`` is one in which ASCII is one byte a character. A mark of UTF-8 at the beginning is passed over.
+    In ``encoding`` an ASCII character is one byte. A byte order mark of UTF-8 at the beginning is
+    skipped. Raise InputError naming file and line.
     """
     with opened(path) as stream:
         number = 0
@@ -70,20 +76,26 @@ def text_lines(path: Path, encoding: str = "utf-8") -> Iterator[tuple[int, str]]
             number += 1
             if len(raw) > LONGEST_LINE_BYTES:
                 raise InputError(f"{path}: line {number}: more than {LONGEST_LINE_BYTES:,} bytes")
+
             try:
-                yield number, (raw.removeprefix(BOM_UTF8) if number == 1 else raw).decode(encoding).rstrip("\r\n")
+                content = raw.removeprefix(BOM_UTF8) if number == 1 else raw
+                yield number, content.decode(encoding).rstrip("\r\n")
             except UnicodeError as error:
+                reason = getattr(error, "reason", error)
                 raise InputError(
-                    f"{path}: line {number}: not {encoding.upper()} ({getattr(error, 'reason', error)})"
+                    f"{path}: line {number}: not {encoding.upper()} ({reason})"
                 ) from error
 
 
 def check_encoding(name: str) -> str:
-    """The same name. Raises ValueError when it is no encoding that ``text_lines`` takes."""
+    """Return the name. Raise ValueError if ``text_lines`` does not take that encoding."""
     try:
-        fits = "\n,:09AZaz".encode(name) == b"\n,:09AZaz"
+        is_ascii_compatible = "\n,:09AZaz".encode(name) == b"\n,:09AZaz"
     except LookupError:
-        fits = False
-    if not fits:
-        raise ValueError("not an encoding with one byte for each character of ASCII; allowed: utf-8, latin-1, cp1252, ...")
+        is_ascii_compatible = False
+    if not is_ascii_compatible:
+        raise ValueError(
+            "not an encoding with one byte for each character of ASCII;"
+            " allowed: utf-8, latin-1, cp1252, ..."
+        )
     return name

@@ -23,24 +23,35 @@ from mpifl.datasets.importers.vocabulary import LONGEST_WORD, UNKNOWN, Vocabular
 from mpifl.datasets.store import Store
 from mpifl.errors import InputError
 
-LETTERS = "dhlptx@DHLPTX $(,048cgkoswCGKOSW[_#'/37;?bfjnrvzBFJNRVZ\"&*.26:\naeimquyAEIMQUY]!%)-159\r"
-"""The characters of TFF's Shakespeare, in the order of its tutorial on generating text, which FedML took over."""
+LETTERS = (
+    "dhlptx@DHLPTX $(,048cgkoswCGKOSW[_#'/37;?bfjnrvzBFJNRVZ\"&*.26:\naeimquyAEIMQUY]!%)-159\r"
+)
+"""The characters of TFF's Shakespeare, in the order of its tutorial on generating text.
+
+FedML uses the same.
+"""
 
 SAMPLES = ("pixels", "image", "snippets", "tokens")
-"""What the samples of TFF's own data sets are called."""
+"""Names of the samples' field in TFF's own data sets."""
 
 NAMES = {"fed_emnist": "femnist", "fed_cifar100": "fed-cifar100"}
-"""What the catalogue calls data sets whose files are called otherwise."""
+"""Names in the catalogue, by file name, where the two differ."""
 
-TAKEN = {"text": {"tokens", "vocabulary", "word_counts", "length"}, "numbers": {"features", "normalise"}}
-"""Options by what the samples are."""
+TAKEN = {
+    "text": {"tokens", "vocabulary", "word_counts", "length"},
+    "numbers": {"features", "normalise"},
+}
+"""Options by the type of the samples."""
 
 ENDINGS = {"train": "_train.h5", "validation": "_held_out.h5", "test": "_test.h5"}
 
 
 @dataclass(frozen=True)
 class Fields:
-    """Which fields are read; none has the name "". ``text`` and ``named``: whether samples and labels are text."""
+    """The fields that are read, "" for none.
+
+    ``text`` and ``named`` tell whether samples and labels are text.
+    """
 
     x: str
     y: str
@@ -49,91 +60,142 @@ class Fields:
     named: bool
 
     @property
-    def asked(self) -> list[str]:
-        """Their names."""
+    def requested(self) -> list[str]:
+        """Names of the fields that are read."""
         return [name for name in (self.x, self.y, self.coarse) if name]
 
 
 class Tff(Importer):
-    """TensorFlow Federated's HDF5 files, or the folder in which they lie: NAME_train.h5, NAME_test.h5, NAME_held_out.h5.
+    """TensorFlow Federated's HDF5 files, or their folder.
 
-    Each of its clients is one here. Which field is what is found by the names of TFF's own data sets: pixels or image with
-    label (and coarse_label); snippets and tokens are text, whose next character or word is predicted. FedML's femnist,
-    fed_cifar100, fed_shakespeare and stackoverflow are the same files.
+    The names in a folder are NAME_train.h5, NAME_test.h5, NAME_held_out.h5. TFF's clients are the
+    clients. The fields are found by the names in TFF's own data sets: pixels or image with label
+    (and coarse_label); snippets and tokens are text, whose next character or word is predicted.
+    FedML's femnist, fed_cifar100, fed_shakespeare and stackoverflow are the same files.
     """
 
-    x: str = Field("", description="field of the samples; else pixels, image, snippets or tokens, whichever is there")
-    y: str = Field("", description="field of the classes, numbers or text; else label, where it is there and x is no text")
-    coarse: str = Field("", description="field of the coarser classes; else coarse_label, where it is there beside label")
+    x: str = Field(
+        "",
+        description="field of the samples (default: pixels, image, snippets or tokens,"
+        " whichever the file has)",
+    )
+    y: str = Field(
+        "",
+        description="field of the classes, numbers or text"
+        " (default: label, if the file has it and x is no text)",
+    )
+    coarse: str = Field(
+        "",
+        description="field of the coarser classes"
+        " (default: coarse_label, if the file has it and y is label)",
+    )
     tokens: Literal["characters", "words"] | None = Field(
         None,
-        description="of text: TFF's 86 characters, or what spaces separate; else characters for snippets, words for others",
+        description="text: TFF's 86 characters, or words separated by spaces"
+        " (default: characters for snippets, words for others)",
     )
-    vocabulary: int = Field(10_000, ge=4, description="words: how many token ids at most, from the train part")
-    word_counts: Path | None = Field(None, description="words: a file of them by falling count (stackoverflow.word_count)")
+    vocabulary: int = Field(
+        10_000, ge=4, description="words: maximum number of token ids, from the train part"
+    )
+    word_counts: Path | None = Field(
+        None, description="words: a file of them by falling count (stackoverflow.word_count)"
+    )
     length: int | None = Field(
-        None, ge=0, description="tokens to read at a time (0: a whole text); else 80 characters, 20 words; with --y 0"
+        None,
+        ge=0,
+        description="input tokens of a sample, 0: a whole text"
+        " (default: 80 characters or 20 words; with --y a whole text)",
     )
     features: Literal["auto", "float32"] = Field(
-        "auto", description="auto: floats that are all a byte / 255 are stored as bytes; float32: as they are"
+        "auto",
+        description="auto: store floats as bytes if all are a byte / 255; float32: unchanged",
     )
     normalise: Normalise | None = Field(
         None,
-        description="mean 0 and deviation 1 over train; bytes from 0 to 1; or as they are; else unit for bytes",
+        description="mean 0 and deviation 1 over train; bytes from 0 to 1; or unchanged"
+        " (default: unit for bytes, else none)",
     )
-    classes: int = Field(0, ge=0, description="how many classes there are (0: as many as the train part has)")
-    skip_empty: bool = Field(False, description="leave out clients without samples, instead of refusing them")
+    classes: int = Field(0, ge=0, description="number of classes (0: that of the train part)")
+    skip_empty: bool = Field(
+        False, description="leave out clients without samples, instead of refusing them"
+    )
 
     def read(self, sources: Mapping[str, list[Path]], store: Store) -> Description:
-        """See Importer."""
+        """Read train up to three times: for names of classes, for a vocabulary, for the samples."""
         parts = _parts(sources)
         fields = self._fields(fields_of(parts["train"]))
-        refuse_others(self, TAKEN, "text" if fields.text else "numbers", f"{fields.x} holds")
+        kind = "text" if fields.text else "numbers"
+        refuse_others(self, TAKEN, kind, f"{fields.x} holds")
 
-        def clients(part: str, *asked: str) -> Iterator[tuple[str, str, dict[str, np.ndarray]]]:
-            return clients_of(parts[part], list(asked), self.skip_empty)
+        def clients(part: str, *names: str) -> Iterator[tuple[str, str, dict[str, np.ndarray]]]:
+            return clients_of(parts[part], list(names), self.skip_empty)
 
-        def classes(where: str, rows: dict[str, np.ndarray]) -> np.ndarray:
-            return np.array(texts(rows[fields.y], where)) if fields.named else rows[fields.y]
+        def label_values(location: str, rows: dict[str, np.ndarray]) -> np.ndarray:
+            values = rows[fields.y]
+            return np.array(texts(values, location)) if fields.named else values
 
-        labels = self._labels(fields, lambda: (classes(where, rows) for where, _, rows in clients("train", fields.y)))
-        how = self._texts(
-            fields, lambda: (t for where, _, rows in clients("train", fields.x) for t in texts(rows[fields.x], where))
-        )
+        def train_labels() -> Iterator[np.ndarray]:
+            for location, _, rows in clients("train", fields.y):
+                yield label_values(location, rows)
+
+        def train_texts() -> Iterator[str]:
+            for location, _, rows in clients("train", fields.x):
+                yield from texts(rows[fields.x], location)
+
+        labels = self._labels(fields, train_labels)
+        cutter = self._texts(fields, train_texts)
         features = Features(self.normalise, self.features)
         for part in parts:
-            for where, name, rows in clients(part, *fields.asked):
+            for location, name, rows in clients(part, *fields.requested):
                 x: Any = rows[fields.x]
-                x = [one for text in texts(x, where) for one in how.samples(text)] if how else features.stored(part, x, where)
-                y = None if labels is None else labels.check(part, classes(where, rows), where)
-                coarse = whole_numbers(rows[fields.coarse], where) if fields.coarse else None
-                store.add(part, name, x, y, coarse, where=where)
-        return self._description(parts["train"][0], labels, how, features)
+                if cutter:
+                    x = [sample for text in texts(x, location) for sample in cutter.samples(text)]
+                else:
+                    x = features.stored(part, x, location)
+                y = None
+                if labels is not None:
+                    y = labels.check(part, label_values(location, rows), location)
+                coarse = None
+                if fields.coarse:
+                    coarse = whole_numbers(rows[fields.coarse], location)
+                store.add(part, name, x, y, coarse, where=location)
+        return self._description(parts["train"][0], labels, cutter, features)
 
-    def _fields(self, there: dict[str, bool]) -> Fields:
-        """Which fields are what, of those that there are. Raises InputError for one that is not there."""
-        x = self.x or next((name for name in SAMPLES if name in there), "")
-        y = self.y or ("label" if "label" in there and not there.get(x) else "")
-        coarse = self.coarse or ("coarse_label" if "coarse_label" in there and y == "label" else "")
+    def _fields(self, is_text: dict[str, bool]) -> Fields:
+        """Return which fields are read, of those in the file (whether each is text).
+
+        Raise InputError naming the option of a field that the file does not have.
+        """
+        x = self.x or next((name for name in SAMPLES if name in is_text), "")
+        y = self.y or ("label" if "label" in is_text and not is_text.get(x) else "")
+        has_coarse = "coarse_label" in is_text and y == "label"
+        coarse = self.coarse or ("coarse_label" if has_coarse else "")
+
+        names = ", ".join(is_text)
         for option, name in (("--x", x), ("--y", y), ("--coarse", coarse)):
-            if name not in there and (name or option == "--x"):
-                raise InputError(f"{option}: {name!r}: there is no such field; there are: {', '.join(there)}")
-        if not there[x] and not y:
-            raise InputError(f"--y: not given, and no field label is there; there are: {', '.join(there)}")
-        return Fields(x, y, coarse, there[x], bool(y) and there[y])
+            if name not in is_text and (name or option == "--x"):
+                raise InputError(f"{option}: {name!r}: no such field; there are: {names}")
+        if not is_text[x] and not y:
+            raise InputError(f"--y: not given, and there is no field label; there are: {names}")
+        return Fields(x, y, coarse, is_text[x], bool(y) and is_text[y])
 
-    def _labels(self, fields: Fields, train: Callable[[], Iterator[np.ndarray]]) -> Named | Numbered | None:
+    def _labels(
+        self, fields: Fields, train: Callable[[], Iterator[np.ndarray]]
+    ) -> Named | Numbered | None:
         if not fields.y:
             return None
         return Named(train()) if fields.named else Numbered(self.classes)
 
     def _texts(self, fields: Fields, train: Callable[[], Iterator[str]]) -> Texts | None:
-        """How texts become samples; None where there are none."""
+        """Return the conversion of texts to samples, or None if samples are no text."""
         if not fields.text:
             return None
         task: Task = "classification" if fields.y else "language"
         unit = self.tokens or ("characters" if fields.x == "snippets" else "words")
-        length = self.length if self.length is not None else 0 if fields.y else 80 if unit == "characters" else 20
+        length = self.length
+        if length is None:
+            length = 0 if fields.y else 80 if unit == "characters" else 20
+
         if unit == "words" and self.word_counts is None:
             return texts_of(train(), "pieces", self.vocabulary, task, length)
         if unit == "words":
@@ -141,13 +203,20 @@ class Tff(Importer):
             known = _words(self.word_counts, self.vocabulary - 1 - 2 * (task == "language"))
             vocabulary = Vocabulary(np.array([UNKNOWN, *known], "S"), "pieces")
         else:
-            vocabulary = Vocabulary(np.array([UNKNOWN, *(letter.encode() for letter in LETTERS)], "S"))
+            characters = (letter.encode() for letter in LETTERS)
+            vocabulary = Vocabulary(np.array([UNKNOWN, *characters], "S"))
         return Texts(between_ends(vocabulary) if task == "language" else vocabulary, task, length)
 
-    def _description(self, path: Path, labels: Named | Numbered | None, how: Texts | None, features: Features) -> Description:
-        scale, shift = features.scaling if how is None else (1.0, 0.0)
+    def _description(
+        self,
+        path: Path,
+        labels: Named | Numbered | None,
+        cutter: Texts | None,
+        features: Features,
+    ) -> Description:
+        scale, shift = features.scaling if cutter is None else (1.0, 0.0)
         name = path.name.removesuffix(".h5").removesuffix("_train")
-        size = len(how.vocabulary) if how else 0
+        size = len(cutter.vocabulary) if cutter else 0
         return Description(
             name=NAMES.get(name, name),
             outputs=labels.outputs if labels else size,
@@ -158,36 +227,50 @@ class Tff(Importer):
             feature_scale=scale,
             feature_shift=shift,
             labels=labels.names if labels else np.empty(0, "S1"),
-            tokens=how.vocabulary.tokens if how else np.empty(0, "S1"),
+            tokens=cutter.vocabulary.tokens if cutter else np.empty(0, "S1"),
         )
 
 
 def _words(path: Path, count: int) -> list[bytes]:
-    """The first ``count`` words of a file of lines "word count". Raises InputError naming the line that has none."""
-    found: dict[bytes, int] = {}
+    """Return the first ``count`` words of a file of lines "word count".
+
+    Raise InputError naming a line without a new word.
+    """
+    line_of_word: dict[bytes, int] = {}
     for number, line in text_lines(path):
-        if len(found) == count:
+        if len(line_of_word) == count:
             break
         entries = line.split()
-        if not entries or len(entries) > 2 or len(entries[0]) > LONGEST_WORD or entries[0].encode() in found:
-            raise InputError(f"{path}: line {number}: {line[:40]!r}; expected a word that is not there before, and its count")
-        found[entries[0].encode()] = number
-    return list(found)
+        is_wrong = not entries or len(entries) > 2 or len(entries[0]) > LONGEST_WORD
+        if is_wrong or entries[0].encode() in line_of_word:
+            raise InputError(
+                f"{path}: line {number}: {line[:40]!r}; expected a new word and its count"
+            )
+        line_of_word[entries[0].encode()] = number
+    return list(line_of_word)
 
 
 def _parts(sources: Mapping[str, list[Path]]) -> dict[str, list[Path]]:
-    """The files of each part: those that are named, or of a folder the ones whose names end in ENDINGS."""
+    """Return the files of each part: the sources, or of a folder the files named as in ENDINGS."""
     train = sources["train"]
     if len(train) != 1 or not train[0].is_dir():
         return dict(sources)
-    found: dict[str, list[Path]] = {}
+
+    parts: dict[str, list[Path]] = {}
     for part, ending in ENDINGS.items():
         files = sorted(train[0].glob(f"*{ending}"))
         if len(files) > 1 or (part == "train" and not files):
-            there = ", ".join(file.name for file in files) or "none"
-            raise InputError(f"{train[0]}: files that end in {ending}: {there}; one is needed, or name the files themselves")
+            names = ", ".join(file.name for file in files) or "none"
+            raise InputError(
+                f"{train[0]}: files that end in {ending}: {names};"
+                " one is needed, or name the files themselves"
+            )
         if files:
-            found[part] = files
-    if "test" in sources and "test" in found:
-        raise InputError(f"--test: {sources['test'][0]}: {found['test'][0]} is a test part already; name the train file itself")
-    return {**found, **({"test": sources["test"]} if "test" in sources else {})}
+            parts[part] = files
+
+    if "test" in sources and "test" in parts:
+        raise InputError(
+            f"--test: {sources['test'][0]}: {parts['test'][0]} is a test part already;"
+            " name the train file itself"
+        )
+    return {**parts, **({"test": sources["test"]} if "test" in sources else {})}

@@ -1,4 +1,4 @@
-"""Folders of WAV files, whose paths say what is spoken and by whom."""
+"""Folders of WAV files, whose paths give the spoken word and the speaker."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mpifl.datasets.importers.folders import files_below
 from mpifl.datasets.importers.importer import Importer
 from mpifl.datasets.importers.labels import Classes
 from mpifl.datasets.importers.moments import Moments
-from mpifl.datasets.importers.patterns import group_of, has_group
+from mpifl.datasets.importers.patterns import has_group, matched_group
 from mpifl.datasets.importers.sounds import MELS, RATE, WINDOW, frames, log_mel, read_wav
 from mpifl.datasets.importers.streams import text_lines
 from mpifl.datasets.store import Store
@@ -24,27 +24,36 @@ from mpifl.errors import InputError
 
 ENDINGS = (".wav", ".wave")
 LISTS = {"testing_list.txt": "test", "validation_list.txt": "validation"}
-"""Files of Speech Commands that name the files of a part; all others are of the train part."""
+"""Files of Speech Commands that list the files of a part; all others are of the train part."""
 AT_ONCE_SECONDS = 64  # of sound
 
 
 class Wav(Importer):
-    """Folders of WAV files as log-mel features: samples (frames, 40), a frame every 10 ms from a window of 25 ms at 16 kHz.
+    """Folders of WAV files as log-mel features.
 
-    Class and client stand in a file's path; the defaults are for Speech Commands: SOURCE/word/speaker_nohash_0.wav. Where
-    SOURCE holds testing_list.txt or validation_list.txt, the files that they name are those parts. Shorter sounds are filled up
-    with silence, longer ones cut; channels are averaged, other rates resampled. Files that are no .wav are passed over.
+    Samples are (frames, 40): a frame every 10 ms from a window of 25 ms at 16 kHz. A file's path
+    gives class and client; the defaults are for Speech Commands: SOURCE/word/speaker_nohash_0.wav.
+    If SOURCE holds testing_list.txt or validation_list.txt, the files that they list are those
+    parts. Shorter sounds are padded with silence, longer ones are cut; channels are averaged, other
+    rates are resampled. Files that are no .wav are skipped.
     """
 
     label_pattern: str = Field(
-        r"^(?P<label>[^/]+)/[^/]+$", description="regular expression with a group label, on the path below SOURCE"
+        r"^(?P<label>[^/]+)/[^/]+$",
+        description="regular expression with a group label, on the path below SOURCE",
     )
     client_pattern: str = Field(
-        r"(?P<client>[^/]+)_nohash_\d+\.wav$", description="regular expression with a group client, on the path below SOURCE"
+        r"(?P<client>[^/]+)_nohash_\d+\.wav$",
+        description="regular expression with a group client, on the path below SOURCE",
     )
-    exclude: str = Field("^_background_noise_/", description="regular expression of paths below SOURCE to leave out ('': none)")
+    exclude: str = Field(
+        "^_background_noise_/",
+        description="regular expression of paths below SOURCE to leave out ('': none)",
+    )
     seconds: float = Field(1.0, ge=WINDOW / RATE, le=3600, description="length of each sample")
-    normalise: Literal["standard", "none"] = Field("standard", description="mean 0 and deviation 1 over train; or as they are")
+    normalise: Literal["standard", "none"] = Field(
+        "standard", description="mean 0 and deviation 1 over train; or unchanged"
+    )
 
     @field_validator("label_pattern")
     @classmethod
@@ -66,46 +75,65 @@ class Wav(Importer):
         return pattern
 
     def read(self, sources: Mapping[str, list[Path]], store: Store) -> Description:
-        """See Importer. Two passes: the classes by the train files' paths, and then the sounds."""
-        named = {part: _Lists(roots) for part, roots in sources.items()}
-        if "test" in sources and any(lists.holds("test") for lists in named.values()):
-            raise InputError(f"--test: {sources['test'][0]}: {sources['train'][0]} has a testing_list.txt already")
-        found = {
-            group_of(self.label_pattern, "label", below) for part, _, below in self._files(sources, named) if part == "train"
+        """Read in two passes: the classes from the train files' paths, then the sounds."""
+        lists_by_part = {part: _Lists(roots) for part, roots in sources.items()}
+        if "test" in sources and any(lists.holds("test") for lists in lists_by_part.values()):
+            raise InputError(
+                f"--test: {sources['test'][0]}: {sources['train'][0]}"
+                " has a testing_list.txt already"
+            )
+
+        words = {
+            matched_group(self.label_pattern, "label", below)
+            for part, _, below in self._files(sources, lists_by_part)
+            if part == "train"
         }
-        if not found:
-            raise InputError(f"{sources['train'][0]}: no train files there; their names end in {', '.join(ENDINGS)}")
-        classes, moments = Classes(np.array(sorted(found))), Moments()
+        if not words:
+            raise InputError(
+                f"{sources['train'][0]}: no train files there;"
+                f" their names end in {', '.join(ENDINGS)}"
+            )
+        classes = Classes(np.array(sorted(words)))
+
+        moments = Moments()
         length = round(self.seconds * RATE)
-        for part, block in _blocks(self._files(sources, named), max(1, AT_ONCE_SECONDS * RATE // length)):
+        files = self._files(sources, lists_by_part)
+        for part, block in _blocks(files, max(1, AT_ONCE_SECONDS * RATE // length)):
             paths = [root / below for root, below in block]
             x = log_mel(np.stack([read_wav(path, length) for path in paths]))
             if part == "train":
                 moments.add(x)
-            labels = np.array([group_of(self.label_pattern, "label", below) for _, below in block])
-            clients = [group_of(self.client_pattern, "client", below) for _, below in block]
-            store.add(part, clients, x, classes.numbers(labels, paths), where=str(paths[0].parent))
-        for lists in named.values():
+            labels = np.array(
+                [matched_group(self.label_pattern, "label", below) for _, below in block]
+            )
+            clients = [matched_group(self.client_pattern, "client", below) for _, below in block]
+            y = classes.numbers(labels, paths)
+            store.add(part, clients, x, y, where=str(paths[0].parent))
+        for lists in lists_by_part.values():
             lists.check_used()
+
         scale, shift = moments.scaling(self.normalise, np.dtype(np.float32))
         folder = sources["train"][0].resolve().name
         return Description(
             name=folder,
-            outputs=len(found),
-            source=f"sounds of {folder}: {self.seconds:g} s at {RATE} Hz, log-mel energies: {frames(length)} frames (window"
-            f" 25 ms, step 10 ms) of {MELS} bands, features: {self.normalise}",
+            outputs=len(words),
+            source=f"sounds of {folder}: {self.seconds:g} s at {RATE} Hz, log-mel energies:"
+            f" {frames(length)} frames (window 25 ms, step 10 ms) of {MELS} bands,"
+            f" features: {self.normalise}",
             licence="as its source says",
             feature_scale=scale,
             feature_shift=shift,
             labels=classes.names,
         )
 
-    def _files(self, sources: Mapping[str, list[Path]], named: Mapping[str, _Lists]) -> Iterator[tuple[str, Path, str]]:
-        """Part, root, and path below it of each file."""
+    def _files(
+        self, sources: Mapping[str, list[Path]], lists_by_part: Mapping[str, _Lists]
+    ) -> Iterator[tuple[str, Path, str]]:
+        """Yield part, root, and path below the root of each file."""
         for part, roots in sources.items():
             for root, below in files_below(roots, ENDINGS):
                 if not (self.exclude and re.search(self.exclude, below)):
-                    yield named[part].part_of(root, below, part), root, below
+                    yield lists_by_part[part].part_of(root, below, part), root, below
 
 
 class _Lists:
@@ -121,29 +149,36 @@ class _Lists:
             for number, line in lines:
                 key = (root, line.strip())
                 if self._part.setdefault(key, part) != part:
-                    raise InputError(f"{root / name}: line {number}: {line!r} is in the other list too")
+                    raise InputError(
+                        f"{root / name}: line {number}: {line!r} is in the other list too"
+                    )
 
     def holds(self, part: str) -> bool:
-        """Whether a list names files of the part."""
+        """Return whether a list names files of the part."""
         return part in self._part.values()
 
-    def part_of(self, root: Path, below: str, otherwise: str) -> str:
-        """The part of a file."""
+    def part_of(self, root: Path, below: str, default: str) -> str:
+        """Return the part of a file: that of its list, or ``default``."""
         if (root, below) not in self._part:
-            return otherwise
+            return default
         self._used.add((root, below))
         return self._part[root, below]
 
     def check_used(self) -> None:
-        """Raise InputError for a file that a list names and that is not there."""
+        """Raise InputError for a listed file that does not exist."""
         missing = next((key for key in self._part if key not in self._used and key[1]), None)
         if missing is not None:
             root, below = missing
-            raise InputError(f"{root / below}: no such file, but a list of {root} names it for the {self._part[missing]} part")
+            raise InputError(
+                f"{root / below}: no such file, but a list of {root}"
+                f" names it for the {self._part[missing]} part"
+            )
 
 
-def _blocks(files: Iterator[tuple[str, Path, str]], count: int) -> Iterator[tuple[str, list[tuple[Path, str]]]]:
-    """The files of one part that follow each other, ``count`` at most."""
-    for part, run in itertools.groupby(files, lambda found: found[0]):
+def _blocks(
+    files: Iterator[tuple[str, Path, str]], count: int
+) -> Iterator[tuple[str, list[tuple[Path, str]]]]:
+    """Yield consecutive files of one part, at most ``count`` at a time."""
+    for part, run in itertools.groupby(files, lambda file: file[0]):
         while block := [(root, below) for _, root, below in itertools.islice(run, count)]:
             yield part, block

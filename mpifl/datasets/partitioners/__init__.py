@@ -1,4 +1,7 @@
-"""How samples become clients: one partitioner a file, all ``(samples, generator) -> client of each sample``."""
+"""Partitioners: deal the samples of a data set to clients, one partitioner a file.
+
+partitioner.py is the base class; dealing.py holds what several partitioners share.
+"""
 
 REGISTRY = {
     "natural": "mpifl.datasets.partitioners.natural:Natural",
@@ -13,4 +16,4 @@ REGISTRY = {
     "vertical": "mpifl.datasets.partitioners.vertical:Vertical",
 }
 WITHOUT_CLASSES = ("natural", "iid", "power_law", "quantity_skew")
-"""Those that also deal samples which have no classes: of a regression, or of a language."""
+"""Those that need no classes, and so also deal the samples of a regression or a language."""

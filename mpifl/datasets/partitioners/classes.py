@@ -1,4 +1,4 @@
-"""The same number of classes for everyone."""
+"""The same number of classes for every client."""
 
 from __future__ import annotations
 
@@ -11,51 +11,60 @@ from mpifl.errors import InputError
 
 
 class Classes(Partitioner):
-    """Every client holds exactly classes_per_client classes; each class is shared evenly among those who hold it.
+    """Every client holds exactly classes_per_client classes; its holders share a class evenly.
 
-    NIID-Bench's "#C = k" (Li et al. 2022, arXiv 2102.02079) and Flower's PathologicalPartitioner: client i holds
-    class i mod classes and k - 1 others at random. Where there are fewer clients than classes, the classes that are nobody's
-    first go round before anything is drawn, so that no samples are left over; both of those drop them.
+    NIID-Bench's "#C = k" (Li et al. 2022, arXiv 2102.02079) and Flower's PathologicalPartitioner:
+    client i holds class i mod classes and k - 1 others at random. With fewer clients than classes
+    some classes are no client's first; both of those drop the samples of such classes. Here these
+    classes are dealt to the clients before any is drawn, so that all samples are dealt.
     """
 
     name: str = "classes"
-    classes_per_client: int = Field(2, ge=1, description="classes that every client holds, neither more nor fewer")
+    classes_per_client: int = Field(
+        2, ge=1, description="classes that every client holds, neither more nor fewer"
+    )
 
     def deal(self, samples: Samples, random: np.random.Generator) -> np.ndarray:
-        """See Partitioner."""
         labels = self.classes_of(samples)
         names, label, stock = np.unique(labels, return_inverse=True, return_counts=True)
         self._check_classes(len(names))
         self.check_enough(samples.count, self.classes_per_client)
-        held = self._held(len(names), random)
-        holders = np.bincount(held.ravel(), minlength=len(names))
+
+        kind = self._held(len(names), random).ravel()
+        holders = np.bincount(kind, minlength=len(names))
         if (holders > stock).any():
             short = int(np.argmax(holders > stock))
             raise InputError(
-                f"data.partition.classes_per_client: {self.classes_per_client}: class {names[short]} fell to {holders[short]}"
-                f" of {self.clients} clients and has {stock[short]} samples; allowed: fewer clients, or fewer classes for each"
+                f"data.partition.classes_per_client: {self.classes_per_client}: class"
+                f" {names[short]} fell to {holders[short]} of {self.clients} clients and has"
+                f" {stock[short]} samples; allowed: fewer clients, or fewer classes for each"
             )
+
         owner = np.repeat(np.arange(self.clients), self.classes_per_client)
-        kind = held.ravel()
         return handed_out(shuffled_by(label, random), kind, owner, even_amounts(kind, stock))
 
     def _check_classes(self, classes: int) -> None:
-        each, key = self.classes_per_client, "data.partition.classes_per_client"
+        each = self.classes_per_client
+        key = "data.partition.classes_per_client"
         if each > classes:
             raise InputError(f"{key}: {each} is more than the {classes} classes that the data has")
         if each * self.clients < classes:
             raise InputError(
-                f"{key}: {each} classes for each of {self.clients} clients leave some of {classes} classes to nobody;"
-                f" allowed: {-(-classes // self.clients)} or more"
+                f"{key}: {each} classes for each of {self.clients} clients leave some of {classes}"
+                f" classes to nobody; allowed: {-(-classes // self.clients)} or more"
             )
 
     def _held(self, classes: int, random: np.random.Generator) -> np.ndarray:
-        """The classes (clients, classes_per_client) that each client holds, all different; every class is held."""
+        """Return the classes (clients, classes_per_client) that each client holds, all different.
+
+        Every class is held by a client.
+        """
         held = np.empty((self.clients, self.classes_per_client), np.int64)
         nobodys_first = random.permutation(np.arange(min(self.clients, classes), classes))
+
         for client in range(self.clients):
-            sure = np.concatenate([[client % classes], nobodys_first[client :: self.clients]])
-            others = np.delete(np.arange(classes), sure)
-            more = random.choice(others, self.classes_per_client - len(sure), replace=False)
-            held[client] = np.concatenate([sure, more])
+            fixed = np.concatenate([[client % classes], nobodys_first[client :: self.clients]])
+            others = np.delete(np.arange(classes), fixed)
+            more = random.choice(others, self.classes_per_client - len(fixed), replace=False)
+            held[client] = np.concatenate([fixed, more])
         return held

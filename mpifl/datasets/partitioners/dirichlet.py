@@ -15,37 +15,41 @@ from mpifl.datasets.partitioners.partitioner import Partitioner, Samples
 class Dirichlet(Partitioner):
     """Latent Dirichlet allocation by label; a small alpha gives each client few classes.
 
-    ``by: class`` (FedML; NIID-Bench, arXiv 2102.02079; Flower's DirichletPartitioner): each class k is dealt out in proportions
-    p_k ~ Dirichlet(alpha, ..., alpha) over the clients, cut at round(cumsum(p_k) x n_k) (they round down). Sizes differ. With
-    ``balance`` clients that hold an equal share (samples / clients) or more get nothing of the classes that follow, as in FedML
-    and NIID-Bench: p_k is set to 0 for them and scaled, which is the same as drawing it over the others. Clients left with
-    fewer than ``min_samples`` take samples from the largest client, one at a time; the others draw everything again until it
-    fits, which may never be.
+    ``by: class`` (FedML; NIID-Bench, arXiv 2102.02079; Flower's DirichletPartitioner): each class k
+    is dealt in proportions p_k ~ Dirichlet(alpha, ..., alpha) over the clients, cut at
+    round(cumsum(p_k) x n_k) (the others round down). Sizes differ. With ``balance`` a client that
+    holds an equal share (samples / clients) or more gets nothing of the classes that follow, as in
+    FedML and NIID-Bench: its p_k is set to 0 and the rest is scaled, which is the same as to draw
+    p_k over the other clients. Clients left with fewer than ``min_samples`` take samples from the
+    largest client, one at a time; the others draw everything again until it fits, which may never
+    end.
 
-    ``by: client`` (Hsu et al. 2019, arXiv 1909.06335; Flower's create_lda_partitions): each client draws its class mixture
-    q ~ Dirichlet(alpha p), where p is the share of each class in the data, and takes equally many samples (one more or less) by
-    q, without replacement; a class that has run out is left out of q. Clients are served in turn, so the last ones take what is
-    left. Flower's concentration c, one for each class, is alpha = c x classes where the classes are equally large.
+    ``by: client`` (Hsu et al. 2019, arXiv 1909.06335; Flower's create_lda_partitions): each client
+    draws its class mixture q ~ Dirichlet(alpha p), where p is the share of each class in the data.
+    It takes equally many samples (one more or less) by q, without replacement; a class that has run
+    out is removed from q. Clients draw one after the other, so the last ones take what is left.
+    Flower's concentration c, one for each class, is alpha = c x classes where the classes are
+    equally large.
     """
 
     name: str = "dirichlet"
     by: Literal["class", "client"] = Field(
-        "class", description="who draws: each class over clients, or each client over classes"
+        "class", description="`class`: each class draws its clients; `client`: each client draws its classes"
     )
     alpha: float = Field(0.5, gt=0, description="concentration; smaller is more skewed")
-    balance: bool = Field(False, description="by class: clients with an equal share get no more")
+    balance: bool = Field(False, description="with `by: class`: a client with an equal share gets no more")
     min_samples: int = Field(1, ge=1, description="samples that every client has at least")
 
     @model_validator(mode="after")
-    def _balance_is_of_classes(self) -> Dirichlet:
+    def _check_balance(self) -> Dirichlet:
         if self.balance and self.by == "client":
             raise ValueError("balance goes with by: class; by: client gives equal sizes anyway")
         return self
 
     def deal(self, samples: Samples, random: np.random.Generator) -> np.ndarray:
-        """See Partitioner."""
         labels = self.classes_of(samples)
         self.check_enough(samples.count, self.min_samples)
+
         if self.by == "client":
             return self._by_client(labels, random)
         client = self._by_class(labels, random)
@@ -56,6 +60,7 @@ class Dirichlet(Partitioner):
         client = np.empty(len(labels), np.int64)
         sizes = np.zeros(self.clients, np.int64)
         stock = np.unique(labels, return_counts=True)[1]
+
         for of_class in np.split(np.argsort(labels, kind="stable"), np.cumsum(stock)[:-1]):
             rows = random.permutation(of_class)
             takers = np.arange(self.clients)
@@ -69,30 +74,36 @@ class Dirichlet(Partitioner):
 
     def _by_client(self, labels: np.ndarray, random: np.random.Generator) -> np.ndarray:
         _, label, stock = np.unique(labels, return_inverse=True, return_counts=True)
-        with np.errstate(over="ignore"):  # beyond what floats hold: ``dirichlet`` says so
+        with np.errstate(over="ignore"):  # ``dirichlet`` reports an overflow
             alpha = self.alpha * stock / len(labels)
-        return dealt_in_turn(label, self.clients, lambda size, left: drawn(size, alpha, left, random), random)
+
+        return dealt_in_turn(
+            label, self.clients, lambda size, left: drawn(size, alpha, left, random), random
+        )
 
 
 def fill_up(client: np.ndarray, clients: int, least: int, random: np.random.Generator) -> None:
-    """Give every client ``least`` samples: in place, one at a time, each from whoever then has the most (the first of them).
+    """Give every client ``least`` samples by changing ``client`` (samples,) in place.
 
-    Needs len(client) >= clients x least. Then whoever has the most has more than ``least`` as long as anybody has fewer, so
-    nobody both gives and takes, and a heap of those who can give is all there is to keep.
+    Samples move one at a time, each from the client that then has the most (the first of them).
+    Needs len(client) >= clients x least. As long as any client has fewer than ``least``, the
+    largest has more, so no client both gives and takes, and a heap of the possible givers suffices.
     """
     sizes = np.bincount(client, minlength=clients)
     poor = np.flatnonzero(sizes < least)
     if len(poor) == 0:
         return
+
     rows = np.argsort(client, kind="stable")
     start = np.cumsum(sizes) - sizes
-    rich = [(-int(size), int(giver)) for giver, size in enumerate(sizes) if size > least]
-    heapq.heapify(rich)
+    givers = [(-int(size), int(giver)) for giver, size in enumerate(sizes) if size > least]
+    heapq.heapify(givers)
+
     held: dict[int, list[int]] = {}
     for taker in poor:
         for _ in range(least - sizes[taker]):
-            size, giver = rich[0]
+            size, giver = givers[0]  # the size is negative
             if giver not in held:
                 held[giver] = rows[start[giver] : start[giver] - size].tolist()
             client[held[giver].pop(random.integers(-size))] = taker
-            heapq.heapreplace(rich, (size + 1, giver))
+            heapq.heapreplace(givers, (size + 1, giver))

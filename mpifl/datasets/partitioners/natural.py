@@ -1,4 +1,4 @@
-"""The clients that the data came with."""
+"""The clients that the data set came with."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from mpifl.job.section import Section
 
 
 class Natural(Section):
-    """Leave the data as it is: its own writers, speakers, hospitals are the clients. Nothing is rewritten."""
+    """Keep the clients of the source: its writers, speakers, hospitals. Nothing is rewritten."""
 
     name: Literal["natural"] = "natural"

@@ -1,4 +1,4 @@
-"""What a partitioner is."""
+"""The base class of partitioners."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from mpifl.job.section import Section
 
 @dataclass(frozen=True)
 class Samples:
-    """What a partitioner may know of the samples.
+    """What a partitioner may know of the train samples.
 
-    ``labels`` (count,) int64 are classes; what is of another shape or type is not, and a language has none at all. ``coarse``
-    (count,) int64 is the coarse class of each sample, where the data has that.
+    ``labels`` is the data set's y: (count,) int64 for classes, another shape or type otherwise, and
+    None for a language. ``coarse`` (count,) int64 is the coarse class of each sample, or None.
     """
 
     count: int
@@ -26,21 +26,42 @@ class Samples:
 
 
 class Partitioner(Section):
-    """Deals samples to ``clients`` clients. Its seed is its own, so that runs with several job seeds share a partition."""
+    """Base of the partitioners: deal samples to ``clients`` clients.
+
+    Its fields are the options of the job's section data.partition. The seed is the partition's own,
+    so that jobs with different seeds share a partition.
+    """
 
     name: str
-    clients: int = Field(100, ge=1, description="how many clients the samples are dealt to")
-    seed: int = Field(0, ge=0, description="the partition's own seed")
+    clients: int = Field(100, ge=1, description="number of clients")
+    seed: int = Field(0, ge=0, description="seed of the partition, independent of the job's")
 
     def deal(self, samples: Samples, random: np.random.Generator) -> np.ndarray:
-        """The client (int64, 0 to clients - 1) of each sample; every client holds one sample or more.
+        """Deal the train samples to clients.
 
-        Raises InputError when the request cannot be met.
+        Args:
+            samples: Number and labels of the samples.
+            random: Generator that depends on ``seed`` only.
+
+        Returns:
+            (samples.count,) int64: the client, 0 to clients - 1, of each sample. Every client holds
+            one sample or more.
+
+        Raises:
+            InputError: The samples cannot be dealt with these options.
         """
         raise NotImplementedError
 
     def check_enough(self, samples: int, each: int = 1) -> None:
-        """Raise InputError unless every client can hold ``each`` samples."""
+        """Check that every client can hold enough samples.
+
+        Args:
+            samples: Number of samples.
+            each: Number of samples that every client needs.
+
+        Raises:
+            InputError: There are fewer than ``clients * each`` samples.
+        """
         if samples < self.clients * each:
             raise InputError(
                 f"data.partition.clients: {self.clients} clients of {each} or more samples need"
@@ -48,12 +69,24 @@ class Partitioner(Section):
             )
 
     def classes_of(self, samples: Samples) -> np.ndarray:
-        """The class of each sample (count,), integers. Raises InputError when the samples have no classes."""
+        """Return the class of each sample.
+
+        Args:
+            samples: Number and labels of the samples.
+
+        Returns:
+            (samples.count,) integers.
+
+        Raises:
+            InputError: The samples have no classes.
+        """
         labels = samples.labels
         if labels is None or labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
-            found = "no labels" if labels is None else f"labels of {labels.dtype} {labels.shape[1:] or ''}".strip()
+            kind = "no labels"
+            if labels is not None:
+                kind = f"labels of {labels.dtype} {labels.shape[1:] or ''}".strip()
             raise InputError(
-                f"data.partition.name: {self.name!r} deals by class and the data has {found};"
+                f"data.partition.name: {self.name!r} deals by class and the data has {kind};"
                 f" allowed: {', '.join(WITHOUT_CLASSES)}"
             )
         return labels

@@ -10,10 +10,11 @@ from mpifl.datasets.partitioners.partitioner import Partitioner, Samples
 
 
 class QuantitySkew(Partitioner):
-    """Clients' shares of the samples are drawn from Dirichlet(alpha, ..., alpha), whichever samples: labels are iid.
+    """Clients' shares of the samples are drawn from Dirichlet(alpha, ..., alpha); labels are iid.
 
-    NIID-Bench's quantity skew (Li et al. 2022, arXiv 2102.02079), which draws again until nobody has fewer than 10
-    samples and may never end; here who would have fewer than min_samples gets those, and the others keep their proportions.
+    This is NIID-Bench's quantity skew (Li et al. 2022, arXiv 2102.02079). NIID-Bench draws again
+    until every client has 10 samples, which may never end; here sizes below min_samples are raised
+    to it, and the others keep their proportions.
     """
 
     name: str = "quantity_skew"
@@ -21,7 +22,7 @@ class QuantitySkew(Partitioner):
     min_samples: int = Field(1, ge=1, description="samples that every client has at least")
 
     def deal(self, samples: Samples, random: np.random.Generator) -> np.ndarray:
-        """See Partitioner."""
         self.check_enough(samples.count, self.min_samples)
+
         shares = dirichlet(np.full(self.clients, self.alpha), random)
         return dealt_at_random(apportioned(shares, samples.count, self.min_samples), random)

@@ -1,4 +1,4 @@
-"""Device traces that people have on disk, into ours: one format a file, each a class with its options as fields."""
+"""Importers of device traces: one format a file, each a class whose fields are its options."""
 
 REGISTRY = {
     "ai-benchmark": "mpifl.traces.importers.ai_benchmark:AiBenchmark",

@@ -1,4 +1,4 @@
-"""AI Benchmark's table of phones (Ignatov et al., 2019), as FLASH keeps it, into compute speeds."""
+"""AI Benchmark's table of phones (Ignatov et al., 2019), as FLASH keeps it, as compute speeds."""
 
 from __future__ import annotations
 
@@ -13,38 +13,41 @@ from mpifl.traces.importers.importer import TraceImporter
 from mpifl.traces.importers.parsed_trace import ParsedTrace
 from mpifl.traces.importers.parsing import only, read_json, shown
 
-# FLASH (Yang et al., WWW 2021, device_util.py) measured training of LEAF's FEMNIST CNN, ms a batch of 10, on three phones, and
-# gives every other phone the time of the one whose AI score is nearest. Training costs three times inference (FedScale).
+# FLASH (Yang et al., WWW 2021, device_util.py) measured training of LEAF's FEMNIST CNN, in ms for a
+# batch of 10, on three phones. It gives every other phone the time of the one whose AI score is
+# nearest. Training costs three times as much as inference (FedScale).
 SCORES = (383.0, 6702.0, 33289.0)  # Google Nexus S, Xiaomi Redmi Note 7 Pro, Google Pixel 4
 TRAIN_MS_PER_BATCH = (1642.0, 588.0, 179.0)
-BATCH, TRAINING_TO_INFERENCE = 10, 3
+BATCH = 10
+TRAINING_TO_INFERENCE = 3
 
 
 class AiBenchmark(TraceImporter):
     """AI Benchmark's table of phones, as FLASH keeps it.
 
-    A raw_ai_benchmark_list.json, [{"Model": ..., "AI_Score": " 76206 1,6", ...}], or a benchmark2score.json, {model: score}.
-    ``compute_ms_per_sample`` lies on the lines that join FLASH's three measured phones in the logarithms of score and time,
-    which go on beyond the outer two. Phones of the same model with different chips are devices of their own. Raises InputError
+    A raw_ai_benchmark_list.json, [{"Model": ..., "AI_Score": " 76206 1,6", ...}], or a
+    benchmark2score.json, {model: score}. ``compute_ms_per_sample`` is interpolated between FLASH's
+    three measured phones, linearly in the logarithms of score and time, and extrapolated beyond the
+    outer two. Phones of the same model with different chips are separate devices. Raises InputError
     naming file, phone and value.
     """
 
     files: ClassVar[str] = "TABLE"
 
     def read(self, paths: Sequence[Path]) -> ParsedTrace:
-        """See TraceImporter."""
         path = only(paths, 1, 1, "one table of phones")[0]
         scores = _scores(path, read_json(path))
+        note = f"{len(scores)} phones; ms of inference of FLASH's FEMNIST CNN, by AI score"
         return ParsedTrace(
             source=f"AI Benchmark's table {path.name}, timed by FLASH's FEMNIST measurements",
             licence="as AI Benchmark says; table kept by FLASH (BSD-2-Clause)",
             devices={"compute_ms_per_sample": compute_ms(scores)},
-            notes=(f"{path.name}: {len(scores)} phones; ms of inference of FLASH's FEMNIST CNN, by AI score",),
+            notes=(f"{path.name}: {note}",),
         )
 
 
 def compute_ms(scores: np.ndarray) -> np.ndarray:
-    """Milliseconds of inference a sample of phones with these AI scores, (phones,) float64."""
+    """Return ms of inference a sample of phones with these AI scores, (phones,) float64."""
     x = np.log(SCORES)
     y = np.log(np.array(TRAIN_MS_PER_BATCH) / BATCH / TRAINING_TO_INFERENCE)
     piece = np.clip(np.searchsorted(x, np.log(scores)) - 1, 0, len(x) - 2)
@@ -53,6 +56,7 @@ def compute_ms(scores: np.ndarray) -> np.ndarray:
 
 
 def _scores(path: Path, table: object) -> np.ndarray:
+    """Return the AI score of every phone of a table, (phones,) float64."""
     if isinstance(table, dict):
         pairs = list(table.items())
     elif isinstance(table, list):
@@ -61,24 +65,35 @@ def _scores(path: Path, table: object) -> np.ndarray:
         pairs = []
     if not pairs:
         raise InputError(
-            f"{path}: {shown(table)} at its top; expected [{{'Model': ..., 'AI_Score': ...}}] or {{model: score}}, not empty"
+            f"{path}: {shown(table)} at its top; expected [{{'Model': ..., 'AI_Score': ...}}] or"
+            " {model: score}, not empty"
         )
     return np.array([_score(path, model, score) for model, score in pairs])
 
 
 def _pair(path: Path, row: int, phone: object) -> tuple[str, object]:
+    """Return model and score of one phone."""
     if not isinstance(phone, dict) or "Model" not in phone or "AI_Score" not in phone:
-        raise InputError(f"{path}: phone {row}: {shown(phone)}; expected a dictionary with 'Model' and 'AI_Score'")
-    # A second number behind the score is a footnote: " 76206 1,6".
+        raise InputError(
+            f"{path}: phone {row}: {shown(phone)};"
+            " expected a dictionary with 'Model' and 'AI_Score'"
+        )
     score = phone["AI_Score"]
-    return str(phone["Model"]), score.split()[0] if isinstance(score, str) and score.strip() else score
+    if isinstance(score, str) and score.strip():
+        score = score.split()[0]  # a second number is a footnote: " 76206 1,6"
+    return str(phone["Model"]), score
 
 
 def _score(path: Path, model: str, score: object) -> float:
-    try:
-        value = float(score) if isinstance(score, str | int | float) and not isinstance(score, bool) else 0.0
-    except (ValueError, OverflowError):
-        value = 0.0
+    """Return a score as a number. Raises InputError unless it is finite and above 0."""
+    value = 0.0
+    if isinstance(score, str | int | float) and not isinstance(score, bool):
+        try:
+            value = float(score)
+        except (ValueError, OverflowError):
+            value = 0.0
     if not 0 < value < np.inf:
-        raise InputError(f"{path}: phone {shown(model)}: AI score {shown(score)}; must be a number above 0")
+        raise InputError(
+            f"{path}: phone {shown(model)}: AI score {shown(score)}; must be a number above 0"
+        )
     return value

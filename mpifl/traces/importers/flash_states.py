@@ -1,4 +1,7 @@
-"""FLASH's state traces: what each phone reported of its charger, network and screen (Yang et al., WWW 2021)."""
+"""FLASH's state traces: what each phone reported of its charger, network and screen.
+
+Yang et al., WWW 2021.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from mpifl.traces.importers.importer import TraceImporter
 from mpifl.traces.importers.parsed_trace import ParsedTrace
 from mpifl.traces.importers.parsing import only, read_json, shown
 from mpifl.traces.on_off import DAY_SECONDS
-from mpifl.traces.slots import Slots, check_slots, of_counts
+from mpifl.traces.slots import check_slots, of_counts
 
 CHARGING, WIFI, LOCKED, SCREEN_OFF = range(4)
 STATES: dict[str, tuple[int, bool]] = {
@@ -28,18 +31,22 @@ STATES: dict[str, tuple[int, bool]] = {
     "screen_off": (SCREEN_OFF, True),
     "screen_on": (SCREEN_OFF, False),
 }
-"""What a message changes. A level of the battery ("87.0%") changes nothing."""
+"""Which state a message sets, and to what. A battery level ("87.0%") changes nothing."""
 
 IDLE: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "locked": lambda known: known[:, LOCKED],
-    "screen-off": lambda known: known[:, SCREEN_OFF],
-    "either": lambda known: known[:, LOCKED] | known[:, SCREEN_OFF],
+    "locked": lambda states: states[:, LOCKED],
+    "screen-off": lambda states: states[:, SCREEN_OFF],
+    "either": lambda states: states[:, LOCKED] | states[:, SCREEN_OFF],
 }
 
 
 @dataclass(frozen=True)
 class _User:
-    """Slots in seconds since the epoch (of local time), and the first and last moment that was reported."""
+    """Slots (slots,) and the times of the first and the last message of a user.
+
+    Times are local, in seconds since 1970. ``unsorted`` is the number of messages that were out of
+    order.
+    """
 
     start: np.ndarray
     end: np.ndarray
@@ -51,77 +58,119 @@ class _User:
 class FlashStates(TraceImporter):
     """FLASH's state_traces.json: what phones reported of their charger, network and screen.
 
-    It is {user: {"messages": lines of a time, a tab and a state such as battery_charged_on, ...}}. As in FLASH's own timer a
-    phone is online while it is idle, charging and on Wi-Fi, a state holds until another is reported, and before its first
-    report each is taken to be off. ``idle`` is locked (FLASH's own), screen-off or either. A user counts for the whole days
-    from its first message on; second 0 is midnight of its local time, so the days are turned about, and of less than a day the
-    rest of that day is offline. Messages that are out of order are sorted by time, and said. Raises InputError naming file,
-    user, and message.
+    It is {user: {"messages": lines of a time, a tab and a state such as battery_charged_on, ...}}.
+    As in FLASH's own timer a phone is online while it is idle, charging and on Wi-Fi; a state holds
+    until another is reported; before its first report each is off. ``idle`` is locked (FLASH's
+    own), screen-off or either. A user counts for the whole days from its first message on. Second 0
+    is midnight of its local time, so the days are rotated. A user of less than a day is offline for
+    the rest of that day. Messages that are out of order are sorted by time, and a note says so.
+    Raises InputError naming file, user, and message.
     """
 
     files: ClassVar[str] = "STATE_TRACES"
-    idle: Literal["locked", "screen-off", "either"] = Field("locked", description="When a phone counts as idle.")
+    idle: Literal["locked", "screen-off", "either"] = Field(
+        "locked", description="When a phone counts as idle."
+    )
 
     def read(self, paths: Sequence[Path]) -> ParsedTrace:
-        """See TraceImporter."""
         path = only(paths, 1, 1, "one state_traces.json")[0]
         entries = read_json(path)
         if not isinstance(entries, dict) or not entries:
-            raise InputError(f"{path}: {shown(entries)} at its top; expected {{user: {{'messages': ...}}}}, not empty")
-        users = [_user(f"{path}: user {name}", entry, IDLE[self.idle]) for name, entry in entries.items()]
+            raise InputError(
+                f"{path}: {shown(entries)} at its top;"
+                " expected {user: {'messages': ...}}, not empty"
+            )
+        users = [
+            _user(f"{path}: user {name}", entry, IDLE[self.idle]) for name, entry in entries.items()
+        ]
+
         midnight = min(user.first for user in users) // DAY_SECONDS * DAY_SECONDS
         patterns = [_pattern(user, midnight) for user in users]
         counts = np.array([len(start) for start, _, _ in patterns])
-        start, end = (np.concatenate([pattern[which] for pattern in patterns]) for which in (0, 1))
-        slots: Slots = of_counts(counts, start, end, np.array([period for _, _, period in patterns]))
+        slots = of_counts(
+            counts,
+            np.concatenate([start for start, _, _ in patterns]),
+            np.concatenate([end for _, end, _ in patterns]),
+            np.array([period for _, _, period in patterns]),
+        )
         check_slots(path, list(entries), slots)
-        unsorted = [user.unsorted for user in users if user.unsorted]
+
+        return ParsedTrace(
+            f"FLASH's state traces {path.name}",
+            "BSD-2-Clause (FLASH)",
+            slots=slots,
+            notes=tuple(self._notes(path, users, counts)),
+        )
+
+    def _notes(self, path: Path, users: list[_User], counts: np.ndarray) -> list[str]:
+        """Return notes for the user; ``counts`` (users,) is the number of slots of each."""
         never = np.count_nonzero(counts == 0)
-        notes = [f"{path.name}: online while idle ({self.idle}), charging and on Wi-Fi; {never} of {len(users)} never are"]
+        notes = [
+            f"{path.name}: online while idle ({self.idle}), charging and on Wi-Fi;"
+            f" {never} of {len(users)} never are"
+        ]
+        unsorted = [user.unsorted for user in users if user.unsorted]
         if unsorted:
-            notes.append(f"{path.name}: {sum(unsorted)} messages of {len(unsorted)} users were out of order; sorted by time")
+            notes.append(
+                f"{path.name}: {sum(unsorted)} messages of {len(unsorted)} users were out of"
+                " order; sorted by time"
+            )
         short = sum(user.last - user.first < DAY_SECONDS for user in users)
         if short:
-            notes.append(f"{path.name}: {short} users report for less than a day; the rest of that day they are offline")
-        return ParsedTrace(f"FLASH's state traces {path.name}", "BSD-2-Clause (FLASH)", slots=slots, notes=tuple(notes))
+            notes.append(
+                f"{path.name}: {short} users report for less than a day; the rest of that day"
+                " they are offline"
+            )
+        return notes
 
 
-def _user(where: str, entry: object, idle: Callable[[np.ndarray], np.ndarray]) -> _User:
+def _user(label: str, entry: object, idle: Callable[[np.ndarray], np.ndarray]) -> _User:
+    """Return the slots of one user. ``label`` is "FILE: user NAME", as errors begin."""
     messages = entry.get("messages") if isinstance(entry, dict) else None
     if not isinstance(messages, str):
-        raise InputError(f"{where}: {shown(entry)}; expected a dictionary with the text 'messages'")
+        raise InputError(f"{label}: {shown(entry)}; expected a dictionary with the text 'messages'")
     rows = [line.strip().split("\t") for line in messages.split("\n") if line.strip()]
     for row in rows:
         if len(row) != 2:
-            raise InputError(f"{where}: message {shown(chr(9).join(row))}; expected a time, a tab and a state")
+            message = shown("\t".join(row))
+            raise InputError(f"{label}: message {message}; expected a time, a tab and a state")
     if not rows:
-        raise InputError(f"{where}: no messages")
-    seconds = _seconds(where, [row[0].strip() for row in rows])
+        raise InputError(f"{label}: no messages")
+
+    seconds = _seconds(label, [row[0].strip() for row in rows])
     order = np.argsort(seconds, kind="stable")
-    known = _states(where, [rows[at][1].strip().lower() for at in order])
+    states = _states(label, [rows[row][1].strip().lower() for row in order])
     seconds_sorted = seconds[order]
-    ready = idle(known) & known[:, CHARGING] & known[:, WIFI]
+    ready = idle(states) & states[:, CHARGING] & states[:, WIFI]
+
     # Of messages of the same second the last one counts.
     last = np.append(seconds_sorted[1:] != seconds_sorted[:-1], True)
-    at, ready = seconds_sorted[last], ready[last]
+    times = seconds_sorted[last]
+    ready = ready[last]
     edges = np.diff(ready.astype(np.int8), prepend=0)
-    start, end = at[edges == 1], at[edges == -1]
-    if ready[-1]:  # until the last message, which says nothing of what comes behind it
-        end = np.append(end, at[-1])
+    start = times[edges == 1]
+    end = times[edges == -1]
+    if ready[-1]:  # until the last message; what comes after it is unknown
+        end = np.append(end, times[-1])
+
     keep = end > start
-    return _User(start[keep], end[keep], float(at[0]), float(at[-1]), int(np.count_nonzero(np.diff(seconds) < 0)))
+    unsorted = int(np.count_nonzero(np.diff(seconds) < 0))
+    return _User(start[keep], end[keep], float(times[0]), float(times[-1]), unsorted)
 
 
-def _seconds(where: str, stamps: list[str]) -> np.ndarray:
-    """Local times "YYYY-MM-DD hh:mm:ss" as seconds since 1970."""
+def _seconds(label: str, stamps: list[str]) -> np.ndarray:
+    """Return local times "YYYY-MM-DD hh:mm:ss" as seconds since 1970, (stamps,) float64."""
     try:
-        return np.array([_iso(stamp) for stamp in stamps], "datetime64[s]").astype(np.int64).astype(np.float64)
+        times = np.array([_iso(stamp) for stamp in stamps], "datetime64[s]")
+        return times.astype(np.int64).astype(np.float64)
     except ValueError:
         for stamp in stamps:
             try:
                 np.datetime64(_iso(stamp), "s")
             except ValueError:
-                raise InputError(f"{where}: time {shown(stamp)}; expected YYYY-MM-DD hh:mm:ss") from None
+                raise InputError(
+                    f"{label}: time {shown(stamp)}; expected YYYY-MM-DD hh:mm:ss"
+                ) from None
         raise
 
 
@@ -131,29 +180,40 @@ def _iso(stamp: str) -> str:
     return stamp.replace(" ", "T")
 
 
-def _states(where: str, said: list[str]) -> np.ndarray:
-    """What is known behind each message, (messages, 4) bool."""
-    known = np.zeros((len(said), 4), bool)
+def _states(label: str, messages: list[str]) -> np.ndarray:
+    """Return the states after each message, (messages, 4) bool."""
+    states = np.zeros((len(messages), 4), bool)
     now = [False] * 4
-    for row, state in enumerate(said):
-        if state in STATES:
-            which, on = STATES[state]
-            now[which] = on
-        elif not (state.endswith("%") and state[:-1].replace(".", "", 1).isdigit()):
-            raise InputError(f"{where}: state {shown(state)} is not known; allowed: {', '.join(STATES)}, a battery's 87.0%")
-        known[row] = now
-    return known
+    for row, message in enumerate(messages):
+        if message in STATES:
+            state, value = STATES[message]
+            now[state] = value
+        elif not (message.endswith("%") and message[:-1].replace(".", "", 1).isdigit()):
+            raise InputError(
+                f"{label}: state {shown(message)} is not known;"
+                f" allowed: {', '.join(STATES)}, a battery's 87.0%"
+            )
+        states[row] = now
+    return states
 
 
 def _pattern(user: _User, midnight: float) -> tuple[np.ndarray, np.ndarray, float]:
-    """The slots of a user's whole days, turned about so that second 0 is a midnight, and the period."""
+    """Return start and end of the slots of a user's whole days, and the period.
+
+    They are rotated so that second 0 is a midnight.
+    """
     period = max(1.0, (user.last - user.first) // DAY_SECONDS) * DAY_SECONDS
     stop = user.first + period
     inside = user.start < stop
-    start, end = user.start[inside] - midnight, np.minimum(user.end[inside], stop) - midnight
+    start = user.start[inside] - midnight
+    end = np.minimum(user.end[inside], stop) - midnight
+
     turn = start // period * period
-    start, end = start - turn, end - turn
+    start = start - turn
+    end = end - turn
     over = end > period
-    start, end = np.concatenate([start, np.zeros(over.sum())]), np.concatenate([np.minimum(end, period), end[over] - period])
+    start = np.concatenate([start, np.zeros(over.sum())])
+    end = np.concatenate([np.minimum(end, period), end[over] - period])
+
     order = np.lexsort((end, start))
     return start[order], end[order], period

@@ -1,4 +1,7 @@
-"""mahimahi's packet delivery traces (Netravali et al., USENIX ATC 2015): a line for each packet that a link could carry."""
+"""mahimahi's packet delivery traces: a line for each packet that a link could carry.
+
+Netravali et al., USENIX ATC 2015.
+"""
 
 from __future__ import annotations
 
@@ -20,15 +23,18 @@ PACKET_BYTES = 1500
 
 
 class Mahimahi(TraceImporter):
-    """mahimahi's packet delivery traces: a millisecond stamp a line, each a packet of 1500 bytes.
+    """mahimahi's packet delivery traces: lines of milliseconds, each a packet of 1500 bytes.
 
-    X.down and X.up are one curve; a file of another name is one for both directions. The packets of each ``bin_seconds`` make
-    one speed, which carries exactly their bytes. The period is the last stamp, where mahimahi begins the trace anew, rounded up
-    to a bin; a packet at that very moment belongs to the last bin. Raises InputError naming file, line and value.
+    X.down and X.up are one curve; a file of another name is one for both directions. The packets of
+    each ``bin_seconds`` make one speed, which carries exactly their bytes. The period is the last
+    stamp, where mahimahi begins the trace again, rounded up to a bin; a packet at that very moment
+    belongs to the last bin. Raises InputError naming file, line and value.
     """
 
     files: ClassVar[str] = "FILE..."
-    bin_seconds: float = Field(1.0, gt=0, le=86_400, description="Seconds of a bin, whole milliseconds.")
+    bin_seconds: float = Field(
+        1.0, gt=0, le=86_400, description="Seconds of a bin, whole milliseconds."
+    )
     symmetric: bool = Field(False, description=SYMMETRIC)
 
     @field_validator("bin_seconds")
@@ -39,8 +45,8 @@ class Mahimahi(TraceImporter):
         return seconds
 
     def read(self, paths: Sequence[Path]) -> ParsedTrace:
-        """See TraceImporter."""
-        bandwidth, notes = curves(paths, partial(_steps, bin_ms=round(self.bin_seconds * 1000)), self.symmetric)
+        read_steps = partial(_steps, bin_ms=round(self.bin_seconds * 1000))
+        bandwidth, notes = curves(paths, read_steps, self.symmetric)
         notes.append(f"packets of {PACKET_BYTES} bytes in bins of {self.bin_seconds:g} s")
         return ParsedTrace(
             f"mahimahi traces {names(paths)}",
@@ -51,26 +57,42 @@ class Mahimahi(TraceImporter):
 
 
 def _steps(path: Path, bin_ms: int) -> Steps:
+    """Return the speed of each bin of a file."""
     stamps = _stamps(path)
     if stamps[-1] > MOST_POINTS * bin_ms:
-        raise InputError(f"{path}: line {len(stamps)}: {stamps[-1]} ms; must not be above {MOST_POINTS:,} bins of {bin_ms} ms")
+        raise InputError(
+            f"{path}: line {len(stamps)}: {stamps[-1]} ms;"
+            f" must not be above {MOST_POINTS:,} bins of {bin_ms} ms"
+        )
+
     bins = -(-int(stamps[-1]) // bin_ms)
     packets = np.bincount(np.minimum(stamps // bin_ms, bins - 1), minlength=bins)
-    # 1 bit a millisecond is 1 kbit/s.
-    return Steps(np.arange(bins) * bin_ms / 1000, packets * (PACKET_BYTES * 8) / bin_ms, bins * bin_ms / 1000)
+    start = np.arange(bins) * bin_ms / 1000
+    kbps = packets * (PACKET_BYTES * 8) / bin_ms  # 1 bit a millisecond is 1 kbit/s
+    return Steps(start, kbps, bins * bin_ms / 1000)
 
 
 def _stamps(path: Path) -> np.ndarray:
-    """Milliseconds, (packets,) int64, not falling, the last above 0."""
-    lines = read_text(path).rstrip("\n").split("\n")
+    """Return the milliseconds of a file, (packets,) int64, not falling, the last above 0."""
+    lines = [line.strip() for line in read_text(path).rstrip("\n").split("\n")]
     for number, line in enumerate(lines, 1):
-        if not (line := line.strip()).isdecimal() or not line.isascii() or len(line) > 15:
-            raise InputError(f"{path}: line {number}: {shown(line)}; expected a packet's time in whole milliseconds")
+        if not line.isdecimal() or not line.isascii() or len(line) > 15:
+            raise InputError(
+                f"{path}: line {number}: {shown(line)};"
+                " expected a packet's time in whole milliseconds"
+            )
+
     stamps = np.array([int(line) for line in lines], np.int64)
     falls = np.flatnonzero(np.diff(stamps) < 0)
     if len(falls):
-        at = int(falls[0]) + 1
-        raise InputError(f"{path}: line {at + 1}: {stamps[at]} ms is before the line above it, {stamps[at - 1]} ms")
+        row = int(falls[0]) + 1
+        raise InputError(
+            f"{path}: line {row + 1}: {stamps[row]} ms is before the line above it,"
+            f" {stamps[row - 1]} ms"
+        )
     if stamps[-1] == 0:
-        raise InputError(f"{path}: line {len(stamps)}: the last packet is at 0 ms; a trace must last")
+        raise InputError(
+            f"{path}: line {len(stamps)}: the last packet is at 0 ms;"
+            " a trace must be longer than 0 ms"
+        )
     return stamps

@@ -1,4 +1,4 @@
-"""What a source says of phones, and the trace that it makes with a base for the rest."""
+"""What an importer reads from a source, and its completion to a trace with the help of a base."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from mpifl.traces.trace import DEVICE_COLUMNS, FORMAT, SCHEMA_VERSION, Trace, op
 
 @dataclass(frozen=True)
 class ParsedTrace:
-    """What a source has; what it has not is empty or None.
+    """What a source has of a trace; what it lacks is empty or None.
 
-    ``devices`` holds columns of ``DEVICE_COLUMNS``, all of the same length, float64. ``notes`` say what was decided on the way,
-    one sentence each.
+    ``devices`` holds some of the columns DEVICE_COLUMNS, all (devices,) float64. ``notes`` tell the
+    user what was decided on the way, one sentence each.
     """
 
     source: str
@@ -33,38 +33,53 @@ class ParsedTrace:
 
 
 def read_trace(name: str) -> Trace:
-    """A trace file, or the trace of a recipe: of a file, or of one that ships with mpifl. Raises InputError."""
+    """Return the trace of a trace file, or the trace of a recipe.
+
+    ``name`` is a path, or the name of a recipe that ships with mpifl. Raises InputError.
+    """
     path = find_trace(name)
     if path is None:
         raise InputError(
-            f"{name}: no such file; allowed: a trace in HDF5, a recipe (.yaml), {', '.join(shipped_names('traces'))}"
+            f"{name}: no such file; allowed: a trace in HDF5, a recipe (.yaml),"
+            f" {', '.join(shipped_names('traces'))}"
         )
     if path.suffix == ".yaml":
         return synthesize(read_recipe(path))
+
     trace = open_trace(path)
     check_content(path, FORMAT, SCHEMA_VERSION)
     return trace
 
 
-def completed(name: str, found: ParsedTrace, base: Trace) -> tuple[Trace, list[str]]:
-    """The trace of ``found``, with what it lacks from ``base``; and a line for each part that says where it comes from.
+def completed(name: str, parsed: ParsedTrace, base: Trace) -> tuple[Trace, list[str]]:
+    """Return the trace of ``parsed``, completed from ``base``, and lines that say what came whence.
 
-    With device columns of its own the source says how many devices there are, and device k takes the rest from the base's
-    device k mod devices; without, the devices are the base's. Patterns and curves are the source's or the base's.
+    If the source has device columns, it determines the number of devices, and device k takes the
+    other columns from the base's device k mod devices; if it has none, the devices are the base's.
+    Patterns and curves are the source's or the base's.
     """
-    theirs = [column for column in DEVICE_COLUMNS if column not in found.devices]
-    devices = len(next(iter(found.devices.values()))) if found.devices else base.devices
-    columns = {column: getattr(base, column)[np.arange(devices) % base.devices] for column in theirs} | dict(found.devices)
-    slots = found.slots or Slots(base.offsets, base.start, base.end, base.period)
-    bandwidth = found.bandwidth or base.bandwidth
-    lent = [*theirs, *([] if found.slots else ["availability"])]
-    if not found.bandwidth and base.bandwidth.curves:
+    from_base = [column for column in DEVICE_COLUMNS if column not in parsed.devices]
+    devices = len(next(iter(parsed.devices.values()))) if parsed.devices else base.devices
+    device_of_base = np.arange(devices) % base.devices
+    columns = {column: getattr(base, column)[device_of_base] for column in from_base}
+    columns |= dict(parsed.devices)
+
+    slots = parsed.slots or Slots(base.offsets, base.start, base.end, base.period)
+    bandwidth = parsed.bandwidth or base.bandwidth
+
+    lent = [*from_base, *([] if parsed.slots else ["availability"])]
+    if not parsed.bandwidth and base.bandwidth.curves:
         lent.append("bandwidth")
-    source = found.source + (f"; {', '.join(lent)} of {base.name} ({base.source})" if lent else "")
+    source = parsed.source
+    licence = parsed.licence
+    if lent:
+        source += f"; {', '.join(lent)} of {base.name} ({base.source})"
+        licence += f"; {base.name}: {base.licence}"
+
     trace = Trace(
         name=name,
         source=source,
-        licence=found.licence if not lent else f"{found.licence}; {base.name}: {base.licence}",
+        licence=licence,
         **columns,
         offsets=slots.offsets,
         start=slots.start,
@@ -72,19 +87,26 @@ def completed(name: str, found: ParsedTrace, base: Trace) -> tuple[Trace, list[s
         period=slots.period,
         bandwidth=bandwidth,
     )
-    return trace, _origins(trace, found, theirs, base)
+    return trace, _origins(trace, parsed, from_base, base)
 
 
-def _origins(trace: Trace, found: ParsedTrace, theirs: list[str], base: Trace) -> list[str]:
+def _origins(trace: Trace, parsed: ParsedTrace, from_base: list[str], base: Trace) -> list[str]:
+    """Return lines that say which parts come from the source and which from the base."""
     lines = []
-    own = [column for column in DEVICE_COLUMNS if column in found.devices]
-    for columns, where in ((own, "the source"), (theirs, f"the base {base.name}")):
+    source_name = "the source"
+    base_name = f"the base {base.name}"
+
+    from_source = [column for column in DEVICE_COLUMNS if column in parsed.devices]
+    for columns, origin in ((from_source, source_name), (from_base, base_name)):
         if columns:
-            lines.append(f"{counted(trace.devices, 'device')}: {', '.join(columns)} from {where}")
-    lender = f"the base {base.name}"
-    lines.append(f"{counted(trace.patterns, 'availability pattern')} from {'the source' if found.slots else lender}")
+            devices = counted(trace.devices, "device")
+            lines.append(f"{devices}: {', '.join(columns)} from {origin}")
+
+    patterns = counted(trace.patterns, "availability pattern")
+    lines.append(f"{patterns} from {source_name if parsed.slots else base_name}")
+
     if trace.bandwidth.curves:
-        where = "the source" if found.bandwidth else lender
         curves = counted(trace.bandwidth.curves, "bandwidth curve")
-        lines.append(f"{curves} from {where}, in place of download_kbps and upload_kbps")
+        origin = source_name if parsed.bandwidth else base_name
+        lines.append(f"{curves} from {origin}, in place of download_kbps and upload_kbps")
     return lines

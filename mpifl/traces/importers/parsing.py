@@ -1,4 +1,4 @@
-"""Reading text, JSON and numbers so that whatever is wrong is an InputError that names file, line or key."""
+"""Read text, JSON, arrays and numbers; errors are InputErrors that name file, line or key."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ import numpy as np
 from mpifl.errors import InputError
 from mpifl.io.compressed import read_bytes
 
-SHOWN = 60  # characters of a wrong value that are shown
+SHOWN = 60  # characters of a wrong value in an error message
 
 
 def shown(value: object) -> str:
-    """A value as it stands in an error."""
+    """Return a value as an error message shows it: its repr, shortened."""
     text = repr(value)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
 def names(paths: Sequence[Path]) -> str:
-    """The first few files' names, and how many more there are."""
-    return ", ".join(path.name for path in paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
+    """Return the names of the first few files, and how many more there are."""
+    first = ", ".join(path.name for path in paths[:3])
+    return first + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
 
 
 def read_text(path: Path) -> str:
-    """The text of a UTF-8 file, without a byte order mark. Raises InputError."""
+    """Return the text of a UTF-8 file, without a byte order mark. Raises InputError."""
     try:
         return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -38,15 +39,20 @@ def read_text(path: Path) -> str:
 
 
 def read_json(path: Path) -> Any:
-    """A JSON file in which no key may stand twice and no number be NaN or infinite. Raises InputError."""
+    """Return the value of a JSON file.
+
+    Raises InputError; also for a key that occurs twice and for NaN and infinite numbers.
+    """
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) < len(pairs):
+        value = dict(pairs)
+        if len(value) < len(pairs):
             seen: set[str] = set()
-            twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-            raise InputError(f"{path}: key {shown(twice)} stands twice")
-        return found
+            for key, _ in pairs:
+                if key in seen:
+                    raise InputError(f"{path}: key {shown(key)} stands twice")
+                seen.add(key)
+        return value
 
     def refuse(constant: str) -> Any:
         raise InputError(f"{path}: {constant} is not a number that JSON allows")
@@ -58,12 +64,15 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path}: line {error.lineno}: not JSON ({error.msg})") from error
     except RecursionError:
         raise InputError(f"{path}: not JSON: nested too deeply") from None
-    except ValueError as error:  # a number of more digits than Python reads
+    except ValueError as error:  # a number with more digits than Python converts
         raise InputError(f"{path}: not JSON that can be read ({error})") from None
 
 
 def read_array(path: Path) -> np.ndarray:
-    """The array of an .npy file, or of one packed as .npy.xz, unless it holds Python objects. Raises InputError."""
+    """Return the array of an .npy file, also when compressed as .npy.xz.
+
+    Raises InputError; also for arrays of Python objects.
+    """
     try:
         stream = io.BytesIO(read_bytes(path))
         array = np.lib.format.read_array(stream, allow_pickle=False)
@@ -72,22 +81,30 @@ def read_array(path: Path) -> np.ndarray:
         return array
     except InputError:
         raise
-    except Exception as error:  # numpy's reader of headers raises anything
-        raise InputError(f"{path}: not an .npy array of numbers, or not whole ({error})") from error
+    except Exception as error:  # NumPy's header reader raises exceptions of any type
+        message = f"not an .npy array of numbers, or not complete ({error})"
+        raise InputError(f"{path}: {message}") from error
 
 
-def numbers(where: Path, column: Sequence[str], lines: Sequence[int], what: str) -> np.ndarray:
-    """A column of text as float64. Raises InputError naming the line and the value that is no finite number."""
+def numbers(path: Path, column: Sequence[str], lines: Sequence[int], name: str) -> np.ndarray:
+    """Return a column of text as float64.
+
+    ``lines`` holds the line number of each row. Raises InputError naming the line, the column's
+    ``name`` and the value for anything that is not a finite number.
+    """
     try:
-        if max(map(len, column), default=0) > SHOWN:  # numpy makes every text as wide as the longest
+        if max(map(len, column), default=0) > SHOWN:  # NumPy pads every text to the longest
             raise ValueError
         values = np.array(column, dtype=np.str_).astype(np.float64) if len(column) else np.empty(0)
     except ValueError:
         values = np.array([_number(text) for text in column])
+
     wrong = ~np.isfinite(values)
     if wrong.any():
-        at = int(np.argmax(wrong))
-        raise InputError(f"{where}: line {lines[at]}: {what} {shown(column[at])}; must be a finite number")
+        row = int(np.argmax(wrong))
+        raise InputError(
+            f"{path}: line {lines[row]}: {name} {shown(column[row])}; must be a finite number"
+        )
     return values
 
 
@@ -99,7 +116,7 @@ def _number(text: str) -> float:
 
 
 def only(paths: Sequence[Path], least: int, most: int, wanted: str) -> Sequence[Path]:
-    """The paths, when there are as many as a format takes. Raises InputError."""
+    """Return the paths. Raises InputError unless there are ``least`` to ``most`` of them."""
     if not least <= len(paths) <= most:
         raise InputError(f"{', '.join(map(str, paths))}: {len(paths)} files; expected {wanted}")
     return paths

@@ -1,0 +1,109 @@
+"""What participants have done by a moment, and the energy that it took."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mpifl.clock.kernels.availability import online_seconds, resumed_until
+from mpifl.clock.kernels.latency import RESUME, Rates
+from mpifl.clock.kernels.transfer import DOWN, UP, carried, has_curves, paused_transfer
+from mpifl.kernels.compile import inner_kernel, kernel
+from mpifl.kernels.permutation import permuted
+from mpifl.population.population import Phones
+
+
+@kernel
+def progress(
+    phones: Phones,
+    rule: int,
+    rates: Rates,
+    clients: np.ndarray,
+    span: np.ndarray,
+    seconds: np.ndarray,
+    done: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what each has done between the moments span[0] and span[1] (2, n).
+
+    For participants that no server slowed down. ``seconds`` (3, n) are its download, compute and
+    upload seconds; where ``done`` (n,) bool it has done everything. Returns whole bytes (2, n)
+    int64 downloaded and uploaded, and the seconds (n,) that it computed.
+    """
+    sent = np.empty((2, len(clients)), np.int64)
+    computed = np.empty(len(clients), np.float64)
+
+    for i in range(len(clients)):
+        start = span[0, i]
+        stop = span[1, i]
+        down = seconds[0, i]
+        compute = seconds[1, i]
+        up = seconds[2, i]
+        if done[i]:
+            sent[DOWN, i] = rates.bytes_down
+            computed[i] = compute
+            sent[UP, i] = rates.bytes_up
+            continue
+
+        phone = permuted(clients[i], phones.size, phones.key)
+        spent = stop - start
+        if rule == RESUME:
+            spent = online_seconds(phones, phone % len(phones.period), start, stop)
+
+        computed[i] = min(max(spent - down, 0.0), compute)
+        sent[DOWN, i] = _sent(phones, phone, rule, DOWN, rates, spent, down, start, stop)
+        sent[UP, i] = 0
+        if spent > down + compute:
+            begin = start + down + compute
+            if rule == RESUME and has_curves(phones):
+                begin = resumed_until(phones, phone % len(phones.period), start, down + compute)
+            elapsed = spent - down - compute
+            sent[UP, i] = _sent(phones, phone, rule, UP, rates, elapsed, up, begin, stop)
+    return sent, computed
+
+
+@inner_kernel
+def _sent(
+    phones: Phones,
+    phone: int,
+    rule: int,
+    direction: int,
+    rates: Rates,
+    elapsed: float,
+    seconds: float,
+    begin: float,
+    stop: float,
+) -> int:
+    """Return the whole bytes that a transfer begun at ``begin`` has carried by ``stop``.
+
+    It has been at work for ``elapsed`` of the ``seconds`` that it takes.
+    """
+    size = rates.bytes_down if direction == DOWN else rates.bytes_up
+    if elapsed >= seconds:
+        return size
+
+    if not has_curves(phones):
+        return int(size * elapsed / seconds)
+
+    if rule == RESUME:
+        wanted = size * 8 / rates.bits_per_kbit
+        _, kbit = paused_transfer(phones, phone, direction, begin, wanted, stop)
+    else:
+        kbit = carried(phones, phone, direction, begin, max(begin, stop))
+    return min(int(kbit * rates.bits_per_kbit / 8), size)
+
+
+@kernel
+def joules(
+    phones: Phones, clients: np.ndarray, computing: np.ndarray, down: np.ndarray, up: np.ndarray
+) -> np.ndarray:
+    """Return the energy (n,) of ``computing`` seconds and of ``down`` and ``up`` bytes.
+
+    watts x seconds + joules per byte x bytes.
+    """
+    spent = np.empty(len(clients), np.float64)
+    for i in range(len(clients)):
+        device = permuted(clients[i], phones.size, phones.key) % len(phones.compute_ms_per_sample)
+        down_joules = phones.download_joules_per_byte[device] * down[i]
+        up_joules = phones.upload_joules_per_byte[device] * up[i]
+        radio = down_joules + up_joules
+        spent[i] = phones.compute_watts[device] * computing[i] + radio
+    return spent

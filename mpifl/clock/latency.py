@@ -1,0 +1,62 @@
+"""The job keys of ``clock.latency``, and the seconds that follow from them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from mpifl.clock.kernels.latency import Rates
+from mpifl.clock.timeline import Call
+from mpifl.job.section import Section
+
+
+class Latency(Section):
+    """How the seconds of a participant are computed.
+
+    compute: ``samples`` counts the samples that training goes through, each as three inferences.
+    ``flops`` scales them by the FLOPs of this model, relative to those of the model whose inference
+    the trace timed. ``batches`` counts batch_size samples for every step, as FedScale does.
+    """
+
+    compute: Literal["samples", "flops", "batches"] = Field(
+        "samples", description="how training is timed"
+    )
+    reference_flops: float = Field(
+        6e8,
+        gt=0,
+        description="FLOPs of the inference that the trace's milliseconds are of"
+        " (MobileNetV2: 300 M multiply-adds)",
+    )
+    kbit: Literal[1000, 1024] = Field(
+        1000, description="bits of the trace's kbit; FedScale's are of 1024"
+    )
+    model_bytes: int | None = Field(
+        None, ge=1, le=10**15, description="bytes of the model on the air; default: 4 a weight"
+    )
+    server_down_kbps: float | None = Field(
+        None, gt=0, description="what all downloads share, kbit/s; default: no limit"
+    )
+    server_up_kbps: float | None = Field(
+        None, gt=0, description="what all uploads share, kbit/s; default: no limit"
+    )
+
+    @property
+    def shared(self) -> bool:
+        """Whether participants may slow each other down: whether the server's link has a limit."""
+        return self.server_down_kbps is not None or self.server_up_kbps is not None
+
+
+def rates(call: Call) -> Rates:
+    """Return what the kernels need of the workload."""
+    work = call.workload
+    return Rates(work.bytes_down, work.bytes_up, work.inferences_per_sample, work.bits_per_kbit)
+
+
+def work_seconds(rows: np.ndarray) -> np.ndarray:
+    """Return the seconds (n,) that each participant's whole work takes when undisturbed."""
+    seconds: np.ndarray = (
+        rows["download_seconds"] + rows["compute_seconds"] + rows["upload_seconds"]
+    )
+    return seconds

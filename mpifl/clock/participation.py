@@ -1,0 +1,205 @@
+"""The steps of a round that all policies share: start participants, end them, count their costs."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from mpifl.clock.kernels.fair_share import open_link
+from mpifl.clock.kernels.flow import DONE, flow_progress
+from mpifl.clock.kernels.latency import AVAILABILITY, time_participants
+from mpifl.clock.kernels.progress import joules, progress
+from mpifl.clock.kernels.server_link import advance, join, left_behind
+from mpifl.clock.latency import Latency, rates, work_seconds
+from mpifl.clock.timeline import PARTICIPANT, Call, Outcome
+from mpifl.errors import InputError
+from mpifl.job.section import Section
+
+
+class Participation(Section):
+    """Base of RoundPolicy: its keys, and the life of a participant from start to end.
+
+    Rows are structured arrays (n,) of dtype PARTICIPANT. Times are virtual seconds.
+    """
+
+    mode: str
+    availability: Literal["strict", "resume", "fedscale", "always"] = Field(
+        "strict",
+        description="what going offline does: drops out, pauses, is tested at the end only,"
+        " never happens",
+    )
+    latency: Latency = Latency()
+
+    @property
+    def rule(self) -> int:
+        """The availability rule as the number that the kernels use."""
+        return AVAILABILITY[self.availability]
+
+    def launch(self, call: Call, clients: np.ndarray, start: float, base: int) -> np.ndarray:
+        """Start clients and compute when each stops, as if the server's link had no limit.
+
+        Args:
+            call: What the round is asked for.
+            clients: Client numbers (n,), int64.
+            start: The moment at which they begin.
+            base: The model version that they train from.
+
+        Returns:
+            Rows in the order of ``clients``. Their outcome is COMPLETED or DROPPED, and
+            stop_seconds the moment of it, unless the policy ends them earlier.
+        """
+        held = call.population.samples(clients)
+
+        rows = np.zeros(len(clients), PARTICIPANT)
+        rows["client"] = clients
+        rows["base"] = base
+        rows["factor"] = 1.0
+        rows["start_seconds"] = start
+        rows["steps"] = call.workload.steps(held)
+        rows["samples"] = call.workload.processed(held, rows["steps"])
+
+        self.retime(call, rows)
+        return rows
+
+    def retime(self, call: Call, rows: np.ndarray) -> None:
+        """Set seconds, stop and outcome, in place, from steps and samples.
+
+        Args:
+            call: What the round is asked for.
+            rows: Participants that begin together.
+        """
+        if not len(rows):
+            return
+        cost = call.workload.costed(rows["samples"], rows["steps"])
+        clients = np.ascontiguousarray(rows["client"])
+        start = float(rows["start_seconds"][0])
+
+        seconds, finished = time_participants(
+            call.population.phones, self.rule, clients, cost, rates(call), start
+        )
+
+        rows["download_seconds"], rows["compute_seconds"] = seconds[:2]
+        rows["upload_seconds"], rows["stop_seconds"] = seconds[2:]
+        rows["outcome"] = np.where(finished, Outcome.COMPLETED, Outcome.DROPPED)
+
+    def share(
+        self, call: Call, rows: np.ndarray, wanted: int, until: float = math.inf
+    ) -> np.ndarray | None:
+        """Let participants that begin together share the server's bandwidth, where it has a limit.
+
+        Time passes until ``wanted`` have finished, all have stopped, or ``until``. Sets outcome and
+        stop_seconds in place; stop_seconds is infinity for those not stopped by then.
+
+        Args:
+            call: What the round is asked for.
+            rows: Participants as launched, all with the same start.
+            wanted: How many have to finish.
+            until: The latest moment.
+
+        Returns:
+            How far each participant is (n,), structured FLOW. None when the link has no limit.
+        """
+        if not self.latency.shared:
+            return None
+        phones = call.population.phones
+        numbers = np.arange(len(rows))
+        begin = float(rows["start_seconds"][0])
+
+        link = open_link(
+            self.latency.server_down_kbps, self.latency.server_up_kbps, len(rows), begin
+        )
+        join(link, phones, rates(call), numbers, *to_join(rows))
+        awaited = int(np.count_nonzero(np.isfinite(rows["stop_seconds"])))
+        advance(link, phones, self.rule, rates(call), until, wanted, awaited)
+
+        flows = left_behind(link)
+        stopped = np.isfinite(flows["stop"])
+        dropped = stopped & (flows["stage"] != DONE)
+        rows["stop_seconds"] = np.where(stopped, np.minimum(flows["stop"], until), math.inf)
+        rows["outcome"] = np.where(dropped, Outcome.DROPPED, Outcome.COMPLETED)
+        return flows
+
+    def last_stop(self, rows: np.ndarray) -> float:
+        """Return the last finite stop_seconds.
+
+        Raises:
+            InputError: Nobody ever stops.
+        """
+        stops = rows["stop_seconds"] < math.inf
+        if not stops.any():
+            raise nobody_ever(len(rows))
+        return float(rows["stop_seconds"][stops].max())
+
+    def cut(self, rows: np.ndarray, end: float) -> None:
+        """Cut, in place, every participant that would stop only after ``end``."""
+        late = rows["stop_seconds"] > end
+        rows["outcome"][late] = Outcome.CUT
+        rows["stop_seconds"][late] = end
+
+    def account(
+        self,
+        call: Call,
+        rows: np.ndarray,
+        done: np.ndarray,
+        flows: np.ndarray | None = None,
+        end: float = math.inf,
+    ) -> None:
+        """Set bytes and joules of participants that have ended, in place.
+
+        Args:
+            call: What the round is asked for.
+            rows: Participants that have ended.
+            done: Which (n,) bool did all of their work. The others did part of it by stop_seconds.
+            flows: How far each was (n,), structured FLOW, on a shared link. None: each ran
+                undisturbed.
+            end: The end of the round. A participant that drops out by the fedscale rule worked
+                until it would have finished, or until ``end``.
+        """
+        phones = call.population.phones
+        clients = np.ascontiguousarray(rows["client"])
+
+        if flows is None:
+            stop = rows["stop_seconds"]
+            if self.availability == "fedscale":
+                finish = rows["start_seconds"] + work_seconds(rows)
+                dropped = rows["outcome"] == Outcome.DROPPED
+                stop = np.where(dropped, np.minimum(finish, end), stop)
+                done = done | (dropped & (finish <= end))
+            span = np.stack([rows["start_seconds"], stop])
+            seconds = np.stack(
+                [rows[f"{phase}_seconds"] for phase in ("download", "compute", "upload")]
+            )
+            sent, computed = progress(phones, self.rule, rates(call), clients, span, seconds, done)
+        else:
+            sent, computed = flow_progress(
+                flows, rates(call), np.ascontiguousarray(rows["stop_seconds"])
+            )
+
+        rows["bytes_down"], rows["bytes_up"] = sent
+        rows["joules"] = joules(phones, clients, computed, *sent)
+
+
+def to_join(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return what ``join`` takes of participants as launched.
+
+    Client, start, seconds of training, and the end if each had the server's link to itself
+    (infinity for who would drop out), each (n,).
+    """
+    completes = rows["outcome"] == Outcome.COMPLETED
+    alone = np.where(completes, rows["stop_seconds"], math.inf)
+    client = np.ascontiguousarray(rows["client"])
+    start = np.ascontiguousarray(rows["start_seconds"])
+    compute = np.ascontiguousarray(rows["compute_seconds"])
+    return client, start, compute, alone
+
+
+def nobody_ever(participants: int) -> InputError:
+    """Return the error of a clock that would wait forever for ``participants``."""
+    return InputError(
+        f"population.trace: none of {participants} participants under way can ever finish: the"
+        " bandwidth of each is 0 whenever it is online (with clock.availability strict they would"
+        " drop out)"
+    )

@@ -1,0 +1,180 @@
+"""The batch script: what is asked for stands in it, what cannot be is refused, and bash does with it what it says."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mpifl.cluster.slurm import Request, script, time_seconds
+from mpifl.errors import InputError
+from tests.launching import LIMIT_SECONDS
+
+ROOT = Path(__file__).parents[2]
+READY = sorted(path for path in (ROOT / "jobs" / "slurm").glob("*.sbatch") if path.stem != "scaling")  # not made by it
+
+
+def asked(text: str) -> dict[str, str]:
+    """The options of a script."""
+    return {
+        name: value for name, _, value in (line[10:].partition("=") for line in text.splitlines() if line[:10] == "#SBATCH --")
+    }
+
+
+def test_there_is_one_ready_for_every_case() -> None:
+    assert [path.stem for path in READY] == ["gpus", "multi-node", "preemptible", "seeds", "single-node"]
+
+
+@pytest.mark.parametrize("path", READY, ids=lambda path: path.stem)
+def test_the_ready_ones_are_what_the_command_in_them_prints(path: Path) -> None:
+    text = path.read_text()
+    words = shlex.split(text.splitlines()[1].removeprefix("# "))
+    assert words[:2] == ["mpifl", "slurm"]
+    done = subprocess.run(
+        [sys.executable, "-m", *words], cwd=ROOT, capture_output=True, text=True, check=True, timeout=LIMIT_SECONDS
+    )
+    assert done.stdout == text
+
+
+def test_what_is_asked_for_stands_in_it() -> None:
+    text = script(
+        Request(
+            "a job.yaml",
+            "my job",
+            threads=2,
+            overrides=("rounds=3", "clock={mode: all}"),
+            nodes=2,
+            ntasks_per_node=8,
+            cpus_per_task=4,
+            time="1-2",
+            gpus_per_node=4,
+            array="1-5%2",
+            requeue=True,
+            memory="64G",
+            partition="gpu",
+            account="me",
+            modules=("openmpi/5",),
+        )
+    )
+    assert asked(text) == {
+        "job-name": "my-job",
+        "partition": "gpu",
+        "account": "me",
+        "nodes": "2",
+        "ntasks-per-node": "8",
+        "cpus-per-task": "4",
+        "gpus-per-node": "4",
+        "mem": "64G",
+        "time": "1-2",
+        "array": "1-5%2",
+        "signal": "B:USR1@120",
+        "output": "%x-%A_%a.out",
+        "open-mode": "append",
+        "requeue": "",
+    }
+    assert "\nmodule load openmpi/5\n" in text
+    assert "\nexport OMP_NUM_THREADS=2\n" in text
+    assert "# 2 ranks to a GPU" in text
+    assert "'a job.yaml' rounds=3 'clock={mode: all}' seed=\"$SLURM_ARRAY_TASK_ID\" --resume" in text
+    assert "scontrol requeue" in text
+    assert "scontrol requeue" not in script(Request("a", "a"))
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("5", 300), ("5:06", 306), ("4:00:00", 14400), ("1-2", 93600), ("1-2:03", 93780), ("1-2:03:04", 93784)],
+)
+def test_a_time_is_read_as_sbatch_reads_it(text: str, seconds: int) -> None:
+    assert time_seconds(text) == seconds
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"time": "4h"}, "--time: '4h' is not allowed"),
+        ({"time": "2"}, "--time: 2 is not allowed: the warning comes 120 s before"),
+        ({"array": "1..5"}, "--array: '1..5' is not allowed"),
+        ({"array": "1-2", "overrides": ("seed=3",)}, "seed: not allowed with --array"),
+        ({"gpus_per_node": 4, "ntasks_per_node": 3}, "--gpus-per-node: 4 is not allowed with 3 ranks"),
+        ({"memory": "1\n#SBATCH --exclusive"}, "--mem: "),
+        ({"partition": "a b"}, "--partition: 'a b'"),
+    ],
+)
+def test_what_cannot_be_is_refused(changes: dict, said: str) -> None:
+    with pytest.raises(InputError, match=re.escape(said)):
+        Request("job", "job", **changes)
+
+
+@given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1))
+def test_no_text_leaves_its_place(text: str) -> None:
+    """Whatever a name, an override or a path holds: bash reads it as one word, and Slurm no option more."""
+    made = script(Request(text, text, overrides=(text,), resume=text, made_by=text, activate=text))
+    plain = script(Request("a", "a", made_by="x"))
+    assert list(asked(made)) == list(asked(plain))
+    start = made.index('run -n "$SLURM_NTASKS" ') + len('run -n "$SLURM_NTASKS" ')
+    assert shlex.split(made[start : made.index(' --resume "$run" &')]) == [text, text]
+
+
+def test_bash_reads_every_one() -> None:
+    for path in READY:
+        subprocess.run(["bash", "-n", str(path)], check=True)
+
+
+PROGRAMS = {
+    # Runs until a signal comes, as mpirun does, and ends as a run does that was interrupted.
+    "waits": "trap 'sleep 0.3; exit 75' USR1; touch started; for _ in $(seq 6000); do sleep 0.1; done",
+    "ends": "exit {status}",
+    "deaf": "touch started; exec sleep 600",
+}
+
+
+def start(folder: Path, program: str, request: Request) -> subprocess.Popen[str]:
+    """The script under bash, with an ``mpifl`` and an ``scontrol`` of the test's own on PATH."""
+    commands = folder / "bin"
+    commands.mkdir()
+    for name, body in (("mpifl", program), ("scontrol", 'echo "$@" >requeued')):
+        (commands / name).write_text(f"#!/bin/bash\n{body}\n")
+        (commands / name).chmod(0o755)
+    (commands / "activate").write_text(f'PATH="{commands}:$PATH"\n')
+    (folder / "job.sbatch").write_text(script(request))
+    slurm = {"SLURM_JOB_ID": "7", "SLURM_NTASKS": "2", "SLURM_CPUS_ON_NODE": "2", "SLURM_CPUS_PER_TASK": "1"}
+    environment = os.environ | slurm | {"SLURM_JOB_NODELIST": "here"}
+    return subprocess.Popen(["bash", "job.sbatch"], cwd=folder, env=environment, stdout=subprocess.PIPE, text=True)
+
+
+def waits(pid: int) -> bool:
+    """Whether a process sleeps: bash, which has nothing else to wait for, does for what it has started."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
+
+
+@pytest.mark.parametrize("requeue", [True, False])
+@pytest.mark.parametrize(("program", "status"), [("waits", 75), ("deaf", 138)])
+def test_a_warning_is_passed_on_and_waited_for(tmp_path: Path, program: str, status: int, requeue: bool) -> None:
+    run = start(tmp_path, PROGRAMS[program], Request("j", "j", requeue=requeue, activate="bin/activate"))
+    while not ((tmp_path / "started").exists() and waits(run.pid)):
+        assert run.poll() is None
+        time.sleep(0.01)
+    run.send_signal(signal.SIGUSR1)  # to bash alone, as --signal=B: does
+    said, _ = run.communicate(timeout=LIMIT_SECONDS)
+    assert run.returncode == status
+    assert (tmp_path / "requeued").exists() == requeue
+    if requeue:
+        assert (tmp_path / "requeued").read_text() == "requeue 7\n"
+    assert f"stopped with status {status}" in said
+
+
+@pytest.mark.parametrize("status", [0, 1, 2, 137])
+def test_what_is_done_or_wrong_is_not_requeued(tmp_path: Path, status: int) -> None:
+    run = start(tmp_path, PROGRAMS["ends"].format(status=status), Request("j", "j", requeue=True, activate="bin/activate"))
+    run.communicate(timeout=LIMIT_SECONDS)
+    assert run.returncode == status
+    assert not (tmp_path / "requeued").exists()
