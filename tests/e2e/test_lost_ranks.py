@@ -62,6 +62,13 @@ def gone(pids: Iterable[int]) -> bool:
     return True
 
 
+def _children(process: str) -> list[str]:
+    try:
+        return Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    except OSError:
+        return []
+
+
 class Ranks:
     """A run that goes on under mpirun, and its ranks by number.
 
@@ -86,14 +93,19 @@ class Ranks:
             self.process = subprocess.Popen(line, cwd=out.parent, env=environment, stdout=said, stderr=subprocess.STDOUT)
 
     def pids(self) -> dict[int, int]:
-        """Process by rank, of those that are there."""
+        """Process by rank, of those that are there: children of mpirun or, with MPICH, of its proxy."""
         found = {}
-        for child in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split():
-            with contextlib.suppress(OSError):
-                status = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0]
-                pairs = dict(pair.partition(b"=")[::2] for pair in Path(f"/proc/{child}/environ").read_bytes().split(b"\0"))
-                if status != "Z" and b"OMPI_COMM_WORLD_RANK" in pairs:
-                    found[int(pairs[b"OMPI_COMM_WORLD_RANK"])] = int(child)
+        parents = [str(self.process.pid)]
+        while parents:
+            for child in _children(parents.pop()):
+                with contextlib.suppress(OSError):
+                    status = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0]
+                    pairs = dict(pair.partition(b"=")[::2] for pair in Path(f"/proc/{child}/environ").read_bytes().split(b"\0"))
+                    rank = pairs.get(b"OMPI_COMM_WORLD_RANK", pairs.get(b"PMI_RANK"))
+                    if rank is None:
+                        parents.append(child)
+                    elif status != "Z":
+                        found[int(rank)] = int(child)
         return found
 
     def kill(self, *ranks: int, number: signal.Signals = signal.SIGKILL) -> None:

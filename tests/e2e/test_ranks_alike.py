@@ -23,7 +23,8 @@ class Net(nn.Module):
         super().__init__()
         self.layer = nn.Linear(math.prod(data.sample), data.outputs)
         self.shift = random.random()
-        picked = np.random.permutation(math.prod(data.sample)) if name == "drawing" else os.environ["OMPI_COMM_WORLD_RANK"]
+        rank = os.environ.get("OMPI_COMM_WORLD_RANK") or os.environ["PMI_RANK"]  # MPICH's
+        picked = np.random.permutation(math.prod(data.sample)) if name == "drawing" else rank
         self.register_buffer("order", torch.tensor(np.asarray(picked, dtype=int)))
 
     def forward(self, x):
@@ -66,7 +67,7 @@ def test_a_model_that_ranks_build_differently_is_refused(tmp_path: Path) -> None
 def as_rank_1(folder: Path, change: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a job on 3 ranks, of which rank 1 has another environment or working directory."""
     wrapper = folder / "wrapper"
-    wrapper.write_text(f'#!/bin/sh\n[ "$OMPI_COMM_WORLD_RANK" = 1 ] && {change}\nexec "$@"\n')
+    wrapper.write_text(f'#!/bin/sh\n[ "$OMPI_COMM_WORLD_RANK$PMI_RANK" = 1 ] && {change}\nexec "$@"\n')
     wrapper.chmod(wrapper.stat().st_mode | stat.S_IXUSR)
     line = command(3, ["quickstart", "rounds=2", *arguments], os.environ)
     line.insert(line.index(sys.executable), str(wrapper))
