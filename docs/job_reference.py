@@ -36,18 +36,35 @@ COMPONENT_KEYS = {".".join(component.path): component for component in COMPONENT
 def page() -> str:
     """Return the whole page."""
     schema = Job.model_json_schema()
-    sections = {name: field for name, field in schema["properties"].items() if "$ref" in field or "$ref" in str(field)}
+    sections = {
+        name: field
+        for name, field in schema["properties"].items()
+        if "$ref" in field or "$ref" in str(field)
+    }
     plain = {name: field for name, field in schema["properties"].items() if name not in sections}
     top = [name for name in plain if name not in COMPONENT_KEYS]
-    parts = [INTRODUCTION, "## Top level", table(_row(name, plain[name], schema, "") for name in top)]
+    parts = [
+        INTRODUCTION,
+        "## Top level",
+        table(_row(name, plain[name], schema, "") for name in top),
+    ]
 
     for name in schema["properties"]:
         if name in COMPONENT_KEYS:
             parts += component(COMPONENT_KEYS[name])
         elif name in sections:
             section = _resolve(sections[name], schema)
-            parts += [f"## {name}", _prose(section["description"]), table(_rows(section, schema, f"{name}."))]
-            parts += [part for key in COMPONENT_KEYS if key.startswith(f"{name}.") for part in component(COMPONENT_KEYS[key])]
+            parts += [
+                f"## {name}",
+                _prose(section["description"]),
+                table(_rows(section, schema, f"{name}.")),
+            ]
+            parts += [
+                part
+                for key in COMPONENT_KEYS
+                if key.startswith(f"{name}.")
+                for part in component(COMPONENT_KEYS[key])
+            ]
 
     return "\n\n".join(parts) + "\n"
 
@@ -60,21 +77,38 @@ def component(component: Component) -> list[str]:
     names = component.registry()
     choice = ", ".join(f"[`{name}`](#{_anchor(heading, name)})" for name in names)
     own_class = "or a class of your own, `./file.py:Class` ([plug-ins](extend.md))"
-    parts = [f"## {heading}", f"A component: `{component.key_path}` is one of {choice}, {own_class}."]
+    parts = [
+        f"## {heading}",
+        f"A component: `{component.key_path}` is one of {choice}, {own_class}.",
+    ]
     if common:
         schema = base.model_json_schema()
-        rows = (row for name in schema["properties"] if name in common for row in _key(name, schema, f"{heading}."))
+        rows = (
+            row
+            for name in schema["properties"]
+            if name in common
+            for row in _key(name, schema, f"{heading}.")
+        )
         without = _without(component, common)
-        parts += [f"Keys that all of them have{without}, unless their own table says otherwise:", table(rows)]
+        parts += [
+            f"Keys that all of them have{without}, unless their own table says otherwise:",
+            table(rows),
+        ]
 
     for name, values in getattr(importlib.import_module(component.package), "PRESETS", {}).items():
         shown = yaml.safe_dump(values, default_flow_style=True, sort_keys=False, width=200).strip()
-        parts.append(f"`{heading}.preset: {name}` stands for `{shown}`; keys beside it override it.")
+        parts.append(
+            f"`{heading}.preset: {name}` stands for `{shown}`; keys beside it override it."
+        )
 
     for name in names:
         kind = find_part(component, name)[0]
         schema = kind.model_json_schema()
-        own = [key for key in schema["properties"] if key != component.key and not _same(key, kind, base)]
+        own = [
+            key
+            for key in schema["properties"]
+            if key != component.key and not _same(key, kind, base)
+        ]
         parts += [f"### {heading}: {name}", _prose(inspect.getdoc(kind) or "")]
         if own:
             parts.append(table(row for key in own for row in _key(key, schema, f"{heading}.")))
@@ -88,7 +122,11 @@ def table(rows: Iterator[str]) -> str:
 
 def _without(component: Component, common: set[str]) -> str:
     """Name the registered classes that lack the base's keys: they are not made from it."""
-    without = [name for name in component.registry() if not common <= set(find_part(component, name)[0].model_fields)]
+    without = [
+        name
+        for name in component.registry()
+        if not common <= set(find_part(component, name)[0].model_fields)
+    ]
     return f" (but `{'`, `'.join(without)}`)" if without else ""
 
 
@@ -104,7 +142,15 @@ def _anchor(heading: str, name: str) -> str:
 
 def _rows(section: dict[str, Any], schema: dict[str, Any], prefix: str) -> Iterator[str]:
     for name in section["properties"]:
-        yield from _key(name, {**schema, "properties": section["properties"], "required": section.get("required", [])}, prefix)
+        yield from _key(
+            name,
+            {
+                **schema,
+                "properties": section["properties"],
+                "required": section.get("required", []),
+            },
+            prefix,
+        )
 
 
 def _key(name: str, schema: dict[str, Any], prefix: str) -> Iterator[str]:
@@ -143,7 +189,9 @@ def _type(field: dict[str, Any], schema: dict[str, Any]) -> str:
     """What a value may be, in words: "integer >= 1"."""
     field = _resolve(field, schema)
     if "anyOf" in field:
-        return " or ".join(_type(part, schema) for part in field["anyOf"] if part.get("type") != "null")
+        return " or ".join(
+            _type(part, schema) for part in field["anyOf"] if part.get("type") != "null"
+        )
     if "enum" in field or "const" in field:
         return ", ".join(f"`{_yaml(value)}`" for value in field.get("enum", [field.get("const")]))
     kind = field.get("type")
@@ -153,11 +201,22 @@ def _type(field: dict[str, Any], schema: dict[str, Any]) -> str:
         return f"list of {f'{most} ' if most else ''}{_type(inner, schema).replace('integer', 'integers')}"
     if kind == "object":
         return "map" if "properties" not in field else "section"
-    names = {"integer": "integer", "number": "number", "string": "text", "boolean": "`true`, `false`"}
+    names = {
+        "integer": "integer",
+        "number": "number",
+        "string": "text",
+        "boolean": "`true`, `false`",
+    }
     signs = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
-    limits = [f"{sign} {_number(field[key])}" for key, sign in signs.items() if key in field and field[key] != UNBOUNDED]
+    limits = [
+        f"{sign} {_number(field[key])}"
+        for key, sign in signs.items()
+        if key in field and field[key] != UNBOUNDED
+    ]
     pattern = f"like `{field['pattern']}`" if "pattern" in field else ""
-    return " ".join(word for word in (names.get(str(kind), "any"), pattern, ", ".join(limits)) if word)
+    return " ".join(
+        word for word in (names.get(str(kind), "any"), pattern, ", ".join(limits)) if word
+    )
 
 
 def _resolve(field: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:

@@ -1,10 +1,11 @@
-"""FedAvg on emulated phones, one step after the other: no MPI, no classes of mpifl's rounds, and the same bits.
+"""FedAvg on emulated phones, one step after the other: no MPI, no rounds/ of mpifl, the same bits.
 
     python examples/plain_fedavg.py [JOB [section.key=value ...]]
 
-prints the model_sha256 of ``mpifl run -n 1 JOB training.engine=loop``. It reads as the algorithm: who is asked and who
-completes (the plan), what each client trains, how updates are added up exactly. mpifl does the same on many ranks at a time. It
-knows a synchronous clock, plain SGD, features as samples, and models whose tensors are all trained.
+prints the model_sha256 of ``mpifl run -n 1 JOB training.engine=loop``. It reads as the algorithm: who
+is asked and who completes (the plan), what each client trains, how updates are added up exactly.
+mpifl does the same on many ranks at a time. It takes a synchronous clock, plain SGD, features as
+samples, and models whose tensors are all trained.
 """
 
 from __future__ import annotations
@@ -26,7 +27,13 @@ UNIT = 2.0**-40
 
 
 def train(
-    model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor, steps: int, batch: int, lr: float, order: np.random.Generator
+    model: torch.nn.Module,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    steps: int,
+    batch: int,
+    lr: float,
+    order: np.random.Generator,
 ):
     """Minibatch SGD on one client's samples, in a new order every epoch."""
     rows: list[torch.Tensor] = []
@@ -63,14 +70,17 @@ def main(where: str, overrides: list[str]) -> str:
     orders = KeyedGenerator(job.seed, Purpose.BATCHES)
 
     for round_number in range(1, job.rounds + 1):
-        # Who is asked, and from the traces who completes: the clock knows before anything is trained.
+        # Who is asked, and from the traces who completes: known before anything is trained.
         plan = make_plan(job, population, experiment.workload, round_number, clock)
         clock = plan.after
         total = np.zeros(len(weights), np.int64)
 
         for task in plan.tasks:
             rows = data.train.rows(population.data_client(int(task["client"])))
-            x = torch.from_numpy(data.train.x[rows]).float() * data.feature_scale + data.feature_shift
+            x = (
+                torch.from_numpy(data.train.x[rows]).float() * data.feature_scale
+                + data.feature_shift
+            )
             y = torch.from_numpy(data.train.y[rows])
             order = orders(round_number, int(task["client"]))
             load(model, weights)
@@ -80,7 +90,8 @@ def main(where: str, overrides: list[str]) -> str:
 
         weights = (weights + job.algorithm.server_lr * (total * UNIT)).astype(np.float32)
         completed, asked = len(plan.tasks), len(plan.timeline.participants)
-        print(f"round {round_number}: {completed} of {asked} completed by {plan.timeline.end_seconds:.1f} s of virtual time")
+        seconds = f"{plan.timeline.end_seconds:.1f} s of virtual time"
+        print(f"round {round_number}: {completed} of {asked} completed by {seconds}")
 
     return hashlib.sha256(weights.tobytes()).hexdigest()
 

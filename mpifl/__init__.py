@@ -12,7 +12,7 @@ __all__ = ["Run", "load_run"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import ``load_run`` and ``Run`` when they are asked for: every rank imports this package, and few programs read runs."""
+    """Import ``load_run`` and ``Run`` when they are asked for: few of those who import mpifl do."""
     if name not in __all__:
         raise AttributeError(f"module 'mpifl' has no attribute {name!r}")
     from mpifl.record import load

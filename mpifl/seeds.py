@@ -35,9 +35,9 @@ def generator(seed: int, purpose: Purpose, *keys: int) -> np.random.Generator:
 class KeyedGenerator:
     """A Philox generator that begins anew for each pair of keys, such as (round, client).
 
-    The key of Philox is (seed, purpose), its counter begins at the pair: 2**128 draws of one pair do not
-    reach the next. There is one generator: finish drawing before the next call. That takes a tenth of
-    the time that ``generator`` takes, which is as long as a small client trains.
+    The key of Philox is (seed, purpose), its counter begins at the pair: 2**128 draws of one pair
+    do not reach the next. There is one generator: finish drawing before the next call. A call takes
+    a tenth of the time of ``generator``, which is as long as a small client trains.
     """
 
     def __init__(self, seed: int, purpose: Purpose) -> None:

@@ -25,8 +25,9 @@ SPENT = np.dtype([("peak_bytes", "<i8"), *((phase, "<f8") for phase in EXECUTOR_
 class Stopwatch:
     """Wall seconds by phase. A phase within another pauses it, so that every second counts once.
 
-    ``started`` is when the first phase began (time.monotonic). ``seconds`` are the phases of the rank.
-    ``hidden`` are phases in a ``meanwhile`` block: work done while the rank would otherwise wait.
+    ``started`` is when the first phase began (time.monotonic). ``seconds`` are the phases of the
+    rank. ``hidden`` are phases in a ``meanwhile`` block: work done while the rank would otherwise
+    wait.
     """
 
     def __init__(self, since: float | None = None) -> None:

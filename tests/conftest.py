@@ -81,7 +81,9 @@ def make_trace() -> Callable[..., Trace]:
             offsets=np.cumsum([0, *(len(pattern) for pattern in slots)]),
             start=np.array([start for start, _ in flat], float),
             end=np.array([end for _, end in flat], float),
-            period=np.full(n, period, float) if isinstance(period, int | float) else np.array(period, float),
+            period=np.full(n, period, float)
+            if isinstance(period, int | float)
+            else np.array(period, float),
         )
 
     return make
@@ -91,14 +93,18 @@ def make_trace() -> Callable[..., Trace]:
 def make_dataset() -> Callable[..., Dataset]:
     """Small random data set with clients of the given sizes: make_dataset([5, 7, 3], shape=(4,), classes=3)."""
 
-    def make(sizes: list[int], shape: tuple[int, ...] = (4,), classes: int = 3, seed: int = 0) -> Dataset:
+    def make(
+        sizes: list[int], shape: tuple[int, ...] = (4,), classes: int = 3, seed: int = 0
+    ) -> Dataset:
         random = np.random.default_rng(seed)
         count = sum(sizes)
         x = random.standard_normal((count, *shape)).astype(np.float32)
         y = random.integers(classes, size=count)
         train = grouped(x, y, np.repeat(np.arange(len(sizes)), sizes))
         test = grouped(x[:10], y[:10], np.zeros(len(y[:10]), int))
-        return Dataset(name="test", outputs=classes, source="test", licence="none", train=train, test=test)
+        return Dataset(
+            name="test", outputs=classes, source="test", licence="none", train=train, test=test
+        )
 
     return make
 
@@ -107,7 +113,9 @@ def make_dataset() -> Callable[..., Dataset]:
 def make_population() -> Callable[[Dataset, Trace], Population]:
     """Population whose client c has phone permuted(c) of the trace."""
 
-    def make(dataset: Dataset, trace: Trace, clients: int | None = None, phone_key: int = 1) -> Population:
+    def make(
+        dataset: Dataset, trace: Trace, clients: int | None = None, phone_key: int = 1
+    ) -> Population:
         return Population(clients or dataset.train.clients, dataset, trace, phone_key)
 
     return make

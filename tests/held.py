@@ -20,7 +20,13 @@ class Held(Uniform):
     held: int = Field(..., description="the first draw that waits for it")
 
     def choose_free(
-        self, population: Population, now: float, wanted: int, seed: int, draw: int, busy: np.ndarray
+        self,
+        population: Population,
+        now: float,
+        wanted: int,
+        seed: int,
+        draw: int,
+        busy: np.ndarray,
     ) -> np.ndarray:
         """See Selection."""
         while draw >= self.held and not os.path.exists(self.file):

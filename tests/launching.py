@@ -25,14 +25,24 @@ LIMIT_SECONDS = 300
 LIST_LIMIT_SECONDS = 3 * LIMIT_SECONDS  # of a list of jobs
 SEVERAL = str(Path(__file__).parent / "several.py")
 RULE = f"{Path(__file__).parent / 'held.py'}:Held"
-MEASURED = ("wall_seconds", "seconds", "hidden_seconds", "executor_seconds", "peak_bytes")  # in summary.json: no two runs alike
+MEASURED = (
+    "wall_seconds",
+    "seconds",
+    "hidden_seconds",
+    "executor_seconds",
+    "peak_bytes",
+)  # in summary.json: no two runs alike
 NOT_STARTED = "The PMIx server's listener thread failed to start"
 
 
-def mpirun(ranks: int, module_arguments: Sequence[str], cwd: Path, limit: float = LIMIT_SECONDS) -> subprocess.CompletedProcess:
+def mpirun(
+    ranks: int, module_arguments: Sequence[str], cwd: Path, limit: float = LIMIT_SECONDS
+) -> subprocess.CompletedProcess:
     """Run ``python -m MODULE ARGUMENTS``, or a file of Python, on so many ranks; ends them all when the limit is over."""
     line = command(ranks, [], os.environ)
-    line[line.index("-m") :] = module_arguments if module_arguments[0].endswith(".py") else ["-m", *module_arguments]
+    line[line.index("-m") :] = (
+        module_arguments if module_arguments[0].endswith(".py") else ["-m", *module_arguments]
+    )
     return _ended(line, cwd, limit)
 
 
@@ -40,7 +50,9 @@ def _ended(line: Sequence[str], cwd: Path, limit: float) -> subprocess.Completed
     """A command that starts ranks; once more where mpirun found what a killed one that had its number has left in /tmp."""
     done = subprocess.run(line, cwd=cwd, capture_output=True, text=True, timeout=limit, check=False)
     if NOT_STARTED in done.stderr:
-        done = subprocess.run(line, cwd=cwd, capture_output=True, text=True, timeout=limit, check=False)
+        done = subprocess.run(
+            line, cwd=cwd, capture_output=True, text=True, timeout=limit, check=False
+        )
     return done
 
 
@@ -51,7 +63,13 @@ def recovers() -> bool:
     Asked in a process of its own: it loads MPI without starting it, and this one may be a rank in other tests.
     """
     ask = "import os; from mpifl.mpi.launch import command; print(*command(1, [], os.environ))"
-    said = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True, timeout=LIMIT_SECONDS)
+    said = subprocess.run(
+        [sys.executable, "-c", ask],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=LIMIT_SECONDS,
+    )
     return "--with-ft" in said.stdout.split()
 
 
@@ -98,9 +116,14 @@ def run_jobs(ranks: int, asked: Sequence[tuple[Path, Sequence[str]]]) -> list[Fi
     while len(finished) < len(asked):
         left = asked[len(finished) :]
         logs = [Path(tempfile.mkdtemp(prefix="log-", dir=folder)) for folder, _ in left]
-        outs = [folder / log.name.replace("log-", "out-") for (folder, _), log in zip(left, logs, strict=True)]
+        outs = [
+            folder / log.name.replace("log-", "out-")
+            for (folder, _), log in zip(left, logs, strict=True)
+        ]
         jobs = zip(left, logs, outs, strict=True)
-        lines = [[str(folder), str(log), [*job, "--out", str(out)]] for (folder, job), log, out in jobs]
+        lines = [
+            [str(folder), str(log), [*job, "--out", str(out)]] for (folder, job), log, out in jobs
+        ]
         (logs[0] / "list.json").write_text(json.dumps(lines))
 
         done = mpirun(ranks, [SEVERAL, str(logs[0] / "list.json")], left[0][0], LIST_LIMIT_SECONDS)
@@ -125,7 +148,9 @@ def mpifl(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     return _ended([sys.executable, "-m", "mpifl", *arguments], folder, LIMIT_SECONDS)
 
 
-def undisturbed_runs(folders: pytest.TempPathFactory, jobs: Mapping[str, Sequence[str]]) -> Callable[[str], Finished]:
+def undisturbed_runs(
+    folders: pytest.TempPathFactory, jobs: Mapping[str, Sequence[str]]
+) -> Callable[[str], Finished]:
     """The run of a job, by its name in ``jobs``, that nothing happens to, on two ranks; made once."""
 
     @functools.cache

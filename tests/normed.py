@@ -28,7 +28,13 @@ class Normed(Model):
         width = int(np.prod(data.sample))
         first = nn.Linear(width, self.hidden[0])
         first.requires_grad_(not self.frozen)
-        layers = [Masked(width), first, nn.BatchNorm1d(self.hidden[0]), nn.ReLU(), nn.Linear(self.hidden[0], data.outputs)]
+        layers = [
+            Masked(width),
+            first,
+            nn.BatchNorm1d(self.hidden[0]),
+            nn.ReLU(),
+            nn.Linear(self.hidden[0], data.outputs),
+        ]
         return nn.Sequential(nn.Flatten(), *(layers if self.frozen else layers[1:]))
 
 
@@ -57,7 +63,9 @@ class Squares(FedAvg):
         """See Algorithm."""
         return {"model": model, "square": np.zeros_like(model)}
 
-    def contribute(self, update: torch.Tensor, context: ClientContext) -> tuple[dict[str, torch.Tensor], None]:
+    def contribute(
+        self, update: torch.Tensor, context: ClientContext
+    ) -> tuple[dict[str, torch.Tensor], None]:
         """See Algorithm."""
         return {"update": update, "square": (1e-4 * update).square()}, None
 

@@ -61,7 +61,10 @@ def mounts(folder: Path) -> Iterator[Mount]:
             image.write_bytes(b"")
             os.truncate(image, size)
             make = shutil.which("mkfs.ext4", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
-            if make is None or subprocess.run([make, "-q", "-F", "-m", "0", str(image)], check=False).returncode:
+            if (
+                make is None
+                or subprocess.run([make, "-q", "-F", "-m", "0", str(image)], check=False).returncode
+            ):
                 pytest.skip("cannot make an ext4 here")
             line = ["mount", "-o", "loop", str(image), str(place)]
         done = subprocess.run(line, capture_output=True, text=True, check=False)
@@ -85,11 +88,26 @@ def mounting(test: Callable[..., None]) -> Callable[..., None]:
             return
         if subprocess.run([*NAMESPACE, "true"], capture_output=True, check=False).returncode:
             pytest.skip("cannot mount here: neither root nor allowed a user namespace")
-        line = [sys.executable, "-m", "pytest", "-q", "-rs", "-n", "0", "-p", "no:cacheprovider", request.node.nodeid]
+        line = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-rs",
+            "-n",
+            "0",
+            "-p",
+            "no:cacheprovider",
+            request.node.nodeid,
+        ]
         root = request.config.rootpath
-        done = subprocess.run([*NAMESPACE, *line], cwd=root, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [*NAMESPACE, *line], cwd=root, capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stdout
         if " skipped" in done.stdout:
-            pytest.skip(next(text for text in done.stdout.splitlines() if text.startswith("SKIPPED")))
+            pytest.skip(
+                next(text for text in done.stdout.splitlines() if text.startswith("SKIPPED"))
+            )
 
     return run

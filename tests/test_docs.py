@@ -39,7 +39,9 @@ def test_the_job_reference_is_what_the_classes_say() -> None:
 
 
 def test_the_picture_is_what_its_script_draws() -> None:
-    assert printed_by("architecture.py") == (ROOT / "docs" / "architecture.svg").read_text(), "run: make docs"
+    assert printed_by("architecture.py") == (ROOT / "docs" / "architecture.svg").read_text(), (
+        "run: make docs"
+    )
 
 
 def printed_by(script: str) -> str:
@@ -53,10 +55,15 @@ def test_every_key_of_a_job_has_a_row(key: str) -> None:
 
 
 @pytest.mark.parametrize(("component", "name"), [(c, n) for c in COMPONENTS for n in c.registry()])
-def test_every_component_has_its_heading_and_a_row_for_each_of_its_keys(component, name: str) -> None:
+def test_every_component_has_its_heading_and_a_row_for_each_of_its_keys(
+    component, name: str
+) -> None:
     heading = ".".join(component.path)
     section = REFERENCE.split(f"\n## {heading}\n")[1].split("\n## ")[0]
-    common, own = section.split("\n### ")[0], section.split(f"\n### {heading}: {name}\n")[1].split("\n### ")[0]
+    common, own = (
+        section.split("\n### ")[0],
+        section.split(f"\n### {heading}: {name}\n")[1].split("\n### ")[0],
+    )
     for key in keys(find_part(component, name)[0], f"{heading}."):
         assert key == component.key_path or f"\n| `{key}` |" in common + own, key
 
@@ -81,7 +88,9 @@ def test_every_plug_in_stands_in_a_tutorial(example: Path) -> None:
     assert sum(included in page for page in tutorials) == 1
 
 
-@pytest.mark.parametrize("column", sorted({name for columns in TABLES.values() for name in columns}))
+@pytest.mark.parametrize(
+    "column", sorted({name for columns in TABLES.values() for name in columns})
+)
 def test_every_column_of_a_run_is_explained(column: str) -> None:
     assert f"`{column}`" in FORMATS
 
@@ -91,10 +100,16 @@ def test_every_importer_and_its_options_stand_in_its_section(name: str) -> None:
     section = DATA_PAGE.split(f"\n## {name}\n")[1].split("\n## ")[0]
     module, _, class_name = IMPORTERS[name].partition(":")
     for option in getattr(importlib.import_module(module), class_name).model_fields:
-        assert f"`{option.replace('_', '-')}`" in section or f"`--{option.replace('_', '-')}`" in section, option
+        assert (
+            f"`{option.replace('_', '-')}`" in section
+            or f"`--{option.replace('_', '-')}`" in section
+        ), option
 
 
-@pytest.mark.parametrize("page", ["README.md", *(str(p.relative_to(ROOT)) for p in sorted((ROOT / "docs").rglob("*.md")))])
+@pytest.mark.parametrize(
+    "page",
+    ["README.md", *(str(p.relative_to(ROOT)) for p in sorted((ROOT / "docs").rglob("*.md")))],
+)
 def test_links_lead_somewhere(page: str) -> None:
     folder = (ROOT / page).parent
     for link in re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text()):

@@ -29,7 +29,9 @@ PLAIN_FEDAVG = EXAMPLES / "plain_fedavg.py"
 PLUG_INS = EXAMPLES / "plug_ins"
 
 
-def test_fedavg_without_ranks_is_what_a_run_gives(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_fedavg_without_ranks_is_what_a_run_gives(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """An oracle in plain torch: it shares the plan with mpifl, and neither engine, sum, queue nor server."""
     spec = importlib.util.spec_from_file_location("plain_fedavg", PLAIN_FEDAVG)
     assert spec is not None
@@ -69,16 +71,22 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("name", TRAINED)
 def test_the_job_of_a_plug_in_passes_the_check(name: str) -> None:
     experiment, _ = check_job(str(PLUG_INS / f"{name}.yaml"), [])
-    assert [plug_in.where for plug_in in experiment.job.plug_ins.values()] == [str(PLUG_INS / f"{name}.py")]
+    assert [plug_in.where for plug_in in experiment.job.plug_ins.values()] == [
+        str(PLUG_INS / f"{name}.py")
+    ]
 
 
 def test_all_plug_ins_together_give_the_same_bits_at_1_2_and_3_ranks(tmp_path: Path) -> None:
     texts = {name: load_yaml((PLUG_INS / f"{name}.yaml").read_text()) for name in TRAINED}
     keys = {"algorithm": "algorithm", "selection": "selection", "clock": "round_policy"}
-    parts = {key: texts[name][key] for key, name in keys.items()} | {"data": texts["partitioner"]["data"]}
+    parts = {key: texts[name][key] for key, name in keys.items()} | {
+        "data": texts["partitioner"]["data"]
+    }
     parts["selection"]["participants"] = 3
     parts["clock"]["timeout_seconds"] = 12
-    overrides = [f"{key}={json.dumps(value).replace('./', f'{PLUG_INS}/')}" for key, value in parts.items()]
+    overrides = [
+        f"{key}={json.dumps(value).replace('./', f'{PLUG_INS}/')}" for key, value in parts.items()
+    ]
     runs = [run_job(ranks, tmp_path, PLUG_INS / "model.yaml", *overrides) for ranks in (1, 2, 3)]
     assert [run.status for run in runs] == [0, 0, 0], runs[0].stderr
     assert len({run.summary["model_sha256"] for run in runs}) == 1
@@ -109,9 +117,13 @@ def test_the_algorithm_is_its_formula() -> None:
 
 def test_the_partitioner_deals_all_samples_in_two_sizes_or_says_why_not() -> None:
     two_sizes = _module("partitioner").TwoSizes
-    client = two_sizes(clients=10, large=0.2, factor=4).deal(Samples(1600), np.random.default_rng(1))
+    client = two_sizes(clients=10, large=0.2, factor=4).deal(
+        Samples(1600), np.random.default_rng(1)
+    )
     assert np.bincount(client).tolist() == [400, 400, *[100] * 8]
-    with pytest.raises(InputError, match="a small client would get no sample; the data has 20 for 10"):
+    with pytest.raises(
+        InputError, match="a small client would get no sample; the data has 20 for 10"
+    ):
         two_sizes(clients=10, large=0.2, factor=100).deal(Samples(20), np.random.default_rng(1))
 
 
@@ -144,17 +156,26 @@ def test_the_objective_has_the_loss_of_torch_and_its_gradient() -> None:
         loss.backward()
         torch.testing.assert_close(losses[model], loss.detach())
         torch.testing.assert_close(gradient[model], of_model.grad)
-        torch.testing.assert_close(objective.loss(output[model], y[model], mask[model]), loss.detach())
+        torch.testing.assert_close(
+            objective.loss(output[model], y[model], mask[model]), loss.detach()
+        )
 
 
-def test_a_job_trains_with_the_objective_where_it_is_registered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_trains_with_the_objective_where_it_is_registered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     random = np.random.default_rng(0)
     x = random.normal(size=(40, 3)).astype(np.float32)
     train = Part(x, x.sum(1, keepdims=True), np.array([0, 20, 40]), np.array([b"a", b"b"]))
     facts = {"name": "sums", "outputs": 1, "source": "", "licence": "", "task": "regression"}
     write_dataset(tmp_path / "sums.h5", Dataset(**facts, train=train, test=train))
     monkeypatch.setitem(OBJECTIVES, "regression", _module("objective").Huber)
-    job = ["rounds=1", "model=logreg", "selection={name: uniform, participants: 2}", f"data={{name: {tmp_path}/sums.h5}}"]
+    job = [
+        "rounds=1",
+        "model=logreg",
+        "selection={name: uniform, participants: 2}",
+        f"data={{name: {tmp_path}/sums.h5}}",
+    ]
     experiment, _ = check_job("quickstart", [*job, "clock={mode: all, availability: always}"])
     assert type(experiment.objective).__name__ == "Huber"
 

@@ -60,7 +60,11 @@ def imports(name: str) -> Iterator[Import]:
     """Everything that a module imports, inside functions too; ``from a import b`` counts as a.b where that is a module."""
     tree = ast.parse(MODULES[name].read_text())
     if name == NAMES_CLASSES_ABOVE:
-        tree.body = [node for node in tree.body if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")]
+        tree.body = [
+            node
+            for node in tree.body
+            if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
+        ]
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
@@ -81,38 +85,63 @@ def part(name: str) -> str | None:
 
 
 def ours(name: str) -> list[Import]:
-    return [(found, line) for found, line in imports(name) if found == "mpifl" or found.startswith("mpifl.")]
+    return [
+        (found, line)
+        for found, line in imports(name)
+        if found == "mpifl" or found.startswith("mpifl.")
+    ]
 
 
 def test_the_package_was_found() -> None:
-    assert {"mpifl.rounds.plan", "mpifl.clock.policies.sync", "mpifl.datasets.partitioners.iid"} <= set(MODULES)
-    assert ("mpifl.population.population", 1) in {(found, 1) for found, _ in imports("mpifl.rounds.plan")}
+    assert {
+        "mpifl.rounds.plan",
+        "mpifl.clock.policies.sync",
+        "mpifl.datasets.partitioners.iid",
+    } <= set(MODULES)
+    assert ("mpifl.population.population", 1) in {
+        (found, 1) for found, _ in imports("mpifl.rounds.plan")
+    }
 
 
 def test_every_module_has_its_layer() -> None:
     assert [name for name in MODULES if name != "mpifl" and part(name) is None] == []
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if name != "mpifl"])  # mpifl itself offers what lies in its parts
+@pytest.mark.parametrize(
+    "name", [name for name in MODULES if name != "mpifl"]
+)  # mpifl itself offers what lies in its parts
 def test_lower_layers_never_import_higher_ones(name: str) -> None:
     here = LEVEL[part(name) or ""]
-    upward = [f"line {line}: {found}" for found, line in ours(name) if LEVEL.get(part(found) or "", -1) > here]
+    upward = [
+        f"line {line}: {found}"
+        for found, line in ours(name)
+        if LEVEL.get(part(found) or "", -1) > here
+    ]
     assert not upward
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in MODULES if part(name) in ("aggregation.exact_sum", "mpi") or name == "mpifl.rounds.client_state"]
+    "name",
+    [
+        name
+        for name in MODULES
+        if part(name) in ("aggregation.exact_sum", "mpi") or name == "mpifl.rounds.client_state"
+    ],
 )
 def test_sums_stores_and_ranks_know_nothing_of_learning(name: str) -> None:
     low = LEVEL["aggregation.exact_sum"]
     upward = [
-        f"line {line}: {found}" for found, line in ours(name) if part(found) != part(name) and LEVEL[part(found) or ""] > low
+        f"line {line}: {found}"
+        for found, line in ours(name)
+        if part(found) != part(name) and LEVEL[part(found) or ""] > low
     ]
     assert not upward
 
 
 def test_no_two_modules_import_each_other() -> None:
-    graph = {name: {found for found, _ in ours(name) if found in MODULES} - {name} for name in MODULES}
+    graph = {
+        name: {found for found, _ in ours(name) if found in MODULES} - {name} for name in MODULES
+    }
     done: set[str] = set()
 
     def visit(name: str, before: tuple[str, ...]) -> None:
@@ -128,13 +157,20 @@ def test_no_two_modules_import_each_other() -> None:
 
 
 def test_mpi4py_is_imported_by_mpi_and_run_alone() -> None:
-    importers = {name for name in MODULES for found, _ in imports(name) if found.split(".")[0] == "mpi4py"}
+    importers = {
+        name for name in MODULES for found, _ in imports(name) if found.split(".")[0] == "mpi4py"
+    }
     assert "mpifl.mpi.start" in importers
     assert {name for name in importers if part(name) not in ("mpi", "run")} == set()
 
 
 def test_only_the_restricted_reader_unpickles() -> None:
-    found = {(name, module) for name in MODULES for module, _ in imports(name) if module.split(".")[0] in SERIALISERS}
+    found = {
+        (name, module)
+        for name in MODULES
+        for module, _ in imports(name)
+        if module.split(".")[0] in SERIALISERS
+    }
     assert found == {("mpifl.io.restricted_pickle", "pickle")}
     for name, path in MODULES.items():
         assert "allow_pickle=True" not in path.read_text(), name
@@ -161,7 +197,10 @@ def test_deciding_imports_neither_torch_nor_mpi(name: str) -> None:
     ("modules", "unwanted"),
     [
         ("mpifl", {"torch", "mpi4py", "numpy", "h5py", "yaml"}),
-        ("mpifl.rounds.plan, mpifl.clock.policies.sync, mpifl.selection.uniform", {"torch", "mpi4py"}),
+        (
+            "mpifl.rounds.plan, mpifl.clock.policies.sync, mpifl.selection.uniform",
+            {"torch", "mpi4py"},
+        ),
         ("mpifl.job, mpifl.population.build", {"torch", "mpi4py", "sklearn"}),
         ("mpifl.record.progress, mpifl.record.summary", {"torch", "mpi4py"}),
         ("mpifl.aggregation.exact_sum, mpifl.rounds.client_state", {"torch", "mpi4py"}),
@@ -170,7 +209,9 @@ def test_deciding_imports_neither_torch_nor_mpi(name: str) -> None:
 )
 def test_what_is_loaded_with_it(modules: str, unwanted: set[str]) -> None:
     code = f"import sys, {modules}; print(*sorted({{name.split('.')[0] for name in sys.modules}}))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     loaded = set(done.stdout.split())
     assert "mpifl" in loaded
     assert not loaded & unwanted
@@ -186,4 +227,8 @@ def test_the_cache_of_kernels_knows_of_every_file_with_kernels() -> None:
     }
     assert with_kernels <= set(SOURCES)
     assert set(SOURCES) == with_kernels
-    assert not [name for name, path in MODULES.items() if "njit" in path.read_text() and name != "mpifl.kernels.compile"]
+    assert not [
+        name
+        for name, path in MODULES.items()
+        if "njit" in path.read_text() and name != "mpifl.kernels.compile"
+    ]

@@ -12,7 +12,10 @@ from mpifl.kernels.compile import CACHE_DIRECTORY
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-SHIPPED = {"mpifl.jobs": ROOT / "jobs", "mpifl.traces.recipes": ROOT / "traces"}  # they stand at the top of a checkout
+SHIPPED = {
+    "mpifl.jobs": ROOT / "jobs",
+    "mpifl.traces.recipes": ROOT / "traces",
+}  # they stand at the top of a checkout
 
 
 def test_every_package_is_named() -> None:
@@ -25,8 +28,14 @@ def test_every_file_that_is_no_code_is_in_the_package_data() -> None:
     named = PROJECT["tool"]["setuptools"]["package-data"]
     for package in PROJECT["tool"]["setuptools"]["packages"]:
         folder = SHIPPED.get(package, ROOT / Path(*package.split(".")))
-        others = {path for path in folder.iterdir() if path.is_file() and path.suffix not in (".py", ".pyc")}
-        assert others <= {path for pattern in named.get(package, []) for path in folder.glob(pattern)}, package
+        others = {
+            path
+            for path in folder.iterdir()
+            if path.is_file() and path.suffix not in (".py", ".pyc")
+        }
+        assert others <= {
+            path for pattern in named.get(package, []) for path in folder.glob(pattern)
+        }, package
 
 
 def test_nothing_is_written_into_the_package() -> None:

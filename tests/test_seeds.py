@@ -22,7 +22,9 @@ def draws(seed: int, purpose: Purpose, *keys: int) -> tuple[int, ...]:
 
 
 @given(SEEDS, PURPOSES, KEYS)
-def test_equal_keys_give_equal_generators(seed: int, purpose: Purpose, keys: tuple[int, ...]) -> None:
+def test_equal_keys_give_equal_generators(
+    seed: int, purpose: Purpose, keys: tuple[int, ...]
+) -> None:
     assert draws(seed, purpose, *keys) == draws(seed, purpose, *keys)
     assert number(seed, purpose, *keys) == number(seed, purpose, *keys)
 
@@ -34,9 +36,13 @@ def test_a_keyed_generator_is_philox_with_a_counter_for_each_pair(
     keyed = KeyedGenerator(seed, purpose)
     key = np.random.SeedSequence(seed, spawn_key=(int(purpose),)).generate_state(2, np.uint64)
     for first, second in pairs:
-        expected = np.random.Generator(np.random.Philox(key=key, counter=np.array([0, 0, first, second], np.uint64)))
+        expected = np.random.Generator(
+            np.random.Philox(key=key, counter=np.array([0, 0, first, second], np.uint64))
+        )
         found = keyed(first, second)
-        assert found.permutation(7).tolist() == expected.permutation(7).tolist()  # half a word is left over
+        assert (
+            found.permutation(7).tolist() == expected.permutation(7).tolist()
+        )  # half a word is left over
         assert found.integers(2**63, size=5).tolist() == expected.integers(2**63, size=5).tolist()
         assert found.random() == expected.random()
 
@@ -44,7 +50,8 @@ def test_a_keyed_generator_is_philox_with_a_counter_for_each_pair(
 def test_keyed_generators_of_neighbouring_clients_are_unrelated() -> None:
     keyed = KeyedGenerator(0, Purpose.BATCHES)
     rows = np.array(
-        [keyed(1, client).random(500) for client in range(30)] + [keyed(2, client).random(500) for client in range(30)]
+        [keyed(1, client).random(500) for client in range(30)]
+        + [keyed(2, client).random(500) for client in range(30)]
     )
     correlations = np.corrcoef(rows)[~np.eye(60, dtype=bool)]
     assert np.abs(correlations).max() < 0.25

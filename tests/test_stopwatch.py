@@ -31,7 +31,12 @@ def test_a_phase_in_a_phase_stops_that_ones_clock(clock: list[float]) -> None:
     watch.begin("server")
     clock[0] += 32
     watch.spent()
-    assert dict(watch.seconds) == {"start": 17, "clock": 10, "selection": 4, "server": 32} | dict.fromkeys(EXECUTOR_PHASES, 0)
+    assert dict(watch.seconds) == {
+        "start": 17,
+        "clock": 10,
+        "selection": 4,
+        "server": 32,
+    } | dict.fromkeys(EXECUTOR_PHASES, 0)
     assert not watch.hidden
 
 
@@ -87,8 +92,11 @@ def test_a_rank_tells_its_phases_and_its_memory(clock: list[float]) -> None:
 
 
 def test_the_peak_of_memory_is_in_bytes() -> None:
-    code = (
-        "import numpy as np; from mpifl.stopwatch import peak_bytes; a = peak_bytes(); np.ones(1 << 25); print(a, peak_bytes())"
+    code = "import numpy as np; from mpifl.stopwatch import peak_bytes; a = peak_bytes(); np.ones(1 << 25); print(a, peak_bytes())"
+    before, after = map(
+        int,
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, check=True
+        ).stdout.split(),
     )
-    before, after = map(int, subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout.split())
     assert 0.9 * (8 << 25) < after - before < 1.5 * (8 << 25)

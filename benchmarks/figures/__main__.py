@@ -17,16 +17,26 @@ from mpifl.errors import InputError
 
 def main(
     figure: Annotated[str, typer.Argument(metavar="FIGURE", help=f"One of {', '.join(FIGURES)}.")],
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="FOLDER", help="Where the picture and its curves go.")],
-    data: Annotated[Path, typer.Option(metavar="FOLDER", help="The real data.")] = Path("../shared/data"),
-    work: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where stores in HDF5 stay; default: nowhere.")] = None,
+    out: Annotated[
+        Path,
+        typer.Option("-o", "--out", metavar="FOLDER", help="Where the picture and its curves go."),
+    ],
+    data: Annotated[Path, typer.Option(metavar="FOLDER", help="The real data.")] = Path(
+        "../shared/data"
+    ),
+    work: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Where stores in HDF5 stay; default: nowhere."),
+    ] = None,
 ) -> None:
     """Import the data, draw the figure, write what is drawn as CSV, print its figures."""
     with wrong_input_ends():
         if figure not in FIGURES:
             raise InputError(f"FIGURE: {figure!r} is not known; allowed: {', '.join(FIGURES)}")
         if not data.is_dir():
-            raise InputError(f"--data: {data}: no such folder; it is the one with qmnist, har, shakespeare and traces in it")
+            raise InputError(
+                f"--data: {data}: no such folder; it is the one with qmnist, har, shakespeare and traces in it"
+            )
         module = importlib.import_module(f"benchmarks.figures.{figure.replace('-', '_')}")
         with tempfile.TemporaryDirectory(prefix="mpifl-figures-") as folder:
             for place in (out, *([work] if work else [])):

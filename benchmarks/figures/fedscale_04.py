@@ -6,7 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.figures.numbers import categories, client_sizes, counts, curve, dealt_at_random, js_distances, pairs
+from benchmarks.figures.numbers import (
+    categories,
+    client_sizes,
+    counts,
+    curve,
+    dealt_at_random,
+    js_distances,
+    pairs,
+)
 from benchmarks.figures.picture import (
     BLUE,
     DASH_DOT,
@@ -59,12 +67,23 @@ def make(data: Data, out: Path) -> None:
         "Reddit": data.dataset("reddit", "sizes", [REDDIT]),
     }
     labelled = {
-        "Google Speech": data.dataset("speech", "fedscale", [SPEECH], "--kind", "none", "--label-pattern", SPEECH_LABEL),
+        "Google Speech": data.dataset(
+            "speech", "fedscale", [SPEECH], "--kind", "none", "--label-pattern", SPEECH_LABEL
+        ),
         "Shakespeare": data.dataset(
-            "shakespeare", "text", [PLAYS], "--layout", "plays", "--encoding", "latin-1", "--skip-other"
+            "shakespeare",
+            "text",
+            [PLAYS],
+            "--layout",
+            "plays",
+            "--encoding",
+            "latin-1",
+            "--skip-other",
         ),
         "QMNIST": data.dataset("qmnist", "qmnist", ["qmnist"]),
-        "HAR": data.dataset("har", "npz", HAR, "--x", "x_f16_n128x9", "--y", "y", "--client", "subject"),
+        "HAR": data.dataset(
+            "har", "npz", HAR, "--x", "x_f16_n128x9", "--y", "y", "--client", "subject"
+        ),
     }
     sizes = {name: client_sizes(found.train) for name, found in (only_sizes | labelled).items()}
     print_quantiles("samples of a client", sizes)
@@ -73,13 +92,21 @@ def make(data: Data, out: Path) -> None:
         print(f"{name}: {held.sum():,} samples; a tenth of the clients holds {tenth:.0%}")
     distances = {name: _distances(found) for name, found in labelled.items()}
     real, random = ({name: found[which] for name, found in distances.items()} for which in (0, 1))
-    print_quantiles(f"Jensen-Shannon distance of two clients, base 2; all pairs, or {PAIRS:,} at random", real)
+    print_quantiles(
+        f"Jensen-Shannon distance of two clients, base 2; all pairs, or {PAIRS:,} at random", real
+    )
     print_quantiles("the same with labels dealt to the clients at random", random)
     size_curves = {name: curve(values) for name, values in sizes.items()}
-    real_curves, random_curves = ({name: curve(values) for name, values in found.items()} for found in (real, random))
+    real_curves, random_curves = (
+        {name: curve(values) for name, values in found.items()} for found in (real, random)
+    )
     write_csv(out / "sizes.csv", ("series", "share_of_clients", "samples"), curve_rows(size_curves))
     dealt = {f"{name}, labels at random": values for name, values in random_curves.items()}
-    write_csv(out / "distances.csv", ("series", "share_of_pairs", "js_distance"), curve_rows(real_curves | dealt))
+    write_csv(
+        out / "distances.csv",
+        ("series", "share_of_pairs", "js_distance"),
+        curve_rows(real_curves | dealt),
+    )
     _draw(out / "figure.png", size_curves, real_curves, random_curves)
 
 
@@ -88,11 +115,19 @@ def _distances(data: Dataset) -> tuple[np.ndarray, np.ndarray]:
     part = data.train
     category, client = categories(data, part)
     chosen = pairs(part.clients, PAIRS)
-    held, dealt = (counts(found, client, part.clients, data.outputs) for found in (category, dealt_at_random(category)))
+    held, dealt = (
+        counts(found, client, part.clients, data.outputs)
+        for found in (category, dealt_at_random(category))
+    )
     return js_distances(held, *chosen), js_distances(dealt, *chosen)
 
 
-def _draw(path: Path, sizes: dict[str, np.ndarray], real: dict[str, np.ndarray], random: dict[str, np.ndarray]) -> None:
+def _draw(
+    path: Path,
+    sizes: dict[str, np.ndarray],
+    real: dict[str, np.ndarray],
+    random: dict[str, np.ndarray],
+) -> None:
     with page(path, height=3.4) as figure:
         left, right = figure.subplots(1, 2)
         title(left, "a", "Data size")
@@ -102,8 +137,20 @@ def _draw(path: Path, sizes: dict[str, np.ndarray], real: dict[str, np.ndarray],
         for name, values in real.items():
             draw_curve(right, values, None, LOOKS[name])
             draw_curve(right, random[name], None, Look(LOOKS[name].colour, DOTTED, 1.0))
-        right.plot([], [], color=GREY, linestyle=DOTTED, linewidth=1.0, label="labels dealt at random")
-        left.set(xlabel="samples of a client", ylabel="CDF across clients", ylim=(0, 1.01), xlim=(0.9, 6e4))
-        right.set(xlabel="Jensen-Shannon distance of two clients", ylabel="CDF across pairs", ylim=(0, 1.01), xlim=(0, 1))
+        right.plot(
+            [], [], color=GREY, linestyle=DOTTED, linewidth=1.0, label="labels dealt at random"
+        )
+        left.set(
+            xlabel="samples of a client",
+            ylabel="CDF across clients",
+            ylim=(0, 1.01),
+            xlim=(0.9, 6e4),
+        )
+        right.set(
+            xlabel="Jensen-Shannon distance of two clients",
+            ylabel="CDF across pairs",
+            ylim=(0, 1.01),
+            xlim=(0, 1),
+        )
         ticks(left, SAMPLES)
         figure.legend(loc="outside lower center", ncols=4)

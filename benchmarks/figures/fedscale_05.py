@@ -7,7 +7,18 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.figures.numbers import curve
-from benchmarks.figures.picture import BLUE, DASHED, ORANGE, Look, curve_rows, draw_curve, page, ticks, title, write_csv
+from benchmarks.figures.picture import (
+    BLUE,
+    DASHED,
+    ORANGE,
+    Look,
+    curve_rows,
+    draw_curve,
+    page,
+    ticks,
+    title,
+    write_csv,
+)
 from benchmarks.figures.stores import Data
 from benchmarks.figures.words import print_quantiles
 
@@ -22,16 +33,25 @@ def make(data: Data, out: Path) -> None:
     """Write figure.png, compute.csv and bandwidth.csv to ``out`` and print quantiles."""
     data.need(CAPACITY)
     real = data.trace("fedscale-capacity", "fedscale", [CAPACITY])
-    traces = {f"FedScale, {real.devices:,} devices": real, "recipe phones": data.synthetic("phones", PHONES)}
+    traces = {
+        f"FedScale, {real.devices:,} devices": real,
+        "recipe phones": data.synthetic("phones", PHONES),
+    }
     compute = {name: trace.compute_ms_per_sample for name, trace in traces.items()}
     bandwidth = {name: trace.download_kbps for name, trace in traces.items()}
     print_quantiles("inference, ms a sample", compute)
     print_quantiles("bandwidth, kbit/s", bandwidth)
     for name, devices in traces.items():
-        tied = np.corrcoef(np.log(devices.compute_ms_per_sample), np.log(devices.download_kbps))[0, 1]
+        tied = np.corrcoef(np.log(devices.compute_ms_per_sample), np.log(devices.download_kbps))[
+            0, 1
+        ]
         print(f"{name}: correlation of log compute and log bandwidth {tied:.3f}")
-    curves = [{name: curve(values) for name, values in table.items()} for table in (compute, bandwidth)]
-    write_csv(out / "compute.csv", ("series", "share_of_devices", "ms_per_sample"), curve_rows(curves[0]))
+    curves = [
+        {name: curve(values) for name, values in table.items()} for table in (compute, bandwidth)
+    ]
+    write_csv(
+        out / "compute.csv", ("series", "share_of_devices", "ms_per_sample"), curve_rows(curves[0])
+    )
     write_csv(out / "bandwidth.csv", ("series", "share_of_devices", "kbps"), curve_rows(curves[1]))
     with page(out / "figure.png") as figure:
         axes = figure.subplots(1, 2)

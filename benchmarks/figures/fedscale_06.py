@@ -7,7 +7,18 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.figures.numbers import curve, online_share
-from benchmarks.figures.picture import BLUE, DOTTED, RED, Look, curve_rows, draw_curve, page, ticks, title, write_csv
+from benchmarks.figures.picture import (
+    BLUE,
+    DOTTED,
+    RED,
+    Look,
+    curve_rows,
+    draw_curve,
+    page,
+    ticks,
+    title,
+    write_csv,
+)
 from benchmarks.figures.stores import Data
 from benchmarks.figures.words import print_quantiles
 from mpifl.traces.on_off import DAY_SECONDS
@@ -43,10 +54,16 @@ def make(data: Data, out: Path) -> None:
     _say(traces, hours, stays)
     middle = (edges[1:] + edges[:-1]) / 2 / 3600
     rows = [
-        [name, float(hour), float(share)] for name, shares in online.items() for hour, share in zip(middle, shares, strict=True)
+        [name, float(hour), float(share)]
+        for name, shares in online.items()
+        for hour, share in zip(middle, shares, strict=True)
     ]
     write_csv(out / "online.csv", ("series", "hour_of_trace", "share_online"), rows)
-    rows = [[name, hour, float(share)] for name, shares in hours.items() for hour, share in enumerate(shares)]
+    rows = [
+        [name, hour, float(share)]
+        for name, shares in hours.items()
+        for hour, share in enumerate(shares)
+    ]
     write_csv(out / "by_hour.csv", ("series", "hour_of_day", "share_online"), rows)
     curves = {name: curve(lengths) for name, lengths in stays.items()}
     write_csv(out / "stays.csv", ("series", "share_of_stays", "seconds"), curve_rows(curves))
@@ -59,33 +76,64 @@ def _stays(trace: Trace) -> np.ndarray:
     return joined.end - joined.start
 
 
-def _say(traces: dict[str, Trace], hours: dict[str, np.ndarray], stays: dict[str, np.ndarray]) -> None:
-    print_quantiles("slots as they stand in the trace, s", {name: trace.end - trace.start for name, trace in traces.items()})
+def _say(
+    traces: dict[str, Trace], hours: dict[str, np.ndarray], stays: dict[str, np.ndarray]
+) -> None:
+    print_quantiles(
+        "slots as they stand in the trace, s",
+        {name: trace.end - trace.start for name, trace in traces.items()},
+    )
     print_quantiles(f"stays, slots joined over gaps up to {JOINED_SECONDS:g} s, s", stays)
     for name, lengths in stays.items():
         short = lengths < ROUND_SECONDS
         held = lengths[short].sum() / lengths.sum()
-        print(f"{name}: {short.mean():.1%} of stays are under 10 min; they hold {held:.1%} of the time online;", end=" ")
+        print(
+            f"{name}: {short.mean():.1%} of stays are under 10 min; they hold {held:.1%} of the time online;",
+            end=" ",
+        )
         # Of a stay's moments all but those of its last ROUND_SECONDS are followed by that much of it.
-        print(f"of who is online {1 - np.minimum(lengths, ROUND_SECONDS).sum() / lengths.sum():.1%} still are 10 min later")
+        print(
+            f"of who is online {1 - np.minimum(lengths, ROUND_SECONDS).sum() / lengths.sum():.1%} still are 10 min later"
+        )
     for name, trace in traces.items():
         shares = hours[name]
         low, high = int(shares.argmin()), int(shares.argmax())
-        print(f"\n{name}: online {summarise(trace).online:.1%}; {trace.patterns:,} patterns, {len(trace.start):,} slots")
-        print(f"hour of the day: least {shares[low]:.1%} at {low} h, most {shares[high]:.1%} at {high} h", end="")
+        print(
+            f"\n{name}: online {summarise(trace).online:.1%}; {trace.patterns:,} patterns, {len(trace.start):,} slots"
+        )
+        print(
+            f"hour of the day: least {shares[low]:.1%} at {low} h, most {shares[high]:.1%} at {high} h",
+            end="",
+        )
         print(f", {shares[high] / shares[low]:.2f} times as many")
         print(" ".join(f"{share:.3f}" for share in shares))
 
 
-def _draw(path: Path, hour: np.ndarray, online: dict[str, np.ndarray], curves: dict[str, np.ndarray]) -> None:
+def _draw(
+    path: Path, hour: np.ndarray, online: dict[str, np.ndarray], curves: dict[str, np.ndarray]
+) -> None:
     with page(path) as figure:
         left, right = figure.subfigures(1, 2)
         above, below = left.subplots(2, 1, sharex=True)
         title(above, "a", "Who is online")
         for axes, most in ((above, 100), (below, 20)):
-            axes.set(ylim=(0, most), yticks=(0, most / 2, most), xlim=(0, 24 * DAYS), xticks=range(0, 24 * DAYS + 1, 24))
-        for axes, (name, shares), look in zip((above, below) * 2, online.items(), LOOKS, strict=True):
-            axes.plot(hour, 100 * shares, color=look.colour, linestyle=look.line, linewidth=look.width, label=name)
+            axes.set(
+                ylim=(0, most),
+                yticks=(0, most / 2, most),
+                xlim=(0, 24 * DAYS),
+                xticks=range(0, 24 * DAYS + 1, 24),
+            )
+        for axes, (name, shares), look in zip(
+            (above, below) * 2, online.items(), LOOKS, strict=True
+        ):
+            axes.plot(
+                hour,
+                100 * shares,
+                color=look.colour,
+                linestyle=look.line,
+                linewidth=look.width,
+                label=name,
+            )
         above.legend(loc="lower right", ncols=2)
         below.legend(loc="upper right", ncols=2)
         below.set(xlabel="hour of the trace")

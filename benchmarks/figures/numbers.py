@@ -30,12 +30,16 @@ def categories(data: Dataset, part: Part) -> tuple[np.ndarray, np.ndarray]:
     begin = part.begin if part.begin is not None else np.arange(part.samples + 1) * part.x.shape[1]
     predicted = np.ones(begin[-1], bool)
     predicted[begin[:-1]] = False
-    return np.asarray(part.x, np.int64).reshape(-1)[predicted], np.repeat(client, np.diff(begin) - 1)
+    return np.asarray(part.x, np.int64).reshape(-1)[predicted], np.repeat(
+        client, np.diff(begin) - 1
+    )
 
 
 def counts(category: np.ndarray, client: np.ndarray, clients: int, outputs: int) -> np.ndarray:
     """How often each client has each category, (clients, outputs) int64."""
-    return np.bincount(client * outputs + category, minlength=clients * outputs).reshape(clients, outputs)
+    return np.bincount(client * outputs + category, minlength=clients * outputs).reshape(
+        clients, outputs
+    )
 
 
 def dealt_at_random(category: np.ndarray) -> np.ndarray:
@@ -46,7 +50,11 @@ def dealt_at_random(category: np.ndarray) -> np.ndarray:
 def pairs(clients: int, most: int) -> tuple[np.ndarray, np.ndarray]:
     """Pairs first < second of different clients, (pairs,) int64 each: all, or ``most`` of them at random, none twice."""
     total = clients * (clients - 1) // 2
-    number = np.arange(total) if total <= most else generator(SEED, Purpose.SELECTION).choice(total, most, replace=False)
+    number = (
+        np.arange(total)
+        if total <= most
+        else generator(SEED, Purpose.SELECTION).choice(total, most, replace=False)
+    )
     number = np.sort(number)
     # Pair (first, second) has the number second * (second - 1) / 2 + first; the root may be off by its rounding.
     second = ((1 + np.sqrt(1 + 8 * number.astype(np.float64))) / 2).astype(np.int64)
@@ -62,7 +70,9 @@ def js_distances(held: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.
     """
     rows = max(1, CHUNK_CELLS // held.shape[1])
     chunks = [slice(start, start + rows) for start in range(0, len(first), rows)]
-    found = [jensenshannon(held[first[part]], held[second[part]], base=2, axis=1) for part in chunks]
+    found = [
+        jensenshannon(held[first[part]], held[second[part]], base=2, axis=1) for part in chunks
+    ]
     # Rows that are the same up to rounding may have a divergence a bit below 0, whose root is not a number.
     return np.nan_to_num(np.concatenate([np.empty(0), *found]), nan=0.0)
 
@@ -76,5 +86,8 @@ def online_share(trace: Trace, edges: np.ndarray) -> np.ndarray:
     """Share of the patterns' time online between each two ``edges`` (n + 1,) in seconds, (n,); patterns repeat as they do."""
     lasts = trace.end - trace.start
     period = np.repeat(trace.period, np.diff(trace.offsets))
-    online = [(moment // period * lasts + np.clip(moment % period - trace.start, 0, lasts)).sum() for moment in edges]
+    online = [
+        (moment // period * lasts + np.clip(moment % period - trace.start, 0, lasts)).sum()
+        for moment in edges
+    ]
     return np.diff(online) / (np.diff(edges) * trace.patterns)

@@ -17,7 +17,14 @@ from benchmarks.figures.numbers import STEPS
 from mpifl.io.files import whole_file
 
 # Okabe and Ito's colours, told apart by the colour-blind too; and line styles, told apart in grey.
-BLUE, ORANGE, GREEN, RED, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#555555"
+BLUE, ORANGE, GREEN, RED, PURPLE, GREY = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#D55E00",
+    "#CC79A7",
+    "#555555",
+)
 DASHED, DOTTED, DASH_DOT, LONG = (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)), (0, (8, 2))
 STYLE = {
     "font.size": 8.5,
@@ -78,7 +85,9 @@ def write_csv(path: Path, heading: Sequence[str], rows: Sequence[Sequence[object
     with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(heading)
-        table.writerows([f"{cell:.6g}" if isinstance(cell, float) else cell for cell in row] for row in rows)
+        table.writerows(
+            [f"{cell:.6g}" if isinstance(cell, float) else cell for cell in row] for row in rows
+        )
 
 
 def curve_rows(curves: Mapping[str, np.ndarray]) -> list[list[object]]:

@@ -24,15 +24,21 @@ class Data:
         """Raise InputError that names all files and folders below root that are missing."""
         missing = [name for name in names if not (self.root / name).exists()]
         if missing:
-            raise InputError(f"--data: {self.root} lacks {', '.join(missing)}; this figure needs all of them")
+            raise InputError(
+                f"--data: {self.root} lacks {', '.join(missing)}; this figure needs all of them"
+            )
 
     def dataset(self, name: str, importer: str, sources: list[str], *options: str) -> Dataset:
         """The store of ``mpifl data import IMPORTER SOURCE... OPTION...``; sources are below root."""
-        return open_dataset(self._made(name, ["data", "import", importer, *self._paths(sources), *options]))
+        return open_dataset(
+            self._made(name, ["data", "import", importer, *self._paths(sources), *options])
+        )
 
     def trace(self, name: str, importer: str, sources: list[str], *options: str) -> Trace:
         """The store of ``mpifl traces import IMPORTER SOURCE... OPTION...``; sources are below root."""
-        return open_trace(self._made(name, ["traces", "import", importer, *self._paths(sources), *options]))
+        return open_trace(
+            self._made(name, ["traces", "import", importer, *self._paths(sources), *options])
+        )
 
     def synthetic(self, recipe: str, phones: int) -> Trace:
         """The store of ``mpifl traces synth RECIPE --phones PHONES``."""
@@ -45,8 +51,12 @@ class Data:
         path = self.work / f"{name}.h5"
         command = [*command, "-o", str(path)]
         print(f"mpifl {shlex.join(command)}", flush=True)
-        ended = subprocess.run([sys.executable, "-m", "mpifl", *command], check=False, capture_output=True, text=True)
+        ended = subprocess.run(
+            [sys.executable, "-m", "mpifl", *command], check=False, capture_output=True, text=True
+        )
         if ended.returncode:
             said = (ended.stderr.strip() or ended.stdout.strip()).splitlines()
-            raise InputError(f"{name}: the import ended with status {ended.returncode}: {said[-1] if said else 'no word'}")
+            raise InputError(
+                f"{name}: the import ended with status {ended.returncode}: {said[-1] if said else 'no word'}"
+            )
         return path

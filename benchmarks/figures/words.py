@@ -13,11 +13,18 @@ def print_quantiles(title: str, series: Mapping[str, np.ndarray]) -> None:
     """A row for each series: how many values, their quantiles, and how many times the 5 % one the 95 % one is."""
     print(f"\n{title}")
     width = max(map(len, series))
-    print(" " * width, *(f"{head:>9}" for head in ("n", *(f"{p} %" for p in PER_CENT), "mean", "p95/p5")))
+    print(
+        " " * width,
+        *(f"{head:>9}" for head in ("n", *(f"{p} %" for p in PER_CENT), "mean", "p95/p5")),
+    )
     for name, values in series.items():
         found = np.percentile(values, PER_CENT)
         spread = found[-2] / found[1] if found[1] else np.nan
-        print(name.ljust(width), f"{len(values):>9,}", *(_figure(value) for value in (*found, values.mean(), spread)))
+        print(
+            name.ljust(width),
+            f"{len(values):>9,}",
+            *(_figure(value) for value in (*found, values.mean(), spread)),
+        )
 
 
 def _figure(value: float) -> str:

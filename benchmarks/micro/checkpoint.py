@@ -41,16 +41,20 @@ def main() -> None:
         seconds: dict[int, list[float]] = {EVERY: [], NEVER: []}
         for pair in range(pairs):
             for every in sorted(seconds, reverse=bool(pair % 2)):
-                seconds[every].append(_round_seconds(folder / f"{pair}-{every}", data, every, rounds, participants))
-        bytes_each = max(path.stat().st_size for path in folder.glob(f"*-{EVERY}/checkpoint/round-*.h5"))
+                seconds[every].append(
+                    _round_seconds(folder / f"{pair}-{every}", data, every, rounds, participants)
+                )
+        bytes_each = max(
+            path.stat().st_size for path in folder.glob(f"*-{EVERY}/checkpoint/round-*.h5")
+        )
     rows = [("a checkpoint", "s a round, median", "least", "most")]
     for label, every in (("after each round", EVERY), ("never", NEVER)):
         rows.append((label, *(f"{found:.3f}" for found in _spread(seconds[every]))))
-    ratios = [with_it / without for with_it, without in zip(seconds[EVERY], seconds[NEVER], strict=True)]
+    ratios = [
+        with_it / without for with_it, without in zip(seconds[EVERY], seconds[NEVER], strict=True)
+    ]
     rows.append(("one of the other", *(f"{found:.4f}" for found in _spread(ratios))))
-    title = (
-        f"{pairs} pairs of {rounds} rounds of {participants} writers, {RANKS} ranks, checkpoints of {bytes_each / 1e6:.1f} MB"
-    )
+    title = f"{pairs} pairs of {rounds} rounds of {participants} writers, {RANKS} ranks, checkpoints of {bytes_each / 1e6:.1f} MB"
     show(title, rows, machine(), versions("torch", "h5py", "mpi4py"))
 
 
@@ -60,7 +64,12 @@ def _spread(values: list[float]) -> tuple[float, float, float]:
 
 def _round_seconds(out: Path, data: Path, every: int, rounds: int, participants: int) -> float:
     """Seconds a round of a run, without the first, in which a program warms up."""
-    job = ["qmnist", f"data.name={data}", f"rounds={rounds}", f"selection.participants={participants}"]
+    job = [
+        "qmnist",
+        f"data.name={data}",
+        f"rounds={rounds}",
+        f"selection.participants={participants}",
+    ]
     line = command(RANKS, [*job, f"checkpoint.every={every}", "--out", str(out)], os.environ)
     with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as run:
         assert run.stdout is not None
@@ -80,7 +89,9 @@ def _noise() -> Dataset:
         )
         for part, samples in SAMPLES.items()
     }
-    return Dataset(name="noise", outputs=10, source="drawn", licence="none", feature_scale=1 / 255, **parts)
+    return Dataset(
+        name="noise", outputs=10, source="drawn", licence="none", feature_scale=1 / 255, **parts
+    )
 
 
 if __name__ == "__main__":

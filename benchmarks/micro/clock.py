@@ -27,7 +27,9 @@ from mpifl.rounds.plan import make_plan
 from mpifl.traces.bandwidth import Bandwidth
 
 SERVER = ("clock.latency.server_down_kbps=1e5", "clock.latency.server_up_kbps=1e5")
-ROWS: dict[str, tuple[int, tuple[str, ...], bool]] = {  # clients, more of the job, whether bandwidth changes over time
+ROWS: dict[
+    str, tuple[int, tuple[str, ...], bool]
+] = {  # clients, more of the job, whether bandwidth changes over time
     "10,000 clients": (10**4, (), False),
     "1,000,000 clients": (10**6, (), False),
     "100,000,000 clients": (10**8, (), False),
@@ -45,9 +47,17 @@ def main() -> None:
     participants = int(sys.argv[1]) if len(sys.argv) > 1 else PARTICIPANTS
     rows = [("", "asked a round", "ms a round, median", "ms, least", "participants/s", "peak MiB")]
     for name in ROWS:
-        found = min((_in_a_process(name, participants) for _ in range(PROCESSES)), key=lambda found: found["median"])
+        found = min(
+            (_in_a_process(name, participants) for _ in range(PROCESSES)),
+            key=lambda found: found["median"],
+        )
         rate = f"{found['asked'] / found['median']:,.0f}"
-        row = (f"{found['asked']:,.0f}", f"{found['median'] * 1e3:.2f}", f"{found['least'] * 1e3:.2f}", rate)
+        row = (
+            f"{found['asked']:,.0f}",
+            f"{found['median'] * 1e3:.2f}",
+            f"{found['least'] * 1e3:.2f}",
+            rate,
+        )
         rows.append((name, *row, f"{found['peak_mib']:.0f}"))
     title = f"{participants:,} participants and 1.3-fold over-commitment, {ROUNDS} rounds, one core, best of {PROCESSES}"
     show(title, rows, machine(), versions("numpy", "numba"))
@@ -55,7 +65,9 @@ def main() -> None:
 
 def _in_a_process(name: str, participants: int) -> dict[str, float]:
     command = [sys.executable, "-m", "benchmarks.micro.clock", str(participants), name]
-    found: dict[str, float] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    found: dict[str, float] = json.loads(
+        subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
+    )
     return found
 
 
@@ -66,17 +78,31 @@ def measure(name: str, participants: int) -> dict[str, float]:
     seconds, asked = [], []
     for round_number in range(1, WARM_UP + ROUNDS + 1):
         begun = perf_counter()
-        plan = make_plan(experiment.job, experiment.population, experiment.workload, round_number, state)
+        plan = make_plan(
+            experiment.job, experiment.population, experiment.workload, round_number, state
+        )
         seconds.append(perf_counter() - begun)
         asked.append(len(plan.timeline.participants))
         state = plan.after
     timed = seconds[WARM_UP:]
-    return {"median": median(timed), "least": min(timed), "asked": median(asked[WARM_UP:]), "peak_mib": _peak_mib()}
+    return {
+        "median": median(timed),
+        "least": min(timed),
+        "asked": median(asked[WARM_UP:]),
+        "peak_mib": _peak_mib(),
+    }
 
 
-def _experiment(clients: int, participants: int, more: Sequence[str], curves: bool) -> TimingExperiment:
+def _experiment(
+    clients: int, participants: int, more: Sequence[str], curves: bool
+) -> TimingExperiment:
     # Where there are fewer clients than it takes, everyone online is asked, and the round waits for all of them.
-    overrides = [f"population.clients={clients}", f"selection.participants={participants}", "population.trace=phones", *more]
+    overrides = [
+        f"population.clients={clients}",
+        f"selection.participants={participants}",
+        "population.trace=phones",
+        *more,
+    ]
     experiment = check_job("quickstart", overrides)[0]
     if not curves:
         return experiment

@@ -43,20 +43,32 @@ def main() -> None:
     places = world.gather_rows(np.array([(os.uname().nodename, _boot())], "S128,S64"))
     sizes = [size for size in SIZES if size <= largest]
     measured, queues = [], []
-    for ranks in json.loads(world.broadcast_text(json.dumps(_counts(places)) if world.aggregates else None)):
+    for ranks in json.loads(
+        world.broadcast_text(json.dumps(_counts(places)) if world.aggregates else None)
+    ):
         comm = world.comm.Split(int(world.rank >= ranks), world.rank)
         assert isinstance(comm, type(world.comm))
         part = dataclasses.replace(world, comm=comm)
         if world.rank < ranks:
             where = _where(places[:ranks])
             for operation in ("broadcast", "reduce", "gather"):
-                measured += [{**where, "operation": operation, **_one(part, operation, size)} for size in sizes]
+                measured += [
+                    {**where, "operation": operation, **_one(part, operation, size)}
+                    for size in sizes
+                ]
             queues.append({**where, **_queue(part)})
         part.comm.Free()
         world.wait(world.comm.Ibarrier())
     if world.aggregates:
-        about = {"format": FORMAT, "mpi": library(), "processor": machine(), "versions": versions("mpi4py", "numpy")}
-        write_text(file, json.dumps({**about, "measured": measured, "queue": queues}, indent=1) + "\n")
+        about = {
+            "format": FORMAT,
+            "mpi": library(),
+            "processor": machine(),
+            "versions": versions("mpi4py", "numpy"),
+        }
+        write_text(
+            file, json.dumps({**about, "measured": measured, "queue": queues}, indent=1) + "\n"
+        )
         _print(measured, queues)
 
 
@@ -64,18 +76,29 @@ def _arguments(ranks: int) -> tuple[Path, int]:
     """FILE and BYTES. Raises InputError."""
     words = sys.argv[1:]
     if not 1 <= len(words) <= 2 or not Path(words[0]).parent.is_dir():
-        raise InputError("FILE: name one file, in a folder that is there: ... -m benchmarks.micro.collectives network.json")
+        raise InputError(
+            "FILE: name one file, in a folder that is there: ... -m benchmarks.micro.collectives network.json"
+        )
     if not all(word.isdecimal() and int(word) >= SIZES[0] for word in words[1:]):
-        raise InputError(f"BYTES: {words[1]!r} is not allowed; allowed: a number from {SIZES[0]} on, the most that is sent")
+        raise InputError(
+            f"BYTES: {words[1]!r} is not allowed; allowed: a number from {SIZES[0]} on, the most that is sent"
+        )
     if ranks < 2:
-        raise InputError("ranks: 1 is not allowed: there are no messages; allowed: 2 and more, mpirun -n 8 ...")
+        raise InputError(
+            "ranks: 1 is not allowed: there are no messages; allowed: 2 and more, mpirun -n 8 ..."
+        )
     return Path(words[0]), int(words[1]) if words[1:] else SIZES[-1]
 
 
 def _counts(places: np.ndarray) -> list[int]:
     """The numbers of ranks to measure: 2, 3, 4, 6, 8, 12, ... of a node, all of it, of 2, 4, ... nodes, and all there are."""
     size, node = len(places), Counter(places["f0"].tolist()).most_common(1)[0][1]
-    inside = {count for power in range(1, 12) for count in (2**power, 3 * 2 ** (power - 1)) if count < min(node, size)}
+    inside = {
+        count
+        for power in range(1, 12)
+        for count in (2**power, 3 * 2 ** (power - 1))
+        if count < min(node, size)
+    }
     nodes = {node * 2**power for power in range(12) if 2 <= node * 2**power < size}
     return sorted(inside | nodes | {size})
 
@@ -115,14 +138,22 @@ def _one(world: World, operation: str, size: int) -> dict[str, Any]:
         else:
             world.sum_to_root(large if operation == "reduce" else small)
         seconds.append(time.perf_counter() - begun)
-        enough = len(seconds) >= WARM_UP + MOST or (time.monotonic() > end and len(seconds) > WARM_UP + 2)
+        enough = len(seconds) >= WARM_UP + MOST or (
+            time.monotonic() > end and len(seconds) > WARM_UP + 2
+        )
         going_on[0] = not enough
         world.broadcast(going_on)
         large[:] = 1  # sums grow
         world.wait(world.comm.Ibarrier())
     timed = seconds[WARM_UP:]
     moved = rows.nbytes * world.size if operation == "gather" else large.nbytes
-    return {"bytes": moved, "seconds": median(timed), "least": min(timed), "most": max(timed), "times": len(timed)}
+    return {
+        "bytes": moved,
+        "seconds": median(timed),
+        "least": min(timed),
+        "most": max(timed),
+        "times": len(timed),
+    }
 
 
 def _queue(world: World) -> dict[str, Any]:
@@ -140,7 +171,9 @@ def _queue(world: World) -> dict[str, Any]:
         cpus.append(time.process_time() - cpu)
         world.sum_to_root(np.zeros(1, np.int64))
     gap = world.gather_rows(np.array([median(gaps)]))
-    messages = TICKETS + 2 * world.executors  # each executor also asks in vain once, and says that it is done
+    messages = (
+        TICKETS + 2 * world.executors
+    )  # each executor also asks in vain once, and says that it is done
     return {
         "tickets_per_second": TICKETS / median(walls),
         "round_trip_seconds": median(gap[1:].tolist() or [0.0]),
@@ -152,17 +185,30 @@ def _queue(world: World) -> dict[str, Any]:
 def _print(measured: list[dict[str, Any]], queues: list[dict[str, Any]]) -> None:
     counts = sorted({one["ranks"] for one in measured})
     for operation in ("broadcast", "reduce", "gather"):
-        by_size = [[one for one in measured if one["operation"] == operation and one["ranks"] == count] for count in counts]
+        by_size = [
+            [one for one in measured if one["operation"] == operation and one["ranks"] == count]
+            for count in counts
+        ]
         rows = [["bytes", *(f"{count} ranks, us" for count in counts)]]
         rows += [
-            [f"{line[0]['bytes']:,}", *(f"{one['seconds'] * 1e6:,.0f}" for one in line)] for line in zip(*by_size, strict=True)
+            [f"{line[0]['bytes']:,}", *(f"{one['seconds'] * 1e6:,.0f}" for one in line)]
+            for line in zip(*by_size, strict=True)
         ]
         show(f"\n{operation}, there and back, median", rows, machine(), library())
-    rows = [["ranks", "tickets/s", "us, asked to had", "us of rank 0's processor a message", "crowded"]]
+    rows = [
+        ["ranks", "tickets/s", "us, asked to had", "us of rank 0's processor a message", "crowded"]
+    ]
     for one in queues:
         micros = [one[name] * 1e6 for name in ("round_trip_seconds", "serve_seconds")]
         rate = f"{one['tickets_per_second']:,.0f}"
-        rows.append([str(one["ranks"]), rate, *(f"{value:.1f}" for value in micros), "yes" if one["crowded"] else ""])
+        rows.append(
+            [
+                str(one["ranks"]),
+                rate,
+                *(f"{value:.1f}" for value in micros),
+                "yes" if one["crowded"] else "",
+            ]
+        )
     show("\nqueue", rows)
 
 

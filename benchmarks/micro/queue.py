@@ -23,7 +23,10 @@ def main() -> None:
     """Time on every rank, print on rank 0."""
     tickets = int(sys.argv[1]) if len(sys.argv) > 1 else TICKETS
     world = connect()
-    queue, asked = Queue(world), np.zeros(tickets)  # of no known work: all but the first are asked for
+    queue, asked = (
+        Queue(world),
+        np.zeros(tickets),
+    )  # of no known work: all but the first are asked for
     micros: list[float] = []
     each: list[float] = []
     for turn in range(WARM_UP + ROUNDS):
@@ -45,7 +48,9 @@ def main() -> None:
             micros += executors["f2"].tolist()
             each += (executors["f1"] / tickets).tolist()
     if world.aggregates:
-        rows = [("executors", "us a take, median", "least", "most", "smallest share", "tickets/s, all")]
+        rows = [
+            ("executors", "us a take, median", "least", "most", "smallest share", "tickets/s, all")
+        ]
         middle = median(micros)
         rate = world.executors / middle * 1e6
         rows.append(

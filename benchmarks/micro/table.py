@@ -23,7 +23,11 @@ def machine() -> str:
 def versions(*packages: str) -> str:
     """mpifl, Python and ``packages`` with their versions."""
     return ", ".join(
-        [f"mpifl {mpifl.__version__}", f"Python {platform.python_version()}", *(f"{p} {version(p)}" for p in packages)]
+        [
+            f"mpifl {mpifl.__version__}",
+            f"Python {platform.python_version()}",
+            *(f"{p} {version(p)}" for p in packages),
+        ]
     )
 
 
@@ -34,5 +38,8 @@ def show(title: str, rows: Sequence[Sequence[str]], *about: str) -> None:
     for line in about:
         print(line)
     for row in rows:
-        cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        cells = [
+            row[0].ljust(widths[0]),
+            *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)),
+        ]
         print("  ".join(cells).rstrip())

@@ -26,26 +26,49 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def main(
-    workload: Annotated[str, typer.Argument(metavar="WORKLOAD", help=f"One of {', '.join(WORKLOADS)}.")],
-    names: Annotated[str, typer.Option("--with", metavar="A,B", help="Frameworks.")] = ",".join(PEERS),
+    workload: Annotated[
+        str, typer.Argument(metavar="WORKLOAD", help=f"One of {', '.join(WORKLOADS)}.")
+    ],
+    names: Annotated[str, typer.Option("--with", metavar="A,B", help="Frameworks.")] = ",".join(
+        PEERS
+    ),
     repeats: Annotated[int, typer.Option(min=1, help="Runs of each framework, in turn.")] = 5,
-    rounds: Annotated[int | None, typer.Option(min=1, help="Measured rounds of a run; default: the workload's.")] = None,
-    processes: Annotated[int, typer.Option(min=1, help="Processes at work, each on a core of its own.")] = 2,
-    engine: Annotated[str, typer.Option(metavar="A,B", help="Rows of mpifl with these engines, beside the default.")] = "",
+    rounds: Annotated[
+        int | None, typer.Option(min=1, help="Measured rounds of a run; default: the workload's.")
+    ] = None,
+    processes: Annotated[
+        int, typer.Option(min=1, help="Processes at work, each on a core of its own.")
+    ] = 2,
+    engine: Annotated[
+        str,
+        typer.Option(metavar="A,B", help="Rows of mpifl with these engines, beside the default."),
+    ] = "",
     device: Annotated[str, typer.Option(help="cpu or cuda: where clients are trained.")] = "cpu",
-    environments: Annotated[Path | None, typer.Option(metavar="DIR", help="Default: peers in mpifl's cache.")] = None,
+    environments: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Default: peers in mpifl's cache.")
+    ] = None,
     limit: Annotated[float, typer.Option(help="Seconds after which a run is given up.")] = 3600,
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="FOLDER", help="Where figures and picture go.")] = RESULTS,
+    out: Annotated[
+        Path, typer.Option("-o", "--out", metavar="FOLDER", help="Where figures and picture go.")
+    ] = RESULTS,
 ) -> None:
     """Do a workload with every framework in turn; print the table, write WORKLOAD.json and WORKLOAD.png."""
     with wrong_input_ends():
         if workload not in WORKLOADS:
-            raise InputError(f"WORKLOAD: {workload!r} is not known; allowed: {', '.join(WORKLOADS)}")
+            raise InputError(
+                f"WORKLOAD: {workload!r} is not known; allowed: {', '.join(WORKLOADS)}"
+            )
         work = WORKLOADS[workload]
-        plan = Plan(work, rounds or work.rounds, repeats, processes, environments or default_folder(), limit)
+        plan = Plan(
+            work, rounds or work.rounds, repeats, processes, environments or default_folder(), limit
+        )
         if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
-            raise InputError(f"--device: {device!r} is not allowed; allowed: cpu, and cuda where a GPU is seen")
-        rows = rows_of(find_peers(names), work, [name for name in engine.split(",") if name], device)
+            raise InputError(
+                f"--device: {device!r} is not allowed; allowed: cpu, and cuda where a GPU is seen"
+            )
+        rows = rows_of(
+            find_peers(names), work, [name for name in engine.split(",") if name], device
+        )
         _stay_on(processes)
         try:
             out.mkdir(parents=True, exist_ok=True)
@@ -78,7 +101,9 @@ def _stay_on(processes: int) -> None:
     """All runs are on the same cores, as many as there are processes at work. Raises InputError where there are fewer."""
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < processes:
-        raise InputError(f"--processes: {processes} is not allowed: there are {len(cores)} cores; name as many or fewer")
+        raise InputError(
+            f"--processes: {processes} is not allowed: there are {len(cores)} cores; name as many or fewer"
+        )
     os.sched_setaffinity(0, cores[:processes])
 
 
@@ -92,7 +117,10 @@ def table(result: dict[str, Any]) -> str:
         "| | version | s a round | of the floor | final loss | work |",
         "|---|---|---|---|---|---|",
     ]
-    floor = next((row["seconds"] for row in result["rows"] if row["name"] == "floor" and "seconds" in row), None)
+    floor = next(
+        (row["seconds"] for row in result["rows"] if row["name"] == "floor" and "seconds" in row),
+        None,
+    )
     for row in result["rows"]:
         if "failure" in row:
             lines.append(f"| {row['name']} | | {row['failure']} | | | |")
@@ -101,7 +129,9 @@ def table(result: dict[str, Any]) -> str:
         work = ", ".join(text for text in (row["work"], row["note"]) if text)
         loss = f"{row['loss']:.3f}" if row["loss"] is not None else ""
         ratio = f"{row['seconds'] / floor:.2f}" if floor else ""
-        lines.append(f"| {row['name']} | {row['version']} | {seconds} | {ratio} | {loss} | {work} |")
+        lines.append(
+            f"| {row['name']} | {row['version']} | {seconds} | {ratio} | {loss} | {work} |"
+        )
     if result["published"]:
         lines += ["", f"Published: {result['published']}."]
     return "\n".join(lines)

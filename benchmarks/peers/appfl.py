@@ -23,7 +23,16 @@ from mpi4py import MPI
 from omegaconf import OmegaConf
 from torch.utils.data import TensorDataset
 
-from benchmarks.peers.work import Counts, Data, Order, final_loss, mean_loss, model_of, read_order, report
+from benchmarks.peers.work import (
+    Counts,
+    Data,
+    Order,
+    final_loss,
+    mean_loss,
+    model_of,
+    read_order,
+    report,
+)
 
 
 class Quiet:
@@ -39,7 +48,11 @@ class Server(ServerAgent):
     def __init__(self, order: Order, folder: str) -> None:
         self._order = order
         self.ends: list[float] = []
-        super().__init__(ServerAgentConfig(client_configs=OmegaConf.create({}), server_configs=settings(order, folder)))
+        super().__init__(
+            ServerAgentConfig(
+                client_configs=OmegaConf.create({}), server_configs=settings(order, folder)
+            )
+        )
         aggregate = self.aggregator.aggregate
 
         def timed(*args: Any, **kwargs: Any) -> Any:
@@ -97,12 +110,26 @@ def serve(order: Order, comm: Any) -> Server:
 def work(order: Order, comm: Any) -> Counts:
     """The rank of a share of the clients."""
     workload, data = order.workload, Data(order)
-    mine = [int(k) for k in np.array_split(np.arange(workload.participants), order.processes)[comm.Get_rank() - 1]]
+    mine = [
+        int(k)
+        for k in np.array_split(np.arange(workload.participants), order.processes)[
+            comm.Get_rank() - 1
+        ]
+    ]
     random = np.random.default_rng([order.seed, comm.Get_rank()])
     link = MPIClientCommunicator(comm, server_rank=0, client_ids=mine, optimize_memory=False)
     model, counts = model_of(order), Counts()
-    configuration = {"mode": "epoch", "num_local_epochs": workload.epochs, "train_batch_size": workload.batch_size}
-    configuration |= {"optim": "SGD", "optim_args": {"lr": workload.lr}, "device": order.device.type, "optimize_memory": False}
+    configuration = {
+        "mode": "epoch",
+        "num_local_epochs": workload.epochs,
+        "train_batch_size": workload.batch_size,
+    }
+    configuration |= {
+        "optim": "SGD",
+        "optim_args": {"lr": workload.lr},
+        "device": order.device.type,
+        "optimize_memory": False,
+    }
     weights = link.get_global_model(init_model=True)
     weights = weights[0] if isinstance(weights, tuple) else weights
     for number in range(order.rounds):
@@ -112,11 +139,15 @@ def work(order: Order, comm: Any) -> Counts:
             x, y = data.client(client)
             if workload.epochs:
                 samples, configured = TensorDataset(x, y), OmegaConf.create(configuration)
-                trainer = VanillaTrainer(model, mean_loss, _no_score, samples, None, configured, Quiet())
+                trainer = VanillaTrainer(
+                    model, mean_loss, _no_score, samples, None, configured, Quiet()
+                )
                 trainer.round = number
                 trainer.load_parameters(weights)
                 trainer.train()
-                models[name] = {key: value.clone() for key, value in trainer.get_parameters()[0].items()}
+                models[name] = {
+                    key: value.clone() for key, value in trainer.get_parameters()[0].items()
+                }
             else:
                 models[name] = weights
             told[name] = {"sample_size": len(x)}

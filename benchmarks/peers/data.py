@@ -26,7 +26,13 @@ def write_data(folder: Path, workload: Workload) -> None:
     offsets = np.concatenate([[0], np.cumsum(sizes(workload))]).astype(np.int64)
     draw = _text if workload.vocabulary else _features
     x, y = draw(workload, int(offsets[-1]))
-    columns = {"x": x, "y": y, "offsets": offsets, "test_x": x[: workload.evaluated], "test_y": y[: workload.evaluated]}
+    columns = {
+        "x": x,
+        "y": y,
+        "offsets": offsets,
+        "test_x": x[: workload.evaluated],
+        "test_y": y[: workload.evaluated],
+    }
     for name, values in columns.items():
         np.save(folder / f"{name}.npy", values)
 
@@ -36,7 +42,9 @@ def sizes(workload: Workload) -> np.ndarray:
     if not workload.sigma:
         return np.full(workload.clients, workload.samples_per_client)
     spread = generator(SEED, Purpose.PARTITION).lognormal(0, workload.sigma, workload.clients)
-    return np.maximum(2, np.rint(spread / spread.mean() * workload.samples_per_client)).astype(np.int64)
+    return np.maximum(2, np.rint(spread / spread.mean() * workload.samples_per_client)).astype(
+        np.int64
+    )
 
 
 def _features(workload: Workload, samples: int) -> tuple[np.ndarray, np.ndarray]:

@@ -23,7 +23,16 @@ from mpifl.io.files import cache_path
 
 REQUIREMENTS = Path(__file__).parent / "requirements"
 STUBS = Path(__file__).parent / "stubs"
-RANKS = ("{bin}/mpirun", "--allow-run-as-root", "--oversubscribe", "--bind-to", "none", "-n", "{ranks}", "{bin}/python")
+RANKS = (
+    "{bin}/mpirun",
+    "--allow-run-as-root",
+    "--oversubscribe",
+    "--bind-to",
+    "none",
+    "-n",
+    "{ranks}",
+    "{bin}/python",
+)
 DONE = "whole"
 
 
@@ -45,8 +54,17 @@ class Peer:
 
     def line(self, folder: Path, processes: int, order: Path) -> list[str]:
         """The command that runs the driver on an order's file."""
-        places = {"bin": str(self.bin(folder)), "processes": str(processes), "ranks": str(processes + 1)}
-        return [*(part.format(**places) for part in self.launcher), "-m", f"benchmarks.peers.{self.name}", str(order)]
+        places = {
+            "bin": str(self.bin(folder)),
+            "processes": str(processes),
+            "ranks": str(processes + 1),
+        }
+        return [
+            *(part.format(**places) for part in self.launcher),
+            "-m",
+            f"benchmarks.peers.{self.name}",
+            str(order),
+        ]
 
     def bin(self, folder: Path) -> Path:
         """Where the environment's programs are."""
@@ -82,7 +100,16 @@ def ensure(peer: Peer, folder: Path) -> None:
     print(f"making {here} ...", file=sys.stderr, flush=True)
     _run([sys.executable, "-m", "venv", str(here)])
     # What is pinned is the whole environment; pip need not, and for FedML's contradictory wishes must not, resolve it.
-    _run([str(here / "bin" / "pip"), "install", "-q", "--no-deps", "-r", str(REQUIREMENTS / f"{peer.name}.txt")])
+    _run(
+        [
+            str(here / "bin" / "pip"),
+            "install",
+            "-q",
+            "--no-deps",
+            "-r",
+            str(REQUIREMENTS / f"{peer.name}.txt"),
+        ]
+    )
     packages = next((here / "lib").glob("python3*/site-packages"))
     for stub in peer.stubs:
         shutil.copytree(STUBS / stub, packages / stub, dirs_exist_ok=True)
@@ -91,17 +118,29 @@ def ensure(peer: Peer, folder: Path) -> None:
 
 def _run(line: list[str]) -> None:
     done = subprocess.run(
-        line, capture_output=True, text=True, check=False, env={**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+        line,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
     )
     if done.returncode:
         said = [text for text in (done.stderr or done.stdout).splitlines() if text.strip()]
-        wrong = [text for text in said if text.startswith("ERROR")] or said or [f"status {done.returncode}"]
+        wrong = (
+            [text for text in said if text.startswith("ERROR")]
+            or said
+            or [f"status {done.returncode}"]
+        )
         raise NotInstalledError(wrong[-1].strip())
 
 
 def main(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Frameworks; default: all.")] = None,
-    environments: Annotated[Path | None, typer.Option(metavar="DIR", help="Default: peers in mpifl's cache.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Frameworks; default: all.")
+    ] = None,
+    environments: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Default: peers in mpifl's cache.")
+    ] = None,
 ) -> None:
     """Make the environments of frameworks."""
     with wrong_input_ends():

@@ -96,14 +96,30 @@ def main() -> None:
     trainer, server = Trainer(learned, args), Server(learned, args)
     sizes = {client: data.size(client) for client in range(workload.clients)}
     batches = Batches(order, data)
-    dataset = [sum(sizes.values()), 0, None, None, sizes, batches, dict.fromkeys(sizes), workload.classes]
+    dataset = [
+        sum(sizes.values()),
+        0,
+        None,
+        None,
+        sizes,
+        batches,
+        dict.fromkeys(sizes),
+        workload.classes,
+    ]
     MPI.Finalize = lambda: None  # FedML ends MPI itself; here counts are to be added up after it
     rank = comm.Get_rank()
-    FedML_FedAvgSeq_distributed(args, rank, comm.Get_size(), comm, order.device, dataset, learned, trainer, server)
+    FedML_FedAvgSeq_distributed(
+        args, rank, comm.Get_size(), comm, order.device, dataset, learned, trainer, server
+    )
     counts = np.array(trainer.counts)
     comm.Reduce(MPI.IN_PLACE if rank == 0 else counts, counts if rank == 0 else None)
     if rank == 0:
-        report(version("fedml"), np.diff(server.ends).tolist(), counts.tolist(), final_loss(model, data))
+        report(
+            version("fedml"),
+            np.diff(server.ends).tolist(),
+            counts.tolist(),
+            final_loss(model, data),
+        )
     sys.stdout.flush()
     comm.Barrier()
 

@@ -16,7 +16,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from benchmarks.peers.work import Counts, Data, Order, final_loss, model_of, read_order, report, train_client
+from benchmarks.peers.work import (
+    Counts,
+    Data,
+    Order,
+    final_loss,
+    model_of,
+    read_order,
+    report,
+    train_client,
+)
 from mpifl.seeds import Purpose, generator
 
 _started: Any = None
@@ -43,9 +52,16 @@ def main() -> None:
         counts = counts.plus(share.counts)
     model = model_of(order)
     with torch.no_grad():
-        for tensor, *parts in zip(model.parameters(), *(share.weights for share in shares), strict=True):
+        for tensor, *parts in zip(
+            model.parameters(), *(share.weights for share in shares), strict=True
+        ):
             tensor.copy_(torch.from_numpy(np.mean(parts, axis=0)))
-    report(torch.__version__, np.diff(ends, prepend=0.0).tolist(), counts, final_loss(model, Data(order)))
+    report(
+        torch.__version__,
+        np.diff(ends, prepend=0.0).tolist(),
+        counts,
+        final_loss(model, Data(order)),
+    )
 
 
 def _keep(start: Any) -> None:
@@ -57,7 +73,9 @@ def _work(order: Order, process: int) -> Share:
     torch.set_num_threads(1)
     data, model = Data(order), model_of(order)
     clients, random = order.workload.clients, generator(order.seed, Purpose.SELECTION, process)
-    mine = order.workload.participants // order.processes + (process < order.workload.participants % order.processes)
+    mine = order.workload.participants // order.processes + (
+        process < order.workload.participants % order.processes
+    )
     base = [p.detach().clone() for p in model.parameters()]
     counts, ends = Counts(), np.empty(order.rounds)
     _started.wait()

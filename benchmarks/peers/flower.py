@@ -26,7 +26,16 @@ from flwr.serverapp.strategy import FedAvg
 from flwr.simulation import run_simulation
 from torch import nn
 
-from benchmarks.peers.work import Counts, Data, Order, final_loss, model_of, read_order, report, train_client
+from benchmarks.peers.work import (
+    Counts,
+    Data,
+    Order,
+    final_loss,
+    model_of,
+    read_order,
+    report,
+    train_client,
+)
 
 
 @cache
@@ -46,7 +55,9 @@ def trained(path: str, message: Message, context: Context) -> Message:
         model.load_state_dict(arrays.to_torch_state_dict())
         counts = train_client(model, data.client(client), order.workload)
         arrays = ArrayRecord(model.state_dict())
-    metrics = MetricRecord({"num-examples": data.size(client), "samples": counts.samples, "steps": counts.steps})
+    metrics = MetricRecord(
+        {"num-examples": data.size(client), "samples": counts.samples, "steps": counts.steps}
+    )
     return Message(RecordDict({"arrays": arrays, "metrics": metrics}), reply_to=message)
 
 
@@ -97,7 +108,9 @@ def servers(order: Order) -> ServerApp:
         model = model_of(order)
         strategy = Timed(order)
         begun = perf_counter()
-        result = strategy.start(grid, ArrayRecord(model.state_dict()), num_rounds=order.rounds, timeout=3600)
+        result = strategy.start(
+            grid, ArrayRecord(model.state_dict()), num_rounds=order.rounds, timeout=3600
+        )
         model.load_state_dict(result.arrays.to_torch_state_dict())
         seconds = np.diff(strategy.ends, prepend=begun).tolist()
         report(version("flwr"), seconds, strategy.counts, final_loss(model, Data(order)))
@@ -109,9 +122,17 @@ def main() -> None:
     """Follow the order."""
     order = read_order(sys.argv[1])
     torch.set_num_threads(1)
-    resources = {"num_cpus": 1, "num_gpus": 1 / order.processes if order.device.type == "cuda" else 0.0}
-    backend = {"client_resources": resources, "init_args": {"num_cpus": order.processes, "include_dashboard": False}}
-    run_simulation(servers(order), clients(sys.argv[1]), order.workload.clients, backend_config=backend)
+    resources = {
+        "num_cpus": 1,
+        "num_gpus": 1 / order.processes if order.device.type == "cuda" else 0.0,
+    }
+    backend = {
+        "client_resources": resources,
+        "init_args": {"num_cpus": order.processes, "include_dashboard": False},
+    }
+    run_simulation(
+        servers(order), clients(sys.argv[1]), order.workload.clients, backend_config=backend
+    )
 
 
 if __name__ == "__main__":

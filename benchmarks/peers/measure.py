@@ -23,7 +23,9 @@ from benchmarks.peers.work import MARK
 from benchmarks.peers.workloads import Workload
 
 ROOT = Path(__file__).parents[2]
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
+ONE_THREAD = dict.fromkeys(
+    ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"
+)
 LOSS_TOLERANCE = 0.15  # of the floor's: each framework draws its own participants
 STANDARD_ERRORS = 4  # by which samples and steps may differ where clients do
 
@@ -58,20 +60,31 @@ class Row:
         every = np.concatenate([run["measured"] for run in self.done])
         loss = median(run["loss"] for run in self.done)
         loss = loss if math.isfinite(loss) else None  # JSON has no NaN
-        figures = {"seconds": median(every), "least": min(self.medians), "most": max(self.medians), "medians": self.medians}
+        figures = {
+            "seconds": median(every),
+            "least": min(self.medians),
+            "most": max(self.medians),
+            "medians": self.medians,
+        }
         counts = {name: self.done[-1][name] for name in ("participants", "samples", "steps")}
         return {"name": self.name, "version": self.done[-1]["version"], **figures, **counts, "loss": loss, "work": work,
                 "note": self.done[-1]["note"], "split": self.done[-1].get("split", {})}  # fmt: skip
 
 
-def rows_of(peers: Sequence[Peer], workload: Workload, engines: Sequence[str], device: str = "cpu") -> list[Row]:
+def rows_of(
+    peers: Sequence[Peer], workload: Workload, engines: Sequence[str], device: str = "cpu"
+) -> list[Row]:
     """The rows of a table: mpifl has one for each engine, and in a workload without training one through its executors."""
     rows, where = [], {"device": device}
     for peer in peers:
         rows.append(Row(peer.name, peer, where))
         if peer.name == "ours":
             rows += [Row(f"ours, {engine}", peer, where | {"engine": engine}) for engine in engines]
-            rows += [Row("ours, executors", peer, where | {"executors": "1"})] if not workload.epochs else []
+            rows += (
+                [Row("ours, executors", peer, where | {"executors": "1"})]
+                if not workload.epochs
+                else []
+            )
     return rows
 
 
@@ -85,7 +98,11 @@ def measure(plan: Plan, rows: Sequence[Row], data: Path) -> list[dict[str, Any]]
     for repeat in range(plan.repeats):
         for row in rows:
             if not row.failure:
-                print(f"{plan.workload.name}, repeat {repeat + 1}/{plan.repeats}: {row.name}", file=sys.stderr, flush=True)
+                print(
+                    f"{plan.workload.name}, repeat {repeat + 1}/{plan.repeats}: {row.name}",
+                    file=sys.stderr,
+                    flush=True,
+                )
                 _one(plan, row, data, repeat)
     losses = [run["loss"] for row in rows if row.name == "floor" for run in row.done]
     return [row.entry(_worst(plan, row, median(losses) if losses else None)) for row in rows]
@@ -102,7 +119,11 @@ def _worst(plan: Plan, row: Row, floor_loss: float | None) -> str:
 def work_of(workload: Workload, rounds: int, run: dict[str, Any], floor_loss: float | None) -> str:
     """``same``, or in what a run was other work: the participants, samples and steps of all rounds, and the final loss."""
     held, asked = sizes(workload), rounds * workload.participants
-    wrong = [] if run["participants"] == asked else [f"{run['participants']:,} participants, not {asked:,}"]
+    wrong = (
+        []
+        if run["participants"] == asked
+        else [f"{run['participants']:,} participants, not {asked:,}"]
+    )
     for name, of_client in (("samples", held), ("steps", np.ceil(held / workload.batch_size))):
         expected = asked * workload.epochs * of_client.mean()
         spread = math.sqrt(asked) * workload.epochs * of_client.std()  # 0 where clients are equal
@@ -114,7 +135,9 @@ def work_of(workload: Workload, rounds: int, run: dict[str, Any], floor_loss: fl
         wrong.append(f"loss {run['loss']:.3f}, the floor's {floor_loss:.3f}")
     if wrong:
         return f"other work: {'; '.join(wrong)}"
-    return "same" if floor_loss or not workload.epochs else "same (no floor to compare the loss with)"
+    return (
+        "same" if floor_loss or not workload.epochs else "same (no floor to compare the loss with)"
+    )
 
 
 def _one(plan: Plan, row: Row, data: Path, repeat: int) -> None:
@@ -144,8 +167,16 @@ def _one(plan: Plan, row: Row, data: Path, repeat: int) -> None:
     if status or not reports:
         last = [line.strip() for line in said.splitlines() if line.strip()][-12:]
         print("\n".join(last), file=sys.stderr)
-        wrong = [line for line in last if re.search(r"(Error|Exception)\b.*:", line)] or last or ["it said nothing"]
-        row.failure = f"does not run: {wrong[-1][:160]}" if status is not None else f"not done after {plan.limit_seconds:g} s"
+        wrong = (
+            [line for line in last if re.search(r"(Error|Exception)\b.*:", line)]
+            or last
+            or ["it said nothing"]
+        )
+        row.failure = (
+            f"does not run: {wrong[-1][:160]}"
+            if status is not None
+            else f"not done after {plan.limit_seconds:g} s"
+        )
         return
     run = json.loads(reports[-1])
     run["measured"] = run["seconds"][-plan.rounds :]

@@ -39,20 +39,37 @@ def main() -> None:
         folder = Path(text)
         if workload.epochs:
             write_store(folder / "data.h5", order)
-        (folder / "job.yaml").write_text(yaml.safe_dump(job(order, folder / "data.h5"), sort_keys=False))
-        line = command(order.processes + 1, [str(folder / "job.yaml"), "--out", str(folder / "run")], os.environ)
+        (folder / "job.yaml").write_text(
+            yaml.safe_dump(job(order, folder / "data.h5"), sort_keys=False)
+        )
+        line = command(
+            order.processes + 1,
+            [str(folder / "job.yaml"), "--out", str(folder / "run")],
+            os.environ,
+        )
         line[line.index("mpifl.run")] = "benchmarks.peers.rank"
         running = subprocess.run(line, stdout=subprocess.PIPE, text=True, check=False)
         if running.returncode:
             sys.exit(running.returncode)
         summary = json.loads((folder / "run" / "summary.json").read_text())
         counts = counted(folder / "run" / "run.h5", workload)
-        ends = [float(said.removeprefix(TIME)) for said in running.stdout.splitlines() if said.startswith(TIME)]
+        ends = [
+            float(said.removeprefix(TIME))
+            for said in running.stdout.splitlines()
+            if said.startswith(TIME)
+        ]
         # A round is shown with the end of the next one, the last when its model has been tested.
         seconds = np.diff(ends[:-1] if workload.epochs else ends)
         note = "" if "executors" not in order.options else "with one sample and one step a client"
         loss = summary["final"].get("loss", float("nan"))
-        report(mpifl.__version__, seconds.tolist(), counts, loss, note, split=summary.get("seconds", {}))
+        report(
+            mpifl.__version__,
+            seconds.tolist(),
+            counts,
+            loss,
+            note,
+            split=summary.get("seconds", {}),
+        )
 
 
 def job(order: Order, data: Path) -> dict[str, Any]:
@@ -66,7 +83,10 @@ def job(order: Order, data: Path) -> dict[str, Any]:
         **engine,
         **({"epochs": workload.epochs} if trains else {}),
     }
-    once = {"scale": "log", "quantiles": {0: workload.samples_per_client, 100: workload.samples_per_client}}
+    once = {
+        "scale": "log",
+        "quantiles": {0: workload.samples_per_client, 100: workload.samples_per_client},
+    }
     return {
         "name": workload.name,
         "seed": order.seed,
@@ -90,14 +110,21 @@ def write_store(path: Path, order: Order) -> None:
     """The workload's data as mpifl's: clients side by side, the samples that models are judged on as the test part."""
     workload = order.workload
     x, y, offsets, test_x, test_y = (
-        np.load(order.folder / f"{name}.npy", mmap_mode="r") for name in ("x", "y", "offsets", "test_x", "test_y")
+        np.load(order.folder / f"{name}.npy", mmap_mode="r")
+        for name in ("x", "y", "offsets", "test_x", "test_y")
     )
     text = bool(workload.vocabulary)
     clients = np.arange(workload.clients).astype("S")
     train = Part(x, None if text else y, offsets, clients)
     test = Part(test_x, None if text else test_y, np.array([0, len(test_x)]), clients[:1])
     task = {"task": "language", "vocabulary": workload.vocabulary} if text else {}
-    said = {"name": workload.name, "outputs": workload.classes, "source": "drawn", "licence": "none", **task}
+    said = {
+        "name": workload.name,
+        "outputs": workload.classes,
+        "source": "drawn",
+        "licence": "none",
+        **task,
+    }
     write_dataset(path, Dataset(**said, train=train, test=test))
 
 

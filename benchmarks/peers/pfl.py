@@ -57,7 +57,9 @@ class Clock(TrainingProcessCallback):
         self.ends.append(perf_counter())
         return Metrics()
 
-    def after_central_iteration(self, aggregate_metrics: Any, model: Any, *, central_iteration: int) -> tuple[bool, Metrics]:
+    def after_central_iteration(
+        self, aggregate_metrics: Any, model: Any, *, central_iteration: int
+    ) -> tuple[bool, Metrics]:
         """The end of a round."""
         self.ends.append(perf_counter())
         return False, Metrics()
@@ -79,7 +81,11 @@ def main() -> None:
         users += 1
         return PyTorchTensorDataset(data.client(number), user_id=number)
 
-    weights = {client: data.size(client) for client in range(workload.clients)} if workload.sigma else None
+    weights = (
+        {client: data.size(client) for client in range(workload.clients)}
+        if workload.sigma
+        else None
+    )
     dataset = FederatedDataset(user, get_user_sampler("random", range(workload.clients)), weights)
     clock = Clock()
     FederatedAveraging().run(
@@ -93,7 +99,12 @@ def main() -> None:
     counts = torch.tensor(learned.counts.plus((users, 0, 0)))
     torch.distributed.all_reduce(counts)
     if torch.distributed.get_rank() == 0:
-        report(version("pfl"), np.diff(clock.ends).tolist(), counts.tolist(), final_loss(learned.module, data))
+        report(
+            version("pfl"),
+            np.diff(clock.ends).tolist(),
+            counts.tolist(),
+            final_loss(learned.module, data),
+        )
     torch.distributed.barrier()  # who ends first takes the others' connections away, at which some abort
     torch.distributed.destroy_process_group()
 

@@ -21,12 +21,23 @@ def draw(result: dict[str, Any], path: Path) -> None:
             colour = {"floor": GREY, "ours": BLUE}.get(kind, ORANGE)
             middle = row["seconds"]
             spread = [[max(0.0, middle - row["least"])], [max(0.0, row["most"] - middle)]]
-            axes.barh(place, middle, xerr=spread, color=colour, height=0.62, error_kw={"elinewidth": 0.9, "capsize": 2})
+            axes.barh(
+                place,
+                middle,
+                xerr=spread,
+                color=colour,
+                height=0.62,
+                error_kw={"elinewidth": 0.9, "capsize": 2},
+            )
             behind = {"facecolor": "white", "edgecolor": "none", "pad": 1}
-            axes.text(row["most"] * 1.08, place, f"{middle:.3g} s", va="center", fontsize=7.5, bbox=behind)
+            axes.text(
+                row["most"] * 1.08, place, f"{middle:.3g} s", va="center", fontsize=7.5, bbox=behind
+            )
             if kind == "floor":
                 axes.axvline(middle, color=GREY, linewidth=0.8, linestyle=(0, (4, 1.5)))
-        axes.set_yticks(range(len(rows)), [f"{row['name']} {row['version']}" for row in reversed(rows)])
+        axes.set_yticks(
+            range(len(rows)), [f"{row['name']} {row['version']}" for row in reversed(rows)]
+        )
         lowest = math.floor(math.log10(min(row["least"] for row in rows) / 1.5))
         highest = math.ceil(math.log10(max(row["most"] for row in rows) * 1.5))
         ticks(axes, {10.0**k: f"{10.0**k:g}" for k in range(lowest, highest + 1)})

@@ -14,7 +14,9 @@ from pathlib import Path
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 
-def finished(line: Sequence[str], folder: Path, environment: Mapping[str, str], limit: float) -> tuple[int | None, str]:
+def finished(
+    line: Sequence[str], folder: Path, environment: Mapping[str, str], limit: float
+) -> tuple[int | None, str]:
     """Run a command in ``folder`` for ``limit`` seconds at most: its exit status, None if it was ended, and all that it said.
 
     What it has started and left behind is ended too, daemons that left its session also (Ray's): they would take part in the
@@ -23,7 +25,9 @@ def finished(line: Sequence[str], folder: Path, environment: Mapping[str, str], 
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     before = _children(os.getpid())
     with tempfile.TemporaryFile("w+", errors="replace") as said:
-        running = subprocess.Popen(line, cwd=folder, env=environment, stdout=said, stderr=subprocess.STDOUT)
+        running = subprocess.Popen(
+            line, cwd=folder, env=environment, stdout=said, stderr=subprocess.STDOUT
+        )
         try:
             status: int | None = running.wait(limit)
         except subprocess.TimeoutExpired:

@@ -39,7 +39,13 @@ def read_order(path: str) -> Order:
     """The order in a file that ``write_order`` wrote."""
     found = json.loads(Path(path).read_text())
     shape = tuple(found["workload"]["shape"])
-    return Order(**found | {"workload": Workload(**found["workload"] | {"shape": shape}), "folder": Path(found["folder"])})
+    return Order(
+        **found
+        | {
+            "workload": Workload(**found["workload"] | {"shape": shape}),
+            "folder": Path(found["folder"]),
+        }
+    )
 
 
 class Data:
@@ -70,7 +76,9 @@ class Data:
         if self._tokens:
             tokens = torch.from_numpy(np.array(x, np.int64)).to(self._device)
             return tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous()
-        return torch.from_numpy(np.array(x)).to(self._device), torch.from_numpy(np.array(y)).to(self._device)
+        return torch.from_numpy(np.array(x)).to(self._device), torch.from_numpy(np.array(y)).to(
+            self._device
+        )
 
 
 class Lstm(nn.Module):
@@ -107,7 +115,9 @@ def build_model(workload: Workload, seed: int) -> nn.Module:
     if workload.model == "femnist_cnn":
         first = (nn.Unflatten(1, (1, 28)), nn.Conv2d(1, 32, 5), nn.ReLU(), nn.MaxPool2d(2))
         second = (nn.Conv2d(32, 64, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten())
-        return nn.Sequential(*first, *second, nn.Linear(1024, 512), nn.ReLU(), nn.Linear(512, workload.classes))
+        return nn.Sequential(
+            *first, *second, nn.Linear(1024, 512), nn.ReLU(), nn.Linear(512, workload.classes)
+        )
     convolutions = (
         nn.Conv2d(3, 32, 3),
         nn.ReLU(),
@@ -117,7 +127,13 @@ def build_model(workload: Workload, seed: int) -> nn.Module:
         nn.Dropout(0.25),
         nn.Flatten(),
     )
-    model = nn.Sequential(*convolutions, nn.Linear(12544, 128), nn.ReLU(), nn.Dropout(0.5), nn.Linear(128, workload.classes))
+    model = nn.Sequential(
+        *convolutions,
+        nn.Linear(12544, 128),
+        nn.ReLU(),
+        nn.Dropout(0.5),
+        nn.Linear(128, workload.classes),
+    )
     for layer in model:
         if isinstance(layer, nn.Conv2d | nn.Linear):
             nn.init.xavier_uniform_(layer.weight)
@@ -142,7 +158,9 @@ class Counts(NamedTuple):
         return Counts(*(a + b for a, b in zip(self, other, strict=True)))
 
 
-def train_client(model: nn.Module, samples: tuple[torch.Tensor, torch.Tensor], workload: Workload) -> Counts:
+def train_client(
+    model: nn.Module, samples: tuple[torch.Tensor, torch.Tensor], workload: Workload
+) -> Counts:
     """Local SGD as anybody writes it, in place: for the floor, and for frameworks that leave the training to the user."""
     x, y = samples
     optimizer = torch.optim.SGD(model.parameters(), workload.lr)
@@ -164,14 +182,30 @@ def final_loss(model: nn.Module, data: Data) -> float:
     model.eval()
     x, y = data.test()
     with torch.inference_mode():
-        losses = [mean_loss(model(a), b) * len(a) for a, b in zip(x.split(500), y.split(500), strict=True)]
+        losses = [
+            mean_loss(model(a), b) * len(a) for a, b in zip(x.split(500), y.split(500), strict=True)
+        ]
     return float(sum(losses)) / len(x)
 
 
-def report(version: str, seconds: Sequence[float], counts: Sequence[int], loss: float, note: str = "", **more: object) -> None:
+def report(
+    version: str,
+    seconds: Sequence[float],
+    counts: Sequence[int],
+    loss: float,
+    note: str = "",
+    **more: object,
+) -> None:
     """The driver's last word: seconds of each round from boundary to boundary, what was done in all rounds, the final loss.
 
     A driver that cannot see the first rounds leaves them out of ``seconds``, whose last is the last round's. ``more`` is kept.
     """
-    said = {"version": version, "seconds": list(seconds), **Counts(*counts)._asdict(), "loss": loss, "note": note, **more}
+    said = {
+        "version": version,
+        "seconds": list(seconds),
+        **Counts(*counts)._asdict(),
+        "loss": loss,
+        "note": note,
+        **more,
+    }
     print(f"\n{MARK}{json.dumps(said)}", flush=True)

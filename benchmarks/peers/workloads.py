@@ -47,7 +47,13 @@ SMALL = {
 _ALL = (
     Workload("small-lr", "LR 784-10 (7,850 parameters)", "logreg", rounds=60, **SMALL),
     Workload("small-mlp", "MLP 784-200-200-10 (199,210)", "mlp", rounds=30, **SMALL),
-    Workload("small-cnn", "CNN 5x5x32, 5x5x64, fc 512 (582,026)", "femnist_cnn", rounds=8, **SMALL | {"shape": (28, 28)}),
+    Workload(
+        "small-cnn",
+        "CNN 5x5x32, 5x5x64, fc 512 (582,026)",
+        "femnist_cnn",
+        rounds=8,
+        **SMALL | {"shape": (28, 28)},
+    ),
     Workload(
         "pfl-cifar",
         "the speed benchmark of pfl-research (arXiv 2404.06430), without its evaluation; CNN of 1,626,442 parameters",

@@ -46,7 +46,10 @@ class Seconds:
 def seconds_of(summary: Mapping[str, Any]) -> Seconds:
     """What summary.json says of wall time. Raises KeyError for a run of an mpifl that has not measured it."""
     executors = summary["executor_seconds"]
-    parts = [{phase: float(both[which]) for phase, both in executors.items()} for which in ("mean", "most")]
+    parts = [
+        {phase: float(both[which]) for phase, both in executors.items()}
+        for which in ("mean", "most")
+    ]
     return Seconds(summary["seconds"], summary["hidden_seconds"], *parts)
 
 
@@ -67,11 +70,19 @@ def measure(
     for count in ranks:
         name, more = f"strong-{count}", ["record.participants=all"]
         if per_executor is not None:
-            name, more = f"weak-{count}", [*more, f"selection.participants={per_executor * max(1, count - 1)}"]
+            name, more = (
+                f"weak-{count}",
+                [*more, f"selection.participants={per_executor * max(1, count - 1)}"],
+            )
         times = _run(count, [job, *overrides, *more, "--out", str(out / name)])
         points.append(point(out / name, times, per_executor))
         path = out / POINTS
-        write_text(path, (path.read_text(encoding="utf-8") if path.exists() else "") + json.dumps(points[-1]) + "\n")
+        write_text(
+            path,
+            (path.read_text(encoding="utf-8") if path.exists() else "")
+            + json.dumps(points[-1])
+            + "\n",
+        )
     return points
 
 
@@ -79,7 +90,9 @@ def _run(ranks: int, arguments: Sequence[str]) -> dict[int, float]:
     """Run a job; when the line of each round came, by its number, in seconds of some clock."""
     line = command(ranks, arguments, os.environ)
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
-    process = subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(
+        line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     assert process.stdout is not None
     times, last = {}, ""
     for said in process.stdout:
@@ -98,12 +111,16 @@ def point(folder: Path, times: Mapping[int, float], per_executor: int | None) ->
     The line of a round comes with the next batch, which tests its model: the first is begun after two batches, the last has no
     training in it.
     """
-    summary, environment = (json.loads((folder / f"{name}.json").read_text()) for name in ("summary", "environment"))
+    summary, environment = (
+        json.loads((folder / f"{name}.json").read_text()) for name in ("summary", "environment")
+    )
     job = read_job(str(folder / "job.yaml"))
     try:
         seconds = seconds_of(summary)
     except KeyError as error:
-        raise InputError(f"{folder}/summary.json: no {error}: where the wall time went; run it with a newer mpifl") from error
+        raise InputError(
+            f"{folder}/summary.json: no {error}: where the wall time went; run it with a newer mpifl"
+        ) from error
     rounds, ranks = summary["rounds"], summary["ranks"]
     here = max(environment["ranks_by_host"].values())
     work = work_of(folder, job, seconds, max(1, ranks - 1))
@@ -146,11 +163,14 @@ def work_of(folder: Path, job: Job, seconds: Seconds, executors: int) -> Work:
         parameters=_parameters(folder),
         sent=len(job.algorithm.sent),
         summed=len(job.algorithm.summed),
-        task_seconds=tuple((_group_samples(middle, job) * (train / done["samples"].sum())).tolist()),
+        task_seconds=tuple(
+            (_group_samples(middle, job) * (train / done["samples"].sum())).tolist()
+        ),
         shards=shards,
         shard_seconds=test / max(1, tests * shards),
         root_seconds=sum(seconds.root.get(phase, 0.0) for phase in ROOT_PHASES) / len(totals),
-        plan_seconds=sum(seconds.hidden.get(phase, 0.0) for phase in PLAN_PHASES) / max(1, len(totals) - 1),
+        plan_seconds=sum(seconds.hidden.get(phase, 0.0) for phase in PLAN_PHASES)
+        / max(1, len(totals) - 1),
     )
 
 
@@ -186,7 +206,11 @@ def read_points(paths: Iterable[Path]) -> list[dict[str, Any]]:
     points: list[dict[str, Any]] = []
     for path in paths:
         try:
-            lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+            lines = [
+                json.loads(line)
+                for line in path.read_text(encoding="utf-8").splitlines()
+                if line.strip()
+            ]
             if any(line["format"] != FORMAT for line in lines):
                 raise ValueError("another format")
             [Work(**line["work"]).of(line["participants"]) for line in lines]

@@ -65,7 +65,9 @@ class Layout:
         return min(self.ranks, self.ranks_per_node)
 
 
-def _steps(within: tuple[float, float, float], between: tuple[float, float, float], added: float = 0.0) -> np.ndarray:
+def _steps(
+    within: tuple[float, float, float], between: tuple[float, float, float], added: float = 0.0
+) -> np.ndarray:
     """Times that L, o and G count, within a node and between, and gamma."""
     return np.array([*within, *between, added], float)
 
@@ -107,7 +109,9 @@ def gather(layout: Layout, size: float) -> np.ndarray:
     counts = reduce(layout, 8 * ranks)
     first = (1.0, float(ranks)), (0.0, 0.0)
     within, between = (first[1], first[0]) if far else first
-    return counts + _steps((*within, size * (layout.here - 1) / ranks), (*between, size * far / ranks))
+    return counts + _steps(
+        (*within, size * (layout.here - 1) / ranks), (*between, size * far / ranks)
+    )
 
 
 def _halving(layout: Layout, size: float) -> np.ndarray:
@@ -121,7 +125,9 @@ def _halving(layout: Layout, size: float) -> np.ndarray:
     folds = ranks != 2 ** (inner + outer)
     within, between = _hops(2 * (inner + folds), 2 * outer)
     nodes = ranks / here
-    return _steps((*within, (2 * (1 - 1 / here) + folds) * size), (*between, 2 * (1 - 1 / nodes) * size))
+    return _steps(
+        (*within, (2 * (1 - 1 / here) + folds) * size), (*between, 2 * (1 - 1 / nodes) * size)
+    )
 
 
 def _less(one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -134,7 +140,10 @@ OPERATIONS = {"broadcast": broadcast, "reduce": reduce, "gather": gather}
 
 def there_and_back(measurement: dict[str, Any]) -> np.ndarray:
     """The steps of one measurement of benchmarks.micro.collectives: what goes one way, and 8 bytes the other."""
-    layout, operation = Layout(measurement["ranks"], measurement["ranks_per_node"]), measurement["operation"]
+    layout, operation = (
+        Layout(measurement["ranks"], measurement["ranks_per_node"]),
+        measurement["operation"],
+    )
     answer = reduce(layout, SMALL) if operation == "broadcast" else broadcast(layout, SMALL)
     return OPERATIONS[operation](layout, measurement["bytes"]) + answer
 
@@ -145,7 +154,11 @@ def fits(measurement: dict[str, Any]) -> bool:
     Nor the sum of two ranks of one node above CHAINED_BYTES: there a run's waiting, not the network, is what takes the time.
     """
     ranks, each = measurement["ranks"], measurement["ranks_per_node"]
-    chained = ranks == each == 2 and measurement["operation"] == "reduce" and measurement["bytes"] >= CHAINED_BYTES
+    chained = (
+        ranks == each == 2
+        and measurement["operation"] == "reduce"
+        and measurement["bytes"] >= CHAINED_BYTES
+    )
     return not (measurement["crowded"] or chained or ranks % each)
 
 
@@ -156,11 +169,16 @@ def read_measurements(paths: Sequence[Path]) -> dict[str, list[dict[str, Any]]]:
         try:
             text = json.loads(path.read_text(encoding="utf-8"))
             if text["format"] != FORMAT:
-                raise InputError(f"{path}: format {text['format']!r} is not allowed; allowed: {FORMAT!r}: measure again")
+                raise InputError(
+                    f"{path}: format {text['format']!r} is not allowed; allowed: {FORMAT!r}: measure again"
+                )
             for name, rows in found.items():
                 rows += text[name]
             [(there_and_back(one), fits(one), one["seconds"]) for one in text["measured"]]
-            [(one["serve_seconds"], one["round_trip_seconds"], one["crowded"]) for one in text["queue"]]
+            [
+                (one["serve_seconds"], one["round_trip_seconds"], one["crowded"])
+                for one in text["queue"]
+            ]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(
                 f"{path}: not a file of measurements ({type(error).__name__}: {error});"
@@ -178,10 +196,14 @@ def fit(found: dict[str, list[dict[str, Any]]]) -> Network:
     used = [one for one in found["measured"] if fits(one)]
     quiet = [one for one in found["queue"] if not one["crowded"]]
     if not used or not quiet:
-        raise InputError("--from: no measurement in it with a core for every rank; measure with fewer ranks, or on more cores")
+        raise InputError(
+            "--from: no measurement in it with a core for every rank; measure with fewer ranks, or on more cores"
+        )
     seconds = np.array([one["seconds"] for one in used])
     steps = np.array([there_and_back(one) for one in used]) / seconds[:, None]
-    scale = np.maximum(np.linalg.norm(steps, axis=0), 1e-300)  # seconds and bytes are orders of magnitude apart
+    scale = np.maximum(
+        np.linalg.norm(steps, axis=0), 1e-300
+    )  # seconds and bytes are orders of magnitude apart
     parameters = nnls(steps / scale, np.ones(len(used)))[0] / scale
     if not steps[:, 3:6].any():
         parameters[3:6] = parameters[:3]
@@ -190,10 +212,14 @@ def fit(found: dict[str, list[dict[str, Any]]]) -> Network:
     return Network(*parameters.tolist(), busiest["serve_seconds"], trip)
 
 
-def errors(network: Network, found: dict[str, list[dict[str, Any]]]) -> tuple[np.ndarray, np.ndarray]:
+def errors(
+    network: Network, found: dict[str, list[dict[str, Any]]]
+) -> tuple[np.ndarray, np.ndarray]:
     """Predicted / measured - 1 of the measurements that were fitted to, and of the others but those of unequal nodes."""
     ratios: tuple[list[float], list[float]] = ([], [])
     for one in found["measured"]:
         if one["ranks"] % one["ranks_per_node"] == 0:
-            ratios[0 if fits(one) else 1].append(network.seconds(there_and_back(one)) / one["seconds"] - 1)
+            ratios[0 if fits(one) else 1].append(
+                network.seconds(there_and_back(one)) / one["seconds"] - 1
+            )
     return np.array(ratios[0]), np.array(ratios[1])

@@ -84,7 +84,11 @@ def predict(work: Work, layout: Layout, network: Network, best: bool = False) ->
     """A round on ``layout``, two ranks or more; ``best`` as for ``network.broadcast``."""
     participants, executors = work.participants, layout.ranks - 1
     root = work.root_seconds + work.root_seconds_a_participant * participants
-    messages = [HEADER.itemsize, TASK.itemsize * participants + SMALL, *[4 * work.parameters] * work.sent]
+    messages = [
+        HEADER.itemsize,
+        TASK.itemsize * participants + SMALL,
+        *[4 * work.parameters] * work.sent,
+    ]
     down = sum(network.seconds(broadcast(layout, size, best)) for size in messages)
     ended = makespan(work, executors, network)
     even = (sum(work.task_seconds) + work.shards * work.shard_seconds) / executors
@@ -128,4 +132,6 @@ def makespan(work: Work, executors: int, network: Network) -> float:
 
 def answer_seconds(tasks: Sequence[float], executors: int, network: Network) -> float:
     """From asking to having where nobody asked ahead: the longer nobody has asked, the longer rank 0 sleeps."""
-    return network.round_trip_seconds + half_pause(sum(tasks) / max(1, len(tasks)) / executors, SERVER_PAUSE_GROWTH)
+    return network.round_trip_seconds + half_pause(
+        sum(tasks) / max(1, len(tasks)) / executors, SERVER_PAUSE_GROWTH
+    )

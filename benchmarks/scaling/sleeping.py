@@ -20,7 +20,9 @@ class Sleeping(FedAvg):
     name: str = "sleeping"
     seconds: float = Field(0.1, ge=0, description="s that each participant sleeps")
 
-    def contribute(self, update: torch.Tensor, context: ClientContext) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
+    def contribute(
+        self, update: torch.Tensor, context: ClientContext
+    ) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
         """See Algorithm."""
         time.sleep(self.seconds)
         return super().contribute(update, context)

@@ -54,9 +54,13 @@ def work_of(points: Sequence[dict[str, Any]], network: Network) -> Work:
 
     Raises InputError for jobs that differ and for asynchronous ones, whose batches are not rounds.
     """
-    if len({point["name"] for point in points}) > 1 or not all(point["synchronous"] for point in points):
+    if len({point["name"] for point in points}) > 1 or not all(
+        point["synchronous"] for point in points
+    ):
         raise InputError("POINTS: they are to be of one job with a synchronous clock; name others")
-    base = min(points, key=lambda p: (p["ranks"] == 1, p["crowded"], p["scaling"] != "strong", p["ranks"]))
+    base = min(
+        points, key=lambda p: (p["ranks"] == 1, p["crowded"], p["scaling"] != "strong", p["ranks"])
+    )
     work = Work(**base["work"])
     root, plan = _line(points, "root_seconds"), _line(points, "plan_seconds")
     work = replace(work, root_seconds=root[0], root_seconds_a_participant=root[1])
@@ -81,40 +85,79 @@ def _line(points: Sequence[dict[str, Any]], name: str) -> tuple[float, float]:
     return float(constant), float(each)
 
 
-def rows(case: Case, points: Sequence[dict[str, Any]], kind: str, ranks: Sequence[int]) -> list[Row]:
+def rows(
+    case: Case, points: Sequence[dict[str, Any]], kind: str, ranks: Sequence[int]
+) -> list[Row]:
     """The measured points of a kind, each on its own nodes, then the predicted ones; none where none were measured.
 
     Efficiency: of strong scaling executor-seconds of the model's round on two ranks over these; of weak scaling seconds.
     """
-    own = sorted((point for point in points if point["scaling"] == kind and point["ranks"] > 1), key=lambda p: int(p["ranks"]))
+    own = sorted(
+        (point for point in points if point["scaling"] == kind and point["ranks"] > 1),
+        key=lambda p: int(p["ranks"]),
+    )
     if not own:
         return []
     per_executor = own[-1]["participants"] / (own[-1]["ranks"] - 1)
 
     def participants(count: int) -> int:
-        return int(own[0]["participants"]) if kind == "strong" else max(1, round(per_executor * (count - 1)))
+        return (
+            int(own[0]["participants"])
+            if kind == "strong"
+            else max(1, round(per_executor * (count - 1)))
+        )
 
     first = case.terms(Layout(2, 2), participants(2)).total
 
-    def row(layout: Layout, wanted: int, measured: float | None = None, crowded: bool = False) -> Row:
+    def row(
+        layout: Layout, wanted: int, measured: float | None = None, crowded: bool = False
+    ) -> Row:
         terms = case.terms(layout, wanted)
         executors = layout.ranks - 1 if kind == "strong" else 1
-        return Row(layout.ranks, wanted, terms, first / (executors * (measured or terms.total)), measured, crowded)
+        return Row(
+            layout.ranks,
+            wanted,
+            terms,
+            first / (executors * (measured or terms.total)),
+            measured,
+            crowded,
+        )
 
     found = [
-        row(Layout(p["ranks"], p["ranks_per_node"]), p["participants"], p["seconds_a_round"], bool(p["crowded"])) for p in own
+        row(
+            Layout(p["ranks"], p["ranks_per_node"]),
+            p["participants"],
+            p["seconds_a_round"],
+            bool(p["crowded"]),
+        )
+        for p in own
     ]
     return found + [row(Layout(count, case.ranks_per_node), participants(count)) for count in ranks]
 
 
 def texts(found: Sequence[Row]) -> list[list[str]]:
     """As a table for people, its heading first; times in ms."""
-    heading = ["ranks", "participants", "ms a round", "measured", "model/measured", "efficiency", "most of it", "crowded"]
+    heading = [
+        "ranks",
+        "participants",
+        "ms a round",
+        "measured",
+        "model/measured",
+        "efficiency",
+        "most of it",
+        "crowded",
+    ]
     lines = [heading]
     for row in found:
         model, took = row.terms.total, row.measured
         measured = ["", ""] if took is None else [f"{took * 1e3:,.1f}", f"{model / took:.2f}"]
         most = f"{row.terms.dominant} {getattr(row.terms, row.terms.dominant) / model:.0%}"
-        cells = [f"{row.participants:,}", f"{model * 1e3:,.1f}", *measured, f"{row.efficiency:.0%}", most]
+        cells = [
+            f"{row.participants:,}",
+            f"{model * 1e3:,.1f}",
+            *measured,
+            f"{row.efficiency:.0%}",
+            most,
+        ]
         lines.append([f"{row.ranks:,}", *cells, "yes" if row.crowded else ""])
     return lines

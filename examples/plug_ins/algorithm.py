@@ -21,7 +21,9 @@ class ClippedMomentum(Algorithm):
         """Return the state before the first round: the model, and a velocity of 0."""
         return {"model": model, "velocity": np.zeros_like(model)}
 
-    def contribute(self, update: torch.Tensor, context: ClientContext) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
+    def contribute(
+        self, update: torch.Tensor, context: ClientContext
+    ) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
         """On the client: return its update, scaled down to the norm where it is longer."""
         factor = min(1.0, self.norm / float(update.norm()))
         return {"update": update * factor}, None

@@ -24,12 +24,17 @@ class JsonLines(Importer):
     """Samples as JSON lines, read one by one: memory does not grow with the file."""
 
     def read(self, sources: Mapping[str, list[Path]], store: Store) -> Description:
-        """Hand every sample to the store, in any order of clients; return what there is to say of the data set."""
+        """Hand every sample to the store, in any order of clients; return the description."""
         classes = 0
         for part, paths in sources.items():
             for path in paths:
                 classes = max(classes, self._read_file(part, path, store))
-        return Description(name=sources["train"][0].stem, outputs=classes, source="JSON lines", licence="as its source says")
+        return Description(
+            name=sources["train"][0].stem,
+            outputs=classes,
+            source="JSON lines",
+            licence="as its source says",
+        )
 
     def _read_file(self, part: str, path: Path, store: Store) -> int:
         """Read one file into a part; return the number of classes seen."""
@@ -42,7 +47,9 @@ class JsonLines(Importer):
                     client, label = str(sample["client"]), int(sample["y"])
                     x = np.array([sample["x"]], np.float32)
                 except (ValueError, KeyError, TypeError) as error:
-                    raise InputError(f"{where}: {error!r}; a line is an object with client, x and y") from error
+                    raise InputError(
+                        f"{where}: {error!r}; a line is an object with client, x and y"
+                    ) from error
                 store.add(part, client, x, np.array([label], np.int64), where=where)
                 classes = max(classes, label + 1)
         return classes

@@ -23,7 +23,12 @@ class Residual(Model):
         """Return the network for samples of shape ``data.sample`` and ``data.outputs`` classes."""
         inputs = math.prod(data.sample)
         blocks = [Block(self.width) for _ in range(self.blocks)]
-        return nn.Sequential(nn.Flatten(), nn.Linear(inputs, self.width), *blocks, nn.Linear(self.width, data.outputs))
+        return nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(inputs, self.width),
+            *blocks,
+            nn.Linear(self.width, data.outputs),
+        )
 
 
 class Block(nn.Module):

@@ -10,14 +10,20 @@ from mpifl.clock.timeline import Call, ClockState, Outcome, Timeline
 
 
 class GoalOrTimeout(RoundPolicy):
-    """Rounds end with N updates, or after a time limit with those there are (Bonawitz et al., arXiv 1902.01046).
+    """Rounds end with N updates, or after a time limit with those there are.
 
-    ceil(overcommitment x N) clients are asked. Whoever has not finished at the end of the round is cut.
+    Bonawitz et al., arXiv 1902.01046.
+
+    ceil(overcommitment x N) clients are asked. Whoever has not finished at the end is cut.
     """
 
     mode: str = "goal_or_timeout"
-    overcommitment: float = Field(1.3, ge=1, le=1e6, description="clients asked, per update that is needed")
-    timeout_seconds: float = Field(..., gt=0, le=1e9, description="virtual seconds after which a round ends at the latest")
+    overcommitment: float = Field(
+        1.3, ge=1, le=1e6, description="clients asked, per update that is needed"
+    )
+    timeout_seconds: float = Field(
+        ..., gt=0, le=1e9, description="virtual seconds after which a round ends at the latest"
+    )
 
     def at_once(self, participants: int) -> int:
         """Return how many clients a round asks."""

@@ -34,7 +34,7 @@ class RoundPolicy(Participation):
     """
 
     weighs_work: ClassVar[bool] = False
-    """Whether participants may do part of their work, and are weighted by the samples that they used."""
+    """Whether participants may do part of their work, and are weighted by the samples they used."""
     mixes: ClassVar[bool] = False
     """Whether the server mixes models instead of adding updates."""
     asynchronous: ClassVar[bool] = False

@@ -20,11 +20,18 @@ class Staleness(Section):
     hinge: 1 up to ``from_versions``, then 1 / (slope (t - from_versions) + 1).
     """
 
-    name: Literal["constant", "polynomial", "hinge"] = Field("polynomial", description="how the factor falls with staleness")
+    name: Literal["constant", "polynomial", "hinge"] = Field(
+        "polynomial", description="how the factor falls with staleness"
+    )
     exponent: float = Field(0.5, ge=0, description="with `polynomial`: (1 + staleness)^-exponent")
-    slope: float = Field(10.0, ge=0, description="with `hinge`: 1 / (slope (staleness - from_versions) + 1)")
+    slope: float = Field(
+        10.0, ge=0, description="with `hinge`: 1 / (slope (staleness - from_versions) + 1)"
+    )
     from_versions: int = Field(
-        4, ge=0, le=2**31 - 1, description="with `hinge`: staleness, in model versions, up to which the factor is 1"
+        4,
+        ge=0,
+        le=2**31 - 1,
+        description="with `hinge`: staleness, in model versions, up to which the factor is 1",
     )
 
     def factor(self, versions: np.ndarray) -> np.ndarray:

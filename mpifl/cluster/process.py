@@ -1,4 +1,4 @@
-"""What a rank's process needs before numpy, torch and CUDA are loaded: signals, threads, its own GPU."""
+"""What a rank's process needs before numpy and torch are loaded: signals, threads, its own GPU."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def stop_signal() -> Stop:
 def prepare_process() -> None:
     """Handle signals, and set the environment that libraries read when they are loaded.
 
-    A signal that comes while torch and MPI are loaded would kill the rank. A rank is one core's worth
-    unless the job says otherwise (``training.threads``), and sees the one GPU of its node that is its
-    own.
+    A signal that comes while torch and MPI are loaded would kill the rank. A rank is one core's
+    worth unless the job says otherwise (``training.threads``), and sees the one GPU of its node
+    that is its own.
     """
     stop_signal()
 

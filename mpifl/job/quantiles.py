@@ -18,8 +18,12 @@ class Quantiles(Section):
     Between them values are interpolated linearly, or linearly in the logarithm (scale log).
     """
 
-    quantiles: dict[float, float] = Field(min_length=2, description="per cent: value, from 0 to 100 per cent")
-    scale: Literal["linear", "log"] = Field("linear", description="how to interpolate between the quantiles")
+    quantiles: dict[float, float] = Field(
+        min_length=2, description="per cent: value, from 0 to 100 per cent"
+    )
+    scale: Literal["linear", "log"] = Field(
+        "linear", description="how to interpolate between the quantiles"
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Quantiles:

@@ -12,8 +12,8 @@ from mpifl.job.quantiles import Quantiles
 from mpifl.job.section import Section
 
 if TYPE_CHECKING:
-    # For the type checker alone: a component's class is found by its name when a job is read, and may
-    # import torch, which reading a job does not.
+    # For the type checker alone: a component's class is found by its name when a job is read, and
+    # may import torch, which reading a job does not.
     from mpifl.algorithms.algorithm import Algorithm
     from mpifl.clock.policy import RoundPolicy
     from mpifl.datasets.partitioners.natural import Natural
@@ -42,11 +42,14 @@ class Split(Section):
 
     by: Literal["published", "clients", "samples"] = Field(
         "published",
-        description="keep the parts of the data set, or hold out whole clients, or a share of each client's samples",
+        description="keep the parts of the data set, or hold out whole clients, or a share of each"
+        " client's samples",
     )
     validation: float = Field(0.0, ge=0, lt=1, description="share held out for validation, rounded")
     test: float = Field(0.0, ge=0, lt=1, description="share held out for the test, rounded")
-    seed: int = Field(0, ge=0, description="seed of the split; the split is made after the partition")
+    seed: int = Field(
+        0, ge=0, description="seed of the split; the split is made after the partition"
+    )
 
     @model_validator(mode="after")
     def _shares(self) -> Split:
@@ -60,9 +63,16 @@ class Split(Section):
 class Data(Section):
     """The data set, and how its samples are dealt to clients."""
 
-    name: str = Field("digits", description="`digits` (embedded), the path of a data set in HDF5, or `sizes`")
-    samples_per_client: Quantiles | None = Field(None, description="with data.name sizes: how many each client has")
-    partition: Partitioner | Natural = Field(_default(name="natural"), description="how samples become clients; natural keeps the file's clients")
+    name: str = Field(
+        "digits", description="`digits` (embedded), the path of a data set in HDF5, or `sizes`"
+    )
+    samples_per_client: Quantiles | None = Field(
+        None, description="with data.name sizes: how many each client has"
+    )
+    partition: Partitioner | Natural = Field(
+        _default(name="natural"),
+        description="how samples become clients; natural keeps the file's clients",
+    )
     split: Split = Split()
 
 
@@ -73,11 +83,17 @@ class Population(Section):
         None,
         ge=1,
         le=LARGEST_POPULATION,
-        description="number of clients; default: those of the data set; client c has the data of client c mod their number",
+        description="number of clients; default: those of the data set; client c has the data of"
+        " client c mod their number",
     )
-    trace: str = Field("phones", description="a recipe in traces/, a recipe file (.yaml), or a device trace in HDF5")
+    trace: str = Field(
+        "phones",
+        description="a recipe in traces/, a recipe file (.yaml), or a device trace in HDF5",
+    )
     merge_gaps_seconds: float | None = Field(
-        None, ge=0, description="join online times of a device that are at most so many seconds apart"
+        None,
+        ge=0,
+        description="join online times of a device that are at most so many seconds apart",
     )
 
 
@@ -85,18 +101,31 @@ class Training(Section):
     """The local work of a client: minibatch SGD."""
 
     engine: Literal["auto", "loop", "stacked", "none"] = Field(
-        "auto", description="one client at a time, or several as one computation; none: time rounds only"
+        "auto",
+        description="one client at a time, or several as one computation; none: time rounds only",
     )
-    stack: Count | None = Field(None, description="clients of a stack, with engine `stacked`; default: by the model")
-    device: Literal["cpu", "cuda"] = Field("cpu", description="where models are trained and tested; a GPU gives other bits")
-    batch_size: Count = Field(20, description="samples of an SGD step; the last batch of an epoch may be smaller")
+    stack: Count | None = Field(
+        None, description="clients of a stack, with engine `stacked`; default: by the model"
+    )
+    device: Literal["cpu", "cuda"] = Field(
+        "cpu", description="where models are trained and tested; a GPU gives other bits"
+    )
+    batch_size: Count = Field(
+        20, description="samples of an SGD step; the last batch of an epoch may be smaller"
+    )
     drop_last: Literal[True, False, "auto"] = Field(
-        "auto", description="drop the last batch of an epoch when it is smaller; `auto`: only for models with batch norm"
+        "auto",
+        description="drop the last batch of an epoch when it is smaller; `auto`: only for models"
+        " with batch norm",
     )
-    epochs: Count | None = Field(None, description="passes over the client's samples; 1 when local_steps is not given")
+    epochs: Count | None = Field(
+        None, description="passes over the client's samples; 1 when local_steps is not given"
+    )
     local_steps: Count | None = Field(None, description="SGD steps instead of epochs")
     lr: float = Field(0.05, gt=0, description="client learning rate")
-    momentum: float = Field(0.0, ge=0, lt=1, description="as torch.optim.SGD's; starts at 0 for every participant")
+    momentum: float = Field(
+        0.0, ge=0, lt=1, description="as torch.optim.SGD's; starts at 0 for every participant"
+    )
     weight_decay: float = Field(0.0, ge=0, description="as torch.optim.SGD's")
     threads: Count = Field(1, description="torch threads a rank; another number gives other bits")
 
@@ -127,17 +156,24 @@ class Evaluation(Section):
 
     every: Count = Field(1, description="rounds from one evaluation to the next")
     batch_size: Count = Field(500, description="test samples that a rank takes at a time")
-    part: Literal["test", "validation"] = Field("test", description="the part of the data set that is used")
+    part: Literal["test", "validation"] = Field(
+        "test", description="the part of the data set that is used"
+    )
     per_client: bool = Field(
-        False, description="also score each client of that part: mean, worst decile, and the table /clients"
+        False,
+        description="also score each client of that part: mean, worst decile, the table /clients",
     )
 
 
 class Record(Section):
     """Which participants are recorded in run.h5."""
 
-    participants: Literal["all", "sample", "none"] = Field("all", description="who has rows in /participants")
-    sample_share: float = Field(0.01, gt=0, le=1, description="share of the clients kept with sample, always the same ones")
+    participants: Literal["all", "sample", "none"] = Field(
+        "all", description="who has rows in /participants"
+    )
+    sample_share: float = Field(
+        0.01, gt=0, le=1, description="share of the clients kept with sample, always the same ones"
+    )
 
 
 class Checkpoint(Section):
@@ -151,27 +187,34 @@ class Runtime(Section):
     """What happens when something fails during a run."""
 
     on_client_error: Literal["abort", "drop"] = Field(
-        "abort", description="when the training of a client fails: end the run, or go on without the client"
+        "abort",
+        description="when the training of a client fails: end the run, or go on without the client",
     )
     round_timeout: float | None = Field(
-        None, gt=0, description="seconds without a message from a rank after which the run ends; default: no limit"
+        None,
+        gt=0,
+        description="seconds without a message from a rank that end the run; default: no limit",
     )
     require_same_processors: bool = Field(
-        False, description="refuse ranks with other processors, libraries or settings: bits may differ"
+        False,
+        description="refuse ranks with other processors, libraries or settings: bits may differ",
     )
 
 
 class Job(Section):
     """A whole experiment.
 
-    Model, selection, clock and algorithm are components: ``mpifl.job.component`` finds their classes.
+    Model, selection, clock and algorithm are components: ``mpifl.job.component`` finds their
+    classes.
     ``plug_ins`` are the sources of those that are not mpifl's, by the key that names them, such as
     ``algorithm.name``.
     """
 
     plug_ins: ClassVar[Mapping[str, PlugIn]] = {}
 
-    name: str = Field("job", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="names the run directory")
+    name: str = Field(
+        "job", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="names the run directory"
+    )
     seed: int = Field(0, ge=0, description="seed of everything random but the partition")
     rounds: Count = Field(..., description="number of server updates")
     data: Data = Data()
@@ -180,7 +223,10 @@ class Job(Section):
     training: Training = Field(default_factory=lambda: Training.model_validate({}))
     selection: Selection = Field(..., description="whom to ask")
     clock: RoundPolicy = Field(_default(mode="sync"), description="when a round ends")
-    algorithm: Algorithm = Field(_default(name="fedavg"), description="what clients compute, what is summed, and the server's step")
+    algorithm: Algorithm = Field(
+        _default(name="fedavg"),
+        description="what clients compute, what is summed, and the server's step",
+    )
     evaluation: Evaluation = Evaluation()
     record: Record = Record()
     checkpoint: Checkpoint = Checkpoint()

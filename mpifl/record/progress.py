@@ -12,8 +12,8 @@ from mpifl.record.tables import SCORES
 def round_lines(row: np.ndarray, rounds: int) -> list[str]:
     """Return the lines of a round that has ended: what is out of the ordinary, then its own line.
 
-    ``row`` is its /rounds row (an array of one), one of ``rounds``. mpirun passes on whole lines, also
-    to a terminal.
+    ``row`` is its /rounds row (an array of one), one of ``rounds``. mpirun passes on whole lines,
+    also to a terminal.
     """
     asked = counted(int(row["asked"][0]), "participant")
     completed = f"{row['completed'][0]:,} of {asked} completed"
@@ -40,7 +40,8 @@ def notices(row: np.ndarray) -> list[str]:
     if row["waited_seconds"][0] > 0:
         waited = clock_text(row["waited_seconds"][0])
         lines.append(
-            f"round {number}: nobody was online; the clock moved on by {waited} to the next client that is"
+            f"round {number}: nobody was online; the clock moved on by {waited} to the next client"
+            " that is"
         )
     if not row["completed"][0]:
         asked = int(row["asked"][0])

@@ -21,7 +21,9 @@ class Selection(Section):
     """
 
     name: str
-    participants: int | None = Field(None, ge=1, description="N: the number of updates that a round waits for")
+    participants: int | None = Field(
+        None, ge=1, description="N: the number of updates that a round waits for"
+    )
 
     def choose(
         self, population: Population, now: float, wanted: int, seed: int, draw: int

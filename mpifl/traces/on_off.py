@@ -28,9 +28,9 @@ class OnOff(Section):
     def slots(self, phones: int, random: np.random.Generator) -> Slots:
         """Return the patterns of ``phones`` phones, in whole seconds.
 
-        A phone's period is one of ``period_days``, all equally likely. Its first slot begins up to a
-        period before second 0, so that it is as likely in a slot then as at any other moment. All
-        phones draw their n-th slot together, then their n-th gap: those whose period is not full yet.
+        A phone's period is one of ``period_days``, all equally likely. Its first slot begins up to
+        a period before second 0, so that it is as likely in a slot then as at any other moment. All
+        phones draw their n-th slot together, then their n-th gap: those whose period is not full.
         """
         days = np.array(self.period_days)[random.integers(len(self.period_days), size=phones)]
         period = days * DAY_SECONDS

@@ -37,7 +37,9 @@ def in_units(weight: float, value: np.float32) -> int:
 def updates(draw: st.DrawFn) -> tuple[np.ndarray, list[float]]:
     """Updates (terms, length) float32 and their weights."""
     terms, length = draw(st.integers(1, 6)), draw(st.integers(1, 40))
-    rows = draw(st.lists(st.lists(FLOATS, min_size=length, max_size=length), min_size=terms, max_size=terms))
+    rows = draw(
+        st.lists(st.lists(FLOATS, min_size=length, max_size=length), min_size=terms, max_size=terms)
+    )
     return np.array(rows, np.float32), draw(st.lists(WEIGHTS, min_size=terms, max_size=terms))
 
 
@@ -60,7 +62,9 @@ def test_sum_of_python_integers(case: tuple[np.ndarray, list[float]]) -> None:
     values, weights = case
     total = summed(values, weights)
     for j in range(values.shape[1]):
-        assert int(total[j]) == sum(in_units(w, row[j]) for w, row in zip(weights, values, strict=True))
+        assert int(total[j]) == sum(
+            in_units(w, row[j]) for w, row in zip(weights, values, strict=True)
+        )
 
 
 @given(updates(), st.randoms(use_true_random=False), st.integers(1, 4))
@@ -87,7 +91,9 @@ def test_within_half_a_unit_per_term_of_the_true_sum(case: tuple[np.ndarray, lis
     values, weights = case
     total = from_fixed(summed(values, weights))
     for j in range(values.shape[1]):
-        terms = [Fraction(w) * Fraction(float(row[j])) for w, row in zip(weights, values, strict=True)]
+        terms = [
+            Fraction(w) * Fraction(float(row[j])) for w, row in zip(weights, values, strict=True)
+        ]
         # Half a unit a term; the product's own rounding and the final conversion to float64 are the two relative parts.
         bound = len(terms) * UNIT / 2 + (sum(map(abs, terms)) + abs(Fraction(total[j]))) / 2**52
         assert abs(Fraction(total[j]) - sum(terms)) <= bound
@@ -97,7 +103,9 @@ def test_within_half_a_unit_per_term_of_the_true_sum(case: tuple[np.ndarray, lis
 def test_close_to_the_float64_sum(case: tuple[np.ndarray, list[float]]) -> None:
     values, weights = case
     expected = np.array(weights) @ values.astype(np.float64)
-    np.testing.assert_allclose(from_fixed(summed(values, weights)), expected, rtol=0, atol=len(values) * 2.0**-40)
+    np.testing.assert_allclose(
+        from_fixed(summed(values, weights)), expected, rtol=0, atol=len(values) * 2.0**-40
+    )
 
 
 def test_half_a_unit_goes_to_the_even_neighbour() -> None:
@@ -128,7 +136,9 @@ def test_a_bad_value_in_a_long_vector(bad: float, place: int) -> None:
 
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("weight", [0.0, 2.0**-40, 1 / 3, 1.0])
-def test_the_limit_itself_is_refused_and_the_next_float_below_is_not(sign: int, weight: float) -> None:
+def test_the_limit_itself_is_refused_and_the_next_float_below_is_not(
+    sign: int, weight: float
+) -> None:
     limit = np.float32(VALUE_LIMIT)
     below = np.nextafter(limit, np.float32(0))
     total = np.zeros(2, np.int64)
@@ -138,7 +148,9 @@ def test_the_limit_itself_is_refused_and_the_next_float_below_is_not(sign: int, 
 
 
 @given(st.lists(st.floats(1e-6, 1.0), min_size=1, max_size=60), st.sampled_from([1, -1]))
-def test_the_largest_values_with_weights_that_add_up_to_1_do_not_overflow(raw: list[float], sign: int) -> None:
+def test_the_largest_values_with_weights_that_add_up_to_1_do_not_overflow(
+    raw: list[float], sign: int
+) -> None:
     weights = np.array(raw) / np.sum(raw)
     value = sign * np.nextafter(np.float32(VALUE_LIMIT), np.float32(0))
     total = np.zeros(1, np.int64)
@@ -193,7 +205,9 @@ def test_back_to_float64_without_loss_up_to_53_bits(units: list[int]) -> None:
     back = from_fixed(np.array(units, np.int64))
     assert back.dtype == np.float64
     assert [Fraction(x) for x in back] == [u * UNIT for u in units]
-    assert Fraction(from_fixed(np.int64(units[0])).item()) == units[0] * UNIT  # a single entry, as the test loss is read
+    assert (
+        Fraction(from_fixed(np.int64(units[0])).item()) == units[0] * UNIT
+    )  # a single entry, as the test loss is read
 
 
 @given(st.floats(-1000, 1000, width=32), st.integers(1, 100))
@@ -209,7 +223,9 @@ FLOAT32 = st.floats(allow_nan=False, allow_infinity=False, width=32)
 
 
 @given(BITS, st.lists(st.tuples(FLOAT32, WEIGHTS), min_size=1, max_size=8))
-def test_in_a_unit_of_its_own_a_sum_is_within_half_a_unit_per_term(bits: int, terms: list[tuple[float, float]]) -> None:
+def test_in_a_unit_of_its_own_a_sum_is_within_half_a_unit_per_term(
+    bits: int, terms: list[tuple[float, float]]
+) -> None:
     total, share = np.zeros(1, np.int64), 1 / len(terms)
     kept = [(value, weight * share) for value, weight in terms if abs(value) < value_limit(bits)]
     for value, weight in kept:
@@ -230,7 +246,10 @@ def test_the_limit_follows_the_unit(bits: int, value: float) -> None:
 
 def test_the_largest_values_of_any_unit_do_not_overflow() -> None:
     for bits in range(LEAST_BITS, MOST_BITS + 1):
-        total, value = np.zeros(1, np.int64), np.nextafter(np.float32(value_limit(bits)), np.float32(0))
+        total, value = (
+            np.zeros(1, np.int64),
+            np.nextafter(np.float32(value_limit(bits)), np.float32(0)),
+        )
         for _ in range(10):
             assert accumulate(total, np.array([value]), 0.1, bits) is None
         assert from_fixed(total, bits)[0] == pytest.approx(float(value), rel=1e-6)
@@ -239,7 +258,10 @@ def test_the_largest_values_of_any_unit_do_not_overflow() -> None:
 def test_squares_of_small_updates_are_kept_in_a_unit_of_their_own() -> None:
     """The reproduction of issue 12, point 8."""
     random = np.random.default_rng(0)
-    squares = [(np.float32(1e-4) * random.standard_normal(1000).astype(np.float32) * 5e-3) ** 2 for _ in range(10)]
+    squares = [
+        (np.float32(1e-4) * random.standard_normal(1000).astype(np.float32) * 5e-3) ** 2
+        for _ in range(10)
+    ]
     mean = np.mean(squares, 0, np.float64)
     lost, kept = np.zeros(1000, np.int64), np.zeros(1000, np.int64)
     for square in squares:
@@ -255,4 +277,7 @@ def test_two_parts_are_put_together(high: int, low: int) -> None:
     expected = Fraction(high, 2**20) + Fraction(low, 2**56)
     found = from_parts(np.array([[high], [low]], np.int64))
     assert found.dtype == np.float64
-    assert abs(Fraction(float(found[0])) - expected) <= (abs(Fraction(high, 2**20)) + abs(Fraction(low, 2**56))) / 2**51
+    assert (
+        abs(Fraction(float(found[0])) - expected)
+        <= (abs(Fraction(high, 2**20)) + abs(Fraction(low, 2**56))) / 2**51
+    )

@@ -74,7 +74,9 @@ def test_sends_the_model_and_only_what_the_state_has(algorithm: Algorithm) -> No
     np.testing.assert_array_equal(state["model"], MODEL)
 
 
-def test_state_is_float32_vectors_of_the_models_size_from_round_to_round(algorithm: Algorithm) -> None:
+def test_state_is_float32_vectors_of_the_models_size_from_round_to_round(
+    algorithm: Algorithm,
+) -> None:
     state = algorithm.start(MODEL.copy())
     names = list(state)
     for round_number in range(4):
@@ -102,7 +104,9 @@ def test_start_leaves_the_model_alone(algorithm: Algorithm) -> None:
 
 
 def test_a_first_round_without_any_change_leaves_the_model(algorithm: Algorithm) -> None:
-    state = algorithm.step(algorithm.start(MODEL.copy()), {name: np.zeros(N) for name in algorithm.summed}, 3, 10)
+    state = algorithm.step(
+        algorithm.start(MODEL.copy()), {name: np.zeros(N) for name in algorithm.summed}, 3, 10
+    )
     np.testing.assert_array_equal(state["model"], MODEL)
 
 
@@ -114,8 +118,12 @@ def test_the_model_moves_with_the_mean_update(algorithm: Algorithm) -> None:
 
 
 @pytest.mark.parametrize("first_time", [True, False])
-def test_contributes_what_is_summed_and_keeps_a_vector_if_it_says_so(algorithm: Algorithm, first_time: bool) -> None:
-    contribution, kept = algorithm.contribute(torch.linspace(-1, 1, N), context(algorithm, first_time))
+def test_contributes_what_is_summed_and_keeps_a_vector_if_it_says_so(
+    algorithm: Algorithm, first_time: bool
+) -> None:
+    contribution, kept = algorithm.contribute(
+        torch.linspace(-1, 1, N), context(algorithm, first_time)
+    )
     assert set(contribution) == set(algorithm.summed)
     for vector in contribution.values():
         assert vector.shape == (N,)
@@ -129,7 +137,9 @@ def test_contributes_what_is_summed_and_keeps_a_vector_if_it_says_so(algorithm: 
 
 
 @pytest.mark.parametrize("first_time", [True, False])
-def test_the_client_side_changes_nothing_but_the_gradient(algorithm: Algorithm, first_time: bool) -> None:
+def test_the_client_side_changes_nothing_but_the_gradient(
+    algorithm: Algorithm, first_time: bool
+) -> None:
     task, again = context(algorithm, first_time), context(algorithm, first_time)
     weights, update, gradient = torch.randn(TRAINABLE), torch.randn(N), torch.randn(TRAINABLE)
     weights_before, update_before = weights.clone(), update.clone()
@@ -144,7 +154,9 @@ def test_the_client_side_changes_nothing_but_the_gradient(algorithm: Algorithm, 
     assert task.kept is None or torch.equal(task.kept, again.kept)
 
 
-def test_weights_are_above_zero_in_float64_and_not_smaller_for_more_samples(algorithm: Algorithm) -> None:
+def test_weights_are_above_zero_in_float64_and_not_smaller_for_more_samples(
+    algorithm: Algorithm,
+) -> None:
     weight = algorithm.weight(np.array([1, 2, 50, 10**9]))
     assert weight.dtype == np.float64
     assert weight.shape == (4,)
@@ -153,7 +165,9 @@ def test_weights_are_above_zero_in_float64_and_not_smaller_for_more_samples(algo
 
 
 def test_an_array_that_says_nothing_has_the_common_unit(algorithm: Algorithm) -> None:
-    assert [algorithm.bits(name) for name in algorithm.summed] == [FRACTION_BITS] * len(algorithm.summed)
+    assert [algorithm.bits(name) for name in algorithm.summed] == [FRACTION_BITS] * len(
+        algorithm.summed
+    )
 
 
 def test_units_are_by_name_of_what_is_summed() -> None:
@@ -168,12 +182,23 @@ def test_units_are_by_name_of_what_is_summed() -> None:
     ("units", "said"),
     [
         ({"sqare": 80}, "Wrong.units: 'sqare' is not summed; allowed: update"),
-        ({"update": 2000}, "Wrong.units: 2000 of 'update' is not allowed; allowed: integers -65 to 188"),
-        ({"update": -66}, "Wrong.units: -66 of 'update' is not allowed; allowed: integers -65 to 188"),
-        ({"update": 0.5}, "Wrong.units: 0.5 of 'update' is not allowed; allowed: integers -65 to 188"),
+        (
+            {"update": 2000},
+            "Wrong.units: 2000 of 'update' is not allowed; allowed: integers -65 to 188",
+        ),
+        (
+            {"update": -66},
+            "Wrong.units: -66 of 'update' is not allowed; allowed: integers -65 to 188",
+        ),
+        (
+            {"update": 0.5},
+            "Wrong.units: 0.5 of 'update' is not allowed; allowed: integers -65 to 188",
+        ),
     ],
 )
-def test_units_that_cannot_be_are_refused_with_the_class(tmp_path: Path, units: dict[str, Any], said: str) -> None:
+def test_units_that_cannot_be_are_refused_with_the_class(
+    tmp_path: Path, units: dict[str, Any], said: str
+) -> None:
     file = tmp_path / f"wrong{len(list(tmp_path.iterdir()))}.py"
     head = "from mpifl.algorithms.fedavg import FedAvg\nclass Wrong(FedAvg):\n"
     file.write_text(f"{head}    name: str = 'wrong'\n    units = {units}\n")

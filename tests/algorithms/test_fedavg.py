@@ -22,12 +22,19 @@ def test_one_round_by_hand() -> None:
     assert state["model"].tolist() == [2.0, 5.0, -1.0]
 
 
-@given(arrays(np.float64, (4, 3), elements=st.floats(-10, 10)), st.lists(st.integers(1, 500), min_size=4, max_size=4))
-def test_is_the_mean_of_the_clients_models_weighted_by_samples(models: np.ndarray, samples: list[int]) -> None:
+@given(
+    arrays(np.float64, (4, 3), elements=st.floats(-10, 10)),
+    st.lists(st.integers(1, 500), min_size=4, max_size=4),
+)
+def test_is_the_mean_of_the_clients_models_weighted_by_samples(
+    models: np.ndarray, samples: list[int]
+) -> None:
     weight = FedAvg().weight(np.array(samples))
     mean = sum(w * (model - MODEL) for w, model in zip(weight / weight.sum(), models, strict=True))
     state = FedAvg().step(FedAvg().start(MODEL), {"update": mean}, participants=4, clients=4)
-    np.testing.assert_allclose(state["model"], np.average(models, axis=0, weights=samples), atol=1e-5)
+    np.testing.assert_allclose(
+        state["model"], np.average(models, axis=0, weights=samples), atol=1e-5
+    )
 
 
 def test_a_server_learning_rate_scales_the_mean_update() -> None:
@@ -37,19 +44,26 @@ def test_a_server_learning_rate_scales_the_mean_update() -> None:
 
 def test_the_numbers_of_participants_and_clients_do_not_matter() -> None:
     mean = {"update": np.array([0.5, 0, -1])}
-    steps = [FedAvg().step({"model": MODEL}, mean, taking_part, clients)["model"] for taking_part, clients in [(1, 1), (7, 90)]]
+    steps = [
+        FedAvg().step({"model": MODEL}, mean, taking_part, clients)["model"]
+        for taking_part, clients in [(1, 1), (7, 90)]
+    ]
     assert steps[0].tolist() == steps[1].tolist() == [1.5, 2.0, 2.0]
 
 
 def test_small_updates_are_added_before_rounding_to_float32() -> None:
     # 1 + 2**-24 is a tie that float32 rounds down; a little more goes up, and only float64 can tell.
-    state = FedAvg().step({"model": np.ones(1, np.float32)}, {"update": np.array([2.0**-24 + 2.0**-40])}, 1, 1)
+    state = FedAvg().step(
+        {"model": np.ones(1, np.float32)}, {"update": np.array([2.0**-24 + 2.0**-40])}, 1, 1
+    )
     assert state["model"][0] == np.float32(1) + np.finfo(np.float32).eps
 
 
 def test_the_client_sends_its_update_and_keeps_nothing() -> None:
     update = torch.tensor([1.0, -2.0, 3.0])
-    sent, kept = FedAvg().contribute(update, ClientContext({"model": torch.zeros(3)}, None, steps=2, lr=0.1))
+    sent, kept = FedAvg().contribute(
+        update, ClientContext({"model": torch.zeros(3)}, None, steps=2, lr=0.1)
+    )
     assert sent["update"].tolist() == [1, -2, 3]
     assert kept is None
 

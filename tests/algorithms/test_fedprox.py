@@ -74,7 +74,9 @@ def test_local_training_minimises_loss_plus_proximal_term() -> None:
     sgd = torch.optim.SGD(reference.parameters(), 0.5, momentum=0.5)
     for _ in range(30):
         sgd.zero_grad()
-        distance = sum(((p - s) ** 2).sum() for p, s in zip(reference.parameters(), start, strict=True))
+        distance = sum(
+            ((p - s) ** 2).sum() for p, s in zip(reference.parameters(), start, strict=True)
+        )
         (cross_entropy(reference(x), y) + 0.8 / 2 * distance).backward()
         sgd.step()
     flat = flatten(module)
@@ -82,7 +84,15 @@ def test_local_training_minimises_loss_plus_proximal_term() -> None:
     training = Training.model_validate({"batch_size": 12, "lr": 0.5, "momentum": 0.5})
 
     def trained(adjust: Adjust | None) -> LocalResult:
-        one = Participant(base, Pool(x, y), slice(0, len(y)), 30, lambda: np.random.default_rng(0), lambda: 0, adjust)
+        one = Participant(
+            base,
+            Pool(x, y),
+            slice(0, len(y)),
+            30,
+            lambda: np.random.default_rng(0),
+            lambda: 0,
+            adjust,
+        )
         return Loop(flat, Classification(3), training)([one])[0]
 
     result = trained(partial(FedProx(mu=0.8).adjust, context=context(base)))
@@ -93,7 +103,9 @@ def test_local_training_minimises_loss_plus_proximal_term() -> None:
 
 def test_buffers_have_no_gradient() -> None:
     gradient = torch.zeros(2)
-    FedProx(mu=1).adjust(gradient, torch.tensor([5.0, 5.0]), context(GLOBAL))  # the third entry is a buffer's
+    FedProx(mu=1).adjust(
+        gradient, torch.tensor([5.0, 5.0]), context(GLOBAL)
+    )  # the third entry is a buffer's
     assert gradient.tolist() == [4.0, 6.0]
 
 

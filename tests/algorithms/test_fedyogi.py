@@ -9,7 +9,13 @@ import pytest
 
 from mpifl.algorithms.fedyogi import FedYogi
 
-ROUNDS = [[0.5, -0.0012, 0.0], [0.25, 0.002, 0.011], [-1.0, 0.0, -0.03], [0.1, -0.003, 0.0001], [2.0, 0.0007, -0.3]]
+ROUNDS = [
+    [0.5, -0.0012, 0.0],
+    [0.25, 0.002, 0.011],
+    [-1.0, 0.0, -0.03],
+    [0.1, -0.003, 0.0001],
+    [2.0, 0.0007, -0.3],
+]
 """Mean updates of five rounds for a model of three numbers, around tau and far from it; never v = d^2, where sign jumps."""
 
 
@@ -42,7 +48,9 @@ def test_the_papers_formulas(settings: dict[str, float]) -> None:
     parameters = {"eta": 0.01, "beta_1": 0.9, "beta_2": 0.99, "tau": 1e-3, **settings}
     parameters["eta"] = parameters.pop("server_lr", parameters["eta"])
     start = [1.0, -2.0, 0.5]
-    expected = [paper(x, [deltas[j] for deltas in ROUNDS], **parameters) for j, x in enumerate(start)]
+    expected = [
+        paper(x, [deltas[j] for deltas in ROUNDS], **parameters) for j, x in enumerate(start)
+    ]
     state = algorithm.start(np.array(start, np.float32))
     for t, delta in enumerate(ROUNDS):
         state = algorithm.step(state, {"update": np.array(delta)}, participants=3, clients=10)
@@ -56,7 +64,9 @@ def test_the_papers_formulas(settings: dict[str, float]) -> None:
 def test_the_first_round_by_hand() -> None:
     # d = 2, tau 1: m = 0.2; v = 1 + 0.01 * 4, since 1 < 4; w = 5 + 0.1 * 0.2 / (sqrt(1.04) + 1).
     algorithm = FedYogi(server_lr=0.1, tau=1.0)
-    state = algorithm.step(algorithm.start(np.array([5.0], np.float32)), {"update": np.array([2.0])}, 1, 1)
+    state = algorithm.step(
+        algorithm.start(np.array([5.0], np.float32)), {"update": np.array([2.0])}, 1, 1
+    )
     assert state["m"][0] == pytest.approx(0.2)
     assert state["v"][0] == pytest.approx(1.04)
     assert state["model"][0] == pytest.approx(5 + 0.02 / (1.04**0.5 + 1))
@@ -67,7 +77,11 @@ def test_v_falls_by_as_much_as_it_rises_when_updates_are_small() -> None:
     algorithm = FedYogi(beta_2=0.75, tau=1.0)
     state = algorithm.start(np.zeros(3, np.float32))
     state = algorithm.step(state, {"update": np.array([0.5, 2.0, 1.0])}, 1, 1)
-    assert state["v"].tolist() == [1 - 0.25 * 0.25, 1 + 0.25 * 4, 1]  # 1 is d^2 itself: sign(0) is 0
+    assert state["v"].tolist() == [
+        1 - 0.25 * 0.25,
+        1 + 0.25 * 4,
+        1,
+    ]  # 1 is d^2 itself: sign(0) is 0
 
 
 def test_v_stays_positive_over_many_rounds() -> None:
@@ -94,9 +108,15 @@ def test_same_as_flower() -> None:
     state, theirs = ours.start(model), model.astype(np.float64)
     random = np.random.default_rng(1)
     for turn in range(6):
-        updates, samples = random.standard_normal((4, 3)) * [1, 0.01, 0.1], random.integers(1, 50, 4)
+        updates, samples = (
+            random.standard_normal((4, 3)) * [1, 0.01, 0.1],
+            random.integers(1, 50, 4),
+        )
         results = [
-            (None, FitRes(Status(Code.OK, ""), ndarrays_to_parameters([theirs + update]), int(n), {}))
+            (
+                None,
+                FitRes(Status(Code.OK, ""), ndarrays_to_parameters([theirs + update]), int(n), {}),
+            )
             for update, n in zip(updates, samples, strict=True)
         ]
         parameters, _ = flower.aggregate_fit(turn + 1, results, [])

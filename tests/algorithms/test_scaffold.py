@@ -21,7 +21,9 @@ STEPS = [2, 5, 1, 7]
 """Client i descends the sum of CURVATURE[i] / 2 (w - MINIMUM[i])^2 from its own number of steps."""
 
 
-def paper(rounds: list[list[int]], clients: int, server_lr: float) -> tuple[list[float], list[float], list[list[float]]]:
+def paper(
+    rounds: list[list[int]], clients: int, server_lr: float
+) -> tuple[list[float], list[float], list[list[float]]]:
     """x, c and all c_i after the rounds, each of which lists who takes part."""
     n = len(START)
     x, c, c_i = list(START), [0.0] * n, [[0.0] * n for _ in range(clients)]
@@ -44,7 +46,9 @@ def paper(rounds: list[list[int]], clients: int, server_lr: float) -> tuple[list
     return x, c, c_i
 
 
-def ours(rounds: list[list[int]], clients: int, server_lr: float) -> tuple[np.ndarray, np.ndarray, list[Any]]:
+def ours(
+    rounds: list[list[int]], clients: int, server_lr: float
+) -> tuple[np.ndarray, np.ndarray, list[Any]]:
     """The same through the class, as executor and aggregator call it."""
     algorithm = Scaffold(server_lr=server_lr)
     state = algorithm.start(np.array(START, np.float32))
@@ -53,7 +57,12 @@ def ours(rounds: list[list[int]], clients: int, server_lr: float) -> tuple[np.nd
         weight = algorithm.weight(np.array([10 * (i + 1) for i in chosen]))
         mean = {name: np.zeros(3) for name in algorithm.summed}
         for i, share in zip(chosen, weight / weight.sum(), strict=True):
-            context = ClientContext({name: torch.from_numpy(state[name]) for name in algorithm.sent}, kept[i], STEPS[i], LR)
+            context = ClientContext(
+                {name: torch.from_numpy(state[name]) for name in algorithm.sent},
+                kept[i],
+                STEPS[i],
+                LR,
+            )
             y = context.sent["model"].clone()
             for _ in range(STEPS[i]):
                 gradient = torch.tensor(CURVATURE[i]) * (y - torch.tensor(MINIMUM[i]))
@@ -83,7 +92,9 @@ def test_the_papers_algorithm(rounds: list[list[int]], clients: int, server_lr: 
     np.testing.assert_allclose(model, x, atol=2e-5)
     np.testing.assert_allclose(control, c, atol=2e-5)
     for i in range(clients):
-        np.testing.assert_allclose(np.zeros(3) if kept[i] is None else kept[i].numpy(), c_i[i], atol=5e-5)
+        np.testing.assert_allclose(
+            np.zeros(3) if kept[i] is None else kept[i].numpy(), c_i[i], atol=5e-5
+        )
 
 
 def test_the_servers_control_is_the_mean_of_all_clients_controls() -> None:
@@ -94,20 +105,29 @@ def test_the_servers_control_is_the_mean_of_all_clients_controls() -> None:
 
 def test_a_first_round_by_hand() -> None:
     # No control yet: 2 steps of SGD moved w by -0.6, so the mean gradient was 0.6 / (2 * 0.1) = 3, and that is c_i+.
-    context = ClientContext({"model": torch.zeros(1), "control": torch.zeros(1)}, None, steps=2, lr=0.1)
+    context = ClientContext(
+        {"model": torch.zeros(1), "control": torch.zeros(1)}, None, steps=2, lr=0.1
+    )
     sent, kept = Scaffold().contribute(torch.tensor([-0.6]), context)
     assert sent["update"].item() == pytest.approx(-0.6)
     assert sent["control"].item() == pytest.approx(3.0)
     assert kept.item() == pytest.approx(3.0)
     # One of 4 clients took part: c = 0 + 1/4 * 3.
     mean = {"update": np.array([-0.6]), "control": np.array([3.0])}
-    state = Scaffold().step(Scaffold().start(np.ones(1, np.float32)), mean, participants=1, clients=4)
+    state = Scaffold().step(
+        Scaffold().start(np.ones(1, np.float32)), mean, participants=1, clients=4
+    )
     assert state["control"].tolist() == pytest.approx([0.75])
 
 
 def test_a_later_round_by_hand() -> None:
     # c = 2, c_i = 5: c_i+ = 5 - 2 + 0.6 / (2 * 0.1) = 6; the gradient is moved by c - c_i = -3.
-    context = ClientContext({"model": torch.zeros(1), "control": torch.tensor([2.0])}, torch.tensor([5.0]), steps=2, lr=0.1)
+    context = ClientContext(
+        {"model": torch.zeros(1), "control": torch.tensor([2.0])},
+        torch.tensor([5.0]),
+        steps=2,
+        lr=0.1,
+    )
     sent, kept = Scaffold().contribute(torch.tensor([-0.6]), context)
     assert kept.item() == pytest.approx(6.0)
     assert sent["control"].item() == pytest.approx(1.0)
@@ -135,12 +155,20 @@ def test_every_participant_counts_the_same() -> None:
 def test_buffers_have_no_gradient() -> None:
     sent = {"model": torch.zeros(3), "control": torch.tensor([1.0, 2.0, 3.0])}
     gradient = torch.zeros(2)
-    Scaffold().adjust(gradient, torch.zeros(2), ClientContext(sent, torch.tensor([0.5, 0.5, 9.0]), steps=1, lr=0.1))
+    Scaffold().adjust(
+        gradient,
+        torch.zeros(2),
+        ClientContext(sent, torch.tensor([0.5, 0.5, 9.0]), steps=1, lr=0.1),
+    )
     assert gradient.tolist() == [0.5, 1.5]
 
 
 def job(**training: float) -> Any:
-    sections = {"model": "logreg", "selection": {"name": "uniform", "participants": 2}, "algorithm": "scaffold"}
+    sections = {
+        "model": "logreg",
+        "selection": {"name": "uniform", "participants": 2},
+        "algorithm": "scaffold",
+    }
     return parse_job({"rounds": 1, **sections, "training": training})
 
 

@@ -31,7 +31,15 @@ from benchmarks.peers.environments import PEERS, Peer
 from benchmarks.peers.measure import Plan, measure, rows_of, work_of
 from benchmarks.peers.picture import draw
 from benchmarks.peers.processes import finished
-from benchmarks.peers.work import Counts, Data, Order, build_model, final_loss, read_order, train_client
+from benchmarks.peers.work import (
+    Counts,
+    Data,
+    Order,
+    build_model,
+    final_loss,
+    read_order,
+    train_client,
+)
 from benchmarks.peers.workloads import WORKLOADS, Workload
 from mpifl.datasets.dataset import DataShape
 from mpifl.job.component import COMPONENTS, find_part
@@ -39,7 +47,21 @@ from mpifl.models.flat import flatten
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "benchmarks" / "peers"
-TINY = Workload("tiny", "a test", "logreg", (6,), 3, 12, 10, 4, batch_size=4, lr=0.1, rounds=3, warmup=2, evaluated=50)
+TINY = Workload(
+    "tiny",
+    "a test",
+    "logreg",
+    (6,),
+    3,
+    12,
+    10,
+    4,
+    batch_size=4,
+    lr=0.1,
+    rounds=3,
+    warmup=2,
+    evaluated=50,
+)
 UNEVEN = replace(TINY, name="uneven", clients=200, sigma=0.8)
 TEXT = replace(TINY, name="text", model="lstm", shape=(12,), classes=9, vocabulary=9)
 MODELS = next(component for component in COMPONENTS if component.path == ("model",))
@@ -49,7 +71,12 @@ def order_of(workload: Workload, folder: Path, rounds: int = 2, processes: int =
     if not (folder / "x.npy").exists():
         write_data(folder, workload)
     path = folder / "order.json"
-    said = {"workload": asdict(workload), "folder": str(folder), "rounds": rounds, "processes": processes}
+    said = {
+        "workload": asdict(workload),
+        "folder": str(folder),
+        "rounds": rounds,
+        "processes": processes,
+    }
     path.write_text(json.dumps(said | {"seed": 1, "options": {}}))
     return path
 
@@ -62,7 +89,12 @@ def done(workload: Workload, rounds: int, **changes: Any) -> dict[str, Any]:
     """What a run of a workload with equal clients says that it did."""
     participants = rounds * workload.participants
     steps = participants * math.ceil(workload.samples_per_client / workload.batch_size)
-    said = {"participants": participants, "samples": participants * workload.samples_per_client, "steps": steps, "loss": 1.0}
+    said = {
+        "participants": participants,
+        "samples": participants * workload.samples_per_client,
+        "steps": steps,
+        "loss": 1.0,
+    }
     return said | changes
 
 
@@ -71,7 +103,13 @@ def done(workload: Workload, rounds: int, **changes: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("name", "parameters"),
-    [("small-lr", 7_850), ("small-mlp", 199_210), ("small-cnn", 582_026), ("pfl-cifar", 1_626_442), ("flute-lstm", 822_578)],
+    [
+        ("small-lr", 7_850),
+        ("small-mlp", 199_210),
+        ("small-cnn", 582_026),
+        ("pfl-cifar", 1_626_442),
+        ("flute-lstm", 822_578),
+    ],
 )
 def test_models_have_the_sizes_that_papers_give(name: str, parameters: int) -> None:
     assert sum(p.numel() for p in build_model(WORKLOADS[name], 1).parameters()) == parameters
@@ -80,13 +118,19 @@ def test_models_have_the_sizes_that_papers_give(name: str, parameters: int) -> N
 @pytest.mark.parametrize("workload", WORKLOADS.values(), ids=WORKLOADS)
 def test_models_are_those_of_mpifl(workload: Workload) -> None:
     kind = "language" if workload.vocabulary else "classification"
-    ours = find_part(MODELS, workload.model)[0]().build(DataShape(kind, workload.shape, workload.classes, workload.vocabulary))
+    ours = find_part(MODELS, workload.model)[0]().build(
+        DataShape(kind, workload.shape, workload.classes, workload.vocabulary)
+    )
     theirs = build_model(workload, 1)
     assert [p.shape for p in ours.parameters()] == [p.shape for p in theirs.parameters()]
     ours, theirs = ours.eval(), theirs.eval()
     for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
         mine.data.copy_(other)
-    x = torch.randn(2, *workload.shape) if not workload.vocabulary else torch.randint(workload.vocabulary, (2, 80))
+    x = (
+        torch.randn(2, *workload.shape)
+        if not workload.vocabulary
+        else torch.randint(workload.vocabulary, (2, 80))
+    )
     assert torch.allclose(ours(x), theirs(x))
     assert len(flatten(ours).weights) == sum(p.numel() for p in theirs.parameters())
 
@@ -197,7 +241,9 @@ def test_one_step_is_one_step_of_gradient_descent() -> None:
 def test_what_a_client_did_is_counted(samples: int, batch: int, epochs: int) -> None:
     workload = replace(TINY, batch_size=batch, epochs=epochs)
     counts = train_client(
-        build_model(workload, 1), (torch.zeros(samples, 6), torch.zeros(samples, dtype=torch.int64)), workload
+        build_model(workload, 1),
+        (torch.zeros(samples, 6), torch.zeros(samples, dtype=torch.int64)),
+        workload,
     )
     assert counts == Counts(1, epochs * samples, epochs * math.ceil(samples / batch))
 
@@ -220,17 +266,24 @@ def test_one_more_or_one_less_is_other_work(name: str, off: int) -> None:
     assert said.startswith(f"other work: {run[name] + off:,} {name}, not {run[name]:,}")
 
 
-@pytest.mark.parametrize(("loss", "same"), [(1.14, True), (0.86, True), (1.16, False), (0.84, False), (math.nan, False)])
+@pytest.mark.parametrize(
+    ("loss", "same"), [(1.14, True), (0.86, True), (1.16, False), (0.84, False), (math.nan, False)]
+)
 def test_a_final_loss_has_the_size_of_the_floor_s(loss: float, same: bool) -> None:
     assert (work_of(TINY, 5, done(TINY, 5, loss=loss), 1.0) == "same") == same
 
 
-@pytest.mark.parametrize(("errors", "same"), [(-5, False), (-3, True), (0, True), (3, True), (5, False)])
+@pytest.mark.parametrize(
+    ("errors", "same"), [(-5, False), (-3, True), (0, True), (3, True), (5, False)]
+)
 @pytest.mark.parametrize("name", ["samples", "steps"])
 def test_uneven_clients_leave_room_for_who_was_drawn(name: str, errors: int, same: bool) -> None:
     """A sum of 400 clients drawn at random is rarely more than four standard errors from its mean."""
     of_client = {"samples": sizes(UNEVEN), "steps": np.ceil(sizes(UNEVEN) / UNEVEN.batch_size)}
-    run = {key: round(400 * values.mean()) for key, values in of_client.items()} | {"participants": 400, "loss": 1.0}
+    run = {key: round(400 * values.mean()) for key, values in of_client.items()} | {
+        "participants": 400,
+        "loss": 1.0,
+    }
     run[name] += round(errors * 20 * of_client[name].std())
     assert (work_of(UNEVEN, 100, run, 1.0) == "same") == same
 
@@ -251,8 +304,15 @@ def test_without_training_nothing_is_trained() -> None:
 # The drivers without a framework.
 
 
-def reported(workload: Workload, folder: Path, driver: str, rounds: int, processes: int = 1) -> dict[str, Any]:
-    line = [sys.executable, "-m", f"benchmarks.peers.{driver}", str(order_of(workload, folder, rounds, processes))]
+def reported(
+    workload: Workload, folder: Path, driver: str, rounds: int, processes: int = 1
+) -> dict[str, Any]:
+    line = [
+        sys.executable,
+        "-m",
+        f"benchmarks.peers.{driver}",
+        str(order_of(workload, folder, rounds, processes)),
+    ]
     ran = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=300, check=True)
     said: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1].removeprefix("PEER "))
     return said
@@ -272,7 +332,9 @@ def test_the_floor_s_average_of_untouched_models_is_the_model(tmp_path: Path) ->
     workload = replace(UNEVEN, epochs=0)
     said = reported(workload, tmp_path, "floor", 2)
     order = read_order(str(tmp_path / "order.json"))
-    assert said["loss"] == pytest.approx(final_loss(build_model(workload, 1), Data(order)), rel=1e-5)
+    assert said["loss"] == pytest.approx(
+        final_loss(build_model(workload, 1), Data(order)), rel=1e-5
+    )
 
 
 def test_floor_and_ours_side_by_side(tmp_path: Path) -> None:
@@ -284,7 +346,10 @@ def test_floor_and_ours_side_by_side(tmp_path: Path) -> None:
         ("ours", None, "same"),
     ]
     for entry in entries:
-        assert 0 < entry["least"] <= entry["seconds"] <= entry["most"] or entry["least"] == entry["most"]
+        assert (
+            0 < entry["least"] <= entry["seconds"] <= entry["most"]
+            or entry["least"] == entry["most"]
+        )
         assert len(entry["medians"]) == 1
 
 
@@ -311,7 +376,9 @@ def test_a_driver_that_fails_is_a_row_that_says_why(tmp_path: Path) -> None:
 def test_a_framework_does_the_same_work(name: str, workload: Workload, tmp_path: Path) -> None:
     folder = Path(os.environ.get("MPIFL_PEERS", ""))
     if "MPIFL_PEERS" not in os.environ or not (folder / name / environments.DONE).is_file():
-        pytest.skip(f"no environment of {name}: MPIFL_PEERS names a folder that python -m benchmarks.peers.environments made")
+        pytest.skip(
+            f"no environment of {name}: MPIFL_PEERS names a folder that python -m benchmarks.peers.environments made"
+        )
     write_data(tmp_path, workload)
     plan = plan_of(workload, environments=folder, processes=2)
     (entry,) = measure(plan, rows_of([PEERS[name]], workload, []), tmp_path)
@@ -321,11 +388,18 @@ def test_a_framework_does_the_same_work(name: str, workload: Workload, tmp_path:
 # Environments and processes.
 
 
-@pytest.mark.parametrize("name", ["work", "workloads", *(name for name, peer in PEERS.items() if peer.own)])
+@pytest.mark.parametrize(
+    "name", ["work", "workloads", *(name for name, peer in PEERS.items() if peer.own)]
+)
 def test_what_runs_in_other_environments_does_not_need_mpifl(name: str) -> None:
     tree = ast.parse((FOLDER / f"{name}.py").read_text())
     modules = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
-    modules += [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
+    modules += [
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import)
+        for alias in node.names
+    ]
     ours = {module for module in modules if module.split(".")[0] in ("mpifl", "benchmarks")}
     assert ours <= {"benchmarks.peers", "benchmarks.peers.work", "benchmarks.peers.workloads"}
 
@@ -347,13 +421,27 @@ def test_the_stub_can_be_imported_and_made_classes_of() -> None:
 def test_what_does_not_install_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environments, "REQUIREMENTS", tmp_path)
     (tmp_path / "pfl.txt").write_text(f"nothing @ file://{tmp_path}/nothing.whl\n")
-    (entry,) = measure(plan_of(TINY, environments=tmp_path / "environments"), rows_of([PEERS["pfl"]], TINY, []), tmp_path)
+    (entry,) = measure(
+        plan_of(TINY, environments=tmp_path / "environments"),
+        rows_of([PEERS["pfl"]], TINY, []),
+        tmp_path,
+    )
     assert re.match(r"does not install: ERROR.*nothing\.whl", entry["failure"])
 
 
 def test_a_launcher_names_the_environment_and_the_ranks(tmp_path: Path) -> None:
-    line = Peer("fedml", ("{bin}/mpirun", "-n", "{ranks}", "{processes}")).line(tmp_path, 2, tmp_path / "o.json")
-    assert line == [f"{tmp_path}/fedml/bin/mpirun", "-n", "3", "2", "-m", "benchmarks.peers.fedml", f"{tmp_path}/o.json"]
+    line = Peer("fedml", ("{bin}/mpirun", "-n", "{ranks}", "{processes}")).line(
+        tmp_path, 2, tmp_path / "o.json"
+    )
+    assert line == [
+        f"{tmp_path}/fedml/bin/mpirun",
+        "-n",
+        "3",
+        "2",
+        "-m",
+        "benchmarks.peers.fedml",
+        f"{tmp_path}/o.json",
+    ]
 
 
 def alive(pid: int) -> bool:
@@ -396,9 +484,18 @@ def run(*arguments: str | Path) -> Result:
     ("arguments", "said"),
     [
         (["small-xy"], "WORKLOAD: 'small-xy' is not known; allowed: small-lr,"),
-        (["small-lr", "--with", "floor,nvflare"], "--with: 'nvflare' is not known; allowed: floor,"),
-        (["small-lr", "--with", "floor", "--processes", "100000"], "--processes: 100000 is not allowed"),
-        (["small-lr", "--device", "tpu"], "--device: 'tpu' is not allowed; allowed: cpu, and cuda where a GPU is seen"),
+        (
+            ["small-lr", "--with", "floor,nvflare"],
+            "--with: 'nvflare' is not known; allowed: floor,",
+        ),
+        (
+            ["small-lr", "--with", "floor", "--processes", "100000"],
+            "--processes: 100000 is not allowed",
+        ),
+        (
+            ["small-lr", "--device", "tpu"],
+            "--device: 'tpu' is not allowed; allowed: cpu, and cuda where a GPU is seen",
+        ),
     ],
 )
 def test_wrong_input_is_one_line(arguments: list[str], said: str, tmp_path: Path) -> None:
@@ -412,10 +509,25 @@ def test_table_and_picture_of_a_result(tmp_path: Path) -> None:
     ran = {"seconds": 0.5, "least": 0.4, "most": 0.6, "loss": 1.0, "work": "same", "note": ""}
     rows = [
         {"name": "floor", "version": "2", **ran},
-        {"name": "ours", "version": "0.1", **ran, "seconds": 0.75, "most": 0.8, "loss": None, "note": "so"},
+        {
+            "name": "ours",
+            "version": "0.1",
+            **ran,
+            "seconds": 0.75,
+            "most": 0.8,
+            "loss": None,
+            "note": "so",
+        },
         {"name": "fedml", "failure": "does not install: ERROR: no"},
     ]
-    result = {"workload": "tiny", "about": "a test", "published": "1 s", "machine": "m", "date": "d", "rows": rows}
+    result = {
+        "workload": "tiny",
+        "about": "a test",
+        "published": "1 s",
+        "machine": "m",
+        "date": "d",
+        "rows": rows,
+    }
     result |= {"rounds": 3, "warmup": 1, "repeats": 2}
     lines = table(result).splitlines()
     assert "| ours | 0.1 | 0.75 (0.4 to 0.8) | 1.50 |  | same, so |" in lines

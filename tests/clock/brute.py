@@ -11,7 +11,9 @@ Slots = list[tuple[float, float]]
 
 
 @st.composite
-def patterns(draw: st.DrawFn, grain: int = 8, shortest: int = 1, longest: int = 400) -> tuple[Slots, float]:
+def patterns(
+    draw: st.DrawFn, grain: int = 8, shortest: int = 1, longest: int = 400
+) -> tuple[Slots, float]:
     """Slots and a period of shortest to longest times 1/grain s, cut into pieces that are on or off: neighbours touch.
 
     With a grain that is a power of two every float sum below is exact, so that answers can be compared with ==.
@@ -31,7 +33,14 @@ def moments(draw: st.DrawFn, slots: Slots, period: float) -> float:
     borders = st.sampled_from([0.0, *(edge for slot in slots for edge in slot)])
     inside = st.integers(0, 1024).map(lambda part: period * part / 1024)
     moment = turn * period + draw(st.one_of(borders, inside))
-    return max(0.0, draw(st.sampled_from([moment, math.nextafter(moment, -math.inf), math.nextafter(moment, math.inf)])))
+    return max(
+        0.0,
+        draw(
+            st.sampled_from(
+                [moment, math.nextafter(moment, -math.inf), math.nextafter(moment, math.inf)]
+            )
+        ),
+    )
 
 
 def stays(slots: Slots, period: float, moment: float | Fraction) -> list[tuple[Fraction, Fraction]]:
@@ -61,12 +70,17 @@ def next_online(slots: Slots, period: float, moment: float) -> float:
     """``moment`` when some stay holds it, else when the next one begins."""
     if online_until(slots, period, moment) > moment:
         return moment
-    return min((float(start) for start, _ in stays(slots, period, moment) if start > moment), default=math.inf)
+    return min(
+        (float(start) for start, _ in stays(slots, period, moment) if start > moment),
+        default=math.inf,
+    )
 
 
 def next_stay(slots: Slots, period: float, moment: float | Fraction) -> Fraction | float:
     """When the first stay begins that does so after ``moment``; infinity if none does."""
-    return min((start for start, _ in stays(slots, period, moment) if start > moment), default=math.inf)
+    return min(
+        (start for start, _ in stays(slots, period, moment) if start > moment), default=math.inf
+    )
 
 
 def longest_stay(slots: Slots, period: float) -> float:
@@ -93,7 +107,10 @@ def resumed_until(slots: Slots, period: float, begin: float, seconds: float) -> 
     turn = math.floor(Fraction(begin) / length)
     while slots:
         for start, stop in slots:
-            low, high = max(turn * length + Fraction(start), Fraction(begin)), turn * length + Fraction(stop)
+            low, high = (
+                max(turn * length + Fraction(start), Fraction(begin)),
+                turn * length + Fraction(stop),
+            )
             if high - low >= left:
                 return low + left
             left -= max(Fraction(0), high - low)

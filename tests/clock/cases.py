@@ -39,7 +39,9 @@ class Case:
     random: Random
 
     def choose(self, now: float, wanted: int, draw: int, busy: np.ndarray) -> np.ndarray:
-        return Uniform(participants=1).choose_free(self.population, now, wanted, self.seed, draw, busy)
+        return Uniform(participants=1).choose_free(
+            self.population, now, wanted, self.seed, draw, busy
+        )
 
     def listed(self, now: Fraction, wanted: int, draw: int) -> list[int]:
         """Who is online, in the order of the draw, from the definitions."""
@@ -61,7 +63,11 @@ class Case:
     def agree(self, ours: Any, theirs: Any) -> bool:
         """To the last bit where all times are dyadic, else to 1e-9."""
         exact = np.array([float(x) for x in theirs])
-        return np.array_equal(ours, exact) if self.tidy else np.allclose(ours, exact, rtol=1e-9, atol=1e-9)
+        return (
+            np.array_equal(ours, exact)
+            if self.tidy
+            else np.allclose(ours, exact, rtol=1e-9, atol=1e-9)
+        )
 
     def assume_told_apart(self, simulation: Events, *marks: Fraction) -> None:
         """No two events lie so near that the last bit of a float decides which comes first.
@@ -74,8 +80,12 @@ class Case:
         for flight in simulation.flights:
             if flight.finished:
                 paths.setdefault(flight.stop, set()).add(flight.path)
-        assume(all(len(ways) == 1 for ways in paths.values()))  # the same moment, but not the same sum of floats
-        moments = {flight.stop for flight in simulation.flights if flight.stop is not None} | set(marks)
+        assume(
+            all(len(ways) == 1 for ways in paths.values())
+        )  # the same moment, but not the same sum of floats
+        moments = {flight.stop for flight in simulation.flights if flight.stop is not None} | set(
+            marks
+        )
         moments |= {flight.start + flight.work for flight in simulation.flights}
         ordered = sorted(moments | {Fraction(round(moment)) for moment in moments})
         assume(all(b - a > 1e-6 for a, b in itertools.pairwise(ordered)))
@@ -89,14 +99,22 @@ def _advance_and_compare(case: Case, policy: Any, simulation: Cohort) -> Timelin
     timeline, after = policy.advance(state, case.call)
     compare(case, simulation, simulation.flights, timeline)
     ends = (timeline.start_seconds, timeline.end_seconds, timeline.waited_seconds)
-    assert case.agree(ends, (simulation.start, simulation.end_moment, simulation.start - Fraction(case.now)))
+    assert case.agree(
+        ends, (simulation.start, simulation.end_moment, simulation.start - Fraction(case.now))
+    )
     updates = any(flight.outcome == COMPLETED for flight in simulation.flights)
-    assert (after.now, after.version, after.draws) == (timeline.end_seconds, state.version + updates, state.draws + 1)
+    assert (after.now, after.version, after.draws) == (
+        timeline.end_seconds,
+        state.version + updates,
+        state.draws + 1,
+    )
     assert len(after.flights) == 0
     return timeline
 
 
-def advance_cohort(case: Case, policy: Any, simulation: Cohort, marks: Callable[[], list[Fraction]] = list) -> Timeline | None:
+def advance_cohort(
+    case: Case, policy: Any, simulation: Cohort, marks: Callable[[], list[Fraction]] = list
+) -> Timeline | None:
     """Run both and compare them; None when nobody can ever finish, which both have to find.
 
     ``marks`` are moments of the simulation that has run, beside which no event may be too near to tell apart.
@@ -127,7 +145,9 @@ def compare(case: Case, simulation: Events, flights: list[Flight], timeline: Tim
     for part, name in enumerate(("download_seconds", "compute_seconds", "upload_seconds")):
         assert case.agree(rows[name], [flight.seconds[part] for flight in flights])
     sent = [simulation.sent(flight) for flight in flights]
-    assert rows["joules"] == pytest.approx([simulation.joules(flight) for flight in flights], rel=1e-9, abs=1e-2)
+    assert rows["joules"] == pytest.approx(
+        [simulation.joules(flight) for flight in flights], rel=1e-9, abs=1e-2
+    )
     slack = 0 if case.tidy else 1  # a byte that is over at the very moment of the stop
     assert np.all(np.abs(rows["bytes_down"] - [down for down, _ in sent]) <= slack)
     assert np.all(np.abs(rows["bytes_up"] - [up for _, up in sent]) <= slack)
@@ -156,7 +176,11 @@ def raw_cases(draw: st.DrawFn, tidy: bool, clients: int = 40, busy: bool = False
 
     def speed() -> tuple[float, float, float]:
         if tidy:
-            return 125.0 * random.randint(1, 6), 2.0 ** random.randint(0, 4), 2.0 ** random.randint(0, 4)
+            return (
+                125.0 * random.randint(1, 6),
+                2.0 ** random.randint(0, 4),
+                2.0 ** random.randint(0, 4),
+            )
         return random.uniform(10, 800), random.uniform(1, 20), random.uniform(1, 20)
 
     kibit = random.random() < 0.2
@@ -185,7 +209,8 @@ def raw_cases(draw: st.DrawFn, tidy: bool, clients: int = 40, busy: bool = False
         random.getrandbits(63),
         work,
         random.randint(1, 8),
-        random.choice([0, 1, 10**6]) * period + (random.randint(0, 7) * period / 8 if tidy else random.randint(0, int(period))),
+        random.choice([0, 1, 10**6]) * period
+        + (random.randint(0, 7) * period / 8 if tidy else random.randint(0, int(period))),
         random.getrandbits(32),
         tidy,
         random,

@@ -21,12 +21,37 @@ def case_of(make_dataset, make_trace, make_population) -> Callable[..., Case]:
     """case_of(raw) of what events.raw_cases draws."""
 
     def make(raw, rule="strict"):
-        sizes, slots, periods, devices, clients, phone_key, workload, participants, now, seed, tidy, random = raw
-        columns = dict(zip(("compute_ms_per_sample", "download_kbps", "upload_kbps"), map(list, devices), strict=True))
+        (
+            sizes,
+            slots,
+            periods,
+            devices,
+            clients,
+            phone_key,
+            workload,
+            participants,
+            now,
+            seed,
+            tidy,
+            random,
+        ) = raw
+        columns = dict(
+            zip(
+                ("compute_ms_per_sample", "download_kbps", "upload_kbps"),
+                map(list, devices),
+                strict=True,
+            )
+        )
         n = len(devices[0])
-        energy = {"compute_watts": 1.5, "download_joules_per_byte": 0.25, "upload_joules_per_byte": 0.5}
+        energy = {
+            "compute_watts": 1.5,
+            "download_joules_per_byte": 0.25,
+            "upload_joules_per_byte": 0.5,
+        }
         trace = make_trace(slots, periods, **columns)
-        trace = replace(trace, **{name: least * (1 + np.arange(n)) for name, least in energy.items()})
+        trace = replace(
+            trace, **{name: least * (1 + np.arange(n)) for name, least in energy.items()}
+        )
         population = make_population(make_dataset(sizes), trace, clients, phone_key)
         return Case(population, workload, participants, now, seed, tidy, random).under(rule)
 
@@ -41,7 +66,12 @@ def population_of(make_dataset, make_trace, make_population):
         n = len(given)
         phones: list = [None] * n
         for client, phone in enumerate(given):
-            phones[permuted(client, n, 1)] = {"slots": [(0, period)], "ms": 100, "down": 8, "up": 8} | phone
+            phones[permuted(client, n, 1)] = {
+                "slots": [(0, period)],
+                "ms": 100,
+                "down": 8,
+                "up": 8,
+            } | phone
         names = {"compute_ms_per_sample": "ms", "download_kbps": "down", "upload_kbps": "up"}
         speeds = {column: [phone[key] for phone in phones] for column, key in names.items()}
         trace = make_trace([phone["slots"] for phone in phones], period, **speeds)
@@ -59,7 +89,11 @@ def round_of():
 
     def make(policy, population, participants, state=0.0, workload=WORK, choose=None):
         def lowest(now, wanted, draw, busy):
-            return np.sort(Uniform(participants=1).choose_free(population, now, population.clients, 1, draw, busy))[:wanted]
+            return np.sort(
+                Uniform(participants=1).choose_free(
+                    population, now, population.clients, 1, draw, busy
+                )
+            )[:wanted]
 
         state = state if isinstance(state, ClockState) else ClockState(now=state)
         return policy.advance(state, Call(participants, choose or lowest, population, workload))

@@ -48,18 +48,26 @@ class Phone:
         """Of one epoch, taken off the heap of samples one after the other."""
         size = self.workload.batch_size
         sizes = [min(size, self.held - at) for at in range(0, self.held, size)]
-        return sizes[:-1] if self.workload.drop_last and 0 < sizes[-1] < size and len(sizes) > 1 else sizes
+        return (
+            sizes[:-1]
+            if self.workload.drop_last and 0 < sizes[-1] < size and len(sizes) > 1
+            else sizes
+        )
 
     @property
     def steps(self) -> int:
         work = self.workload
-        return len(self.batches) * (work.epochs or 0) if work.local_steps is None else work.local_steps
+        return (
+            len(self.batches) * (work.epochs or 0) if work.local_steps is None else work.local_steps
+        )
 
     def samples(self, steps: int) -> int:
         return sum(itertools.islice(itertools.cycle(self.batches), steps))
 
     def compute(self, steps: int) -> Fraction:
-        return self.one * (steps * self.workload.batch_size if self.workload.full_batches else self.samples(steps))
+        return self.one * (
+            steps * self.workload.batch_size if self.workload.full_batches else self.samples(steps)
+        )
 
     def work(self, steps: int | None = None) -> Fraction:
         return self.down + self.compute(self.steps if steps is None else steps) + self.up
@@ -68,9 +76,15 @@ class Phone:
         work = self.work(steps)
         if rule == "strict":
             return brute.longest_stay(self.slots, self.period) >= work
-        if rule == "fedscale":  # begun as it comes online, or done as it comes online, if it can be at all
+        if (
+            rule == "fedscale"
+        ):  # begun as it comes online, or done as it comes online, if it can be at all
             starts = [Fraction(start) for start, _ in self.slots]
-            return any(self.online(s) and self.online(s + work) for start in starts for s in (start, start - work))
+            return any(
+                self.online(s) and self.online(s + work)
+                for start in starts
+                for s in (start, start - work)
+            )
         return bool(self.slots)
 
     def online(self, moment: Fraction) -> bool:
@@ -91,21 +105,35 @@ def phones_of(population: Population, workload: Workload) -> list[Phone]:
     """Every client, from the definitions: which phone it has, what a transfer and a sample cost."""
     trace, phones = population.trace, []
     for client in range(population.clients):
-        phone = permuted(client, max(population.clients, trace.devices, trace.patterns), population.phone_key)
+        phone = permuted(
+            client, max(population.clients, trace.devices, trace.patterns), population.phone_key
+        )
         device, pattern = phone % trace.devices, phone % trace.patterns
-        slots = [(float(trace.start[k]), float(trace.end[k])) for k in range(*trace.offsets[pattern : pattern + 2])]
+        slots = [
+            (float(trace.start[k]), float(trace.end[k]))
+            for k in range(*trace.offsets[pattern : pattern + 2])
+        ]
         kbit, period = Fraction(workload.bits_per_kbit), float(trace.period[pattern])
         phones.append(
             Phone(
-                held=int(np.diff(population.dataset.train.offsets)[client % population.dataset.train.clients]),
+                held=int(
+                    np.diff(population.dataset.train.offsets)[
+                        client % population.dataset.train.clients
+                    ]
+                ),
                 workload=workload,
                 down=workload.bytes_down * 8 / (kbit * Fraction(trace.download_kbps[device])),
-                one=Fraction(workload.inferences_per_sample) * Fraction(trace.compute_ms_per_sample[device]) / 1000,
+                one=Fraction(workload.inferences_per_sample)
+                * Fraction(trace.compute_ms_per_sample[device])
+                / 1000,
                 up=workload.bytes_up * 8 / (kbit * Fraction(trace.upload_kbps[device])),
                 slots=[(0.0, period)] if population.always_online else slots,
                 period=period,
                 watts=float(trace.compute_watts[device]),
-                joules_per_byte=(float(trace.download_joules_per_byte[device]), float(trace.upload_joules_per_byte[device])),
+                joules_per_byte=(
+                    float(trace.download_joules_per_byte[device]),
+                    float(trace.upload_joules_per_byte[device]),
+                ),
             )
         )
     return phones
@@ -148,7 +176,13 @@ class Events:
 
     participant: type[Flight] = Flight
 
-    def __init__(self, phones: list[Phone], choose: Callable[[Fraction, int, int], list[int]], rule: str, now: float) -> None:
+    def __init__(
+        self,
+        phones: list[Phone],
+        choose: Callable[[Fraction, int, int], list[int]],
+        rule: str,
+        now: float,
+    ) -> None:
         self.env = simpy.Environment(initial_time=Fraction(now))
         self.phones, self.choose, self.rule = phones, choose, rule
         self.flights: list[Flight] = []
@@ -171,9 +205,15 @@ class Events:
 
     def launch(self, client: int, base: int, steps: int | None = None) -> Flight:
         phone = self.phones[client]
-        flight = self.participant(client, phone, self.env.now, base, phone.steps if steps is None else steps)
+        flight = self.participant(
+            client, phone, self.env.now, base, phone.steps if steps is None else steps
+        )
         self.flights.append(flight)
-        process = self.env.process({"resume": self.pausing, "fedscale": self.looked_at}.get(self.rule, self.working)(flight))
+        process = self.env.process(
+            {"resume": self.pausing, "fedscale": self.looked_at}.get(self.rule, self.working)(
+                flight
+            )
+        )
         if self.rule == "strict":
             self.env.process(self.going_offline(flight, process))
         return flight
@@ -245,10 +285,16 @@ class Events:
         return phone.can_finish(self.rule)
 
     def at_work(self, flight: Flight) -> Fraction:
-        if self.rule == "fedscale" and flight.outcome == DROPPED:  # at work until its end, or that of a round begun together
-            return min(flight.work, getattr(self, "end_moment", flight.start + flight.work) - flight.start)
+        if (
+            self.rule == "fedscale" and flight.outcome == DROPPED
+        ):  # at work until its end, or that of a round begun together
+            return min(
+                flight.work, getattr(self, "end_moment", flight.start + flight.work) - flight.start
+            )
         if self.rule == "resume":
-            return brute.online_seconds(flight.phone.slots, flight.phone.period, flight.start, flight.stop)
+            return brute.online_seconds(
+                flight.phone.slots, flight.phone.period, flight.start, flight.stop
+            )
         return flight.stop - flight.start
 
     def sent(self, flight: Flight) -> tuple[int, int]:
@@ -260,12 +306,17 @@ class Events:
             return math.floor(size * min(max(there / seconds, 0), 1)) if size else 0
 
         work = phone.workload
-        return share(work.bytes_down, elapsed, phone.down), share(work.bytes_up, elapsed - before, phone.up)
+        return share(work.bytes_down, elapsed, phone.down), share(
+            work.bytes_up, elapsed - before, phone.up
+        )
 
     def joules(self, flight: Flight) -> float:
         """Of computing and of the bytes that went over the air."""
         phone = flight.phone
-        radio = sum(joules * size for joules, size in zip(phone.joules_per_byte, self.sent(flight), strict=True))
+        radio = sum(
+            joules * size
+            for joules, size in zip(phone.joules_per_byte, self.sent(flight), strict=True)
+        )
         return phone.watts * float(self.computing(flight)) + radio
 
     def computing(self, flight: Flight) -> Fraction:
@@ -309,8 +360,15 @@ class Cohort(Events):
             yield self.news | alarm
             yield self.after_all_else()
         self.end_moment = self.env.now
-        if self.end_moment == self.start:  # all are offline at their end: the round must not stand still
-            self.end_moment = min([self.start + min(flight.work for flight in self.flights), *([deadline] if deadline else [])])
+        if (
+            self.end_moment == self.start
+        ):  # all are offline at their end: the round must not stand still
+            self.end_moment = min(
+                [
+                    self.start + min(flight.work for flight in self.flights),
+                    *([deadline] if deadline else []),
+                ]
+            )
         self.close()
         for flight in self.flights:
             if flight.stop is None:

@@ -63,7 +63,10 @@ class Traffic(Events):
             order = self.choose(self.env.now, len(self.phones), self.draws)
             free = [client for client in order if client not in self.busy()][:places]
             now = self.env.now
-            if any(flight.client in free and flight.start == flight.stop == now for flight in self.ended):
+            if any(
+                flight.client in free and flight.start == flight.stop == now
+                for flight in self.ended
+            ):
                 reject()  # see test_fedscales_dropouts_do_not_stop_the_clock
             self.in_flight += [self.launch(client, self.version) for client in free]
 
@@ -74,14 +77,19 @@ class Traffic(Events):
             free = [phone for client, phone in enumerate(self.phones) if client not in self.busy()]
             yield self.someone_online(free)
             self.waited += self.env.now - begin
-            soonest = min(brute.next_online(phone.slots, phone.period, float(begin)) for phone in self.phones)
+            soonest = min(
+                brute.next_online(phone.slots, phone.period, float(begin)) for phone in self.phones
+            )
             self.starved |= soonest < self.env.now or begin == self.env.now
             self.fill()
         yield self.after_all_else()
 
     def stopped(self) -> list[Flight]:
         """Those who have stopped and not landed, first first."""
-        return sorted((f for f in self.in_flight if f.stop is not None), key=lambda flight: (flight.stop, flight.client))
+        return sorted(
+            (f for f in self.in_flight if f.stop is not None),
+            key=lambda flight: (flight.stop, flight.client),
+        )
 
     def land(self, flight: Flight) -> Outcome:
         self.in_flight.remove(flight)
@@ -104,7 +112,9 @@ class Traffic(Events):
             yield from self.events()
             self.version += any(flight.outcome == COMPLETED for flight in self.ended)
             came = (start, self.env.now, self.waited, self.version, self.draws)
-            self.rounds.append(Round(*came, self.ended, sorted(self.in_flight, key=lambda flight: flight.client)))
+            self.rounds.append(
+                Round(*came, self.ended, sorted(self.in_flight, key=lambda flight: flight.client))
+            )
 
 
 class Landings(Traffic):
@@ -152,7 +162,9 @@ def advanced(policy: Any, call: Call, state: ClockState, rounds: int) -> ClockSt
     return state
 
 
-def advance_traffic(case: Case, policy: Any, simulation: Traffic, *marks: Fraction) -> list[Timeline]:
+def advance_traffic(
+    case: Case, policy: Any, simulation: Traffic, *marks: Fraction
+) -> list[Timeline]:
     """A policy's rounds against those of a simulation, which is run here. Rejects what no simulation can tell."""
     if sum(phone.can_finish(policy.availability) for phone in case.phones) < case.participants:
         reject()  # rounds may be without end
@@ -174,9 +186,15 @@ def advance_traffic(case: Case, policy: Any, simulation: Traffic, *marks: Fracti
         compare(case, simulation, expected.ended, timeline)
         ends = (timeline.start_seconds, timeline.end_seconds, timeline.waited_seconds)
         assert case.agree(ends, (expected.start, expected.end, expected.waited))
-        assert (state.now, state.version, state.draws) == (timeline.end_seconds, expected.version, expected.draws)
+        assert (state.now, state.version, state.draws) == (
+            timeline.end_seconds,
+            expected.version,
+            expected.draws,
+        )
         under_way = np.sort(state.flights, order="client")
         assert under_way["client"].tolist() == [flight.client for flight in expected.under_way]
         assert under_way["base"].tolist() == [flight.base for flight in expected.under_way]
-        assert case.agree(under_way["start_seconds"], [flight.start for flight in expected.under_way])
+        assert case.agree(
+            under_way["start_seconds"], [flight.start for flight in expected.under_way]
+        )
     return timelines

@@ -60,7 +60,12 @@ class LinkedCase(Case):
         if self.tidy:
             return np.array_equal(ours, exact)
         elapsed = np.minimum(np.abs(exact), np.abs(exact - self.now))
-        return bool(np.all(np.abs(ours - exact) <= 1e-9 * (1 + elapsed) + rounding(self.now + elapsed.max(initial=0))))
+        return bool(
+            np.all(
+                np.abs(ours - exact)
+                <= 1e-9 * (1 + elapsed) + rounding(self.now + elapsed.max(initial=0))
+            )
+        )
 
     def assume_told_apart(self, simulation: Links, *marks: Fraction) -> None:
         """As in Case. Counts what is left to compare."""
@@ -68,8 +73,12 @@ class LinkedCase(Case):
         if not (self.tidy or _told_apart(simulation, *marks)):
             reject()
         self.tally["compared"] += 1
-        self.tally.update(flight.outcome.name for flight in simulation.flights if flight.outcome is not None)
-        self.tally["late"] += sum(flight.finished and flight.stop - flight.finish > 0.01 for flight in simulation.flights)
+        self.tally.update(
+            flight.outcome.name for flight in simulation.flights if flight.outcome is not None
+        )
+        self.tally["late"] += sum(
+            flight.finished and flight.stop - flight.finish > 0.01 for flight in simulation.flights
+        )
 
 
 def rounding(now: float) -> float:
@@ -90,10 +99,17 @@ def _told_apart(simulation: Links, *marks: Fraction) -> bool:
         elif flight.stop is not None and 0 < flight.nearly_done() < apart:
             return False
     stops = {flight.stop for flight in simulation.flights if flight.stop is not None} | set(marks)
-    ends = stops | {stage.end for flight in simulation.flights for stage in flight.stages if stage.end is not None}
+    ends = stops | {
+        stage.end
+        for flight in simulation.flights
+        for stage in flight.stages
+        if stage.end is not None
+    }
     return (
         simulation.plain(apart)
-        and all(len(ways) == 1 for ways in paths.values())  # the same moment, but not the same sum of floats
+        and all(
+            len(ways) == 1 for ways in paths.values()
+        )  # the same moment, but not the same sum of floats
         and all(b - a > apart for a, b in itertools.pairwise(sorted(stops)))
         and all(end.denominator == 1 or abs(end - round(end)) > apart for end in ends)
     )
@@ -124,7 +140,10 @@ def _curve(random: Random, tidy: bool) -> tuple[list[float], list[float], list[f
 def with_curves(case: LinkedCase) -> LinkedCase:
     """The case with curves, as many as there are devices, or some other number."""
     random, trace = case.random, case.population.trace
-    curves = [_curve(random, case.tidy) for _ in range(random.choice([trace.devices, random.randint(1, 4)]))]
+    curves = [
+        _curve(random, case.tidy)
+        for _ in range(random.choice([trace.devices, random.randint(1, 4)]))
+    ]
     starts, down, up, periods = zip(*curves, strict=True)
     points = (np.array([x for part in parts for x in part]) for parts in (starts, down, up))
     bandwidth = Bandwidth(np.cumsum([0, *map(len, starts)]), *points, np.array(periods))
@@ -181,7 +200,10 @@ class LinkedDeadline(Links, DeadlineRound):
             fitting = [steps for steps, finish in finishes.items() if finish <= self.deadline]
             self.launch(client, 0, fitting[-1] if self.policy.partial and fitting else None)
             there = (tuple(phone.slots), phone.period) if rule == "resume" else None
-            self.plans += [(finish, (phone.kind, there, phone.compute(steps))) for steps, finish in finishes.items()]
+            self.plans += [
+                (finish, (phone.kind, there, phone.compute(steps)))
+                for steps, finish in finishes.items()
+            ]
         return self.deadline
 
     def plain(self, apart: float) -> bool:
@@ -199,7 +221,9 @@ def simulated(case: LinkedCase, policy: Any, rounds: int = 1) -> Any:
         return LinkedDeadline(case, policy, **links)
     if policy.mode == "sync":
         return LinkedSync(case, policy.availability, policy.overcommitment, **links)
-    return LinkedAll(case.phones, case.listed, policy.availability, case.now, case.participants, **links)
+    return LinkedAll(
+        case.phones, case.listed, policy.availability, case.now, case.participants, **links
+    )
 
 
 def advance(case: LinkedCase, policy: Any) -> list[Timeline]:
@@ -214,7 +238,9 @@ def advance(case: LinkedCase, policy: Any) -> list[Timeline]:
     for number in (1, 2, 3):
         simulation = simulated(case, policy)
         simulation.draw = number
-        timeline = advance_cohort(case, policy, simulation, lambda simulation=simulation: [simulation.end_moment])
+        timeline = advance_cohort(
+            case, policy, simulation, lambda simulation=simulation: [simulation.end_moment]
+        )
         if timeline is None:
             break
         timelines.append(timeline)
@@ -225,7 +251,11 @@ def advance(case: LinkedCase, policy: Any) -> list[Timeline]:
 def _deadline(case: LinkedCase, **common: Any) -> Deadline:
     random = case.random
     length = float(random.choice(case.phones).work()) * random.uniform(0.5, 3)
-    given = {"seconds": max(1, round(8 * length)) / 8} if random.random() < 0.5 else {"quantile": random.randint(1, 9) / 10}
+    given = (
+        {"seconds": max(1, round(8 * length)) / 8}
+        if random.random() < 0.5
+        else {"quantile": random.randint(1, 9) / 10}
+    )
     over = random.choice([1.0, 1.1, 1.3, 2.0])
     return Deadline(overcommitment=over, partial=random.random() < 0.7, **given, **common)
 
@@ -235,12 +265,16 @@ def _flying(case: LinkedCase) -> dict[str, Any]:
 
 
 MODES: dict[str, Callable[..., Any]] = {
-    "sync": lambda case, **common: Sync(overcommitment=case.random.choice([1.0, 1.1, 1.3, 2.0]), **common),
+    "sync": lambda case, **common: Sync(
+        overcommitment=case.random.choice([1.0, 1.1, 1.3, 2.0]), **common
+    ),
     "all": lambda case, **common: All(**common),
     "deadline": _deadline,
     "buffered": lambda case, **common: Buffered(**_flying(case), **common),
     "async": lambda case, **common: Async(**_flying(case), **common),
-    "semisync": lambda case, **common: Semisync(window_seconds=case.random.randint(8, 200) / 8, **_flying(case), **common),
+    "semisync": lambda case, **common: Semisync(
+        window_seconds=case.random.randint(8, 200) / 8, **_flying(case), **common
+    ),
 }
 
 
@@ -260,23 +294,48 @@ class ByNumber(LinkedCase):
         return sorted(super().listed(now, self.population.clients, draw))[:wanted]
 
 
-def by_hand(population: Population, workload: Workload, participants: int, **given: Any) -> ByNumber:
+def by_hand(
+    population: Population, workload: Workload, participants: int, **given: Any
+) -> ByNumber:
     """A small case from 0 s on; ``curves`` are (starts, down, up) of each client, ``period`` theirs; ``server``; ``rule``."""
     curves, trace, n = given.get("curves", []), population.trace, population.clients
     if curves:
-        dealt = [curves[client] for client in sorted(range(n), key=lambda client: permuted(client, n, population.phone_key))]
-        columns = (np.array([float(x) for part in parts for x in part]) for parts in zip(*dealt, strict=True))
+        dealt = [
+            curves[client]
+            for client in sorted(
+                range(n), key=lambda client: permuted(client, n, population.phone_key)
+            )
+        ]
+        columns = (
+            np.array([float(x) for part in parts for x in part])
+            for parts in zip(*dealt, strict=True)
+        )
         offsets = np.cumsum([0, *(len(starts) for starts, _, _ in dealt)])
-        trace = replace(trace, bandwidth=Bandwidth(offsets, *columns, np.full(n, given.get("period", 100.0))))
+        trace = replace(
+            trace, bandwidth=Bandwidth(offsets, *columns, np.full(n, given.get("period", 100.0)))
+        )
     population = replace(population, trace=trace, always_online=given.get("rule") == "always")
-    return ByNumber(population, workload, participants, 0.0, 1, True, Random(0), server=given.get("server", (None, None)))
+    return ByNumber(
+        population,
+        workload,
+        participants,
+        0.0,
+        1,
+        True,
+        Random(0),
+        server=given.get("server", (None, None)),
+    )
 
 
 def check_by_hand(case: LinkedCase, policy: Any, *expected: list[tuple]) -> list[Timeline]:
     """Simulation and policy both come to what was worked out: rows of (client, outcome, stop, bytes down, bytes up) a round."""
     simulation = simulated(case, policy, len(expected)).run()
-    rounds = [each.ended for each in simulation.rounds] if policy.asynchronous else [simulation.flights]
-    assert [[(f.client, f.outcome, f.stop, *simulation.sent(f)) for f in flights] for flights in rounds] == list(expected)
+    rounds = (
+        [each.ended for each in simulation.rounds] if policy.asynchronous else [simulation.flights]
+    )
+    assert [
+        [(f.client, f.outcome, f.stop, *simulation.sent(f)) for f in flights] for flights in rounds
+    ] == list(expected)
     if policy.asynchronous:
         return advance_traffic(case, policy, simulated(case, policy, len(expected)))
     timeline = advance_cohort(case, policy, simulated(case, policy))

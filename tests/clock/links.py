@@ -45,7 +45,9 @@ class Curve:
             return self.speeds[0], math.inf
         turn, phase = divmod(moment, Fraction(self.period))
         place = max(k for k, start in enumerate(self.starts) if start <= phase)
-        return self.speeds[place], turn * Fraction(self.period) + [*self.starts, self.period][place + 1]
+        return self.speeds[place], turn * Fraction(self.period) + [*self.starts, self.period][
+            place + 1
+        ]
 
     def carried(self, now: Fraction, end: Fraction) -> Fraction:
         """What it carries from one moment to another, speed by speed."""
@@ -104,20 +106,30 @@ def curved_phones(population: Population, workload: Workload) -> list[CurvedPhon
     """Every client, from the definitions; without curves a phone has the constant speeds of its device."""
     trace, phones, given = population.trace, [], population.trace.bandwidth
     for client, phone in enumerate(phones_of(population, workload)):
-        number = permuted(client, max(population.clients, trace.devices, trace.patterns), population.phone_key)
+        number = permuted(
+            client, max(population.clients, trace.devices, trace.patterns), population.phone_key
+        )
         device, curve = number % trace.devices, number % given.curves if given.curves else -1
         curves = (steady(trace.download_kbps[device]), steady(trace.upload_kbps[device]))
         if given.curves:
             points = slice(*given.offsets[curve : curve + 2])
-            starts, period = [Fraction(start) for start in given.start[points]], Fraction(given.period[curve])
+            starts, period = (
+                [Fraction(start) for start in given.start[points]],
+                Fraction(given.period[curve]),
+            )
             columns = given.download_kbps[points], given.upload_kbps[points]
-            curves = tuple(Curve(starts, [Fraction(speed) for speed in column], period) for column in columns)
+            curves = tuple(
+                Curve(starts, [Fraction(speed) for speed in column], period) for column in columns
+            )
         best = [
             8 * size / (Fraction(workload.bits_per_kbit) * max(curve.speeds))
             for size, curve in zip((workload.bytes_down, workload.bytes_up), curves, strict=True)
         ]
         kind = device, curve
-        plain = {name: getattr(phone, name) for name in Phone.__dataclass_fields__} | {"down": best[0], "up": best[1]}
+        plain = {name: getattr(phone, name) for name in Phone.__dataclass_fields__} | {
+            "down": best[0],
+            "up": best[1],
+        }
         phones.append(CurvedPhone(**plain, curves=curves, kind=kind))
     return phones
 
@@ -156,7 +168,9 @@ class Stage:
 class Link:
     """One direction of the server, or a phone's own processor, which has no limit: rates are set anew at every event."""
 
-    def __init__(self, env: simpy.Environment, kbps: float | None = None, tidy: bool = False) -> None:
+    def __init__(
+        self, env: simpy.Environment, kbps: float | None = None, tidy: bool = False
+    ) -> None:
         self.env, self.tidy, self.kbps = env, tidy, None if kbps is None else Fraction(kbps)
         self.stages: list[Stage] = []
         self.since, self.changes = env.now, 0
@@ -187,7 +201,10 @@ class Link:
             self.stages.remove(stage)
             stage.done.succeed()
         own = [stage.curve.at(self.env.now) for stage in self.stages]
-        speeds = [Fraction(0) if stage.flight.away else speed for stage, (speed, _) in zip(self.stages, own, strict=True)]
+        speeds = [
+            Fraction(0) if stage.flight.away else speed
+            for stage, (speed, _) in zip(self.stages, own, strict=True)
+        ]
         alarms = [border - self.env.now for _, border in own if border < math.inf]
         for stage, rate in zip(self.stages, shares(speeds, self.kbps), strict=True):
             stage.rate = rate
@@ -238,7 +255,9 @@ class Links(Events):
 
     participant = Linked
 
-    def __init__(self, *what, server: tuple[float | None, float | None] = (None, None), tidy: bool = False) -> None:
+    def __init__(
+        self, *what, server: tuple[float | None, float | None] = (None, None), tidy: bool = False
+    ) -> None:
         super().__init__(*what)
         self.tidy, self.shared = tidy, [Link(self.env, kbps, tidy) for kbps in server]
 
@@ -263,7 +282,10 @@ class Links(Events):
     def within(self, phone: CurvedPhone) -> CurvedPhone:
         """A phone whose best is no better than the server's."""
         sizes = phone.stages(1)[0][0], phone.stages(1)[2][0]
-        least = [size / link.kbps if link.kbps else 0 for size, link in zip(sizes, self.shared, strict=True)]
+        least = [
+            size / link.kbps if link.kbps else 0
+            for size, link in zip(sizes, self.shared, strict=True)
+        ]
         return replace(phone, down=max(phone.down, least[0]), up=max(phone.up, least[1]))
 
     def working(self, flight):
@@ -313,7 +335,9 @@ class Links(Events):
 
     def carried(self, stage: Stage) -> Fraction:
         flight = stage.flight
-        if self.rule == "fedscale" and flight.outcome == DROPPED:  # at work all the same, see at_work
+        if (
+            self.rule == "fedscale" and flight.outcome == DROPPED
+        ):  # at work all the same, see at_work
             place = flight.stages.index(stage)
             begin = flight.start + sum(flight.own[:place], Fraction(0))
             return min(stage.size, stage.curve.carried(begin, flight.start + self.at_work(flight)))

@@ -47,9 +47,13 @@ def ends(population_of, round_of):
         population = population_of(phones)
         if rule == "always":
             population = dataclasses.replace(population, always_online=True)
-        timeline, _ = round_of(Sync(overcommitment=3, availability=rule), population, participants, now)
+        timeline, _ = round_of(
+            Sync(overcommitment=3, availability=rule), population, participants, now
+        )
         columns = ("outcome", "stop_seconds", "bytes_down", "bytes_up")
-        return [tuple(row[column] for column in columns) for row in timeline.participants], timeline.end_seconds
+        return [
+            tuple(row[column] for column in columns) for row in timeline.participants
+        ], timeline.end_seconds
 
     return make
 
@@ -73,8 +77,13 @@ def test_one_phone_that_goes_offline_after_4_of_5_seconds(ends, rule, row, end):
 
 def test_fedscale_does_not_care_what_happens_between(ends):
     # Offline from 7 to 11; finishes at 11, when it is online again.
-    assert ends("fedscale", [{"slots": [(0, 7), (11, 12)]}], 1, 6.0) == ([(COMPLETED, 11, 1000, 1000)], 11)
-    assert ends("fedscale", [{"slots": [(0, 11)]}], 1, 6.0)[0] == [(DROPPED, 6, 1000, 1000)]  # no longer online at 11
+    assert ends("fedscale", [{"slots": [(0, 7), (11, 12)]}], 1, 6.0) == (
+        [(COMPLETED, 11, 1000, 1000)],
+        11,
+    )
+    assert ends("fedscale", [{"slots": [(0, 11)]}], 1, 6.0)[0] == [
+        (DROPPED, 6, 1000, 1000)
+    ]  # no longer online at 11
 
 
 def test_fedscales_dropouts_cost_no_time(ends):
@@ -94,7 +103,10 @@ def test_who_pauses_is_cut_with_the_bytes_of_its_time_online(ends):
 
 def test_a_phone_that_pauses_over_many_periods(ends):
     # 1 s online in 100: 29 s of work are the ends of 29 periods.
-    assert ends("resume", [{"ms": 900, "slots": [(40, 41)]}], 1) == ([(COMPLETED, 2841, 1000, 1000)], 2841)
+    assert ends("resume", [{"ms": 900, "slots": [(40, 41)]}], 1) == (
+        [(COMPLETED, 2841, 1000, 1000)],
+        2841,
+    )
 
 
 def test_always_online_phones_are_asked_when_no_slot_is_open(ends):
@@ -110,5 +122,7 @@ def test_fedscales_rounds_get_past_the_end_of_the_last_stay(population_of, round
 
 
 def test_work_that_never_ends_within_a_stay_is_an_error_with_fedscale(population_of, round_of):
-    with pytest.raises(InputError, match=r"^population"):  # 5 s of work: begun from 0 to 4 s, done from 5 to 9 s
+    with pytest.raises(
+        InputError, match=r"^population"
+    ):  # 5 s of work: begun from 0 to 4 s, done from 5 to 9 s
         round_of(Sync(availability="fedscale"), population_of([{"slots": [(0, 4)]}]), 1)

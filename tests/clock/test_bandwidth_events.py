@@ -21,10 +21,23 @@ from mpifl.traces.bandwidth import Bandwidth, check_bandwidth
 from tests.budget import examples
 from tests.clock.cases import raw_cases, rule_of
 from tests.clock.events import COMPLETED, CUT, DROPPED
-from tests.clock.link_cases import MODES, advance, by_hand, check_by_hand, linked, policy_of, with_curves
+from tests.clock.link_cases import (
+    MODES,
+    advance,
+    by_hand,
+    check_by_hand,
+    linked,
+    policy_of,
+    with_curves,
+)
 
 # What fails is not made smaller: a case is drawn from a generator of its own, and smaller seeds are no simpler.
-rounds = examples(30, derandomize=True, suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate])
+rounds = examples(
+    30,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.generate],
+)
 
 
 @pytest.mark.parametrize("tidy", [True, False])
@@ -44,7 +57,10 @@ def test_rounds_are_those_of_an_event_simulation(case_of, mode, tidy):
 
     compare()
     assert tally["compared"] >= 30
-    assert tally["compared"] >= (0.9 if mode in ("sync", "all", "deadline") else 0.6) * tally["simulated"]
+    assert (
+        tally["compared"]
+        >= (0.9 if mode in ("sync", "all", "deadline") else 0.6) * tally["simulated"]
+    )
     assert min(tally["COMPLETED"], tally["DROPPED"]) >= 8
     assert tally["CUT"] >= 8 or mode not in ("sync", "deadline")
 
@@ -56,7 +72,9 @@ STEADY = ([0], [8], [8])
 
 def _own(timeline, row=0):
     """Seconds of download, training and upload of one participant."""
-    return tuple(timeline.participants[row][f"{part}_seconds"] for part in ("download", "compute", "upload"))
+    return tuple(
+        timeline.participants[row][f"{part}_seconds"] for part in ("download", "compute", "upload")
+    )
 
 
 def test_the_speed_changes_under_way(population_of):
@@ -76,13 +94,23 @@ def test_nothing_is_carried_in_an_outage_and_the_curve_repeats(population_of):
 
 def test_who_has_all_as_an_outage_begins_is_done_then(population_of):
     # 4 kbit by 1 s, and not 10 s; trains to 4 s; 4 kbit at 2 kbit/s to 6 s.
-    case = by_hand(population_of([{}]), replace(WORK, bytes_down=500, bytes_up=500), 1, curves=[([0, 1], [4, 0], [0, 2])])
+    case = by_hand(
+        population_of([{}]),
+        replace(WORK, bytes_down=500, bytes_up=500),
+        1,
+        curves=[([0, 1], [4, 0], [0, 2])],
+    )
     (timeline,) = check_by_hand(case, All(), [(0, COMPLETED, 6, 500, 500)])
     assert _own(timeline) == (1, 3, 2)
 
 
 def test_no_bytes_take_no_time_in_an_outage(population_of):
-    case = by_hand(population_of([{}]), replace(WORK, bytes_down=0, bytes_up=0), 1, curves=[([0, 50], [0, 1], [0, 1])])
+    case = by_hand(
+        population_of([{}]),
+        replace(WORK, bytes_down=0, bytes_up=0),
+        1,
+        curves=[([0, 50], [0, 1], [0, 1])],
+    )
     (timeline,) = check_by_hand(case, All(), [(0, COMPLETED, 3, 0, 0)])
     assert _own(timeline) == (0, 3, 0)
 
@@ -90,14 +118,18 @@ def test_no_bytes_take_no_time_in_an_outage(population_of):
 def test_a_transfer_goes_on_over_many_periods(population_of):
     # 14 kbit a period of 8 s. 8,000 are 571 periods and 6 kbit: 4 in the first second, 2 more by 4 s. Trains to 7 s, 1 s up.
     curve = ([0, 1, 3], [4, 0, 2], [8, 8, 8])
-    case = by_hand(population_of([{}]), replace(WORK, bytes_down=10**6), 1, curves=[curve], period=8.0)
+    case = by_hand(
+        population_of([{}]), replace(WORK, bytes_down=10**6), 1, curves=[curve], period=8.0
+    )
     (timeline,) = check_by_hand(case, All(), [(0, COMPLETED, 571 * 8 + 8, 10**6, 1000)])
     assert _own(timeline) == (571 * 8 + 4, 3, 1)
 
 
 def test_half_a_billion_periods_are_arithmetic_and_not_a_loop(population_of, round_of):
     # 8 * 10**9 kbit are 571,428,571 periods of 14 kbit, and 6 kbit as above.
-    case = by_hand(population_of([{}]), WORK, 1, curves=[([0, 1, 3], [4, 0, 2], [8, 8, 8])], period=8.0)
+    case = by_hand(
+        population_of([{}]), WORK, 1, curves=[([0, 1, 3], [4, 0, 2], [8, 8, 8])], period=8.0
+    )
     timeline, _ = round_of(All(), case.population, 1, 0.0, replace(WORK, bytes_down=10**12))
     assert _own(timeline) == (571_428_571 * 8 + 4, 3, 1)
     assert timeline.end_seconds == 571_428_571 * 8 + 8
@@ -114,14 +146,18 @@ def test_who_drops_out_has_what_the_curve_carried_by_then(population_of):
 def test_the_curve_goes_on_while_a_phone_pauses(population_of):
     # 2 kbit by 1 s, offline till 3 s while the best of the curve passes, 4 kbit by 3.5 s, 2 by 4 s. Trains to 7 s.
     curve = ([0, 1, 3, 3.5], [2, 64, 8, 4], [8, 8, 8, 8])
-    case = by_hand(population_of([{"slots": [(0, 1), (3, 100)]}]), WORK, 1, curves=[curve], rule="resume")
+    case = by_hand(
+        population_of([{"slots": [(0, 1), (3, 100)]}]), WORK, 1, curves=[curve], rule="resume"
+    )
     (timeline,) = check_by_hand(case, All(availability="resume"), [(0, COMPLETED, 8, 1000, 1000)])
     assert _own(timeline) == (2, 3, 1)
 
 
 def test_who_is_online_in_outages_only_never_finishes(population_of):
     population = population_of([{"slots": [(0, 5)]}, {"slots": [(0, 5)]}], period=10.0)
-    case = by_hand(population, WORK, 1, curves=[([0, 5], [0, 8], [8, 8]), STEADY], period=10.0, rule="resume")
+    case = by_hand(
+        population, WORK, 1, curves=[([0, 5], [0, 8], [8, 8]), STEADY], period=10.0, rule="resume"
+    )
     timeline, _ = Sync(overcommitment=2.0, availability="resume").advance(ClockState(), case.call)
     assert timeline.participants["outcome"].tolist() == [CUT, COMPLETED]
     assert timeline.participants["bytes_down"].tolist() == [0, 1000]
@@ -132,11 +168,17 @@ def test_who_is_online_in_outages_only_never_finishes(population_of):
 
 def test_who_is_cut_has_what_the_curve_carried_by_then(population_of):
     # The first is done at 5 s. The second has 8 kbit by 1.5 s (4 at 8, 4 at 4), trains to 4.5 s, and sends 1 kbit by 5 s.
-    case = by_hand(population_of([{}, {}]), WORK, 1, curves=[STEADY, ([0, 0.5, 4], [8, 4, 4], [8, 8, 2])])
-    check_by_hand(case, Sync(overcommitment=2.0), [(0, COMPLETED, 5, 1000, 1000), (1, CUT, 5, 1000, 125)])
+    case = by_hand(
+        population_of([{}, {}]), WORK, 1, curves=[STEADY, ([0, 0.5, 4], [8, 4, 4], [8, 8, 2])]
+    )
+    check_by_hand(
+        case, Sync(overcommitment=2.0), [(0, COMPLETED, 5, 1000, 1000), (1, CUT, 5, 1000, 125)]
+    )
 
 
-@pytest.mark.parametrize(("seconds", "steps", "stop"), [(3.5, 2, 3), (6.875, 2, 3), (7, 3, 7), (11, 4, 11)])
+@pytest.mark.parametrize(
+    ("seconds", "steps", "stop"), [(3.5, 2, 3), (6.875, 2, 3), (7, 3, 7), (11, 4, 11)]
+)
 def test_partial_work_is_what_the_curve_leaves_time_for(population_of, seconds, steps, stop):
     # Steps of 0.5 s after 1 s of download; up 8 kbit/s until 3 s, then 1. Two steps send from 2 to 3 s; three send 4 kbit
     # from 2.5 to 3 s and 4 more to 7 s; four send from 3 to 11 s.
@@ -154,7 +196,14 @@ def test_who_sets_the_deadline_by_quantile_does_all_its_work(population_of, rule
     policy = Deadline(quantile=0.5, availability=rule, partial=partial)
     for ms in range(20, 300, 7):
         for now in (0.1, 5.3, 33.3, 2e7 + 0.1):
-            case = by_hand(population_of([{"ms": ms}]), work, 1, curves=[([0, 7], [3, 11], [13, 7])], period=40.0, rule=rule)
+            case = by_hand(
+                population_of([{"ms": ms}]),
+                work,
+                1,
+                curves=[([0, 7], [3, 11], [13, 7])],
+                period=40.0,
+                rule=rule,
+            )
             (row,) = policy.advance(ClockState(now), case.call)[0].participants
             assert (row["steps"], row["outcome"]) == (8, COMPLETED), (ms, now)
 
@@ -163,7 +212,11 @@ def test_rounds_go_on_along_the_curve(population_of):
     # 0: 1 s down, 3 s, then 2 kbit/s from 4 to 8 s. 1: at constant speeds done at 5 s, and again at 10 s.
     # 0 is begun anew at 8 s: down by 9 s, trained by 12 s, 2 kbit/s from 12 to 16 s.
     case = by_hand(population_of([{}, {}]), WORK, 1, curves=[([0, 4], [8, 8], [8, 2]), STEADY])
-    done = [(1, COMPLETED, 5, 1000, 1000)], [(0, COMPLETED, 8, 1000, 1000)], [(1, COMPLETED, 10, 1000, 1000)]
+    done = (
+        [(1, COMPLETED, 5, 1000, 1000)],
+        [(0, COMPLETED, 8, 1000, 1000)],
+        [(1, COMPLETED, 10, 1000, 1000)],
+    )
     check_by_hand(case, Buffered(concurrency=2), *done)
 
 
@@ -182,7 +235,12 @@ def _mahimahi(folder):
         if (up := down.with_suffix(".up")).exists():
             kbps = _packets(down), _packets(up)
             seconds = min(map(len, kbps))
-            yield np.arange(seconds, dtype=float), kbps[0][:seconds], kbps[1][:seconds], float(seconds)
+            yield (
+                np.arange(seconds, dtype=float),
+                kbps[0][:seconds],
+                kbps[1][:seconds],
+                float(seconds),
+            )
 
 
 def _norway(folder):
@@ -207,7 +265,9 @@ def _walked(begin, size, starts, speeds, period):
 
 @pytest.mark.parametrize("kind", ["mahimahi", "norway"])
 @pytest.mark.parametrize("size", [100_000, 5_000_000, 200_000_000])
-def test_real_curves_carry_what_a_walk_over_their_seconds_does(shared, population_of, round_of, kind, size):
+def test_real_curves_carry_what_a_walk_over_their_seconds_does(
+    shared, population_of, round_of, kind, size
+):
     folder = shared / "data/traces/cellular" / kind
     if not folder.is_dir():
         pytest.skip(f"no real curves at {folder}")
@@ -220,13 +280,21 @@ def test_real_curves_carry_what_a_walk_over_their_seconds_does(shared, populatio
     population = replace(plain, trace=replace(plain.trace, bandwidth=bandwidth), always_online=True)
     work = Workload(size, size, 10, 1, None)
     for now in (0.0, 12_345.678, 1e7 + 0.1):
-        timeline, _ = round_of(All(availability="always"), population, len(curves), ClockState(now), work)
+        timeline, _ = round_of(
+            All(availability="always"), population, len(curves), ClockState(now), work
+        )
         for row in timeline.participants:
             number = permuted(int(row["client"]), len(curves), population.phone_key)
             points = starts[number].tolist()
-            downloading = _walked(now, size * 8 / 1000, points, down[number].tolist(), periods[number])
+            downloading = _walked(
+                now, size * 8 / 1000, points, down[number].tolist(), periods[number]
+            )
             trained = now + downloading + 3.0
-            uploading = _walked(trained, size * 8 / 1000, points, up[number].tolist(), periods[number])
+            uploading = _walked(
+                trained, size * 8 / 1000, points, up[number].tolist(), periods[number]
+            )
             assert row["download_seconds"] == pytest.approx(downloading, rel=1e-9, abs=1e-6)
             assert row["upload_seconds"] == pytest.approx(uploading, rel=1e-9, abs=1e-6)
-            assert row["stop_seconds"] - now == pytest.approx(downloading + 3 + uploading, rel=1e-9, abs=1e-6)
+            assert row["stop_seconds"] - now == pytest.approx(
+                downloading + 3 + uploading, rel=1e-9, abs=1e-6
+            )

@@ -24,7 +24,10 @@ POLICIES = {
     "buffered, too few online": (Buffered(concurrency=300, availability="resume"), 10),
     "buffered, fedscale": (Buffered(concurrency=300, availability="fedscale"), 10),
     "buffered on a link": (Buffered(concurrency=50, latency=LINK), 10),
-    "buffered on a link, too few online": (Buffered(concurrency=300, availability="resume", latency=LINK), 10),
+    "buffered on a link, too few online": (
+        Buffered(concurrency=300, availability="resume", latency=LINK),
+        10,
+    ),
     "async, too few online": (Async(concurrency=300), 1),
     "semisync": (Semisync(concurrency=300, window_seconds=20.0), 1),
 }
@@ -37,8 +40,12 @@ def advance(make_dataset, make_trace, make_population):
     def population():
         random = np.random.default_rng(3)
         starts = random.uniform(0, 66, 90)
-        speeds = {name: random.uniform(4, 40, 30).tolist() for name in ("download_kbps", "upload_kbps")}
-        trace = make_trace([[(a, a + 34)] for a in starts], 100.0, compute_ms_per_sample=[100.0] * 30, **speeds)
+        speeds = {
+            name: random.uniform(4, 40, 30).tolist() for name in ("download_kbps", "upload_kbps")
+        }
+        trace = make_trace(
+            [[(a, a + 34)] for a in starts], 100.0, compute_ms_per_sample=[100.0] * 30, **speeds
+        )
         return make_population(make_dataset([3, 9, 14]), trace, clients=400)
 
     def make(state, name, people=None):
@@ -48,8 +55,19 @@ def advance(make_dataset, make_trace, make_population):
             return Uniform(participants=1).choose_free(people, now, wanted, 7, draw, busy)
 
         timeline, after = policy.advance(state, Call(participants, choose, people, WORK))
-        values = (timeline.start_seconds, timeline.end_seconds, timeline.waited_seconds, timeline.participants.tolist())
-        carried = (after.now, after.version, after.draws, after.flights.tolist(), after.flows.tolist())
+        values = (
+            timeline.start_seconds,
+            timeline.end_seconds,
+            timeline.waited_seconds,
+            timeline.participants.tolist(),
+        )
+        carried = (
+            after.now,
+            after.version,
+            after.draws,
+            after.flights.tolist(),
+            after.flows.tolist(),
+        )
         return after, (*values, *carried, after.clients.tolist())
 
     make.population = population
@@ -57,7 +75,9 @@ def advance(make_dataset, make_trace, make_population):
 
 
 @pytest.mark.parametrize("name", POLICIES)
-def test_rounds_do_not_depend_on_what_was_asked_before_or_on_where_the_state_has_been(advance, tmp_path, name):
+def test_rounds_do_not_depend_on_what_was_asked_before_or_on_where_the_state_has_been(
+    advance, tmp_path, name
+):
     people, state = advance.population(), ClockState()
     states, found = [state], []
     for _ in range(12):  # on and on, as a run does
@@ -65,7 +85,12 @@ def test_rounds_do_not_depend_on_what_was_asked_before_or_on_where_the_state_has
         states.append(state)
         found.append(values)
     assert sum(len(values[3]) for values in found) > 10
-    for number in (3, 8, 0, 11):  # any of the states again, as after the loss of a rank: with what is known, and with nothing
+    for number in (
+        3,
+        8,
+        0,
+        11,
+    ):  # any of the states again, as after the loss of a rank: with what is known, and with nothing
         assert advance(states[number], name, people)[1] == found[number]
         assert advance(states[number], name)[1] == found[number]
         path = write_checkpoint(tmp_path, Snapshot(rounds_done=number + 1, clock=states[number]))
@@ -77,7 +102,10 @@ def test_those_under_way_are_in_the_order_in_which_they_stop(advance):
     state = ClockState()
     for _ in range(8):
         state, _ = advance(state, "buffered")
-        assert state.flights.tolist() == np.sort(state.flights, order=["stop_seconds", "client"]).tolist()
+        assert (
+            state.flights.tolist()
+            == np.sort(state.flights, order=["stop_seconds", "client"]).tolist()
+        )
 
 
 @pytest.mark.parametrize("seed", range(20))

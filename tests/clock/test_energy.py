@@ -27,9 +27,17 @@ def population_of(make_trace, make_dataset, make_population):
     def make(given):
         phones: list = [None] * len(given)
         for client, phone in enumerate(given):
-            phones[permuted(client, len(given), 1)] = {"slots": [(0, 100)], "ms": 100, "down": 8, "up": 8, "watts": 2} | phone
+            phones[permuted(client, len(given), 1)] = {
+                "slots": [(0, 100)],
+                "ms": 100,
+                "down": 8,
+                "up": 8,
+                "watts": 2,
+            } | phone
         trace = make_trace(
-            [phone["slots"] for phone in phones], 100.0, *([p[k] for p in phones] for k in ("ms", "down", "up", "watts"))
+            [phone["slots"] for phone in phones],
+            100.0,
+            *([p[k] for p in phones] for k in ("ms", "down", "up", "watts")),
         )
         return make_population(make_dataset([10]), trace, clients=len(given))
 
@@ -69,14 +77,20 @@ def test_what_was_done_by_the_stop_was_spent(population_of, phone, outcome, spen
 @pytest.mark.parametrize(
     ("phone", "outcome", "spent"),
     [
-        ({"slots": [(0, 2), (4, 100)]}, Outcome.CUT, 1000e-6 + 2 * 2),  # paused for 2 of the 5 s: 1 down, 2 computing
+        (
+            {"slots": [(0, 2), (4, 100)]},
+            Outcome.CUT,
+            1000e-6 + 2 * 2,
+        ),  # paused for 2 of the 5 s: 1 down, 2 computing
         ({"slots": [(0, 0.5), (1, 1.25)]}, Outcome.CUT, 750e-6),
         ({"slots": [(0, 4.5), (4.75, 100)]}, Outcome.CUT, 1000e-6 + 3 * 2 + 750 * 3e-6),
         ({"slots": [(0, 2)]}, Outcome.CUT, 1000e-6 + 1 * 2),  # away till 100 s
     ],
 )
 def test_with_resume_a_pause_spends_nothing(population_of, phone, outcome, spent):
-    timeline, _ = timeline_of(Sync(overcommitment=2, availability="resume"), population_of([{}, phone]))
+    timeline, _ = timeline_of(
+        Sync(overcommitment=2, availability="resume"), population_of([{}, phone])
+    )
     assert timeline.participants["outcome"].tolist() == [Outcome.COMPLETED, outcome]
     assert timeline.participants["joules"].tolist() == pytest.approx([WHOLE, spent], rel=1e-12)
 
@@ -91,9 +105,19 @@ def test_who_resumes_and_finishes_has_spent_as_much_as_one_who_never_paused(popu
 @pytest.mark.parametrize(
     ("phone", "down", "up", "spent"),
     [
-        ({"slots": [(0, 4)]}, 1000, 1000, WHOLE),  # offline at 5 s, when it would be done; the round ends then
+        (
+            {"slots": [(0, 4)]},
+            1000,
+            1000,
+            WHOLE,
+        ),  # offline at 5 s, when it would be done; the round ends then
         ({"slots": [(0, 1)], "ms": 50}, 1000, 1000, WHOLE - 1.5 * 2),  # at 3.5 s
-        ({"slots": [(0, 4)], "ms": 200}, 1000, 0, 1000e-6 + 4 * 2),  # at 8 s: the round has ended, 4 of its 6 s of training
+        (
+            {"slots": [(0, 4)], "ms": 200},
+            1000,
+            0,
+            1000e-6 + 4 * 2,
+        ),  # at 8 s: the round has ended, 4 of its 6 s of training
         ({"slots": [(0, 4)], "up": 2}, 1000, 250, 1000e-6 + 3 * 2 + 250 * 3e-6),
         ({"slots": [(0, 4)], "down": 1}, 625, 0, 625e-6),
     ],
@@ -101,7 +125,9 @@ def test_who_resumes_and_finishes_has_spent_as_much_as_one_who_never_paused(popu
 def test_with_fedscales_rule_who_drops_out_has_spent_what_it_did_until_its_end_or_the_rounds(
     population_of, phone, down, up, spent
 ):
-    timeline, _ = timeline_of(Sync(overcommitment=2, availability="fedscale"), population_of([{}, phone]))
+    timeline, _ = timeline_of(
+        Sync(overcommitment=2, availability="fedscale"), population_of([{}, phone])
+    )
     rows = timeline.participants
     assert rows["outcome"].tolist() == [Outcome.COMPLETED, Outcome.DROPPED]
     assert rows["stop_seconds"].tolist() == [5, 0]
@@ -109,14 +135,22 @@ def test_with_fedscales_rule_who_drops_out_has_spent_what_it_did_until_its_end_o
     assert rows["joules"].tolist() == pytest.approx([WHOLE, spent], rel=1e-12)
 
 
-def test_with_fedscales_rule_a_round_that_nobody_finishes_ends_with_the_first_who_would_have(population_of):
-    population = population_of([{"slots": [(0, 4), (50, 60)]}, {"slots": [(0, 4), (50, 60)], "ms": 200}])  # 5 and 8 s
+def test_with_fedscales_rule_a_round_that_nobody_finishes_ends_with_the_first_who_would_have(
+    population_of,
+):
+    population = population_of(
+        [{"slots": [(0, 4), (50, 60)]}, {"slots": [(0, 4), (50, 60)], "ms": 200}]
+    )  # 5 and 8 s
     timeline, _ = timeline_of(Sync(overcommitment=2, availability="fedscale"), population)
     assert timeline.end_seconds == 5
-    assert timeline.participants["joules"].tolist() == pytest.approx([WHOLE, 1000e-6 + 4 * 2], rel=1e-12)
+    assert timeline.participants["joules"].tolist() == pytest.approx(
+        [WHOLE, 1000e-6 + 4 * 2], rel=1e-12
+    )
 
 
-def test_with_fedscales_rule_who_drops_out_of_asynchronous_rounds_has_done_all_its_work(population_of):
+def test_with_fedscales_rule_who_drops_out_of_asynchronous_rounds_has_done_all_its_work(
+    population_of,
+):
     population = population_of([{"slots": [(0, 4)], "ms": 200}, {}])
     timeline, _ = timeline_of(Buffered(concurrency=2, availability="fedscale"), population)
     rows = timeline.participants
@@ -133,7 +167,9 @@ def test_a_stale_update_has_cost_all_of_its_energy_in_the_round_it_ends_in(popul
     assert first.participants["joules"].tolist() == pytest.approx([WHOLE], rel=1e-12)
     assert second.participants["client"].tolist() == [1, 0]
     assert second.participants["outcome"].tolist() == [Outcome.STALE, Outcome.COMPLETED]
-    assert second.participants["joules"].tolist() == pytest.approx([WHOLE + 3 * 2, WHOLE], rel=1e-12)
+    assert second.participants["joules"].tolist() == pytest.approx(
+        [WHOLE + 3 * 2, WHOLE], rel=1e-12
+    )
 
 
 def test_wasted_is_what_those_spent_who_did_not_complete(population_of):
@@ -155,7 +191,9 @@ def test_nothing_is_wasted_where_all_complete(population_of):
     assert row["joules"] == pytest.approx(2 * WHOLE, rel=1e-12)
 
 
-def test_the_kernel_takes_watts_and_both_radios_from_the_clients_own_device(make_trace, make_dataset, make_population):
+def test_the_kernel_takes_watts_and_both_radios_from_the_clients_own_device(
+    make_trace, make_dataset, make_population
+):
     trace = make_trace([[(0, 100)]] * 3, compute_watts=[1, 10, 100])
     trace.download_joules_per_byte[:] = [2, 20, 200]
     trace.upload_joules_per_byte[:] = [3, 30, 300]

@@ -20,11 +20,17 @@ LINK = {"server_down_kbps": 4000.0, "server_up_kbps": 4000.0}
 def ends_of(make_dataset, make_trace):
     """ends_of(nudge, **clock): when each round ends, if every phone computes slower by the share ``nudge``."""
     random = np.random.default_rng(1)
-    ms, down, up = random.uniform(20, 200, 50), random.uniform(1000, 9000, 50), random.uniform(1000, 9000, 50)
+    ms, down, up = (
+        random.uniform(20, 200, 50),
+        random.uniform(1000, 9000, 50),
+        random.uniform(1000, 9000, 50),
+    )
     data = make_dataset(random.integers(5, 60, 40).tolist())
 
     def make(nudge=0.0, **clock):
-        trace = make_trace([[(0, 86_400)]] * 50, 86_400, (ms * (1 + nudge)).tolist(), down.tolist(), up.tolist())
+        trace = make_trace(
+            [[(0, 86_400)]] * 50, 86_400, (ms * (1 + nudge)).tolist(), down.tolist(), up.tolist()
+        )
         population = Population(500, data, trace, 1)
         rule, policy = Uniform(participants=3), Buffered(concurrency=20, **clock)
 

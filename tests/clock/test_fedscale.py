@@ -40,17 +40,27 @@ class Plain:
     def active(self, phone: int, second: float) -> bool:
         behave = self.behave[phone % len(self.behave)]
         now = second % behave["finish_time"]
-        return any(begin <= now < end for begin, end in zip(behave["active"], behave["inactive"], strict=True))
+        return any(
+            begin <= now < end
+            for begin, end in zip(behave["active"], behave["inactive"], strict=True)
+        )
 
     def duration(self, phone: int) -> float:
         capacity = self.capacity[phone % len(self.capacity)]
         kibit = WEIGHTS * 4 * 8 / 1024
-        return 3 * BATCH * STEPS * capacity["computation"] / 1000 + (kibit + kibit) / capacity["communication"]
+        return (
+            3 * BATCH * STEPS * capacity["computation"] / 1000
+            + (kibit + kibit) / capacity["communication"]
+        )
 
-    def round(self, picks: list[tuple[int, int]], clock: float, participants: int) -> tuple[list[int], float]:
+    def round(
+        self, picks: list[tuple[int, int]], clock: float, participants: int
+    ) -> tuple[list[int], float]:
         """Who completes, in the order in which they finish, and the seconds of the round; picks are (client, phone)."""
         times = [(self.duration(phone), client, phone) for client, phone in picks]
-        first = sorted(time for time in times if self.active(time[2], clock + time[0]))[:participants]
+        first = sorted(time for time in times if self.active(time[2], clock + time[0]))[
+            :participants
+        ]
         return [client for _, client, _ in first], first[-1][0] if first else min(times)[0]
 
 
@@ -65,8 +75,14 @@ def real(shared):
 
 def as_trace(plain: Plain) -> Trace:
     """The same as an mpifl trace. Slots that are empty (2 of the 3,345) are left out; nothing else is malformed."""
-    column = {key: np.array([row[key] for row in plain.capacity], float) for key in ("computation", "communication")}
-    slots = [[slot for slot in zip(row["active"], row["inactive"], strict=True) if slot[0] < slot[1]] for row in plain.behave]
+    column = {
+        key: np.array([row[key] for row in plain.capacity], float)
+        for key in ("computation", "communication")
+    }
+    slots = [
+        [slot for slot in zip(row["active"], row["inactive"], strict=True) if slot[0] < slot[1]]
+        for row in plain.behave
+    ]
     watts = np.ones(len(plain.capacity))
     return Trace(
         name="fedscale",
@@ -93,7 +109,10 @@ def timed(tmp_path):
         write_trace(tmp_path / "trace.h5", trace)
         job = {
             "rounds": ROUNDS,
-            "data": {"name": "sizes", "samples_per_client": {"quantiles": {0: 1, 100: 5000}}},  # which must not matter
+            "data": {
+                "name": "sizes",
+                "samples_per_client": {"quantiles": {0: 1, 100: 5000}},
+            },  # which must not matter
             "population": {"clients": 2000, "trace": str(tmp_path / "trace.h5")},
             "model": {"name": "sized", "parameters": WEIGHTS},
             "training": {"engine": "none", "batch_size": BATCH, "local_steps": STEPS},
@@ -106,7 +125,12 @@ def timed(tmp_path):
         experiment, _ = check_job(str(tmp_path / "job.yaml"), [])
         timelines = []
         checkpoints = Checkpoints(tmp_path / "checkpoint", 10**6, 1, SimpleNamespace())
-        log = RunCallbacks(Snapshot(), lambda result: timelines.append(result.plan.timeline), checkpoints, lambda: False)
+        log = RunCallbacks(
+            Snapshot(),
+            lambda result: timelines.append(result.plan.timeline),
+            checkpoints,
+            lambda: False,
+        )
         run_timing(experiment, log, UNWATCHED)
         return experiment, timelines
 
@@ -117,12 +141,19 @@ def timed(tmp_path):
     ("devices", "participants", "asked", "clock"),
     [
         (2000, 10, 13, {}),
-        (20, 7, 10, {}),  # 9.1 are 10; 100 clients a phone model, so that many finish at the same moment
+        (
+            20,
+            7,
+            10,
+            {},
+        ),  # 9.1 are 10; 100 clients a phone model, so that many finish at the same moment
         (2000, 10, 10, {"overcommitment": 1.0}),  # many rounds lose somebody
         (2000, 1, 1, {"overcommitment": 1.0}),  # and some everybody
     ],
 )
-def test_a_thousand_rounds_are_those_of_fedscales_rule(real, timed, devices, participants, asked, clock):
+def test_a_thousand_rounds_are_those_of_fedscales_rule(
+    real, timed, devices, participants, asked, clock
+):
     plain = Plain(real.capacity[:devices], real.behave)
     experiment, timelines = timed(as_trace(plain), participants, **clock)
     job, population = experiment.job, experiment.population
@@ -130,7 +161,10 @@ def test_a_thousand_rounds_are_those_of_fedscales_rule(real, timed, devices, par
     assert len(timelines) == ROUNDS
     for number, timeline in enumerate(timelines, 1):
         picked = job.selection.choose(population, now, asked, job.seed, number).tolist()
-        picks = [(client, permuted(client, population.phones.size, population.phones.key)) for client in picked]
+        picks = [
+            (client, permuted(client, population.phones.size, population.phones.key))
+            for client in picked
+        ]
         assert len(picks) == asked
         assert all(plain.active(phone, now) for _, phone in picks)
         completed, seconds = plain.round(picks, now, participants)
@@ -143,13 +177,17 @@ def test_a_thousand_rounds_are_those_of_fedscales_rule(real, timed, devices, par
         now += seconds
         assert timeline.end_seconds == pytest.approx(now, rel=1e-9)
         lost = rows[rows["outcome"] == Outcome.DROPPED]
-        over = now - timeline.start_seconds >= lost["download_seconds"] + 1e-6  # the download of those who dropped out
+        over = (
+            now - timeline.start_seconds >= lost["download_seconds"] + 1e-6
+        )  # the download of those who dropped out
         assert (lost["bytes_down"][over] == 4 * WEIGHTS).all()
         assert (lost["joules"] > 0).all()
         dropped += timeline.count(Outcome.DROPPED)
         short += 0 < len(completed) < participants
         empty += not completed
-        ties += len(np.unique(rows["stop_seconds"][rows["outcome"] == Outcome.COMPLETED])) < len(completed)
+        ties += len(np.unique(rows["stop_seconds"][rows["outcome"] == Outcome.COMPLETED])) < len(
+            completed
+        )
     # What the case is here for did happen.
     assert now > np.median([row["finish_time"] for row in plain.behave]) or participants == 1
     assert dropped > 10
@@ -163,5 +201,7 @@ def test_at_equal_times_the_lower_client_number_counts(real, timed):
     _, timelines = timed(as_trace(plain), 10)
     for timeline in timelines[:100]:
         rows = timeline.participants
-        assert sorted(rows["client"])[:10] == sorted(rows["client"][rows["outcome"] == Outcome.COMPLETED])
+        assert sorted(rows["client"])[:10] == sorted(
+            rows["client"][rows["outcome"] == Outcome.COMPLETED]
+        )
         assert rows["stop_seconds"].max() == rows["stop_seconds"].min()

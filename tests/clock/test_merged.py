@@ -64,5 +64,10 @@ def test_a_trace_without_slots_stays_as_it_is(make_trace):
 
 def test_a_phone_is_online_through_a_gap_that_was_joined(make_trace, make_dataset, make_population):
     trace = make_trace([[(10, 20), (25, 40)]])
-    until = [online_until(make_population(make_dataset([1]), merged(trace, gap), clients=1).phones, 0, 15.0) for gap in (4, 5)]
+    until = [
+        online_until(
+            make_population(make_dataset([1]), merged(trace, gap), clients=1).phones, 0, 15.0
+        )
+        for gap in (4, 5)
+    ]
     assert until == [20, 40]

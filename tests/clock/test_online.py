@@ -33,7 +33,9 @@ def people(make_trace, make_dataset, make_population):
     """people([pattern, ...], period, clients): a population on these availability patterns."""
 
     def make(slots, period=100.0, clients=1, phone_key=1):
-        return make_population(make_dataset([1]), make_trace(slots, period), clients=clients, phone_key=phone_key)
+        return make_population(
+            make_dataset([1]), make_trace(slots, period), clients=clients, phone_key=phone_key
+        )
 
     return make
 
@@ -44,11 +46,15 @@ class Spelled:
     def __init__(self, population, several):
         size, key = population.phones.size, population.phone_key
         self.clients = population.clients
-        self.slots = [several[permuted(client, size, key) % len(several)] for client in range(self.clients)]
+        self.slots = [
+            several[permuted(client, size, key) % len(several)] for client in range(self.clients)
+        ]
 
     def draw(self, key, now, wanted, busy):
         order = (permuted(place, self.clients, key) for place in range(self.clients))
-        there = (c for c in order if c not in busy and brute.online_until(*self.slots[c], now) > now)
+        there = (
+            c for c in order if c not in busy and brute.online_until(*self.slots[c], now) > now
+        )
         return list(there)[:wanted]
 
     def next_opening(self, now, busy):
@@ -67,7 +73,9 @@ WAYS = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_answers_are_those_of_the_clients_one_by_one_whatever_was_asked_before(people, monkeypatch, way):
+def test_answers_are_those_of_the_clients_one_by_one_whatever_was_asked_before(
+    people, monkeypatch, way
+):
     for name, value in WAYS[way].items():
         monkeypatch.setattr(online, name, value)
 
@@ -79,7 +87,9 @@ def test_answers_are_those_of_the_clients_one_by_one_whatever_was_asked_before(p
         phone_key=KEYS,
     )
     def ask(data, several, clients, phone_key):
-        population = people([slots for slots, _ in several], [period for _, period in several], clients, phone_key)
+        population = people(
+            [slots for slots, _ in several], [period for _, period in several], clients, phone_key
+        )
         index, spelled, now = OnlineIndex(population), Spelled(population, several), 0.0
         for _ in range(data.draw(st.integers(1, 12))):
             step = data.draw(st.sampled_from(["same", "on", "on", "on", "anywhere"]))
@@ -90,22 +100,34 @@ def test_answers_are_those_of_the_clients_one_by_one_whatever_was_asked_before(p
                 assert index.next_opening(now, busy) == spelled.next_opening(now, busy)
             else:
                 key, wanted = data.draw(KEYS), data.draw(st.integers(0, clients + 1))
-                assert index.draw(key, now, wanted, busy).tolist() == spelled.draw(key, now, wanted, busy)
+                assert index.draw(key, now, wanted, busy).tolist() == spelled.draw(
+                    key, now, wanted, busy
+                )
 
     ask()
 
 
 def test_an_index_that_has_moved_on_for_long_is_as_one_made_anew(people):
     random = np.random.default_rng(1)
-    several = [[(a, a + b)] for a, b in zip(random.uniform(0, 90, 400), random.uniform(0.1, 9, 400), strict=True)]
+    several = [
+        [(a, a + b)]
+        for a, b in zip(random.uniform(0, 90, 400), random.uniform(0.1, 9, 400), strict=True)
+    ]
     population = people(several, random.uniform(100, 300, 400).tolist(), clients=50_000)
     index, now, busy = OnlineIndex(population), 0.0, NOBODY
     for step in range(300):
         now += float(random.exponential(5))
-        busy = np.unique(np.concatenate([random.permutation(busy)[: len(busy) // 2], index.draw(step, now, 900, busy)]))
+        busy = np.unique(
+            np.concatenate(
+                [random.permutation(busy)[: len(busy) // 2], index.draw(step, now, 900, busy)]
+            )
+        )
         new = OnlineIndex(population)
         assert index.draw(step, now, 700, busy).tolist() == new.draw(step, now, 700, busy).tolist()
-        assert index.draw(step, now, 50_000, busy).tolist() == new.draw(step, now, 50_000, busy).tolist()
+        assert (
+            index.draw(step, now, 50_000, busy).tolist()
+            == new.draw(step, now, 50_000, busy).tolist()
+        )
         assert index.next_opening(now, busy) == new.next_opening(now, busy)
 
 
@@ -125,7 +147,9 @@ def test_every_client_online_is_as_likely_as_any_other_in_every_place_of_the_dra
     population = people(HALF_ONLINE, clients=23)
     there = sorted(OnlineIndex(population).draw(1, 0.0, 23, NOBODY))
     index = OnlineIndex(population)
-    draws = np.array([index.draw(number(1, Purpose.SELECTION, k), 0.0, 3, NOBODY) for k in range(6000)])
+    draws = np.array(
+        [index.draw(number(1, Purpose.SELECTION, k), 0.0, 3, NOBODY) for k in range(6000)]
+    )
     assert len(there) > 8
     for place in range(3):
         counts = np.bincount(np.searchsorted(there, draws[:, place]), minlength=len(there))
@@ -138,7 +162,9 @@ def test_every_pair_of_clients_is_as_likely_as_any_other(people):
     index = OnlineIndex(population)
     there = sorted(index.draw(1, 0.0, 23, NOBODY))
     n = len(there)
-    draws = np.array([index.draw(number(2, Purpose.SELECTION, k), 0.0, 2, NOBODY) for k in range(8000)])
+    draws = np.array(
+        [index.draw(number(2, Purpose.SELECTION, k), 0.0, 2, NOBODY) for k in range(8000)]
+    )
     first, second = np.searchsorted(there, draws).T
     counts = np.bincount(first * n + second, minlength=n * n).reshape(n, n)
     assert chisquare(counts[~np.eye(n, dtype=bool)]).pvalue > 0.001
@@ -150,7 +176,10 @@ def test_every_pair_of_clients_is_as_likely_as_any_other(people):
 @pytest.fixture
 def looked_at(monkeypatch):
     """Counts clients looked at by the kernels, and how often the index was made."""
-    tally, kernels = Counter(), {name: getattr(online, name) for name in ("walk", "members_of", "places", "patterns_at")}
+    tally, kernels = (
+        Counter(),
+        {name: getattr(online, name) for name in ("walk", "members_of", "places", "patterns_at")},
+    )
 
     def walk(*given):
         found, reached = kernels["walk"](*given)
@@ -201,7 +230,11 @@ def test_a_draw_of_few_looks_at_few(people, looked_at):
 
 def test_all_who_are_online_are_found_without_looking_at_the_population(people, looked_at):
     population = _few_online(people, 100_000_000, 0.0005)
-    rows = Sync(overcommitment=1.17).advance(ClockState(5000.0), _call(population, 50_000))[0].participants
+    rows = (
+        Sync(overcommitment=1.17)
+        .advance(ClockState(5000.0), _call(population, 50_000))[0]
+        .participants
+    )
     assert 40_000 < len(rows) < 58_500
     assert looked_at["clients"] < 30 * len(rows)
     before = looked_at["clients"]
@@ -217,8 +250,15 @@ def test_nobody_online_is_seen_without_looking_at_the_population(people, looked_
 
 
 def test_an_asynchronous_round_with_too_few_online_looks_at_who_comes_and_goes(people, looked_at):
-    population = _few_online(people, 1_000_000, 0.0005)  # 500 online at a time, of 1,000 that are to be under way
-    policy, call, state, updates = Buffered(concurrency=1000), _call(population, 10), ClockState(), 0
+    population = _few_online(
+        people, 1_000_000, 0.0005
+    )  # 500 online at a time, of 1,000 that are to be under way
+    policy, call, state, updates = (
+        Buffered(concurrency=1000),
+        _call(population, 10),
+        ClockState(),
+        0,
+    )
     _, state = policy.advance(state, call)
     before = looked_at.copy()
     for _ in range(50):
@@ -226,14 +266,20 @@ def test_an_asynchronous_round_with_too_few_online_looks_at_who_comes_and_goes(p
         updates += len(timeline.participants)
     assert len(state.flights) < 700
     assert updates >= 500
-    assert looked_at["clients"] - before["clients"] < 600 * 50  # those who come online are 500 at a time, every 5 s
+    assert (
+        looked_at["clients"] - before["clients"] < 600 * 50
+    )  # those who come online are 500 at a time, every 5 s
     assert looked_at["made"] == before["made"]
 
 
 def test_one_place_among_many_who_are_busy_looks_at_few(people, looked_at):
     # 19,990 of 20,000 are always under way: to meet one of the others on a walk takes 2,000 draws.
     population = people([[(0, 100)]], clients=20_000)
-    policy, call, state = Buffered(concurrency=19_990, max_staleness=10**6), _call(population, 10), ClockState()
+    policy, call, state = (
+        Buffered(concurrency=19_990, max_staleness=10**6),
+        _call(population, 10),
+        ClockState(),
+    )
     for _ in range(30):  # after some walks it is worth while to list who is free
         _, state = policy.advance(state, call)
     before = looked_at["clients"]
@@ -259,7 +305,9 @@ class Listed(Selection):
 def test_a_rule_that_only_chooses_is_asked_until_enough_are_free(people, busy, wanted):
     population = people(HALF_ONLINE, clients=40)
     there = Listed(participants=1).choose(population, 0.0, 40, 1, 1)
-    found = Listed(participants=1).choose_free(population, 0.0, wanted, 1, 1, np.array(sorted(busy), np.int64))
+    found = Listed(participants=1).choose_free(
+        population, 0.0, wanted, 1, 1, np.array(sorted(busy), np.int64)
+    )
     assert found.tolist() == [client for client in there if client not in busy][:wanted]
 
 
@@ -274,7 +322,9 @@ def test_a_rule_that_only_chooses_runs_an_asynchronous_clock(people):
 
         state, found = ClockState(), []
         for _ in range(10):
-            timeline, state = Buffered(concurrency=15).advance(state, Call(5, choose, population, WORK))
+            timeline, state = Buffered(concurrency=15).advance(
+                state, Call(5, choose, population, WORK)
+            )
             found.append(timeline.participants.tolist())
         return found
 

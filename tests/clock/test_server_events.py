@@ -37,7 +37,12 @@ from tests.clock.link_cases import (
 from tests.clock.links import shares
 
 # What fails is not made smaller: a case is drawn from a generator of its own, and smaller seeds are no simpler.
-rounds = examples(30, derandomize=True, suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate])
+rounds = examples(
+    30,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.generate],
+)
 
 
 def _case(case_of, mode, raw, tally, curves):
@@ -57,7 +62,9 @@ def _check_carried(case, timelines):
         sent = [timeline.participants[column].sum() for column in ("bytes_down", "bytes_up")]
         carried += np.array(sent) * 8 / case.workload.bits_per_kbit
         for kbps, size in zip(case.server, carried, strict=True):
-            assert kbps is None or size <= kbps * (seconds * (1 + 1e-9) + rounding(timeline.end_seconds))
+            assert kbps is None or size <= kbps * (
+                seconds * (1 + 1e-9) + rounding(timeline.end_seconds)
+            )
 
 
 @pytest.mark.parametrize("tidy", [True, False])
@@ -75,7 +82,10 @@ def test_rounds_are_those_of_an_event_simulation(case_of, mode, tidy):
 
     compare()
     assert tally["compared"] >= 30
-    assert tally["compared"] >= (0.9 if mode in ("sync", "all", "deadline") else 0.6) * tally["simulated"]
+    assert (
+        tally["compared"]
+        >= (0.9 if mode in ("sync", "all", "deadline") else 0.6) * tally["simulated"]
+    )
     assert min(tally["COMPLETED"], tally["DROPPED"]) >= 8
     assert tally["late"] >= (2 if tidy else 20)
     assert tally["CUT"] >= 8 or mode not in ("sync", "deadline")
@@ -100,17 +110,25 @@ def test_a_bandwidth_that_limits_nobody_changes_nothing(case_of, mode):
         rule, case = _case(case_of, mode, raw, tally, curves)
         plain = policy_of(case, mode, rule)
         expected = advance(case, plain)  # told apart from what rounding could turn round
-        wide = plain.model_copy(update={"latency": type(plain.latency)(server_down_kbps=1e9, server_up_kbps=1e9)})
+        wide = plain.model_copy(
+            update={"latency": type(plain.latency)(server_down_kbps=1e9, server_up_kbps=1e9)}
+        )
         rounds = len(expected)
-        for one, other in zip(_timelines(case, plain, rounds), _timelines(case, wide, rounds), strict=True):
-            assert case.agree([other.start_seconds, other.end_seconds], [one.start_seconds, one.end_seconds])
+        for one, other in zip(
+            _timelines(case, plain, rounds), _timelines(case, wide, rounds), strict=True
+        ):
+            assert case.agree(
+                [other.start_seconds, other.end_seconds], [one.start_seconds, one.end_seconds]
+            )
             for column in one.participants.dtype.names:
                 ours, theirs = other.participants[column], one.participants[column]
                 if column in ("client", "outcome", "base", "staleness", "steps", "samples"):
                     assert ours.tolist() == theirs.tolist(), column
                 elif column.startswith("bytes"):
                     assert np.abs(ours - theirs).max(initial=0) <= 1
-                elif column != "joules" or np.array_equal(other.participants["bytes_up"], one.participants["bytes_up"]):
+                elif column != "joules" or np.array_equal(
+                    other.participants["bytes_up"], one.participants["bytes_up"]
+                ):
                     assert case.agree(ours, theirs), column
 
     compare()
@@ -118,7 +136,12 @@ def test_a_bandwidth_that_limits_nobody_changes_nothing(case_of, mode):
 
 
 @rounds
-@given(raw=raw_cases(tidy=False), curves=st.booleans(), way=st.sampled_from([0, 1]), kbps=st.floats(1, 60))
+@given(
+    raw=raw_cases(tidy=False),
+    curves=st.booleans(),
+    way=st.sampled_from([0, 1]),
+    kbps=st.floats(1, 60),
+)
 def test_half_the_bandwidth_of_one_way_lets_nobody_finish_earlier(case_of, raw, curves, way, kbps):
     """The other way without a limit, or before it: see test_a_slower_server_can_end_a_round_earlier."""
     rule = raw[-1].choice(["always", "resume"])
@@ -141,12 +164,17 @@ def test_half_the_bandwidth_of_one_way_lets_nobody_finish_earlier(case_of, raw, 
 
 
 @examples(200, derandomize=True)
-@given(speeds=st.lists(st.integers(0, 20).map(Fraction), max_size=8), kbps=st.integers(1, 60).map(Fraction))
+@given(
+    speeds=st.lists(st.integers(0, 20).map(Fraction), max_size=8),
+    kbps=st.integers(1, 60).map(Fraction),
+)
 def test_shares_are_max_min_fair(speeds, kbps):
     rates = shares(speeds, kbps)
     assert sum(rates) == min(kbps, sum(speeds))
     for rate, speed in zip(rates, speeds, strict=True):
-        assert rate == speed or rate == max(rates)  # who has less than it could has as much as anybody
+        assert rate == speed or rate == max(
+            rates
+        )  # who has less than it could has as much as anybody
 
 
 @rounds
@@ -163,7 +191,9 @@ def test_the_simulations_rates_add_up_to_the_bytes_that_it_carries(case_of, raw,
         if link.kbps:
             assert all(rate <= link.kbps for _, rate in link.log)
             carried = sum(simulation.carried(flight.stages[way]) for flight in simulation.flights)
-            assert float(sum(seconds * rate for seconds, rate in link.log)) == pytest.approx(float(carried), rel=1e-12)
+            assert float(sum(seconds * rate for seconds, rate in link.log)) == pytest.approx(
+                float(carried), rel=1e-12
+            )
 
 
 # By hand: 8 kbit each way, 10 samples in 3 s; at 8 kbit/s 1 + 3 + 1 s.
@@ -177,7 +207,10 @@ def _latency(down=None, up=None):
 
 def _own(timeline):
     """Seconds of download, training and upload of each participant."""
-    return [tuple(row[f"{part}_seconds"] for part in ("download", "compute", "upload")) for row in timeline.participants]
+    return [
+        tuple(row[f"{part}_seconds"] for part in ("download", "compute", "upload"))
+        for row in timeline.participants
+    ]
 
 
 def test_two_equal_phones_have_half_of_it_each(population_of):
@@ -204,29 +237,45 @@ def test_an_upload_that_begins_later_takes_half_of_it_from_then_on(population_of
     # sends 6 more at 8 kbit/s by 6 s.
     server, latency = _latency(up=8)
     case = by_hand(population_of([{}, {"ms": 125}]), WORK, 2, **server)
-    check_by_hand(case, All(latency=latency), [(0, COMPLETED, 5.25, 1000, 1000), (1, COMPLETED, 6, 1000, 1000)])
+    check_by_hand(
+        case,
+        All(latency=latency),
+        [(0, COMPLETED, 5.25, 1000, 1000), (1, COMPLETED, 6, 1000, 1000)],
+    )
 
 
 def test_shares_change_where_a_curve_does(population_of):
     # Until 1 s the second can have 2 kbit/s, so the first has 6. Then 4 each: the first is down by 1.5 s; the second has 4 kbit
     # by then, and the rest at 8 kbit/s by 2 s.
     server, latency = _latency(down=8)
-    case = by_hand(population_of([{}, {}]), WORK, 2, curves=[([0], [8], [8]), ([0, 1], [2, 8], [8, 8])], **server)
-    check_by_hand(case, All(latency=latency), [(0, COMPLETED, 5.5, 1000, 1000), (1, COMPLETED, 6, 1000, 1000)])
+    case = by_hand(
+        population_of([{}, {}]),
+        WORK,
+        2,
+        curves=[([0], [8], [8]), ([0, 1], [2, 8], [8, 8])],
+        **server,
+    )
+    check_by_hand(
+        case, All(latency=latency), [(0, COMPLETED, 5.5, 1000, 1000), (1, COMPLETED, 6, 1000, 1000)]
+    )
 
 
 def test_who_drops_out_frees_its_share_and_has_what_was_really_carried(population_of):
     # 4 kbit each by 1 s, when the second goes offline; the first has the rest at 8 kbit/s by 1.5 s.
     server, latency = _latency(down=8)
     case = by_hand(population_of([{}, {"slots": [(0, 1)]}]), WORK, 2, **server)
-    check_by_hand(case, All(latency=latency), [(0, COMPLETED, 5.5, 1000, 1000), (1, DROPPED, 1, 500, 0)])
+    check_by_hand(
+        case, All(latency=latency), [(0, COMPLETED, 5.5, 1000, 1000), (1, DROPPED, 1, 500, 0)]
+    )
 
 
 def test_who_pauses_frees_its_share_and_has_it_again(population_of):
     # 4 kbit each by 1 s; the first 2 more by 1.25 s; then 4 kbit/s each again: the first is down by 1.75 s, by when the second
     # has 6 kbit; it has the rest by 2 s.
     server, latency = _latency(down=8)
-    case = by_hand(population_of([{}, {"slots": [(0, 1), (1.25, 100)]}]), WORK, 2, rule="resume", **server)
+    case = by_hand(
+        population_of([{}, {"slots": [(0, 1), (1.25, 100)]}]), WORK, 2, rule="resume", **server
+    )
     done = [(0, COMPLETED, 5.75, 1000, 1000), (1, COMPLETED, 6, 1000, 1000)]
     (timeline,) = check_by_hand(case, All(availability="resume", latency=latency), done)
     assert _own(timeline) == [(1, 3, 1)] * 2
@@ -236,11 +285,19 @@ def test_who_is_done_when_it_goes_offline_is_done_and_an_eighth_earlier_is_not(p
     server, latency = _latency(down=8)
     for until, outcome, up in [(6, COMPLETED, 1000), (5.875, DROPPED, 875)]:
         case = by_hand(population_of([{}, {"slots": [(0, until)]}]), WORK, 2, **server)
-        check_by_hand(case, All(latency=latency), [(0, COMPLETED, 6, 1000, 1000), (1, outcome, until, 1000, up)])
+        check_by_hand(
+            case,
+            All(latency=latency),
+            [(0, COMPLETED, 6, 1000, 1000), (1, outcome, until, 1000, up)],
+        )
 
 
-@pytest.mark.parametrize(("seconds", "outcome", "up"), [(3.5, CUT, 500), (4.5, CUT, 750), (5, COMPLETED, 1000)])
-def test_partial_work_is_planned_alone_and_cut_where_the_others_make_it_late(population_of, seconds, outcome, up):
+@pytest.mark.parametrize(
+    ("seconds", "outcome", "up"), [(3.5, CUT, 500), (4.5, CUT, 750), (5, COMPLETED, 1000)]
+)
+def test_partial_work_is_planned_alone_and_cut_where_the_others_make_it_late(
+    population_of, seconds, outcome, up
+):
     # Steps of 0.5 s. Within 3.5 s a phone alone can do 3: it sends from 2.5 s on, but at 4 of its 8 kbit/s. After all 4 it
     # sends from 3 s on, and within 5 s there are the 2 s that it takes.
     server, latency = _latency(up=8)
@@ -257,7 +314,10 @@ def test_those_who_were_cut_are_gone_in_the_next_round(population_of, round_of):
     policy, state = Sync(overcommitment=2.0, latency=latency), 0.0
     for begin in (0, 6):
         timeline, state = round_of(policy, population_of([{}, {"ms": 200}]), 1, state)
-        rows = [(row["client"], row["outcome"], row["stop_seconds"], row["bytes_up"]) for row in timeline.participants]
+        rows = [
+            (row["client"], row["outcome"], row["stop_seconds"], row["bytes_up"])
+            for row in timeline.participants
+        ]
         assert rows == [(0, COMPLETED, begin + 6, 1000), (1, CUT, begin + 6, 0)]
 
 
@@ -269,9 +329,15 @@ def test_those_under_way_share_it_across_rounds(population_of):
     case = by_hand(population_of([{}, {"ms": 125}]), WORK, 1, **server)
     stops = [(0, 6.25), (1, 7.0), (0, 11.5)]
     timelines = check_by_hand(
-        case, Buffered(concurrency=2, latency=latency), *([(client, COMPLETED, stop, 1000, 1000)] for client, stop in stops)
+        case,
+        Buffered(concurrency=2, latency=latency),
+        *([(client, COMPLETED, stop, 1000, 1000)] for client, stop in stops),
     )
-    assert [timeline.participants["staleness"].tolist() for timeline in timelines] == [[0], [1], [1]]
+    assert [timeline.participants["staleness"].tolist() for timeline in timelines] == [
+        [0],
+        [1],
+        [1],
+    ]
 
 
 def test_a_slower_server_can_end_a_round_earlier(population_of):
@@ -280,14 +346,20 @@ def test_a_slower_server_can_end_a_round_earlier(population_of):
     From 16 kbit/s the third has 12, sends from 2/3 + 5 s on, and all three do from 9 s on, at 2/3 kbit/s each: less than the
     second could, which is the last. From 8 kbit/s the third comes 4/3 s later, and leaves more to the first.
     """
-    phones = [{"down": 2, "up": 2}, {"down": 2, "ms": 5000 / 30, "up": 1}, {"down": 16, "ms": 5000 / 30, "up": 2}]
+    phones = [
+        {"down": 2, "up": 2},
+        {"down": 2, "ms": 5000 / 30, "up": 1},
+        {"down": 16, "ms": 5000 / 30, "up": 2},
+    ]
     phones[0]["ms"] = 1000 / 30
     for down, stops in [(16, [14, 56 / 3, 46 / 3]), (8, [12, 18, 16])]:
         server, latency = _latency(down=down, up=2)
         case = replace(by_hand(population_of(phones), WORK, 3, **server), tidy=False)
         simulation = simulated(case, All())
         simulation.run()
-        assert [float(flight.stop) for flight in simulation.flights] == pytest.approx(stops, rel=1e-12)
+        assert [float(flight.stop) for flight in simulation.flights] == pytest.approx(
+            stops, rel=1e-12
+        )
         timeline, _ = All(latency=latency).advance(ClockState(), case.call)
         assert timeline.participants["stop_seconds"] == pytest.approx(stops, rel=1e-12)
 
@@ -296,7 +368,8 @@ def test_a_slower_server_can_end_a_round_earlier(population_of):
 def test_fedscales_rule_does_not_go_with_a_servers_bandwidth(key):
     policy = Sync(availability="fedscale", latency={key: 100.0})
     with pytest.raises(
-        InputError, match=rf"^clock\.latency\.{key}: 100\.0 is not allowed with clock\.availability fedscale[^\n]*$"
+        InputError,
+        match=rf"^clock\.latency\.{key}: 100\.0 is not allowed with clock\.availability fedscale[^\n]*$",
     ):
         policy.check()
 
@@ -309,7 +382,11 @@ def test_a_servers_bandwidth_is_a_number_above_0(key, kbps):
 
 
 @pytest.mark.parametrize(
-    "policy", [Sync(latency={"server_down_kbps": 0.01}), Async(concurrency=2, latency={"server_down_kbps": 0.01})]
+    "policy",
+    [
+        Sync(latency={"server_down_kbps": 0.01}),
+        Async(concurrency=2, latency={"server_down_kbps": 0.01}),
+    ],
 )
 def test_a_server_too_slow_for_any_stay_is_an_error(population_of, round_of, policy):
     # 8 kbit at 0.01 kbit/s are 800 s, and nobody stays longer than 50 s.

@@ -30,7 +30,9 @@ def test_nobody_late_has_no_factors(name):
     assert Staleness(name=name).factor(np.empty(0, np.int32)).tolist() == []
 
 
-@pytest.mark.parametrize("wrong", [{"name": "linear"}, {"exponent": -0.1}, {"slope": -1.0}, {"from_versions": -1}])
+@pytest.mark.parametrize(
+    "wrong", [{"name": "linear"}, {"exponent": -0.1}, {"slope": -1.0}, {"from_versions": -1}]
+)
 def test_a_factor_never_grows_with_staleness(wrong):
     with pytest.raises(ValueError, match="Staleness"):
         Staleness(**wrong)

@@ -25,19 +25,31 @@ def _batches(samples: int, batch_size: int, drop_last: bool) -> list[int]:
 
 
 @walks
-@given(samples=sizes, batch_size=st.integers(1, 70), epochs=st.integers(1, 6), drop_last=st.booleans())
-def test_epochs_cost_the_steps_and_samples_of_a_walk_through_their_batches(samples, batch_size, epochs, drop_last):
+@given(
+    samples=sizes, batch_size=st.integers(1, 70), epochs=st.integers(1, 6), drop_last=st.booleans()
+)
+def test_epochs_cost_the_steps_and_samples_of_a_walk_through_their_batches(
+    samples, batch_size, epochs, drop_last
+):
     workload = Workload(0, 0, batch_size, epochs, None, drop_last=drop_last)
     held = np.array(samples)
     steps = workload.steps(held)
-    walked = [[size for _ in range(epochs) for size in _batches(n, batch_size, drop_last)] for n in samples]
+    walked = [
+        [size for _ in range(epochs) for size in _batches(n, batch_size, drop_last)]
+        for n in samples
+    ]
     assert steps.dtype == np.int64
     assert steps.tolist() == [len(batches) for batches in walked]
     assert workload.processed(held, steps).tolist() == [sum(batches) for batches in walked]
 
 
 @walks
-@given(samples=sizes, batch_size=st.integers(1, 70), local_steps=st.integers(1, 50), drop_last=st.booleans())
+@given(
+    samples=sizes,
+    batch_size=st.integers(1, 70),
+    local_steps=st.integers(1, 50),
+    drop_last=st.booleans(),
+)
 def test_local_steps_go_on_into_further_epochs(samples, batch_size, local_steps, drop_last):
     workload = Workload(0, 0, batch_size, None, local_steps, drop_last=drop_last)
     held = np.array(samples)
@@ -89,7 +101,9 @@ def test_the_clock_counts_what_is_trained(samples, batch_size, steps, seed, drop
         assert (row[:count] >= 0).all()
         assert (row[:count] < samples).all()
         assert (row[count:] == EMPTY).all()
-    first = np.concatenate([row[:count] for row, count in zip(rows[: len(epoch)], counts, strict=False)])
+    first = np.concatenate(
+        [row[:count] for row, count in zip(rows[: len(epoch)], counts, strict=False)]
+    )
     assert len({*first.tolist()}) == len(first)  # in an epoch no sample comes twice
     if drop_last and samples > 1 and batch_size > 1:
         assert counts.min() > 1

@@ -25,7 +25,17 @@ from mpifl.cluster.doctor import (
 from mpifl.cluster.file_checks import file_system, folder_findings
 
 FAST = {"latency_seconds": 1e-6, "bytes_per_second": 4e9}
-PROBE = Probe("Open MPI 5.0.11", "3.1", "multiple", True, False, ("a", "a", "b"), ("", "", ""), (), {"within a node": FAST})
+PROBE = Probe(
+    "Open MPI 5.0.11",
+    "3.1",
+    "multiple",
+    True,
+    False,
+    ("a", "a", "b"),
+    ("", "", ""),
+    (),
+    {"within a node": FAST},
+)
 
 
 def status(findings: list[Finding]) -> dict[str, str]:
@@ -48,9 +58,21 @@ def test_where_all_is_well_nothing_is_said_against_it() -> None:
         ({"recovers": False}, "loss of a rank", "warning"),
         ({"threads": "single"}, "thread level", "warning"),
         ({"threads": "funneled"}, "thread level", "ok"),
-        ({"messages": {"between nodes": FAST | {"latency_seconds": 2e-3}}}, "messages between nodes", "warning"),
-        ({"messages": {"between nodes": FAST | {"bytes_per_second": 1e7}}}, "messages between nodes", "warning"),
-        ({"messages": {"within a node": FAST | {"bytes_per_second": float("nan")}}}, "messages within a node", "warning"),
+        (
+            {"messages": {"between nodes": FAST | {"latency_seconds": 2e-3}}},
+            "messages between nodes",
+            "warning",
+        ),
+        (
+            {"messages": {"between nodes": FAST | {"bytes_per_second": 1e7}}},
+            "messages between nodes",
+            "warning",
+        ),
+        (
+            {"messages": {"within a node": FAST | {"bytes_per_second": float("nan")}}},
+            "messages within a node",
+            "warning",
+        ),
         ({"cuda": None}, "CUDA-aware MPI", "ok"),
     ],
 )
@@ -81,7 +103,9 @@ def test_shared_memory_gpus_slurm_and_torch() -> None:
     assert slurm_finding(None, {}).found == "none found"
     assert slurm_finding("", {}).status == "warning"
     assert slurm_finding("slurm 22.05.8", {}).status == "ok"
-    inside = slurm_finding("slurm 22.05.8", {"SLURM_JOB_ID": "7", "SLURM_JOB_NUM_NODES": "2", "SLURM_NTASKS": "64"})
+    inside = slurm_finding(
+        "slurm 22.05.8", {"SLURM_JOB_ID": "7", "SLURM_JOB_NUM_NODES": "2", "SLURM_NTASKS": "64"}
+    )
     assert inside.found == "job 7: 2 node(s), 64 tasks"
     assert torch_finding(None, "No module named 'torch'").status == "error"
 
@@ -103,7 +127,12 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system with room for nearly nothing."""
     folder = tmp_path / "a disk"
     folder.mkdir()
-    if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(folder)], check=False).returncode:
+    if (
+        os.geteuid()
+        or subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(folder)], check=False
+        ).returncode
+    ):
         pytest.skip("cannot mount a file system here")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)

@@ -20,18 +20,29 @@ from mpifl.errors import InputError
 from tests.launching import LIMIT_SECONDS
 
 ROOT = Path(__file__).parents[2]
-READY = sorted(path for path in (ROOT / "jobs" / "slurm").glob("*.sbatch") if path.stem != "scaling")  # not made by it
+READY = sorted(
+    path for path in (ROOT / "jobs" / "slurm").glob("*.sbatch") if path.stem != "scaling"
+)  # not made by it
 
 
 def asked(text: str) -> dict[str, str]:
     """The options of a script."""
     return {
-        name: value for name, _, value in (line[10:].partition("=") for line in text.splitlines() if line[:10] == "#SBATCH --")
+        name: value
+        for name, _, value in (
+            line[10:].partition("=") for line in text.splitlines() if line[:10] == "#SBATCH --"
+        )
     }
 
 
 def test_there_is_one_ready_for_every_case() -> None:
-    assert [path.stem for path in READY] == ["gpus", "multi-node", "preemptible", "seeds", "single-node"]
+    assert [path.stem for path in READY] == [
+        "gpus",
+        "multi-node",
+        "preemptible",
+        "seeds",
+        "single-node",
+    ]
 
 
 @pytest.mark.parametrize("path", READY, ids=lambda path: path.stem)
@@ -40,7 +51,12 @@ def test_the_ready_ones_are_what_the_command_in_them_prints(path: Path) -> None:
     words = shlex.split(text.splitlines()[1].removeprefix("# "))
     assert words[:2] == ["mpifl", "slurm"]
     done = subprocess.run(
-        [sys.executable, "-m", *words], cwd=ROOT, capture_output=True, text=True, check=True, timeout=LIMIT_SECONDS
+        [sys.executable, "-m", *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=LIMIT_SECONDS,
     )
     assert done.stdout == text
 
@@ -84,14 +100,23 @@ def test_what_is_asked_for_stands_in_it() -> None:
     assert "\nmodule load openmpi/5\n" in text
     assert "\nexport OMP_NUM_THREADS=2\n" in text
     assert "# 2 ranks to a GPU" in text
-    assert "'a job.yaml' rounds=3 'clock={mode: all}' seed=\"$SLURM_ARRAY_TASK_ID\" --resume" in text
+    assert (
+        "'a job.yaml' rounds=3 'clock={mode: all}' seed=\"$SLURM_ARRAY_TASK_ID\" --resume" in text
+    )
     assert "scontrol requeue" in text
     assert "scontrol requeue" not in script(Request("a", "a"))
 
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("5", 300), ("5:06", 306), ("4:00:00", 14400), ("1-2", 93600), ("1-2:03", 93780), ("1-2:03:04", 93784)],
+    [
+        ("5", 300),
+        ("5:06", 306),
+        ("4:00:00", 14400),
+        ("1-2", 93600),
+        ("1-2:03", 93780),
+        ("1-2:03:04", 93784),
+    ],
 )
 def test_a_time_is_read_as_sbatch_reads_it(text: str, seconds: int) -> None:
     assert time_seconds(text) == seconds
@@ -104,7 +129,10 @@ def test_a_time_is_read_as_sbatch_reads_it(text: str, seconds: int) -> None:
         ({"time": "2"}, "--time: 2 is not allowed: the warning comes 120 s before"),
         ({"array": "1..5"}, "--array: '1..5' is not allowed"),
         ({"array": "1-2", "overrides": ("seed=3",)}, "seed: not allowed with --array"),
-        ({"gpus_per_node": 4, "ntasks_per_node": 3}, "--gpus-per-node: 4 is not allowed with 3 ranks"),
+        (
+            {"gpus_per_node": 4, "ntasks_per_node": 3},
+            "--gpus-per-node: 4 is not allowed with 3 ranks",
+        ),
         ({"memory": "1\n#SBATCH --exclusive"}, "--mem: "),
         ({"partition": "a b"}, "--partition: 'a b'"),
     ],
@@ -146,9 +174,16 @@ def start(folder: Path, program: str, request: Request) -> subprocess.Popen[str]
         (commands / name).chmod(0o755)
     (commands / "activate").write_text(f'PATH="{commands}:$PATH"\n')
     (folder / "job.sbatch").write_text(script(request))
-    slurm = {"SLURM_JOB_ID": "7", "SLURM_NTASKS": "2", "SLURM_CPUS_ON_NODE": "2", "SLURM_CPUS_PER_TASK": "1"}
+    slurm = {
+        "SLURM_JOB_ID": "7",
+        "SLURM_NTASKS": "2",
+        "SLURM_CPUS_ON_NODE": "2",
+        "SLURM_CPUS_PER_TASK": "1",
+    }
     environment = os.environ | slurm | {"SLURM_JOB_NODELIST": "here"}
-    return subprocess.Popen(["bash", "job.sbatch"], cwd=folder, env=environment, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        ["bash", "job.sbatch"], cwd=folder, env=environment, stdout=subprocess.PIPE, text=True
+    )
 
 
 def waits(pid: int) -> bool:
@@ -158,8 +193,12 @@ def waits(pid: int) -> bool:
 
 @pytest.mark.parametrize("requeue", [True, False])
 @pytest.mark.parametrize(("program", "status"), [("waits", 75), ("deaf", 138)])
-def test_a_warning_is_passed_on_and_waited_for(tmp_path: Path, program: str, status: int, requeue: bool) -> None:
-    run = start(tmp_path, PROGRAMS[program], Request("j", "j", requeue=requeue, activate="bin/activate"))
+def test_a_warning_is_passed_on_and_waited_for(
+    tmp_path: Path, program: str, status: int, requeue: bool
+) -> None:
+    run = start(
+        tmp_path, PROGRAMS[program], Request("j", "j", requeue=requeue, activate="bin/activate")
+    )
     while not ((tmp_path / "started").exists() and waits(run.pid)):
         assert run.poll() is None
         time.sleep(0.01)
@@ -174,7 +213,11 @@ def test_a_warning_is_passed_on_and_waited_for(tmp_path: Path, program: str, sta
 
 @pytest.mark.parametrize("status", [0, 1, 2, 137])
 def test_what_is_done_or_wrong_is_not_requeued(tmp_path: Path, status: int) -> None:
-    run = start(tmp_path, PROGRAMS["ends"].format(status=status), Request("j", "j", requeue=True, activate="bin/activate"))
+    run = start(
+        tmp_path,
+        PROGRAMS["ends"].format(status=status),
+        Request("j", "j", requeue=True, activate="bin/activate"),
+    )
     run.communicate(timeout=LIMIT_SECONDS)
     assert run.returncode == status
     assert not (tmp_path / "requeued").exists()

@@ -38,15 +38,24 @@ while True:
 Attended = subprocess.Popen[str]
 
 
-def attended(program: str, *arguments: object, ignored: tuple[signal.Signals, ...] = ()) -> Attended:
+def attended(
+    program: str, *arguments: object, ignored: tuple[signal.Signals, ...] = ()
+) -> Attended:
     def begin() -> None:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):  # whatever the tests were started with
+        for number in (
+            signal.SIGINT,
+            signal.SIGTERM,
+            signal.SIGHUP,
+            signal.SIGUSR1,
+        ):  # whatever the tests were started with
             signal.signal(number, signal.SIG_DFL)
         for number in ignored:
             signal.signal(number, signal.SIG_IGN)
 
     line = [sys.executable, "-c", ATTEND, program, *map(str, arguments)]
-    return subprocess.Popen(line, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True, preexec_fn=begin)
+    return subprocess.Popen(
+        line, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True, preexec_fn=begin
+    )
 
 
 def said(run: Attended) -> str:
@@ -82,7 +91,9 @@ def test_it_has_a_process_group_of_its_own_and_no_standard_input() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
-def test_whatever_ends_programs_is_passed_on_as_the_signal_that_every_mpirun_hands_on(number: signal.Signals) -> None:
+def test_whatever_ends_programs_is_passed_on_as_the_signal_that_every_mpirun_hands_on(
+    number: signal.Signals,
+) -> None:
     run = attended(LISTENS, 2, 75)
     said(run)
     for _ in range(2):

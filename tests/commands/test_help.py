@@ -22,10 +22,17 @@ def commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:
 
 def test_every_text_is_shown_as_it_was_written() -> None:
     whole = dict(commands(typer.main.get_command(app), "mpifl"))
-    assert {"mpifl run", "mpifl data import csv", "mpifl traces import fedscale", "mpifl slurm", "mpifl data show"} <= set(
-        whole
-    )
-    texts = {name: [command.help, *(getattr(p, "help", None) for p in command.params)] for name, command in whole.items()}
+    assert {
+        "mpifl run",
+        "mpifl data import csv",
+        "mpifl traces import fedscale",
+        "mpifl slurm",
+        "mpifl data show",
+    } <= set(whole)
+    texts = {
+        name: [command.help, *(getattr(p, "help", None) for p in command.params)]
+        for name, command in whole.items()
+    }
     assert all(texts[name][0] for name in texts)
     changed = [
         (name, text)

@@ -35,7 +35,9 @@ def test_what_is_there_is_kept_unless_it_is_to_go(run: Run, tmp_path: Path, name
     (tmp_path / out).write_text("precious")
     refused = run(*line, out)
     assert refused.exit_code == 2
-    assert refused.stderr == f"mpifl: {out}: exists already; name another file, or say --overwrite\n"
+    assert (
+        refused.stderr == f"mpifl: {out}: exists already; name another file, or say --overwrite\n"
+    )
     assert refused.stdout == ""  # nothing was done before
     assert (tmp_path / out).read_text() == "precious"
     done = run(*line, out, "--overwrite")
@@ -47,7 +49,10 @@ def test_what_is_there_is_kept_unless_it_is_to_go(run: Run, tmp_path: Path, name
 def test_where_nothing_can_be_written_is_told_first(run: Run, tmp_path: Path, name: str) -> None:
     *line, out = COMMANDS[name]
     (tmp_path / f"folder{Path(out).suffix}").mkdir()
-    for target, said in ((f"none/{out}", "there is no folder none"), (f"folder{Path(out).suffix}", "is a folder; name a file")):
+    for target, said in (
+        (f"none/{out}", "there is no folder none"),
+        (f"folder{Path(out).suffix}", "is a folder; name a file"),
+    ):
         refused = run(*line, target)
         assert (refused.exit_code, refused.stdout) == (2, "")
         assert refused.stderr == f"mpifl: {target}: {said}\n"
@@ -56,4 +61,6 @@ def test_where_nothing_can_be_written_is_told_first(run: Run, tmp_path: Path, na
 def test_one_of_something_is_one(run: Run, tmp_path: Path) -> None:
     assert "train: 1 sample of 1 client\n" in run(*COMMANDS["data import"]).stdout
     (tmp_path / "x.h5").unlink()
-    assert run("traces", "synth", "phones", "--phones", "1", "-o", "x.h5").stdout.startswith("1 phone, ")
+    assert run("traces", "synth", "phones", "--phones", "1", "-o", "x.h5").stdout.startswith(
+        "1 phone, "
+    )

@@ -49,7 +49,13 @@ def test_grouped_puts_the_samples_of_a_client_side_by_side() -> None:
     part = grouped(np.arange(5)[:, None], np.arange(5) * 10, client)
     assert part.client.tolist() == [1, 2, 3]
     assert part.offsets.tolist() == [0, 2, 3, 5]
-    assert part.x[:, 0].tolist() == [1, 4, 3, 0, 2]  # sorted by client, in the old order within each
+    assert part.x[:, 0].tolist() == [
+        1,
+        4,
+        3,
+        0,
+        2,
+    ]  # sorted by client, in the old order within each
     assert part.y.tolist() == [10, 40, 30, 0, 20]
     assert part.offsets.dtype == part.y.dtype == np.int64
 
@@ -76,7 +82,9 @@ def test_clients_have_names_of_any_kind() -> None:
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.float32])
-def test_what_is_written_is_what_is_opened(tmp_path: Path, make_dataset: MakeDataset, kind: type) -> None:
+def test_what_is_written_is_what_is_opened(
+    tmp_path: Path, make_dataset: MakeDataset, kind: type
+) -> None:
     data = make_dataset([5, 7, 3], shape=(2, 3))
     if kind is np.uint8:
         data = replace(
@@ -90,7 +98,10 @@ def test_what_is_written_is_what_is_opened(tmp_path: Path, make_dataset: MakeDat
     found = open_checked(tmp_path / "data.h5")
     for part in ("train", "test"):
         for column in ("x", "y", "offsets"):
-            before, after = getattr(getattr(data, part), column), getattr(getattr(found, part), column)
+            before, after = (
+                getattr(getattr(data, part), column),
+                getattr(getattr(found, part), column),
+            )
             assert before.dtype == after.dtype
             assert np.array_equal(before, after)
     for key in ("name", "outputs", "source", "licence", "task", "feature_scale", "feature_shift"):
@@ -102,7 +113,11 @@ def test_what_is_written_is_what_is_opened(tmp_path: Path, make_dataset: MakeDat
 def test_the_rows_of_a_client_are_its_own(written: Path) -> None:
     data = open_dataset(written)
     assert data.train.clients == 3
-    assert [data.train.rows(client) for client in range(3)] == [slice(0, 5), slice(5, 12), slice(12, 15)]
+    assert [data.train.rows(client) for client in range(3)] == [
+        slice(0, 5),
+        slice(5, 12),
+        slice(12, 15),
+    ]
 
 
 def test_client_names_survive(tmp_path: Path) -> None:
@@ -110,7 +125,10 @@ def test_client_names_survive(tmp_path: Path) -> None:
     part = grouped(x, y, np.array(["zoë", "adam", "zoë", "adam"]))
     data = Dataset(name="n", outputs=2, source="s", licence="l", train=part, test=part)
     write_dataset(tmp_path / "data.h5", data)
-    assert [name.decode() for name in open_dataset(tmp_path / "data.h5").train.client] == ["adam", "zoë"]
+    assert [name.decode() for name in open_dataset(tmp_path / "data.h5").train.client] == [
+        "adam",
+        "zoë",
+    ]
 
 
 def test_an_opened_data_set_written_again_is_the_same(written: Path, tmp_path: Path) -> None:
@@ -121,7 +139,9 @@ def test_an_opened_data_set_written_again_is_the_same(written: Path, tmp_path: P
     assert again.content_sha256 == first.content_sha256
 
 
-def test_the_same_data_has_the_same_hash_and_other_data_another(tmp_path: Path, make_dataset: MakeDataset) -> None:
+def test_the_same_data_has_the_same_hash_and_other_data_another(
+    tmp_path: Path, make_dataset: MakeDataset
+) -> None:
     data = make_dataset([5, 7, 3])
     others = [
         data,
@@ -182,14 +202,30 @@ def changed(data: Dataset, **columns: Any) -> Dataset:
         (lambda d: changed(d, client=np.array([1, 2])), ["train", "2 clients", "3"]),
         (lambda d: changed(d, offsets=np.array([0, 5, 5, 15])), ["train client 1", "0 samples"]),
         (lambda d: changed(d, offsets=np.array([0, 9, 5, 15])), ["train client 1", "-4 samples"]),
-        (lambda d: changed(d, y=np.where(np.arange(15) == 4, 3, 0)), ["train/y row 4", "class 3", "0 to 2"]),
-        (lambda d: changed(d, y=np.where(np.arange(15) == 4, -1, 0)), ["train/y row 4", "class -1", "0 to 2"]),
-        (lambda d: replace(d, test=Part(d.test.x[:0], d.test.y[:0], np.array([0, 0]), d.test.client)), ["test has no samples"]),
-        (lambda d: replace(d, test=replace(d.test, x=d.test.x[:, :2])), ["test samples (2,)", "(4,)"]),
+        (
+            lambda d: changed(d, y=np.where(np.arange(15) == 4, 3, 0)),
+            ["train/y row 4", "class 3", "0 to 2"],
+        ),
+        (
+            lambda d: changed(d, y=np.where(np.arange(15) == 4, -1, 0)),
+            ["train/y row 4", "class -1", "0 to 2"],
+        ),
+        (
+            lambda d: replace(
+                d, test=Part(d.test.x[:0], d.test.y[:0], np.array([0, 0]), d.test.client)
+            ),
+            ["test has no samples"],
+        ),
+        (
+            lambda d: replace(d, test=replace(d.test, x=d.test.x[:, :2])),
+            ["test samples (2,)", "(4,)"],
+        ),
         (lambda d: replace(d, test=replace(d.test, y=d.test.y + 9)), ["test/y row 0"]),
     ],
 )
-def test_check_names_what_is_wrong(make_dataset: MakeDataset, change: Callable[[Dataset], Dataset], said: list[str]) -> None:
+def test_check_names_what_is_wrong(
+    make_dataset: MakeDataset, change: Callable[[Dataset], Dataset], said: list[str]
+) -> None:
     data = make_dataset([5, 7, 3])
     check_dataset(Path("some.h5"), data)
     message = refusal(lambda: check_dataset(Path("some.h5"), change(data)))
@@ -201,14 +237,21 @@ def test_check_names_what_is_wrong(make_dataset: MakeDataset, change: Callable[[
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    assert refusal(lambda: open_dataset(tmp_path / "none.h5")) == f"{tmp_path / 'none.h5'}: no such file"
+    assert (
+        refusal(lambda: open_dataset(tmp_path / "none.h5"))
+        == f"{tmp_path / 'none.h5'}: no such file"
+    )
     assert str(tmp_path) in refusal(lambda: open_dataset(tmp_path))
 
 
-@pytest.mark.parametrize("content", [b"", b"hello", b"\x89HDF\r\n\x1a\n", b"\x89HDF\r\n\x1a\n" + bytes(1000)])
+@pytest.mark.parametrize(
+    "content", [b"", b"hello", b"\x89HDF\r\n\x1a\n", b"\x89HDF\r\n\x1a\n" + bytes(1000)]
+)
 def test_what_is_no_hdf5_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "data.h5").write_bytes(content)
-    assert refusal(lambda: open_dataset(tmp_path / "data.h5")).startswith(f"{tmp_path / 'data.h5'}: ")
+    assert refusal(lambda: open_dataset(tmp_path / "data.h5")).startswith(
+        f"{tmp_path / 'data.h5'}: "
+    )
 
 
 def test_foreign_hdf5_is_refused(tmp_path: Path) -> None:
@@ -217,7 +260,9 @@ def test_foreign_hdf5_is_refused(tmp_path: Path) -> None:
     assert "mpifl-dataset" in refusal(lambda: open_dataset(tmp_path / "data.h5"))
 
 
-@pytest.mark.parametrize(("key", "value"), [("format", "mpifl-trace"), ("schema_version", 3), ("schema_version", 1)])
+@pytest.mark.parametrize(
+    ("key", "value"), [("format", "mpifl-trace"), ("schema_version", 3), ("schema_version", 1)]
+)
 def test_another_format_or_version_is_refused(written: Path, key: str, value: Any) -> None:
     with h5py.File(written, "r+") as file:
         file.attrs[key] = value
@@ -226,7 +271,9 @@ def test_another_format_or_version_is_refused(written: Path, key: str, value: An
     assert "expected 'mpifl-dataset' version 2" in message
 
 
-@pytest.mark.parametrize("name", ["train", "train/x", "train/y", "train/offsets", "train/client", "test/x", "test/y"])
+@pytest.mark.parametrize(
+    "name", ["train", "train/x", "train/y", "train/offsets", "train/client", "test/x", "test/y"]
+)
 def test_what_is_missing_is_refused(written: Path, name: str) -> None:
     with h5py.File(written, "r+") as file:
         del file[name]
@@ -236,7 +283,17 @@ def test_what_is_missing_is_refused(written: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["name", "task", "outputs", "source", "licence", "feature_scale", "feature_shift", "content_sha256"]
+    "key",
+    [
+        "name",
+        "task",
+        "outputs",
+        "source",
+        "licence",
+        "feature_scale",
+        "feature_shift",
+        "content_sha256",
+    ],
 )
 def test_a_missing_attribute_is_refused(written: Path, key: str) -> None:
     with h5py.File(written, "r+") as file:
@@ -290,7 +347,14 @@ def test_what_cannot_be_mapped_is_refused(written: Path, options: dict[str, Any]
         ("train/offsets", np.array([[0, 5], [12, 15]])),
         ("train/offsets", np.array([0, 5.5, 12.5, 15])),
     ],
-    ids=["group", "scalar x", "scalar y", "y of two columns", "offsets of two columns", "broken offsets"],
+    ids=[
+        "group",
+        "scalar x",
+        "scalar y",
+        "y of two columns",
+        "offsets of two columns",
+        "broken offsets",
+    ],
 )
 def test_columns_of_another_shape_are_refused(written: Path, name: str, value: Any) -> None:
     put(written, name, value)
@@ -298,7 +362,8 @@ def test_columns_of_another_shape_are_refused(written: Path, name: str, value: A
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("format", [1, 2]), ("schema_version", [1, 1]), ("outputs", np.inf), ("outputs", 3.5)]
+    ("key", "value"),
+    [("format", [1, 2]), ("schema_version", [1, 1]), ("outputs", np.inf), ("outputs", 3.5)],
 )
 def test_attributes_of_another_kind_are_refused(written: Path, key: str, value: Any) -> None:
     with h5py.File(written, "r+") as file:

@@ -20,7 +20,9 @@ JOB = {"rounds": 1, "model": "logreg", "selection": {"name": "uniform", "partici
 VERTICAL = {"name": "vertical", "clients": 3}
 
 
-def test_a_party_knows_its_own_features_and_the_rest_is_0(make_dataset: Callable[..., Dataset], tmp_path: Path) -> None:
+def test_a_party_knows_its_own_features_and_the_rest_is_0(
+    make_dataset: Callable[..., Dataset], tmp_path: Path
+) -> None:
     data = make_dataset([5, 7, 3], shape=(2, 3))
     known = [np.array([0, 4]), np.array([1, 2, 5]), np.array([3])]
     write_dataset(tmp_path / "x.h5", dealt_to_parties(data, known))
@@ -60,7 +62,11 @@ def test_a_job_has_parties_for_clients() -> None:
 
 def test_a_split_and_sequences_are_refused(make_dataset: Callable[..., Dataset]) -> None:
     split = {"by": "clients", "test": 0.4}
-    with pytest.raises(InputError, match=r"^data\.split\.by: 'clients' is not allowed with .* vertical"):
-        prepare(parse_job(JOB | {"data": {"name": "digits", "partition": VERTICAL, "split": split}}))
+    with pytest.raises(
+        InputError, match=r"^data\.split\.by: 'clients' is not allowed with .* vertical"
+    ):
+        prepare(
+            parse_job(JOB | {"data": {"name": "digits", "partition": VERTICAL, "split": split}})
+        )
     with pytest.raises(InputError, match="sequences"):
         dealt_to_parties(replace(make_dataset([4]), vocabulary=7), [np.array([0])])

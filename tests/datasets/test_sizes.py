@@ -46,7 +46,9 @@ def test_a_client_always_has_the_same_samples() -> None:
     order = np.random.default_rng(0).permutation(N)
     assert (population.samples(order) == held[order]).all()
     assert population.samples(np.array([123, 123, 4])).tolist() == [held[123], held[123], held[4]]
-    assert (people(7, clients=10 * N, quantiles=QUANTILES).samples(np.arange(N)) == held).all()  # however many others
+    assert (
+        people(7, clients=10 * N, quantiles=QUANTILES).samples(np.arange(N)) == held
+    ).all()  # however many others
     assert (people(8, quantiles=QUANTILES).samples(np.arange(N)) == held).mean() < 0.01
 
 
@@ -62,7 +64,9 @@ def test_a_distribution_of_one_value_is_that_value() -> None:
 
 
 @pytest.mark.parametrize("key", KEYS)
-@pytest.mark.parametrize("indices", [np.arange(100_000), np.arange(100_000) * 2**20, 10**12 - np.arange(100_000)])
+@pytest.mark.parametrize(
+    "indices", [np.arange(100_000), np.arange(100_000) * 2**20, 10**12 - np.arange(100_000)]
+)
 def test_uniforms_are_spread_evenly(key: int, indices: np.ndarray) -> None:
     drawn = uniforms(indices, key)
     assert drawn.min() >= 0
@@ -71,7 +75,9 @@ def test_uniforms_are_spread_evenly(key: int, indices: np.ndarray) -> None:
     # Nothing here is random: a chance of 1e-4 each is for 18 fixed cases.
     assert stats.chisquare(np.bincount((drawn * 1000).astype(int), minlength=1000)).pvalue > 1e-4
     pairs = (drawn[:-1] * 30).astype(int) * 30 + (drawn[1:] * 30).astype(int)
-    assert stats.chisquare(np.bincount(pairs, minlength=900)).pvalue > 1e-4  # neighbours know nothing of each other
+    assert (
+        stats.chisquare(np.bincount(pairs, minlength=900)).pvalue > 1e-4
+    )  # neighbours know nothing of each other
 
 
 def test_uniforms_of_near_keys_are_unrelated() -> None:

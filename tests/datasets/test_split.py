@@ -36,7 +36,9 @@ def test_clients_are_kept_back_whole_and_as_many_as_asked() -> None:
 @given(
     client=st.lists(st.integers(0, 4), min_size=1, max_size=80), validation=st.floats(0, 0.5), test=st.floats(0.01, 0.49),
 )  # fmt: skip
-def test_of_each_clients_samples_a_share_is_kept_back_rounded_down(client: list[int], validation: float, test: float) -> None:
+def test_of_each_clients_samples_a_share_is_kept_back_rounded_down(
+    client: list[int], validation: float, test: float
+) -> None:
     owner, clients = np.array(client), 5
     largest = int(np.bincount(owner).max())
     if np.floor(largest * test) < 1:
@@ -63,16 +65,26 @@ def test_samples_are_drawn_from_all_places() -> None:
     part = split_samples(split("samples", 0.25, 0.25), np.zeros(4000, int), 1, random())
     for number in (VALIDATION, TEST):
         rows = np.flatnonzero(part == number)
-        assert abs(rows.mean() - 2000) < 150  # six standard deviations of a mean of 1,000 uniform places
+        assert (
+            abs(rows.mean() - 2000) < 150
+        )  # six standard deviations of a mean of 1,000 uniform places
         assert abs(rows.std() - 4000 / np.sqrt(12)) < 100
 
 
 @pytest.mark.parametrize(
     ("asked", "clients", "said"),
     [
-        (split("clients", 0, 0.01), 10, "data.split.test: 0.01 of 10 clients is none; allowed: 0.1 or more"),
+        (
+            split("clients", 0, 0.01),
+            10,
+            "data.split.test: 0.01 of 10 clients is none; allowed: 0.1 or more",
+        ),
         (split("clients", 0.5, 0.49), 10, "leave none for training"),
-        (split("samples", 0, 0.1), 200, "data.split.test: 0.1 of each client's samples is none: the largest has 5"),
+        (
+            split("samples", 0, 0.1),
+            200,
+            "data.split.test: 0.1 of each client's samples is none: the largest has 5",
+        ),
     ],
 )
 def test_a_share_that_cannot_be_is_named(asked: Split, clients: int, said: str) -> None:
@@ -81,7 +93,10 @@ def test_a_share_that_cannot_be_is_named(asked: Split, clients: int, said: str) 
     assert said in str(caught.value)
 
 
-@pytest.mark.parametrize("wrong", [("published", 0.1, 0), ("clients", 0, 0), ("samples", 0.5, 0.5), ("clients", 0.9, 0.2)])
+@pytest.mark.parametrize(
+    "wrong",
+    [("published", 0.1, 0), ("clients", 0, 0), ("samples", 0.5, 0.5), ("clients", 0.9, 0.2)],
+)
 def test_shares_that_contradict_are_refused(wrong: tuple[str, float, float]) -> None:
     with pytest.raises(ValidationError):
         split(*wrong)
@@ -94,7 +109,11 @@ def test_parts_hold_what_was_dealt_to_them(make_dataset: Callable[..., Dataset])
     part = np.array([TRAIN] * 4 + [VALIDATION] * 6 + [TRAIN] * 4 + [TEST], np.uint8)
     parts = arranged(data, client, data.train.client, part)
     found = {name: np.concatenate(list(p.x.blocks()))[:, 0].tolist() for name, p in parts.items()}
-    assert found == {"train": [0, 1, 2, 3, 10, 11, 12, 13], "validation": [4, 5, 6, 7, 8, 9], "test": [14]}
+    assert found == {
+        "train": [0, 1, 2, 3, 10, 11, 12, 13],
+        "validation": [4, 5, 6, 7, 8, 9],
+        "test": [14],
+    }
     assert [p.client.tolist() for p in parts.values()] == [[0, 2], [2], [1]]
     assert parts["train"].offsets.tolist() == [0, 4, 8]
 

@@ -34,7 +34,10 @@ def names(data: Dataset, part: str = "train") -> list[str]:
     return [name.decode() for name in getattr(data, part).client]
 
 
-@given(clients=st.lists(st.integers(0, 5), min_size=1, max_size=60), cuts=st.lists(st.integers(1, 20), min_size=1, max_size=9))
+@given(
+    clients=st.lists(st.integers(0, 5), min_size=1, max_size=60),
+    cuts=st.lists(st.integers(1, 20), min_size=1, max_size=9),
+)
 def test_every_sample_comes_out_with_its_client_and_in_its_old_order(
     tmp_path_factory: pytest.TempPathFactory, clients: list[int], cuts: list[int]
 ) -> None:
@@ -57,16 +60,25 @@ def test_every_sample_comes_out_with_its_client_and_in_its_old_order(
 
 
 @given(
-    sizes=st.lists(st.tuples(st.sampled_from(["b", "a", "c"]), st.integers(1, 7)), min_size=1, max_size=30),
+    sizes=st.lists(
+        st.tuples(st.sampled_from(["b", "a", "c"]), st.integers(1, 7)), min_size=1, max_size=30
+    ),
     together=st.integers(1, 5),
 )
-def test_sequences_keep_their_lengths(tmp_path_factory: pytest.TempPathFactory, sizes: Any, together: int) -> None:
+def test_sequences_keep_their_lengths(
+    tmp_path_factory: pytest.TempPathFactory, sizes: Any, together: int
+) -> None:
     path = tmp_path_factory.mktemp("store") / "x.h5"
-    sequences = [(name, np.arange(index, index + length, dtype=np.uint8) % 9) for index, (name, length) in enumerate(sizes)]
+    sequences = [
+        (name, np.arange(index, index + length, dtype=np.uint8) % 9)
+        for index, (name, length) in enumerate(sizes)
+    ]
     with storing(path) as store:
         for start in range(0, len(sequences), together):
             chunk = sequences[start : start + together]
-            store.add("train", [name for name, _ in chunk], [values for _, values in chunk], where="here")
+            store.add(
+                "train", [name for name, _ in chunk], [values for _, values in chunk], where="here"
+            )
         write_store(path, store, LANGUAGE)
     data = kept(path)
     part = data.train
@@ -75,7 +87,9 @@ def test_sequences_keep_their_lengths(tmp_path_factory: pytest.TempPathFactory, 
     assert data.shape.sample == (max(length for _, length in sizes),)
     for index, name in enumerate(names(data)):
         rows = part.rows(index)
-        mine = [part.x[part.begin[k] : part.begin[k + 1]].tolist() for k in range(rows.start, rows.stop)]
+        mine = [
+            part.x[part.begin[k] : part.begin[k + 1]].tolist() for k in range(rows.start, rows.stop)
+        ]
         assert mine == [values.tolist() for owner, values in sequences if owner == name]
 
 
@@ -90,7 +104,11 @@ def test_numbers_are_sorted_as_numbers_and_other_names_as_text(tmp_path: Path) -
         path = tmp_path / "x.h5"
         with storing(path) as store:
             store.add(
-                "train", given_names, np.zeros((len(given_names), 2), np.uint8), np.zeros(len(given_names), int), where=""
+                "train",
+                given_names,
+                np.zeros((len(given_names), 2), np.uint8),
+                np.zeros(len(given_names), int),
+                where="",
             )
             write_store(path, store, SAID)
         assert names(kept(path)) == sorted_names
@@ -130,7 +148,9 @@ def test_every_task_and_part_and_column(tmp_path: Path) -> None:
 def test_samples_without_features(tmp_path: Path) -> None:
     path = tmp_path / "x.h5"
     with storing(path) as store:
-        store.add("train", ["a", "b", "a"], np.empty((3, 0), np.uint8), np.array([0, 1, 2]), where="")
+        store.add(
+            "train", ["a", "b", "a"], np.empty((3, 0), np.uint8), np.array([0, 1, 2]), where=""
+        )
         write_store(path, store, SAID)
     data = kept(path)
     assert data.train.x.shape == (3, 0)
@@ -150,7 +170,9 @@ def test_samples_without_features(tmp_path: Path) -> None:
         ({"x": [np.zeros(2, np.uint8), np.zeros(0, np.uint8)]}, "a sample is empty"),
     ],
 )
-def test_what_does_not_go_together_is_named_and_leaves_nothing(tmp_path: Path, second: dict[str, Any], said: str) -> None:
+def test_what_does_not_go_together_is_named_and_leaves_nothing(
+    tmp_path: Path, second: dict[str, Any], said: str
+) -> None:
     first = {"client": ["a", "b"], "x": np.zeros((2, 2), np.uint8), "y": np.zeros(2, int)}
     with storing(tmp_path / "x.h5") as store:
         store.add("train", **first, where="line 1")  # type: ignore[arg-type]
@@ -249,7 +271,9 @@ except DiskFull as error:
 
 
 @mounting
-def test_on_a_full_disk_nothing_is_left_whatever_was_being_written(mount: Mount, request: pytest.FixtureRequest) -> None:
+def test_on_a_full_disk_nothing_is_left_whatever_was_being_written(
+    mount: Mount, request: pytest.FixtureRequest
+) -> None:
     """Columns as they come in, those that are mapped (writing to which would be a SIGBUS), the data set itself."""
     disk = mount("tmpfs", 8 << 20)
     path = disk.folder / "x.h5"

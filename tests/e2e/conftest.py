@@ -31,7 +31,11 @@ def made() -> dict[Key, Finished]:
 
 
 @pytest.fixture
-def runs(request: pytest.FixtureRequest, made: dict[Key, Finished], tmp_path_factory: pytest.TempPathFactory) -> list[Finished]:
+def runs(
+    request: pytest.FixtureRequest,
+    made: dict[Key, Finished],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> list[Finished]:
     """The runs that the test's marker ``runs`` asks for, in that order. They are shared: nothing may be changed in them.
 
     The first test of a file that asks has the runs of all selected tests there made: one mpirun for each number of ranks.
@@ -40,11 +44,17 @@ def runs(request: pytest.FixtureRequest, made: dict[Key, Finished], tmp_path_fac
     asked = wanted(request.node)
     if any(key not in made for key in asked):
         here = [item for item in request.session.items if item.path == request.node.path]
-        keys = [key for key in dict.fromkeys(key for item in here for key in wanted(item)) if key not in made]
+        keys = [
+            key
+            for key in dict.fromkeys(key for item in here for key in wanted(item))
+            if key not in made
+        ]
         for ranks in sorted({ranks for ranks, _ in keys}):
             jobs = [job for count, job in keys if count == ranks]
             if ranks % 2 == 0:
                 jobs.reverse()
-            done = run_jobs(ranks, [(tmp_path_factory.mktemp(f"ranks-{ranks}"), job) for job in jobs])
+            done = run_jobs(
+                ranks, [(tmp_path_factory.mktemp(f"ranks-{ranks}"), job) for job in jobs]
+            )
             made.update({(ranks, job): run for job, run in zip(jobs, done, strict=True)})
     return [made[key] for key in asked]

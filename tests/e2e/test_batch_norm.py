@@ -12,18 +12,35 @@ CLOCKS = {
     "sync": (),
     "buffered": ("clock={mode: buffered, concurrency: 30}",),
     "semisync": ("clock={mode: semisync, concurrency: 13, window_seconds: 6}",),
-    "async": ("clock={mode: async, concurrency: 15}", "selection.participants=1", "rounds=40", "evaluation.every=10"),
+    "async": (
+        "clock={mode: async, concurrency: 15}",
+        "selection.participants=1",
+        "rounds=40",
+        "evaluation.every=10",
+    ),
 }
 
 
 def job(clock: str) -> list[str]:
-    model = [f"model.name={HERE}:Normed", "model.frozen=true", f"algorithm={{name: '{HERE}:Squares'}}"]
-    return ["quickstart", "rounds=8", *model, "data.partition={name: iid, clients: 40}", *CLOCKS[clock]]
+    model = [
+        f"model.name={HERE}:Normed",
+        "model.frozen=true",
+        f"algorithm={{name: '{HERE}:Squares'}}",
+    ]
+    return [
+        "quickstart",
+        "rounds=8",
+        *model,
+        "data.partition={name: iid, clients: 40}",
+        *CLOCKS[clock],
+    ]
 
 
 @pytest.mark.parametrize("clock", CLOCKS)
 @pytest.mark.runs((1, 2, 3), job)
-def test_a_network_with_batch_norm_is_the_same_at_1_2_and_3_ranks(runs: list[Finished], clock: str) -> None:
+def test_a_network_with_batch_norm_is_the_same_at_1_2_and_3_ranks(
+    runs: list[Finished], clock: str
+) -> None:
     """With an algorithm that works in place and sums squares (tests/normed.py): issue 12, points 3 and 8."""
     assert [run.status for run in runs] == [0, 0, 0], runs[0].stderr
     assert len({run.summary["model_sha256"] for run in runs}) == 1

@@ -31,7 +31,10 @@ CHECKS = (
 def rows(text: str) -> dict[str, str]:
     """Status of each check in the table."""
     return {
-        check: status for status, check in re.findall(r"^ *(ok|warning|error) +(\S+(?: \S+)*?)(?:  |$)", text, re.MULTILINE)
+        check: status
+        for status, check in re.findall(
+            r"^ *(ok|warning|error) +(\S+(?: \S+)*?)(?:  |$)", text, re.MULTILINE
+        )
     }
 
 
@@ -61,7 +64,13 @@ def test_where_no_ranks_can_be_started_it_says_why(tmp_path: Path) -> None:
     line = [sys.executable, "-m", "mpifl", "doctor", "-n", "2"]
     environment = os.environ | {"MPI4PY_LIBMPI": str(tmp_path / "libmpi.so")}
     done = subprocess.run(
-        line, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False
+        line,
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_SECONDS,
+        check=False,
     )
     assert done.returncode == 1, done.stdout
     assert rows(done.stdout)["MPI"] == "error"

@@ -29,7 +29,9 @@ def plug_in(folder: Path, condition: str, action: str) -> str:
 
 
 @pytest.mark.parametrize("ranks", [1, 3])
-def test_a_misspelt_key_ends_every_rank_with_status_2_and_one_line(tmp_path: Path, ranks: int) -> None:
+def test_a_misspelt_key_ends_every_rank_with_status_2_and_one_line(
+    tmp_path: Path, ranks: int
+) -> None:
     done = run_job(ranks, tmp_path, "quickstart", "trainig.lr=0.1")
     assert done.status == 2
     said = [line for line in done.stderr.splitlines() if line.startswith("mpifl:")]
@@ -59,8 +61,12 @@ def test_a_run_directory_in_use_is_left_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ranks", [1, 3])
-def test_an_exception_on_one_rank_ends_all_and_names_rank_round_client_and_cause(tmp_path: Path, ranks: int) -> None:
-    done = run_job(ranks, tmp_path, "quickstart", plug_in(tmp_path, "True", "raise KeyError('boom')"))
+def test_an_exception_on_one_rank_ends_all_and_names_rank_round_client_and_cause(
+    tmp_path: Path, ranks: int
+) -> None:
+    done = run_job(
+        ranks, tmp_path, "quickstart", plug_in(tmp_path, "True", "raise KeyError('boom')")
+    )
     assert done.status == 1
     said = [line for line in done.stderr.splitlines() if line.startswith("mpifl: rank")]
     assert said
@@ -79,7 +85,12 @@ def test_an_update_that_is_not_finite_names_its_client_and_tensor(tmp_path: Path
 
 @pytest.mark.parametrize("ranks", [1, 3])
 def test_a_run_all_of_whose_clients_are_dropped_has_failed(tmp_path: Path, ranks: int) -> None:
-    job = ("quickstart", "rounds=2", plug_in(tmp_path, "True", "raise KeyError('boom')"), "runtime.on_client_error=drop")
+    job = (
+        "quickstart",
+        "rounds=2",
+        plug_in(tmp_path, "True", "raise KeyError('boom')"),
+        "runtime.on_client_error=drop",
+    )
     done = run_job(ranks, tmp_path, *job)
     assert done.status == 1, done.stderr
     assert "Traceback" not in done.stderr
@@ -127,7 +138,9 @@ def test_an_algorithm_of_the_users_own_runs_and_repeats(tmp_path: Path) -> None:
         "        from helper import times\n"
         "        return {'update': times(update, self.share)}, None\n"
     )
-    (tmp_path / "code" / "helper.py").write_text("def times(update, share):\n    return update * share\n")
+    (tmp_path / "code" / "helper.py").write_text(
+        "def times(update, share):\n    return update * share\n"
+    )
     job = "algorithm={name: './code/mine.py:Half', share: 0.25}"
     one, three = (run_job(ranks, tmp_path, "quickstart", "rounds=2", job) for ranks in (1, 3))
     assert one.status == three.status == 0, one.stderr
@@ -141,7 +154,9 @@ def test_an_algorithm_of_the_users_own_runs_and_repeats(tmp_path: Path) -> None:
     assert plain.summary["model_sha256"] != one.summary["model_sha256"]
 
 
-@pytest.mark.parametrize("arguments", [["quickstart", "--bogus"], []], ids=["an unknown option", "no job"])
+@pytest.mark.parametrize(
+    "arguments", [["quickstart", "--bogus"], []], ids=["an unknown option", "no job"]
+)
 def test_a_wrong_command_line_ends_every_rank(tmp_path: Path, arguments: list[str]) -> None:
     done = mpirun(3, ["mpifl.run", *arguments], tmp_path)
     assert done.returncode == 2
@@ -156,6 +171,8 @@ def test_help_ends_every_rank(tmp_path: Path) -> None:
 
 def test_more_updates_a_round_than_clients_that_can_be_found_is_an_error(tmp_path: Path) -> None:
     clock = "clock={mode: buffered, concurrency: 60, latency: {model_bytes: 400000000000}}"
-    done = run_job(1, tmp_path, "quickstart", "training.engine=none", "selection.participants=50", clock)
+    done = run_job(
+        1, tmp_path, "quickstart", "training.engine=none", "selection.participants=50", clock
+    )
     assert done.status == 2
     assert "round 1: population.trace: fewer than 50 of the 100 clients" in done.stderr

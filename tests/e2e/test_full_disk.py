@@ -18,9 +18,21 @@ from tests.logged import logged
 from tests.small_disk import Disk, Mount, mounting, mounts
 
 MIB = 1 << 20
-SYNC = ("quickstart", "rounds=20", "checkpoint.every=7", "selection.participants=5", "model.hidden=[512]")
+SYNC = (
+    "quickstart",
+    "rounds=20",
+    "checkpoint.every=7",
+    "selection.participants=5",
+    "model.hidden=[512]",
+)
 SCAFFOLD = (*SYNC, "algorithm=scaffold")
-TIMING = ("reddit-timing", "rounds=60", "checkpoint.every=25", "selection.participants=200", "record.participants=all")
+TIMING = (
+    "reddit-timing",
+    "rounds=60",
+    "checkpoint.every=25",
+    "selection.participants=200",
+    "record.participants=all",
+)
 JOBS = {"sync": SYNC, "scaffold": SCAFFOLD, "timing": TIMING}
 VECTOR_BYTES = 4 * (64 * 512 + 512 + 512 * 10 + 10)
 """Of a model of SYNC and SCAFFOLD. Half of it is room for the records of all rounds, and for no checkpoint and no client."""
@@ -51,7 +63,9 @@ def undisturbed(mount: Mount) -> Callable[[str], Finished]:
     return run
 
 
-def start(ranks: int, disk: Disk, name: str, moment: str, pattern: str, times: int = 1, leave: int = 0) -> Finished:
+def start(
+    ranks: int, disk: Disk, name: str, moment: str, pattern: str, times: int = 1, leave: int = 0
+) -> Finished:
     """Run a job whose disk is full, but for ``leave`` bytes, from a moment on: see tests/filled.py."""
     out = disk.folder / "out"
     when = [FILLED, moment, pattern, str(times), str(leave)]
@@ -76,7 +90,9 @@ def assert_no_room(run: Finished, file: str, lines: int = 1) -> None:
     assert not (run.folder / "summary.json").exists()
 
 
-def assert_goes_on(ranks: int, disk: Disk, run: Finished, wanted: Finished, rounds_done: int) -> None:
+def assert_goes_on(
+    ranks: int, disk: Disk, run: Finished, wanted: Finished, rounds_done: int
+) -> None:
     """The checkpoint of that round is there, and the rest of the run comes out as if nothing had happened."""
     with logged() as said:
         last = last_checkpoint(run.folder / "checkpoint")
@@ -91,7 +107,11 @@ def assert_goes_on(ranks: int, disk: Disk, run: Finished, wanted: Finished, roun
 @pytest.mark.parametrize(("ranks", "kind"), [(1, "tmpfs"), (3, "ext4")])
 @mounting
 def test_a_checkpoint_that_does_not_fit(
-    mount: Mount, undisturbed: Callable[[str], Finished], ranks: int, kind: str, request: pytest.FixtureRequest
+    mount: Mount,
+    undisturbed: Callable[[str], Finished],
+    ranks: int,
+    kind: str,
+    request: pytest.FixtureRequest,
 ) -> None:
     wanted, disk = undisturbed("sync"), mount(kind, 16 * MIB)
     run = start(ranks, disk, "sync", "open", "checkpoint/.part", times=2, leave=VECTOR_BYTES // 2)
@@ -108,7 +128,11 @@ def test_a_checkpoint_that_does_not_fit(
 @pytest.mark.parametrize(("ranks", "kind"), [(1, "tmpfs"), (3, "ext4")])
 @mounting
 def test_records_that_cannot_grow(
-    mount: Mount, undisturbed: Callable[[str], Finished], ranks: int, kind: str, request: pytest.FixtureRequest
+    mount: Mount,
+    undisturbed: Callable[[str], Finished],
+    ranks: int,
+    kind: str,
+    request: pytest.FixtureRequest,
 ) -> None:
     wanted, disk = undisturbed("timing"), mount(kind, 16 * MIB)
     run = start(ranks, disk, "timing", "os.rename", "round-00000025-*.h5")
@@ -152,11 +176,17 @@ def test_what_clients_keep_does_not_fit(
 
 
 @mounting
-def test_an_import_that_does_not_fit(mount: Mount, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_an_import_that_does_not_fit(
+    mount: Mount, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     disk = mount("tmpfs", MIB)
     source = tmp_path / "sizes.csv"
-    source.write_text("client,size\n" + "".join(f"{number},{number % 7 + 1}\n" for number in range(50_000)))
+    source.write_text(
+        "client,size\n" + "".join(f"{number},{number % 7 + 1}\n" for number in range(50_000))
+    )
     done = mpifl(disk.folder, "data", "import", "sizes", str(source), "-o", "x.h5")
     assert done.returncode == 1
-    assert re.fullmatch(r"mpifl: x\.h5: No space left on device: .*are free on the disk; make room\n", done.stderr), done.stderr
+    assert re.fullmatch(
+        r"mpifl: x\.h5: No space left on device: .*are free on the disk; make room\n", done.stderr
+    ), done.stderr
     assert list(disk.folder.iterdir()) == []

@@ -18,7 +18,16 @@ import pytest
 
 from mpifl.cluster.signals import STOPPING
 from mpifl.mpi.launch import command
-from tests.launching import LIMIT_SECONDS, MEASURED, Finished, held, mpirun, recovers, run_job, undisturbed_runs
+from tests.launching import (
+    LIMIT_SECONDS,
+    MEASURED,
+    Finished,
+    held,
+    mpirun,
+    recovers,
+    run_job,
+    undisturbed_runs,
+)
 
 ROUNDS = 48
 SYNC = ("quickstart", f"rounds={ROUNDS}", "training.engine=loop", "checkpoint.every=7")
@@ -75,7 +84,14 @@ class Ranks:
     It does not end before the test waits for its end: the selection's draws from ``wait_at`` on wait for that.
     """
 
-    def __init__(self, ranks: int, out: Path, *arguments: str, recovers: bool = True, wait_at: int | None = None) -> None:
+    def __init__(
+        self,
+        ranks: int,
+        out: Path,
+        *arguments: str,
+        recovers: bool = True,
+        wait_at: int | None = None,
+    ) -> None:
         self.may_end, self.begun = out.with_suffix(".may-end"), out.with_suffix(".begun")
         self.begun.mkdir()
         if wait_at is not None:
@@ -90,7 +106,9 @@ class Ranks:
             del line[where : where + 2]
         self.out, self.said = out, out.with_suffix(".said")
         with self.said.open("wb") as said:
-            self.process = subprocess.Popen(line, cwd=out.parent, env=environment, stdout=said, stderr=subprocess.STDOUT)
+            self.process = subprocess.Popen(
+                line, cwd=out.parent, env=environment, stdout=said, stderr=subprocess.STDOUT
+            )
 
     def pids(self) -> dict[int, int]:
         """Process by rank, of those that are there: children of mpirun or, with MPICH, of its proxy."""
@@ -100,7 +118,10 @@ class Ranks:
             for child in _children(parents.pop()):
                 with contextlib.suppress(OSError):
                     status = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0]
-                    pairs = dict(pair.partition(b"=")[::2] for pair in Path(f"/proc/{child}/environ").read_bytes().split(b"\0"))
+                    pairs = dict(
+                        pair.partition(b"=")[::2]
+                        for pair in Path(f"/proc/{child}/environ").read_bytes().split(b"\0")
+                    )
                     rank = pairs.get(b"OMPI_COMM_WORLD_RANK", pairs.get(b"PMI_RANK"))
                     if rank is None:
                         parents.append(child)
@@ -118,7 +139,9 @@ class Ranks:
         """Wait, while the run goes on."""
         end = time.monotonic() + LIMIT_SECONDS
         while True:
-            status = self.process.poll()  # before it is asked what there is: it may be there because the run has ended
+            status = (
+                self.process.poll()
+            )  # before it is asked what there is: it may be there because the run has ended
             if there():
                 return
             assert status is None, f"ended before with {status}: {self.text()}"
@@ -165,8 +188,14 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """start(3, *SYNC): begin a run; whatever becomes of the test, nothing of it is left."""
     begun: list[Ranks] = []
 
-    def start(ranks: int, *arguments: str, recovers: bool = True, wait_at: int | None = None) -> Ranks:
-        begun.append(Ranks(ranks, tmp_path / f"out{len(begun)}", *arguments, recovers=recovers, wait_at=wait_at))
+    def start(
+        ranks: int, *arguments: str, recovers: bool = True, wait_at: int | None = None
+    ) -> Ranks:
+        begun.append(
+            Ranks(
+                ranks, tmp_path / f"out{len(begun)}", *arguments, recovers=recovers, wait_at=wait_at
+            )
+        )
         return begun[-1]
 
     yield start
@@ -189,14 +218,19 @@ def assert_same(found: Finished, wanted: Finished, lost: int) -> None:
     assert found.summary["ranks_lost"] == lost
     assert "Traceback" not in found.stderr
     skipped = (*MEASURED, "ranks", "resumed_from", "ranks_lost")
-    one, other = ({key: value for key, value in run.summary.items() if key not in skipped} for run in (found, wanted))
+    one, other = (
+        {key: value for key, value in run.summary.items() if key not in skipped}
+        for run in (found, wanted)
+    )
     assert one == other
 
 
 @needs_ulfm
 @pytest.mark.parametrize("trial", range(TRIALS))
 @pytest.mark.parametrize("name", JOBS)
-def test_an_executor_is_killed(start: Start, undisturbed: Callable[[str], Finished], name: str, trial: int) -> None:
+def test_an_executor_is_killed(
+    start: Start, undisturbed: Callable[[str], Finished], name: str, trial: int
+) -> None:
     """At moments drawn by name and trial: a round, and up to a tenth of a second after it."""
     draw = random.Random(f"{name} {trial}")
     ranks = draw.choice([2, 3, 4])
@@ -216,7 +250,9 @@ def test_an_executor_is_killed(start: Start, undisturbed: Callable[[str], Finish
 @needs_ulfm
 @pytest.mark.parametrize("trial", range(TRIALS))
 @pytest.mark.parametrize("name", JOBS)
-def test_the_aggregator_is_killed(start: Start, undisturbed: Callable[[str], Finished], name: str, trial: int) -> None:
+def test_the_aggregator_is_killed(
+    start: Start, undisturbed: Callable[[str], Finished], name: str, trial: int
+) -> None:
     draw = random.Random(f"aggregator {name} {trial}")
     ranks = draw.choice([3, 4])  # so that what a checkpoint holds is sent again
     run = start(ranks, *JOBS[name], wait_at=LAST_DRAW[name])
@@ -232,7 +268,9 @@ def test_the_aggregator_is_killed(start: Start, undisturbed: Callable[[str], Fin
 
 
 @needs_ulfm
-def test_two_are_killed_one_after_the_other(start: Start, undisturbed: Callable[[str], Finished]) -> None:
+def test_two_are_killed_one_after_the_other(
+    start: Start, undisturbed: Callable[[str], Finished]
+) -> None:
     run = start(4, *SYNC, wait_at=ROUNDS)
     run.until_round(20)
     run.kill(2)
@@ -258,7 +296,9 @@ def test_an_executor_is_killed_and_then_the_aggregator_and_then_that_which_took_
 
 @needs_ulfm
 @pytest.mark.parametrize("left", [0, 2])
-def test_the_last_one_goes_on_alone(start: Start, undisturbed: Callable[[str], Finished], left: int) -> None:
+def test_the_last_one_goes_on_alone(
+    start: Start, undisturbed: Callable[[str], Finished], left: int
+) -> None:
     run = start(4, *SCAFFOLD, wait_at=ROUNDS)
     run.until_round(20)
     run.kill(*(rank for rank in range(4) if rank != left))
@@ -269,7 +309,9 @@ def test_the_last_one_goes_on_alone(start: Start, undisturbed: Callable[[str], F
 
 @needs_ulfm
 @pytest.mark.parametrize("trial", range(TRIALS))
-def test_one_more_dies_while_they_recover(start: Start, undisturbed: Callable[[str], Finished], trial: int) -> None:
+def test_one_more_dies_while_they_recover(
+    start: Start, undisturbed: Callable[[str], Finished], trial: int
+) -> None:
     draw = random.Random(f"recovering {trial}")
     run = start(5, *SYNC, wait_at=ROUNDS)
     run.until_round(10)
@@ -282,7 +324,9 @@ def test_one_more_dies_while_they_recover(start: Start, undisturbed: Callable[[s
 
 @needs_ulfm
 @pytest.mark.parametrize("rank", [0, 1])
-def test_one_is_killed_in_the_last_round_or_after_it(start: Start, undisturbed: Callable[[str], Finished], rank: int) -> None:
+def test_one_is_killed_in_the_last_round_or_after_it(
+    start: Start, undisturbed: Callable[[str], Finished], rank: int
+) -> None:
     """Where the model is written: it is over before or goes on, but is never left half done."""
     run = start(3, *SYNC)
     run.until_round(ROUNDS - 1)
@@ -328,18 +372,29 @@ def test_a_run_that_only_times_survives_too(start: Start, tmp_path: Path) -> Non
     assert found.summary["ranks_lost"] == 2
 
 
-@pytest.mark.parametrize("recovers", [pytest.param(True, marks=needs_ulfm), False], ids=["ulfm", "plain"])
+@pytest.mark.parametrize(
+    "recovers", [pytest.param(True, marks=needs_ulfm), False], ids=["ulfm", "plain"]
+)
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_rank_that_hangs_is_named_and_all_end(start: Start, rank: int, recovers: bool) -> None:
-    run = start(3, *SYNC, "rounds=100000", "runtime.round_timeout=10", recovers=recovers)  # no rank is so slow
+    run = start(
+        3, *SYNC, "rounds=100000", "runtime.round_timeout=10", recovers=recovers
+    )  # no rank is so slow
     run.until_round(10)
     pids = run.pids()
     run.kill(rank, number=signal.SIGSTOP)
     found = run.end()
     assert found.status == 1, found.stderr
-    said = [line for line in found.stderr.splitlines() if "runtime.round_timeout: nothing has come from rank" in line]
+    said = [
+        line
+        for line in found.stderr.splitlines()
+        if "runtime.round_timeout: nothing has come from rank" in line
+    ]
     assert said
-    assert f"rank {rank} " in said[0].partition("has come from ")[2] or ", " in said[0].partition("has come from ")[2]
+    assert (
+        f"rank {rank} " in said[0].partition("has come from ")[2]
+        or ", " in said[0].partition("has come from ")[2]
+    )
     assert "--resume" in said[0]
     assert gone(pids.values())
 
@@ -364,7 +419,9 @@ def plug_in(folder: Path, action: str) -> str:
     return f"algorithm.name={file}:Mine"
 
 
-def test_clients_that_raise_are_dropped_with_the_same_bits_on_any_number_of_ranks(tmp_path: Path) -> None:
+def test_clients_that_raise_are_dropped_with_the_same_bits_on_any_number_of_ranks(
+    tmp_path: Path,
+) -> None:
     job = ("quickstart", "rounds=4", plug_in(tmp_path, SOME_RAISE), "runtime.on_client_error=drop")
     runs = [run_job(ranks, tmp_path, *job) for ranks in (1, 2, 3)]
     assert [run.status for run in runs] == [0, 0, 0], runs[0].stderr
@@ -379,7 +436,9 @@ def test_clients_that_raise_are_dropped_with_the_same_bits_on_any_number_of_rank
 
 
 @needs_ulfm
-def test_clients_are_dropped_again_when_their_round_is_taken_up_again(start: Start, tmp_path: Path) -> None:
+def test_clients_are_dropped_again_when_their_round_is_taken_up_again(
+    start: Start, tmp_path: Path
+) -> None:
     job = (*SYNC, plug_in(tmp_path, SOME_RAISE), "runtime.on_client_error=drop")
     wanted = run_job(1, tmp_path, *job)
     run = start(3, *job, wait_at=ROUNDS)
@@ -389,7 +448,9 @@ def test_clients_are_dropped_again_when_their_round_is_taken_up_again(start: Sta
 
 
 @needs_ulfm
-def test_who_takes_over_has_the_plug_in_that_the_run_began_with(start: Start, tmp_path: Path) -> None:
+def test_who_takes_over_has_the_plug_in_that_the_run_began_with(
+    start: Start, tmp_path: Path
+) -> None:
     job = (*SYNC, plug_in(tmp_path, "update = update * 0.5"))
     wanted = run_job(1, tmp_path, *job)
     run = start(3, *job, wait_at=ROUNDS)
@@ -399,9 +460,13 @@ def test_who_takes_over_has_the_plug_in_that_the_run_began_with(start: Start, tm
     assert_same(run.end(), wanted, lost=1)
 
 
-@pytest.mark.parametrize("recovers", [pytest.param(True, marks=needs_ulfm), False], ids=["ulfm", "plain"])
+@pytest.mark.parametrize(
+    "recovers", [pytest.param(True, marks=needs_ulfm), False], ids=["ulfm", "plain"]
+)
 @pytest.mark.parametrize("after_a_loss", [False, True])
-def test_a_client_that_raises_ends_every_rank(start: Start, tmp_path: Path, recovers: bool, after_a_loss: bool) -> None:
+def test_a_client_that_raises_ends_every_rank(
+    start: Start, tmp_path: Path, recovers: bool, after_a_loss: bool
+) -> None:
     if after_a_loss and not recovers:
         pytest.skip("without ULFM a loss ends the run")
     flag = tmp_path / "now"
@@ -425,8 +490,12 @@ def test_a_client_that_raises_ends_every_rank(start: Start, tmp_path: Path, reco
 
 
 @needs_ulfm
-@pytest.mark.parametrize("job", [("quickstart",), ("quickstart", "training.engine=none")], ids=["trains", "times"])
-def test_wrong_input_that_is_found_late_ends_every_rank_with_status_2(tmp_path: Path, job: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    "job", [("quickstart",), ("quickstart", "training.engine=none")], ids=["trains", "times"]
+)
+def test_wrong_input_that_is_found_late_ends_every_rank_with_status_2(
+    tmp_path: Path, job: tuple[str, ...]
+) -> None:
     clock = "clock={mode: buffered, concurrency: 60, latency: {model_bytes: 400000000000}}"
     done = run_job(3, tmp_path, *job, "selection.participants=50", clock)
     assert done.status == 2, done.stderr
@@ -435,7 +504,9 @@ def test_wrong_input_that_is_found_late_ends_every_rank_with_status_2(tmp_path: 
 
 
 @needs_ulfm
-def test_a_signal_after_a_loss_ends_the_run_with_a_checkpoint(start: Start, undisturbed: Callable[[str], Finished]) -> None:
+def test_a_signal_after_a_loss_ends_the_run_with_a_checkpoint(
+    start: Start, undisturbed: Callable[[str], Finished]
+) -> None:
     run = start(3, *SYNC, wait_at=ROUNDS)
     run.until_round(10)
     run.kill(1)

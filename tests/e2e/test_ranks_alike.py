@@ -45,12 +45,20 @@ class OfItsRank(Model):
 
 def model(folder: Path, name: str) -> tuple[str, ...]:
     (folder / "model.py").write_text(MODEL)
-    return ("rounds=4", f"model={{name: '{folder / 'model.py'}:{name}'}}", "evaluation.batch_size=64")
+    return (
+        "rounds=4",
+        f"model={{name: '{folder / 'model.py'}:{name}'}}",
+        "evaluation.batch_size=64",
+    )
 
 
-def test_a_model_that_draws_when_built_and_when_tested_is_the_same_at_1_and_3_ranks(tmp_path: Path) -> None:
+def test_a_model_that_draws_when_built_and_when_tested_is_the_same_at_1_and_3_ranks(
+    tmp_path: Path,
+) -> None:
     """From torch's, numpy's and random's global generators; its buffer of integers and its attribute are not broadcast."""
-    one, three = (run_job(ranks, tmp_path, "quickstart", *model(tmp_path, "Drawing")) for ranks in (1, 3))
+    one, three = (
+        run_job(ranks, tmp_path, "quickstart", *model(tmp_path, "Drawing")) for ranks in (1, 3)
+    )
     assert (one.status, three.status) == (0, 0), one.stderr + three.stderr
     assert one.summary["model_sha256"] == three.summary["model_sha256"]
     assert one.table("rounds").tobytes() == three.table("rounds").tobytes()
@@ -67,11 +75,15 @@ def test_a_model_that_ranks_build_differently_is_refused(tmp_path: Path) -> None
 def as_rank_1(folder: Path, change: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a job on 3 ranks, of which rank 1 has another environment or working directory."""
     wrapper = folder / "wrapper"
-    wrapper.write_text(f'#!/bin/sh\n[ "$OMPI_COMM_WORLD_RANK$PMI_RANK" = 1 ] && {change}\nexec "$@"\n')
+    wrapper.write_text(
+        f'#!/bin/sh\n[ "$OMPI_COMM_WORLD_RANK$PMI_RANK" = 1 ] && {change}\nexec "$@"\n'
+    )
     wrapper.chmod(wrapper.stat().st_mode | stat.S_IXUSR)
     line = command(3, ["quickstart", "rounds=2", *arguments], os.environ)
     line.insert(line.index(sys.executable), str(wrapper))
-    return subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False)
+    return subprocess.run(
+        line, cwd=folder, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False
+    )
 
 
 def test_ranks_with_other_processors_are_named_once_or_refused(tmp_path: Path) -> None:
@@ -81,6 +93,8 @@ def test_ranks_with_other_processors_are_named_once_or_refused(tmp_path: Path) -
     (line,) = [line for line in done.stderr.splitlines() if "do not compute alike" in line]
     assert "rank 1 (host " in line
     assert "CPU capability DEFAULT (rank 0: " in line
-    refused = as_rank_1(tmp_path, change, "runtime.require_same_processors=true", "--out", "refused")
+    refused = as_rank_1(
+        tmp_path, change, "runtime.require_same_processors=true", "--out", "refused"
+    )
     assert refused.returncode == 2
     assert "runtime.require_same_processors: ranks do not compute alike: rank 1" in refused.stderr

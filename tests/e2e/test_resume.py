@@ -20,15 +20,33 @@ import pytest
 from mpifl.cluster.signals import STOPPING
 from mpifl.errors import INTERRUPTED
 from mpifl.mpi.launch import command
-from tests.launching import LIMIT_SECONDS, MEASURED, Finished, held, mpirun, run_job, undisturbed_runs
+from tests.launching import (
+    LIMIT_SECONDS,
+    MEASURED,
+    Finished,
+    held,
+    mpirun,
+    run_job,
+    undisturbed_runs,
+)
 
 SYNC = ("quickstart", "rounds=60", "training.engine=loop", "checkpoint.every=7")
 BUFFERED = (*SYNC, "clock={mode: buffered, concurrency: 20}", "selection.participants=5")
 SCAFFOLD = (*SYNC, "algorithm=scaffold", "selection.participants=5")
 TIMING = ("reddit-timing", "rounds=60", "checkpoint.every=7", "selection.participants=200")
-STARVED = (*TIMING[:3], "selection.participants=20", "population={clients: 3000, trace: charging}")  # a third are online
+STARVED = (
+    *TIMING[:3],
+    "selection.participants=20",
+    "population={clients: 3000, trace: charging}",
+)  # a third are online
 STARVED = (*STARVED, "clock={mode: buffered, concurrency: 3000, availability: resume}")
-JOBS = {"sync": SYNC, "buffered": BUFFERED, "scaffold": SCAFFOLD, "timing": TIMING, "starved": STARVED}
+JOBS = {
+    "sync": SYNC,
+    "buffered": BUFFERED,
+    "scaffold": SCAFFOLD,
+    "timing": TIMING,
+    "starved": STARVED,
+}
 
 GO = "go"  # the file that a run waits for
 TRIALS = int(os.environ.get("MPIFL_TRIALS", "1"))  # of each job; 5 are 20 runs in all
@@ -44,10 +62,16 @@ LAST_DRAW = {"sync": 60, "buffered": 290, "scaffold": 60, "timing": 60, "starved
 """Of the selection's draws one near the end, at which a run waits for ``go_on``: so that it is met under way."""
 
 
-def start(ranks: int, folder: Path, *arguments: str, wait_at: int | None = None) -> subprocess.Popen[str]:
+def start(
+    ranks: int, folder: Path, *arguments: str, wait_at: int | None = None
+) -> subprocess.Popen[str]:
     """Start ranks and go on; their folder is in the command line of every one of them."""
-    line = command(ranks, [*arguments, *(held(folder / GO, wait_at) if wait_at else [])], os.environ)
-    return subprocess.Popen(line, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    line = command(
+        ranks, [*arguments, *(held(folder / GO, wait_at) if wait_at else [])], os.environ
+    )
+    return subprocess.Popen(
+        line, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
 
 
 def lines_until(run: subprocess.Popen[str], beginning: str) -> Iterator[str]:
@@ -70,7 +94,9 @@ def kill_all(folder: Path, run: subprocess.Popen[str]) -> None:
     assert run.stdout is not None
     run.stdout.close()
     end = time.monotonic() + LIMIT_SECONDS
-    while not subprocess.run(["pgrep", "-f", str(folder)], capture_output=True, check=False).returncode:
+    while not subprocess.run(
+        ["pgrep", "-f", str(folder)], capture_output=True, check=False
+    ).returncode:
         assert time.monotonic() < end, "a rank is still there"
         time.sleep(0.05)  # until the kernel has ended the last of them
 
@@ -87,17 +113,24 @@ def assert_same(found: Finished, wanted: Finished) -> None:
     for table in ("rounds", "participants"):
         assert found.table(table).tobytes() == wanted.table(table).tobytes(), table
     skipped = (*MEASURED, "ranks", "resumed_from")
-    one, other = ({key: value for key, value in run.summary.items() if key not in skipped} for run in (found, wanted))
+    one, other = (
+        {key: value for key, value in run.summary.items() if key not in skipped}
+        for run in (found, wanted)
+    )
     assert one == other
 
 
 @pytest.mark.parametrize("trial", range(TRIALS))
 @pytest.mark.parametrize("name", JOBS)
-def test_killed_and_taken_up_again(tmp_path: Path, undisturbed: Callable[[str], Finished], name: str, trial: int) -> None:
+def test_killed_and_taken_up_again(
+    tmp_path: Path, undisturbed: Callable[[str], Finished], name: str, trial: int
+) -> None:
     """At moments drawn by name and trial: a round, and up to a tenth of a second after it."""
     draw = random.Random(f"{name} {trial}")
     out = tmp_path / "out"
-    run = start(draw.choice([1, 2, 3]), tmp_path, *JOBS[name], "--out", str(out), wait_at=LAST_DRAW[name])
+    run = start(
+        draw.choice([1, 2, 3]), tmp_path, *JOBS[name], "--out", str(out), wait_at=LAST_DRAW[name]
+    )
     for _ in lines_until_round(run, draw.randint(1, 50)):
         pass
     time.sleep(draw.random() / 10)
@@ -147,7 +180,9 @@ def test_killed_again_and_again(tmp_path: Path, undisturbed: Callable[[str], Fin
     assert len(environment["earlier"]) == 3
 
 
-def test_a_damaged_checkpoint_is_skipped_for_the_one_before(tmp_path: Path, undisturbed: Callable[[str], Finished]) -> None:
+def test_a_damaged_checkpoint_is_skipped_for_the_one_before(
+    tmp_path: Path, undisturbed: Callable[[str], Finished]
+) -> None:
     out = tmp_path / "out"
     run = start(2, tmp_path, *SYNC, "--out", str(out), wait_at=60)
     for _ in lines_until_round(run, 40):
@@ -163,7 +198,9 @@ def test_a_damaged_checkpoint_is_skipped_for_the_one_before(tmp_path: Path, undi
 def stopped(folder: Path, arguments: Sequence[str], after: int, number: signal.Signals) -> str:
     """What a run alone says that waits for GO, and that a signal ends after a round."""
     line = [sys.executable, "-m", "mpifl.run", *arguments]
-    run = subprocess.Popen(line, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    run = subprocess.Popen(
+        line, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     said = [*lines_until_round(run, after)]
     run.send_signal(number)
     said += lines_until(run, f"mpifl: {STOPPING}\n")
@@ -202,7 +239,13 @@ def test_a_run_goes_on_with_the_plug_in_that_it_began_with(tmp_path: Path) -> No
     (tmp_path / "mine.py").write_text(PLUG_IN)
     helper = tmp_path / "helper.py"
     helper.write_text("SHARE = 0.5")
-    job = ("quickstart", "rounds=40", "training.engine=loop", "checkpoint.every=1000", "algorithm={name: ./mine.py:Mine}")
+    job = (
+        "quickstart",
+        "rounds=40",
+        "training.engine=loop",
+        "checkpoint.every=1000",
+        "algorithm={name: ./mine.py:Mine}",
+    )
     wanted = run_job(2, tmp_path, *job)
     assert wanted.status == 0, wanted.stderr
     out, job = tmp_path / "out", (*job, *held(tmp_path / GO, 40))
@@ -210,7 +253,9 @@ def test_a_run_goes_on_with_the_plug_in_that_it_began_with(tmp_path: Path) -> No
     helper.write_text("SHARE = 0.7")
 
     asked = [sys.executable, "-m", "mpifl.run", *job, "--resume", str(out)]
-    refused = subprocess.run(asked, cwd=tmp_path, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False)
+    refused = subprocess.run(
+        asked, cwd=tmp_path, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False
+    )
     assert refused.returncode == 2
     assert "mpifl: --resume: algorithm.name: the source of " in refused.stderr
     found = go_on(2, out)
@@ -219,7 +264,9 @@ def test_a_run_goes_on_with_the_plug_in_that_it_began_with(tmp_path: Path) -> No
     assert found.summary["model_sha256"] == wanted.summary["model_sha256"]
 
 
-def test_mpirun_passes_the_signal_on_and_all_ranks_end(tmp_path: Path, undisturbed: Callable[[str], Finished]) -> None:
+def test_mpirun_passes_the_signal_on_and_all_ranks_end(
+    tmp_path: Path, undisturbed: Callable[[str], Finished]
+) -> None:
     out = tmp_path / "out"
     run = start(3, tmp_path, *SYNC, "--out", str(out), wait_at=60)
     for _ in lines_until_round(run, 15):
@@ -239,7 +286,12 @@ def test_what_may_and_may_not_be_asked_of_a_run_that_goes_on(tmp_path: Path) -> 
 
     def ask(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*line, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False
+            [*line, *arguments],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_SECONDS,
+            check=False,
         )
 
     missing = ask("--resume", str(out))
@@ -280,7 +332,11 @@ def test_a_directory_has_one_run_at_a_time(tmp_path: Path) -> None:
 
 def test_data_that_has_changed_is_refused(tmp_path: Path) -> None:
     recipe = tmp_path / "few.yaml"
-    text = (Path(__file__).parents[2] / "traces" / "phones.yaml").read_text().replace("phones: 1000", "phones: 50")
+    text = (
+        (Path(__file__).parents[2] / "traces" / "phones.yaml")
+        .read_text()
+        .replace("phones: 1000", "phones: 50")
+    )
     recipe.write_text(text)
     out = tmp_path / "out"
     line = [sys.executable, "-m", "mpifl.run"]

@@ -39,8 +39,12 @@ def test_every_algorithm_is_the_same_at_1_and_3_ranks(runs: list[Finished], algo
 TRAINING = "training={batch_size: 7, local_steps: 9, lr: 0.1, momentum: 0.9, weight_decay: 0.001}"
 
 
-@pytest.mark.runs((1, 4), ["quickstart", "rounds=5", TRAINING, "evaluation={every: 2, batch_size: 100}"])
-def test_momentum_weight_decay_local_steps_and_rare_tests_are_the_same_at_1_and_4_ranks(runs: list[Finished]) -> None:
+@pytest.mark.runs(
+    (1, 4), ["quickstart", "rounds=5", TRAINING, "evaluation={every: 2, batch_size: 100}"]
+)
+def test_momentum_weight_decay_local_steps_and_rare_tests_are_the_same_at_1_and_4_ranks(
+    runs: list[Finished],
+) -> None:
     assert_same(runs, 1, 4)
     tested = np.isfinite(runs[0].table("rounds")["accuracy"])
     assert tested.tolist() == [False, True, False, True, True]
@@ -58,21 +62,36 @@ def test_stacks_that_torch_maps_are_the_same_at_1_2_and_3_ranks(runs: list[Finis
 
 def scored_by_client(split: str) -> list[str]:
     part = "validation" if "validation" in split else "test"
-    scored = ["evaluation.per_client=true", "evaluation.batch_size=37", f"evaluation.part={part}", "evaluation.every=2"]
+    scored = [
+        "evaluation.per_client=true",
+        "evaluation.batch_size=37",
+        f"evaluation.part={part}",
+        "evaluation.every=2",
+    ]
     return ["quickstart", "rounds=4", f"data.split={split}", *scored]
 
 
 @pytest.mark.parametrize("split", ["{by: samples, test: 0.3}", "{by: clients, validation: 0.2}"])
 @pytest.mark.runs((1, 3), scored_by_client)
-def test_clients_tested_one_by_one_are_the_same_at_1_and_3_ranks(runs: list[Finished], split: str) -> None:
+def test_clients_tested_one_by_one_are_the_same_at_1_and_3_ranks(
+    runs: list[Finished], split: str
+) -> None:
     assert_same(runs, 1, 3)
     rounds, clients = runs[0].table("rounds"), runs[0].table("clients")
     assert clients.tobytes() == runs[1].table("clients").tobytes()
     last, of_last = rounds[-1], clients[clients["round"] == 4]
     assert sorted(set(clients["round"].tolist())) == [2, 4]
-    assert len(of_last) == len(set(of_last["client"].tolist())) == (20 if "validation" in split else len(of_last))
-    assert last["accuracy"] == pytest.approx((of_last["accuracy"] * of_last["scored"]).sum() / of_last["scored"].sum())
-    assert last["loss"] == pytest.approx((of_last["loss"] * of_last["scored"]).sum() / of_last["scored"].sum())
+    assert (
+        len(of_last)
+        == len(set(of_last["client"].tolist()))
+        == (20 if "validation" in split else len(of_last))
+    )
+    assert last["accuracy"] == pytest.approx(
+        (of_last["accuracy"] * of_last["scored"]).sum() / of_last["scored"].sum()
+    )
+    assert last["loss"] == pytest.approx(
+        (of_last["loss"] * of_last["scored"]).sum() / of_last["scored"].sum()
+    )
     worst = np.sort(of_last["accuracy"])[: -(-len(of_last) // 10)]
     assert last["worst_decile_accuracy"] == pytest.approx(worst.mean())
     assert last["client_accuracy"] == pytest.approx(of_last["accuracy"].mean())
@@ -97,7 +116,14 @@ def test_another_seed_gives_another_model(runs: list[Finished]) -> None:
 def test_the_run_directory_holds_what_it_promises_and_nothing_else(runs: list[Finished]) -> None:
     (done,) = runs
     names = sorted(path.name for path in done.folder.iterdir())
-    assert names == ["checkpoint", "environment.json", "job.yaml", "model.safetensors", "run.h5", "summary.json"]
+    assert names == [
+        "checkpoint",
+        "environment.json",
+        "job.yaml",
+        "model.safetensors",
+        "run.h5",
+        "summary.json",
+    ]
     wanted = (
         "name seed ranks mpi rounds virtual_seconds wall_seconds model_sha256 final participants completed dropped cut"
         " bytes_down bytes_up resumed_from ranks_lost stale failed joules joules_wasted"
@@ -105,7 +131,9 @@ def test_the_run_directory_holds_what_it_promises_and_nothing_else(runs: list[Fi
     )
     assert set(wanted.split()) == set(done.summary)
     # Every second of the run has its phase, and every rank its memory.
-    assert sum(done.summary["seconds"].values()) == pytest.approx(done.summary["wall_seconds"], abs=0.01)
+    assert sum(done.summary["seconds"].values()) == pytest.approx(
+        done.summary["wall_seconds"], abs=0.01
+    )
     assert len(done.summary["peak_bytes"]) == 2
     tensors = load_file(done.folder / "model.safetensors")
     order = ["1.weight", "1.bias", "3.weight", "3.bias"]
@@ -134,7 +162,13 @@ def test_a_log_has_one_plain_line_a_round_and_five_at_the_end(runs: list[Finishe
     lines = done.stdout.strip().split("\n")
     assert len(lines) == 6 + 5
     assert lines[0].startswith("round 1/6, virtual ")
-    assert [line.split()[0] for line in lines[-5:]] == ["accuracy", "virtual", "wall", lines[-2].split()[0], "results"]
+    assert [line.split()[0] for line in lines[-5:]] == [
+        "accuracy",
+        "virtual",
+        "wall",
+        lines[-2].split()[0],
+        "results",
+    ]
     assert "\x1b" not in done.stdout
 
 
@@ -150,14 +184,18 @@ CLOCKS = [
 
 @pytest.mark.parametrize("clock", CLOCKS)
 @pytest.mark.runs((1, 2, 3), lambda clock: ["quickstart", "rounds=8", clock])
-def test_every_round_policy_is_the_same_at_1_2_and_3_ranks(runs: list[Finished], clock: str) -> None:
+def test_every_round_policy_is_the_same_at_1_2_and_3_ranks(
+    runs: list[Finished], clock: str
+) -> None:
     assert_same(runs, 1, 2, 3)
 
 
 ASYNC = "clock={mode: async, concurrency: 10, staleness: {name: hinge, from_versions: 2}}"
 
 
-@pytest.mark.runs((1, 2, 3), ["quickstart", "rounds=40", ASYNC, "selection.participants=1", "evaluation.every=10"])
+@pytest.mark.runs(
+    (1, 2, 3), ["quickstart", "rounds=40", ASYNC, "selection.participants=1", "evaluation.every=10"]
+)
 def test_rounds_of_one_update_are_the_same_at_1_2_and_3_ranks(runs: list[Finished]) -> None:
     assert_same(runs, 1, 2, 3)
     participants = runs[0].table("participants")
@@ -171,7 +209,10 @@ def test_a_run_that_only_times_has_the_clock_of_the_run_that_trains(runs: list[F
     assert timed.status == 0, timed.stderr
     assert timed.summary["model_sha256"] is None
     columns = [name for name in trained.table("participants").dtype.names if name != "loss"]
-    assert timed.table("participants")[columns].tolist() == trained.table("participants")[columns].tolist()
+    assert (
+        timed.table("participants")[columns].tolist()
+        == trained.table("participants")[columns].tolist()
+    )
     assert not (timed.folder / "model.safetensors").exists()
 
 

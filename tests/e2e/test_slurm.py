@@ -31,7 +31,10 @@ JOB = ("quickstart", f"rounds={ROUNDS}", "training.engine=loop", "checkpoint.eve
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
     """The cluster of all tests here; Slurm's commands and ``mpifl slurm --submit`` find it by SLURM_CONF."""
     # Paths of sockets have to be short.
-    with slurm(tmp_path_factory.mktemp("slurm")) as environment, pytest.MonkeyPatch.context() as patch:
+    with (
+        slurm(tmp_path_factory.mktemp("slurm")) as environment,
+        pytest.MonkeyPatch.context() as patch,
+    ):
         for name, value in environment.items():
             patch.setenv(name, value)
         yield environment
@@ -50,7 +53,9 @@ def run_of(folder: Path) -> Finished:
 
 
 def ask(*line: str) -> str:
-    return subprocess.run(line, capture_output=True, text=True, check=True, timeout=LIMIT_SECONDS).stdout
+    return subprocess.run(
+        line, capture_output=True, text=True, check=True, timeout=LIMIT_SECONDS
+    ).stdout
 
 
 def submit(folder: Path, *arguments: str) -> str:
@@ -98,10 +103,14 @@ def keep(log: Path, states: list[str]) -> None:
     Path(os.environ["MPIFL_SLURM_LOG"]).write_text("\n".join([*shown, "", *states]) + "\n")
 
 
-def test_preempted_requeued_and_resumed_to_the_same_bits(tmp_path: Path, undisturbed: Finished) -> None:
+def test_preempted_requeued_and_resumed_to_the_same_bits(
+    tmp_path: Path, undisturbed: Finished
+) -> None:
     out = tmp_path / "runs" / "quickstart"
     go = tmp_path / "go"
-    waits = [] if "MPIFL_SLURM_LOG" in os.environ else held(go, ROUNDS)  # in the log of the docs stands a plain job
+    waits = (
+        [] if "MPIFL_SLURM_LOG" in os.environ else held(go, ROUNDS)
+    )  # in the log of the docs stands a plain job
     job = submit(tmp_path, *JOB, *waits, "--ntasks-per-node", "3", "--requeue")
     log = tmp_path / f"quickstart-{job}.out"
     states = [state(job)]
@@ -123,20 +132,29 @@ def test_preempted_requeued_and_resumed_to_the_same_bits(tmp_path: Path, undistu
         keep(log, [f"scontrol show job {job}: {found}" for found in states])
     assert 5 <= summary(out)["resumed_from"] < ROUNDS
     assert summary(out)["model_sha256"] == undisturbed.summary["model_sha256"]
-    assert run_of(out).table("participants").tobytes() == undisturbed.table("participants").tobytes()
+    assert (
+        run_of(out).table("participants").tobytes() == undisturbed.table("participants").tobytes()
+    )
     assert summary(out)["ranks"] == 3
 
 
-@pytest.mark.skipif(len(nodes()) == 1, reason="Slurm: one node: no right to give a second one a host name (unshare --uts)")
+@pytest.mark.skipif(
+    len(nodes()) == 1,
+    reason="Slurm: one node: no right to give a second one a host name (unshare --uts)",
+)
 def test_two_nodes_come_to_the_same_bits(tmp_path: Path, undisturbed: Finished) -> None:
     job = submit(tmp_path, *JOB, "--nodes", "2", "--ntasks-per-node", "2")
     wait_for(lambda: state(job).startswith("COMPLETED"), tmp_path / f"quickstart-{job}.out")
     out = tmp_path / "runs" / "quickstart"
-    assert json.loads((out / "environment.json").read_text())["ranks_by_host"] == dict.fromkeys(nodes(), 2)
+    assert json.loads((out / "environment.json").read_text())["ranks_by_host"] == dict.fromkeys(
+        nodes(), 2
+    )
     assert summary(out)["model_sha256"] == undisturbed.summary["model_sha256"]
 
 
-def test_an_array_is_one_run_a_seed_with_what_it_asked_for(tmp_path: Path, undisturbed: Finished) -> None:
+def test_an_array_is_one_run_a_seed_with_what_it_asked_for(
+    tmp_path: Path, undisturbed: Finished
+) -> None:
     asked = ("--ntasks-per-node", "2", "--gpus-per-node", "1", "--mem", "500M")
     job = submit(tmp_path, *JOB, "--array", "1,5", *asked)
     runs = [tmp_path / "runs" / f"quickstart-seed{seed}" for seed in (1, 5)]
@@ -167,7 +185,12 @@ def test_the_doctor_sees_the_allocation_and_shares_out_its_gpus(tmp_path: Path) 
         f"{sys.executable} -m mpifl doctor",
     ]
     (tmp_path / "doctor.sbatch").write_text("\n".join(lines) + "\n")
-    asked = ["--ntasks-per-node=4", "--gpus-per-node=2", "--output=doctor.out", f"--chdir={tmp_path}"]
+    asked = [
+        "--ntasks-per-node=4",
+        "--gpus-per-node=2",
+        "--output=doctor.out",
+        f"--chdir={tmp_path}",
+    ]
     ask("sbatch", "--wait", *asked, str(tmp_path / "doctor.sbatch"))
     said = (tmp_path / "doctor.out").read_text()
     assert "1 node(s), 4 tasks" in said

@@ -29,7 +29,11 @@ fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 os.execv(sys.argv[1], sys.argv[1:])
 """
 MPIFL = [sys.executable, "-m", "mpifl", "run"]
-STARTS = {"alone": [sys.executable, "-m", "mpifl.run"], "1 rank": [*MPIFL, "-n", "1"], "3 ranks": [*MPIFL, "-n", "3"]}
+STARTS = {
+    "alone": [sys.executable, "-m", "mpifl.run"],
+    "1 rank": [*MPIFL, "-n", "1"],
+    "3 ranks": [*MPIFL, "-n", "3"],
+}
 SLEEPS = """
 import time
 from mpifl.algorithms.fedavg import FedAvg
@@ -49,7 +53,9 @@ class Terminal:
     def __init__(self, folder: Path, *line: str) -> None:
         self._ours, theirs = pty.openpty()
         start = [sys.executable, "-c", CONTROLLED, *line]
-        self._program = subprocess.Popen(start, cwd=folder, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
+        self._program = subprocess.Popen(
+            start, cwd=folder, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
+        )
         os.close(theirs)
         self.text = ""
 
@@ -78,8 +84,12 @@ class Terminal:
 
 
 @pytest.mark.parametrize("start", STARTS)
-def test_lines_come_as_rounds_end_and_ctrl_c_ends_it_after_one_with_a_checkpoint(tmp_path: Path, start: str) -> None:
-    terminal = Terminal(tmp_path, *STARTS[start], "quickstart", "rounds=1000000", "checkpoint.every=1000000")
+def test_lines_come_as_rounds_end_and_ctrl_c_ends_it_after_one_with_a_checkpoint(
+    tmp_path: Path, start: str
+) -> None:
+    terminal = Terminal(
+        tmp_path, *STARTS[start], "quickstart", "rounds=1000000", "checkpoint.every=1000000"
+    )
     terminal.until("round 2/1000000, ")
     terminal.press(CTRL_C)
     status = terminal.end()
@@ -88,19 +98,25 @@ def test_lines_come_as_rounds_end_and_ctrl_c_ends_it_after_one_with_a_checkpoint
     last = terminal.text.splitlines()[-1]
     ranks = start.partition(" ")[0].replace("alone", "1")
     again = f"mpifl run -n {ranks} --resume runs/quickstart"
-    found = re.fullmatch(rf"mpifl: stopped after round (\d+), with a checkpoint; to go on: {again}", last)
+    found = re.fullmatch(
+        rf"mpifl: stopped after round (\d+), with a checkpoint; to go on: {again}", last
+    )
     assert found, last
     saved = last_checkpoint(tmp_path / "runs" / "quickstart" / "checkpoint")
     assert saved is not None
     assert saved.rounds_done == int(found[1])
-    assert "\x1b" not in terminal.text  # nothing that hides the cursor or colours what a log would keep
+    assert (
+        "\x1b" not in terminal.text
+    )  # nothing that hides the cursor or colours what a log would keep
     assert "Traceback" not in terminal.text
 
 
 @pytest.mark.parametrize("start", ["alone", "3 ranks"])
 def test_a_second_ctrl_c_ends_it_at_once(tmp_path: Path, start: str) -> None:
     (tmp_path / "mine.py").write_text(SLEEPS)
-    terminal = Terminal(tmp_path, *STARTS[start], "quickstart", "algorithm=./mine.py:Mine", "training.engine=loop")
+    terminal = Terminal(
+        tmp_path, *STARTS[start], "quickstart", "algorithm=./mine.py:Mine", "training.engine=loop"
+    )
     terminal.until("asleep\n")
     terminal.press(CTRL_C)
     terminal.until(f"mpifl: {STOPPING}\n")

@@ -51,20 +51,35 @@ def test_fedscale_s_files_become_a_trace_that_a_job_can_use(shared: Path, tmp_pa
     files = [str(folder / name) for name in ("client_device_capacity", "client_behave_trace")]
     done = mpifl(tmp_path, "traces", "import", "fedscale", *files, "-o", "f.h5")
     assert done.returncode == 0, done.stderr
-    assert "40,000 devices: compute_ms_per_sample, download_kbps, upload_kbps from the source" in done.stdout
+    assert (
+        "40,000 devices: compute_ms_per_sample, download_kbps, upload_kbps from the source"
+        in done.stdout
+    )
     assert "upload_joules_per_byte from the base phones" in done.stdout
     assert "50 availability patterns from the source" in done.stdout
     assert "written to f.h5" in done.stdout
     trace = open_trace(tmp_path / "f.h5")
     assert (trace.name, trace.devices, trace.patterns) == ("f", 40_000, 50)
-    assert "compute_watts, download_joules_per_byte, upload_joules_per_byte of phones" in trace.source
+    assert (
+        "compute_watts, download_joules_per_byte, upload_joules_per_byte of phones" in trace.source
+    )
     checked = mpifl(tmp_path, "check", "quickstart", "population.trace=f.h5")
     assert checked.returncode == 0, checked.stderr
 
 
 def test_a_base_lends_what_is_missing(slots: Path, tmp_path: Path) -> None:
     assert traces("synth", "charging", "--phones", 7, "-o", tmp_path / "base.h5").exit_code == 0
-    done = traces("import", "csv", slots, "--base", tmp_path / "base.h5", "--name", "mine", "-o", tmp_path / "x.h5")
+    done = traces(
+        "import",
+        "csv",
+        slots,
+        "--base",
+        tmp_path / "base.h5",
+        "--name",
+        "mine",
+        "-o",
+        tmp_path / "x.h5",
+    )
     assert done.exit_code == 0, done.output
     trace = open_trace(tmp_path / "x.h5")
     assert (trace.name, trace.devices, trace.patterns) == ("mine", 7, 2)
@@ -73,11 +88,15 @@ def test_a_base_lends_what_is_missing(slots: Path, tmp_path: Path) -> None:
 
 def test_options_of_a_format_reach_it(tmp_path: Path) -> None:
     (tmp_path / "t").write_text("1\n2\n3\n")
-    done = traces("import", "mahimahi", tmp_path / "t", "--bin-seconds", "0.001", "-o", tmp_path / "x.h5")
+    done = traces(
+        "import", "mahimahi", tmp_path / "t", "--bin-seconds", "0.001", "-o", tmp_path / "x.h5"
+    )
     assert done.exit_code == 0, done.output
     assert open_trace(tmp_path / "x.h5").bandwidth.period.tolist() == [0.003]
     np.save(tmp_path / "m.npy", np.ones((10, 2)))
-    done = traces("import", "flash-matrix", tmp_path / "m.npy", "--step-minutes", "6", "-o", tmp_path / "y.h5")
+    done = traces(
+        "import", "flash-matrix", tmp_path / "m.npy", "--step-minutes", "6", "-o", tmp_path / "y.h5"
+    )
     assert done.exit_code == 0, done.output
     assert open_trace(tmp_path / "y.h5").period.tolist() == [3600, 3600]
 
@@ -90,7 +109,9 @@ def test_a_pickle_with_a_command_runs_nothing_and_leaves_no_file(tmp_path: Path)
     (tmp_path / "capacity").write_bytes(pickle.dumps({1: Runs()}))
     done = mpifl(tmp_path, "traces", "import", "fedscale", "capacity", "-o", "out.h5")
     assert done.returncode == 2
-    assert done.stderr.startswith("mpifl: capacity: not a pickle that can be read: it asks for posix.system")
+    assert done.stderr.startswith(
+        "mpifl: capacity: not a pickle that can be read: it asks for posix.system"
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["capacity"]
 
 
@@ -115,23 +136,39 @@ def test_a_pickle_with_a_command_runs_nothing_and_leaves_no_file(tmp_path: Path)
         ("pyramidfl", b"", "in: client sizes"),
     ],
 )
-def test_bad_input_is_one_line_and_no_file(tmp_path: Path, form: str, raw: bytes, said: str) -> None:
+def test_bad_input_is_one_line_and_no_file(
+    tmp_path: Path, form: str, raw: bytes, said: str
+) -> None:
     (tmp_path / "in").write_bytes(raw)
-    assert said in refused(tmp_path, traces("import", form, tmp_path / "in", "-o", tmp_path / "out.h5"))
+    assert said in refused(
+        tmp_path, traces("import", form, tmp_path / "in", "-o", tmp_path / "out.h5")
+    )
 
 
 @pytest.mark.parametrize("form", [form for form in REGISTRY if form not in ("oort", "pyramidfl")])
 def test_a_file_that_is_not_there_and_a_folder_are_named(tmp_path: Path, form: str) -> None:
-    assert "none" in refused(tmp_path, traces("import", form, tmp_path / "none", "-o", tmp_path / "out.h5"))
-    assert str(tmp_path) in refused(tmp_path, traces("import", form, tmp_path, "-o", tmp_path / "out.h5"))
+    assert "none" in refused(
+        tmp_path, traces("import", form, tmp_path / "none", "-o", tmp_path / "out.h5")
+    )
+    assert str(tmp_path) in refused(
+        tmp_path, traces("import", form, tmp_path, "-o", tmp_path / "out.h5")
+    )
 
 
 def test_bad_command_lines_are_refused(slots: Path, tmp_path: Path) -> None:
     out = ("-o", tmp_path / "out.h5")
-    assert "'fedscal' is not known; allowed: ai-benchmark, csv" in refused(tmp_path, traces("import", "fedscal", slots, *out))
-    assert "nowhere: no such file" in refused(tmp_path, traces("import", "csv", slots, "--base", "nowhere", *out))
-    assert "--bin-seconds: 0.0" in refused(tmp_path, traces("import", "mahimahi", slots, "--bin-seconds", "0", *out))
-    assert "there is no folder" in refused(tmp_path, traces("import", "csv", slots, "-o", tmp_path / "none" / "out.h5"))
+    assert "'fedscal' is not known; allowed: ai-benchmark, csv" in refused(
+        tmp_path, traces("import", "fedscal", slots, *out)
+    )
+    assert "nowhere: no such file" in refused(
+        tmp_path, traces("import", "csv", slots, "--base", "nowhere", *out)
+    )
+    assert "--bin-seconds: 0.0" in refused(
+        tmp_path, traces("import", "mahimahi", slots, "--bin-seconds", "0", *out)
+    )
+    assert "there is no folder" in refused(
+        tmp_path, traces("import", "csv", slots, "-o", tmp_path / "none" / "out.h5")
+    )
     assert "is a folder" in refused(tmp_path, traces("import", "csv", slots, "-o", tmp_path))
     assert traces("import", "csv", slots, "--bin-seconds", "1", *out).exit_code == 2
     assert traces("import", "csv", *out).exit_code == 2
@@ -160,7 +197,17 @@ def test_help_names_every_format_and_its_options() -> None:
 def test_the_same_recipe_and_seed_give_the_same_trace(tmp_path: Path) -> None:
     hashes = []
     for seed in (1, 1, 2):
-        done = traces("synth", "charging", "--phones", 200, "--seed", seed, "-o", tmp_path / "x.h5", "--overwrite")
+        done = traces(
+            "synth",
+            "charging",
+            "--phones",
+            200,
+            "--seed",
+            seed,
+            "-o",
+            tmp_path / "x.h5",
+            "--overwrite",
+        )
         assert done.exit_code == 0, done.output
         assert "200 phones" in done.stdout
         hashes.append(open_trace(tmp_path / "x.h5").content_sha256)
@@ -169,7 +216,9 @@ def test_the_same_recipe_and_seed_give_the_same_trace(tmp_path: Path) -> None:
 
 def test_a_wrong_recipe_is_one_line_and_no_file(tmp_path: Path) -> None:
     (tmp_path / "r.yaml").write_text("name: x\nphones: 0\n")
-    assert "r.yaml: " in refused(tmp_path, traces("synth", tmp_path / "r.yaml", "-o", tmp_path / "out.h5"))
+    assert "r.yaml: " in refused(
+        tmp_path, traces("synth", tmp_path / "r.yaml", "-o", tmp_path / "out.h5")
+    )
     said = refused(tmp_path, traces("synth", "fones", "-o", tmp_path / "out.h5"))
     assert "RECIPE: 'fones': no such file; allowed: charging, phones" in said
     assert traces("synth", "phones", "--phones", "0", "-o", tmp_path / "out.h5").exit_code == 2
@@ -236,10 +285,14 @@ def blue_and_orange(picture: Path) -> tuple[int, int]:
 def test_equal_bandwidths_both_ways_are_both_seen(tmp_path: Path, form: str) -> None:
     """The upload was drawn over the download, and hid it."""
     if form == "curves":
-        (tmp_path / "t").write_text("".join(f"{second} {1 + second % 7}\n" for second in range(0, 100, 5)))
+        (tmp_path / "t").write_text(
+            "".join(f"{second} {1 + second % 7}\n" for second in range(0, 100, 5))
+        )
         arguments: tuple[object, ...] = ("seconds-mbit", tmp_path / "t", "--symmetric")
     else:
-        (tmp_path / "t").write_text("download_kbps,upload_kbps\n" + "".join(f"{n},{n}\n" for n in range(1000, 2000, 50)))
+        (tmp_path / "t").write_text(
+            "download_kbps,upload_kbps\n" + "".join(f"{n},{n}\n" for n in range(1000, 2000, 50))
+        )
         arguments = ("csv", tmp_path / "t")
     assert traces("import", *arguments, "-o", tmp_path / "x.h5").exit_code == 0
     assert traces("show", tmp_path / "x.h5", "--picture", tmp_path / "x.png").exit_code == 0
@@ -261,7 +314,9 @@ def test_what_cannot_be_shown_is_named(slots: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("picture", ["none/out.png", "folder.png", "slots.csv/out.png"])
-def test_a_picture_that_cannot_be_written_is_refused_before_the_table(slots: Path, tmp_path: Path, picture: str) -> None:
+def test_a_picture_that_cannot_be_written_is_refused_before_the_table(
+    slots: Path, tmp_path: Path, picture: str
+) -> None:
     (tmp_path / "folder.png").mkdir()
     done = traces("show", "charging", "--picture", tmp_path / picture)
     assert picture in refused(tmp_path, done)
@@ -273,5 +328,6 @@ def test_a_job_file_is_no_trace_and_no_recipe(tmp_path: Path) -> None:
     for command in (("show", job), ("synth", job, "-o", tmp_path / "out.h5")):
         said = refused(tmp_path, traces(*command))
         assert (
-            said == f"mpifl: {job}: a job file (it has rounds), not the recipe of a trace; docs/traces.md has a recipe's keys\n"
+            said
+            == f"mpifl: {job}: a job file (it has rounds), not the recipe of a trace; docs/traces.md has a recipe's keys\n"
         )

@@ -49,11 +49,23 @@ class Hosts:
         self.tag, self.out, self.said = f"h{os.getpid() % 100000}", folder / "out", folder / "said"
         self.may_end = folder / "may-end"
         line = command(4, [*JOB, *held(self.may_end, 48), "--out", str(self.out)], os.environ)
-        ours = ["--prtemca", "plm_ssh_agent", "AGENT", "--prtemca", "prte_if_include", NET, "--mca", "pml", "ob1"]
+        ours = [
+            "--prtemca",
+            "plm_ssh_agent",
+            "AGENT",
+            "--prtemca",
+            "prte_if_include",
+            NET,
+            "--mca",
+            "pml",
+            "ob1",
+        ]
         ours += ["--mca", "btl_tcp_if_include", NET, "--host", "10.77.0.1:2,10.77.0.2:2", *options]
         line = [line[0], *ours, *(word for word in line[1:] if word != "--oversubscribe")]
         with self.said.open("wb") as said:
-            self.process = subprocess.Popen([SCRIPT, self.tag, *line], cwd=folder, stdout=said, stderr=subprocess.STDOUT)
+            self.process = subprocess.Popen(
+                [SCRIPT, self.tag, *line], cwd=folder, stdout=said, stderr=subprocess.STDOUT
+            )
 
     def text(self) -> str:
         return self.said.read_text(errors="replace")
@@ -65,9 +77,13 @@ class Hosts:
             time.sleep(0.02)
 
     def pid(self, rank: int) -> int:
-        found = subprocess.run(["ip", "netns", "pids", f"{self.tag}b"], capture_output=True, text=True, check=True)
+        found = subprocess.run(
+            ["ip", "netns", "pids", f"{self.tag}b"], capture_output=True, text=True, check=True
+        )
         for pid in found.stdout.split():
-            if f"OMPI_COMM_WORLD_RANK={rank}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+            if f"OMPI_COMM_WORLD_RANK={rank}".encode() in Path(
+                f"/proc/{pid}/environ"
+            ).read_bytes().split(b"\0"):
                 return int(pid)
         raise AssertionError(f"rank {rank} is not on the other host")
 
@@ -124,14 +140,29 @@ def test_the_cable_is_cut_and_heartbeats_tell(start: Start, undisturbed: str) ->
     run.until(lambda: "results in" in run.text())
     found = Finished(0, "", run.text(), run.out)
     assert found.summary["model_sha256"] == undisturbed
-    assert found.summary["ranks_lost"] in (2, 3)  # a rank that is only slow may miss its heartbeat too
+    assert found.summary["ranks_lost"] in (
+        2,
+        3,
+    )  # a rank that is only slow may miss its heartbeat too
 
 
 def test_the_link_is_slow(start: Start, undisturbed: str) -> None:
     run = start()
     try:
         run.link(
-            "tc", "-n", f"{run.tag}b", "qdisc", "add", "dev", f"{run.tag}vb", "root", "netem", "delay", "20ms", "rate", "20mbit"
+            "tc",
+            "-n",
+            f"{run.tag}b",
+            "qdisc",
+            "add",
+            "dev",
+            f"{run.tag}vb",
+            "root",
+            "netem",
+            "delay",
+            "20ms",
+            "rate",
+            "20mbit",
         )
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("this kernel has no netem")

@@ -34,7 +34,12 @@ def examples(few: int, shrink: bool = True) -> settings:
     count = int(os.environ.get("FUZZ_EXAMPLES", few))
     phases = (Phase.explicit, Phase.generate, *([Phase.shrink] if shrink else []))
     return settings(
-        max_examples=count, derandomize=not LONG, deadline=None, database=None, suppress_health_check=slow, phases=phases
+        max_examples=count,
+        derandomize=not LONG,
+        deadline=None,
+        database=None,
+        suppress_health_check=slow,
+        phases=phases,
     )
 
 
@@ -62,7 +67,9 @@ def command(kind: str, *arguments: str) -> bool:
         TALLY[kind, "accepted"] += 1
         return True
     assert done.exit_code == 2, done.output
-    if not any(sign in done.output for sign in ("Usage: ", "─ Error ─")):  # what typer itself finds, it says in a box
+    if not any(
+        sign in done.output for sign in ("Usage: ", "─ Error ─")
+    ):  # what typer itself finds, it says in a box
         lines = done.stderr.splitlines()
         assert lines, done.output
         for line in lines:

@@ -34,7 +34,9 @@ class Reader:
         """
         if self._process is None:
             line = [sys.executable, __file__]
-            self._process = subprocess.Popen(line, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            self._process = subprocess.Popen(
+                line, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
             self._answer()  # it is there
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps([kind, str(path), str(other)]) + "\n")
@@ -47,7 +49,10 @@ class Reader:
         began, spent, said = time.monotonic(), self._cpu_seconds(), None
         with selectors.DefaultSelector() as selector:
             selector.register(self._process.stdout, selectors.EVENT_READ)
-            while time.monotonic() - began < LIMIT_SECONDS and self._cpu_seconds() - spent < LIMIT_CPU_SECONDS:
+            while (
+                time.monotonic() - began < LIMIT_SECONDS
+                and self._cpu_seconds() - spent < LIMIT_CPU_SECONDS
+            ):
                 if selector.select(0.5):
                     said = self._process.stdout.readline()
                     break
@@ -79,7 +84,12 @@ def content(kind: str, path: Path, other: Path) -> str:
     from mpifl.population.build import open_population, prepare
 
     data, trace = (path, other) if kind == "data" else (other, path)
-    raw = {"data": {"name": str(data)}, "population": {"trace": str(trace)}, "model": "logreg", "rounds": 1}
+    raw = {
+        "data": {"name": str(data)},
+        "population": {"trace": str(trace)},
+        "model": "logreg",
+        "rounds": 1,
+    }
     job = parse_job({**raw, "selection": {"name": "uniform", "participants": 1}})
     population = open_population(job, *prepare(job))
     found = hashlib.sha256()
@@ -92,7 +102,10 @@ def content(kind: str, path: Path, other: Path) -> str:
         for client in range(part.clients):
             rows = part.rows(client)
             found.update(
-                part.client[client] + b"".join(np.asarray(v[rows]).tobytes() for v in (part.y, part.coarse) if v is not None)
+                part.client[client]
+                + b"".join(
+                    np.asarray(v[rows]).tobytes() for v in (part.y, part.coarse) if v is not None
+                )
             )
             pieces = (
                 [rows]
@@ -100,7 +113,14 @@ def content(kind: str, path: Path, other: Path) -> str:
                 else [slice(part.begin[k], part.begin[k + 1]) for k in range(rows.start, rows.stop)]
             )
             found.update(b"".join(np.asarray(part.x[piece]).tobytes() for piece in pieces))
-    said = (opened.task, opened.outputs, opened.vocabulary, opened.feature_scale, opened.feature_shift, opened.labels.tolist())
+    said = (
+        opened.task,
+        opened.outputs,
+        opened.vocabulary,
+        opened.feature_scale,
+        opened.feature_shift,
+        opened.labels.tolist(),
+    )
     found.update(repr(said).encode())
     return found.hexdigest()
 
@@ -132,7 +152,11 @@ def main() -> None:
     for line in sys.stdin:
         kind, path, other = json.loads(line)
         try:
-            answer = {"read": resumed(Path(path)) if kind == "run" else content(kind, Path(path), Path(other))}
+            answer = {
+                "read": resumed(Path(path))
+                if kind == "run"
+                else content(kind, Path(path), Path(other))
+            }
         except InputError as error:
             answer = {"refused": str(error)}
         except Exception:

@@ -39,7 +39,11 @@ class Source:
 def _idx(values: np.ndarray) -> bytes:
     code = {"uint8": 0x08, "int32": 0x0C}[values.dtype.name]
     shape = struct.pack(f">{values.ndim}i", *values.shape)
-    return bytes([0, 0, code, values.ndim]) + shape + values.astype(values.dtype.newbyteorder(">")).tobytes()
+    return (
+        bytes([0, 0, code, values.ndim])
+        + shape
+        + values.astype(values.dtype.newbyteorder(">")).tobytes()
+    )
 
 
 def _npy(values: np.ndarray) -> bytes:
@@ -56,7 +60,9 @@ def _npz(**arrays: np.ndarray) -> bytes:
 
 def _png(random: np.random.Generator, height: int, width: int) -> bytes:
     file = io.BytesIO()
-    Image.fromarray(random.integers(256, size=(height, width, 3)).astype(np.uint8)).save(file, "png")
+    Image.fromarray(random.integers(256, size=(height, width, 3)).astype(np.uint8)).save(
+        file, "png"
+    )
     return file.getvalue()
 
 
@@ -79,7 +85,9 @@ def _tff(random: np.random.Generator) -> bytes:
     with h5py.File(file, "w") as out:
         for name in ("f0", "f1"):
             group = out.create_group(f"examples/{name}")
-            group["pixels"] = random.integers(256, size=(3, 4, 4)).astype(np.float32) / np.float32(255)
+            group["pixels"] = random.integers(256, size=(3, 4, 4)).astype(np.float32) / np.float32(
+                255
+            )
             group["label"] = np.arange(3, dtype=np.int32)
     return file.getvalue()
 
@@ -87,7 +95,9 @@ def _tff(random: np.random.Generator) -> bytes:
 def _snippets() -> bytes:
     file = io.BytesIO()
     with h5py.File(file, "w") as out:
-        text = out.create_group("examples/ROMEO").create_dataset("snippets", (2,), h5py.string_dtype())
+        text = out.create_group("examples/ROMEO").create_dataset(
+            "snippets", (2,), h5py.string_dtype()
+        )
         text[:] = ["What light is this?", "It is the east."]
     return file.getvalue()
 
@@ -95,43 +105,86 @@ def _snippets() -> bytes:
 def data_sources() -> dict[str, Source]:
     """By importer, and its kind where there are several: what ``mpifl data import`` takes."""
     random = np.random.default_rng(0)
-    pixels, classes = random.integers(256, size=(6, 4, 4)).astype(np.uint8), np.arange(6).astype(np.uint8) % 3
+    pixels, classes = (
+        random.integers(256, size=(6, 4, 4)).astype(np.uint8),
+        np.arange(6).astype(np.uint8) % 3,
+    )
     writers = np.stack([np.arange(6) % 3, np.zeros(6), np.arange(6) % 2], axis=1).astype(np.int32)
     images = {"train-images-idx3-ubyte": _idx(pixels), "t10k-images-idx3-ubyte": _idx(pixels[:3])}
-    cifar = np.concatenate([np.arange(3)[:, None], random.integers(256, size=(3, 3072))], axis=1).astype(np.uint8)
+    cifar = np.concatenate(
+        [np.arange(3)[:, None], random.integers(256, size=(3, 3072))], axis=1
+    ).astype(np.uint8)
     users = {"users": ["a", "b"], "num_samples": [2, 1], "user_data": {}}
     femnist = {
         **users,
-        "user_data": {name: {"x": [[1.0] * 784] * n, "y": [1, 2][:n]} for name, n in zip("ab", (2, 1), strict=True)},
+        "user_data": {
+            name: {"x": [[1.0] * 784] * n, "y": [1, 2][:n]}
+            for name, n in zip("ab", (2, 1), strict=True)
+        },
     }
-    synthetic = {**users, "user_data": {"a": {"x": [[0.5, 1], [2, 3]], "y": [0, 1]}, "b": {"x": [[1, 1]], "y": [1]}}}
+    synthetic = {
+        **users,
+        "user_data": {"a": {"x": [[0.5, 1], [2, 3]], "y": [0, 1]}, "b": {"x": [[1, 1]], "y": [1]}},
+    }
     tweet = ["1", "Mon", "NO_QUERY", "user", "date", "so good to be here", "train"]
-    sent140 = {**users, "user_data": {"a": {"x": [tweet] * 2, "y": [0, 1]}, "b": {"x": [tweet], "y": [1]}}}
-    table = b"client_id,sample_path,label_name,label_id\n7,a.png,cat,0\n7,b.png,dog,1\n9,c.png,cat,0\n"
+    sent140 = {
+        **users,
+        "user_data": {"a": {"x": [tweet] * 2, "y": [0, 1]}, "b": {"x": [tweet], "y": [1]}},
+    }
+    table = (
+        b"client_id,sample_path,label_name,label_id\n7,a.png,cat,0\n7,b.png,dog,1\n9,c.png,cat,0\n"
+    )
     rows = b"who,height,colour,kind\na,1.5,red,yes\na,2.5,blue,no\nb,?,red,yes\n"
     batch = {b"data": cifar[:, 1:], b"labels": [0, 1, 2]}
     return {
         "qmnist": Source(
-            {**images, "qmnist-train-labels-idx2-int": _idx(writers), "qmnist-test-labels-idx2-int": _idx(writers)},
+            {
+                **images,
+                "qmnist-train-labels-idx2-int": _idx(writers),
+                "qmnist-test-labels-idx2-int": _idx(writers),
+            },
             ("qmnist", "{}"),
         ),
         "idx": Source(
-            {**images, "train-labels-idx1-ubyte": _idx(classes), "t10k-labels-idx1-ubyte": _idx(classes[:3])}, ("idx", "{}")
+            {
+                **images,
+                "train-labels-idx1-ubyte": _idx(classes),
+                "t10k-labels-idx1-ubyte": _idx(classes[:3]),
+            },
+            ("idx", "{}"),
         ),
         "cifar-binary": Source({"data_batch_1.bin": cifar.tobytes()}, ("cifar", "{}")),
         "cifar-pickle": Source({"data_batch_1": pickle.dumps(batch, protocol=2)}, ("cifar", "{}")),
-        "images": Source({f"{kind}/{k}.png": _png(random, 3, 4) for kind in "xy" for k in range(2)}, ("images", "{}")),
+        "images": Source(
+            {f"{kind}/{k}.png": _png(random, 3, 4) for kind in "xy" for k in range(2)},
+            ("images", "{}"),
+        ),
         "npz": Source(
-            {"d.npz": _npz(x=random.random((4, 3)), y=np.array([0, 1, 1, 0]), who=np.array(["a", "a", "b", "b"]))},
+            {
+                "d.npz": _npz(
+                    x=random.random((4, 3)),
+                    y=np.array([0, 1, 1, 0]),
+                    who=np.array(["a", "a", "b", "b"]),
+                )
+            },
             ("npz", "{}/d.npz", "--x", "x", "--y", "y", "--client", "who"),
         ),
         "npz-packed": Source(
-            {"x.npy.xz": lzma.compress(_npy(random.random((4, 3)))), "y.npy": _npy(np.array([0, 1, 1, 0]))},
+            {
+                "x.npy.xz": lzma.compress(_npy(random.random((4, 3)))),
+                "y.npy": _npy(np.array([0, 1, 1, 0])),
+            },
             ("npz", "{}/x.npy.xz", "{}/y.npy", "--x", "x", "--y", "y"),
         ),
-        "leaf-femnist": Source({"f.json": json.dumps(femnist).encode()}, ("leaf", "{}/f.json", "--kind", "femnist")),
-        "leaf-synthetic": Source({"s.json": json.dumps(synthetic).encode()}, ("leaf", "{}/s.json", "--kind", "synthetic")),
-        "leaf-sent140": Source({"t.json": json.dumps(sent140).encode()}, ("leaf", "{}/t.json", "--kind", "sent140")),
+        "leaf-femnist": Source(
+            {"f.json": json.dumps(femnist).encode()}, ("leaf", "{}/f.json", "--kind", "femnist")
+        ),
+        "leaf-synthetic": Source(
+            {"s.json": json.dumps(synthetic).encode()}, ("leaf", "{}/s.json", "--kind", "synthetic")
+        ),
+        "leaf-sent140": Source(
+            {"t.json": json.dumps(sent140).encode()}, ("leaf", "{}/t.json", "--kind", "sent140")
+        ),
         "tff-pixels": Source({"fed_emnist_train.h5": _tff(random)}, ("tff", "{}")),
         "tff-text": Source({"shakespeare_train.h5": _snippets()}, ("tff", "{}")),
         "fedscale": Source({"map.csv": table}, ("fedscale", "{}/map.csv", "--kind", "none")),
@@ -161,12 +214,17 @@ def data_sources() -> dict[str, Source]:
                 "--standardize",
             ),
         ),
-        "svmlight": Source({"s.txt": b"-1 qid:1 1:0.5 3:2\n+1 qid:1 2:1e3\n+1 qid:2 3:4 # x\n"}, ("svmlight", "{}/s.txt")),
+        "svmlight": Source(
+            {"s.txt": b"-1 qid:1 1:0.5 3:2\n+1 qid:1 2:1e3\n+1 qid:2 3:4 # x\n"},
+            ("svmlight", "{}/s.txt"),
+        ),
         "text-plays": Source(
             {"p.txt": b"ACT I.\n\nROMEO.\nWhat light is this?\n\nJULIET.\nAh me. It is late.\n"},
             ("text", "{}/p.txt", "--layout", "plays"),
         ),
-        "text-tsv": Source({"t.tsv": b"a\tone two\nb\tthree four\n"}, ("text", "{}/t.tsv", "--layout", "tsv")),
+        "text-tsv": Source(
+            {"t.tsv": b"a\tone two\nb\tthree four\n"}, ("text", "{}/t.tsv", "--layout", "tsv")
+        ),
         "wav": Source(
             {f"{word}/{k}_nohash_0.wav": _wav(random) for word in ("yes", "no") for k in "ab"},
             ("wav", "{}", "--seconds", "0.05"),
@@ -180,9 +238,19 @@ def data_sources() -> dict[str, Source]:
 def trace_sources() -> dict[str, Source]:
     """By importer: what ``mpifl traces import`` takes."""
     phones = [{"Model": "One", "AI_Score": " 76206 1,6"}, {"Model": "Two", "AI_Score": "3000"}]
-    capacity = {1: {"computation": 40.0, "communication": 5000.0}, 2: {"computation": 90.0, "communication": 900.0}}
+    capacity = {
+        1: {"computation": 40.0, "communication": 5000.0},
+        2: {"computation": 90.0, "communication": 900.0},
+    }
     behave = {
-        k: {"duration": 50, "active": [0, 100], "inactive": [30, 120], "finish_time": 86_400, "model": "x"} for k in (1, 2)
+        k: {
+            "duration": 50,
+            "active": [0, 100],
+            "inactive": [30, 120],
+            "finish_time": 86_400,
+            "model": "x",
+        }
+        for k in (1, 2)
     }
     said = "2020-01-31 23:00:00\tbattery_charged_on\n2020-01-31 23:00:01\twifi\n2020-01-31 23:00:02\tscreen_lock\n"
     said += "2020-02-01 05:00:00\t87.0%\n2020-02-01 06:00:00\tscreen_unlock\n"
@@ -193,18 +261,30 @@ def trace_sources() -> dict[str, Source]:
     }
     matrix = np.array([[0, 1, np.nan]] * 24 + [[1, 0, 1]] * 24)
     return {
-        "ai-benchmark": Source({"list.json": json.dumps(phones).encode()}, ("ai-benchmark", "{}/list.json")),
+        "ai-benchmark": Source(
+            {"list.json": json.dumps(phones).encode()}, ("ai-benchmark", "{}/list.json")
+        ),
         "csv": Source(tables, ("csv", *(f"{{}}/{name}" for name in tables))),
         "fedscale": Source(
-            {"capacity": pickle.dumps(capacity), "behave": pickle.dumps(behave)}, ("fedscale", "{}/capacity", "{}/behave")
+            {"capacity": pickle.dumps(capacity), "behave": pickle.dumps(behave)},
+            ("fedscale", "{}/capacity", "{}/behave"),
         ),
         "flash-matrix": Source({"m.npy": _npy(matrix)}, ("flash-matrix", "{}/m.npy")),
-        "flash-matrix-packed": Source({"m.npy.xz": lzma.compress(_npy(matrix))}, ("flash-matrix", "{}/m.npy.xz")),
+        "flash-matrix-packed": Source(
+            {"m.npy.xz": lzma.compress(_npy(matrix))}, ("flash-matrix", "{}/m.npy.xz")
+        ),
         "flash-states": Source(
-            {"states.json": json.dumps({"u1": {"messages": said}, "u2": {"messages": said}}).encode()},
+            {
+                "states.json": json.dumps(
+                    {"u1": {"messages": said}, "u2": {"messages": said}}
+                ).encode()
+            },
             ("flash-states", "{}/states.json"),
         ),
-        "mahimahi": Source({"a.down": b"3\n5\n5\n900\n1500\n", "a.up": b"10\n2000\n"}, ("mahimahi", "{}/a.down", "{}/a.up")),
+        "mahimahi": Source(
+            {"a.down": b"3\n5\n5\n900\n1500\n", "a.up": b"10\n2000\n"},
+            ("mahimahi", "{}/a.down", "{}/a.up"),
+        ),
         "oort": Source({"s.pkl": pickle.dumps({1: 2})}, ("oort", "{}/s.pkl")),
         "seconds-mbit": Source({"log": b"0.0 1.5\n1.0 2.5\n2.1 0\n"}, ("seconds-mbit", "{}/log")),
     }

@@ -50,7 +50,9 @@ def run(tmp_path_factory: pytest.TempPathFactory, trace: Path) -> Path:
             file.append(RoundResult(plan, np.empty(0, METRIC), None))
             state = plan.after
             if number % 3 == 0:
-                write_checkpoint(out / "checkpoint", Snapshot(rounds_done=number, clock=state, rows=file.rows()))
+                write_checkpoint(
+                    out / "checkpoint", Snapshot(rounds_done=number, clock=state, rows=file.rows())
+                )
     beginning.lock.close()
     return out
 
@@ -155,17 +157,25 @@ def test_a_file_of_the_run_that_is_something_else(
     found = outcome(name, reader.ask("run", folder, folder))
     if name == "checkpoint":
         assert found == states[2]
-    elif name == "environment.json" and how == "gone":  # the run ended before it had begun, as far as anybody can tell
+    elif (
+        name == "environment.json" and how == "gone"
+    ):  # the run ended before it had begun, as far as anybody can tell
         assert found == states[0]
     else:
         assert found == "refused"
 
 
-def test_nothing_of_a_damaged_run_is_touched_before_it_is_refused(run: Path, reader: Reader, tmp_path: Path) -> None:
+def test_nothing_of_a_damaged_run_is_touched_before_it_is_refused(
+    run: Path, reader: Reader, tmp_path: Path
+) -> None:
     folder = copied(run, tmp_path / "copy")
     (folder / "run.h5").write_bytes(b"damaged")
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert outcome("run.h5", reader.ask("run", folder, folder)) == "refused"
     after = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    changed = {os.path.relpath(path, folder) for path in {*before, *after} if before.get(path) != after.get(path)}
+    changed = {
+        os.path.relpath(path, folder)
+        for path in {*before, *after}
+        if before.get(path) != after.get(path)
+    }
     assert changed <= {"environment.json"}  # which says who took the run up

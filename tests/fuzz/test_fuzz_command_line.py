@@ -13,9 +13,30 @@ from hypothesis import strategies as st
 from tests.fuzz.fuzz_outcome import command, examples
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = (("run",), ("check",), ("slurm",), ("doctor",), ("data",), ("data", "list"), ("data", "show"), ("data", "get"))
-COMMANDS += (("data", "import"), ("data", "import", "idx"), ("data", "import", "leaf"), ("data", "import", "csv"))
-COMMANDS += (("traces",), ("traces", "synth"), ("traces", "show"), ("traces", "import"), ("traces", "import", "mahimahi"), ())
+COMMANDS = (
+    ("run",),
+    ("check",),
+    ("slurm",),
+    ("doctor",),
+    ("data",),
+    ("data", "list"),
+    ("data", "show"),
+    ("data", "get"),
+)
+COMMANDS += (
+    ("data", "import"),
+    ("data", "import", "idx"),
+    ("data", "import", "leaf"),
+    ("data", "import", "csv"),
+)
+COMMANDS += (
+    ("traces",),
+    ("traces", "synth"),
+    ("traces", "show"),
+    ("traces", "import"),
+    ("traces", "import", "mahimahi"),
+    (),
+)
 OPTIONS = (
     "--out",
     "-o",
@@ -83,7 +104,9 @@ VALUES += (
 @given(
     name=st.sampled_from(COMMANDS),
     rest=st.lists(
-        st.sampled_from(OPTIONS) | st.sampled_from(VALUES) | st.text(st.characters(exclude_characters="\0"), max_size=6)
+        st.sampled_from(OPTIONS)
+        | st.sampled_from(VALUES)
+        | st.text(st.characters(exclude_characters="\0"), max_size=6)
     ),
 )
 def test_words_that_make_no_command(

@@ -28,23 +28,37 @@ from tests.fuzz.fuzz_values import Mapping, changed
 
 ROOT = Path(__file__).parents[2]
 SIZES: Mapping = {
-    "data": {"name": "sizes", "samples_per_client": {"quantiles": {0: 1, 50: 20, 100: 60}, "scale": "log"}},
+    "data": {
+        "name": "sizes",
+        "samples_per_client": {"quantiles": {0: 1, 50: 20, 100: 60}, "scale": "log"},
+    },
     "model": {"name": "sized", "parameters": 1000, "training_flops": 1e6},
     "training": {"engine": "none", "batch_size": 5, "local_steps": 4},
     "population": {"clients": 200},
 }
 CLOCKS: tuple[Mapping, ...] = (
-    {"mode": "sync", "latency": {"server_down_kbps": 1000.0, "server_up_kbps": 500.0, "model_bytes": 4000}},
+    {
+        "mode": "sync",
+        "latency": {"server_down_kbps": 1000.0, "server_up_kbps": 500.0, "model_bytes": 4000},
+    },
     {"mode": "all", "availability": "resume", "latency": {"compute": "flops"}},
     {"mode": "deadline", "seconds": 100.0},
     {"mode": "deadline", "quantile": 0.5},
     {"mode": "semisync", "window_seconds": 100.0, "concurrency": 10},
-    {"mode": "buffered", "concurrency": 10, "availability": "always", "latency": {"server_up_kbps": 900.0}},
+    {
+        "mode": "buffered",
+        "concurrency": 10,
+        "availability": "always",
+        "latency": {"server_up_kbps": 900.0},
+    },
     {"mode": "async", "concurrency": 10, "staleness": {"name": "hinge"}},
     {"preset": "fedscale"},
 )
 PARTITIONS: tuple[Mapping, ...] = (
-    *({"name": name, "clients": 10} for name in ("iid", "shards", "classes", "mixed", "power_law", "quantity_skew")),
+    *(
+        {"name": name, "clients": 10}
+        for name in ("iid", "shards", "classes", "mixed", "power_law", "quantity_skew")
+    ),
     {"name": "dirichlet", "clients": 10, "balance": True},
     {"name": "dirichlet", "clients": 10, "by": "client"},
     {"name": "vertical", "clients": 3, "features_per_client": [20, 20, 24]},
@@ -60,13 +74,28 @@ def written_out(raw: Mapping) -> Mapping:
 
 def jobs(trace: Path) -> list[Mapping]:
     """Jobs in which every section and every component stands in some place."""
-    basis = {"name": "q", "rounds": 3, "selection": {"name": "uniform", "participants": 2}, "population": {"trace": str(trace)}}
+    basis = {
+        "name": "q",
+        "rounds": 3,
+        "selection": {"name": "uniform", "participants": 2},
+        "population": {"trace": str(trace)},
+    }
     timed = [
-        {**basis, **SIZES, "population": {**SIZES["population"], **basis["population"]}, "clock": clock} for clock in CLOCKS
+        {
+            **basis,
+            **SIZES,
+            "population": {**SIZES["population"], **basis["population"]},
+            "clock": clock,
+        }
+        for clock in CLOCKS
     ]
     timed[6]["selection"] = {"name": "uniform", "participants": 1}
     trained = [
-        {**basis, "data": {"name": "digits", "partition": partition}, "model": {"name": "mlp", "hidden": [4]}}
+        {
+            **basis,
+            "data": {"name": "digits", "partition": partition},
+            "model": {"name": "mlp", "hidden": [4]},
+        }
         | {"algorithm": {"name": ALGORITHMS[k % 4]}}
         for k, partition in enumerate(PARTITIONS)
     ]
@@ -121,7 +150,9 @@ def _checked(raw: Mapping, trace: Path) -> TimingExperiment:
 
 @examples(100)
 @given(data=st.data())
-def test_a_job_with_values_that_nobody_meant(data: st.DataObject, whole: list[Mapping], tmp_path: Path) -> None:
+def test_a_job_with_values_that_nobody_meant(
+    data: st.DataObject, whole: list[Mapping], tmp_path: Path
+) -> None:
     raw = data.draw(changed(data.draw(st.sampled_from(whole))))
     path = tmp_path / "job.yaml"
     path.write_bytes(yaml.dump(raw, allow_unicode=True).encode("utf-8", "replace"))
@@ -131,17 +162,24 @@ def test_a_job_with_values_that_nobody_meant(data: st.DataObject, whole: list[Ma
 @pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "jobs").glob("*.yaml")))
 @examples(5)
 @given(data=st.data())
-def test_a_shipped_job_changed_in_one_place(name: str, data: st.DataObject, trace: Path, tmp_path: Path) -> None:
+def test_a_shipped_job_changed_in_one_place(
+    name: str, data: st.DataObject, trace: Path, tmp_path: Path
+) -> None:
     raw = yaml.safe_load((ROOT / "jobs" / f"{name}.yaml").read_text())
     raw["population"]["trace"] = str(trace)
     raw["population"]["clients"] = min(10_000, raw["population"].get("clients", 100))
     path = tmp_path / "job.yaml"
-    path.write_bytes(yaml.dump(data.draw(changed(raw)), allow_unicode=True).encode("utf-8", "replace"))
+    path.write_bytes(
+        yaml.dump(data.draw(changed(raw)), allow_unicode=True).encode("utf-8", "replace")
+    )
     attempt("shipped jobs, changed", path, [])
 
 
 @examples(80)
-@given(content=st.binary(max_size=200) | st.text(alphabet="{}[]&*!|>-?:,# \n\tabc019.'\"%@`<~", max_size=120).map(str.encode))
+@given(
+    content=st.binary(max_size=200)
+    | st.text(alphabet="{}[]&*!|>-?:,# \n\tabc019.'\"%@`<~", max_size=120).map(str.encode)
+)
 def test_a_file_of_anything(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "job.yaml"
     path.write_bytes(content)
@@ -150,15 +188,57 @@ def test_a_file_of_anything(content: bytes, tmp_path: Path) -> None:
 
 @examples(50)
 @given(
-    key=st.sampled_from(("rounds", "seed", "training.lr", "clock.overcommitment", "clock.mode", "model.hidden", "algorithm"))
-    | st.lists(st.sampled_from(("clock", "data", "partition", "lr", "training", "name", "", "x")), max_size=4).map(".".join),
+    key=st.sampled_from(
+        (
+            "rounds",
+            "seed",
+            "training.lr",
+            "clock.overcommitment",
+            "clock.mode",
+            "model.hidden",
+            "algorithm",
+        )
+    )
+    | st.lists(
+        st.sampled_from(("clock", "data", "partition", "lr", "training", "name", "", "x")),
+        max_size=4,
+    ).map(".".join),
     text=st.text(max_size=20)
-    | st.sampled_from(("3", "0.5", "[5, 3]", "fedprox", "all", "{", "&a [*a]", "!!python/name:os.system", "*x", "<<", "1e999"))
-    | st.sampled_from(("0x" + "f" * 5000, "{name: fedyogi, tau: 1e-300}", "null", "nan", "[1, 1, 1]", "1_0", "1:30")),
+    | st.sampled_from(
+        (
+            "3",
+            "0.5",
+            "[5, 3]",
+            "fedprox",
+            "all",
+            "{",
+            "&a [*a]",
+            "!!python/name:os.system",
+            "*x",
+            "<<",
+            "1e999",
+        )
+    )
+    | st.sampled_from(
+        (
+            "0x" + "f" * 5000,
+            "{name: fedyogi, tau: 1e-300}",
+            "null",
+            "nan",
+            "[1, 1, 1]",
+            "1_0",
+            "1:30",
+        )
+    ),
 )
 def test_overrides_of_anything(key: str, text: str, trace: Path) -> None:
     override = key + (text if text == "{" else f"={text}")  # a few have no =
-    given_too = [f"population.trace={trace}", "rounds=2", "data.partition={name: iid, clients: 20}", override]
+    given_too = [
+        f"population.trace={trace}",
+        "rounds=2",
+        "data.partition={name: iid, clients: 20}",
+        override,
+    ]
     attempt("overrides", Path("quickstart"), given_too)
 
 
@@ -251,7 +331,9 @@ for overrides in json.load(sys.stdin):
 
 def test_jobs_of_huge_numbers_are_refused_or_fit(trace: Path) -> None:
     """In a process of its own that may not have more memory than a laptop."""
-    cases = [[f"population.trace={trace}", "clock.availability=always", *overrides] for overrides in HUGE]
+    cases = [
+        [f"population.trace={trace}", "clock.availability=always", *overrides] for overrides in HUGE
+    ]
     done = subprocess.run(
         [sys.executable, "-c", CHECK_EACH],
         input=json.dumps(cases),
@@ -264,7 +346,9 @@ def test_jobs_of_huge_numbers_are_refused_or_fit(trace: Path) -> None:
     )
     said = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(said) == len(HUGE), (HUGE[len(said)], done.stderr)
-    accepted = [overrides for overrides, answer in zip(HUGE, said, strict=True) if answer == "accepted"]
+    accepted = [
+        overrides for overrides, answer in zip(HUGE, said, strict=True) if answer == "accepted"
+    ]
     assert accepted == [HUGE[0], HUGE[-1]], said
     for line in said:
         check_line(line)

@@ -12,7 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpifl.datasets.dataset import FORMAT, SCHEMA_VERSION, Dataset, Part, grouped, open_dataset, write_dataset
+from mpifl.datasets.dataset import (
+    FORMAT,
+    SCHEMA_VERSION,
+    Dataset,
+    Part,
+    grouped,
+    open_dataset,
+    write_dataset,
+)
 from mpifl.errors import InputError
 from mpifl.io.hdf5 import check_content
 from mpifl.traces.bandwidth import Bandwidth
@@ -30,16 +38,29 @@ def stores(tmp_path_factory: pytest.TempPathFactory, trace: Path) -> dict[str, P
     folder, random = tmp_path_factory.mktemp("stores"), np.random.default_rng(0)
     x, y = random.standard_normal((60, 4)).astype(np.float32), random.integers(3, size=60)
     said = {"source": "test", "licence": "none"}
-    parts = {"train": grouped(x, y, np.repeat(np.arange(6), 10)), "test": grouped(x[:10], y[:10], np.zeros(10, int))}
+    parts = {
+        "train": grouped(x, y, np.repeat(np.arange(6), 10)),
+        "test": grouped(x[:10], y[:10], np.zeros(10, int)),
+    }
     plain = Dataset(name="plain", outputs=3, labels=np.array([b"a", b"b", b"c"]), **said, **parts)
-    tokens, clients = random.integers(5, size=120).astype(np.int32), np.array([b"%d" % k for k in range(6)])
+    tokens, clients = (
+        random.integers(5, size=120).astype(np.int32),
+        np.array([b"%d" % k for k in range(6)]),
+    )
     sequences = Part(tokens, None, np.arange(0, 61, 10), clients, np.arange(0, 121, 2))
     write_dataset(folder / "plain.h5", plain)
     write_dataset(folder / "packed.h5", plain, "gzip")
-    language = Dataset(name="sequences", task="language", outputs=5, vocabulary=5, train=sequences, **said)
+    language = Dataset(
+        name="sequences", task="language", outputs=5, vocabulary=5, train=sequences, **said
+    )
     write_dataset(folder / "sequences.h5", language)
-    curves = [np.array(values, float) for values in ([0, 10, 0, 5], [1, 0, 3, 4], [1, 2, 3, 4], [20, 30])]
-    write_trace(folder / "trace.h5", replace(open_trace(trace), bandwidth=Bandwidth(np.array([0, 2, 4]), *curves)))
+    curves = [
+        np.array(values, float) for values in ([0, 10, 0, 5], [1, 0, 3, 4], [1, 2, 3, 4], [20, 30])
+    ]
+    write_trace(
+        folder / "trace.h5",
+        replace(open_trace(trace), bandwidth=Bandwidth(np.array([0, 2, 4]), *curves)),
+    )
     return {kind: folder / f"{kind}.h5" for kind in KINDS}
 
 
@@ -56,12 +77,17 @@ def reader() -> Iterator[Reader]:
 def test_bytes_that_are_not_what_they_were(
     kind: str, data: st.DataObject, stores: dict[str, Path], reader: Reader, tmp_path: Path
 ) -> None:
-    path, what, other = tmp_path / "damaged.h5", *(("trace", "plain") if kind == "trace" else ("data", "trace"))
+    path, what, other = (
+        tmp_path / "damaged.h5",
+        *(("trace", "plain") if kind == "trace" else ("data", "trace")),
+    )
     path.write_bytes(data.draw(damaged(stores[kind].read_bytes())))
     answer = reader.ask(what, path, stores[other])
     TALLY[f"store: {kind}", "tried"] += 1
     assert "defect" not in answer, answer["defect"]
-    if "died" in answer:  # inside HDF5, whose file format has no checksums: nothing of ours that could refuse it
+    if (
+        "died" in answer
+    ):  # inside HDF5, whose file format has no checksums: nothing of ours that could refuse it
         TALLY[f"store: {kind}", f"HDF5 {answer['died']}"] += 1
         assert LONG, answer
     elif "refused" in answer:
@@ -73,7 +99,9 @@ def test_bytes_that_are_not_what_they_were(
 
 
 @pytest.mark.parametrize("kind", ["plain", "sequences"])
-def test_every_byte_of_the_samples_counts(kind: str, stores: dict[str, Path], tmp_path: Path) -> None:
+def test_every_byte_of_the_samples_counts(
+    kind: str, stores: dict[str, Path], tmp_path: Path
+) -> None:
     raw = bytearray(stores[kind].read_bytes())
     with h5py.File(stores[kind]) as file:
         at, size = file["train/x"].id.get_offset(), file["train/x"].id.get_storage_size()
@@ -105,7 +133,11 @@ def test_attributes_and_columns_that_are_something_else(
         what, other = ("trace", "plain") if kind == "trace" else ("data", "trace")
         with h5py.File(stores[kind]) as file:
             names: list[str] = []
-            file.visititems(lambda name, item, names=names: names.append(name) if isinstance(item, h5py.Dataset) else None)
+            file.visititems(
+                lambda name, item, names=names: (
+                    names.append(name) if isinstance(item, h5py.Dataset) else None
+                )
+            )
             targets = [(True, key) for key in file.attrs] + [(False, name) for name in names]
         for attribute, key in targets:
             path = tmp_path / "changed.h5"
@@ -115,7 +147,9 @@ def test_attributes_and_columns_that_are_something_else(
                 del holder[key]
                 if change != "remove":
                     holder[key] = (
-                        values[change] if attribute else np.full(3, values[change], "S1" if change == "text" else None)
+                        values[change]
+                        if attribute
+                        else np.full(3, values[change], "S1" if change == "text" else None)
                     )
             answer = reader.ask(what, path, stores[other])
             assert "refused" in answer, (kind, key, answer)

@@ -35,7 +35,9 @@ def imports(kind: str, source: Source, folder: Path, base: Path) -> bool:
         (folder / name).mkdir()
     out = folder / "out" / "out.h5"
     more = ["--base", str(base)] if kind == "traces" else []
-    done = command(f"{kind} import", kind, "import", *source.lay_out(folder / "in"), *more, "-o", str(out))
+    done = command(
+        f"{kind} import", kind, "import", *source.lay_out(folder / "in"), *more, "-o", str(out)
+    )
     assert [path.name for path in out.parent.iterdir()] == ["out.h5"] * done
     if done and kind == "data":
         check_dataset(out, open_dataset(out))
@@ -50,8 +52,12 @@ def test_the_data_are_valid_before_they_are_damaged(name: str, tmp_path: Path, t
 
 
 @pytest.mark.parametrize("name", TRACES)
-def test_the_traces_are_valid_before_they_are_damaged(name: str, tmp_path: Path, trace: Path) -> None:
-    assert imports("traces", TRACES[name], tmp_path, trace) == (name != "oort")  # which says what takes its files
+def test_the_traces_are_valid_before_they_are_damaged(
+    name: str, tmp_path: Path, trace: Path
+) -> None:
+    assert imports("traces", TRACES[name], tmp_path, trace) == (
+        name != "oort"
+    )  # which says what takes its files
 
 
 @pytest.mark.parametrize("name", DATA)
@@ -77,10 +83,14 @@ def _damaged(draw: st.DrawFn, source: Source) -> Source:
 @pytest.mark.parametrize("name", ["phones", "charging"])
 @examples(50)
 @given(data=st.data())
-def test_recipes_with_values_that_nobody_meant(name: str, data: st.DataObject, tmp_path: Path) -> None:
+def test_recipes_with_values_that_nobody_meant(
+    name: str, data: st.DataObject, tmp_path: Path
+) -> None:
     raw = {**yaml.safe_load((ROOT / "traces" / f"{name}.yaml").read_text()), "phones": 20}
     path = tmp_path / "recipe.yaml"
-    path.write_bytes(yaml.dump(data.draw(changed(raw)), allow_unicode=True).encode("utf-8", "replace"))
+    path.write_bytes(
+        yaml.dump(data.draw(changed(raw)), allow_unicode=True).encode("utf-8", "replace")
+    )
     recipe = tried("recipes", lambda: read_recipe(path))
     if recipe is not None and recipe.phones <= 1000:
         drawn = tried("traces drawn", lambda: synthesize(recipe))
@@ -102,7 +112,8 @@ def test_recipes_that_would_fill_the_memory(change: dict, tmp_path: Path) -> Non
     if "availability" in change:
         times = change["availability"]
         raw["availability"] = {"period_days": times["period_days"]} | {
-            key: {"quantiles": {0: times[key], 100: times[key]}} for key in ("slot_seconds", "gap_seconds")
+            key: {"quantiles": {0: times[key], 100: times[key]}}
+            for key in ("slot_seconds", "gap_seconds")
         }
     recipe = Recipe.model_validate(raw)
     with pytest.raises(InputError, match="slots in all"):
@@ -119,7 +130,11 @@ def test_a_small_file_that_unpacks_to_gigabytes(
     """With limits that a test can reach; the real ones are 2 GiB for what is held whole, and 256 MiB for a line."""
     monkeypatch.setattr("mpifl.io.compressed.MOST_BYTES", BOMB_BYTES // 4)
     monkeypatch.setattr("mpifl.datasets.importers.streams.LONGEST_LINE_BYTES", BOMB_BYTES // 4)
-    packed = gzip.compress(bytes(BOMB_BYTES), 1) if ending == ".gz" else lzma.compress(bytes(BOMB_BYTES), preset=0)
+    packed = (
+        gzip.compress(bytes(BOMB_BYTES), 1)
+        if ending == ".gz"
+        else lzma.compress(bytes(BOMB_BYTES), preset=0)
+    )
     assert len(packed) < BOMB_BYTES / 100
     for kind, arguments, name in (
         ("data", ("sizes", "{}/bomb.pkl" + ending), "bomb.pkl"),
@@ -133,7 +148,12 @@ def test_a_small_file_that_unpacks_to_gigabytes(
 def test_a_sample_of_gigabytes_by_its_header(tmp_path: Path, trace: Path) -> None:
     source = DATA["idx"]
     head = bytes([0, 0, 8, 3]) + (1).to_bytes(4) + (2**31 - 1).to_bytes(4) + (2**31 - 1).to_bytes(4)
-    assert not imports("data", Source({**source.files, "train-images-idx3-ubyte": head}, source.arguments), tmp_path, trace)
+    assert not imports(
+        "data",
+        Source({**source.files, "train-images-idx3-ubyte": head}, source.arguments),
+        tmp_path,
+        trace,
+    )
 
 
 def test_a_client_of_gigabytes_by_its_header(tmp_path: Path, trace: Path) -> None:
@@ -155,17 +175,23 @@ def test_a_heap_of_texts_that_leads_hdf5_in_a_circle(tmp_path: Path, trace: Path
 
 def test_a_number_of_thousands_of_digits(tmp_path: Path, trace: Path) -> None:
     content = f'[{{"Model": "x", "AI_Score": {"9" * 6000}}}]'.encode()
-    assert not imports("traces", Source({"list.json": content}, ("ai-benchmark", "{}/list.json")), tmp_path, trace)
+    assert not imports(
+        "traces", Source({"list.json": content}, ("ai-benchmark", "{}/list.json")), tmp_path, trace
+    )
 
 
 def test_a_table_of_a_million_columns_and_one_with_a_wide_cell(tmp_path: Path, trace: Path) -> None:
     header = ",".join(f"c{k}" for k in range(50_000)).encode()
     arguments = ("csv", "{}/t.csv")
-    assert not imports("traces", Source({"t.csv": header + b"\n" + header + b"\n"}, arguments), tmp_path, trace)
+    assert not imports(
+        "traces", Source({"t.csv": header + b"\n" + header + b"\n"}, arguments), tmp_path, trace
+    )
     wide = b"compute_ms_per_sample\n" + b"1\n" * 20_000 + b"0" * 100_000 + b"1\n"
     assert imports("traces", Source({"t.csv": wide}, arguments), tmp_path, trace)
 
 
 def test_terminals_get_no_commands_from_a_file(tmp_path: Path, trace: Path) -> None:
     content = json.dumps({"u\x1b[2J\u202e": {"messages": "\x1b]0;x\x07"}}).encode()
-    assert not imports("traces", Source({"s.json": content}, ("flash-states", "{}/s.json")), tmp_path, trace)
+    assert not imports(
+        "traces", Source({"s.json": content}, ("flash-states", "{}/s.json")), tmp_path, trace
+    )

@@ -13,7 +13,15 @@ import numpy as np
 import pytest
 
 from mpifl.errors import InputError
-from mpifl.io.files import DiskFull, cache_folder, disk_full_errors, shipped, shipped_names, whole_file, write_text
+from mpifl.io.files import (
+    DiskFull,
+    cache_folder,
+    disk_full_errors,
+    shipped,
+    shipped_names,
+    whole_file,
+    write_text,
+)
 from mpifl.io.hdf5 import content_sha256, mapped, open_hdf5, writing_hdf5
 from tests.small_disk import KINDS, Mount, mounting, mounts
 
@@ -37,7 +45,9 @@ def test_a_file_takes_its_name_when_the_block_ends(tmp_path: Path) -> None:
     with whole_file(path) as partial:
         partial.write_text("hello")
         assert not path.exists()
-        assert partial.parent == tmp_path  # the same file system, so that the last step is one rename
+        assert (
+            partial.parent == tmp_path
+        )  # the same file system, so that the last step is one rename
     assert path.read_text() == "hello"
     assert names(tmp_path) == ["some.txt"]
 
@@ -49,9 +59,13 @@ def failing(path: Path, error: BaseException, write: bool = True) -> None:
         raise error
 
 
-@pytest.mark.parametrize("error", [RuntimeError("no"), KeyboardInterrupt(), SystemExit(1)], ids=repr)
+@pytest.mark.parametrize(
+    "error", [RuntimeError("no"), KeyboardInterrupt(), SystemExit(1)], ids=repr
+)
 @pytest.mark.parametrize("write", [True, False])
-def test_nothing_is_left_when_the_block_raises(tmp_path: Path, error: BaseException, write: bool) -> None:
+def test_nothing_is_left_when_the_block_raises(
+    tmp_path: Path, error: BaseException, write: bool
+) -> None:
     with pytest.raises(type(error)):
         failing(tmp_path / "some.txt", error, write)
     assert names(tmp_path) == []
@@ -104,7 +118,9 @@ def test_shipped_files_are_found() -> None:
     assert shipped("jobs", "nowhere") is None
 
 
-def test_the_cache_folder_is_the_users_choice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_folder_is_the_users_choice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MPIFL_CACHE", str(tmp_path / "a" / "b"))
     assert cache_folder() == tmp_path / "a" / "b"
     assert cache_folder().is_dir()
@@ -116,7 +132,9 @@ def test_the_cache_folder_is_the_users_choice(tmp_path: Path, monkeypatch: pytes
     assert cache_folder() == tmp_path / "home" / ".cache" / "mpifl"
 
 
-def test_a_cache_folder_that_cannot_be_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cache_folder_that_cannot_be_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").write_text("")
     for place in (tmp_path / "file", tmp_path / "file" / "below"):
         monkeypatch.setenv("MPIFL_CACHE", str(place))
@@ -146,7 +164,9 @@ def test_our_files_are_opened_for_reading(hdf5: Path) -> None:
 
 
 @pytest.mark.parametrize(("kind", "schema"), [("theirs", 3), ("ours", 2), ("ours", 4)])
-def test_other_kinds_and_versions_are_refused_and_closed(hdf5: Path, kind: str, schema: int) -> None:
+def test_other_kinds_and_versions_are_refused_and_closed(
+    hdf5: Path, kind: str, schema: int
+) -> None:
     message = refusal(lambda: open_hdf5(hdf5, kind, schema))
     assert message.startswith(f"{hdf5}: ")
     assert "'ours' version 3" in message
@@ -187,7 +207,9 @@ def put(file: h5py.File, name: str, value: np.ndarray) -> None:
         lambda file: put(file, "empty", np.empty((0, 5))),
     ],
 )
-def test_the_hash_is_of_all_that_is_in_the_file(hdf5: Path, edit: Callable[[h5py.File], Any]) -> None:
+def test_the_hash_is_of_all_that_is_in_the_file(
+    hdf5: Path, edit: Callable[[h5py.File], Any]
+) -> None:
     before = hash_of(hdf5)
     change(hdf5, edit)
     assert hash_of(hdf5) != before
@@ -200,7 +222,9 @@ def test_the_hash_is_not_of_itself_nor_of_how_the_file_was_made(hdf5: Path, tmp_
     with h5py.File(tmp_path / "again.h5", "w") as file:  # in another order
         file["words"] = np.array([b"a", b"bc"])
         file["empty"] = np.empty((0, 4))
-        file.create_dataset("group/numbers", data=np.arange(12.0).reshape(3, 4), chunks=(1, 4), compression="gzip")
+        file.create_dataset(
+            "group/numbers", data=np.arange(12.0).reshape(3, 4), chunks=(1, 4), compression="gzip"
+        )
         file.attrs["schema_version"], file.attrs["format"] = 3, "ours"
     assert hash_of(tmp_path / "again.h5") == before
 
@@ -223,7 +247,9 @@ def test_columns_are_mapped(hdf5: Path) -> None:
         assert file["group/numbers"][0, 0] == 0
 
 
-@pytest.mark.parametrize("options", [{"compression": "gzip"}, {"chunks": (1, 4)}, {"maxshape": (None, 4)}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{"compression": "gzip"}, {"chunks": (1, 4)}, {"maxshape": (None, 4)}], ids=str
+)
 def test_what_cannot_be_mapped_is_refused(tmp_path: Path, options: dict[str, Any]) -> None:
     with h5py.File(tmp_path / "some.h5", "w") as file:
         file.create_dataset("numbers", data=np.arange(12.0).reshape(3, 4), **options)
@@ -256,7 +282,11 @@ def write_vector(path: Path) -> None:
 @pytest.mark.parametrize("write", [write_groups, write_vector])
 @mounting
 def test_a_disk_that_is_full_at_any_point_is_told_once_and_the_old_file_stays(
-    mount: Mount, kind: str, write: Callable[[Path], None], capfd: pytest.CaptureFixture[str], request: pytest.FixtureRequest
+    mount: Mount,
+    kind: str,
+    write: Callable[[Path], None],
+    capfd: pytest.CaptureFixture[str],
+    request: pytest.FixtureRequest,
 ) -> None:
     disk = mount(kind, 16 << 20)
     path = disk.folder / "x.h5"
@@ -280,10 +310,13 @@ def test_a_disk_that_is_full_at_any_point_is_told_once_and_the_old_file_stays(
 
 
 @mounting
-def test_a_disk_that_takes_no_more_files_says_so(mount: Mount, request: pytest.FixtureRequest) -> None:
+def test_a_disk_that_takes_no_more_files_says_so(
+    mount: Mount, request: pytest.FixtureRequest
+) -> None:
     disk = mount("tmpfs", 1 << 20)
     subprocess.run(["mount", "-o", "remount,nr_inodes=20", str(disk.folder)], check=True)
-    with pytest.raises(DiskFull, match=r"the disk takes no more files \(no inodes are free\); make room$"):  # noqa: PT012
+    said = r"the disk takes no more files \(no inodes are free\); make room$"
+    with pytest.raises(DiskFull, match=said):  # noqa: PT012
         for number in range(50):
             write_text(disk.folder / f"{number}", "")
 
@@ -303,7 +336,10 @@ def test_of_blocks_in_blocks_the_outermost_names_the_file_and_the_run(tmp_path: 
 
 def test_other_errors_pass_a_block_that_needs_room(tmp_path: Path) -> None:
     error = OSError(5, os.strerror(5))
-    with pytest.raises(OSError, match="Input/output error") as caught, disk_full_errors(tmp_path / "a"):
+    with (
+        pytest.raises(OSError, match="Input/output error") as caught,
+        disk_full_errors(tmp_path / "a"),
+    ):
         raise error
     assert caught.value is error
     with pytest.raises(KeyError), writing_hdf5(tmp_path / "x.h5") as file:

@@ -57,7 +57,10 @@ def test_plain_values_come_back(tmp_path: Path, value: Any, protocol: int) -> No
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_dictionaries_of_every_kind_are_plain_ones(tmp_path: Path, protocol: int) -> None:
-    ordered, counted = collections.OrderedDict(b=1, a=[2]), collections.defaultdict(list, {"x": [1]})
+    ordered, counted = (
+        collections.OrderedDict(b=1, a=[2]),
+        collections.defaultdict(list, {"x": [1]}),
+    )
     found = read_pickle(written(tmp_path, pickle.dumps([ordered, counted], protocol)))
     assert found == [{"b": 1, "a": [2]}, {"x": [1]}]
     assert [type(part) for part in found] == [dict, dict]
@@ -86,7 +89,10 @@ def test_arrays_of_numbers_and_text_come_back_as_numpy_would_load_them(
 ) -> None:
     raw = pickle.dumps({"one": array, "two": [array, array]}, protocol)
     found, numpys = read_pickle(written(tmp_path, raw)), pickle.loads(raw)
-    for mine, theirs in ((found["one"], numpys["one"]), *zip(found["two"], numpys["two"], strict=True)):
+    for mine, theirs in (
+        (found["one"], numpys["one"]),
+        *zip(found["two"], numpys["two"], strict=True),
+    ):
         assert np.array_equal(mine, theirs)
         assert (mine.dtype, mine.shape) == (theirs.dtype, theirs.shape)
 
@@ -99,11 +105,16 @@ def test_packed_files_are_unpacked(tmp_path: Path, suffix: str, pack: Any) -> No
     refusal(path)
 
 
-@pytest.mark.parametrize("name", ["oort_openimg_size.pkl", "oort_speech_size.pkl", "speech_commands_clientDataMap.xz"])
+@pytest.mark.parametrize(
+    "name", ["oort_openimg_size.pkl", "oort_speech_size.pkl", "speech_commands_clientDataMap.xz"]
+)
 def test_real_files_are_read(shared: Path, name: str) -> None:
     path = shared / "data" / "traces" / "fedscale" / name
     raw = path.read_bytes()
-    mine, theirs = read_pickle(path), pickle.loads(lzma.decompress(raw) if path.suffix == ".xz" else raw)
+    mine, theirs = (
+        read_pickle(path),
+        pickle.loads(lzma.decompress(raw) if path.suffix == ".xz" else raw),
+    )
     assert len(mine) == len(theirs) > 1000
     assert np.array_equal(mine, theirs) if "openimg" in name else mine == theirs
 
@@ -160,10 +171,14 @@ def test_other_ways_to_name_things_are_refused(tmp_path: Path, raw: bytes) -> No
 
 
 @pytest.mark.parametrize(
-    "array", [np.array([{}, 1], object), np.zeros(2, "i4,f8"), np.zeros(2, "M8[s]"), np.zeros(2, "V3")], ids=str
+    "array",
+    [np.array([{}, 1], object), np.zeros(2, "i4,f8"), np.zeros(2, "M8[s]"), np.zeros(2, "V3")],
+    ids=str,
 )
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_arrays_of_anything_else_are_refused(tmp_path: Path, array: np.ndarray, protocol: int) -> None:
+def test_arrays_of_anything_else_are_refused(
+    tmp_path: Path, array: np.ndarray, protocol: int
+) -> None:
     refusal(written(tmp_path, pickle.dumps(array, protocol)))
 
 
@@ -234,7 +249,15 @@ def test_a_few_bytes_do_not_take_gigabytes(tmp_path: Path, raw: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "raw", [b"", b"not a pickle", b"\x89HDF\r\n\x1a\n", b"{'a': 1}", b"\x80\x04\xff.", b"\x80\x02X\x02\x00\x00\x00\xff\xfe."]
+    "raw",
+    [
+        b"",
+        b"not a pickle",
+        b"\x89HDF\r\n\x1a\n",
+        b"{'a': 1}",
+        b"\x80\x04\xff.",
+        b"\x80\x02X\x02\x00\x00\x00\xff\xfe.",
+    ],
 )
 def test_what_is_no_pickle_is_refused(tmp_path: Path, raw: bytes) -> None:
     refusal(written(tmp_path, raw))

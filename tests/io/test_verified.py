@@ -65,7 +65,9 @@ def test_a_file_that_is_touched_is_read_again(path: Path, read: list[Path]) -> N
 
 
 @pytest.mark.parametrize("seconds", [0, 10])
-def test_a_file_that_had_just_been_written_is_read_again(path: Path, monkeypatch: pytest.MonkeyPatch, seconds: int) -> None:
+def test_a_file_that_had_just_been_written_is_read_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch, seconds: int
+) -> None:
     """Two changes may come within one step of the time stamp: whenever one asks for it again."""
     found = path.stat()
     verified(path, FORMAT, SCHEMA_VERSION)
@@ -111,7 +113,9 @@ def test_the_bytes_of_a_file(path: Path, tmp_path: Path) -> None:
         bytes_sha256(tmp_path / "no.h5")
 
 
-def test_other_ranks_read_only_what_is_another_file(path: Path, tmp_path: Path, read: list[Path]) -> None:
+def test_other_ranks_read_only_what_is_another_file(
+    path: Path, tmp_path: Path, read: list[Path]
+) -> None:
     assert what_was_verified(path) is None
     verified(path, FORMAT, SCHEMA_VERSION)
     noted = what_was_verified(path)
@@ -125,7 +129,9 @@ def test_other_ranks_read_only_what_is_another_file(path: Path, tmp_path: Path, 
     assert read == [copy]
 
 
-def test_another_file_on_another_rank_is_refused(path: Path, tmp_path: Path, make_dataset: Callable[..., Dataset]) -> None:
+def test_another_file_on_another_rank_is_refused(
+    path: Path, tmp_path: Path, make_dataset: Callable[..., Dataset]
+) -> None:
     digest = verified(path, FORMAT, SCHEMA_VERSION)
     noted = what_was_verified(path)
     assert noted is not None

@@ -101,7 +101,9 @@ def test_every_part_of_a_job_that_is_chosen_by_name_is_listed() -> None:
 @pytest.mark.parametrize(("component", "name"), REGISTERED, ids=named)
 def test_file_and_class_are_named_after_the_job_key(component: Component, name: str) -> None:
     found = find_part(component, name)[0]
-    assert found.__module__.removesuffix("_") == f"{component.package}.{name}"  # async is a word of Python's
+    assert (
+        found.__module__.removesuffix("_") == f"{component.package}.{name}"
+    )  # async is a word of Python's
     assert found.__name__.lower() == name.replace("_", "")
 
 
@@ -119,17 +121,23 @@ def test_the_job_gets_the_class_that_it_names(component: Component, name: str) -
 
 
 @pytest.mark.parametrize(("component", "name"), REGISTERED, ids=named)
-def test_a_component_refuses_what_it_does_not_declare_and_cannot_change(component: Component, name: str) -> None:
+def test_a_component_refuses_what_it_does_not_declare_and_cannot_change(
+    component: Component, name: str
+) -> None:
     given = {component.key: name} | REQUIRED.get(name, {})
     path = ".".join(component.path)
-    assert refusal(job_with(component.path, given | {"no_such_option": 1})).startswith(f"{path}.no_such_option: no such key")
+    assert refusal(job_with(component.path, given | {"no_such_option": 1})).startswith(
+        f"{path}.no_such_option: no such key"
+    )
     section = section_at(parse_job(job_with(component.path, given)), component.path)
     with pytest.raises(ValueError, match="frozen"):
         setattr(section, component.key, "other")
 
 
 @pytest.mark.parametrize(("component", "name"), REGISTERED, ids=named)
-def test_every_option_has_a_default_that_is_allowed_or_is_required(component: Component, name: str) -> None:
+def test_every_option_has_a_default_that_is_allowed_or_is_required(
+    component: Component, name: str
+) -> None:
     found = find_part(component, name)[0]
     values = found.model_validate(REQUIRED.get(name, {})).model_dump()
     assert set(values) == set(found.model_fields)
@@ -142,10 +150,16 @@ def test_every_component_in_the_package_is_registered(component: Component) -> N
     for module_info in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"{component.package}.{module_info.name}")
     in_package = {
-        f"{c.__module__}:{c.__name__}" for c in subclasses(Section) if c.__module__.startswith(component.package + ".")
+        f"{c.__module__}:{c.__name__}"
+        for c in subclasses(Section)
+        if c.__module__.startswith(component.package + ".")
     }
     fields = {where: class_of(where).model_fields for where in in_package}
-    named_ones = {w for w, own in fields.items() if component.key in own and not own[component.key].is_required()}
+    named_ones = {
+        w
+        for w, own in fields.items()
+        if component.key in own and not own[component.key].is_required()
+    }
     named_ones -= {"mpifl.clock.staleness:Staleness"}  # a part of a policy
     assert named_ones == set(component.registry().values())
 
@@ -210,7 +224,13 @@ def test_a_plug_in_is_found_and_its_file_is_absolute_in_the_dumped_job(
 
 
 @pytest.mark.parametrize(
-    "name", ["mine.py:Mine", "./mine.py:Mine", "../{folder}/mine.py:Mine", "{parent}/{folder}/mine.py:Mine"]
+    "name",
+    [
+        "mine.py:Mine",
+        "./mine.py:Mine",
+        "../{folder}/mine.py:Mine",
+        "{parent}/{folder}/mine.py:Mine",
+    ],
 )
 def test_paths_of_a_plug_in(plug_in: Path, name: str) -> None:
     name = name.format(folder=plug_in.parent.name, parent=plug_in.parent.parent)
@@ -218,7 +238,9 @@ def test_paths_of_a_plug_in(plug_in: Path, name: str) -> None:
 
 
 def test_options_of_a_plug_in_are_checked(plug_in: Path) -> None:
-    assert refusal(MINIMAL | {"algorithm": {"name": "./mine.py:Mine", "factor": 0}}).startswith("algorithm.factor: 0 ")
+    assert refusal(MINIMAL | {"algorithm": {"name": "./mine.py:Mine", "factor": 0}}).startswith(
+        "algorithm.factor: 0 "
+    )
     message = refusal(MINIMAL | {"algorithm": {"name": "./mine.py:Mine", "facter": 1}})
     assert message == "algorithm.facter: no such key; did you mean algorithm.factor?"
 
@@ -288,7 +310,9 @@ def test_a_plug_in_that_fails_in_two_lines_is_refused_in_one(plug_in: Path) -> N
 
 
 @pytest.mark.parametrize("name", [":Mine", ".x:Mine", "mine_raises:Mine", "\0.py:Mine"], ids=ascii)
-def test_a_module_that_cannot_be_imported_is_refused(plug_in: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_a_module_that_cannot_be_imported_is_refused(
+    plug_in: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     plug_in.with_name("mine_raises.py").write_text("raise ValueError('not today')")
     monkeypatch.syspath_prepend(str(plug_in.parent))
     assert refusal(MINIMAL | {"algorithm": name}).startswith("algorithm.name: ")
@@ -299,7 +323,9 @@ def test_a_class_of_the_wrong_base_is_refused(component: Component, tmp_path: Pa
     other = next(base for path, base in BASES.items() if path != ".".join(component.path))
     module, _, base = other.partition(":")
     plug_in = tmp_path / "wrong.py"
-    plug_in.write_text(f"from {module} import {base}\n\n\nclass Wrong({base}):\n    mode: str = 'x'\n    name: str = 'x'\n")
+    plug_in.write_text(
+        f"from {module} import {base}\n\n\nclass Wrong({base}):\n    mode: str = 'x'\n    name: str = 'x'\n"
+    )
     given = {component.key: f"{plug_in}:Wrong"}
     assert re.match(rf"{component.key_path}: .*Wrong", refusal(job_with(component.path, given)))
 
@@ -308,11 +334,15 @@ EXTENDED = [pair for pair in REGISTERED if pair[1] not in ("natural",)]
 
 
 @pytest.mark.parametrize(("component", "name"), EXTENDED, ids=named)
-def test_a_plug_in_may_be_made_from_what_ships(component: Component, name: str, tmp_path: Path) -> None:
+def test_a_plug_in_may_be_made_from_what_ships(
+    component: Component, name: str, tmp_path: Path
+) -> None:
     where = component.registry()[name]
     module, _, base = where.partition(":")
     plug_in = tmp_path / "more.py"
-    plug_in.write_text(f"from {module} import {base}\n\n\nclass More({base}):\n    extra: int = 3\n")
+    plug_in.write_text(
+        f"from {module} import {base}\n\n\nclass More({base}):\n    extra: int = 3\n"
+    )
     given = {component.key: f"{plug_in}:More"} | REQUIRED.get(name, {})
     section: Any = section_at(parse_job(job_with(component.path, given)), component.path)
     assert section.extra == 3

@@ -17,7 +17,13 @@ from hypothesis import strategies as st
 
 from mpifl.errors import InputError
 from mpifl.job import Job, parse_job, read_job
-from mpifl.job.plug_in import PlugIn, check_hashes, check_recorded, plug_in_of_file, plug_in_of_module
+from mpifl.job.plug_in import (
+    PlugIn,
+    check_hashes,
+    check_recorded,
+    plug_in_of_file,
+    plug_in_of_module,
+)
 from tests.budget import examples
 
 MINIMAL = {"rounds": 3, "model": "logreg", "selection": {"name": "uniform", "participants": 2}}
@@ -79,9 +85,20 @@ IMPORTS = {
     "import pack.one": ["pack/__init__.py", "pack/one.py"],
     "from pack import one": ["pack/__init__.py", "pack/one.py"],
     "from pack import x": ["pack/__init__.py"],
-    "from pack import *": ["pack/__init__.py", "pack/deep/__init__.py", "pack/deep/three.py", "pack/one.py", "pack/two.py"],
+    "from pack import *": [
+        "pack/__init__.py",
+        "pack/deep/__init__.py",
+        "pack/deep/three.py",
+        "pack/one.py",
+        "pack/two.py",
+    ],
     "from pack.two import x": ["pack/__init__.py", "pack/one.py", "pack/two.py"],
-    "from pack.deep import x": ["pack/__init__.py", "pack/deep/__init__.py", "pack/deep/three.py", "pack/one.py"],
+    "from pack.deep import x": [
+        "pack/__init__.py",
+        "pack/deep/__init__.py",
+        "pack/deep/three.py",
+        "pack/one.py",
+    ],
     "import space.four": ["space/four.py"],
     "from space import four": ["space/four.py"],
     "import chain": ["chain.py", "helper.py", "pack/__init__.py", "pack/one.py", "pack/two.py"],
@@ -107,7 +124,9 @@ FILES = {
 
 
 @pytest.mark.parametrize("statement", IMPORTS)
-def test_what_an_import_statement_names_is_part_of_it(write: Callable[..., Path], statement: str) -> None:
+def test_what_an_import_statement_names_is_part_of_it(
+    write: Callable[..., Path], statement: str
+) -> None:
     folder = write(FILES | {"mine.py": statement})
     assert names(plug_in_of_file(folder / "mine.py")) == sorted(["mine.py", *IMPORTS[statement]])
 
@@ -126,18 +145,40 @@ def test_all_that_python_itself_would_import_is_part_of_it(
         path = path / "__init__.py" if module in packages else path.with_suffix(".py")
         path.parent.mkdir(parents=True, exist_ok=True)
         lines = ["x = 1"]
-        for other in data.draw(st.lists(st.sampled_from([m for m in modules if m != module]), max_size=2)):
+        for other in data.draw(
+            st.lists(st.sampled_from([m for m in modules if m != module]), max_size=2)
+        ):
             parent, _, last = other.rpartition(".")
-            forms = [f"import {other}", f"import {other} as y"] + ([f"from {parent} import {last}"] if parent else [])
-            if module.startswith("p.") and parent == "p" and module not in packages and module.count(".") == 1:
+            forms = [f"import {other}", f"import {other} as y"] + (
+                [f"from {parent} import {last}"] if parent else []
+            )
+            if (
+                module.startswith("p.")
+                and parent == "p"
+                and module not in packages
+                and module.count(".") == 1
+            ):
                 forms.append(f"from . import {last}")
-            lines.append(f"try:\n    {data.draw(st.sampled_from(forms))}\nexcept (ImportError, AttributeError):\n    pass")
+            lines.append(
+                f"try:\n    {data.draw(st.sampled_from(forms))}\nexcept (ImportError, AttributeError):\n    pass"
+            )
         path.write_text("\n".join(lines))
 
     code = "import sys, mine; print(*(m.__file__ for m in sys.modules.values() if getattr(m, '__file__', None)), sep='\\n')"
     line = [sys.executable, "-S", "-B", "-c", code]
-    done = subprocess.run(line, cwd=folder, capture_output=True, text=True, check=True, env={"PYTHONPATH": str(folder)})
-    loaded = {Path(file).relative_to(folder).as_posix() for file in done.stdout.split() if file.startswith(str(folder))}
+    done = subprocess.run(
+        line,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONPATH": str(folder)},
+    )
+    loaded = {
+        Path(file).relative_to(folder).as_posix()
+        for file in done.stdout.split()
+        if file.startswith(str(folder))
+    }
     found = plug_in_of_file(folder / "mine.py")
     assert loaded <= set(names(found))
     assert "mine.py" in loaded
@@ -146,7 +187,9 @@ def test_all_that_python_itself_would_import_is_part_of_it(
     found.module()
     package = f"mpifl_plug_in_{found.sha256[:16]}"
     here = [module for name, module in list(sys.modules.items()) if name.startswith(f"{package}.")]
-    assert loaded <= {module.__loader__.file.name for module in here if hasattr(module.__loader__, "file")}
+    assert loaded <= {
+        module.__loader__.file.name for module in here if hasattr(module.__loader__, "file")
+    }
 
 
 def test_a_project_s_own_modules_on_the_path_are_part_of_it_and_installed_ones_are_not(
@@ -156,7 +199,9 @@ def test_a_project_s_own_modules_on_the_path_are_part_of_it_and_installed_ones_a
     site = write({"installed_one.py": "x = 1"}, "lib/site-packages")
     monkeypatch.syspath_prepend(str(project))
     monkeypatch.syspath_prepend(str(site))
-    folder = write({"mine.py": "import installed_one\ndef f():\n    from own_project.util import x"})
+    folder = write(
+        {"mine.py": "import installed_one\ndef f():\n    from own_project.util import x"}
+    )
     found = plug_in_of_file(folder / "mine.py")
     assert names(found) == ["mine.py", "own_project/__init__.py", "own_project/util.py"]
     assert [file.beside for file in found.files] == [True, False, False]
@@ -167,7 +212,9 @@ def test_a_project_s_own_modules_on_the_path_are_part_of_it_and_installed_ones_a
 def test_what_a_package_manager_has_put_into_a_folder_is_installed(
     write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.syspath_prepend(str(write({"put_there.py": "x = 1", "put_there-1.0.dist-info/METADATA": ""}, "target")))
+    monkeypatch.syspath_prepend(
+        str(write({"put_there.py": "x = 1", "put_there-1.0.dist-info/METADATA": ""}, "target"))
+    )
     folder = write({"mine.py": "import put_there"})
     assert names(plug_in_of_file(folder / "mine.py")) == ["mine.py"]
 
@@ -176,7 +223,11 @@ def test_the_versions_of_what_it_imports_are_noted(write: Callable[..., Path]) -
     import numpy
     import sklearn
 
-    folder = write({"mine.py": "import numpy.linalg\nfrom sklearn import svm\nimport json, mpifl, no_such_module"})
+    folder = write(
+        {
+            "mine.py": "import numpy.linalg\nfrom sklearn import svm\nimport json, mpifl, no_such_module"
+        }
+    )
     facts = plug_in_of_file(folder / "mine.py").facts()
     assert facts["imports"] == {"numpy": numpy.__version__, "scikit-learn": sklearn.__version__}
 
@@ -199,7 +250,9 @@ def test_the_hash_is_of_names_and_bytes_and_of_nothing_else(write: Callable[...,
 # What runs
 
 
-def test_files_beside_it_are_found_from_any_folder_and_also_when_they_are_imported_late(write: Callable[..., Path]) -> None:
+def test_files_beside_it_are_found_from_any_folder_and_also_when_they_are_imported_late(
+    write: Callable[..., Path],
+) -> None:
     folder = write(
         {
             "mine.py": f"import helper\nfrom pack import one\n{RULE}    def late(self):\n"
@@ -217,7 +270,10 @@ def test_files_beside_it_are_found_from_any_folder_and_also_when_they_are_import
 def test_two_plug_ins_may_each_bring_a_file_of_one_name(write: Callable[..., Path]) -> None:
     values = []
     for number in (1, 2):
-        files = {"mine.py": f"import helper\n{RULE}    value: float = helper.x", "helper.py": f"x = {number}"}
+        files = {
+            "mine.py": f"import helper\n{RULE}    value: float = helper.x",
+            "helper.py": f"x = {number}",
+        }
         folder = write(files, f"code-{number}")
         values.append(job_of(f"{folder}/mine.py:Mine").selection.value)
     assert values == [1, 2]
@@ -227,7 +283,9 @@ def test_two_plug_ins_may_each_bring_a_file_of_one_name(write: Callable[..., Pat
 @pytest.mark.parametrize("name", ["json", "numpy", "logging"])
 def test_a_file_beside_it_hides_nothing_from_others(write: Callable[..., Path], name: str) -> None:
     before = sys.modules.get(name)
-    folder = write({"mine.py": f"import {name}\n{RULE}    value: float = {name}.x", f"{name}.py": "x = 7"})
+    folder = write(
+        {"mine.py": f"import {name}\n{RULE}    value: float = {name}.x", f"{name}.py": "x = 7"}
+    )
     assert job_of(f"{folder}/mine.py:Mine").selection.value == 7
     assert sys.modules.get(name) is before
 
@@ -237,12 +295,20 @@ def test_a_file_named_as_a_module_of_python_s_may_import_that(write: Callable[..
     assert job_of(f"{folder}/copy.py:Mine").selection.value == 3
 
 
-def test_no_pyc_file_of_an_older_text_is_run(write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_pyc_file_of_an_older_text_is_run(
+    write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Python takes a .pyc file whose source has the second and the size that it notes."""
-    for names_, job_name in ((["mine.py", "helper.py"], "{}/mine.py:Mine"), (["pyc_pack/mine.py"], "pyc_pack.mine:Mine")):
+    for names_, job_name in (
+        (["mine.py", "helper.py"], "{}/mine.py:Mine"),
+        (["pyc_pack/mine.py"], "pyc_pack.mine:Mine"),
+    ):
         files = dict.fromkeys(names_, f"x = 1.0\n{RULE}    value: float = x")
         if "helper.py" in files:
-            files |= {"mine.py": f"from helper import x\n{RULE}    value: float = x", "helper.py": "x = 1.0"}
+            files |= {
+                "mine.py": f"from helper import x\n{RULE}    value: float = x",
+                "helper.py": "x = 1.0",
+            }
         folder = write(files)
         for name in names_:
             path = folder / name
@@ -260,7 +326,10 @@ def test_no_machine_code_of_an_older_text_is_run(write: Callable[..., Path]) -> 
     kernel = "from mpifl.kernels.compile import kernel\n{}\n@kernel\ndef {}():\n    return {}\n"
     values = []
     for value in (1.0, 2.0):
-        mine = kernel.format("from helper import inner", "outer", "inner()") + f"{RULE}    value: float = outer()"
+        mine = (
+            kernel.format("from helper import inner", "outer", "inner()")
+            + f"{RULE}    value: float = outer()"
+        )
         folder = write({"mine.py": mine, "helper.py": kernel.format("", "inner", value)})
         os.utime(folder / "mine.py", (10**9, 10**9))
         values.append(job_of(f"{folder}/mine.py:Mine").selection.value)
@@ -291,7 +360,9 @@ def test_what_is_edited_in_one_process_is_another_class(write: Callable[..., Pat
         ({"mine.py": "x = '\0'"}, "null bytes"),
     ],
 )
-def test_what_cannot_be_loaded_is_refused_in_one_line(write: Callable[..., Path], files: dict[str, str], said: str) -> None:
+def test_what_cannot_be_loaded_is_refused_in_one_line(
+    write: Callable[..., Path], files: dict[str, str], said: str
+) -> None:
     folder = write(files)
     message = refusal(lambda: job_of(f"{folder}/mine.py:Mine"))
     assert message.startswith("selection.name: ")
@@ -304,8 +375,12 @@ def test_a_file_name_with_a_dot_is_refused(write: Callable[..., Path]) -> None:
 
 
 @pytest.mark.parametrize("name", ["my-rule.py", "__init__.py", "2.py"])
-def test_file_names_that_no_import_statement_could_say(write: Callable[..., Path], name: str) -> None:
-    folder = write({name: f"from .helper import x\n{RULE}    value: float = x", "helper.py": "x = 5"})
+def test_file_names_that_no_import_statement_could_say(
+    write: Callable[..., Path], name: str
+) -> None:
+    folder = write(
+        {name: f"from .helper import x\n{RULE}    value: float = x", "helper.py": "x = 5"}
+    )
     assert job_of(f"{folder}/{name}:Mine").selection.value == 5
 
 
@@ -327,8 +402,15 @@ def test_of_a_module_its_own_package_is_hashed_and_stays_where_it_is(
     found = job.plug_ins["selection.name"]
     assert job.selection.value == 4
     assert not found.from_file
-    assert names(found) == ["own_pack/__init__.py", "own_pack/base.py", "own_pack/rules.py", "own_pack/values.py"]
-    assert sys.modules["own_pack"].__path__ == [str(tmp_path / "code" / "own_pack")]  # all of it, not only what was hashed
+    assert names(found) == [
+        "own_pack/__init__.py",
+        "own_pack/base.py",
+        "own_pack/rules.py",
+        "own_pack/values.py",
+    ]
+    assert sys.modules["own_pack"].__path__ == [
+        str(tmp_path / "code" / "own_pack")
+    ]  # all of it, not only what was hashed
     write({"own_pack/base.py": "x = 5"})
     assert plug_in_of_module("own_pack.rules").sha256 != found.sha256
     assert "edited since this process imported it" in refusal(lambda: job_of("own_pack.rules:Mine"))
@@ -348,7 +430,14 @@ def test_a_plug_in_is_looked_for_beside_the_job_file_then_in_the_working_directo
         return f"{RULE}    value: float = {value}"
 
     job = "rounds: 3\nmodel: logreg\nselection: {name: %s, participants: 2}\ndata: {partition: {name: iid}}\n"
-    write({"both.py": rule(1), "there.py": rule(2), "both.yaml": job % "both.py:Mine", "here.yaml": job % "./here.py:Mine"})
+    write(
+        {
+            "both.py": rule(1),
+            "there.py": rule(2),
+            "both.yaml": job % "both.py:Mine",
+            "here.yaml": job % "./here.py:Mine",
+        }
+    )
     write({"both.py": rule(3), "here.py": rule(4)}, "cwd")
 
     def value(name: str, *overrides: str) -> float:
@@ -373,7 +462,10 @@ def test_the_copy_is_the_same_plug_in(write: Callable[..., Path], tmp_path: Path
     assert (
         names(copy)
         == names(found)
-        == sorted(path.relative_to(tmp_path / "run" / "selection").as_posix() for path in (tmp_path / "run").rglob("*.py"))
+        == sorted(
+            path.relative_to(tmp_path / "run" / "selection").as_posix()
+            for path in (tmp_path / "run").rglob("*.py")
+        )
     )
     assert copy.module() is found.module()
 
@@ -383,17 +475,25 @@ def recorded(write: Callable[..., Path], tmp_path: Path) -> tuple[Path, PlugIn]:
     """A run directory whose environment.json has a plug-in of two files, and the plug-in as it is now, edited."""
     files = {"mine.py": "import helper", "helper.py": "x = 1"}
     before = plug_in_of_file(write(files) / "mine.py")
-    (tmp_path / "cwd" / "environment.json").write_text(json.dumps({"plug_ins": {"algorithm.name": before.facts()}}))
+    (tmp_path / "cwd" / "environment.json").write_text(
+        json.dumps({"plug_ins": {"algorithm.name": before.facts()}})
+    )
     after = plug_in_of_file(write({"helper.py": "x = 2"}) / "mine.py")
     assert before.sha256 != after.sha256
     check_recorded(tmp_path / "cwd", {"algorithm.name": before}, [])
     return tmp_path / "cwd", after
 
 
-def test_a_plug_in_that_is_not_the_run_s_is_refused_with_both_hashes(recorded: tuple[Path, PlugIn]) -> None:
+def test_a_plug_in_that_is_not_the_run_s_is_refused_with_both_hashes(
+    recorded: tuple[Path, PlugIn],
+) -> None:
     folder, edited = recorded
-    before = json.loads((folder / "environment.json").read_text())["plug_ins"]["algorithm.name"]["sha256"]
-    message = refusal(lambda: check_recorded(folder, {"algorithm.name": edited}, ["rounds", "algorithm.nam"]))
+    before = json.loads((folder / "environment.json").read_text())["plug_ins"]["algorithm.name"][
+        "sha256"
+    ]
+    message = refusal(
+        lambda: check_recorded(folder, {"algorithm.name": edited}, ["rounds", "algorithm.nam"])
+    )
     assert message.startswith("algorithm.name: the source of ")
     assert before[:12] in message
     assert edited.sha256[:12] in message
@@ -401,12 +501,16 @@ def test_a_plug_in_that_is_not_the_run_s_is_refused_with_both_hashes(recorded: t
 
 
 @pytest.mark.parametrize("override", ["algorithm", "algorithm.name"])
-def test_what_the_command_line_names_is_not_held_against_the_run(recorded: tuple[Path, PlugIn], override: str) -> None:
+def test_what_the_command_line_names_is_not_held_against_the_run(
+    recorded: tuple[Path, PlugIn], override: str
+) -> None:
     check_recorded(recorded[0], {"algorithm.name": recorded[1]}, [override])
 
 
 @pytest.mark.parametrize("text", ["{}", '{"plug_ins": {}}', '{"content_sha256": {}}'])
-def test_a_run_that_had_no_plug_in_says_nothing_of_one(recorded: tuple[Path, PlugIn], text: str) -> None:
+def test_a_run_that_had_no_plug_in_says_nothing_of_one(
+    recorded: tuple[Path, PlugIn], text: str
+) -> None:
     (recorded[0] / "environment.json").write_text(text)
     check_recorded(recorded[0], {"algorithm.name": recorded[1]}, [])
     (recorded[0] / "environment.json").unlink()
@@ -414,17 +518,30 @@ def test_a_run_that_had_no_plug_in_says_nothing_of_one(recorded: tuple[Path, Plu
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{", '{"plug_ins": 3}', '{"plug_ins": {"algorithm.name": {}}}', '{"plug_ins": {"a": 1}}', "\0"]
+    "text",
+    [
+        "",
+        "[]",
+        "{",
+        '{"plug_ins": 3}',
+        '{"plug_ins": {"algorithm.name": {}}}',
+        '{"plug_ins": {"a": 1}}',
+        "\0",
+    ],
 )
 def test_a_damaged_environment_is_refused(recorded: tuple[Path, PlugIn], text: str) -> None:
     (recorded[0] / "environment.json").write_text(text)
-    assert "environment.json: damaged" in refusal(lambda: check_recorded(recorded[0], {"algorithm.name": recorded[1]}, []))
+    assert "environment.json: damaged" in refusal(
+        lambda: check_recorded(recorded[0], {"algorithm.name": recorded[1]}, [])
+    )
 
 
 def test_ranks_that_find_other_sources_are_told(recorded: tuple[Path, PlugIn]) -> None:
     plug_in = recorded[1]
     check_hashes({"algorithm.name": plug_in}, {"algorithm.name": plug_in.sha256})
-    message = refusal(lambda: check_hashes({"algorithm.name": plug_in}, {"algorithm.name": "f" * 64}))
+    message = refusal(
+        lambda: check_hashes({"algorithm.name": plug_in}, {"algorithm.name": "f" * 64})
+    )
     assert message.startswith("algorithm.name: ")
     assert plug_in.sha256[:12] in message
     assert "f" * 12 in message

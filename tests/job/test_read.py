@@ -21,7 +21,11 @@ from mpifl.job import Job, Section, difference, dump_job, load_yaml, parse_job, 
 from mpifl.job.problems import MOST_PROBLEMS
 from tests.budget import examples
 
-MINIMAL = {"rounds": 3, "model": {"name": "mlp", "hidden": [8]}, "selection": {"name": "uniform", "participants": 2}}
+MINIMAL = {
+    "rounds": 3,
+    "model": {"name": "mlp", "hidden": [8]},
+    "selection": {"name": "uniform", "participants": 2},
+}
 
 PUBLISHED = {"by": "published", "validation": 0.0, "test": 0.0, "seed": 0}
 FULL = MINIMAL | {
@@ -29,11 +33,24 @@ FULL = MINIMAL | {
     "seed": 7,
     "data": {
         "name": "digits",
-        "partition": {"name": "dirichlet", "clients": 30, "alpha": 0.3, "min_samples": 2, "seed": 4},
+        "partition": {
+            "name": "dirichlet",
+            "clients": 30,
+            "alpha": 0.3,
+            "min_samples": 2,
+            "seed": 4,
+        },
         "split": PUBLISHED,
     },
     "population": {"clients": 1000, "trace": "phones"},
-    "training": {"batch_size": 5, "local_steps": 12, "lr": 0.001, "momentum": 0.9, "weight_decay": 1e-5, "threads": 2},
+    "training": {
+        "batch_size": 5,
+        "local_steps": 12,
+        "lr": 0.001,
+        "momentum": 0.9,
+        "weight_decay": 1e-5,
+        "threads": 2,
+    },
     "clock": {"mode": "sync", "overcommitment": 1.5},
     "algorithm": {"name": "fedprox", "mu": 0.2},
     "evaluation": {"every": 5, "batch_size": 100},
@@ -115,7 +132,9 @@ def test_every_field_of_every_section_is_written_out() -> None:
     assert seen == 15
 
 
-def sections_of(section: Section, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Section]]:
+def sections_of(
+    section: Section, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], Section]]:
     yield path, section
     for name in type(section).model_fields:
         if isinstance(inner := getattr(section, name), Section):
@@ -136,7 +155,11 @@ def test_a_dumped_job_parses_to_an_equal_one() -> None:
 
 
 def _merged(section: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
-    both = {key: _merged(section[key], value) for key, value in values.items() if isinstance(value, dict)}
+    both = {
+        key: _merged(section[key], value)
+        for key, value in values.items()
+        if isinstance(value, dict)
+    }
     return section | values | both
 
 
@@ -152,7 +175,10 @@ def test_what_the_user_gave_is_what_the_job_has() -> None:
 @given(st.floats(min_value=0, exclude_min=True, allow_nan=False, allow_infinity=False))
 @examples(50)
 def test_numbers_survive_the_dump_to_the_last_bit(lr: float) -> None:
-    assert parse_job(load_yaml(dump_job(parse_job(with_sections(training={"lr": lr}))))).training.lr == lr
+    assert (
+        parse_job(load_yaml(dump_job(parse_job(with_sections(training={"lr": lr}))))).training.lr
+        == lr
+    )
 
 
 @given(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]*", fullmatch=True))
@@ -190,7 +216,9 @@ def test_shipped_jobs_are_valid_under_their_own_name(name: str) -> None:
 
 
 def test_short_forms_of_components() -> None:
-    job = parse_job(with_sections(model="logreg", algorithm="fedyogi", clock="sync", data={"partition": "iid"}))
+    job = parse_job(
+        with_sections(model="logreg", algorithm="fedyogi", clock="sync", data={"partition": "iid"})
+    )
     assert job.model.name == "logreg"
     assert job.algorithm.name == "fedyogi"
     assert job.clock.mode == "sync"
@@ -203,21 +231,33 @@ BUFFERED = {"mode": "buffered", "concurrency": 2}
 @pytest.mark.parametrize(
     ("short", "long"),
     [
-        ({"clock": {**BUFFERED, "staleness": "constant"}}, {"clock": {**BUFFERED, "staleness": {"name": "constant"}}}),
+        (
+            {"clock": {**BUFFERED, "staleness": "constant"}},
+            {"clock": {**BUFFERED, "staleness": {"name": "constant"}}},
+        ),
         ({"data": "digits"}, {"data": {"name": "digits"}}),
     ],
 )
-def test_every_section_with_a_name_has_a_short_form(short: dict[str, Any], long: dict[str, Any]) -> None:
+def test_every_section_with_a_name_has_a_short_form(
+    short: dict[str, Any], long: dict[str, Any]
+) -> None:
     assert dump_job(parse_job(with_sections(**short))) == dump_job(parse_job(with_sections(**long)))
     assert parse_job(with_sections(**short)) == parse_job(with_sections(**long))
 
 
 def test_a_short_form_may_be_given_as_an_override_and_have_options(job_file: Path) -> None:
     clock = "clock={mode: buffered, concurrency: 2}"
-    assert read_job(str(job_file), [clock, "clock.staleness=constant"]).clock.staleness.name == "constant"
-    staleness = read_job(str(job_file), [clock, "clock.staleness=hinge", "clock.staleness.slope=2"]).clock.staleness
+    assert (
+        read_job(str(job_file), [clock, "clock.staleness=constant"]).clock.staleness.name
+        == "constant"
+    )
+    staleness = read_job(
+        str(job_file), [clock, "clock.staleness=hinge", "clock.staleness.slope=2"]
+    ).clock.staleness
     assert (staleness.name, staleness.slope) == ("hinge", 2.0)
-    data = read_job(str(job_file), ["data=digits", "data.partition=iid", "data.partition.clients=7"]).data
+    data = read_job(
+        str(job_file), ["data=digits", "data.partition=iid", "data.partition.clients=7"]
+    ).data
     assert (data.name, data.partition.name, data.partition.clients) == ("digits", "iid", 7)
 
 
@@ -259,12 +299,19 @@ def test_epochs_and_steps_together_are_refused() -> None:
 
 
 def test_an_exponent_without_a_point_is_a_number() -> None:
-    job = parse_job(load_yaml(yaml.safe_dump(MINIMAL) + "training: {lr: 1e-3}\nalgorithm: {name: fedyogi, tau: 1E-4}\n"))
+    job = parse_job(
+        load_yaml(
+            yaml.safe_dump(MINIMAL)
+            + "training: {lr: 1e-3}\nalgorithm: {name: fedyogi, tau: 1E-4}\n"
+        )
+    )
     assert (job.training.lr, job.algorithm.tau) == (1e-3, 1e-4)
 
 
 @pytest.mark.parametrize("value", [".nan", ".inf", "-.inf", "nan", "inf", "NaN", "-Infinity"])
-@pytest.mark.parametrize("key", ["training.lr", "training.weight_decay", "clock.overcommitment", "algorithm.mu"])
+@pytest.mark.parametrize(
+    "key", ["training.lr", "training.weight_decay", "clock.overcommitment", "algorithm.mu"]
+)
 def test_what_is_not_finite_is_refused(job_file: Path, key: str, value: str) -> None:
     with pytest.raises(InputError, match=key.replace(".", r"\.")):
         read_job(str(job_file), ["clock=sync", "algorithm=fedprox", f"{key}={value}"])
@@ -314,11 +361,15 @@ def test_wrong_values_are_named_with_what_is_allowed(path: str, value: Any, allo
 
 
 def test_an_entry_of_a_list_is_named_by_its_place() -> None:
-    assert refusal(with_sections(model={"name": "mlp", "hidden": [8, 0]})).startswith("model.hidden.1: 0 ")
+    assert refusal(with_sections(model={"name": "mlp", "hidden": [8, 0]})).startswith(
+        "model.hidden.1: 0 "
+    )
 
 
 @pytest.mark.parametrize(
-    "path", [f"training.{key}" for key in ("batch_size", "epochs", "local_steps", "threads")] + ["population.clients"]
+    "path",
+    [f"training.{key}" for key in ("batch_size", "epochs", "local_steps", "threads")]
+    + ["population.clients"],
 )
 def test_numbers_that_no_machine_holds_are_refused(path: str) -> None:
     raw = with_sections()
@@ -326,7 +377,9 @@ def test_numbers_that_no_machine_holds_are_refused(path: str) -> None:
     assert refusal(raw).startswith(f"{path}: ")
 
 
-@pytest.mark.parametrize("raw", [{"rounds": True}, {"training": {"lr": True}}, {"training": {"threads": True}}])
+@pytest.mark.parametrize(
+    "raw", [{"rounds": True}, {"training": {"lr": True}}, {"training": {"threads": True}}]
+)
 def test_yes_and_no_are_not_numbers(raw: dict[str, Any]) -> None:
     refusal(with_sections(**raw))
 
@@ -342,12 +395,20 @@ def test_missing_keys_are_named(key: str) -> None:
 
 
 def test_a_missing_option_of_a_component_is_named() -> None:
-    assert refusal(with_sections(clock="buffered")) == "clock.concurrency: missing; a value is required"
+    assert (
+        refusal(with_sections(clock="buffered"))
+        == "clock.concurrency: missing; a value is required"
+    )
 
 
 @pytest.mark.parametrize(
     ("section", "key"),
-    [("model", "model.name"), ("algorithm", "algorithm.name"), ("clock", "clock.mode"), ("selection", "selection.name")],
+    [
+        ("model", "model.name"),
+        ("algorithm", "algorithm.name"),
+        ("clock", "clock.mode"),
+        ("selection", "selection.name"),
+    ],
 )
 def test_a_component_without_its_name_is_told_the_names(section: str, key: str) -> None:
     message = refusal(with_sections(**{section: {}}))
@@ -360,20 +421,48 @@ def test_a_component_without_its_name_is_told_the_names(section: str, key: str) 
         ({"trainig": {"lr": 0.1}}, "trainig.lr: ", "did you mean training.lr?"),
         ({"trainig": {}}, "trainig: ", "did you mean training?"),
         ({"round": 3}, "round: ", "did you mean rounds?"),
-        ({"training": {"batchsize": 5}}, "training.batchsize: ", "did you mean training.batch_size?"),
-        ({"training": {"learning_rate": 5}}, "training.learning_rate: ", "did you mean training.lr?"),
+        (
+            {"training": {"batchsize": 5}},
+            "training.batchsize: ",
+            "did you mean training.batch_size?",
+        ),
+        (
+            {"training": {"learning_rate": 5}},
+            "training.learning_rate: ",
+            "did you mean training.lr?",
+        ),
         ({"trainig": {"learning_rate": 5}}, "trainig.learning_rate: ", "did you mean training.lr?"),
         ({"learning-rate": 5}, "learning-rate: ", "did you mean training.lr?"),
-        ({"selection": {"name": "uniform", "participants": 2, "clientsPerRound": 5}}, "selection.c", "selection.participants?"),
-        ({"training": {"local_epochs": 5}}, "training.local_epochs: ", "did you mean training.epochs?"),
+        (
+            {"selection": {"name": "uniform", "participants": 2, "clientsPerRound": 5}},
+            "selection.c",
+            "selection.participants?",
+        ),
+        (
+            {"training": {"local_epochs": 5}},
+            "training.local_epochs: ",
+            "did you mean training.epochs?",
+        ),
         ({"num_rounds": 5}, "num_rounds: ", "did you mean rounds?"),
         ({"dataset": "digits"}, "dataset: ", "did you mean data.name?"),
         ({"strategy": {"name": "fedavg"}}, "strategy: ", "did you mean algorithm?"),
         ({"mu_prox": 1}, "mu_prox: ", "allowed: name, seed"),  # fedavg has no mu
         ({"optimizer": {"lr": 0.1}}, "optimizer.lr: ", "did you mean training.lr?"),
-        ({"algorithm": {"name": "fedprox", "mo": 1}}, "algorithm.mo: ", "did you mean algorithm.mu?"),
-        ({"clock": {"mode": "sync", "overcomitment": 1}}, "clock.overcomitment: ", "did you mean clock.overcommitment?"),
-        ({"data": {"partition": {"name": "iid", "cilents": 1}}}, "data.partition.cilents: ", "data.partition.clients?"),
+        (
+            {"algorithm": {"name": "fedprox", "mo": 1}},
+            "algorithm.mo: ",
+            "did you mean algorithm.mu?",
+        ),
+        (
+            {"clock": {"mode": "sync", "overcomitment": 1}},
+            "clock.overcomitment: ",
+            "did you mean clock.overcommitment?",
+        ),
+        (
+            {"data": {"partition": {"name": "iid", "cilents": 1}}},
+            "data.partition.cilents: ",
+            "data.partition.clients?",
+        ),
         ({"model": {"name": "mlp", "hiden": [1]}}, "model.hiden: ", "did you mean model.hidden?"),
     ],
 )
@@ -421,7 +510,9 @@ def test_a_misspelt_key_that_is_required_is_called_misspelt() -> None:
         ({"selection": {"name": "unifrom", "participants": 1}}, "uniform", "uniform"),
     ],
 )
-def test_unknown_components_are_told_the_nearest(raw: dict[str, Any], near: str, among: str) -> None:
+def test_unknown_components_are_told_the_nearest(
+    raw: dict[str, Any], near: str, among: str
+) -> None:
     message = refusal(with_sections(**raw))
     assert f"did you mean {near}?" in message
     assert among in message
@@ -439,7 +530,11 @@ def test_what_is_not_a_section_is_refused(section: str, value: Any) -> None:
 @pytest.mark.parametrize("value", [5, [1], None], ids=repr)
 @pytest.mark.parametrize("section", ["data", "clock.staleness"])
 def test_what_is_neither_a_section_nor_a_name_is_refused(section: str, value: Any) -> None:
-    raw = {"data": value} if section == "data" else {"clock": {"mode": "buffered", "concurrency": 2, "staleness": value}}
+    raw = (
+        {"data": value}
+        if section == "data"
+        else {"clock": {"mode": "buffered", "concurrency": 2, "staleness": value}}
+    )
     message = refusal(with_sections(**raw))
     assert message.startswith(f"{section}: {value!r} ")
     assert "section" in message
@@ -452,13 +547,17 @@ def test_what_is_not_a_component_is_refused(section: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "raw", [{"algorithm": 5}, {"clock": [1]}, {"data": {"partition": 5}}, {"data": {"partition": [1]}}], ids=str
+    "raw",
+    [{"algorithm": 5}, {"clock": [1]}, {"data": {"partition": 5}}, {"data": {"partition": [1]}}],
+    ids=str,
 )
 def test_what_is_not_a_component_is_refused_where_there_is_a_default(raw: dict[str, Any]) -> None:
     assert refusal(with_sections(**raw)).startswith((*raw, "data.partition"))
 
 
-@pytest.mark.parametrize("raw", [{"algorithm": None}, {"clock": None}, {"data": {"partition": None}}], ids=str)
+@pytest.mark.parametrize(
+    "raw", [{"algorithm": None}, {"clock": None}, {"data": {"partition": None}}], ids=str
+)
 def test_an_empty_component_is_refused(raw: dict[str, Any]) -> None:
     assert "None" in refusal(with_sections(**raw))
 
@@ -475,12 +574,18 @@ def test_a_component_name_that_is_a_list_is_refused(name: Any) -> None:
     assert refusal(with_sections(algorithm={"name": name})).startswith("algorithm.name: ")
 
 
-@pytest.mark.parametrize("key", [1, None, 2.5, True, b"x", datetime.date(2024, 1, 1), (1, 2)], ids=repr)
+@pytest.mark.parametrize(
+    "key", [1, None, 2.5, True, b"x", datetime.date(2024, 1, 1), (1, 2)], ids=repr
+)
 def test_keys_that_are_no_text_are_refused(key: Any) -> None:
-    assert str(key) in refusal({**with_sections(), key: 3}) or repr(key) in refusal({**with_sections(), key: 3})
+    assert str(key) in refusal({**with_sections(), key: 3}) or repr(key) in refusal(
+        {**with_sections(), key: 3}
+    )
 
 
-@pytest.mark.parametrize("raw", [{"a\nb": 1}, {"training": {"a\nb": 1}}, {"a\u2028b": 1}, {"a\rb": {"c": 1}}], ids=ascii)
+@pytest.mark.parametrize(
+    "raw", [{"a\nb": 1}, {"training": {"a\nb": 1}}, {"a\u2028b": 1}, {"a\rb": {"c": 1}}], ids=ascii
+)
 def test_a_key_of_two_lines_makes_no_message_of_two_lines(raw: dict[str, Any]) -> None:
     refusal(with_sections(**raw))
 
@@ -511,7 +616,9 @@ def test_all_that_is_wrong_is_told_at_once(job_file: Path) -> None:
         "training.lr",
         "training.momentum",
     ]
-    assert not [line for line in found if "missing" in line]  # whatever was misspelt is not also missing
+    assert not [
+        line for line in found if "missing" in line
+    ]  # whatever was misspelt is not also missing
 
 
 def test_of_very_many_the_first_are_told() -> None:
@@ -534,7 +641,11 @@ def test_every_synonym_stands_for_a_key_that_some_job_has() -> None:
 
 
 def leaves(section: Section, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    return ((*inner, name) for inner, found in sections_of(section, path) for name in type(found).model_fields)
+    return (
+        (*inner, name)
+        for inner, found in sections_of(section, path)
+        for name in type(found).model_fields
+    )
 
 
 # YAML
@@ -577,7 +688,9 @@ def test_the_place_in_the_file_is_shown_as_yaml_shows_it(text: str, shown: list[
 def test_of_an_override_that_is_no_yaml_the_column_is_told(job_file: Path) -> None:
     with pytest.raises(InputError) as caught:
         read_job(str(job_file), ["training={lr: 1"])
-    said = "training: '{lr: 1' is not a YAML value (column 7: while parsing a flow mapping, expected"
+    said = (
+        "training: '{lr: 1' is not a YAML value (column 7: while parsing a flow mapping, expected"
+    )
     assert one_line(caught.value).startswith(f"{job_file}: {said}")
 
 
@@ -589,7 +702,9 @@ def test_merge_keys_work() -> None:
     assert load_yaml("a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}\n")["b"] == {"x": 1, "y": 3}
 
 
-@pytest.mark.parametrize("text", ["seed: 1\nrounds: 2\nseed: 3\n", "training: {lr: 1, lr: 1}", "a:\n  - {b: 1, b: 2}\n"])
+@pytest.mark.parametrize(
+    "text", ["seed: 1\nrounds: 2\nseed: 3\n", "training: {lr: 1, lr: 1}", "a:\n  - {b: 1, b: 2}\n"]
+)
 def test_a_key_that_stands_twice_is_refused(text: str) -> None:
     with pytest.raises(InputError, match="twice") as caught:
         load_yaml(text)
@@ -597,7 +712,14 @@ def test_a_key_that_stands_twice_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "found"), [("", "NoneType"), ("3", "int"), ("- a\n- b\n", "list"), ("hello", "str"), ("null", "NoneType")]
+    ("text", "found"),
+    [
+        ("", "NoneType"),
+        ("3", "int"),
+        ("- a\n- b\n", "list"),
+        ("hello", "str"),
+        ("null", "NoneType"),
+    ],
 )
 def test_what_is_no_mapping_is_refused(text: str, found: str) -> None:
     with pytest.raises(InputError, match=f"mapping of sections, found {found}") as caught:
@@ -719,7 +841,9 @@ def test_overrides(job_file: Path, overrides: list[str], path: str, value: Any) 
         ("data: {partition: iid}", "data.partition.clients=7", "data.partition.clients"),
     ],
 )
-def test_an_option_can_be_set_on_the_short_form(job_file: Path, text: str, override: str, path: str) -> None:
+def test_an_option_can_be_set_on_the_short_form(
+    job_file: Path, text: str, override: str, path: str
+) -> None:
     job_file.write_text(yaml.safe_dump(MINIMAL) + text)
     job = read_job(str(job_file), [override])
     assert get(job, path) == float(override.partition("=")[2])
@@ -760,7 +884,14 @@ def test_wrong_overrides_are_refused(job_file: Path, override: str, said: str) -
 
 @pytest.mark.parametrize(
     "override",
-    ["seed=2024-99-99", "seed=0x_", "seed=!!timestamp x", "seed=" + "[" * 5000, "training={lr: 1, lr: 2}", "seed\n=1"],
+    [
+        "seed=2024-99-99",
+        "seed=0x_",
+        "seed=!!timestamp x",
+        "seed=" + "[" * 5000,
+        "training={lr: 1, lr: 2}",
+        "seed\n=1",
+    ],
     ids=lambda text: ascii(text[:20]),
 )
 def test_overrides_that_yaml_cannot_construct_are_refused(job_file: Path, override: str) -> None:
@@ -791,13 +922,32 @@ SCALARS = (
     | st.text(max_size=12)
     | st.binary(max_size=4)
     | st.dates()
-    | st.sampled_from(["fedprox", "uniform", "sync", "mlp", "natural", "iid", "./x.py:X", "os:path", ":", ".x:X", "\0.py:X"])
+    | st.sampled_from(
+        [
+            "fedprox",
+            "uniform",
+            "sync",
+            "mlp",
+            "natural",
+            "iid",
+            "./x.py:X",
+            "os:path",
+            ":",
+            ".x:X",
+            "\0.py:X",
+        ]
+    )
 )
 KEYS = (
-    st.text(max_size=8) | st.sampled_from([*FULL, "mode", "lr", "clients", "partition", "epochs"]) | st.integers() | st.none()
+    st.text(max_size=8)
+    | st.sampled_from([*FULL, "mode", "lr", "clients", "partition", "epochs"])
+    | st.integers()
+    | st.none()
 )
 VALUES = st.recursive(
-    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3), max_leaves=8
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
+    max_leaves=8,
 )
 
 
@@ -839,8 +989,14 @@ def check_job_or_refusal(raw: Any) -> None:
         well_told(error)
         return
     assert isinstance(job, Job)
-    assert all(isinstance(getattr(job, key), Section) for key in FULL if key not in ("name", "seed", "rounds"))
-    assert all(math.isfinite(value) for value in (job.training.lr, job.training.momentum, job.rounds))
+    assert all(
+        isinstance(getattr(job, key), Section)
+        for key in FULL
+        if key not in ("name", "seed", "rounds")
+    )
+    assert all(
+        math.isfinite(value) for value in (job.training.lr, job.training.momentum, job.rounds)
+    )
     assert dump_job(parse_job(load_yaml(dump_job(job)))) == dump_job(job)
 
 
@@ -864,7 +1020,19 @@ def test_any_mutation_of_a_job_is_a_job_or_an_input_error(raw: dict[Any, Any]) -
     check_job_or_refusal(raw)
 
 
-PIECES = [*"{}[],:&*!|>'\"%@`#-?\n\t ~0_.", "<<", "!!", "...", "---", "0x", "2024-13-41", "é", "\x85", "!!map", "!!int"]
+PIECES = [
+    *"{}[],:&*!|>'\"%@`#-?\n\t ~0_.",
+    "<<",
+    "!!",
+    "...",
+    "---",
+    "0x",
+    "2024-13-41",
+    "é",
+    "\x85",
+    "!!map",
+    "!!int",
+]
 
 
 @st.composite
@@ -878,7 +1046,11 @@ def mutated_text(draw: st.DrawFn) -> str:
     return text
 
 
-@given(st.text(max_size=60) | st.lists(st.sampled_from(PIECES), max_size=12).map("".join) | mutated_text())
+@given(
+    st.text(max_size=60)
+    | st.lists(st.sampled_from(PIECES), max_size=12).map("".join)
+    | mutated_text()
+)
 @example("a: 2024-13-41")
 @example("? [a]\n: b")
 @examples(250)
@@ -896,7 +1068,8 @@ def test_any_text_is_a_mapping_or_an_input_error(text: str) -> None:
     st.lists(
         st.text(max_size=20)
         | st.tuples(
-            st.sampled_from([".".join(path) for path in paths(FULL)]), st.sampled_from(PIECES) | st.text(max_size=8)
+            st.sampled_from([".".join(path) for path in paths(FULL)]),
+            st.sampled_from(PIECES) | st.text(max_size=8),
         ).map("=".join),
         max_size=3,
     )
@@ -914,8 +1087,14 @@ def test_any_override_ends_in_a_job_or_an_input_error(overrides: list[str]) -> N
 
 
 def test_a_preset_keeps_what_is_not_overridden_in_its_sections() -> None:
-    clock = parse_job(with_sections(clock={"preset": "fedscale", "latency": {"model_bytes": 1000}})).clock
-    assert (clock.latency.compute, clock.latency.kbit, clock.latency.model_bytes) == ("batches", 1024, 1000)
+    clock = parse_job(
+        with_sections(clock={"preset": "fedscale", "latency": {"model_bytes": 1000}})
+    ).clock
+    assert (clock.latency.compute, clock.latency.kbit, clock.latency.model_bytes) == (
+        "batches",
+        1024,
+        1000,
+    )
     assert (clock.mode, clock.availability) == ("sync", "fedscale")
 
 
@@ -927,7 +1106,11 @@ def test_an_unknown_preset_names_the_known(preset: object) -> None:
 
 def test_jobs_are_compared_key_by_key_also_where_keys_are_numbers() -> None:
     def job(most: int) -> Job:
-        return parse_job(with_sections(data={"name": "sizes", "samples_per_client": {"quantiles": {0: 1, 100: most}}}))
+        return parse_job(
+            with_sections(
+                data={"name": "sizes", "samples_per_client": {"quantiles": {0: 1, 100: most}}}
+            )
+        )
 
     assert difference(job(60), job(60)) is None
     assert difference(job(60), job(70)) == ("data.samples_per_client.quantiles.100.0", 60.0, 70.0)

@@ -33,7 +33,9 @@ def test_a_permutation_hits_everything_once(size: int, key: int) -> None:
 def test_the_inverse_finds_the_index_of_every_place() -> None:
     for size in range(1, 601):
         key = number(1, Purpose.SELECTION, size)
-        assert [inverse_permuted(place, size, key) for place in whole(size, key)] == list(range(size))
+        assert [inverse_permuted(place, size, key) for place in whole(size, key)] == list(
+            range(size)
+        )
 
 
 @given(st.integers(SMALL + 1, 2**42), KEYS, st.data())
@@ -78,7 +80,36 @@ def first_three(size: int, keys: np.ndarray) -> np.ndarray:
     return drawn
 
 
-SIZES = [2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 16, 20, 31, 32, 50, 64, 100, 128, 200, 256, 300, 400, 512, 513, 539, 700, 1000]
+SIZES = [
+    2,
+    3,
+    4,
+    5,
+    6,
+    7,
+    8,
+    9,
+    10,
+    12,
+    15,
+    16,
+    20,
+    31,
+    32,
+    50,
+    64,
+    100,
+    128,
+    200,
+    256,
+    300,
+    400,
+    512,
+    513,
+    539,
+    700,
+    1000,
+]
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -118,7 +149,9 @@ def test_every_place_is_as_likely_as_any_other() -> None:
     size, keys = 10, 5000
     counts = np.bincount([permuted(3, size, key) for key in range(keys)], minlength=size)
     expected = keys / size
-    assert ((counts - expected) ** 2 / expected).sum() < 27.9  # chi-squared, 9 degrees of freedom, 0.1 %
+    assert (
+        (counts - expected) ** 2 / expected
+    ).sum() < 27.9  # chi-squared, 9 degrees of freedom, 0.1 %
 
 
 def test_a_hundred_million() -> None:

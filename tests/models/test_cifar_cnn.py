@@ -19,7 +19,12 @@ PICTURES = DataShape("classification", (3, 32, 32), 10)
 def by_hand(colours: int, side: int, classes: int) -> int:
     """Two 3x3 convolutions of 32 and 64 channels without padding, halved once by pooling, then 128 units."""
     side = (side - 2 - 2) // 2
-    return (colours * 9 * 32 + 32) + (32 * 9 * 64 + 64) + (64 * side * side * 128 + 128) + (128 * classes + classes)
+    return (
+        (colours * 9 * 32 + 32)
+        + (32 * 9 * 64 + 64)
+        + (64 * side * side * 128 + 128)
+        + (128 * classes + classes)
+    )
 
 
 @pytest.mark.parametrize(
@@ -42,7 +47,9 @@ def test_the_hand_count_is_the_paper_s() -> None:
 
 
 def test_weights_begin_within_xavier_s_bounds_and_fill_them() -> None:
-    layers = [layer for layer in CifarCnn().build(PICTURES) if isinstance(layer, nn.Conv2d | nn.Linear)]
+    layers = [
+        layer for layer in CifarCnn().build(PICTURES) if isinstance(layer, nn.Conv2d | nn.Linear)
+    ]
     fans = [(3 * 9, 32 * 9), (32 * 9, 64 * 9), (12544, 128), (128, 10)]
     for layer, (fan_in, fan_out) in zip(layers, fans, strict=True):
         bound = math.sqrt(6 / (fan_in + fan_out))

@@ -21,7 +21,9 @@ def test_time_is_what_it_slides_over() -> None:
     torch.manual_seed(0)
     module = Cnn1d(channels=[4], kernel=1).build(DataShape("classification", (8, 2), 3))
     x = torch.randn(1, 8, 2)
-    pairs = x.view(1, 4, 2, 2)[:, torch.tensor([2, 0, 3, 1])].view(1, 8, 2)  # pooling is by pairs, the mean over all of them
+    pairs = x.view(1, 4, 2, 2)[:, torch.tensor([2, 0, 3, 1])].view(
+        1, 8, 2
+    )  # pooling is by pairs, the mean over all of them
     torch.testing.assert_close(module(x), module(pairs))
     assert not torch.allclose(module(x), module(x[:, :, [1, 0]]))
 

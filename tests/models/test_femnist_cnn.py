@@ -40,7 +40,9 @@ def test_the_hand_count() -> None:
 
 
 def test_an_image_that_is_not_square() -> None:
-    flat = flatten(FemnistCnn(channels=(2, 3), hidden=4).build(DataShape("classification", (20, 28), 5)))
+    flat = flatten(
+        FemnistCnn(channels=(2, 3), hidden=4).build(DataShape("classification", (20, 28), 5))
+    )
     # 20 -> 16 -> 8 -> 4 -> 2, 28 -> 24 -> 12 -> 8 -> 4
     assert len(flat.weights) == (25 * 2 + 2) + (2 * 25 * 3 + 3) + (3 * 2 * 4 * 4 + 4) + (4 * 5 + 5)
     assert flat.module(torch.randn(1, 20, 28)).shape == (1, 5)

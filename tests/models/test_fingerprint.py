@@ -17,7 +17,9 @@ class Module(nn.Module):
         super().__init__()
         torch.manual_seed(changes.get("seed", 0))
         self.layer = nn.Linear(3, changes.get("width", 2))
-        self.frozen = nn.Parameter(torch.full((2,), changes.get("frozen", 1.0)), requires_grad=False)
+        self.frozen = nn.Parameter(
+            torch.full((2,), changes.get("frozen", 1.0)), requires_grad=False
+        )
         self.norm = nn.BatchNorm1d(2)
         self.register_buffer("mask", torch.tensor([changes.get("mask", float("inf")), 0.0]))
         self._offset = changes.get("offset", 0)

@@ -62,7 +62,9 @@ def test_buffers_come_after_parameters_and_are_shared() -> None:
     flat = flatten(with_batch_norm())
     parameters = 3 * 2 + 2 + 2 + 2 + 2 * 2
     assert len(flat.gradient) == len(flat.trainable) == parameters
-    assert len(flat.weights) == parameters + 2 + 2  # running mean and variance; the count of batches stays local
+    assert (
+        len(flat.weights) == parameters + 2 + 2
+    )  # running mean and variance; the count of batches stays local
     assert flat.names[-2:] == ("1.running_mean", "1.running_var")
     assert flat.weights[parameters:].tolist() == [0, 0, 1, 1]
     x = torch.tensor([[1.0, 2.0, 3.0], [4.0, 0.0, 1.0]])
@@ -78,9 +80,19 @@ def test_buffers_come_after_parameters_and_are_shared() -> None:
 
 def test_where_names_the_tensor() -> None:
     flat = flatten(with_batch_norm())
-    sizes = {"0.weight": 6, "0.bias": 2, "1.weight": 2, "1.bias": 2, "2.weight": 4, "1.running_mean": 2, "1.running_var": 2}
+    sizes = {
+        "0.weight": 6,
+        "0.bias": 2,
+        "1.weight": 2,
+        "1.bias": 2,
+        "2.weight": 4,
+        "1.running_mean": 2,
+        "1.running_var": 2,
+    }
     assert sum(sizes.values()) == len(flat.weights)
-    assert [flat.where(i) for i in range(len(flat.weights))] == [name for name, size in sizes.items() for _ in range(size)]
+    assert [flat.where(i) for i in range(len(flat.weights))] == [
+        name for name, size in sizes.items() for _ in range(size)
+    ]
 
 
 def test_a_tied_weight_is_there_once() -> None:
@@ -130,13 +142,22 @@ def test_loading_resets_the_count_of_batches() -> None:
 
 
 def with_convolution() -> nn.Sequential:
-    layers = [nn.Conv2d(3, 4, 2), nn.ReLU(), nn.Conv2d(4, 2, (3, 1), bias=False), nn.Flatten(), nn.Linear(6, 2)]
+    layers = [
+        nn.Conv2d(3, 4, 2),
+        nn.ReLU(),
+        nn.Conv2d(4, 2, (3, 1), bias=False),
+        nn.Flatten(),
+        nn.Linear(6, 2),
+    ]
     torch.manual_seed(0)
     return nn.Sequential(*layers)
 
 
 def test_a_module_with_convolutions_computes_and_differentiates_as_before() -> None:
-    module, x = with_convolution(), torch.randn(5, 3, 6, 2, generator=torch.Generator().manual_seed(0))
+    module, x = (
+        with_convolution(),
+        torch.randn(5, 3, 6, 2, generator=torch.Generator().manual_seed(0)),
+    )
     flat = flatten(copy.deepcopy(module))
     expected, found = module(x), flat.module(x)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
@@ -160,7 +181,9 @@ def test_the_weights_of_a_convolution_lie_with_the_input_channels_last() -> None
     expected = [
         value
         for tensor in (p.detach() for p in module.parameters())
-        for value in (tensor.permute(0, 2, 3, 1) if tensor.dim() == 4 else tensor).flatten().tolist()
+        for value in (tensor.permute(0, 2, 3, 1) if tensor.dim() == 4 else tensor)
+        .flatten()
+        .tolist()
     ]
     flat = flatten(module)
     assert flat.weights.tolist() == expected
@@ -178,8 +201,12 @@ def test_the_weights_of_a_convolution_lie_with_the_input_channels_last() -> None
     [
         with_convolution,
         with_batch_norm,
-        lambda: nn.Sequential(nn.Conv2d(1, 3, 2), nn.Conv2d(3, 2, 1)),  # layouts that are two things at once
-        lambda: nn.Sequential(nn.Conv1d(2, 3, 2), nn.Conv2d(2, 2, 3, groups=2), nn.ConvTranspose2d(2, 3, 2)),
+        lambda: nn.Sequential(
+            nn.Conv2d(1, 3, 2), nn.Conv2d(3, 2, 1)
+        ),  # layouts that are two things at once
+        lambda: nn.Sequential(
+            nn.Conv1d(2, 3, 2), nn.Conv2d(2, 2, 3, groups=2), nn.ConvTranspose2d(2, 3, 2)
+        ),
     ],
     ids=["convolution", "batch norm", "1x1", "others"],
 )
@@ -192,7 +219,9 @@ def test_split_finds_the_tensors_in_vectors(make: Callable[[], nn.Module]) -> No
     for vectors, count in ((flat.weights, len(values)), (flat.trainable, len(flat.parameters))):
         pieces = flat.split(vectors)
         assert len(pieces) == count
-        assert all(torch.equal(piece, value) for piece, value in zip(pieces, values[:count], strict=True))
+        assert all(
+            torch.equal(piece, value) for piece, value in zip(pieces, values[:count], strict=True)
+        )
     for piece, value in zip(flat.split(stacked), values, strict=True):
         assert piece.shape == (2, 1, *value.shape)
         assert torch.equal(piece[0, 0], value)
@@ -209,7 +238,9 @@ def test_weights_go_out_and_come_back(make: Callable[[], nn.Module]) -> None:
     other.load(flat.weights)
     state = other.module.state_dict()
     assert all(torch.equal(value, state[name]) for name, value in flat.module.state_dict().items())
-    assert torch.equal(flatten(copy.deepcopy(flat.module)).weights, flat.weights)  # flattened once more
+    assert torch.equal(
+        flatten(copy.deepcopy(flat.module)).weights, flat.weights
+    )  # flattened once more
 
 
 class Kinds(nn.Module):
@@ -262,7 +293,9 @@ def test_parameters_of_another_type_are_refused_by_name(dtype: torch.dtype, trai
     kind = str(dtype).removeprefix("torch.")
     with pytest.raises(InputError) as error:
         flatten(module)
-    assert str(error.value) == (f"model.name: parameter 1.weight is {kind}; allowed: float32 (call .float() on the module)")
+    assert str(error.value) == (
+        f"model.name: parameter 1.weight is {kind}; allowed: float32 (call .float() on the module)"
+    )
 
 
 def change(name: str, how: Callable[[Kinds], None]) -> tuple[str, Callable[[Kinds], None]]:
@@ -279,12 +312,20 @@ def rebind_data(module: Kinds) -> None:
 
 LOST = {
     "a frozen parameter in place": change("changes parameter frozen", lambda m: m.frozen.mul_(0.5)),
-    "a frozen parameter's data": change("changes parameter frozen", lambda m: m.frozen.data.mul_(0.5)),
+    "a frozen parameter's data": change(
+        "changes parameter frozen", lambda m: m.frozen.data.mul_(0.5)
+    ),
     "a frozen parameter elsewhere": change("another tensor in the place of frozen", rebind_data),
     "a buffer elsewhere": change("another tensor in the place of mean", rebind),
-    "an infinite buffer": change("changes buffer mask (float32), which is not averaged", lambda m: m.mask.zero_()),
-    "a wide buffer": change("changes buffer wide (float64), which is not averaged", lambda m: m.wide.add_(1)),
-    "a short buffer": change("changes buffer short (bfloat16), which is not averaged", lambda m: m.short.add_(1)),
+    "an infinite buffer": change(
+        "changes buffer mask (float32), which is not averaged", lambda m: m.mask.zero_()
+    ),
+    "a wide buffer": change(
+        "changes buffer wide (float64), which is not averaged", lambda m: m.wide.add_(1)
+    ),
+    "a short buffer": change(
+        "changes buffer short (bfloat16), which is not averaged", lambda m: m.short.add_(1)
+    ),
 }
 
 

@@ -16,35 +16,58 @@ from mpifl.models.mlp import Mlp
 @pytest.mark.parametrize("bias", [True, False])
 def test_a_linear_layer_is_multiplied_forward_and_for_its_weight_gradient(bias: bool) -> None:
     # 2 in out each; nothing lies before it that would need the gradient of its input.
-    assert training_flops(flatten(nn.Linear(7, 3, bias=bias)), DataShape("classification", (7,), 3)) == 2 * (2 * 7 * 3)
     assert training_flops(
-        flatten(Logreg().build(DataShape("classification", (8, 8), 10))), DataShape("classification", (8, 8), 3)
+        flatten(nn.Linear(7, 3, bias=bias)), DataShape("classification", (7,), 3)
+    ) == 2 * (2 * 7 * 3)
+    assert training_flops(
+        flatten(Logreg().build(DataShape("classification", (8, 8), 10))),
+        DataShape("classification", (8, 8), 3),
     ) == 2 * (2 * 64 * 10)
 
 
 def test_layers_behind_the_first_also_pass_a_gradient_on() -> None:
     flat = flatten(Mlp(hidden=[11, 5]).build(DataShape("classification", (7,), 3)))
-    assert training_flops(flat, DataShape("classification", (7,), 3)) == 2 * (2 * 7 * 11) + 3 * (2 * 11 * 5) + 3 * (2 * 5 * 3)
+    assert training_flops(flat, DataShape("classification", (7,), 3)) == 2 * (2 * 7 * 11) + 3 * (
+        2 * 11 * 5
+    ) + 3 * (2 * 5 * 3)
 
 
 def test_frozen_layers_cost_what_they_still_do() -> None:
     module = nn.Sequential(nn.Linear(7, 11), nn.ReLU(), nn.Linear(11, 3))
-    module[0].requires_grad_(False)  # forward only, and nobody wants the gradient of what comes out of it
-    assert training_flops(flatten(module), DataShape("classification", (7,), 3)) == 2 * 7 * 11 + 2 * (2 * 11 * 3)
+    module[0].requires_grad_(
+        False
+    )  # forward only, and nobody wants the gradient of what comes out of it
+    assert training_flops(
+        flatten(module), DataShape("classification", (7,), 3)
+    ) == 2 * 7 * 11 + 2 * (2 * 11 * 3)
     module = nn.Sequential(nn.Linear(7, 11), nn.ReLU(), nn.Linear(11, 3))
     module[2].requires_grad_(False)  # still passes a gradient on
-    assert training_flops(flatten(module), DataShape("classification", (7,), 3)) == 2 * (2 * 7 * 11) + 2 * (2 * 11 * 3)
+    assert training_flops(flatten(module), DataShape("classification", (7,), 3)) == 2 * (
+        2 * 7 * 11
+    ) + 2 * (2 * 11 * 3)
 
 
 def test_a_convolution_is_a_product_a_place() -> None:
     module = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(18, 4))
-    convolution, linear = 2 * (3 * 3) * (3 * 3) * 1 * 2, 2 * 18 * 4  # 5 x 5 with a 3 x 3 kernel has 3 x 3 places
-    assert training_flops(flatten(module), DataShape("classification", (1, 5, 5), 3)) == 2 * convolution + 3 * linear
+    convolution, linear = (
+        2 * (3 * 3) * (3 * 3) * 1 * 2,
+        2 * 18 * 4,
+    )  # 5 x 5 with a 3 x 3 kernel has 3 x 3 places
+    assert (
+        training_flops(flatten(module), DataShape("classification", (1, 5, 5), 3))
+        == 2 * convolution + 3 * linear
+    )
 
 
 def test_counting_changes_nothing() -> None:
     torch.manual_seed(1)
-    layers = (nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Dropout(0.5), nn.Flatten(), nn.Linear(18, 4))
+    layers = (
+        nn.Conv2d(1, 2, 3),
+        nn.BatchNorm2d(2),
+        nn.Dropout(0.5),
+        nn.Flatten(),
+        nn.Linear(18, 4),
+    )
     flat = flatten(nn.Sequential(*layers))
     before, drawn = flat.weights.clone(), torch.get_rng_state()
     views = [parameter.grad.data_ptr() for parameter in flat.module.parameters()]
@@ -52,7 +75,9 @@ def test_counting_changes_nothing() -> None:
     assert first > 0
     assert torch.equal(flat.weights, before)
     assert not flat.gradient.any()
-    assert [parameter.grad.data_ptr() for parameter in flat.module.parameters()] == views  # still of the one vector
+    assert [
+        parameter.grad.data_ptr() for parameter in flat.module.parameters()
+    ] == views  # still of the one vector
     assert torch.equal(torch.get_rng_state(), drawn)
     assert int(flat.module[1].num_batches_tracked) == 0
     assert training_flops(flat, DataShape("classification", (1, 5, 5), 3)) == first

@@ -12,7 +12,13 @@ from mpifl.models.logreg import Logreg
 
 @pytest.mark.parametrize(
     ("shape", "classes", "parameters"),
-    [((784,), 10, 7_850), ((28, 28), 10, 7_850), ((1, 28, 28), 62, 48_670), ((8, 8), 10, 650), ((3,), 2, 8)],
+    [
+        ((784,), 10, 7_850),
+        ((28, 28), 10, 7_850),
+        ((1, 28, 28), 62, 48_670),
+        ((8, 8), 10, 650),
+        ((3,), 2, 8),
+    ],
 )
 def test_size_and_shape(shape: tuple[int, ...], classes: int, parameters: int) -> None:
     flat = flatten(Logreg().build(DataShape("classification", shape, classes)))

@@ -63,7 +63,13 @@ def test_what_is_not_there_is_never_learned() -> None:
 
 
 def test_tokens_and_features_are_not_taken_for_each_other() -> None:
-    with pytest.raises(InputError, match=r"^model\.name: 'lstm' is not allowed: it takes tokens, the data has features"):
+    with pytest.raises(
+        InputError,
+        match=r"^model\.name: 'lstm' is not allowed: it takes tokens, the data has features",
+    ):
         SMALL.build_checked(DataShape("classification", (6,), 3))
-    with pytest.raises(InputError, match=r"^model\.name: 'mlp' is not allowed: it takes features, the data has tokens"):
+    with pytest.raises(
+        InputError,
+        match=r"^model\.name: 'mlp' is not allowed: it takes features, the data has tokens",
+    ):
         Mlp().build_checked(DataShape("classification", (6,), 3, vocabulary=5))

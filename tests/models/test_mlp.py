@@ -20,7 +20,9 @@ from mpifl.models.mlp import Mlp
         ([5, 4, 3], (2,), 2, 2 * 5 + 5 + 5 * 4 + 4 + 4 * 3 + 3 + 3 * 2 + 2),
     ],
 )
-def test_size_and_shape(hidden: list[int], shape: tuple[int, ...], classes: int, parameters: int) -> None:
+def test_size_and_shape(
+    hidden: list[int], shape: tuple[int, ...], classes: int, parameters: int
+) -> None:
     flat = flatten(Mlp(hidden=hidden).build(DataShape("classification", shape, classes)))
     assert len(flat.weights) == len(flat.gradient) == parameters
     assert flat.module(torch.randn(3, *shape)).shape == (3, classes)
@@ -32,7 +34,9 @@ def test_the_default_is_the_2nn() -> None:
 
 def test_relu_between_layers_and_none_after_the_last() -> None:
     flat = flatten(Mlp(hidden=[2]).build(DataShape("classification", (1,), 1)))
-    flat.weights.copy_(torch.tensor([1.0, -1, 0, 0, 3, 5, -20]))  # hidden relu(x), relu(-x); out 3 a + 5 b - 20
+    flat.weights.copy_(
+        torch.tensor([1.0, -1, 0, 0, 3, 5, -20])
+    )  # hidden relu(x), relu(-x); out 3 a + 5 b - 20
     assert flat.module(torch.tensor([[2.0], [-2.0]])).tolist() == [[-14], [-10]]
 
 

@@ -42,6 +42,8 @@ def test_wrong_sizes_are_refused(wrong: dict) -> None:
 
 
 def test_it_needs_no_torch() -> None:
-    code = "import sys; from mpifl.models.sized import Sized; Sized(); print('torch' in sys.modules)"
+    code = (
+        "import sys; from mpifl.models.sized import Sized; Sized(); print('torch' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

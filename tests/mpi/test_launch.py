@@ -36,7 +36,9 @@ def built(folder: Path, version: str, line: str) -> str:
         ("4.1.6", "exit 1", False),
     ],
 )
-def test_ulfm_is_asked_for_where_the_build_has_it(tmp_path: Path, version: str, line: str, expected: bool) -> None:
+def test_ulfm_is_asked_for_where_the_build_has_it(
+    tmp_path: Path, version: str, line: str, expected: bool
+) -> None:
     assert _recovers(built(tmp_path, version, line)) is expected
 
 
@@ -48,7 +50,9 @@ def test_the_line_of_this_mpi_starts_ranks_that_know_whether_they_recover(tmp_pa
     line = command(2, [], os.environ)
     script = "from mpifl.mpi.world import connect; print(connect().recovers)"
     line[line.index("-m") :] = ["-c", script]
-    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=300)
+    done = subprocess.run(
+        line, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=300
+    )
     assert done.stdout.split() == [str("--with-ft" in line)] * 2
 
 
@@ -60,7 +64,9 @@ def test_another_mpi_is_not_asked_for_ulfm(job: str) -> None:
         pytest.skip(f"no second MPI: {python} is not there")
     script = f"import os; from mpifl.mpi.launch import command; print(*command(3, [{job!r}], os.environ))"
     root = Path(__file__).parents[2]
-    done = subprocess.run([python, "-c", script], cwd=root, capture_output=True, text=True, check=True, timeout=300)
+    done = subprocess.run(
+        [python, "-c", script], cwd=root, capture_output=True, text=True, check=True, timeout=300
+    )
     words = shlex.split(done.stdout)
     assert "--with-ft" not in words
     assert words[-1] == job

@@ -24,7 +24,9 @@ def test_whoever_started_the_ranks_is_asked(says: dict[str, str]) -> None:
     assert own_gpu(says) is None
 
 
-@pytest.mark.parametrize("says", [{}, BATCH, OPEN_MPI | {"OMPI_COMM_WORLD_LOCAL_RANK": "x"}, {"MPI_LOCALRANKID": "2"}])
+@pytest.mark.parametrize(
+    "says", [{}, BATCH, OPEN_MPI | {"OMPI_COMM_WORLD_LOCAL_RANK": "x"}, {"MPI_LOCALRANKID": "2"}]
+)
 def test_where_nobody_says_nothing_is_shared_out(says: dict[str, str]) -> None:
     assert local_rank(says) is None
     assert own_gpu(says | {VISIBLE: "0,1"}) is None
@@ -34,7 +36,9 @@ def test_where_nobody_says_nothing_is_shared_out(says: dict[str, str]) -> None:
 def test_gpus_are_shared_evenly_by_neighbours(ranks: int, gpus: int) -> None:
     names = [f"GPU-{number:02}" for number in range(gpus)]
     found = [
-        own_gpu({"MPI_LOCALRANKID": str(rank), "MPI_LOCALNRANKS": str(ranks), VISIBLE: ",".join(names)})
+        own_gpu(
+            {"MPI_LOCALRANKID": str(rank), "MPI_LOCALNRANKS": str(ranks), VISIBLE: ",".join(names)}
+        )
         for rank in range(ranks)
     ]
     assert found == sorted(found, key=str)

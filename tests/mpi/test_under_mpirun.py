@@ -9,7 +9,18 @@ import pytest
 from tests.launching import mpirun
 
 ROOT = Path(__file__).parents[2]
-PYTEST = ["pytest", "-x", "-q", "-p", "no:cacheprovider", "-n", "0", "--with-mpi", "--timeout-method", "thread"]
+PYTEST = [
+    "pytest",
+    "-x",
+    "-q",
+    "-p",
+    "no:cacheprovider",
+    "-n",
+    "0",
+    "--with-mpi",
+    "--timeout-method",
+    "thread",
+]
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3, 4])

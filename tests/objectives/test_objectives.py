@@ -21,7 +21,10 @@ from mpifl.objectives.regression import Regression
 
 def metrics(objective: Objective, batches: list[Scores]) -> dict[str, float]:
     """As the aggregator: sums over batches, and the mean loss."""
-    scored, correct, loss = (sum(float(getattr(b, name).sum()) for b in batches) for name in ("scored", "correct", "loss"))
+    scored, correct, loss = (
+        sum(float(getattr(b, name).sum()) for b in batches)
+        for name in ("scored", "correct", "loss")
+    )
     counts = np.sum([b.counts.numpy() for b in batches], axis=0)
     return objective.metrics(int(scored), int(correct), loss / scored, counts)
 
@@ -29,9 +32,15 @@ def metrics(objective: Objective, batches: list[Scores]) -> dict[str, float]:
 @pytest.mark.parametrize("classes", [2, 5, 6, 10])
 def test_classification_scores_are_scikit_learns(classes: int) -> None:
     torch.manual_seed(classes)
-    output, y = torch.randn(200, classes), torch.randint(max(2, classes - 1), (200,))  # the last class is not there
+    output, y = (
+        torch.randn(200, classes),
+        torch.randint(max(2, classes - 1), (200,)),
+    )  # the last class is not there
     objective = Classification(classes)
-    found = metrics(objective, [objective.score(output[rows], y[rows]) for rows in (slice(0, 70), slice(70, 200))])
+    found = metrics(
+        objective,
+        [objective.score(output[rows], y[rows]) for rows in (slice(0, 70), slice(70, 200))],
+    )
     predicted = output.argmax(1)
     assert found["accuracy"] == accuracy_score(y, predicted)
     assert found["f1"] == pytest.approx(f1_score(y, predicted, average="macro"))
@@ -46,7 +55,9 @@ def test_regression_scores_are_scikit_learns() -> None:
     torch.manual_seed(0)
     output, y = torch.randn(90, 3), torch.randn(90, 3)
     objective = Regression(3)
-    found = metrics(objective, [objective.score(output[:50], y[:50]), objective.score(output[50:], y[50:])])
+    found = metrics(
+        objective, [objective.score(output[:50], y[:50]), objective.score(output[50:], y[50:])]
+    )
     assert found["loss"] == pytest.approx(mean_squared_error(y, output), rel=1e-6)
     assert found["rmse"] == pytest.approx(math.sqrt(mean_squared_error(y, output)), rel=1e-6)
     assert float(objective.loss(output, y)) == pytest.approx(found["loss"], rel=1e-6)
@@ -63,14 +74,22 @@ def test_language_scores_count_tokens_that_are_there(lengths: list[int], seed: i
     objective = Language(4)
     judged = objective.score(torch.from_numpy(output), torch.from_numpy(y))
     assert judged.scored.tolist() == lengths
-    losses = [-log_softmax(output[i, k].astype(float))[y[i, k]] for i in range(len(lengths)) for k in range(lengths[i])]
-    right = [output[i, k].argmax() == y[i, k] for i in range(len(lengths)) for k in range(lengths[i])]
+    losses = [
+        -log_softmax(output[i, k].astype(float))[y[i, k]]
+        for i in range(len(lengths))
+        for k in range(lengths[i])
+    ]
+    right = [
+        output[i, k].argmax() == y[i, k] for i in range(len(lengths)) for k in range(lengths[i])
+    ]
     found = metrics(objective, [judged])
     assert found["loss"] == pytest.approx(np.mean(losses), rel=1e-5)
     assert found["perplexity"] == pytest.approx(np.exp(np.mean(losses)), rel=1e-5)
     assert found["accuracy"] == np.mean(right)
     assert objective.scored(torch.from_numpy(y)) == sum(lengths)
-    assert float(objective.loss(torch.from_numpy(output), torch.from_numpy(y))) == pytest.approx(np.mean(losses), rel=1e-5)
+    assert float(objective.loss(torch.from_numpy(output), torch.from_numpy(y))) == pytest.approx(
+        np.mean(losses), rel=1e-5
+    )
 
 
 def test_a_perplexity_beyond_all_floats_is_infinite() -> None:
@@ -88,4 +107,9 @@ def test_counts_are_as_long_as_said(name: str) -> None:
     judged = objective.score(output, y)
     assert len(judged.counts) == objective.counted
     assert [len(column) for column in judged[:3]] == [3, 3, 3]
-    assert [column.dtype for column in judged] == [torch.int64, torch.int64, torch.float64, torch.int64]
+    assert [column.dtype for column in judged] == [
+        torch.int64,
+        torch.int64,
+        torch.float64,
+        torch.int64,
+    ]

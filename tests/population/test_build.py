@@ -67,7 +67,11 @@ def test_the_cache_is_built_once(empty_cache: Path, monkeypatch: pytest.MonkeyPa
     built: list[str] = []
     for name in ("digits", "synthesize"):
         original = getattr(build, name)
-        monkeypatch.setattr(build, name, lambda *args, name=name, original=original: (built.append(name), original(*args))[1])
+        monkeypatch.setattr(
+            build,
+            name,
+            lambda *args, name=name, original=original: (built.append(name), original(*args))[1],
+        )
     first = prepare(job_of())
     assert built == ["synthesize", "digits"]
     stamps = [stamp(path) for path in first]
@@ -91,7 +95,10 @@ def test_another_partition_is_another_file(empty_cache: Path, small_trace: str) 
         {"name": "dirichlet", "clients": 20},
         {"name": "dirichlet", "clients": 20, "alpha": 0.1},
     ]
-    found = {prepare(job_of({"name": "digits", "partition": p}, trace=small_trace))[0] for p in partitions}
+    found = {
+        prepare(job_of({"name": "digits", "partition": p}, trace=small_trace))[0]
+        for p in partitions
+    }
     assert len(found) == len(partitions)
 
 
@@ -119,9 +126,13 @@ def test_a_damaged_column_is_built_again(empty_cache: Path, which: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"hello", b"\x89HDF\r\n\x1a\n" + bytes(500)], ids=["empty", "text", "only a signature"]
+    "content",
+    [b"", b"hello", b"\x89HDF\r\n\x1a\n" + bytes(500)],
+    ids=["empty", "text", "only a signature"],
 )
-def test_a_foreign_file_in_the_cache_is_built_again(empty_cache: Path, small_trace: str, content: bytes) -> None:
+def test_a_foreign_file_in_the_cache_is_built_again(
+    empty_cache: Path, small_trace: str, content: bytes
+) -> None:
     path, _ = prepare(job_of(trace=small_trace))
     path.write_bytes(content)
     prepare(job_of(trace=small_trace))
@@ -137,7 +148,9 @@ def test_a_truncated_cache_file_is_built_again(empty_cache: Path, small_trace: s
 
 
 @pytest.mark.parametrize("signature", [b"TREE", b"HEAP", b"SNOD"])
-def test_a_cache_file_with_damaged_groups_is_built_again(empty_cache: Path, small_trace: str, signature: bytes) -> None:
+def test_a_cache_file_with_damaged_groups_is_built_again(
+    empty_cache: Path, small_trace: str, signature: bytes
+) -> None:
     path, _ = prepare(job_of(trace=small_trace))
     whole = path.read_bytes()
     for place in [at for at in range(0, len(whole), 8) if whole[at : at + 4] == signature]:
@@ -149,13 +162,19 @@ def test_a_cache_file_with_damaged_groups_is_built_again(empty_cache: Path, smal
 # Data
 
 
-def test_a_data_set_of_its_own_clients_is_used_as_it_is(empty_cache: Path, data_file: str, small_trace: str) -> None:
-    path, trace_path = prepare(job_of({"name": data_file, "partition": "natural"}, trace=small_trace))
+def test_a_data_set_of_its_own_clients_is_used_as_it_is(
+    empty_cache: Path, data_file: str, small_trace: str
+) -> None:
+    path, trace_path = prepare(
+        job_of({"name": data_file, "partition": "natural"}, trace=small_trace)
+    )
     assert (str(path), str(trace_path)) == (data_file, small_trace)
     assert not empty_cache.exists() or list(empty_cache.iterdir()) == []
 
 
-def test_a_data_set_is_partitioned_into_the_cache(empty_cache: Path, data_file: str, small_trace: str) -> None:
+def test_a_data_set_is_partitioned_into_the_cache(
+    empty_cache: Path, data_file: str, small_trace: str
+) -> None:
     job = job_of({"name": data_file, "partition": {"name": "iid", "clients": 5}}, trace=small_trace)
     path, _ = prepare(job)
     assert path.parent == empty_cache
@@ -212,7 +231,9 @@ def test_a_changed_data_set_is_refused_also_when_what_is_made_from_it_lies_in_th
     before = prepare(job)
     assert prepare(job) == before
     with h5py.File(data_file, "r+") as file:
-        file["train/y"][...] = (file["train/y"][...] + 1) % 3  # labels that are allowed; content_sha256 stays
+        file["train/y"][...] = (
+            file["train/y"][...] + 1
+        ) % 3  # labels that are allowed; content_sha256 stays
     message = refusal(job)
     assert message.startswith(f"{data_file}: damaged or changed: ")
     assert refusal(job) == message
@@ -227,7 +248,8 @@ def test_a_compressed_data_set_is_arranged_as_the_same_one_that_is_not(
     repack(Path(data_file), tmp_path / "packed.h5", "gzip")
     options = {"partition": {"name": "iid", "clients": 3}}
     plain, packed = (
-        prepare(job_of({"name": name, **options}, trace=small_trace))[0] for name in (data_file, str(tmp_path / "packed.h5"))
+        prepare(job_of({"name": name, **options}, trace=small_trace))[0]
+        for name in (data_file, str(tmp_path / "packed.h5"))
     )
     assert plain == packed
 
@@ -244,13 +266,20 @@ class Mine(Partitioner):
 """
 WITH_SHIFT: list[Callable[[int], dict[str, str]]] = [
     lambda shift: {"mypart.py": PARTITIONER.format(shift=f"shift = {shift}")},
-    lambda shift: {"mypart.py": PARTITIONER.format(shift="from dealt import shift"), "dealt.py": f"shift = {shift}"},
+    lambda shift: {
+        "mypart.py": PARTITIONER.format(shift="from dealt import shift"),
+        "dealt.py": f"shift = {shift}",
+    },
 ]
 
 
 @pytest.mark.parametrize("files", WITH_SHIFT, ids=["itself", "a file beside it"])
 def test_an_edited_partitioner_deals_anew_and_one_that_was_moved_does_not(
-    empty_cache: Path, data_file: str, small_trace: str, tmp_path: Path, files: Callable[[int], dict[str, str]]
+    empty_cache: Path,
+    data_file: str,
+    small_trace: str,
+    tmp_path: Path,
+    files: Callable[[int], dict[str, str]],
 ) -> None:
     def dealt(folder: str, shift: int) -> tuple[Path | None, list[bytes]]:
         (tmp_path / folder).mkdir(exist_ok=True)
@@ -304,7 +333,9 @@ def test_a_recipe_file_is_a_trace(empty_cache: Path, tmp_path: Path) -> None:
 
 def test_a_wrong_recipe_is_refused_with_its_key(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("name: mine\nphons: 3\n")
-    assert refusal(job_of(trace=str(tmp_path / "mine.yaml"))).startswith(f"{tmp_path / 'mine.yaml'}: ")
+    assert refusal(job_of(trace=str(tmp_path / "mine.yaml"))).startswith(
+        f"{tmp_path / 'mine.yaml'}: "
+    )
 
 
 @pytest.mark.parametrize("value", ["x" * 5000, "a\0b"], ids=["too long", "a zero byte"])
@@ -339,7 +370,10 @@ def test_fewer_clients_than_the_data_has(data_file: str, small_trace: str) -> No
 def test_the_jobs_seed_deals_the_phones(data_file: str, small_trace: str) -> None:
     job = job_of({"name": data_file}, trace=small_trace)
     paths = prepare(job)
-    keys = {open_population(job.model_copy(update={"seed": seed}), *paths).phone_key for seed in (0, 0, 1)}
+    keys = {
+        open_population(job.model_copy(update={"seed": seed}), *paths).phone_key
+        for seed in (0, 0, 1)
+    }
     assert len(keys) == 2
 
 
@@ -349,7 +383,11 @@ def test_a_resolved_job_runs_from_anywhere(
     monkeypatch.chdir(tmp_path)
     job = job_of({"name": Path(data_file).name}, trace=Path(small_trace).name)
     found = resolved(job, open_population(job, *prepare(job)))
-    assert (found.data.name, found.population.trace, found.population.clients) == (data_file, small_trace, 3)
+    assert (found.data.name, found.population.trace, found.population.clients) == (
+        data_file,
+        small_trace,
+        3,
+    )
     again = parse_job(load_yaml(dump_job(found)))
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
@@ -359,4 +397,8 @@ def test_a_resolved_job_runs_from_anywhere(
 def test_names_that_ship_stay_names() -> None:
     job = job_of()
     found = resolved(job, open_population(job, *prepare(job)))
-    assert (found.data.name, found.population.trace, found.population.clients) == ("digits", "phones", 20)
+    assert (found.data.name, found.population.trace, found.population.clients) == (
+        "digits",
+        "phones",
+        20,
+    )

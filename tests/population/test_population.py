@@ -20,7 +20,9 @@ from tests.budget import examples
 
 @pytest.fixture
 def make(
-    make_dataset: Callable[..., Dataset], make_trace: Callable[..., Trace], make_population: Callable[..., Population]
+    make_dataset: Callable[..., Dataset],
+    make_trace: Callable[..., Trace],
+    make_population: Callable[..., Population],
 ) -> Callable[..., Population]:
     """Population of so many clients over three data clients and the given slots."""
 
@@ -38,7 +40,9 @@ def test_data_clients_take_turns(make: Callable[..., Population]) -> None:
 
 
 @pytest.mark.parametrize("clients", [2, 5, 9])
-def test_no_two_clients_share_a_phone_while_there_are_phones_left(make: Callable[..., Population], clients: int) -> None:
+def test_no_two_clients_share_a_phone_while_there_are_phones_left(
+    make: Callable[..., Population], clients: int
+) -> None:
     population = make(clients, [[(0, 10)]] * 5)
     phones = population.phones
     dealt = [permuted(client, phones.size, phones.key) for client in range(clients)]
@@ -47,7 +51,9 @@ def test_no_two_clients_share_a_phone_while_there_are_phones_left(make: Callable
     assert devices.max() - devices.min() <= 1
 
 
-def test_a_client_is_named_by_number_and_by_its_name_in_the_data(make: Callable[..., Population]) -> None:
+def test_a_client_is_named_by_number_and_by_its_name_in_the_data(
+    make: Callable[..., Population],
+) -> None:
     assert make(None, [[(0, 10)]]).client_name(2) == "2"
     assert make(8, [[(0, 10)]]).client_name(4) == "4 (1)"
 
@@ -59,16 +65,22 @@ def test_more_participants_than_clients_are_refused(make: Callable[..., Populati
 
 
 def test_phones_that_are_never_online_are_no_participants(make: Callable[..., Population]) -> None:
-    with pytest.raises(InputError, match=r"participants: 1 is not allowed: of 8 clients only 0 are ever online"):
+    with pytest.raises(
+        InputError, match=r"participants: 1 is not allowed: of 8 clients only 0 are ever online"
+    ):
         check_participants(make(8, [[], []]), 1)
-    with pytest.raises(InputError, match=r"participants: 3 is not allowed: of 8 clients only 2 are ever online"):
+    with pytest.raises(
+        InputError, match=r"participants: 3 is not allowed: of 8 clients only 2 are ever online"
+    ):
         check_participants(make(8, [[], [(0, 1)], [], []]), 3)
     check_participants(make(8, [[], [(0, 1)], [], []]), 2)
     always = replace(make(8, [[], []]), always_online=True)
     check_participants(always, 8)
 
 
-def test_as_many_participants_as_are_always_online_are_allowed(make: Callable[..., Population]) -> None:
+def test_as_many_participants_as_are_always_online_are_allowed(
+    make: Callable[..., Population],
+) -> None:
     """7 clients on 2 patterns, one of which is never online: 3 or 4 of them always are. 4 were refused."""
     for slots, online in (([[(0, 100)], []], 4), ([[], [(0, 100)]], 3)):
         population = make(7, slots)
@@ -95,10 +107,14 @@ def test_who_is_ever_online_is_counted_exactly(
 ) -> None:
     """Against asking every client for its pattern, with more and with fewer clients than phones."""
     speeds = [10.0] * devices
-    trace = make_trace([[(0, 10)] if online else [] for online in patterns], 100, speeds, speeds, speeds)
+    trace = make_trace(
+        [[(0, 10)] if online else [] for online in patterns], 100, speeds, speeds, speeds
+    )
     population = Population(clients, make_dataset([3]), trace, key)
     size = max(clients, devices, len(patterns))
-    expected = sum(patterns[permuted(client, size, key) % len(patterns)] for client in range(clients))
+    expected = sum(
+        patterns[permuted(client, size, key) % len(patterns)] for client in range(clients)
+    )
     assert ever_online(population.phones, clients) == expected
 
 

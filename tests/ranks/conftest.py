@@ -30,7 +30,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Without this a rank that fails leaves the others waiting in their next collective for ever."""
     if report.failed and WORLD.size > 1:
-        print(f"\nrank {WORLD.rank} of {WORLD.size}: {report.nodeid} failed\n{report.longreprtext}", flush=True)
+        print(
+            f"\nrank {WORLD.rank} of {WORLD.size}: {report.nodeid} failed\n{report.longreprtext}",
+            flush=True,
+        )
         WORLD.abort(1)
 
 

@@ -47,10 +47,14 @@ def test_tickets_come_in_order(world: World) -> None:
 
 
 @given(st.lists(st.floats(0, 1e6), max_size=60), st.integers(1, 8))
-def test_who_has_tickets_of_its_own_has_no_more_than_its_share_of_the_work(sizes: list[float], executors: int) -> None:
+def test_who_has_tickets_of_its_own_has_no_more_than_its_share_of_the_work(
+    sizes: list[float], executors: int
+) -> None:
     costs = np.array(sorted(sizes, reverse=True))
     owner = own_tickets(costs, executors)
-    assert owner[:executors].tolist() == list(range(min(executors, len(costs))))  # everybody can begin
+    assert owner[:executors].tolist() == list(
+        range(min(executors, len(costs)))
+    )  # everybody can begin
     for executor in range(executors):
         own = costs[owner == executor]
         assert len(own) <= 1 or own.sum() < OWN_SHARE * costs.sum() / executors
@@ -89,7 +93,9 @@ def test_a_rank_from_which_nothing_comes_is_named(world: World) -> None:
     world.patience_seconds = 0.5
     try:
         if world.aggregates:
-            with pytest.raises(RankTimeout, match=rf"nothing has come from rank {world.size - 1} for 0\.5 s"):
+            with pytest.raises(
+                RankTimeout, match=rf"nothing has come from rank {world.size - 1} for 0\.5 s"
+            ):
                 Queue(world).serve(np.empty(0))
     finally:
         world.patience_seconds = None

@@ -55,14 +55,20 @@ def digest(world: World, algorithm: str, folder: Path) -> str:
     results: list[RoundResult] = []
     checkpoints = Checkpoints(folder / "checkpoint", 1000, 1, NoRecords())
     server = make_server(experiment, Snapshot())
-    run_aggregator(world, server, store, RunCallbacks(Snapshot(), results.append, checkpoints, lambda: False))
+    run_aggregator(
+        world, server, store, RunCallbacks(Snapshot(), results.append, checkpoints, lambda: False)
+    )
     checkpoints.close()
     state = server.state
     assert [result.plan.round_number for result in results] == [1, 2, 3]
     assert all(len(result.metrics) == len(result.plan.tasks) for result in results)
     assert all(result.tested is not None for result in results)
-    told = repr([(result.metrics.tolist(), result.tested and result.tested.scores) for result in results])
-    return hashlib.sha256(b"".join(state[name].tobytes() for name in sorted(state)) + told.encode()).hexdigest()
+    told = repr(
+        [(result.metrics.tolist(), result.tested and result.tested.scores) for result in results]
+    )
+    return hashlib.sha256(
+        b"".join(state[name].tobytes() for name in sorted(state)) + told.encode()
+    ).hexdigest()
 
 
 @pytest.mark.parametrize("algorithm", ["fedavg", "fedprox", "fedyogi", "scaffold"])

@@ -26,7 +26,15 @@ def test_a_broadcast_gives_every_rank_what_rank_0_has(world: World) -> None:
 def test_a_broadcast_may_be_larger_than_2_gib(world: World) -> None:
     """A model of 537 M weights: MPI itself counts in 32 bits."""
     weights = np.zeros((1 << 29) + 3, np.float32)
-    places = [0, 1 << 27, (1 << 28) - 1, 1 << 28, (1 << 29) - 1, 1 << 29, (1 << 29) + 2]  # few: memory is slow to get
+    places = [
+        0,
+        1 << 27,
+        (1 << 28) - 1,
+        1 << 28,
+        (1 << 29) - 1,
+        1 << 29,
+        (1 << 29) + 2,
+    ]  # few: memory is slow to get
     if world.aggregates:
         weights[places] = range(1, 8)
     world.broadcast(weights)
@@ -35,7 +43,9 @@ def test_a_broadcast_may_be_larger_than_2_gib(world: World) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 99, 100, 101, 200, 250])
-def test_broadcasts_in_pieces_arrive_whole(world: World, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+def test_broadcasts_in_pieces_arrive_whole(
+    world: World, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
     monkeypatch.setattr("mpifl.mpi.world.BROADCAST_BYTES", 100)
     sent = np.arange(size, dtype=np.uint8)
     first, second = (sent.copy() if world.aggregates else np.zeros_like(sent) for _ in range(2))
@@ -62,7 +72,11 @@ def test_text_arrives_whole(world: World, text: str) -> None:
 
 def test_the_sum_is_that_of_integers_beyond_the_precision_of_floats(world: World) -> None:
     own = np.array([2**61 // world.size + world.rank, -(2**40) * world.rank, 1], np.int64)
-    expected = [sum(2**61 // world.size + r for r in range(world.size)), -(2**40) * sum(range(world.size)), world.size]
+    expected = [
+        sum(2**61 // world.size + r for r in range(world.size)),
+        -(2**40) * sum(range(world.size)),
+        world.size,
+    ]
     world.sum_to_root(own)
     if world.aggregates:
         assert own.tolist() == expected
@@ -80,7 +94,11 @@ def test_rows_are_gathered_in_the_order_of_ranks_whatever_their_number(world: Wo
     own = np.zeros(world.rank * 2 % 5, TASK)  # 0, 2, 4, 1, ... rows
     own["client"] = world.rank
     gathered = world.gather_rows(own)
-    expected = [rank for rank in range(world.size) for _ in range(rank * 2 % 5)] if world.aggregates else []
+    expected = (
+        [rank for rank in range(world.size) for _ in range(rank * 2 % 5)]
+        if world.aggregates
+        else []
+    )
     assert gathered["client"].tolist() == expected
 
 
@@ -126,4 +144,6 @@ def test_a_rank_that_waits_takes_no_core(world: World) -> None:
     waited, worked = time.monotonic() - began, time.process_time() - used
     if world.aggregates:
         assert waited > 0.5
-        assert worked < 0.5 * waited  # of a core, which a busy machine may make less of, and not more
+        assert (
+            worked < 0.5 * waited
+        )  # of a core, which a busy machine may make less of, and not more

@@ -31,7 +31,9 @@ def test_a_run_is_read_whole(finished: Finished) -> None:
     assert run.participants["joules"].sum() == pytest.approx(run.summary["joules"])
     assert len(run.clients) == len(run.table("losses")) == 0
     assert run.units("participants")["joules"] == "J of computing and of the radio by then"
-    in_order = b"".join(run.model[name].tobytes() for name in ("1.weight", "1.bias", "3.weight", "3.bias"))
+    in_order = b"".join(
+        run.model[name].tobytes() for name in ("1.weight", "1.bias", "3.weight", "3.bias")
+    )
     assert hashlib.sha256(in_order).hexdigest() == run.summary["model_sha256"]
 
 
@@ -42,7 +44,9 @@ def test_a_table_becomes_a_data_frame(finished: Finished) -> None:
     assert frame["client"].tolist() == finished.table("participants")["client"].tolist()
 
 
-def test_a_run_that_has_not_ended_has_rows_and_no_summary(finished: Finished, tmp_path: Path) -> None:
+def test_a_run_that_has_not_ended_has_rows_and_no_summary(
+    finished: Finished, tmp_path: Path
+) -> None:
     folder = Path(shutil.copytree(finished.folder, tmp_path / "run"))
     (folder / "summary.json").unlink()
     (folder / "model.safetensors").unlink()
@@ -58,7 +62,9 @@ def test_a_run_that_has_not_ended_has_rows_and_no_summary(finished: Finished, tm
 def test_what_is_no_run_is_said(finished: Finished, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"not a run directory: it has no job\.yaml"):
         mpifl.load_run(tmp_path)
-    with pytest.raises(InputError, match="table 'round' is not known; allowed: rounds, participants"):
+    with pytest.raises(
+        InputError, match="table 'round' is not known; allowed: rounds, participants"
+    ):
         mpifl.load_run(finished.folder).table("round")
     with pytest.raises(AttributeError, match="has no attribute 'lode_run'"):
         _ = mpifl.lode_run

@@ -32,9 +32,13 @@ def normed() -> nn.Module:
 
 
 @pytest.mark.parametrize("make", [convolutional, normed])
-def test_an_ordinary_module_takes_the_tensors_and_computes_the_same(tmp_path: Path, make: type[nn.Module]) -> None:
+def test_an_ordinary_module_takes_the_tensors_and_computes_the_same(
+    tmp_path: Path, make: type[nn.Module]
+) -> None:
     model, x = flatten(make()), torch.randn(3, 2, *((3, 3) if make is normed else (16, 16)))
-    weights = torch.randn(len(model.weights), generator=torch.Generator().manual_seed(1)).abs().numpy()
+    weights = (
+        torch.randn(len(model.weights), generator=torch.Generator().manual_seed(1)).abs().numpy()
+    )
     model.load(torch.zeros(len(weights)))  # what is written is what is given
     write_model(tmp_path, model, weights)
     plain = make()
@@ -55,7 +59,9 @@ def test_who_may_read_it_is_the_umask_s_to_say(tmp_path: Path, umask: int, mode:
 
 
 @pytest.mark.parametrize("make", [convolutional, normed])
-def test_the_sha_256_is_that_of_the_tensors_in_the_file_end_to_end(tmp_path: Path, make: type[nn.Module]) -> None:
+def test_the_sha_256_is_that_of_the_tensors_in_the_file_end_to_end(
+    tmp_path: Path, make: type[nn.Module]
+) -> None:
     model = flatten(make())
     digest = write_model(tmp_path, model, model.weights.numpy().copy())
     with safe_open(tmp_path / "model.safetensors", "pt") as file:
@@ -66,7 +72,12 @@ def test_the_sha_256_is_that_of_the_tensors_in_the_file_end_to_end(tmp_path: Pat
     assert len(flat) == len(model.weights)
     assert hashlib.sha256(flat.astype("<f4").tobytes()).hexdigest() == digest
     ours = make()
-    torch_order = torch.cat([{**dict(ours.named_parameters()), **dict(ours.named_buffers())}[n].flatten() for n in model.names])
+    torch_order = torch.cat(
+        [
+            {**dict(ours.named_parameters()), **dict(ours.named_buffers())}[n].flatten()
+            for n in model.names
+        ]
+    )
     assert torch.equal(torch.from_numpy(flat), torch_order.detach())
 
 

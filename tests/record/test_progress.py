@@ -13,7 +13,13 @@ from mpifl.record.tables import ROUND, SCORES, row_type
 def row(**values: Any) -> np.ndarray:
     """Round 3 with 10 of 13 completed by virtual second 725, not tested."""
     made = np.zeros(1, row_type(ROUND))
-    given = {"round": 3, "end_seconds": 725.0, "asked": 13, "completed": 10, **dict.fromkeys(SCORES, np.nan)} | values
+    given = {
+        "round": 3,
+        "end_seconds": 725.0,
+        "asked": 13,
+        "completed": 10,
+        **dict.fromkeys(SCORES, np.nan),
+    } | values
     for name, value in given.items():
         made[name] = value
     return made
@@ -58,7 +64,9 @@ def test_one_plain_line_a_round() -> None:
 
 
 def test_a_line_leaves_out_what_there_is_none_of() -> None:
-    assert round_lines(row(asked=10), 100) == ["round 3/100, virtual 12:05 min, 10 of 10 participants completed"]
+    assert round_lines(row(asked=10), 100) == [
+        "round 3/100, virtual 12:05 min, 10 of 10 participants completed"
+    ]
     (line,) = round_lines(row(cut=3), 100)
     assert line.endswith("10 of 13 participants completed (3 cut)")
 

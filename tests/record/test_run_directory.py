@@ -36,7 +36,9 @@ from mpifl.rounds.plan import TASK, Plan
 from mpifl.rounds.round_result import CLIENT_TEST, METRIC, RoundResult
 from mpifl.rounds.round_result import Tested as _Tested  # pytest would take it for a test
 
-JOB = parse_job({"rounds": 3, "model": "sized", "selection": {"name": "uniform", "participants": 3}})
+JOB = parse_job(
+    {"rounds": 3, "model": "sized", "selection": {"name": "uniform", "participants": 3}}
+)
 
 
 def refusal(out: str | None, name: str = "job") -> str:
@@ -50,9 +52,18 @@ def round_result(round_number: int, asked: int = 3) -> RoundResult:
     """A round in which all complete, each a second after the one before."""
     rows = np.zeros(asked, PARTICIPANT)
     rows["client"], rows["outcome"] = np.arange(asked) + 10 * round_number, Outcome.COMPLETED
-    rows["factor"], rows["steps"], rows["samples"], rows["bytes_down"], rows["bytes_up"] = 1, 1, 10, 100, 100
+    rows["factor"], rows["steps"], rows["samples"], rows["bytes_down"], rows["bytes_up"] = (
+        1,
+        1,
+        10,
+        100,
+        100,
+    )
     rows["download_seconds"] = rows["compute_seconds"] = rows["upload_seconds"] = 1
-    rows["start_seconds"], rows["stop_seconds"] = 100 * round_number, 100 * round_number + 1 + np.arange(asked)
+    rows["start_seconds"], rows["stop_seconds"] = (
+        100 * round_number,
+        100 * round_number + 1 + np.arange(asked),
+    )
     timeline = Timeline(100.0 * round_number, 100.0 * round_number + asked, 0.0, rows)
     tasks = np.zeros(asked, TASK)
     tasks["client"] = rows["client"]
@@ -70,11 +81,18 @@ def round_result(round_number: int, asked: int = 3) -> RoundResult:
 def test_run_directories_are_numbered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     made = [make_run_directory(None, "job") for _ in range(3)] + [make_run_directory(None, "other")]
-    assert [folder.as_posix() for folder in made] == ["runs/job", "runs/job-2", "runs/job-3", "runs/other"]
+    assert [folder.as_posix() for folder in made] == [
+        "runs/job",
+        "runs/job-2",
+        "runs/job-3",
+        "runs/other",
+    ]
     assert all(list(folder.iterdir()) == [] for folder in made)
 
 
-def test_a_number_that_is_free_again_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_number_that_is_free_again_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     for _ in range(3):
         make_run_directory(None, "job")
@@ -154,7 +172,9 @@ def test_many_rounds_of_many(tmp_path: Path) -> None:
             file.append(round_result(number, asked=1500))
     with h5py.File(tmp_path / "run.h5") as found:
         assert len(found["participants"]) == 7500
-        assert np.array_equal(np.unique(found["participants"]["round"], return_counts=True)[1], [1500] * 5)
+        assert np.array_equal(
+            np.unique(found["participants"]["round"], return_counts=True)[1], [1500] * 5
+        )
 
 
 READER = """
@@ -173,7 +193,10 @@ def test_a_reader_follows_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     file = RunFile(tmp_path / "run.h5", JOB)
     file.append(round_result(1))
     reader = subprocess.Popen(
-        [sys.executable, "-c", READER, str(tmp_path / "run.h5")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", READER, str(tmp_path / "run.h5")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     with reader:
         assert reader.stdin is not None
@@ -209,7 +232,14 @@ def test_what_was_appended_survives_an_error(tmp_path: Path) -> None:
 
 
 def job_that_keeps(**record: object) -> Job:
-    return parse_job({"rounds": 3, "model": "sized", "selection": {"name": "uniform", "participants": 1500}, "record": record})
+    return parse_job(
+        {
+            "rounds": 3,
+            "model": "sized",
+            "selection": {"name": "uniform", "participants": 1500},
+            "record": record,
+        }
+    )
 
 
 def test_no_participants_are_kept_where_none_are_asked_for(tmp_path: Path) -> None:
@@ -231,7 +261,9 @@ def test_a_sample_keeps_always_the_same_clients(tmp_path: Path) -> None:
     assert 100 < half < 200
 
 
-def test_rounds_in_quick_succession_are_written_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rounds_in_quick_succession_are_written_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     now = [0.0]
     monkeypatch.setattr(run_directory.time, "monotonic", lambda: now[0])
     with run_file(tmp_path, JOB) as file:
@@ -302,7 +334,11 @@ def test_a_written_model_can_be_loaded_by_torch(tmp_path: Path) -> None:
 def test_the_environment_says_what_ran_where(tmp_path: Path) -> None:
     groups = [
         {"ranks": "0-2", "hosts": {"node1": 3}, "computes_with": {"CPU capability": "AVX2"}},
-        {"ranks": "3-6", "hosts": {"node1": 1, "node2": 3}, "computes_with": {"CPU capability": "AVX512"}},
+        {
+            "ranks": "3-6",
+            "hosts": {"node1": 1, "node2": 3},
+            "computes_with": {"CPU capability": "AVX512"},
+        },
     ]
     write_environment(tmp_path, "Open MPI 5.0.8", groups, {"data": "ab", "trace": "cd"})
     found: dict[str, Any] = json.loads((tmp_path / "environment.json").read_text())
@@ -318,7 +354,12 @@ def test_the_environment_says_what_ran_where(tmp_path: Path) -> None:
 
 
 def test_the_summary_is_what_was_given(tmp_path: Path) -> None:
-    summary = {"name": "job", "final": {"accuracy": 0.5}, "virtual_seconds": 0.1 + 0.2, "resumed_from": None}
+    summary = {
+        "name": "job",
+        "final": {"accuracy": 0.5},
+        "virtual_seconds": 0.1 + 0.2,
+        "resumed_from": None,
+    }
     write_summary(tmp_path, summary)
     assert json.loads((tmp_path / "summary.json").read_text()) == summary
     assert [path.name for path in tmp_path.iterdir()] == ["summary.json"]

@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mpifl.errors import TrainingError
-from mpifl.record.summary import FINAL, Totals, clock_text, closing_lines, energy_text, time_text, where_time_went
+from mpifl.record.summary import (
+    FINAL,
+    Totals,
+    clock_text,
+    closing_lines,
+    energy_text,
+    time_text,
+    where_time_went,
+)
 from mpifl.record.tables import ROUND, row_type
 from mpifl.stopwatch import SPENT, Stopwatch
 
@@ -28,9 +36,29 @@ def row(**values: Any) -> np.ndarray:
 def test_counts_add_up_and_the_last_values_stay() -> None:
     totals = Totals()
     totals.add(
-        row(asked=13, completed=10, dropped=2, cut=1, bytes_down=100, bytes_up=50, end_seconds=60.0, accuracy=0.5, loss=1.5)
+        row(
+            asked=13,
+            completed=10,
+            dropped=2,
+            cut=1,
+            bytes_down=100,
+            bytes_up=50,
+            end_seconds=60.0,
+            accuracy=0.5,
+            loss=1.5,
+        )
     )
-    totals.add(row(asked=5, completed=5, bytes_down=7, bytes_up=3, end_seconds=90.5, accuracy=0.75, loss=0.5))
+    totals.add(
+        row(
+            asked=5,
+            completed=5,
+            bytes_down=7,
+            bytes_up=3,
+            end_seconds=90.5,
+            accuracy=0.75,
+            loss=0.5,
+        )
+    )
     totals.add(row(asked=3, stale=3, joules=4.5, joules_wasted=1.5, end_seconds=90.5))
     assert totals.summary() == {
         "virtual_seconds": 90.5,
@@ -82,7 +110,9 @@ def test_a_summary_is_plain_json() -> None:
     found = json.loads(json.dumps(totals.summary(), allow_nan=False))
     assert found["bytes_down"] == 2**40
     not_counted = ("virtual_seconds", "final", "joules", "joules_wasted")
-    assert all(type(value) is int for name, value in totals.summary().items() if name not in not_counted)
+    assert all(
+        type(value) is int for name, value in totals.summary().items() if name not in not_counted
+    )
 
 
 @pytest.mark.parametrize(
@@ -149,52 +179,107 @@ def test_closing_lines_say_result_time_traffic_and_place() -> None:
     assert "2:00:00 h" in time
     assert "36.0 s" in time
     assert "200.0 times" in time
-    assert phases == "wall time by phase: training 75%, start 25%; at most 412.0 MB of memory a rank"
+    assert (
+        phases == "wall time by phase: training 75%, start 25%; at most 412.0 MB of memory a rank"
+    )
     assert "1.2 GB down" in traffic
     assert "930.0 kB up" in traffic
-    for part in ("520 participants", "400 completed", "70 dropped", "50 cut", "3 too late", "11.9 kJ", "74.8 J"):
+    for part in (
+        "520 participants",
+        "400 completed",
+        "70 dropped",
+        "50 cut",
+        "3 too late",
+        "11.9 kJ",
+        "74.8 J",
+    ):
         assert part in traffic
     assert "runs/job-2" in place
     assert "0123456789abcdef" in place
 
 
 def test_a_run_that_trained_nothing_says_so() -> None:
-    summary = dict.fromkeys(("participants", "completed", "dropped", "cut", "stale", "failed", "bytes_down", "bytes_up"), 0)
-    summary |= {"rounds": 7, "virtual_seconds": 1.0, "wall_seconds": 1.0, "joules": 0.0, "joules_wasted": 0.0}
+    summary = dict.fromkeys(
+        (
+            "participants",
+            "completed",
+            "dropped",
+            "cut",
+            "stale",
+            "failed",
+            "bytes_down",
+            "bytes_up",
+        ),
+        0,
+    )
+    summary |= {
+        "rounds": 7,
+        "virtual_seconds": 1.0,
+        "wall_seconds": 1.0,
+        "joules": 0.0,
+        "joules_wasted": 0.0,
+    }
     summary |= {"seconds": {"clock": 1.0}, "peak_bytes": [1_000_000]}
     lines = closing_lines(summary | {"final": {}, "model_sha256": None}, "runs/job")
     assert lines[0] == "nothing was trained (timing only) after 7 rounds"
     assert lines[-1] == "results in runs/job"
 
 
-@pytest.mark.parametrize(("count", "noun"), [(0, "0 participants"), (1, "1 participant"), (1300, "1,300 participants")])
+@pytest.mark.parametrize(
+    ("count", "noun"), [(0, "0 participants"), (1, "1 participant"), (1300, "1,300 participants")]
+)
 def test_one_of_something_is_one(count: int, noun: str) -> None:
-    summary = dict.fromkeys(("completed", "dropped", "cut", "stale", "failed", "bytes_down", "bytes_up"), 0)
-    summary |= {"rounds": 1, "virtual_seconds": 1.0, "wall_seconds": 1.0, "joules": 0.0, "joules_wasted": 0.0}
-    summary |= {"seconds": {"clock": 1.0}, "peak_bytes": [1_000_000], "final": {}, "model_sha256": None, "participants": count}
+    summary = dict.fromkeys(
+        ("completed", "dropped", "cut", "stale", "failed", "bytes_down", "bytes_up"), 0
+    )
+    summary |= {
+        "rounds": 1,
+        "virtual_seconds": 1.0,
+        "wall_seconds": 1.0,
+        "joules": 0.0,
+        "joules_wasted": 0.0,
+    }
+    summary |= {
+        "seconds": {"clock": 1.0},
+        "peak_bytes": [1_000_000],
+        "final": {},
+        "model_sha256": None,
+        "participants": count,
+    }
     lines = closing_lines(summary, "runs/job")
     assert lines[0].endswith(" after 1 round")
     assert f"; {noun}: 0 completed, 0 dropped out, 0 cut; " in lines[3]
 
 
 @pytest.mark.parametrize(
-    ("completed", "failed", "trained"), [(0, 0, True), (1, 0, True), (1, 9, True), (0, 1, False), (0, 9, False)]
+    ("completed", "failed", "trained"),
+    [(0, 0, True), (1, 0, True), (1, 9, True), (0, 1, False), (0, 9, False)],
 )
-def test_a_run_whose_every_participant_failed_has_trained_nobody(completed: int, failed: int, trained: bool) -> None:
+def test_a_run_whose_every_participant_failed_has_trained_nobody(
+    completed: int, failed: int, trained: bool
+) -> None:
     totals = Totals()
     totals.counts.update(asked=20, completed=completed, failed=failed)
     if trained:
         totals.check_trained()
     else:
         with pytest.raises(
-            TrainingError, match=r"runtime\.on_client_error: 'drop': training failed for all of \d participants?"
+            TrainingError,
+            match=r"runtime\.on_client_error: 'drop': training failed for all of \d participants?",
         ):
             totals.check_trained()
 
 
 @pytest.mark.parametrize(
     ("joules", "text"),
-    [(0, "0 J"), (74.84, "74.8 J"), (999.6, "1 kJ"), (11_900, "11.9 kJ"), (3.3e9, "3.3 GJ"), (4.56e12, "4.56e+03 GJ")],
+    [
+        (0, "0 J"),
+        (74.84, "74.8 J"),
+        (999.6, "1 kJ"),
+        (11_900, "11.9 kJ"),
+        (3.3e9, "3.3 GJ"),
+        (4.56e12, "4.56e+03 GJ"),
+    ],
 )
 def test_joules_as_a_person_reads_them(joules: float, text: str) -> None:
     assert energy_text(joules) == text
@@ -215,9 +300,15 @@ def spent_rows(*rows: dict[str, float]) -> np.ndarray:
 
 
 def test_every_second_of_the_wall_time_has_its_phase() -> None:
-    watch = watch_of(start=2, selection=1, clock=0.5, broadcast=0.25, wait=10, reduce=0.5, server=0.75, writing=1)
+    watch = watch_of(
+        start=2, selection=1, clock=0.5, broadcast=0.25, wait=10, reduce=0.5, server=0.75, writing=1
+    )
     watch.hidden.update(clock=3)
-    spent = spent_rows({"peak_bytes": 5}, {"training": 8, "evaluation": 1, "peak_bytes": 7}, {"training": 6, "peak_bytes": 6})
+    spent = spent_rows(
+        {"peak_bytes": 5},
+        {"training": 8, "evaluation": 1, "peak_bytes": 7},
+        {"training": 6, "peak_bytes": 6},
+    )
     found = where_time_went(16.5, watch, spent)
     assert found["seconds"] == {
         "start": 2, "selection": 1, "clock": 0.5, "broadcast": 0.25, "reduce": 0.5, "server": 0.75, "writing": 1,
@@ -231,11 +322,18 @@ def test_every_second_of_the_wall_time_has_its_phase() -> None:
 
 
 def test_alone_a_rank_is_never_idle() -> None:
-    found = where_time_went(5.0, watch_of(start=1, training=3, evaluation=0.5), spent_rows({"training": 3, "evaluation": 0.5}))
+    found = where_time_went(
+        5.0,
+        watch_of(start=1, training=3, evaluation=0.5),
+        spent_rows({"training": 3, "evaluation": 0.5}),
+    )
     assert found["seconds"]["training"] == 3
     assert found["seconds"]["idle"] == 0
     assert found["seconds"]["other"] == 0.5
 
 
 def test_a_line_says_where_the_time_went_most_first() -> None:
-    assert time_text({"start": 1, "training": 6, "idle": 3, "clock": 0.01}) == "training 60%, idle 30%, start 10%"
+    assert (
+        time_text({"start": 1, "training": 6, "idle": 3, "clock": 0.01})
+        == "training 60%, idle 30%, start 10%"
+    )

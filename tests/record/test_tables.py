@@ -9,7 +9,15 @@ import pytest
 
 from mpifl.clock.timeline import PARTICIPANT as ENDED
 from mpifl.clock.timeline import ClockState, Outcome, Timeline
-from mpifl.record.tables import PARTICIPANT_COLUMNS, ROUND, TABLES, client_rows, participant_rows, round_row, row_type
+from mpifl.record.tables import (
+    PARTICIPANT_COLUMNS,
+    ROUND,
+    TABLES,
+    client_rows,
+    participant_rows,
+    round_row,
+    row_type,
+)
 from mpifl.rounds.plan import TASK, Plan
 from mpifl.rounds.round_result import CLIENT_TEST, METRIC, RoundResult
 from mpifl.rounds.round_result import Tested as _Tested  # pytest would take it for a test
@@ -45,14 +53,20 @@ def result() -> RoundResult:
     tasks = np.array([(7, 9, 6, 3, 30, 0.75, 0), (7, 2, 5, 4, 10, 0.125, 0)], TASK)
     metrics = np.array([(7, 2, 0.5, 0), (7, 9, 0.25, 0)], METRIC)  # by client
     plan = Plan(7, tasks, Timeline(100.0, 160.0, 12.5, ended), ClockState(160.0, 7, 3), 40.0)
-    return RoundResult(plan, metrics, _Tested({"accuracy": 0.875, "f1": 0.75, "loss": 0.4}, CLIENTS))
+    return RoundResult(
+        plan, metrics, _Tested({"accuracy": 0.875, "f1": 0.75, "loss": 0.4}, CLIENTS)
+    )
 
 
 def nobody(result: RoundResult) -> RoundResult:
     """The same round, in which nobody completed."""
     ended = result.plan.timeline.participants.copy()
     ended["outcome"] = [DROPPED, DROPPED, DROPPED, CUT, STALE]
-    plan = replace(result.plan, tasks=np.empty(0, TASK), timeline=replace(result.plan.timeline, participants=ended))
+    plan = replace(
+        result.plan,
+        tasks=np.empty(0, TASK),
+        timeline=replace(result.plan.timeline, participants=ended),
+    )
     return RoundResult(plan, np.empty(0, METRIC), None)
 
 
@@ -81,7 +95,9 @@ def test_participants_stand_in_the_order_of_the_timeline(result: RoundResult) ->
     ],
 )
 def test_participants_columns_are_those_of_the_timeline(result: RoundResult, column: str) -> None:
-    assert np.array_equal(participant_rows(result)[column], result.plan.timeline.participants[column])
+    assert np.array_equal(
+        participant_rows(result)[column], result.plan.timeline.participants[column]
+    )
 
 
 def test_losses_go_to_their_clients_and_are_nan_for_the_rest(result: RoundResult) -> None:
@@ -141,7 +157,12 @@ def test_of_a_regression_clients_have_no_accuracy(result: RoundResult) -> None:
 
 def test_the_worst_decile_is_the_tenth_rounded_up(result: RoundResult) -> None:
     clients = np.zeros(21, CLIENT_TEST)
-    clients["client"], clients["scored"], clients["correct"], clients["loss"] = np.arange(21), 100, np.arange(21), np.arange(21)
+    clients["client"], clients["scored"], clients["correct"], clients["loss"] = (
+        np.arange(21),
+        100,
+        np.arange(21),
+        np.arange(21),
+    )
     scored = replace(result, tested=_Tested({"accuracy": 0.1, "loss": 0.1}, clients))
     row = round_row(scored, participant_rows(scored))
     assert row["worst_decile_accuracy"][0] == pytest.approx((0.00 + 0.01 + 0.02) / 3)
@@ -186,7 +207,12 @@ def test_outcomes_add_up(result: RoundResult) -> None:
 def test_rows_have_the_declared_columns(result: RoundResult, table: str) -> None:
     rows = participant_rows(result)
     losses = np.zeros(1, row_type(TABLES["losses"]))
-    made = {"participants": rows, "rounds": round_row(result, rows), "clients": client_rows(result), "losses": losses}[table]
+    made = {
+        "participants": rows,
+        "rounds": round_row(result, rows),
+        "clients": client_rows(result),
+        "losses": losses,
+    }[table]
     assert made.dtype == row_type(TABLES[table])
     assert list(made.dtype.names) == list(TABLES[table])
     assert all(kind.startswith(("<", "|")) or kind == "<u1" for kind, _ in TABLES[table].values())

@@ -75,7 +75,11 @@ def test_a_run_with_enough_clients_online_says_nothing(experiment_of):
     ("clock", "asks", "words"),
     [
         ({"mode": "sync", "overcommitment": 2.0}, 4, "the 4 that a round asks"),
-        ({"mode": "sync", "overcommitment": 4.0}, 6, "the 8 that a round asks"),  # there are no more than 6
+        (
+            {"mode": "sync", "overcommitment": 4.0},
+            6,
+            "the 8 that a round asks",
+        ),  # there are no more than 6
         ({"mode": "deadline", "seconds": 5.0, "overcommitment": 1.5}, 3, "the 3 that a round asks"),
         ({"mode": "semisync", "concurrency": 5, "window_seconds": 5.0}, 5, "the 5 to be under way"),
         ({"mode": "buffered", "concurrency": 9}, 6, "the 9 to be under way"),
@@ -100,12 +104,20 @@ def test_a_run_says_it_once_and_a_resumed_run_not_again(experiment_of, tmp_path:
 
     def run(*arguments: str) -> list[str]:
         line = [sys.executable, "-m", "mpifl.run", *arguments]
-        done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=True)
+        done = subprocess.run(
+            line, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=True
+        )
         return [line for line in done.stdout.splitlines() if "clock.availability=always" in line]
 
     first, last = run("job.yaml", "--out", "out")
-    assert first.startswith("round 1: 2 of 6 clients (33%) are online, fewer than the 6 that a round asks")
-    assert last.startswith("in 3 of 3 rounds fewer clients were online than the 6 that a round asks: 2.0 of 6 on average")
-    (tmp_path / "out" / "summary.json").unlink()  # as if it had been ended after its last checkpoint
+    assert first.startswith(
+        "round 1: 2 of 6 clients (33%) are online, fewer than the 6 that a round asks"
+    )
+    assert last.startswith(
+        "in 3 of 3 rounds fewer clients were online than the 6 that a round asks: 2.0 of 6 on average"
+    )
+    (
+        tmp_path / "out" / "summary.json"
+    ).unlink()  # as if it had been ended after its last checkpoint
     assert run("--resume", "out") == [last]
     assert run("job.yaml", "clock.availability=always", "--out", "always") == []

@@ -23,7 +23,11 @@ from mpifl.rounds.snapshot import Snapshot
 from mpifl.state.checkpoint import Checkpoints
 from tests.normed import HERE
 
-SMALL = [f"model.name={HERE}:Normed", "model.hidden=[32]", "data.partition={name: iid, clients: 40}"]
+SMALL = [
+    f"model.name={HERE}:Normed",
+    "model.hidden=[32]",
+    "data.partition={name: iid, clients: 40}",
+]
 ALWAYS = "availability: always"
 
 
@@ -50,7 +54,9 @@ def run(world: World, folder: Path, *overrides: str) -> tuple[Experiment, State,
     server = make_server(experiment, Snapshot())
     checkpoints = Checkpoints(folder, every=10**6, keep=1, records=NoRecords())
     store = ClientStore(folder / "clients", len(experiment.model.weights))
-    run_aggregator(world, server, store, RunCallbacks(Snapshot(), results.append, checkpoints, lambda: False))
+    run_aggregator(
+        world, server, store, RunCallbacks(Snapshot(), results.append, checkpoints, lambda: False)
+    )
     return experiment, server.state, results
 
 
@@ -69,7 +75,9 @@ def variances(experiment: Experiment, state: State) -> np.ndarray:
     ],
     ids=["buffered", "semisync", "deadline"],
 )
-def test_running_variances_stay_positive_and_the_model_learns(world: World, tmp_path: Path, clock: str) -> None:
+def test_running_variances_stay_positive_and_the_model_learns(
+    world: World, tmp_path: Path, clock: str
+) -> None:
     """Issue 12, point 3: differences of running statistics to stale bases made them negative, and the test loss NaN."""
     experiment, state, results = run(world, tmp_path, "rounds=25", clock)  # tested in every round
     assert (variances(experiment, state) > 0).all()
@@ -93,7 +101,10 @@ def same(world: World, folder: Path, one: tuple[str, ...], other: tuple[str, ...
 def test_buffered_with_no_delay_is_fedavg(world: World, tmp_path: Path) -> None:
     """One at a time: who begins has the newest model."""
     one = ("rounds=12", "selection.participants=1", "evaluation.every=12")
-    synchronous, buffered = f"clock={{mode: all, {ALWAYS}}}", f"clock={{mode: buffered, concurrency: 1, {ALWAYS}}}"
+    synchronous, buffered = (
+        f"clock={{mode: all, {ALWAYS}}}",
+        f"clock={{mode: buffered, concurrency: 1, {ALWAYS}}}",
+    )
     same(world, tmp_path, (*one, synchronous), (*one, buffered))
 
 
@@ -110,14 +121,19 @@ def test_fedasync_that_takes_the_whole_model_is_fedavg_of_one(world: World, tmp_
 
 
 @pytest.mark.parametrize("algorithm", ["scaffold", "fedyogi", "fedprox"])
-def test_other_algorithms_average_the_buffers_as_fedavg_does(world: World, tmp_path: Path, algorithm: str) -> None:
+def test_other_algorithms_average_the_buffers_as_fedavg_does(
+    world: World, tmp_path: Path, algorithm: str
+) -> None:
     rounds = ("rounds=12", "evaluation.every=12", "training.lr=0.1")
     yogi = ("algorithm.server_lr=0.1",) if algorithm == "fedyogi" else ()
     experiment, state, results = run(world, tmp_path, *rounds, f"algorithm={algorithm}", *yogi)
     assert results[-1].tested.scores["accuracy"] > 0.8
     assert (variances(experiment, state) > 0).all()
     trainable = len(experiment.model.gradient)
-    for name in set(state) - {"model", "v"}:  # control variates and moments of what no gradient moves
+    for name in set(state) - {
+        "model",
+        "v",
+    }:  # control variates and moments of what no gradient moves
         assert state[name][:trainable].any()
         assert not state[name][trainable:].any()
 
@@ -135,7 +151,9 @@ def test_a_last_batch_of_one_sample_is_left_out(world: World, tmp_path: Path) ->
         run(world, tmp_path, *sevens, "training.drop_last=false")
 
 
-def test_partial_work_is_counted_as_it_is_done(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_partial_work_is_counted_as_it_is_done(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The samples that the network was shown in training, against those that the clock says."""
     shown: list[int] = []
     forward = nn.BatchNorm1d.forward
@@ -156,9 +174,15 @@ def test_partial_work_is_counted_as_it_is_done(world: World, tmp_path: Path, mon
 
 
 def test_clients_with_one_sample_fail_alone_where_they_may(world: World, tmp_path: Path) -> None:
-    few = ("rounds=3", "data.partition={name: dirichlet, clients: 400}", "selection.participants=60")
+    few = (
+        "rounds=3",
+        "data.partition={name: dirichlet, clients: 400}",
+        "selection.participants=60",
+    )
     experiment, state, results = run(world, tmp_path, *few, "runtime.on_client_error=drop")
-    failed = np.concatenate([result.metrics[result.metrics["failed"] > 0]["client"] for result in results])
+    failed = np.concatenate(
+        [result.metrics[result.metrics["failed"] > 0]["client"] for result in results]
+    )
     assert len(failed) > 0
     assert set(experiment.population.samples(failed).tolist()) == {1}
     assert (variances(experiment, state) > 0).all()

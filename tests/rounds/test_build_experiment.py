@@ -73,7 +73,9 @@ print(*sorted({{name.split(".")[0] for name in sys.modules}}))
 
 def test_a_job_that_only_times_needs_no_torch_and_no_mpi():
     code = TIMING.format(job="reddit-timing", overrides=["rounds=2", "selection.participants=100"])
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     loaded = set(done.stdout.split())
     assert "mpifl" in loaded
@@ -91,7 +93,9 @@ except SystemExit as end:
 assert "mpi4py" in sys.modules
 print("torch" in sys.modules)
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split()[-1] == "False"
     assert (tmp_path / "out" / "run.h5").is_file()
@@ -106,7 +110,10 @@ def test_a_job_that_trains_is_an_experiment_with_a_model(checked):
 
 def test_a_real_model_without_training_is_timed_and_counted(checked):
     experiment = checked(
-        data=DIGITS, population=None, model={"name": "logreg"}, clock={"mode": "sync", "latency": {"compute": "flops"}}
+        data=DIGITS,
+        population=None,
+        model={"name": "logreg"},
+        clock={"mode": "sync", "latency": {"compute": "flops"}},
     )
     assert not isinstance(experiment, Experiment)
     assert experiment.workload.bytes_down == 4 * 650
@@ -122,16 +129,24 @@ def test_a_real_model_without_training_is_timed_and_counted(checked):
         ("scaffold", {"model_bytes": 123}, 246, 246),
     ],
 )
-def test_bytes_are_4_a_weight_or_as_given_times_the_vectors_sent(checked, algorithm, latency, down, up):
-    work = checked(algorithm={"name": algorithm}, clock={"mode": "sync", "latency": latency}).workload
+def test_bytes_are_4_a_weight_or_as_given_times_the_vectors_sent(
+    checked, algorithm, latency, down, up
+):
+    work = checked(
+        algorithm={"name": algorithm}, clock={"mode": "sync", "latency": latency}
+    ).workload
     assert (work.bytes_down, work.bytes_up) == (down, up)
 
 
 def test_flops_are_counted_in_inferences_of_the_reference(checked):
     model = {"name": "sized", "parameters": 1000, "training_flops": 6e6}
-    work = checked(model=model, clock={"mode": "sync", "latency": {"compute": "flops", "reference_flops": 3e6}}).workload
+    work = checked(
+        model=model, clock={"mode": "sync", "latency": {"compute": "flops", "reference_flops": 3e6}}
+    ).workload
     assert work.inferences_per_sample == 2
-    assert checked(model=model).workload.inferences_per_sample == 3  # not asked for: forward and backward
+    assert (
+        checked(model=model).workload.inferences_per_sample == 3
+    )  # not asked for: forward and backward
 
 
 def test_the_preset_is_what_it_says_it_is():
@@ -148,13 +163,17 @@ def test_the_preset_reaches_the_workload(checked):
 
 
 def test_keys_beside_the_preset_override_it():
-    clock = parse_job(sections(clock={"preset": "fedscale", "overcommitment": 2.0, "availability": "strict"})).clock
+    clock = parse_job(
+        sections(clock={"preset": "fedscale", "overcommitment": 2.0, "availability": "strict"})
+    ).clock
     assert (clock.mode, clock.overcommitment, clock.availability) == ("sync", 2.0, "strict")
     assert clock.latency.compute == "batches"
 
 
 def test_a_key_inside_a_section_of_the_preset_overrides_that_key_alone():
-    latency = parse_job(sections(clock={"preset": "fedscale", "latency": {"model_bytes": 1000}})).clock.latency
+    latency = parse_job(
+        sections(clock={"preset": "fedscale", "latency": {"model_bytes": 1000}})
+    ).clock.latency
     assert (latency.model_bytes, latency.compute, latency.kbit) == (1000, "batches", 1024)
 
 
@@ -171,12 +190,19 @@ ASYNC = {"mode": "async", "concurrency": 4}
         ({"model": {"name": "logreg"}}, "model.name: 'logreg'"),
         ({"data": DIGITS, "population": None, "training": None}, "model.name: sized"),
         ({"clock": {"mode": "sync", "latency": {"compute": "flops"}}}, "model.training_flops: 0"),
-        ({"clock": ASYNC, "selection": {"name": "uniform", "participants": 2}}, "selection.participants: 2"),
+        (
+            {"clock": ASYNC, "selection": {"name": "uniform", "participants": 2}},
+            "selection.participants: 2",
+        ),
         ({"selection": {"name": "uniform", "participants": 51}}, "selection.participants: 51"),
         ({"population": {"clients": 50, "trace": "no-such"}}, "population.trace: 'no-such'"),
         ({"data": {"name": "no-such.h5"}, "training": None}, "data.name: 'no-such.h5'"),
         (
-            {"clock": {**ASYNC}, "selection": {"name": "uniform", "participants": 1}, "algorithm": "scaffold"},
+            {
+                "clock": {**ASYNC},
+                "selection": {"name": "uniform", "participants": 1},
+                "algorithm": "scaffold",
+            },
             "clock.mode: async",
         ),
     ],
@@ -213,14 +239,27 @@ def test_presets_are_of_the_clock_alone():
 
 
 def test_async_of_one_is_allowed(checked):
-    assert checked(clock=ASYNC, selection={"name": "uniform", "participants": 1}).job.clock.mode == "async"
+    assert (
+        checked(clock=ASYNC, selection={"name": "uniform", "participants": 1}).job.clock.mode
+        == "async"
+    )
 
 
-SCORED = {"population": None, "model": {"name": "logreg"}, "training": None, "evaluation": {"per_client": True}}
+SCORED = {
+    "population": None,
+    "model": {"name": "logreg"},
+    "training": None,
+    "evaluation": {"per_client": True},
+}
 
 
 @pytest.mark.parametrize(
-    "partition", [{"name": "iid", "clients": 10}, {"name": "dirichlet", "clients": 3}, {"name": "vertical", "clients": 2}]
+    "partition",
+    [
+        {"name": "iid", "clients": 10},
+        {"name": "dirichlet", "clients": 3},
+        {"name": "vertical", "clients": 2},
+    ],
 )
 def test_clients_are_not_scored_one_by_one_in_a_pooled_part(checked, partition):
     """The whole test part was reported as one client, and the worst decile was the accuracy."""
@@ -250,7 +289,9 @@ def test_clients_are_scored_one_by_one_in_a_part_of_their_own(checked, split, pa
 
 def test_a_split_of_another_part_leaves_the_pool_a_pool(checked):
     split = {"by": "samples", "validation": 0.2}
-    with pytest.raises(InputError, match=r"^evaluation\.per_client: true is not allowed: the test part"):
+    with pytest.raises(
+        InputError, match=r"^evaluation\.per_client: true is not allowed: the test part"
+    ):
         checked(**SCORED, data={**DIGITS, "split": split})
 
 
@@ -261,7 +302,9 @@ def test_published_clients_and_a_single_client_are_scored(checked, tmp_path, mak
         selection = {"name": "uniform", "participants": 1}
         assert checked(**SCORED, data={"name": str(tmp_path / f"{name}.h5")}, selection=selection)
     write_dataset(tmp_path / "pool.h5", data)
-    with pytest.raises(InputError, match="one pool of 10 samples that belong to none of its 2 clients"):
+    with pytest.raises(
+        InputError, match="one pool of 10 samples that belong to none of its 2 clients"
+    ):
         checked(**SCORED, data={"name": str(tmp_path / "pool.h5")}, selection=selection)
 
 
@@ -282,7 +325,13 @@ def test_updates_that_a_clock_does_not_wait_for_need_not_be_said(checked, clock,
 
 
 @pytest.mark.parametrize(
-    "clock", [{"mode": "sync"}, {"mode": "all"}, {"mode": "deadline", "seconds": 5}, {**ASYNC, "mode": "buffered"}]
+    "clock",
+    [
+        {"mode": "sync"},
+        {"mode": "all"},
+        {"mode": "deadline", "seconds": 5},
+        {**ASYNC, "mode": "buffered"},
+    ],
 )
 def test_updates_that_a_clock_waits_for_have_to_be_said(checked, clock):
     with pytest.raises(InputError, match=r"^selection\.participants: missing; a value is required"):
@@ -293,12 +342,19 @@ def test_a_clock_waits_for_no_more_clients_than_are_ever_online(checked, tmp_pat
     """7 clients on 2 patterns, one of which is never online."""
     write_trace(tmp_path / "trace.h5", make_trace([[(0, 100)], []]))
     changed = {"population": {"clients": 7, "trace": str(tmp_path / "trace.h5")}}
-    allowed = ever_online(checked(**changed, clock=WINDOWS, selection="uniform").population.phones, 7)
+    allowed = ever_online(
+        checked(**changed, clock=WINDOWS, selection="uniform").population.phones, 7
+    )
     assert allowed in (3, 4)
     for clock in ({"mode": "all"}, {**ASYNC, "mode": "buffered", "concurrency": 7}):
         checked(**changed, clock=clock, selection={"name": "uniform", "participants": allowed})
-        with pytest.raises(InputError, match=rf"^selection\.participants: {allowed + 1} .* only {allowed} are ever online"):
-            checked(**changed, clock=clock, selection={"name": "uniform", "participants": allowed + 1})
+        with pytest.raises(
+            InputError,
+            match=rf"^selection\.participants: {allowed + 1} .* only {allowed} are ever online",
+        ):
+            checked(
+                **changed, clock=clock, selection={"name": "uniform", "participants": allowed + 1}
+            )
     write_trace(tmp_path / "trace.h5", make_trace([[], []]))
     with pytest.raises(InputError, match="only 0 are ever online"):
         checked(**changed, clock=WINDOWS, selection="uniform")
@@ -309,6 +365,12 @@ def test_a_clock_waits_for_no_more_clients_than_are_ever_online(checked, tmp_pat
 def test_too_many_at_a_time_name_the_key_that_says_so(checked):
     population = {"clients": 10**12}
     with pytest.raises(InputError, match=r"^clock\.concurrency: 900000000000 is not allowed"):
-        checked(population=population, clock={**WINDOWS, "concurrency": 9 * 10**11}, selection="uniform")
+        checked(
+            population=population, clock={**WINDOWS, "concurrency": 9 * 10**11}, selection="uniform"
+        )
     with pytest.raises(InputError, match=r"^selection\.participants: 900000000000 is not allowed"):
-        checked(population=population, clock="all", selection={"name": "uniform", "participants": 9 * 10**11})
+        checked(
+            population=population,
+            clock="all",
+            selection={"name": "uniform", "participants": 9 * 10**11},
+        )

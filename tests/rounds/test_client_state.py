@@ -54,7 +54,10 @@ def test_missing_state_is_an_error_that_says_where(store: ClientStore) -> None:
     store.write(5, 1, vector(1.5), 0)
     for client, round_number in ((5, 2), (6, 1)):
         place = rf"{store.folder}/0{client}/{client}/{round_number}: missing on host {socket.gethostname()}"
-        with pytest.raises(InputError, match=f"{place}: .* client {client} kept after round {round_number}; .*--out"):
+        with pytest.raises(
+            InputError,
+            match=f"{place}: .* client {client} kept after round {round_number}; .*--out",
+        ):
             store.read(client, round_number)
 
 
@@ -69,7 +72,9 @@ def test_what_no_checkpoint_needs_goes(store: ClientStore) -> None:
     for round_number in (1, 3, 5):
         store.write(5, round_number, vector(round_number), 0)
     assert files(store, 5) == [1, 3, 5]
-    store.write(5, 9, vector(9), 4)  # a run taken up after round 4 needs what the client had then: that of round 3
+    store.write(
+        5, 9, vector(9), 4
+    )  # a run taken up after round 4 needs what the client had then: that of round 3
     assert files(store, 5) == [3, 5, 9]
     store.write(5, 12, vector(12), 12)
     assert files(store, 5) == [12]
@@ -88,7 +93,10 @@ def test_whatever_checkpoint_a_run_is_taken_up_from_its_clients_are_as_they_were
     """The run falls once in each round of ``falls`` and goes on from any checkpoint that is kept, here the oldest."""
     with tempfile.TemporaryDirectory() as folder:
         store = ClientStore(Path(folder), LENGTH)
-        last = {number: max([0, *(n for n in range(1, number) if takes_part[n - 1])]) for number in range(1, 31)}
+        last = {
+            number: max([0, *(n for n in range(1, number) if takes_part[n - 1])])
+            for number in range(1, 31)
+        }
         kept: list[int] = []
         number, left = 1, list(falls)
         while number <= 30:
@@ -148,7 +156,9 @@ def test_on_a_full_disk_what_was_kept_stays(mount: Mount, request: pytest.Fixtur
     store = ClientStore(disk.folder / "run" / "checkpoint" / "clients", 10_000)
     store.write(5, 1, np.full(10_000, 1, np.float32), 0)
     disk.leave(20_000)
-    with pytest.raises(DiskFull, match=r"/clients/05/5/2: No space .* needs 40,016 bytes, .*--resume \S+/run$"):
+    with pytest.raises(
+        DiskFull, match=r"/clients/05/5/2: No space .* needs 40,016 bytes, .*--resume \S+/run$"
+    ):
         store.write(5, 2, np.full(10_000, 2, np.float32), 0)
     assert [path.name for path in store.folder.glob("*/5/*")] == ["1"]
     disk.make_room()

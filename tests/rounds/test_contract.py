@@ -113,7 +113,9 @@ STATES = {
 def plug_in(folder: Path, statement: str, text: str = ALGORITHM) -> Any:
     (folder / "beside.py").write_text(BESIDE)
     (folder / "mine.py").write_text(text.format(statement=statement))
-    component = next(one for one in COMPONENTS if one.path == (("model",) if text is MODEL else ("algorithm",)))
+    component = next(
+        one for one in COMPONENTS if one.path == (("model",) if text is MODEL else ("algorithm",))
+    )
     return find_part(component, f"{folder / 'mine.py'}:Mine")[0]()
 
 

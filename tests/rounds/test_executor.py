@@ -65,7 +65,12 @@ class Normed(nn.Module):
 
 @pytest.fixture
 def experiment() -> Experiment:
-    overrides = ["rounds=4", "model={name: mlp, hidden: [8]}", "selection.participants=4", "training.batch_size=64"]
+    overrides = [
+        "rounds=4",
+        "model={name: mlp, hidden: [8]}",
+        "selection.participants=4",
+        "training.batch_size=64",
+    ]
     overrides += ["data.partition={name: dirichlet, clients: 10, min_samples: 4}"]
     return check_job("quickstart", overrides)[0]
 
@@ -75,18 +80,24 @@ def world() -> World:
     return connect()
 
 
-def run(world: World, experiment: Experiment, folder: Path, **changes: object) -> tuple[State, list[RoundResult]]:
+def run(
+    world: World, experiment: Experiment, folder: Path, **changes: object
+) -> tuple[State, list[RoundResult]]:
     changed = replace(experiment, job=experiment.job.model_copy(update=changes))
     results: list[RoundResult] = []
     store = ClientStore(folder / "clients", len(experiment.model.weights))
     server = make_server(changed, Snapshot())
     checkpoints = Checkpoints(folder, every=10**6, keep=1, records=NoRecords())
-    run_aggregator(world, server, store, RunCallbacks(Snapshot(), results.append, checkpoints, lambda: False))
+    run_aggregator(
+        world, server, store, RunCallbacks(Snapshot(), results.append, checkpoints, lambda: False)
+    )
     return server.state, results
 
 
 @pytest.mark.parametrize("length", [0, 7, 10_000])
-def test_a_contribution_of_the_wrong_length_is_refused(world, experiment, tmp_path, length: int) -> None:
+def test_a_contribution_of_the_wrong_length_is_refused(
+    world, experiment, tmp_path, length: int
+) -> None:
     algorithm = Longer(name="longer", length=length)
     with pytest.raises(TrainingError, match=rf"extra is not usable: its shape is \({length},\)"):
         run(world, experiment, tmp_path, algorithm=algorithm)
@@ -114,18 +125,28 @@ class CountsSteps(FedAvg):
         return super().step(state, mean, participants, clients)
 
 
-def test_a_server_that_remembers_outside_of_its_state_is_refused(world, experiment, tmp_path) -> None:
-    with pytest.raises(InputError, match=r"carries state .*: STEPS of test_executor\.py has changed") as error:
+def test_a_server_that_remembers_outside_of_its_state_is_refused(
+    world, experiment, tmp_path
+) -> None:
+    with pytest.raises(
+        InputError, match=r"carries state .*: STEPS of test_executor\.py has changed"
+    ) as error:
         run(world, experiment, tmp_path, algorithm=CountsSteps(name="counts"))
     assert where(error.value) == "round 1"
 
 
-def test_running_means_are_averaged_whatever_the_server_does_and_frozen_weights_stay(world, experiment, tmp_path) -> None:
+def test_running_means_are_averaged_whatever_the_server_does_and_frozen_weights_stay(
+    world, experiment, tmp_path
+) -> None:
     torch.manual_seed(0)
     model = flatten(Normed())
     normed = replace(experiment, model=model, initial=model.weights.numpy().copy())
-    training = experiment.job.training.model_copy(update={"weight_decay": 0.1, "engine": "loop", "stack": 1})
-    state, results = run(world, normed, tmp_path, algorithm=FedYogi(server_lr=0.5), training=training)
+    training = experiment.job.training.model_copy(
+        update={"weight_decay": 0.1, "engine": "loop", "stack": 1}
+    )
+    state, results = run(
+        world, normed, tmp_path, algorithm=FedYogi(server_lr=0.5), training=training
+    )
     named = {n: state["model"][s : s + 64] for n, s in zip(model.names, model.starts, strict=True)}
     assert len(results) == 4
     assert (named["frozen"] == 1).all()
@@ -136,12 +157,21 @@ def test_running_means_are_averaged_whatever_the_server_does_and_frozen_weights_
     assert not np.array_equal(named["norm.running_mean"], np.zeros(64))
 
 
-def test_the_mean_loss_of_a_large_test_part_is_exact_and_no_overflow(world, experiment, tmp_path) -> None:
+def test_the_mean_loss_of_a_large_test_part_is_exact_and_no_overflow(
+    world, experiment, tmp_path
+) -> None:
     data = experiment.population.dataset
     count = 700_000
     rows = np.arange(count) % len(data.test.y)
-    test = Part(np.zeros((count, 8, 8), np.uint8), data.test.y[rows], np.array([0, count]), np.array(["all"]))
-    large = replace(experiment, population=replace(experiment.population, dataset=replace(data, test=test)))
+    test = Part(
+        np.zeros((count, 8, 8), np.uint8),
+        data.test.y[rows],
+        np.array([0, count]),
+        np.array(["all"]),
+    )
+    large = replace(
+        experiment, population=replace(experiment.population, dataset=replace(data, test=test))
+    )
     evaluation = experiment.job.evaluation.model_copy(update={"every": 4, "batch_size": 350_000})
     _, results = run(world, large, tmp_path, evaluation=evaluation)
     tested = results[-1].tested
@@ -150,8 +180,13 @@ def test_the_mean_loss_of_a_large_test_part_is_exact_and_no_overflow(world, expe
     assert [result.tested is None for result in results] == [True, True, True, False]
 
 
-@pytest.mark.parametrize(("vector", "said"), [(np.zeros(3), "shape"), (None, "does not have"), (np.full(610, np.nan), "nan")])
-def test_a_state_to_begin_with_that_cannot_be_sent_is_refused(world, experiment, tmp_path, vector, said: str) -> None:
+@pytest.mark.parametrize(
+    ("vector", "said"),
+    [(np.zeros(3), "shape"), (None, "does not have"), (np.full(610, np.nan), "nan")],
+)
+def test_a_state_to_begin_with_that_cannot_be_sent_is_refused(
+    world, experiment, tmp_path, vector, said: str
+) -> None:
     class Strange(FedAvg):
         sent = ("model", "extra")
 
@@ -175,4 +210,7 @@ def test_a_model_with_a_buffer_that_is_not_saved_is_written(tmp_path) -> None:
     written = load_file(tmp_path / "model.safetensors")
     assert written["mask"].tolist() == [1, 1, 1]
     assert written["wide"].tolist() == [1 / 3]  # in no vector, and so not hashed
-    assert digest == hashlib.sha256(b"".join(written[name].tobytes() for name in model.names)).hexdigest()
+    assert (
+        digest
+        == hashlib.sha256(b"".join(written[name].tobytes() for name in model.names)).hexdigest()
+    )

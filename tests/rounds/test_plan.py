@@ -20,7 +20,10 @@ def _job(algorithm="fedavg", participants=12, **sections):
             "name": "plan",
             "seed": 3,
             "rounds": 5,
-            "data": {"name": "digits", "partition": {"name": "dirichlet", "clients": 100, "alpha": 0.5}},
+            "data": {
+                "name": "digits",
+                "partition": {"name": "dirichlet", "clients": 100, "alpha": 0.5},
+            },
             "population": {"trace": "phones"},
             "model": {"name": "mlp", "hidden": [8]},
             "training": {"batch_size": 10, "epochs": 2, "lr": 0.2},
@@ -37,7 +40,9 @@ def _job(algorithm="fedavg", participants=12, **sections):
 def population(make_dataset, make_trace, make_population):
     """50 clients that share seven clients' data, on fast phones, slow ones, and some that go offline after 0.5 s."""
     slots = [[(0, 100)], [(0, 100)], [(0, 0.5)]]
-    trace = make_trace(slots, compute_ms_per_sample=[10, 20, 10], download_kbps=[800] * 3, upload_kbps=[800] * 3)
+    trace = make_trace(
+        slots, compute_ms_per_sample=[10, 20, 10], download_kbps=[800] * 3, upload_kbps=[800] * 3
+    )
     return make_population(make_dataset(HELD), trace, clients=50)
 
 
@@ -49,11 +54,17 @@ def test_only_those_who_completed_are_trained(population):
     plan = make_plan(_job(), population, WORKLOAD, 1, ClockState())
     timeline = plan.timeline
     ends = timeline.participants
-    completed = {client for client, how in zip(ends["client"], ends["outcome"], strict=True) if how == Outcome.COMPLETED}
+    completed = {
+        client
+        for client, how in zip(ends["client"], ends["outcome"], strict=True)
+        if how == Outcome.COMPLETED
+    }
     assert set(plan.tasks["client"]) == completed
     assert len(plan.tasks) == len(completed) == timeline.count(Outcome.COMPLETED)
     # The round has to have had all three ends for this to say anything.
-    assert all(timeline.count(outcome) > 0 for outcome in (Outcome.COMPLETED, Outcome.DROPPED, Outcome.CUT))
+    assert all(
+        timeline.count(outcome) > 0 for outcome in (Outcome.COMPLETED, Outcome.DROPPED, Outcome.CUT)
+    )
 
 
 @pytest.mark.parametrize("algorithm", ["fedavg", "scaffold"])
@@ -61,7 +72,10 @@ def test_tasks_are_in_the_order_of_the_participants(population, algorithm):
     plan = make_plan(_job(algorithm), population, WORKLOAD, 1, ClockState())
     ends = plan.timeline.participants
     assert plan.tasks.dtype == TASK
-    assert plan.tasks["client"].tolist() == ends["client"][ends["outcome"] == Outcome.COMPLETED].tolist()
+    assert (
+        plan.tasks["client"].tolist()
+        == ends["client"][ends["outcome"] == Outcome.COMPLETED].tolist()
+    )
     assert len(set(plan.tasks["samples"])) > 1
 
 
@@ -69,7 +83,9 @@ def test_the_largest_tasks_come_first_and_equal_ones_by_client_number(population
     tasks = make_plan(_job(), population, WORKLOAD, 1, ClockState()).tasks
     found = largest_first(tasks, 1)
     assert found.dtype == TASK
-    assert found.tolist() == sorted(tasks.tolist(), key=lambda task: (-_field(task, "samples"), _field(task, "client")))
+    assert found.tolist() == sorted(
+        tasks.tolist(), key=lambda task: (-_field(task, "samples"), _field(task, "client"))
+    )
     assert len(set(tasks["samples"])) < len(tasks)  # there was a tie to break
 
 
@@ -78,13 +94,19 @@ def _field(task, name):
 
 
 ROUNDS = st.dictionaries(
-    st.integers(1, 2**31 - 1), st.dictionaries(st.integers(0, 10**12), st.integers(1, 9), min_size=1, max_size=20), max_size=4
+    st.integers(1, 2**31 - 1),
+    st.dictionaries(st.integers(0, 10**12), st.integers(1, 9), min_size=1, max_size=20),
+    max_size=4,
 )
 """Of some rounds (as a batch holds them) each client's samples; few different numbers, so that there are ties."""
 
 
 def _tasks_of(rounds, random):
-    rows = [(r, client, 0, n, n, 0.5, 0) for r, of_round in rounds.items() for client, n in of_round.items()]
+    rows = [
+        (r, client, 0, n, n, 0.5, 0)
+        for r, of_round in rounds.items()
+        for client, n in of_round.items()
+    ]
     random.shuffle(rows)
     return np.array(rows, TASK)
 
@@ -110,8 +132,12 @@ def test_groups_are_a_rounds_tasks_by_samples_and_the_last_ones_are_halves(round
             size = stack if len(own) >= 2 * stack else (stack + 1) // 2
             expected.append([(number, client) for client, _ in own[:size]])
             own = own[size:]
-    expected.sort(key=lambda group: -sum(rounds[number][client] for number, client in group))  # stable: by round, then as cut
-    assert [[(_field(t, "round"), _field(t, "client")) for t in group] for group in groups] == expected
+    expected.sort(
+        key=lambda group: -sum(rounds[number][client] for number, client in group)
+    )  # stable: by round, then as cut
+    assert [
+        [(_field(t, "round"), _field(t, "client")) for t in group] for group in groups
+    ] == expected
     totals = [sum(_field(task, "samples") for task in group) for group in groups]
     assert totals == sorted(totals, reverse=True)
 
@@ -136,7 +162,9 @@ def test_no_tasks_are_no_groups():
         (Workload(1000, 1000, 100, None, 3), lambda n: 3, lambda n: 3 * n),
     ],
 )
-def test_a_task_has_the_steps_and_samples_that_its_client_was_timed_for(population, workload, steps, samples):
+def test_a_task_has_the_steps_and_samples_that_its_client_was_timed_for(
+    population, workload, steps, samples
+):
     plan = make_plan(_job(), population, workload, 1, ClockState())
     assert len(plan.tasks) > 3
     asked = plan.timeline.participants["client"].tolist()
@@ -155,7 +183,9 @@ def test_fedavg_weights_follow_the_samples_held_and_add_up_to_one(population):
 
 
 def test_fedavg_weights_follow_the_samples_held_and_not_those_gone_through(population):
-    tasks = make_plan(_job("fedavg"), population, Workload(1000, 1000, 10, None, 1), 1, ClockState()).tasks
+    tasks = make_plan(
+        _job("fedavg"), population, Workload(1000, 1000, 10, None, 1), 1, ClockState()
+    ).tasks
     held = np.array([_held(client) for client in tasks["client"]])
     assert tasks["weight"] == pytest.approx(held / held.sum(), rel=1e-15)
     assert not np.allclose(tasks["weight"], tasks["samples"] / tasks["samples"].sum())
@@ -167,7 +197,9 @@ def test_scaffold_weights_are_equal_and_add_up_to_one(population):
     assert tasks["weight"] == pytest.approx(np.full(len(tasks), 1 / len(tasks)), rel=1e-15)
 
 
-@pytest.mark.parametrize(("round_number", "version"), [(1, 0), (2, 1), (5, 4), (5, 2)])  # the last: two rounds had no updates
+@pytest.mark.parametrize(
+    ("round_number", "version"), [(1, 0), (2, 1), (5, 4), (5, 2)]
+)  # the last: two rounds had no updates
 def test_tasks_start_from_the_model_that_there_is(population, round_number, version):
     plan = make_plan(_job(), population, WORKLOAD, round_number, ClockState(version=version))
     assert plan.round_number == round_number
@@ -177,20 +209,30 @@ def test_tasks_start_from_the_model_that_there_is(population, round_number, vers
 
 def test_a_round_leaves_the_state_that_the_next_one_begins_with(population):
     first = make_plan(_job(), population, WORKLOAD, 1, ClockState())
-    assert (first.after.now, first.after.version, first.after.draws) == (first.timeline.end_seconds, 1, 1)
+    assert (first.after.now, first.after.version, first.after.draws) == (
+        first.timeline.end_seconds,
+        1,
+        1,
+    )
     assert len(first.after.flights) == 0
     second = make_plan(_job(), population, WORKLOAD, 2, first.after)
     assert second.timeline.start_seconds == first.timeline.end_seconds
     assert set(second.tasks["base"]) == {1}
     assert (second.after.version, second.after.draws) == (2, 2)
-    assert second.timeline.participants["client"].tolist() != first.timeline.participants["client"].tolist()
+    assert (
+        second.timeline.participants["client"].tolist()
+        != first.timeline.participants["client"].tolist()
+    )
 
 
 def test_a_plan_depends_on_seed_and_state_alone(population):
     job, state = _job(), ClockState(200.0, 1, 1)
     first, again = (make_plan(job, population, WORKLOAD, 2, state) for _ in range(2))
     assert first.tasks.tolist() == again.tasks.tolist()
-    assert first.timeline.participants["client"].tolist() == again.timeline.participants["client"].tolist()
+    assert (
+        first.timeline.participants["client"].tolist()
+        == again.timeline.participants["client"].tolist()
+    )
     others = [(job, state), (job, ClockState(200.0, 1, 2)), (_job(seed=4), state)]
     plans = [make_plan(other, population, WORKLOAD, 2, at) for other, at in others]
     assert len({tuple(plan.timeline.participants["client"]) for plan in plans}) == 3
@@ -212,7 +254,9 @@ def test_a_round_begins_when_anyone_is_online(make_dataset, make_trace, make_pop
 
 
 @pytest.mark.parametrize("algorithm", ["fedavg", "scaffold"])
-def test_a_round_that_nobody_completes_has_no_tasks(make_dataset, make_trace, make_population, algorithm):
+def test_a_round_that_nobody_completes_has_no_tasks(
+    make_dataset, make_trace, make_population, algorithm
+):
     population = make_population(make_dataset(HELD), make_trace([[(0, 10)]]), clients=20)
     plan = make_plan(_job(algorithm), population, WORKLOAD, 1, ClockState(now=9.99, version=3))
     assert plan.tasks.dtype == TASK

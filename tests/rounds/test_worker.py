@@ -23,7 +23,13 @@ from mpifl.training.participant import LocalResult, Participant
 
 ELSEWHERE = torch.device("cpu", 0)
 """Another name for the host: what lies there is treated as on a GPU."""
-TASKS = np.array([(2, client, 1, steps, 8 * steps, 0.25, 0) for client, steps in ((1, 3), (4, 7), (6, 5), (9, 4))], TASK)
+TASKS = np.array(
+    [
+        (2, client, 1, steps, 8 * steps, 0.25, 0)
+        for client, steps in ((1, 3), (4, 7), (6, 5), (9, 4))
+    ],
+    TASK,
+)
 
 
 @pytest.fixture
@@ -44,7 +50,10 @@ def experiment(device: str, algorithm: str, engine: str) -> Experiment:
         f"training.engine={engine}",
         "training.batch_size=8",
     ]
-    model = ["model={name: mlp, hidden: [8]}", "data.partition={name: dirichlet, clients: 10, min_samples: 4}"]
+    model = [
+        "model={name: mlp, hidden: [8]}",
+        "data.partition={name: dirichlet, clients: 10, min_samples: 4}",
+    ]
     found = check_job("quickstart", [*overrides, *model, "selection.participants=4"])[0]
     assert isinstance(found, Experiment)
     return found
@@ -54,9 +63,12 @@ def work(place: Worker, folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarra
     """The sum and the metrics of a group, twice, since clients may keep something; and a shard's test."""
     job, length = place.experiment.job, len(place.experiment.initial)
     vectors = {
-        name: place.experiment.initial if name == "model" else np.zeros(length, np.float32) for name in job.algorithm.sent
+        name: place.experiment.initial if name == "model" else np.zeros(length, np.float32)
+        for name in job.algorithm.sent
     }
-    part = RoundSum(np.zeros((len(job.algorithm.summed), length), np.int64), np.zeros((2, 0), np.int64))
+    part = RoundSum(
+        np.zeros((len(job.algorithm.summed), length), np.int64), np.zeros((2, 0), np.int64)
+    )
     for number in (2, 3):
         tasks = TASKS.copy()
         tasks["round"] = number
@@ -67,14 +79,20 @@ def work(place: Worker, folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarra
 
 @pytest.mark.parametrize("engine", ["stacked", "loop"])
 @pytest.mark.parametrize("algorithm", ["fedavg", "scaffold"])
-def test_elsewhere_a_group_gives_the_same(elsewhere: None, algorithm: str, engine: str, tmp_path: Path) -> None:
+def test_elsewhere_a_group_gives_the_same(
+    elsewhere: None, algorithm: str, engine: str, tmp_path: Path
+) -> None:
     there = make_worker(experiment("cuda", algorithm, engine), ClientStore(tmp_path / "there", 610))
     assert there.device == there.samples.device == there.tested.device == ELSEWHERE
     assert there.model is not there.experiment.model
     found = work(there, tmp_path)
     with pytest.MonkeyPatch.context() as as_it_is:
-        as_it_is.setattr(mpifl.rounds.worker, "start_device", lambda name, which: torch.device(name))
-        here = make_worker(experiment("cpu", algorithm, engine), ClientStore(tmp_path / "here", 610))
+        as_it_is.setattr(
+            mpifl.rounds.worker, "start_device", lambda name, which: torch.device(name)
+        )
+        here = make_worker(
+            experiment("cpu", algorithm, engine), ClientStore(tmp_path / "here", 610)
+        )
     assert here.model is here.experiment.model
     sums, metrics, tested = work(here, tmp_path)
     assert np.array_equal(found[2], tested)
@@ -84,7 +102,9 @@ def test_elsewhere_a_group_gives_the_same(elsewhere: None, algorithm: str, engin
     assert found[0].any()
 
 
-def test_elsewhere_the_client_that_cannot_be_summed_is_named_too(elsewhere: None, tmp_path: Path) -> None:
+def test_elsewhere_the_client_that_cannot_be_summed_is_named_too(
+    elsewhere: None, tmp_path: Path
+) -> None:
     place = make_worker(experiment("cuda", "fedavg", "stacked"), ClientStore(tmp_path, 610))
 
     def spoiling(group: Sequence[Participant]) -> list[LocalResult]:
@@ -94,7 +114,13 @@ def test_elsewhere_the_client_that_cannot_be_summed_is_named_too(elsewhere: None
 
     part = RoundSum(np.zeros((1, 610), np.int64), np.zeros((2, 0), np.int64))
     with pytest.raises(TrainingError, match=r"update is not usable: tensor .* is inf") as error:
-        train_group(replace(place, engine=spoiling), TASKS, {1: {"model": place.experiment.initial}}, part, 0)
+        train_group(
+            replace(place, engine=spoiling),
+            TASKS,
+            {1: {"model": place.experiment.initial}},
+            part,
+            0,
+        )
     assert where(error.value) == f"round 2, client {place.experiment.population.client_name(6)}"
     assert not part.vectors.any()
 
@@ -124,7 +150,12 @@ def test_on_a_gpu_a_group_gives_about_what_it_gives_here_and_the_same_each_time(
     algorithm: str, engine: str, tmp_path: Path
 ) -> None:
     found = [
-        work(make_worker(experiment(device, algorithm, engine), ClientStore(tmp_path / str(number), 610)), tmp_path)
+        work(
+            make_worker(
+                experiment(device, algorithm, engine), ClientStore(tmp_path / str(number), 610)
+            ),
+            tmp_path,
+        )
         for number, device in enumerate(("cuda", "cuda", "cpu"))
     ]
     assert all(np.array_equal(again, first) for again, first in zip(*found[:2], strict=True))

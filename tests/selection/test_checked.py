@@ -44,13 +44,19 @@ CLOCKS = {
 @pytest.fixture(scope="module")
 def population(make_dataset, make_trace, make_population):
     """30 clients, of whom the 10 of the first pattern are online from 0 to 50 s of 100 s, the others always."""
-    return make_population(make_dataset([3, 4]), make_trace([[(0, 50)], [(0, 100)], [(0, 100)]]), clients=30)
+    return make_population(
+        make_dataset([3, 4]), make_trace([[(0, 50)], [(0, 100)], [(0, 100)]]), clients=30
+    )
 
 
 @pytest.fixture(scope="module")
 def early(population):
     """Clients that go offline at 50 s."""
-    return [client for client in range(30) if permuted(client, population.phones.size, population.phones.key) % 3 == 0]
+    return [
+        client
+        for client in range(30)
+        if permuted(client, population.phones.size, population.phones.key) % 3 == 0
+    ]
 
 
 @pytest.fixture
@@ -69,8 +75,16 @@ def plan_of(tmp_path, monkeypatch, population):
 
 
 def test_what_is_allowed_passes_as_it_is(plan_of):
-    for answer in ("np.arange(13)", "np.arange(4)[::-1]", "[5, 2, 9]", "np.arange(13, dtype=np.uint8)"):
-        assert plan_of(answer).timeline.participants["client"].tolist() == np.asarray(eval(answer)).tolist()
+    for answer in (
+        "np.arange(13)",
+        "np.arange(4)[::-1]",
+        "[5, 2, 9]",
+        "np.arange(13, dtype=np.uint8)",
+    ):
+        assert (
+            plan_of(answer).timeline.participants["client"].tolist()
+            == np.asarray(eval(answer)).tolist()
+        )
 
 
 @pytest.mark.parametrize("clock", CLOCKS.values(), ids=CLOCKS)
@@ -89,7 +103,10 @@ def test_one_client_13_times_is_refused_by_every_clock(plan_of, tmp_path, clock)
         ("np.array([3, 30])", "client 30 at virtual second 0; the population has clients 0 to 29"),
         ("np.array([3, 10**18])", "client 1000000000000000000 at"),
         ("np.arange(wanted + 1)", "14 clients at virtual second 0; it was asked for 13 at most"),
-        ("np.arange(3.0)", "float64 of shape (3,) at virtual second 0; expected an array (n,) of client numbers (int64)"),
+        (
+            "np.arange(3.0)",
+            "float64 of shape (3,) at virtual second 0; expected an array (n,) of client numbers (int64)",
+        ),
         ("np.arange(12).reshape(3, 4)", "int64 of shape (3, 4) at"),
         ("np.zeros(30, bool)", "bool of shape (30,) at"),
         ("['3']", "<U1 of shape (1,) at"),
@@ -109,7 +126,10 @@ def test_what_is_wrong_is_named(plan_of, answer, said):
 def test_who_is_offline_is_named_with_the_moment(plan_of, early):
     client = early[0]
     assert plan_of(f"[{client}]", now=49.5).timeline.participants["client"].tolist() == [client]
-    with pytest.raises(TrainingError, match=rf"chose client {client} at virtual second 150\.5; that client is offline then"):
+    with pytest.raises(
+        TrainingError,
+        match=rf"chose client {client} at virtual second 150\.5; that client is offline then",
+    ):
         plan_of(f"[{client}]", now=150.5)
 
 
@@ -120,10 +140,16 @@ def test_who_is_offline_is_named_with_the_moment(plan_of, early):
     now=st.sampled_from([0.0, 49.9, 50.0, 99.0, 120.0]),
 )
 def test_it_passes_exactly_what_plain_python_passes(population, early, chosen, wanted, now):
-    fine = len(chosen) <= wanted and len(set(chosen)) == len(chosen) and all(0 <= client < 30 for client in chosen)
+    fine = (
+        len(chosen) <= wanted
+        and len(set(chosen)) == len(chosen)
+        and all(0 <= client < 30 for client in chosen)
+    )
     fine = fine and (now % 100 < 50 or not set(chosen) & set(early))
     if fine:
-        assert checked("rule", np.array(chosen, np.int64), population, now, wanted).tolist() == chosen
+        assert (
+            checked("rule", np.array(chosen, np.int64), population, now, wanted).tolist() == chosen
+        )
     else:
         with pytest.raises(TrainingError):
             checked("rule", np.array(chosen, np.int64), population, now, wanted)
@@ -133,8 +159,18 @@ def test_a_run_ends_with_status_1_and_names_round_and_rule(tmp_path: Path):
     (tmp_path / "mine.py").write_text(RULE)
     late = "np.arange(wanted) if draw < 3 else np.full(wanted, 7)"
     selection = f"selection={{name: ./mine.py:Mine, participants: 10, answer: '{late}'}}"
-    line = [sys.executable, "-m", "mpifl.run", "quickstart", "rounds=5", "clock.availability=always", selection]
-    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    line = [
+        sys.executable,
+        "-m",
+        "mpifl.run",
+        "quickstart",
+        "rounds=5",
+        "clock.availability=always",
+        selection,
+    ]
+    done = subprocess.run(
+        line, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
+    )
     assert done.returncode == 1, done.stderr
     assert "round 3: selection.name:" in done.stderr
     assert "mine.py:Mine' chose client 7 at virtual second" in done.stderr

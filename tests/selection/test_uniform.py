@@ -13,14 +13,18 @@ from tests.budget import examples
 @pytest.fixture(scope="module")
 def population(make_dataset, make_trace, make_population):
     """200 clients, of whom about two in three are online at 10 s."""
-    return make_population(make_dataset([3, 4]), make_trace([[(0, 50)], [(0, 100)], [(50, 100)]]), clients=200)
+    return make_population(
+        make_dataset([3, 4]), make_trace([[(0, 50)], [(0, 100)], [(50, 100)]]), clients=200
+    )
 
 
 @pytest.fixture(scope="module")
 def picks(population):
     """picks(wanted, seed, round_number, now)."""
     rule = Uniform(participants=5)
-    return lambda wanted=20, seed=1, round_number=1, now=10.0: rule.choose(population, now, wanted, seed, round_number).tolist()
+    return lambda wanted=20, seed=1, round_number=1, now=10.0: rule.choose(
+        population, now, wanted, seed, round_number
+    ).tolist()
 
 
 def test_the_same_seed_and_round_pick_the_same_clients(picks):
@@ -29,7 +33,11 @@ def test_the_same_seed_and_round_pick_the_same_clients(picks):
 
 
 def test_another_round_or_another_seed_picks_others(picks):
-    drawn = {tuple(picks(seed=seed, round_number=number)) for seed in range(10) for number in range(1, 31)}
+    drawn = {
+        tuple(picks(seed=seed, round_number=number))
+        for seed in range(10)
+        for number in range(1, 31)
+    }
     assert len(drawn) == 300
 
 
@@ -44,7 +52,9 @@ def test_who_is_online_all_the_time_keeps_the_place_in_the_order(picks):
     early, late = picks(wanted=200, now=10.0), picks(wanted=200, now=60.0)
     both = set(early) & set(late)
     assert 30 < len(both) < len(early)
-    assert [client for client in early if client in both] == [client for client in late if client in both]
+    assert [client for client in early if client in both] == [
+        client for client in late if client in both
+    ]
 
 
 def test_the_number_of_participants_does_not_limit_what_is_picked(population):
@@ -54,7 +64,9 @@ def test_the_number_of_participants_does_not_limit_what_is_picked(population):
 def test_small_populations_are_drawn_from_fairly(make_dataset, make_trace, make_population):
     rule, times = Uniform(participants=1), 20_000
     trace = make_trace([[(0, 100)]])
-    five, eight = (make_population(make_dataset([3, 4]), trace, clients=clients) for clients in (5, 8))
+    five, eight = (
+        make_population(make_dataset([3, 4]), trace, clients=clients) for clients in (5, 8)
+    )
     first = np.array([rule.choose(five, 10.0, 1, 1, draw)[0] for draw in range(1, times + 1)])
     assert stats.chisquare(np.bincount(first)).pvalue > 1e-3
     pairs = np.sort([rule.choose(eight, 10.0, 2, 1, draw) for draw in range(1, times + 1)], axis=1)

@@ -55,9 +55,7 @@ SlurmdLogFile={folder}/slurmd-%n.log
 SlurmdParameters=config_overrides
 PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP OverSubscribe=NO
 """
-NODE = (
-    "NodeName={name} NodeHostname={name} NodeAddr=127.0.0.1 Port={port} CPUs={cpus} RealMemory=4000 Gres=gpu:2 State=UNKNOWN\n"
-)
+NODE = "NodeName={name} NodeHostname={name} NodeAddr=127.0.0.1 Port={port} CPUs={cpus} RealMemory=4000 Gres=gpu:2 State=UNKNOWN\n"
 
 
 def missing() -> str | None:
@@ -102,7 +100,16 @@ def _node(name: str, configuration: Path) -> list[str]:
     if name == _host():
         return line
     own = 'hostname "$0" && mount --bind "$1" /etc/hosts && shift && exec "$@"'
-    return [*NAMESPACES, "sh", "-c", own, name, str(configuration.parent / "hosts"), str(_program(line[0])), *line[1:]]
+    return [
+        *NAMESPACES,
+        "sh",
+        "-c",
+        own,
+        name,
+        str(configuration.parent / "hosts"),
+        str(_program(line[0])),
+        *line[1:],
+    ]
 
 
 def _configure(folder: Path, names: list[str]) -> Path:
@@ -118,7 +125,11 @@ def _configure(folder: Path, names: list[str]) -> Path:
     path = folder / "slurm.conf"
     text = CONFIGURATION.format(controller=_host(), folder=folder, controller_port=controller_port)
     path.write_text(
-        text + "".join(NODE.format(name=name, port=port, cpus=CPUS) for name, port in zip(names, ports, strict=True))
+        text
+        + "".join(
+            NODE.format(name=name, port=port, cpus=CPUS)
+            for name, port in zip(names, ports, strict=True)
+        )
     )
     gpus = [f"NodeName={name} Name=gpu File={device}\n" for name in names for device in devices]
     (folder / "gres.conf").write_text("".join(gpus))
@@ -127,7 +138,12 @@ def _configure(folder: Path, names: list[str]) -> Path:
 
 
 def _munge_files(folder: Path) -> list[str]:
-    named = {"key-file": "munge.key", "socket": "munge.socket", "pid-file": "munge.pid", "seed-file": "munge.seed"}
+    named = {
+        "key-file": "munge.key",
+        "socket": "munge.socket",
+        "pid-file": "munge.pid",
+        "seed-file": "munge.seed",
+    }
     return [f"--{option}={folder / name}" for option, name in named.items()]
 
 
@@ -137,7 +153,11 @@ def _daemon(line: list[str], folder: Path, environment: Mapping[str, str]) -> It
     assert program is not None
     with open(folder / f"{Path(line[0]).name}-{secrets.token_hex(2)}.out", "wb") as said:
         process = subprocess.Popen(
-            [program, *line[1:]], env=os.environ | environment, stdout=said, stderr=said, stdin=subprocess.DEVNULL
+            [program, *line[1:]],
+            env=os.environ | environment,
+            stdout=said,
+            stderr=said,
+            stdin=subprocess.DEVNULL,
         )
     try:
         yield
@@ -153,9 +173,17 @@ def _daemon(line: list[str], folder: Path, environment: Mapping[str, str]) -> It
 def _cancel_all(environment: Mapping[str, str]) -> None:
     """End what is left: jobs outlive slurmd."""
     surroundings = os.environ | environment
-    subprocess.run(["scancel", "--partition=all"], env=surroundings, capture_output=True, timeout=120, check=False)
+    subprocess.run(
+        ["scancel", "--partition=all"],
+        env=surroundings,
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
     for _ in range(50):
-        left = subprocess.run(["squeue", "-h"], env=surroundings, capture_output=True, timeout=120, check=False)
+        left = subprocess.run(
+            ["squeue", "-h"], env=surroundings, capture_output=True, timeout=120, check=False
+        )
         if not left.stdout:
             return
         time.sleep(0.2)
@@ -179,7 +207,8 @@ def _wait_until_idle(folder: Path, environment: Mapping[str, str], count: int) -
             return
         time.sleep(0.2)
     logs = "".join(
-        f"\n{path.name}: {path.read_text()[-2000:]}" for path in sorted([*folder.glob("*.out"), *folder.glob("*.log")])
+        f"\n{path.name}: {path.read_text()[-2000:]}"
+        for path in sorted([*folder.glob("*.out"), *folder.glob("*.log")])
     )
     raise RuntimeError(f"Slurm did not come up in {START_SECONDS} s; sinfo: {said.strip()}{logs}")
 
@@ -206,8 +235,13 @@ def main(arguments: list[str]) -> int:
     if arguments == ["--check"] or reason:
         print(f"Slurm: skipped: {reason}" if reason else "Slurm: can be started here")
         return 1 if reason else 0
-    with tempfile.TemporaryDirectory(prefix="slurm-") as base, slurm(Path(base) / "cluster") as environment:
-        return subprocess.run(arguments or ["bash"], env=os.environ | environment, check=False).returncode
+    with (
+        tempfile.TemporaryDirectory(prefix="slurm-") as base,
+        slurm(Path(base) / "cluster") as environment,
+    ):
+        return subprocess.run(
+            arguments or ["bash"], env=os.environ | environment, check=False
+        ).returncode
 
 
 if __name__ == "__main__":

@@ -40,7 +40,10 @@ def snapshot(rounds_done: int = 7) -> Snapshot:
         rounds_done=rounds_done,
         version=6,
         state={"model": np.arange(5, dtype=np.float32), "velocity": np.full(5, np.pi, np.float32)},
-        versions={6: {"model": np.arange(5, dtype=np.float32)}, 4: {"model": np.zeros(5, np.float32)}},
+        versions={
+            6: {"model": np.arange(5, dtype=np.float32)},
+            4: {"model": np.zeros(5, np.float32)},
+        },
         clock=ClockState(1e9 + 1 / 3, 6, 11, participants(2)),
         untested=(Waiting(plan, metrics, 6), Waiting(plan, metrics[:0], None)),
         state_rounds=np.array([(3, 6), (2**40, 1)], STATE_ROUND),
@@ -83,13 +86,17 @@ def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
 
 def test_a_run_that_trains_nothing_has_only_its_clock(tmp_path: Path) -> None:
     clock = ClockState(5.5, 2, 3)
-    found = read_checkpoint(write_checkpoint(tmp_path, Snapshot(rounds_done=2, clock=clock, rows={"rounds": 2})))
+    found = read_checkpoint(
+        write_checkpoint(tmp_path, Snapshot(rounds_done=2, clock=clock, rows={"rounds": 2}))
+    )
     assert found.state is None
     assert same(found.clock, clock)
 
 
 def test_the_newest_whole_one_counts_and_the_damaged_are_named(tmp_path: Path) -> None:
-    _, middle, last = (write_checkpoint(tmp_path, snapshot(rounds_done)) for rounds_done in (10, 20, 30))
+    _, middle, last = (
+        write_checkpoint(tmp_path, snapshot(rounds_done)) for rounds_done in (10, 20, 30)
+    )
     last.write_bytes(last.read_bytes()[:-100])
     raw = bytearray(middle.read_bytes())
     place = raw.index(np.full(5, np.pi, np.float32).tobytes())
@@ -100,7 +107,10 @@ def test_the_newest_whole_one_counts_and_the_damaged_are_named(tmp_path: Path) -
     assert found is not None
     assert found.rounds_done == 10
     assert [line.startswith("checkpoint skipped: ") for line in said] == [True, True]
-    assert [str(path) in line and "damaged" in line for path, line in zip((last, middle), said, strict=True)] == [True, True]
+    assert [
+        str(path) in line and "damaged" in line
+        for path, line in zip((last, middle), said, strict=True)
+    ] == [True, True]
 
 
 def test_without_any_there_is_none(tmp_path: Path) -> None:
@@ -108,7 +118,9 @@ def test_without_any_there_is_none(tmp_path: Path) -> None:
 
 
 @given(place=st.integers(0, 10**6), bit=st.integers(0, 7))
-def test_a_flipped_bit_is_found(tmp_path_factory: pytest.TempPathFactory, place: int, bit: int) -> None:
+def test_a_flipped_bit_is_found(
+    tmp_path_factory: pytest.TempPathFactory, place: int, bit: int
+) -> None:
     folder = tmp_path_factory.mktemp("flip")
     path = write_checkpoint(folder, snapshot())
     raw = bytearray(path.read_bytes())
@@ -175,8 +187,12 @@ def test_a_disk_that_is_full_is_told_with_what_is_needed_and_the_last_one_stays(
     checkpoints.save(replace(snapshot(2), state={"model": np.zeros(10**6, np.float32)}))
     with pytest.raises(DiskFull) as caught:
         checkpoints.close()
-    assert str(caught.value).startswith(f"{folder}/round-00000002.h5: No space left on device: it needs 4,0")
-    assert str(caught.value).endswith("make room, then go on with --resume " + os.path.relpath(disk.folder / "run"))
+    assert str(caught.value).startswith(
+        f"{folder}/round-00000002.h5: No space left on device: it needs 4,0"
+    )
+    assert str(caught.value).endswith(
+        "make room, then go on with --resume " + os.path.relpath(disk.folder / "run")
+    )
     assert [path.name[:14] for path in folder.iterdir()] == ["round-00000001"]
     last = last_checkpoint(folder)
     assert last is not None

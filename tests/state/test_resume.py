@@ -43,7 +43,9 @@ class Other(Mine):
 
 
 @pytest.fixture
-def folder(tmp_path: Path, make_trace: Callable[..., Trace], monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(
+    tmp_path: Path, make_trace: Callable[..., Trace], monkeypatch: pytest.MonkeyPatch
+) -> Path:
     """A folder with code/mine.py, code/helper.py, code/later.py and job.yaml; the working directory is another one."""
     write_trace(tmp_path / "trace.h5", make_trace([[(0, 100)]] * 4))
     (tmp_path / "code").mkdir()
@@ -90,7 +92,9 @@ def refusal(do: Callable[[], Any]) -> str:
 
 
 def edit(path: Path) -> None:
-    path.write_text(path.read_text().replace("VALUE = 1", "VALUE = 2").replace("= VALUE", "= VALUE + 1"))
+    path.write_text(
+        path.read_text().replace("VALUE = 1", "VALUE = 2").replace("= VALUE", "= VALUE + 1")
+    )
 
 
 def test_a_run_directory_holds_the_plug_in_and_its_hash(folder: Path) -> None:
@@ -135,14 +139,20 @@ def test_a_copy_that_was_edited_is_refused_with_both_hashes(folder: Path, file: 
         assert f"({file})" in message
         assert not (folder / "new").exists()
     copy.unlink()
-    assert "out/job.yaml: selection.name: " in refusal(lambda: begun(None, folder / "out", resume=True))
+    assert "out/job.yaml: selection.name: " in refusal(
+        lambda: begun(None, folder / "out", resume=True)
+    )
 
 
 def test_a_copy_that_was_edited_can_be_run_when_it_is_named(folder: Path) -> None:
     first = begun(folder / "asked.yaml", folder / "out")
     copy = folder / "out" / "plugins" / "selection" / "later.py"
     edit(copy)
-    other = begun(folder / "out" / "job.yaml", folder / "new", f"selection.name={copy.with_name('mine.py')}:Mine")
+    other = begun(
+        folder / "out" / "job.yaml",
+        folder / "new",
+        f"selection.name={copy.with_name('mine.py')}:Mine",
+    )
     assert rule(other).late() == 2
     assert recorded(folder / "new") == hash_of(other) != hash_of(first)
 
@@ -152,11 +162,15 @@ def test_a_job_that_is_named_when_a_run_goes_on_has_to_have_the_same_source(fold
     assert hash_of(begun(folder / "asked.yaml", folder / "out", resume=True)) == hash_of(first)
     named = f"selection.name={folder}/code/mine.py:Mine"
     assert hash_of(begun(None, folder / "out", named, resume=True)) == hash_of(first)
-    message = refusal(lambda: begun(None, folder / "out", named.replace("Mine", "Other"), resume=True))
+    message = refusal(
+        lambda: begun(None, folder / "out", named.replace("Mine", "Other"), resume=True)
+    )
     assert "selection.name is " in message
     edit(folder / "code" / "helper.py")
     for job, overrides in ((folder / "asked.yaml", []), (None, [named])):
-        message = refusal(lambda job=job, overrides=overrides: begun(job, folder / "out", *overrides, resume=True))
+        message = refusal(
+            lambda job=job, overrides=overrides: begun(job, folder / "out", *overrides, resume=True)
+        )
         assert message.startswith("--resume: selection.name: the source of ")
         assert hash_of(first)[:12] in message
         assert len({word for word in message.split() if len(word.strip(",;")) == 12}) == 2
@@ -169,11 +183,15 @@ def test_a_run_that_is_run_again_takes_its_copies_along(folder: Path) -> None:
     shutil.rmtree(folder / "out")
     third = begun(folder / "second" / "job.yaml", folder / "third")
     assert recorded(folder / "second") == recorded(folder / "third") == hash_of(first)
-    assert (folder / "third" / "job.yaml").read_text() == (folder / "second" / "job.yaml").read_text()
+    assert (folder / "third" / "job.yaml").read_text() == (
+        folder / "second" / "job.yaml"
+    ).read_text()
     assert rule(third).late() == 1
 
 
-def test_a_module_that_has_changed_is_refused_with_both_hashes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_module_that_has_changed_is_refused_with_both_hashes(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     package = folder / "path" / "begun_pack"
     package.mkdir(parents=True)
     (package / "__init__.py").write_text("")
@@ -186,10 +204,21 @@ def test_a_module_that_has_changed_is_refused_with_both_hashes(folder: Path, mon
     assert "begun_pack.mine:Mine" in (folder / "out" / "job.yaml").read_text()
     assert hash_of(begun(None, folder / "out", resume=True)) == hash_of(first)
     edit(package / "helper.py")
-    line = [sys.executable, "-m", "mpifl", "check", str(folder / "out" / "job.yaml")]  # this process has imported it
+    line = [
+        sys.executable,
+        "-m",
+        "mpifl",
+        "check",
+        str(folder / "out" / "job.yaml"),
+    ]  # this process has imported it
     refused = subprocess.run(line, capture_output=True, text=True, check=False)
     assert refused.returncode == WRONG_INPUT
-    assert f" and {hash_of(first)[:12]} in {folder}/out/environment.json (begun_pack/helper.py)" in refused.stderr
+    assert (
+        f" and {hash_of(first)[:12]} in {folder}/out/environment.json (begun_pack/helper.py)"
+        in refused.stderr
+    )
     assert len(refused.stderr.splitlines()) == 1
-    allowed = subprocess.run([*line, "selection.name=begun_pack.mine:Mine"], capture_output=True, text=True, check=False)
+    allowed = subprocess.run(
+        [*line, "selection.name=begun_pack.mine:Mine"], capture_output=True, text=True, check=False
+    )
     assert allowed.returncode == 0, allowed.stderr

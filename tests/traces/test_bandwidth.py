@@ -25,7 +25,11 @@ CURVES = Bandwidth(
 
 def changed(**columns: Any) -> Bandwidth:
     return replace(
-        CURVES, **{name: np.array(values, np.int64 if name == "offsets" else float) for name, values in columns.items()}
+        CURVES,
+        **{
+            name: np.array(values, np.int64 if name == "offsets" else float)
+            for name, values in columns.items()
+        },
     )
 
 
@@ -55,7 +59,10 @@ def test_a_trace_without_curves_has_none(make_trace: Callable[..., Trace], tmp_p
         ({"start": [1, 2.5, 0]}, "curve 0: start 1.0; the first point of a curve begins at 0"),
         ({"start": [0, 0, 0]}, "curve 0: start 0.0; must rise"),
         ({"start": [0, 4, 0]}, "curve 0: start 4.0; must lie inside the period"),
-        ({"download_kbps": [1, -1, 1]}, "curve 0: download_kbps -1.0; must be finite and not negative"),
+        (
+            {"download_kbps": [1, -1, 1]},
+            "curve 0: download_kbps -1.0; must be finite and not negative",
+        ),
         ({"upload_kbps": [1, 1, np.nan]}, "curve 1: upload_kbps nan"),
         ({"upload_kbps": [0, 0, 1]}, "curve 0: upload_kbps 0.0; at all times"),
         ({"upload_kbps": [1, 1]}, "upload_kbps has 2 points, start 3"),

@@ -18,9 +18,15 @@ from mpifl.traces.trace import DEVICE_COLUMNS, Trace, open_trace, write_trace
 OWN = {"anna": [(0, 10), (20, 30.5)], 7: [], "bo": [(99, 100)]}
 
 
-def test_it_is_a_trace_that_can_be_written_and_read(make_trace: Callable[..., Trace], tmp_path: Path) -> None:
-    base = make_trace([[(0, 1)]], compute_ms_per_sample=[5.0], download_kbps=[10.0], upload_kbps=[20.0])
-    trace = load_client_availability(OWN, period_seconds=100, base=base, name="mine", source="a diary", licence="CC0")
+def test_it_is_a_trace_that_can_be_written_and_read(
+    make_trace: Callable[..., Trace], tmp_path: Path
+) -> None:
+    base = make_trace(
+        [[(0, 1)]], compute_ms_per_sample=[5.0], download_kbps=[10.0], upload_kbps=[20.0]
+    )
+    trace = load_client_availability(
+        OWN, period_seconds=100, base=base, name="mine", source="a diary", licence="CC0"
+    )
     write_trace(tmp_path / "mine.h5", trace)
     found = open_trace(tmp_path / "mine.h5")
     assert found.offsets.tolist() == [0, 2, 2, 3]
@@ -35,7 +41,9 @@ def test_it_is_a_trace_that_can_be_written_and_read(make_trace: Callable[..., Tr
 
 
 def test_each_client_may_have_a_period_of_its_own() -> None:
-    trace = load_client_availability(OWN, period_seconds={"anna": 50, "bo": 100, 7: 30, "nobody": 1})
+    trace = load_client_availability(
+        OWN, period_seconds={"anna": 50, "bo": 100, 7: 30, "nobody": 1}
+    )
     assert trace.period.tolist() == [50, 30, 100]
     assert trace.devices == 1000  # of the shipped phones
 

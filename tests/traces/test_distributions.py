@@ -30,7 +30,10 @@ def test_a_log_normal_is_scipys() -> None:
 
 
 def test_a_mixture_has_the_distribution_of_its_parts() -> None:
-    parts = [{"share": 0.3, "median": 20, "sigma": 0.2}, {"share": 0.7, "median": 150, "sigma": 0.5}]
+    parts = [
+        {"share": 0.3, "median": 20, "sigma": 0.2},
+        {"share": 0.7, "median": 150, "sigma": 0.5},
+    ]
     found = made({"mixture": parts})
     assert isinstance(found, Mixture)
 
@@ -58,7 +61,12 @@ def test_quantiles_are_still_quantiles() -> None:
         {"median": 1, "sigma": 1, "more": 1},
         {"mixture": []},
         {"mixture": [{"share": 0.5, "median": 1, "sigma": 1}]},
-        {"mixture": [{"share": 0.0, "median": 1, "sigma": 1}, {"share": 1, "median": 1, "sigma": 1}]},
+        {
+            "mixture": [
+                {"share": 0.0, "median": 1, "sigma": 1},
+                {"share": 1, "median": 1, "sigma": 1},
+            ]
+        },
         {"quantiles": {0: 1}},
         5,
     ],

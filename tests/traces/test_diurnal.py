@@ -46,7 +46,11 @@ def seconds_by_hour(slots: Slots) -> np.ndarray:
     phone = np.repeat(np.arange(phones), np.diff(slots.offsets))
     total = np.zeros((phones, HOURS))
     for hour in range(int(slots.period.max() / 3600)):
-        inside = np.clip(np.minimum(slots.end, hour * 3600 + 3600) - np.maximum(slots.start, hour * 3600), 0, None)
+        inside = np.clip(
+            np.minimum(slots.end, hour * 3600 + 3600) - np.maximum(slots.start, hour * 3600),
+            0,
+            None,
+        )
         total[:, hour % HOURS] += np.bincount(phone, inside, phones)
     return total
 
@@ -69,7 +73,9 @@ def test_the_shipped_recipe_gives_the_hours_that_were_published() -> None:
 
 
 @pytest.mark.parametrize(
-    "by_hour", [NIGHT, FLAT, [0.95] * HOURS, [0.01] * 12 + [0.74] * 12], ids=["night", "flat", "high", "step"]
+    "by_hour",
+    [NIGHT, FLAT, [0.95] * HOURS, [0.01] * 12 + [0.74] * 12],
+    ids=["night", "flat", "high", "step"],
 )
 def test_other_days_come_out_as_asked_too(by_hour: list[float]) -> None:
     check_shares(made(online_by_hour=by_hour, stay_seconds=5000), np.array(by_hour), phones=20_000)
@@ -109,11 +115,14 @@ def test_stays_and_gaps_are_as_long_as_they_must_be() -> None:
     gaps = (slots.start[1:] - slots.end[:-1])[inner]
     for lengths, mean in ((stays, 7200), (gaps, 7200 * 0.7 / 0.3)):
         assert lengths.mean() == pytest.approx(mean, rel=0.03)
-        assert lengths.std() == pytest.approx(mean, rel=0.04)  # an exponential's deviation is its mean
+        assert lengths.std() == pytest.approx(
+            mean, rel=0.04
+        )  # an exponential's deviation is its mean
 
 
 @pytest.mark.parametrize(
-    "diurnal", [charging(), made(), made(online_by_hour=NIGHT, time_zones={5.75: 1.0}, period_days=[1, 3])]
+    "diurnal",
+    [charging(), made(), made(online_by_hour=NIGHT, time_zones={5.75: 1.0}, period_days=[1, 3])],
 )
 def test_patterns_are_ones_that_a_trace_may_have(diurnal: Diurnal) -> None:
     slots = drawn(diurnal, phones=3000)
@@ -150,7 +159,13 @@ def test_the_mean_of_each_hour_is_exactly_the_one_asked_for(by_hour: np.ndarray)
 
 
 @pytest.mark.parametrize(
-    "diurnal", [charging(), made(), made(online_by_hour=NIGHT), made(online_by_hour=[0.01] * 12 + [0.74] * 12)]
+    "diurnal",
+    [
+        charging(),
+        made(),
+        made(online_by_hour=NIGHT),
+        made(online_by_hour=[0.01] * 12 + [0.74] * 12),
+    ],
 )
 def test_the_hazards_keep_the_share(diurnal: Diurnal) -> None:
     """The chain's own equation, solved step by step with the rates of each step, follows the share all day."""
@@ -175,7 +190,10 @@ def test_the_hazards_keep_the_share(diurnal: Diurnal) -> None:
         ({"online_by_hour": [-0.1] * 24}, "-0.1"),
         ({"online_by_hour": [0.8] * 24, "never_online": 0.2}, "hour 0: 0.8"),
         ({"online_by_hour": [0.0] * 24}, "nobody"),
-        ({"online_by_hour": [0.2] + [0.0] * 11 + [0.9] * 12}, "from 0 to 0.9 of those ever online at hour 12"),
+        (
+            {"online_by_hour": [0.2] + [0.0] * 11 + [0.9] * 12},
+            "from 0 to 0.9 of those ever online at hour 12",
+        ),
         ({"online_by_hour": [float("nan")] * 24}, "online_by_hour"),
         ({"stay_seconds": 0}, "stay_seconds"),
         ({"never_online": 1}, "never_online"),

@@ -12,7 +12,9 @@ from mpifl.seeds import Purpose, generator
 from mpifl.traces.on_off import DAY_SECONDS, OnOff
 
 
-def plainly(recipe: OnOff, phones: int, random: np.random.Generator) -> list[tuple[np.ndarray, float]]:
+def plainly(
+    recipe: OnOff, phones: int, random: np.random.Generator
+) -> list[tuple[np.ndarray, float]]:
     """The definition: slots (n, 2) and period of each phone, with its draws in the order in which all phones draw."""
     days = [recipe.period_days[i] for i in random.integers(len(recipe.period_days), size=phones)]
     period = [DAY_SECONDS * count for count in days]
@@ -37,7 +39,10 @@ def quantiles(values: dict[float, float], scale: Any = "linear") -> Quantiles:
     return Quantiles(quantiles=values, scale=scale)
 
 
-MINUTES = {"slot_seconds": quantiles({0: 1, 50: 342, 100: 4e5}, "log"), "gap_seconds": quantiles({0: 1, 100: 2e5}, "log")}
+MINUTES = {
+    "slot_seconds": quantiles({0: 1, 50: 342, 100: 4e5}, "log"),
+    "gap_seconds": quantiles({0: 1, 100: 2e5}, "log"),
+}
 SECONDS = {"slot_seconds": quantiles({0: 0, 100: 9}), "gap_seconds": quantiles({0: 0, 100: 9})}
 AGES = {
     "slot_seconds": quantiles({0: 1, 90: 300, 100: 1e15}, "log"),
@@ -58,18 +63,26 @@ DAYS = {"slot_seconds": quantiles({0: 4e5, 100: 4e6}), "gap_seconds": quantiles(
     ],
     ids=["published", "one period", "three periods", "short", "ages", "long"],
 )
-def test_patterns_are_the_definition(lengths: dict[str, Quantiles], days: list[int], phones: int) -> None:
+def test_patterns_are_the_definition(
+    lengths: dict[str, Quantiles], days: list[int], phones: int
+) -> None:
     recipe = OnOff(**lengths, period_days=days)
     found = recipe.slots(phones, generator(7, Purpose.TRACE))
     patterns = plainly(recipe, phones, generator(7, Purpose.TRACE))
     assert np.array_equal(np.diff(found.offsets), [len(slots) for slots, _ in patterns])
-    assert np.array_equal(np.stack([found.start, found.end], axis=1), np.concatenate([slots for slots, _ in patterns]))
+    assert np.array_equal(
+        np.stack([found.start, found.end], axis=1), np.concatenate([slots for slots, _ in patterns])
+    )
     assert np.array_equal(found.period, [period for _, period in patterns])
     assert not np.signbit(found.start).any()
 
 
 def test_lengths_and_the_share_online_are_those_of_the_quantiles() -> None:
-    recipe = OnOff(slot_seconds=quantiles({0: 600, 100: 1800}), gap_seconds=quantiles({0: 1200, 100: 3600}), period_days=[2])
+    recipe = OnOff(
+        slot_seconds=quantiles({0: 600, 100: 1800}),
+        gap_seconds=quantiles({0: 1200, 100: 3600}),
+        period_days=[2],
+    )
     found = recipe.slots(2000, generator(1, Purpose.TRACE))
     lengths = found.end - found.start
     whole = (found.start > 0) & (found.end < 2 * DAY_SECONDS)

@@ -20,9 +20,18 @@ def made(*patterns: list[tuple[float, float]], period: float = 100.0) -> Slots:
 @pytest.mark.parametrize(
     ("slots", "said"),
     [
-        (made([(0, 5)], [(5, 6), (4, 7)]), "client 17: slot 1, [4, 7), begins before the slot ahead of it"),
-        (made([(0, 5)], [(5, 8), (7, 9)]), "client 17: slot 1, [7, 9), overlaps the slot ahead of it"),
-        (made([(0, 5)], [], [(5, 101)]), "client bo: slot 0, [5, 101), ends after the period of 100 s"),
+        (
+            made([(0, 5)], [(5, 6), (4, 7)]),
+            "client 17: slot 1, [4, 7), begins before the slot ahead of it",
+        ),
+        (
+            made([(0, 5)], [(5, 8), (7, 9)]),
+            "client 17: slot 1, [7, 9), overlaps the slot ahead of it",
+        ),
+        (
+            made([(0, 5)], [], [(5, 101)]),
+            "client bo: slot 0, [5, 101), ends after the period of 100 s",
+        ),
         (made([(-1, 5)]), "client anna: slot 0, [-1, 5), begins before 0"),
         (made([(5, 4)]), "client anna: slot 0, [5, 4), runs backwards"),
         (made([(0, 1), (5, float("nan"))]), "client anna: slot 1, [5, nan), is not finite"),

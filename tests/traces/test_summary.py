@@ -19,7 +19,12 @@ HOUR, DAY = 3600, 86_400
 
 def test_a_trace_by_hand(make_trace: Callable[..., Trace]) -> None:
     trace = make_trace(
-        [[(0, HOUR), (HOUR, 2 * HOUR), (5 * HOUR, 5.5 * HOUR)], [], [(0, DAY)], [(0, HOUR), (20 * HOUR, DAY)]],
+        [
+            [(0, HOUR), (HOUR, 2 * HOUR), (5 * HOUR, 5.5 * HOUR)],
+            [],
+            [(0, DAY)],
+            [(0, HOUR), (20 * HOUR, DAY)],
+        ],
         period=DAY,
         compute_ms_per_sample=[1, 2, 3, 4, 5],
         download_kbps=[10] * 5,
@@ -38,7 +43,9 @@ def test_a_trace_by_hand(make_trace: Callable[..., Trace]) -> None:
     assert found.quantiles["compute_ms_per_sample"][PER_CENT.index(50)] == 3
     # Stays: [0, 2 h) of two slots that touch, half an hour, a day, and 5 h across midnight.
     assert found.quantiles["stay_seconds"][[0, -1]] == pytest.approx([HOUR / 2, DAY])
-    assert found.quantiles["stay_seconds"][PER_CENT.index(50)] == pytest.approx((2 * HOUR + 5 * HOUR) / 2)
+    assert found.quantiles["stay_seconds"][PER_CENT.index(50)] == pytest.approx(
+        (2 * HOUR + 5 * HOUR) / 2
+    )
     # Gaps: 3 h, 18.5 h round midnight, 19 h.
     assert found.quantiles["gap_seconds"][PER_CENT.index(50)] == pytest.approx(18.5 * HOUR)
     assert found.quantiles["gap_seconds"][[0, -1]] == pytest.approx([3 * HOUR, 19 * HOUR])
@@ -61,7 +68,8 @@ def test_an_hour_that_no_period_reaches_has_nobody_in_it(make_trace: Callable[..
 
 patterns = st.lists(
     st.tuples(
-        st.lists(st.integers(0, 60), min_size=0, max_size=8, unique=True).map(sorted), st.sampled_from([60, 75, 24 * 3, 100])
+        st.lists(st.integers(0, 60), min_size=0, max_size=8, unique=True).map(sorted),
+        st.sampled_from([60, 75, 24 * 3, 100]),
     ),
     min_size=1,
     max_size=4,
@@ -73,7 +81,10 @@ def test_hours_are_those_of_a_walk_over_all_seconds(
     make_trace: Callable[..., Trace], patterns: list[tuple[list[int], int]], scale: int
 ) -> None:
     """The walk goes in steps of 100 s, which all times here are multiples of."""
-    slots = [[(a * scale, b * scale) for a, b in zip(times[::2], times[1::2], strict=False)] for times, _ in patterns]
+    slots = [
+        [(a * scale, b * scale) for a, b in zip(times[::2], times[1::2], strict=False)]
+        for times, _ in patterns
+    ]
     periods = [float(period * scale) for _, period in patterns]
     found = summarise(make_trace(slots, period=periods))
     online, all_of_it = np.zeros(HOURS), np.zeros(HOURS)
@@ -83,7 +94,9 @@ def test_hours_are_those_of_a_walk_over_all_seconds(
         all_of_it += np.bincount(hour, minlength=HOURS)
         inside = np.array([any(start <= t < end for start, end in pattern) for t in middles])
         online += np.bincount(hour, inside, HOURS)
-    assert found.online_by_hour == pytest.approx(np.divide(online, all_of_it, out=np.zeros(HOURS), where=all_of_it > 0))
+    assert found.online_by_hour == pytest.approx(
+        np.divide(online, all_of_it, out=np.zeros(HOURS), where=all_of_it > 0)
+    )
     assert found.online == pytest.approx(online.sum() / all_of_it.sum())
 
 

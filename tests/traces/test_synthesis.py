@@ -42,14 +42,20 @@ def quantiles(values: dict[float, float], scale: str = "linear") -> dict[str, An
 
 def short_availability() -> OnOff:
     """One slot a phone: quick to make, for tests that look at speeds alone."""
-    short = {"slot_seconds": quantiles({0: 9e4, 100: 9e4}), "gap_seconds": quantiles({0: 1, 100: 1}), "period_days": [1]}
+    short = {
+        "slot_seconds": quantiles({0: 9e4, 100: 9e4}),
+        "gap_seconds": quantiles({0: 1, 100: 1}),
+        "period_days": [1],
+    }
     return OnOff.model_validate(short)
 
 
 @pytest.fixture(scope="module")
 def many_phones() -> Trace:
     """20,000 phones of the shipped recipe, but for their availability."""
-    return synthesize(phones_recipe().model_copy(update={"phones": 20_000, "availability": short_availability()}))
+    return synthesize(
+        phones_recipe().model_copy(update={"phones": 20_000, "availability": short_availability()})
+    )
 
 
 @pytest.fixture(scope="module")
@@ -103,11 +109,19 @@ def test_every_shipped_recipe_is_a_trace_that_can_be_used(name: str) -> None:
 def test_the_shipped_phones_are_those_that_results_were_published_with() -> None:
     """Their slots are whole seconds, so that this holds whatever the last bits of a machine's exp and log."""
     trace = synthesize(phones_recipe())
-    digest = hashlib.sha256(b"".join(part.tobytes() for part in (trace.offsets, trace.start, trace.end, trace.period)))
+    digest = hashlib.sha256(
+        b"".join(part.tobytes() for part in (trace.offsets, trace.start, trace.end, trace.period))
+    )
     assert digest.hexdigest() == "41fa0706c13aa136f1adcd72dc2293d3d46e0fc2b55cf6ed929fd0a0683f1721"
-    assert trace.compute_ms_per_sample[:2] == pytest.approx([96.08725217625278, 163.22790898144777], rel=1e-13)
-    assert trace.download_kbps[:2] == pytest.approx([3675.056228980138, 1179.062893382109], rel=1e-13)
-    assert trace.upload_kbps[:2] == pytest.approx([3452.4950808364974, 1134.0732871090856], rel=1e-13)
+    assert trace.compute_ms_per_sample[:2] == pytest.approx(
+        [96.08725217625278, 163.22790898144777], rel=1e-13
+    )
+    assert trace.download_kbps[:2] == pytest.approx(
+        [3675.056228980138, 1179.062893382109], rel=1e-13
+    )
+    assert trace.upload_kbps[:2] == pytest.approx(
+        [3452.4950808364974, 1134.0732871090856], rel=1e-13
+    )
 
 
 def test_the_two_regimes_are_8_and_75_per_cent() -> None:
@@ -125,7 +139,9 @@ def test_log_normals_have_the_medians_deviations_and_correlation_of_the_recipe()
         values = np.log(getattr(trace, column))
         assert np.exp(np.median(values)) == pytest.approx(median, rel=0.02)
         assert values.std() == pytest.approx(sigma, rel=0.02)
-    assert spearmanr(trace.download_kbps, trace.upload_kbps).statistic == pytest.approx(0.74, abs=0.01)
+    assert spearmanr(trace.download_kbps, trace.upload_kbps).statistic == pytest.approx(
+        0.74, abs=0.01
+    )
     slow = trace.compute_ms_per_sample > 85  # between the two humps
     assert slow.mean() == pytest.approx(0.36, abs=0.01)
     assert np.median(trace.compute_ms_per_sample[~slow]) == pytest.approx(29.3, rel=0.03)
@@ -146,26 +162,43 @@ def test_speeds_stay_within_the_recipe(many_phones: Trace) -> None:
 
 
 def test_up_and_down_are_tied_and_computation_is_not(many_phones: Trace) -> None:
-    assert spearmanr(many_phones.download_kbps, many_phones.upload_kbps).statistic == pytest.approx(0.8, abs=0.03)
-    assert abs(spearmanr(many_phones.download_kbps, many_phones.compute_ms_per_sample).statistic) < 0.03
+    assert spearmanr(many_phones.download_kbps, many_phones.upload_kbps).statistic == pytest.approx(
+        0.8, abs=0.03
+    )
+    assert (
+        abs(spearmanr(many_phones.download_kbps, many_phones.compute_ms_per_sample).statistic)
+        < 0.03
+    )
 
 
 @pytest.mark.parametrize("rank_correlation", [0.8, -0.6])
 def test_the_rank_correlation_is_the_recipes(rank_correlation: float) -> None:
-    changes = {"phones": 40_000, "bandwidth_rank_correlation": rank_correlation, "availability": short_availability()}
+    changes = {
+        "phones": 40_000,
+        "bandwidth_rank_correlation": rank_correlation,
+        "availability": short_availability(),
+    }
     trace = synthesize(phones_recipe().model_copy(update=changes))
-    assert spearmanr(trace.download_kbps, trace.upload_kbps).statistic == pytest.approx(rank_correlation, abs=0.009)
+    assert spearmanr(trace.download_kbps, trace.upload_kbps).statistic == pytest.approx(
+        rank_correlation, abs=0.009
+    )
 
 
 def test_no_correlation_is_none() -> None:
-    changes = {"phones": 2000, "bandwidth_rank_correlation": 0.0, "availability": short_availability()}
+    changes = {
+        "phones": 2000,
+        "bandwidth_rank_correlation": 0.0,
+        "availability": short_availability(),
+    }
     trace = synthesize(phones_recipe().model_copy(update=changes))
     assert abs(spearmanr(trace.download_kbps, trace.upload_kbps).statistic) < 0.08
 
 
 def test_slots_follow_the_published_quantiles(phones: Trace) -> None:
     """Within 15 %: a slot that crosses the end of its period is cut in two."""
-    assert np.percentile(phones.end - phones.start, [25, 50, 75, 95]) == pytest.approx([32, 342, 2698, 30_270], rel=0.15)
+    assert np.percentile(phones.end - phones.start, [25, 50, 75, 95]) == pytest.approx(
+        [32, 342, 2698, 30_270], rel=0.15
+    )
 
 
 def test_phones_are_online_three_quarters_of_the_time(phones: Trace) -> None:
@@ -193,9 +226,15 @@ def test_times_are_whole_seconds_and_periods_whole_days(phones: Trace) -> None:
 
 def test_quantiles_are_joined_linearly_or_in_the_logarithm() -> None:
     at = np.array([0.0, 0.25, 0.5, 0.75])
-    assert Quantiles.model_validate(quantiles({0: 1, 50: 3, 100: 13})).at(at) == pytest.approx([1, 2, 3, 8])
-    assert Quantiles.model_validate(quantiles({0: 1, 100: 10_000}, "log")).at(at) == pytest.approx([1, 10, 100, 1000])
-    assert Quantiles.model_validate(quantiles({100: 4, 0: 2})).at(at) == pytest.approx([2, 2.5, 3, 3.5])
+    assert Quantiles.model_validate(quantiles({0: 1, 50: 3, 100: 13})).at(at) == pytest.approx(
+        [1, 2, 3, 8]
+    )
+    assert Quantiles.model_validate(quantiles({0: 1, 100: 10_000}, "log")).at(at) == pytest.approx(
+        [1, 10, 100, 1000]
+    )
+    assert Quantiles.model_validate(quantiles({100: 4, 0: 2})).at(at) == pytest.approx(
+        [2, 2.5, 3, 3.5]
+    )
 
 
 @pytest.mark.parametrize(
@@ -219,7 +258,9 @@ def test_quantiles_are_joined_linearly_or_in_the_logarithm() -> None:
     ],
     ids=str,
 )
-def test_wrong_quantiles_are_refused(values: dict[float, Any], scale: str, recipe_file: Path) -> None:
+def test_wrong_quantiles_are_refused(
+    values: dict[float, Any], scale: str, recipe_file: Path
+) -> None:
     with pytest.raises(ValidationError):
         Quantiles.model_validate(quantiles(values, scale))
     write(recipe_file, {"download_kbps": quantiles(values, scale)})
@@ -252,7 +293,10 @@ def test_a_recipe_is_read(recipe_file: Path) -> None:
         ({"download_kbps": quantiles({0: 1, 100: 2}, "log") | {"more": 1}}, "download_kbps.more"),
         ({"availability": {}}, "availability.slot_seconds"),
         ({"availability": {"online_by_hour": [0.1] * 24}}, "availability.stay_seconds"),
-        ({"compute_watts": {"mixture": [{"share": 1, "median": 0, "sigma": 1}]}}, ": compute_watts.mixture.0.median: 0"),
+        (
+            {"compute_watts": {"mixture": [{"share": 1, "median": 0, "sigma": 1}]}},
+            ": compute_watts.mixture.0.median: 0",
+        ),
         ({"download_kbps": {"median": 5}}, ": download_kbps.sigma"),
         ({"download_kbps": {"mixture": []}}, ": download_kbps.quantiles"),
     ],
@@ -265,17 +309,25 @@ def test_wrong_recipes_are_refused(recipe_file: Path, changes: dict[str, Any], s
 
 @pytest.mark.parametrize("days", [[], [1.5], ["long"], 3])
 def test_wrong_periods_are_refused(recipe_file: Path, days: Any) -> None:
-    write(recipe_file, {"availability": phones_recipe().availability.model_dump() | {"period_days": days}})
+    write(
+        recipe_file,
+        {"availability": phones_recipe().availability.model_dump() | {"period_days": days}},
+    )
     assert "availability.period_days" in refusal(recipe_file)
 
 
 @pytest.mark.parametrize("days", [[0], [-1], [7, 0]])
 def test_periods_of_no_days_are_refused(recipe_file: Path, days: list[int]) -> None:
-    write(recipe_file, {"availability": phones_recipe().availability.model_dump() | {"period_days": days}})
+    write(
+        recipe_file,
+        {"availability": phones_recipe().availability.model_dump() | {"period_days": days}},
+    )
     assert "availability.period_days" in refusal(recipe_file)
 
 
-@pytest.mark.parametrize("key", ["name", "source", "licence", "compute_ms_per_sample", "upload_kbps", "availability"])
+@pytest.mark.parametrize(
+    "key", ["name", "source", "licence", "compute_ms_per_sample", "upload_kbps", "availability"]
+)
 def test_missing_keys_are_named(recipe_file: Path, key: str) -> None:
     raw = yaml.safe_load(recipe_file.read_text())
     del raw[key]
@@ -286,13 +338,17 @@ def test_missing_keys_are_named(recipe_file: Path, key: str) -> None:
 def test_a_job_file_is_told_apart(tmp_path: Path) -> None:
     """It was answered with its own contents as a dict."""
     job = shutil.copy(ROOT / "jobs" / "quickstart.yaml", tmp_path / "job.yaml")
-    said = "a job file (it has rounds), not the recipe of a trace; docs/traces.md has a recipe's keys"
+    said = (
+        "a job file (it has rounds), not the recipe of a trace; docs/traces.md has a recipe's keys"
+    )
     assert refusal(job) == f"{job}: {said}"
 
 
 def test_a_section_that_is_wrong_is_not_printed_whole(recipe_file: Path) -> None:
     write(recipe_file, {"compute_watts": {"quantiles": {0: 5, 100: 1}}})
-    assert refusal(recipe_file).startswith(f"{recipe_file}: compute_watts: Value error, quantile values must not fall")
+    assert refusal(recipe_file).startswith(
+        f"{recipe_file}: compute_watts: Value error, quantile values must not fall"
+    )
 
 
 @pytest.mark.parametrize("text", ["", "- a", "a: [", "name: a\nname: b\n"])

@@ -30,7 +30,12 @@ def refusal(call: Callable[[], Any]) -> str:
 
 @pytest.fixture
 def trace(make_trace: MakeTrace) -> Trace:
-    return make_trace(SLOTS, compute_ms_per_sample=[1, 2, 3, 4], download_kbps=[5, 6, 7, 8], upload_kbps=[9, 10, 11, 12])
+    return make_trace(
+        SLOTS,
+        compute_ms_per_sample=[1, 2, 3, 4],
+        download_kbps=[5, 6, 7, 8],
+        upload_kbps=[9, 10, 11, 12],
+    )
 
 
 @pytest.fixture
@@ -53,8 +58,16 @@ def test_what_is_written_is_what_is_opened(trace: Trace, written: Path) -> None:
 
 
 def test_devices_and_patterns_are_counted_apart(make_trace: MakeTrace, tmp_path: Path) -> None:
-    trace = make_trace([[(0, 1)], [(1, 2)]], compute_ms_per_sample=[1, 2, 3], download_kbps=[1] * 3, upload_kbps=[1] * 3)
-    energy = {name: np.ones(3) for name in ("compute_watts", "download_joules_per_byte", "upload_joules_per_byte")}
+    trace = make_trace(
+        [[(0, 1)], [(1, 2)]],
+        compute_ms_per_sample=[1, 2, 3],
+        download_kbps=[1] * 3,
+        upload_kbps=[1] * 3,
+    )
+    energy = {
+        name: np.ones(3)
+        for name in ("compute_watts", "download_joules_per_byte", "upload_joules_per_byte")
+    }
     write_trace(tmp_path / "trace.h5", replace(trace, **energy))
     found = open_trace(tmp_path / "trace.h5")
     assert (found.devices, found.patterns) == (3, 2)
@@ -73,7 +86,9 @@ def test_devices_and_patterns_are_counted_apart(make_trace: MakeTrace, tmp_path:
 )
 @examples(40)
 def test_any_good_trace_goes_round(
-    tmp_path_factory: pytest.TempPathFactory, make_trace: MakeTrace, patterns: list[tuple[list[float], float, float]]
+    tmp_path_factory: pytest.TempPathFactory,
+    make_trace: MakeTrace,
+    patterns: list[tuple[list[float], float, float]],
 ) -> None:
     slots = [list(zip(times[::2], times[1::2], strict=False)) for times, _, _ in patterns]
     speeds = [speed for _, _, speed in patterns]
@@ -136,7 +151,9 @@ def test_wrong_speeds_are_named(trace: Trace, column: str, value: float) -> None
 
 @pytest.mark.parametrize("value", [0.0, -1.0, np.nan, np.inf])
 def test_wrong_periods_are_named(make_trace: MakeTrace, value: float) -> None:
-    message = refusal(lambda: check_trace("a trace", make_trace([[(0, 1)], []], period=[100, value])))
+    message = refusal(
+        lambda: check_trace("a trace", make_trace([[(0, 1)], []], period=[100, value]))
+    )
     assert message.startswith(f"a trace: pattern 1: period {value}")
 
 
@@ -145,7 +162,9 @@ def test_a_trace_of_nothing_is_refused(make_trace: MakeTrace, trace: Trace) -> N
     empty = replace(trace, compute_ms_per_sample=none, download_kbps=none, upload_kbps=none)
     assert "0 devices" in refusal(lambda: check_trace("a trace", empty))
     assert "0 availability patterns" in refusal(
-        lambda: check_trace("a trace", replace(trace, period=none, offsets=np.zeros(1, int), start=none, end=none))
+        lambda: check_trace(
+            "a trace", replace(trace, period=none, offsets=np.zeros(1, int), start=none, end=none)
+        )
     )
     assert "a trace" in refusal(lambda: check_trace("a trace", make_trace([])))
 
@@ -177,11 +196,20 @@ def test_a_wrong_trace_is_not_written(tmp_path: Path, make_trace: MakeTrace) -> 
 def test_a_wrong_file_is_not_opened(written: Path) -> None:
     with h5py.File(written, "r+") as file:
         file["download_kbps"][1] = 0
-    assert refusal(lambda: open_trace(written)).startswith(f"{written}: device 1: download_kbps 0.0")
+    assert refusal(lambda: open_trace(written)).startswith(
+        f"{written}: device 1: download_kbps 0.0"
+    )
 
 
 @pytest.mark.parametrize(
-    "name", ["compute_ms_per_sample", "upload_kbps", "availability", "availability/offsets", "availability/period"]
+    "name",
+    [
+        "compute_ms_per_sample",
+        "upload_kbps",
+        "availability",
+        "availability/offsets",
+        "availability/period",
+    ],
 )
 def test_what_is_missing_is_refused(written: Path, name: str) -> None:
     with h5py.File(written, "r+") as file:
@@ -199,7 +227,14 @@ def test_what_is_missing_is_refused(written: Path, name: str) -> None:
         ("availability/offsets", np.array([0.0, 2, 2, 3, 6])),
         ("availability/start", np.zeros((6, 1))),
     ],
-    ids=["float32", "int64", "two dimensions", "scalar", "float offsets", "start of two dimensions"],
+    ids=[
+        "float32",
+        "int64",
+        "two dimensions",
+        "scalar",
+        "float offsets",
+        "start of two dimensions",
+    ],
 )
 def test_columns_of_another_kind_are_refused(written: Path, name: str, value: Any) -> None:
     with h5py.File(written, "r+") as file:

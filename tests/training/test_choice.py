@@ -22,13 +22,21 @@ from mpifl.models.lstm import Lstm
 from mpifl.objectives import REGISTRY
 from mpifl.population.population import Population
 from mpifl.rounds.build_experiment import check_job
-from mpifl.training.choice import MOST_STACKED, STACK_WEIGHTS, check_single_samples, chosen, with_drop_last
+from mpifl.training.choice import (
+    MOST_STACKED,
+    STACK_WEIGHTS,
+    check_single_samples,
+    chosen,
+    with_drop_last,
+)
 from tests.normed import HERE
 
 Made = Callable[..., Dataset]
 
 
-def settled(module: nn.Module, data: Dataset, adjusts: bool = False, **settings: object) -> tuple[str, int | None]:
+def settled(
+    module: nn.Module, data: Dataset, adjusts: bool = False, **settings: object
+) -> tuple[str, int | None]:
     """Engine and stack that a job with these settings gets."""
     training = Training.model_validate(settings)
     found = chosen(training, flatten(module), REGISTRY[data.task](data.outputs), data, adjusts)
@@ -51,7 +59,9 @@ def mlp(*widths: int) -> nn.Module:
 
 
 def cnn() -> nn.Module:
-    return nn.Sequential(nn.Unflatten(1, (1, 4)), nn.Conv2d(1, 3, 3), nn.Flatten(), nn.Linear(12, 3))
+    return nn.Sequential(
+        nn.Unflatten(1, (1, 4)), nn.Conv2d(1, 3, 3), nn.Flatten(), nn.Linear(12, 3)
+    )
 
 
 @pytest.fixture
@@ -72,38 +82,65 @@ def sequences(data: Dataset) -> Dataset:
     return replace(data, train=replace(data.train, x=x, begin=begin))
 
 
-@pytest.mark.parametrize(("hidden", "stack"), [([], 8), ([200, 200], 8), ([700, 700], 4), ([2000, 2000], 1)], ids=str)
-def test_the_rule_stacks_linear_layers_fewer_of_large_ones(data: Dataset, hidden: list[int], stack: int) -> None:
+@pytest.mark.parametrize(
+    ("hidden", "stack"), [([], 8), ([200, 200], 8), ([700, 700], 4), ([2000, 2000], 1)], ids=str
+)
+def test_the_rule_stacks_linear_layers_fewer_of_large_ones(
+    data: Dataset, hidden: list[int], stack: int
+) -> None:
     module = mlp(4, *hidden, 3)
     weights = sum(parameter.numel() for parameter in module.parameters())
     assert settled(module, data) == ("stacked", stack)
     most = STACK_WEIGHTS["cpu"]
-    assert stack == MOST_STACKED["cpu"] or stack * weights <= most < (stack + 1) * weights or stack == 1
+    assert (
+        stack == MOST_STACKED["cpu"]
+        or stack * weights <= most < (stack + 1) * weights
+        or stack == 1
+    )
 
 
-def test_on_a_gpu_all_are_stacked_that_can_be(data: Dataset, pictures: Dataset, sequences: Dataset) -> None:
+def test_on_a_gpu_all_are_stacked_that_can_be(
+    data: Dataset, pictures: Dataset, sequences: Dataset
+) -> None:
     assert settled(mlp(4, 3), data, device="cuda") == ("stacked", 64)
     assert settled(cnn(), pictures, device="cuda", momentum=0.9) == ("stacked", 64)
     assert settled(cnn(), pictures, adjusts=True, device="cuda") == ("stacked", 64)
-    assert settled(nn.Sequential(nn.Flatten(), nn.BatchNorm1d(16), nn.Linear(16, 3)), pictures, device="cuda") == ("loop", 1)
+    assert settled(
+        nn.Sequential(nn.Flatten(), nn.BatchNorm1d(16), nn.Linear(16, 3)), pictures, device="cuda"
+    ) == ("loop", 1)
     assert settled(mlp(4, 6000, 6000, 3), data, device="cuda") == ("stacked", 7)
     recurrent = nn.Sequential(nn.LSTM(4, 3), nn.Flatten())
-    assert "recurrent layers cannot be mapped" in refused(recurrent, pictures, device="cuda", engine="stacked")
+    assert "recurrent layers cannot be mapped" in refused(
+        recurrent, pictures, device="cuda", engine="stacked"
+    )
 
 
 def test_the_rule_does_not_depend_on_threads_or_batches(data: Dataset) -> None:
-    assert {settled(mlp(4, 3), data, threads=n, batch_size=b) for n in (1, 2) for b in (1, 500)} == {("stacked", 8)}
+    assert {
+        settled(mlp(4, 3), data, threads=n, batch_size=b) for n in (1, 2) for b in (1, 500)
+    } == {("stacked", 8)}
 
 
-@pytest.mark.parametrize("settings", [{"momentum": 0.9}, {"weight_decay": 0.1}, {"adjusts": True}], ids=str)
-def test_the_rule_loops_where_a_step_is_more_than_the_gradient(data: Dataset, settings: dict[str, float]) -> None:
+@pytest.mark.parametrize(
+    "settings", [{"momentum": 0.9}, {"weight_decay": 0.1}, {"adjusts": True}], ids=str
+)
+def test_the_rule_loops_where_a_step_is_more_than_the_gradient(
+    data: Dataset, settings: dict[str, float]
+) -> None:
     assert settled(mlp(4, 3), data, **settings) == ("loop", 1)
-    assert settled(mlp(4, 3), data, engine="stacked", **settings) == ("stacked", 8)  # which can be all the same
+    assert settled(mlp(4, 3), data, engine="stacked", **settings) == (
+        "stacked",
+        8,
+    )  # which can be all the same
 
 
-def test_the_rule_loops_over_all_other_models(data: Dataset, pictures: Dataset, sequences: Dataset) -> None:
+def test_the_rule_loops_over_all_other_models(
+    data: Dataset, pictures: Dataset, sequences: Dataset
+) -> None:
     assert settled(cnn(), pictures) == ("loop", 1)
-    assert settled(nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 3)), data) == ("loop", 1)
+    assert settled(
+        nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 3)), data
+    ) == ("loop", 1)
     assert settled(nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 3)), data) == ("loop", 1)
     assert settled(mlp(8, 3), sequences) == ("loop", 1)
 
@@ -117,7 +154,9 @@ def test_a_job_says_how_many(data: Dataset, pictures: Dataset) -> None:
 
 
 def test_a_stack_with_the_loop_is_refused(data: Dataset, pictures: Dataset) -> None:
-    said = "training.stack: 4 is not allowed with training.engine loop; allowed: 1, or engine stacked"
+    said = (
+        "training.stack: 4 is not allowed with training.engine loop; allowed: 1, or engine stacked"
+    )
     assert refused(mlp(4, 3), data, engine="loop", stack=4) == said
     assert refused(cnn(), pictures, stack=4) == said  # the rule's loop
 
@@ -146,7 +185,9 @@ class Silent(nn.Linear):
     ],
     ids=["batch norm", "data decides", "no text"],
 )
-def test_a_model_that_cannot_be_stacked_is_refused(data: Dataset, module: nn.Module, reason: str) -> None:
+def test_a_model_that_cannot_be_stacked_is_refused(
+    data: Dataset, module: nn.Module, reason: str
+) -> None:
     said = refused(module, data, engine="stacked")
     assert said.startswith(f"training.engine: 'stacked' is not allowed: {reason}")
     assert said.endswith("; allowed: loop")
@@ -154,13 +195,19 @@ def test_a_model_that_cannot_be_stacked_is_refused(data: Dataset, module: nn.Mod
 
 def test_samples_with_lengths_of_their_own_are_refused(sequences: Dataset) -> None:
     said = refused(nn.Linear(2, 3), sequences, engine="stacked")
-    assert said == "training.engine: 'stacked' is not allowed: samples differ in length; allowed: loop"
+    assert (
+        said == "training.engine: 'stacked' is not allowed: samples differ in length; allowed: loop"
+    )
 
 
-@pytest.mark.filterwarnings("ignore:There is a performance drop")  # torch maps it one client after the other
+@pytest.mark.filterwarnings(
+    "ignore:There is a performance drop"
+)  # torch maps it one client after the other
 def test_a_recurrent_network_can_be_stacked(data: Dataset) -> None:
     x = np.random.default_rng(0).integers(5, size=(15, 6)).astype(np.int32)
-    tokens = replace(data, task="language", vocabulary=5, outputs=5, train=replace(data.train, x=x, y=None))
+    tokens = replace(
+        data, task="language", vocabulary=5, outputs=5, train=replace(data.train, x=x, y=None)
+    )
     module = Lstm(embedding=3, hidden=4, layers=1).build(DataShape("language", (5,), 5, 5))
     assert settled(module, tokens) == ("loop", 1)
     assert settled(module, tokens, engine="stacked") == ("stacked", 8)
@@ -169,7 +216,13 @@ def test_a_recurrent_network_can_be_stacked(data: Dataset) -> None:
 def test_asking_leaves_the_model_as_it_is(pictures: Dataset) -> None:
     model = flatten(cnn())
     before = model.weights.clone()
-    chosen(Training.model_validate({"engine": "stacked"}), model, REGISTRY["classification"](3), pictures, adjusts=False)
+    chosen(
+        Training.model_validate({"engine": "stacked"}),
+        model,
+        REGISTRY["classification"](3),
+        pictures,
+        adjusts=False,
+    )
     assert torch.equal(model.weights, before)
     assert model.module(torch.zeros(1, 4, 4)).shape == (1, 3)
 
@@ -190,7 +243,9 @@ SMALL = ["rounds=1", "model={name: mlp, hidden: [8]}"]
     ],
     ids=str,
 )
-def test_a_job_that_is_checked_says_which_it_is(overrides: list[str], expected: tuple[str, int]) -> None:
+def test_a_job_that_is_checked_says_which_it_is(
+    overrides: list[str], expected: tuple[str, int]
+) -> None:
     experiment = check_job("quickstart", [*SMALL, *overrides])[0]
     assert (experiment.job.training.engine, experiment.job.training.stack) == expected
     written = dump_job(experiment.job)
@@ -217,12 +272,18 @@ def normed(*shape: int) -> nn.Module:
         (mlp(4, 3), "auto", False),
         (normed(4), "auto", True),
         (normed(4, 4), "auto", True),
-        (nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4), nn.GroupNorm(2, 4), nn.Linear(4, 3)), "auto", False),
+        (
+            nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4), nn.GroupNorm(2, 4), nn.Linear(4, 3)),
+            "auto",
+            False,
+        ),
         (normed(4), False, False),
         (mlp(4, 3), True, True),
     ],
 )
-def test_last_batches_are_left_out_where_there_is_batch_norm(module: nn.Module, said: object, expected: bool) -> None:
+def test_last_batches_are_left_out_where_there_is_batch_norm(
+    module: nn.Module, said: object, expected: bool
+) -> None:
     training = Training.model_validate({"drop_last": said})
     found = with_drop_last(training, flatten(module))
     assert found == training.model_copy(update={"drop_last": expected})
@@ -233,8 +294,16 @@ def test_last_batches_are_left_out_where_there_is_batch_norm(module: nn.Module, 
 @pytest.mark.parametrize(
     ("sizes", "batch_size", "said"),
     [
-        ([5, 1, 3, 1], 2, "data.partition: client 1 has one sample, as 2 of 4 clients have: the network's batch norm takes no"),
-        ([5, 2], 1, "training.batch_size: 1 is not allowed: the network's batch norm takes no single sample; allowed: 2 or"),
+        (
+            [5, 1, 3, 1],
+            2,
+            "data.partition: client 1 has one sample, as 2 of 4 clients have: the network's batch norm takes no",
+        ),
+        (
+            [5, 2],
+            1,
+            "training.batch_size: 1 is not allowed: the network's batch norm takes no single sample; allowed: 2 or",
+        ),
         ([5, 7, 3], 2, None),
     ],
 )
@@ -245,7 +314,10 @@ def test_a_network_with_batch_norm_that_could_not_train_a_client_is_refused(
     training = Training.model_validate({"batch_size": batch_size})
     for shape, fails in (((4,), True), ((4, 4), False)):  # a picture has many values a channel
         model = flatten(normed(*shape))
-        before, population = model.weights.clone(), Population(len(sizes), make_dataset(sizes, shape=shape), make_trace([]), 1)
+        before, population = (
+            model.weights.clone(),
+            Population(len(sizes), make_dataset(sizes, shape=shape), make_trace([]), 1),
+        )
         if said and fails:
             with pytest.raises(InputError) as error:
                 check_single_samples(training, model, population)

@@ -37,7 +37,9 @@ def away(name: str, kinds: tuple[str, ...] = ("none",)) -> tuple[FlatModel, list
 
 @pytest.mark.parametrize("settings", [{}, {"momentum": 0.9, "weight_decay": 0.1}], ids=str)
 @pytest.mark.parametrize("name", ELSEWHERE)
-def test_a_stacks_steps_stay_where_the_model_is_and_ask_for_no_number(name: str, settings: dict[str, float]) -> None:
+def test_a_stacks_steps_stay_where_the_model_is_and_ask_for_no_number(
+    name: str, settings: dict[str, float]
+) -> None:
     flat, together = away(name)
     together.sort(key=lambda one: -one.steps)
     what, training = REGISTRY["classification"](OUTPUTS), work(**settings)
@@ -66,11 +68,19 @@ def test_the_loops_steps_too(name: str) -> None:
 def test_samples_go_where_the_model_is_before_they_are_made_floats() -> None:
     x, y = torch.zeros(7, 3, dtype=torch.uint8), torch.zeros(7, dtype=torch.int64)
     scale, shift = torch.ones(3, device=META), torch.ones(3, device=META)
-    for pool in (Pool(x, y, scale=scale, shift=shift, device=META), Pool(x.to(META), y.to(META), scale=scale, device=META)):
+    for pool in (
+        Pool(x, y, scale=scale, shift=shift, device=META),
+        Pool(x.to(META), y.to(META), scale=scale, device=META),
+    ):
         for found in (pool.read(slice(1, 4)), pool.pick(torch.tensor([[1, 2], [6, 0]]))):
             assert [column.device for column in found] == [META, META]
             assert [column.dtype for column in found] == [torch.float32, torch.int64]
-    tokens = Pool(torch.zeros(7, 4, dtype=torch.uint8, device=META), y.to(META), vocabulary=TOKENS, device=META)
+    tokens = Pool(
+        torch.zeros(7, 4, dtype=torch.uint8, device=META),
+        y.to(META),
+        vocabulary=TOKENS,
+        device=META,
+    )
     assert tokens.pick(torch.tensor([0, 3]))[0].dtype == torch.int64
 
 
@@ -90,7 +100,9 @@ def test_the_cpu_is_there_and_keeps_no_data() -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
 def test_a_gpu_that_is_not_there_is_refused() -> None:
-    with pytest.raises(InputError, match=r"training.device: 'cuda' is not allowed: .*; allowed: cpu"):
+    with pytest.raises(
+        InputError, match=r"training.device: 'cuda' is not allowed: .*; allowed: cpu"
+    ):
         check_device("cuda")
 
 

@@ -27,7 +27,10 @@ def test_same_as_scikit_learn(count: int) -> None:
     flat = flatten(nn.Linear(6, 4))
     weights = torch.randn(28, generator=torch.Generator().manual_seed(1))
     result = evaluate_shard(flat, weights, TASK, (x, y))
-    logits = x.double().numpy() @ weights[:24].double().numpy().reshape(4, 6).T + weights[24:].double().numpy()
+    logits = (
+        x.double().numpy() @ weights[:24].double().numpy().reshape(4, 6).T
+        + weights[24:].double().numpy()
+    )
     assert int(result.scored.sum()) == count
     assert int(result.correct.sum()) == accuracy_score(y.numpy(), logits.argmax(1), normalize=False)
     expected = log_loss(y.numpy(), softmax(logits, axis=1), labels=range(4), normalize=False)
@@ -39,10 +42,14 @@ def test_shards_add_up_to_the_whole() -> None:
     flat = flatten(nn.Linear(6, 4))
     weights = flat.weights.clone()
     whole = evaluate_shard(flat, weights, TASK, (x, y))
-    shards = [evaluate_shard(flat, weights, TASK, (x[i : i + 20], y[i : i + 20])) for i in (0, 20, 40)]
+    shards = [
+        evaluate_shard(flat, weights, TASK, (x[i : i + 20], y[i : i + 20])) for i in (0, 20, 40)
+    ]
     assert [len(s.scored) for s in shards] == [20, 20, 10]
     assert sum(int(s.correct.sum()) for s in shards) == int(whole.correct.sum())
-    assert sum(float(s.loss.sum()) for s in shards) == pytest.approx(float(whole.loss.sum()), rel=1e-6)
+    assert sum(float(s.loss.sum()) for s in shards) == pytest.approx(
+        float(whole.loss.sum()), rel=1e-6
+    )
 
 
 def test_in_evaluation_mode_and_without_a_trace() -> None:
@@ -65,4 +72,6 @@ def test_tests_the_weights_given_and_not_those_in_place() -> None:
         flat.weights.fill_(100.0)
     zero = evaluate_shard(flat, torch.zeros(28), TASK, samples)
     assert float(zero.loss.sum()) == pytest.approx(40 * np.log(4), rel=1e-6)
-    assert int(zero.correct.sum()) == int((samples[1] == 0).sum())  # a tie goes to the first class, as in numpy's argmax
+    assert int(zero.correct.sum()) == int(
+        (samples[1] == 0).sum()
+    )  # a tie goes to the first class, as in numpy's argmax

@@ -36,7 +36,9 @@ class Recorder:
         return step
 
 
-def trained(flat: FlatModel, name: str, graphs: Graphs | None, **settings: float) -> list[LocalResult]:
+def trained(
+    flat: FlatModel, name: str, graphs: Graphs | None, **settings: float
+) -> list[LocalResult]:
     """Of all GROUPS, one after the other."""
     groups = [group(flat, name, "classification", clients) for clients in GROUPS]
     flat = flatten(copy.deepcopy(flat.module))
@@ -49,7 +51,10 @@ def trained(flat: FlatModel, name: str, graphs: Graphs | None, **settings: float
 def test_what_is_played_back_has_the_same_bits(name: str, settings: dict[str, float]) -> None:
     flat = made(name)
     recorder = Recorder()
-    assert_same(trained(flat, name, Graphs(CPU, recorder), **settings), trained(flat, name, None, **settings))
+    assert_same(
+        trained(flat, name, Graphs(CPU, recorder), **settings),
+        trained(flat, name, None, **settings),
+    )
     shapes = recorder.captured
     assert 0 < shapes < sum(max(steps for _, steps in clients) for clients in GROUPS)
 
@@ -61,13 +66,17 @@ def test_a_shape_is_captured_once_for_a_stack() -> None:
     shapes = recorder.captured
     engine(group(flat, "mlp", "classification", RAGGED))
     assert recorder.captured == shapes
-    engine(group(flat, "mlp", "classification", [*RAGGED, *RAGGED]))  # more than the stack had room for: it is a new one
+    engine(
+        group(flat, "mlp", "classification", [*RAGGED, *RAGGED])
+    )  # more than the stack had room for: it is a new one
     assert recorder.captured > shapes
 
 
 def test_a_capture_leaves_the_noise_as_it_was() -> None:
     torch.manual_seed(0)
-    flat = flatten(nn.Sequential(nn.Linear(6, 8), nn.Dropout(0.5), nn.ReLU(), nn.Linear(8, OUTPUTS)))
+    flat = flatten(
+        nn.Sequential(nn.Linear(6, 8), nn.Dropout(0.5), nn.ReLU(), nn.Linear(8, OUTPUTS))
+    )
     drawn = trained(flat, "linear", None)
     assert_same(trained(flat, "linear", Graphs(CPU, Recorder())), drawn)
     flat.module[1].p = 0.0  # type: ignore[index,assignment]
@@ -76,7 +85,9 @@ def test_a_capture_leaves_the_noise_as_it_was() -> None:
 
 def test_what_an_algorithm_corrects_is_not_captured() -> None:
     flat, recorder = made("mlp"), Recorder()
-    corrected: list[Participant] = group(flat, "mlp", "classification", RAGGED, ("none", "proximal"))
+    corrected: list[Participant] = group(
+        flat, "mlp", "classification", RAGGED, ("none", "proximal")
+    )
     found = Stacked(flat, WHAT, work(), Graphs(CPU, recorder))(corrected)
     assert_same(found, Stacked(flat, WHAT, work())(corrected))
     assert recorder.captured == 0
@@ -87,15 +98,25 @@ def test_a_step_that_cannot_be_captured_says_what_to_do() -> None:
         raise RuntimeError("operation not permitted when stream is capturing\nand more")
 
     flat = made("mlp")
-    with pytest.raises(InputError, match=r"training.engine: 'stacked' .* graph \(operation not .* capturing\); allowed: loop"):
-        Stacked(flat, WHAT, work(), Graphs(CPU, refuses))(group(flat, "mlp", "classification", RAGGED))
+    with pytest.raises(
+        InputError,
+        match=r"training.engine: 'stacked' .* graph \(operation not .* capturing\); allowed: loop",
+    ):
+        Stacked(flat, WHAT, work(), Graphs(CPU, refuses))(
+            group(flat, "mlp", "classification", RAGGED)
+        )
 
 
 def on_gpu(flat: FlatModel, one: Participant) -> Participant:
     from dataclasses import replace
 
     device = flat.weights.device
-    pool = replace(one.pool, x=one.pool.x.to(device), y=None if one.pool.y is None else one.pool.y.to(device), device=device)
+    pool = replace(
+        one.pool,
+        x=one.pool.x.to(device),
+        y=None if one.pool.y is None else one.pool.y.to(device),
+        device=device,
+    )
     return replace(one, base=one.base.to(device), pool=pool)
 
 
@@ -111,7 +132,9 @@ def test_graphs_on_a_gpu_have_the_bits_of_its_steps(name: str) -> None:
     for clients in GROUPS:
         together = [on_gpu(flat, one) for one in group(host, name, "classification", clients)]
         captured = Stacked(flat, WHAT, work())(together)
-        plain = Stacked(flat, WHAT, work(), Graphs(flat.weights.device, lambda step: step))(together)
+        plain = Stacked(flat, WHAT, work(), Graphs(flat.weights.device, lambda step: step))(
+            together
+        )
         assert_same(captured, plain)
         for one, other in zip(captured, Loop(flat, WHAT, work())(together), strict=True):
             torch.testing.assert_close(one.update, other.update, rtol=0, atol=1e-5)

@@ -62,7 +62,9 @@ def train_client(
     correct: Adjust | None = None,
 ) -> LocalResult:
     """A group of one."""
-    (result,) = Loop(flat, TASK, work)([holding(base, samples, steps, lambda: order(seed), lambda: rng_seed, correct)])
+    (result,) = Loop(flat, TASK, work)(
+        [holding(base, samples, steps, lambda: order(seed), lambda: rng_seed, correct)]
+    )
     return result
 
 
@@ -75,10 +77,14 @@ def batches(samples: Samples, steps: int, batch_size: int) -> list[Samples]:
     return out[:steps]
 
 
-def by_torch(module: nn.Module, samples: Samples, steps: int, settings: Training) -> tuple[list[torch.Tensor], float]:
+def by_torch(
+    module: nn.Module, samples: Samples, steps: int, settings: Training
+) -> tuple[list[torch.Tensor], float]:
     """Tensors of an ordinary module after torch.optim.SGD, and the mean of the losses seen, by sample."""
     module = copy.deepcopy(module).train()
-    sgd = torch.optim.SGD(module.parameters(), settings.lr, settings.momentum, weight_decay=settings.weight_decay)
+    sgd = torch.optim.SGD(
+        module.parameters(), settings.lr, settings.momentum, weight_decay=settings.weight_decay
+    )
     losses = []
     for x, y in batches(samples, steps, settings.batch_size):
         sgd.zero_grad()
@@ -90,7 +96,9 @@ def by_torch(module: nn.Module, samples: Samples, steps: int, settings: Training
     return [*module.parameters(), *buffers], sum(losses) / len(losses)
 
 
-def ours(module: nn.Module, samples: Samples, steps: int, settings: Training) -> tuple[torch.Tensor, float]:
+def ours(
+    module: nn.Module, samples: Samples, steps: int, settings: Training
+) -> tuple[torch.Tensor, float]:
     """The vector after the work, as an update and averages say, and the mean loss."""
     flat = flatten(copy.deepcopy(module))
     base = flat.weights.clone()
@@ -114,13 +122,19 @@ def ours(module: nn.Module, samples: Samples, steps: int, settings: Training) ->
     ],
     ids=str,
 )
-@pytest.mark.parametrize("steps", [1, 6, 8, 20])  # 23 samples in fours: an epoch has 6 steps, the last with 3 samples
+@pytest.mark.parametrize(
+    "steps", [1, 6, 8, 20]
+)  # 23 samples in fours: an epoch has 6 steps, the last with 3 samples
 @pytest.mark.parametrize("middle", [[], [nn.BatchNorm1d(5)]], ids=["plain", "batch norm"])
 def test_same_as_torch_sgd(settings: dict[str, float], steps: int, middle: list[nn.Module]) -> None:
     # Batch norm takes no batch of one: 22 samples then, and batches of two instead of one.
     if middle and settings.get("batch_size") == 1:
         settings = {**settings, "batch_size": 2}
-    module, samples, work = make_module(*middle), make_samples(22 if middle else 23), training(**settings)
+    module, samples, work = (
+        make_module(*middle),
+        make_samples(22 if middle else 23),
+        training(**settings),
+    )
     expected, loss = by_torch(module, samples, steps, work)
     after, our_loss = ours(module, samples, steps, work)
     flat = torch.cat([tensor.detach().flatten() for tensor in expected])
@@ -138,7 +152,9 @@ def test_bit_for_bit_with_torch_sgd() -> None:
 
 
 @pytest.mark.parametrize(
-    "model", [Logreg(), Mlp(hidden=[20, 10]), FemnistCnn(channels=(4, 6), hidden=20)], ids=lambda m: m.name
+    "model",
+    [Logreg(), Mlp(hidden=[20, 10]), FemnistCnn(channels=(4, 6), hidden=20)],
+    ids=lambda m: m.name,
 )
 def test_the_models_that_ship_train_as_under_torch(model: Model) -> None:
     torch.manual_seed(0)
@@ -164,10 +180,19 @@ class Recorder(nn.Module):
         return self.linear(x / 100)
 
 
-def seen(count: int, steps: int, batch_size: int, seed: int = 7, **settings: object) -> list[list[int]]:
+def seen(
+    count: int, steps: int, batch_size: int, seed: int = 7, **settings: object
+) -> list[list[int]]:
     flat = flatten(Recorder())
     samples = torch.arange(float(count))[:, None], torch.zeros(count, dtype=torch.int64)
-    train_client(flat, flat.weights.clone(), samples, steps, training(batch_size=batch_size, **settings), seed)
+    train_client(
+        flat,
+        flat.weights.clone(),
+        samples,
+        steps,
+        training(batch_size=batch_size, **settings),
+        seed,
+    )
     return flat.module.seen
 
 
@@ -234,16 +259,25 @@ def test_correct_is_called_in_each_step_before_weight_decay_and_momentum() -> No
     result = train_client(flat, torch.tensor([2.0, 2.0]), samples, 2, work, correct=correct)
     # velocity 1 + 0.1 * 2 = 1.2, weight 2 - 0.6 = 1.4; velocity 0.6 + 1 + 0.14 = 1.74, weight 1.4 - 0.87 = 0.53
     assert calls[0][0] == pytest.approx([-0.5, 0.5])
-    assert [weights for _, weights in calls] == [pytest.approx([2.0, 2.0]), pytest.approx([1.4, 1.4])]
+    assert [weights for _, weights in calls] == [
+        pytest.approx([2.0, 2.0]),
+        pytest.approx([1.4, 1.4]),
+    ]
     assert result.update.tolist() == pytest.approx([-1.47, -1.47], rel=1e-6)
 
 
-def train_as_executor(flat: FlatModel, base: torch.Tensor, client: int, work: Training) -> tuple[torch.Tensor, float]:
-    result = train_client(flat, base, make_samples(11 + client, client), 5, work, client, rng_seed=1000 + client)
+def train_as_executor(
+    flat: FlatModel, base: torch.Tensor, client: int, work: Training
+) -> tuple[torch.Tensor, float]:
+    result = train_client(
+        flat, base, make_samples(11 + client, client), 5, work, client, rng_seed=1000 + client
+    )
     return result.update, result.loss
 
 
-@pytest.mark.parametrize("middle", [[], [nn.Dropout(0.5)], [nn.BatchNorm1d(5)]], ids=["plain", "dropout", "batch norm"])
+@pytest.mark.parametrize(
+    "middle", [[], [nn.Dropout(0.5)], [nn.BatchNorm1d(5)]], ids=["plain", "dropout", "batch norm"]
+)
 def test_depends_on_its_arguments_only(middle: list[nn.Module]) -> None:
     work = training(momentum=0.9, weight_decay=0.01)
     flat = flatten(make_module(*middle))
@@ -285,7 +319,10 @@ def test_leaves_its_arguments_alone() -> None:
 def test_a_group_is_its_participants_one_after_the_other() -> None:
     flat = flatten(make_module())
     base, rng_seed = flat.weights.clone(), lambda: 0
-    group = [holding(base + i, make_samples(5 + i, i), 3 + i, lambda i=i: order(i), rng_seed, None) for i in range(3)]
+    group = [
+        holding(base + i, make_samples(5 + i, i), 3 + i, lambda i=i: order(i), rng_seed, None)
+        for i in range(3)
+    ]
     alone = [Loop(flat, TASK, training(momentum=0.9))([one])[0] for one in reversed(group)][::-1]
     together = Loop(flat, TASK, training(momentum=0.9))(group)
     assert [result.loss for result in together] == [result.loss for result in alone]
@@ -322,8 +359,12 @@ def test_features_of_float_samples_are_the_samples(make_dataset: Callable[..., D
     np.testing.assert_array_equal(y.numpy(), data.train.y[2:5])
 
 
-@pytest.mark.parametrize(("scale", "shift"), [(1 / 255, 0.0), (1.0, -0.5), (2 / 255, -1.0), (1.0, 0.0)])
-def test_features_of_bytes_are_scaled_then_shifted(make_dataset: Callable[..., Dataset], scale: float, shift: float) -> None:
+@pytest.mark.parametrize(
+    ("scale", "shift"), [(1 / 255, 0.0), (1.0, -0.5), (2 / 255, -1.0), (1.0, 0.0)]
+)
+def test_features_of_bytes_are_scaled_then_shifted(
+    make_dataset: Callable[..., Dataset], scale: float, shift: float
+) -> None:
     data = make_dataset([2, 3], shape=(2, 2))
     x = np.arange(20, dtype=np.uint8).reshape(5, 2, 2) * 13  # up to 247
     data = replace(data, train=replace(data.train, x=x), feature_scale=scale, feature_shift=shift)

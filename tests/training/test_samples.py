@@ -25,7 +25,10 @@ def made(path: Path, x: object, y: np.ndarray | None, **said: object) -> Dataset
 
 def test_channels_have_a_scale_and_a_shift_of_their_own(tmp_path: Path) -> None:
     x = np.random.default_rng(0).integers(256, size=(5, 3, 4, 4)).astype(np.uint8)
-    scale, shift = np.array([1.0, 2.0, 0.5], np.float32)[:, None, None], np.array([0.0, -1.0, 3.0], np.float32)[:, None, None]
+    scale, shift = (
+        np.array([1.0, 2.0, 0.5], np.float32)[:, None, None],
+        np.array([0.0, -1.0, 3.0], np.float32)[:, None, None],
+    )
     data = made(tmp_path / "x.h5", x, np.arange(5) % 3, feature_scale=scale, feature_shift=shift)
     found, y = pool_of(data, data.train).read(slice(1, 4))
     assert found.dtype == torch.float32

@@ -39,7 +39,9 @@ def conv(frozen: bool = False) -> nn.Module:
 
 
 def normed() -> nn.Module:
-    return nn.Sequential(nn.Conv2d(2, 4, 3), nn.GroupNorm(2, 4), nn.ReLU(), nn.Flatten(), nn.Linear(144, OUTPUTS))
+    return nn.Sequential(
+        nn.Conv2d(2, 4, 3), nn.GroupNorm(2, 4), nn.ReLU(), nn.Flatten(), nn.Linear(144, OUTPUTS)
+    )
 
 
 class Tied(nn.Module):
@@ -47,7 +49,12 @@ class Tied(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.a, self.b, self.unused, self.out = nn.Linear(6, 6), nn.Linear(6, 6), nn.Linear(2, 2), nn.Linear(6, OUTPUTS)
+        self.a, self.b, self.unused, self.out = (
+            nn.Linear(6, 6),
+            nn.Linear(6, 6),
+            nn.Linear(2, 2),
+            nn.Linear(6, OUTPUTS),
+        )
         self.b.weight = self.a.weight
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -58,7 +65,9 @@ class Tied(nn.Module):
 def tied_stack() -> nn.Module:
     """Looks like a stack of linear layers, but its middle layer is there twice."""
     middle = nn.Linear(6, 6)
-    return nn.Sequential(nn.Linear(6, 6), nn.ReLU(), middle, nn.ReLU(), middle, nn.ReLU(), nn.Linear(6, OUTPUTS))
+    return nn.Sequential(
+        nn.Linear(6, 6), nn.ReLU(), middle, nn.ReLU(), middle, nn.ReLU(), nn.Linear(6, OUTPUTS)
+    )
 
 
 class Next(nn.Module):
@@ -66,7 +75,10 @@ class Next(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.embedding, self.out = nn.Embedding(TOKENS + 1, 4, padding_idx=TOKENS), nn.Linear(4, OUTPUTS)
+        self.embedding, self.out = (
+            nn.Embedding(TOKENS + 1, 4, padding_idx=TOKENS),
+            nn.Linear(4, OUTPUTS),
+        )
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         out: torch.Tensor = self.out(self.embedding(tokens))
@@ -107,7 +119,11 @@ CASES = {
     "linear, no bias": Case(partial(linear, bias=False), (2, 3), True),
     "mlp": Case(partial(linear, 7, 5), (2, 3), True),
     "mlp, no bias": Case(partial(linear, 7, bias=False), (2, 3), True),
-    "mixed bias": Case(lambda: nn.Sequential(nn.Linear(6, 5, bias=False), nn.ReLU(), nn.Linear(5, OUTPUTS)), (6,), True),
+    "mixed bias": Case(
+        lambda: nn.Sequential(nn.Linear(6, 5, bias=False), nn.ReLU(), nn.Linear(5, OUTPUTS)),
+        (6,),
+        True,
+    ),
     "conv": Case(conv, (2, 8, 8)),
     "conv, frozen": Case(partial(conv, frozen=True), (2, 8, 8)),
     "group norm": Case(normed, (2, 8, 8)),
@@ -117,7 +133,9 @@ CASES = {
     "recurrent": Case(Recurrent, (2, 3)),
     "language": Case(Next, (LENGTH,)),
 }
-pytestmark = pytest.mark.filterwarnings("ignore:There is a performance drop")  # of a recurrent network
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:There is a performance drop"
+)  # of a recurrent network
 LINEAR = [name for name, case in CASES.items() if case.linear]
 
 
@@ -126,12 +144,16 @@ def made(name: str) -> FlatModel:
     return flatten(CASES[name].make())
 
 
-def samples(objective: str, shape: tuple[int, ...], count: int, random: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+def samples(
+    objective: str, shape: tuple[int, ...], count: int, random: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
     if objective == "language":
         lengths = torch.randint(1, LENGTH + 1, (count, 1), generator=random)
         mask = torch.arange(LENGTH) < lengths
         tokens = torch.where(mask, torch.randint(TOKENS, (count, LENGTH), generator=random), TOKENS)
-        return tokens, torch.where(mask, torch.randint(OUTPUTS, (count, LENGTH), generator=random), IGNORED)
+        return tokens, torch.where(
+            mask, torch.randint(OUTPUTS, (count, LENGTH), generator=random), IGNORED
+        )
     x = torch.randn(count, *shape, generator=random)
     if objective == "regression":
         return x, torch.randn(count, OUTPUTS, generator=random)
@@ -149,15 +171,26 @@ def controlled(control: torch.Tensor, gradient: torch.Tensor, weights: torch.Ten
 def correction(kind: str, base: torch.Tensor, random: torch.Generator) -> Adjust | None:
     if kind == "proximal":
         return partial(proximal, base)
-    return partial(controlled, 0.1 * torch.randn(len(base), generator=random)) if kind == "control" else None
+    return (
+        partial(controlled, 0.1 * torch.randn(len(base), generator=random))
+        if kind == "control"
+        else None
+    )
 
 
 def group(
-    flat: FlatModel, name: str, objective: str, clients: list[tuple[int, int]], kinds: tuple[str, ...] = ("none",)
+    flat: FlatModel,
+    name: str,
+    objective: str,
+    clients: list[tuple[int, int]],
+    kinds: tuple[str, ...] = ("none",),
 ) -> list[Participant]:
     """Of clients with (samples, steps), each with a base of its own; they take turns in ``kinds`` of correction."""
     shape, found = CASES[name].sample, []
-    held = [samples(objective, shape, count, torch.Generator().manual_seed(i)) for i, (count, _) in enumerate(clients)]
+    held = [
+        samples(objective, shape, count, torch.Generator().manual_seed(i))
+        for i, (count, _) in enumerate(clients)
+    ]
     x, y = (torch.cat(column) for column in zip(*held, strict=True))
     pool, stop = Pool(x, y, vocabulary=TOKENS if objective == "language" else 0), 0
     for i, (count, steps) in enumerate(clients):
@@ -165,7 +198,10 @@ def group(
         base = flat.weights.clone()
         base[: len(flat.gradient)] += 0.05 * torch.randn(len(flat.gradient), generator=random)
         rows, stop = slice(stop, stop + count), stop + count
-        correct, order = correction(kinds[i % len(kinds)], base, random), partial(np.random.default_rng, i)
+        correct, order = (
+            correction(kinds[i % len(kinds)], base, random),
+            partial(np.random.default_rng, i),
+        )
         found.append(Participant(base, pool, rows, steps, order, partial(int, i), correct))
     return found
 
@@ -211,7 +247,11 @@ KINDS = st.sampled_from([("none",), ("proximal",), ("control",), ("none", "contr
     KINDS,
 )
 def test_each_client_gets_what_the_loop_gives_it(
-    name: str, objective: str, clients: list[tuple[int, int]], changed: dict[str, float], kinds: tuple[str, ...]
+    name: str,
+    objective: str,
+    clients: list[tuple[int, int]],
+    changed: dict[str, float],
+    kinds: tuple[str, ...],
 ) -> None:
     flat, what = made(name), REGISTRY[objective](OUTPUTS)
     together = group(flat, name, objective, clients, kinds)
@@ -230,7 +270,11 @@ def test_each_client_gets_what_the_loop_gives_it(
 def test_linear_stacks_under_plain_sgd_get_what_the_loop_gives_them(
     name: str, objective: str, clients: list[tuple[int, int]], batch_size: int, drop_last: bool
 ) -> None:
-    flat, what, training = made(name), REGISTRY[objective](OUTPUTS), work(batch_size=batch_size, drop_last=drop_last)
+    flat, what, training = (
+        made(name),
+        REGISTRY[objective](OUTPUTS),
+        work(batch_size=batch_size, drop_last=drop_last),
+    )
     together = group(flat, name, objective, clients)
     assert_alike(Stacked(flat, what, training)(together), Loop(flat, what, training)(together))
 
@@ -254,7 +298,9 @@ def test_every_model_in_one_ragged_group(name: str) -> None:
     flat, what = made(name), REGISTRY[objective](OUTPUTS)
     together = group(flat, name, objective, RAGGED)
     assert_alike(Stacked(flat, what, work())(together), Loop(flat, what, work())(together))
-    assert_alike(Stacked(flat, what, work())(together[1:2]), Loop(flat, what, work())(together[1:2]))
+    assert_alike(
+        Stacked(flat, what, work())(together[1:2]), Loop(flat, what, work())(together[1:2])
+    )
 
 
 @pytest.mark.parametrize("objective", ["classification", "regression"])
@@ -262,14 +308,22 @@ def test_every_model_in_one_ragged_group(name: str) -> None:
 def test_both_stacks_agree(name: str, objective: str) -> None:
     flat, what, training = made(name), REGISTRY[objective](OUTPUTS), work()
     bases = torch.stack([one.base for one in group(flat, name, objective, RAGGED)])
-    ones, others = ([piece.clone(memory_format=torch.contiguous_format) for piece in flat.split(bases)] for _ in range(2))
-    by_hand, mapped = LinearStack(flat, what, training.lr, ones), VmapStack(flat, what, training, others)
+    ones, others = (
+        [piece.clone(memory_format=torch.contiguous_format) for piece in flat.split(bases)]
+        for _ in range(2)
+    )
+    by_hand, mapped = (
+        LinearStack(flat, what, training.lr, ones),
+        VmapStack(flat, what, training, others),
+    )
     random = torch.Generator().manual_seed(0)
     for active, counts in ((4, None), (4, [1, 6, 3, 2]), (2, [6, 5]), (1, None)):
         x, y = samples(objective, CASES[name].sample, 6 * active, random)
         x, y = x.view(active, 6, *x.shape[1:]), y.view(active, 6, *y.shape[1:])
         mask = None if counts is None else torch.arange(6) < torch.tensor(counts)[:, None]
-        torch.testing.assert_close(by_hand.step(x, y, mask), mapped.step(x, y, mask), rtol=0, atol=1e-5)
+        torch.testing.assert_close(
+            by_hand.step(x, y, mask), mapped.step(x, y, mask), rtol=0, atol=1e-5
+        )
     for one, other, before in zip(ones, others, flat.split(bases), strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=1e-5)
         assert (one - before).flatten(1).abs().amax(1).min() > 1e-4
@@ -277,9 +331,15 @@ def test_both_stacks_agree(name: str, objective: str) -> None:
 
 def test_linear_layers_are_differentiated_by_hand_where_a_step_is_the_gradient() -> None:
     flat, what = made("mlp"), REGISTRY["classification"](OUTPUTS)
-    plain, corrected = (group(flat, "mlp", "classification", RAGGED, (kind,)) for kind in ("none", "proximal"))
+    plain, corrected = (
+        group(flat, "mlp", "classification", RAGGED, (kind,)) for kind in ("none", "proximal")
+    )
     assert type(Stacked(flat, what, work()).stack(plain)) is LinearStack
-    for training, ones in ((work(), corrected), (work(momentum=0.5), plain), (work(weight_decay=0.5), plain)):
+    for training, ones in (
+        (work(), corrected),
+        (work(momentum=0.5), plain),
+        (work(weight_decay=0.5), plain),
+    ):
         assert type(Stacked(flat, what, training).stack(ones)) is VmapStack
 
 
@@ -287,7 +347,10 @@ def test_linear_layers_are_differentiated_by_hand_where_a_step_is_the_gradient()
     ("module", "expected"),
     [
         (nn.Sequential(nn.Flatten(), nn.Linear(6, 3)), True),
-        (nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Identity(), nn.Linear(4, 3, bias=False)), True),
+        (
+            nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Identity(), nn.Linear(4, 3, bias=False)),
+            True,
+        ),
         (nn.Linear(6, 3), False),
         (nn.Sequential(nn.Flatten(2), nn.Linear(6, 3)), False),
         (nn.Sequential(nn.Linear(6, 3), nn.Flatten()), False),
@@ -316,7 +379,10 @@ def test_a_frozen_layer_is_not_one() -> None:
 def test_depends_on_its_arguments_only_and_leaves_them_alone(name: str) -> None:
     flat, what = made(name), REGISTRY["classification"](OUTPUTS)
     together = group(flat, name, "classification", RAGGED)
-    before = [(one.base.clone(), *(tensor.clone() for tensor in one.pool.read(one.rows))) for one in together]
+    before = [
+        (one.base.clone(), *(tensor.clone() for tensor in one.pool.read(one.rows)))
+        for one in together
+    ]
     first = Stacked(flat, what, work())(together)
     kept = [replace(result, update=result.update.clone()) for result in first]
     torch.rand(7)
@@ -332,7 +398,9 @@ def test_depends_on_its_arguments_only_and_leaves_them_alone(name: str) -> None:
 
 def test_what_is_frozen_has_no_update() -> None:
     flat, what = made("conv, frozen"), REGISTRY["classification"](OUTPUTS)
-    for result in Stacked(flat, what, work(weight_decay=0.1))(group(flat, "conv, frozen", "classification", RAGGED)):
+    for result in Stacked(flat, what, work(weight_decay=0.1))(
+        group(flat, "conv, frozen", "classification", RAGGED)
+    ):
         assert (result.update[len(flat.gradient) :] == 0).all()
 
 
@@ -348,7 +416,9 @@ def test_data_that_is_not_finite_spoils_no_other_client(name: str, objective: st
     assert_alike(found[1:], expected[1:])
 
 
-def test_correct_is_called_in_each_step_of_its_client_alone_before_weight_decay_and_momentum() -> None:
+def test_correct_is_called_in_each_step_of_its_client_alone_before_weight_decay_and_momentum() -> (
+    None
+):
     calls: dict[int, list[list[float]]] = {0: [], 1: []}
 
     def correct(client: int, gradient: torch.Tensor, weights: torch.Tensor) -> None:
@@ -359,7 +429,13 @@ def test_correct_is_called_in_each_step_of_its_client_alone_before_weight_decay_
     held = Pool(torch.ones(1, 1), torch.zeros(1, dtype=torch.int64))
     ones = [
         Participant(
-            torch.tensor([2.0, 2.0]), held, slice(0, 1), 1 + i, partial(np.random.default_rng, i), int, partial(correct, i)
+            torch.tensor([2.0, 2.0]),
+            held,
+            slice(0, 1),
+            1 + i,
+            partial(np.random.default_rng, i),
+            int,
+            partial(correct, i),
         )
         for i in range(2)
     ]
@@ -375,19 +451,25 @@ def test_correct_is_called_in_each_step_of_its_client_alone_before_weight_decay_
 
 def test_dropout_follows_the_seed_and_is_each_clients_own() -> None:
     torch.manual_seed(0)
-    flat = flatten(nn.Sequential(nn.Linear(6, 8), nn.Dropout(0.5), nn.ReLU(), nn.Linear(8, OUTPUTS)))
+    flat = flatten(
+        nn.Sequential(nn.Linear(6, 8), nn.Dropout(0.5), nn.ReLU(), nn.Linear(8, OUTPUTS))
+    )
     what, base = REGISTRY["classification"](OUTPUTS), flat.weights.clone()
     held = Pool(*samples("classification", (6,), 8, torch.Generator().manual_seed(0)))
 
     def trained(rng_seed: int) -> list[LocalResult]:
         torch.rand(rng_seed + 1)  # whatever was drawn before
-        one = Participant(base, held, slice(0, 8), 3, partial(np.random.default_rng, 0), lambda: rng_seed, None)
+        one = Participant(
+            base, held, slice(0, 8), 3, partial(np.random.default_rng, 0), lambda: rng_seed, None
+        )
         return Stacked(flat, what, work())([one, one])
 
     first, again, other = trained(1), trained(1), trained(2)
     assert_same(first, again)
     assert not torch.equal(first[0].update, other[0].update)
-    assert not torch.equal(first[0].update, first[1].update)  # twins that differ in what was dropped
+    assert not torch.equal(
+        first[0].update, first[1].update
+    )  # twins that differ in what was dropped
 
 
 @pytest.mark.parametrize("padded", [False, True])
@@ -402,7 +484,11 @@ def test_the_gradient_by_hand_is_the_derivative_of_the_loss(objective: str, padd
     each = [_loss(what, output[i], y[i], mask[i] if padded else None) for i in range(5)]
     by_hand = [_loss(what, output[i, :n], y[i, :n], None) for i, n in enumerate(counts)]
     (expected,) = torch.autograd.grad(torch.stack(each).sum(), output)
-    share = mask / mask.double().sum(1, keepdim=True) if padded else torch.full((1, 1), 1 / 6, dtype=torch.float64)
+    share = (
+        mask / mask.double().sum(1, keepdim=True)
+        if padded
+        else torch.full((1, 1), 1 / 6, dtype=torch.float64)
+    )
     found = what.loss_and_grad(output.detach().clone(), y, share)
     assert found is not None
     torch.testing.assert_close(torch.stack(each), torch.stack(by_hand))
@@ -411,5 +497,7 @@ def test_the_gradient_by_hand_is_the_derivative_of_the_loss(objective: str, padd
     assert (found[1][~mask] == 0).all()
 
 
-def _loss(objective: Objective, output: torch.Tensor, y: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+def _loss(
+    objective: Objective, output: torch.Tensor, y: torch.Tensor, mask: torch.Tensor | None
+) -> torch.Tensor:
     return objective.loss(output, y, mask)

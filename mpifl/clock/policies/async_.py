@@ -23,7 +23,10 @@ class Async(Asynchronous):
 
     mode: str = "async"
     mixing: float = Field(
-        0.6, gt=0, le=1, description="alpha of the paper: share of the new model that an update without staleness makes up"
+        0.6,
+        gt=0,
+        le=1,
+        description="alpha of the paper: share that an update without staleness has in the new model",
     )
 
     def updates(self, participants: int | None) -> int:

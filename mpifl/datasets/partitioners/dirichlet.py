@@ -34,10 +34,13 @@ class Dirichlet(Partitioner):
 
     name: str = "dirichlet"
     by: Literal["class", "client"] = Field(
-        "class", description="`class`: each class draws its clients; `client`: each client draws its classes"
+        "class",
+        description="`class`: a class draws its clients; `client`: a client draws its classes",
     )
     alpha: float = Field(0.5, gt=0, description="concentration; smaller is more skewed")
-    balance: bool = Field(False, description="with `by: class`: a client with an equal share gets no more")
+    balance: bool = Field(
+        False, description="with `by: class`: a client with an equal share gets no more"
+    )
     min_samples: int = Field(1, ge=1, description="samples that every client has at least")
 
     @model_validator(mode="after")

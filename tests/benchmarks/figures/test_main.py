@@ -32,14 +32,20 @@ def one_line(result: Result) -> str:
 
 
 def test_an_unknown_figure_is_named(tmp_path: Path) -> None:
-    assert "'fedscale-99'" in one_line(run("fedscale-99", "--data", tmp_path, "-o", tmp_path / "out"))
+    assert "'fedscale-99'" in one_line(
+        run("fedscale-99", "--data", tmp_path, "-o", tmp_path / "out")
+    )
 
 
 @pytest.mark.parametrize("figure", FIGURES)
 def test_without_data_the_command_says_what_is_missing(figure: str, tmp_path: Path) -> None:
-    assert "no such folder" in one_line(run(figure, "--data", tmp_path / "none", "-o", tmp_path / "out"))
+    assert "no such folder" in one_line(
+        run(figure, "--data", tmp_path / "none", "-o", tmp_path / "out")
+    )
     (tmp_path / "data").mkdir()
-    assert "lacks traces/fedscale/" in one_line(run(figure, "--data", tmp_path / "data", "-o", tmp_path / "out"))
+    assert "lacks traces/fedscale/" in one_line(
+        run(figure, "--data", tmp_path / "data", "-o", tmp_path / "out")
+    )
     assert not list(tmp_path.rglob("*.png"))
 
 
@@ -58,32 +64,54 @@ def test_figure_5_of_four_devices(tmp_path: Path) -> None:
         rows = [row for row in csv.DictReader(file) if row["series"].startswith("FedScale")]
     assert len(rows) == STEPS + 1
     quarters = {float(row["share_of_devices"]): float(row["ms_per_sample"]) for row in rows}
-    assert [quarters[share] for share in (0.0, 0.25, 0.255, 0.5, 0.75, 1.0)] == [20, 20, 40, 40, 80, 160]
+    assert [quarters[share] for share in (0.0, 0.25, 0.255, 0.5, 0.75, 1.0)] == [
+        20,
+        20,
+        40,
+        40,
+        80,
+        160,
+    ]
 
 
 def test_a_damaged_file_ends_with_what_the_import_says(tmp_path: Path) -> None:
     folder = tmp_path / "data" / "traces" / "fedscale"
     folder.mkdir(parents=True)
     (folder / "client_device_capacity").write_bytes(b"no pickle")
-    assert "client_device_capacity" in one_line(run("fedscale-05", "--data", tmp_path / "data", "-o", tmp_path / "out"))
+    assert "client_device_capacity" in one_line(
+        run("fedscale-05", "--data", tmp_path / "data", "-o", tmp_path / "out")
+    )
     assert not list((tmp_path / "out").iterdir())
 
 
 @pytest.mark.parametrize("figure", FIGURES)
-def test_each_figure_lies_in_its_folder_with_its_curves_and_what_the_paper_says(figure: str) -> None:
+def test_each_figure_lies_in_its_folder_with_its_curves_and_what_the_paper_says(
+    figure: str,
+) -> None:
     folder = ROOT / "benchmarks" / "figures" / figure
     assert (folder / "figure.png").stat().st_size > 10_000
     assert list(folder.glob("*.csv"))
     assert f"python -m benchmarks.figures {figure}" in (folder / "README.md").read_text()
 
 
-def test_what_is_drawn_of_the_real_devices_is_what_is_known_of_them(shared: Path, tmp_path: Path) -> None:
+def test_what_is_drawn_of_the_real_devices_is_what_is_known_of_them(
+    shared: Path, tmp_path: Path
+) -> None:
     if not (shared / "data" / "traces").is_dir():
         pytest.skip("needs the device traces in ../shared/data")
     result = run("fedscale-05", "--data", shared / "data", "-o", tmp_path)
     assert result.exit_code == 0, result.output
-    for name, known in (("compute", [19, 24, 41, 148, 189]), ("bandwidth", [1393, 2856, 6075, 13882, 51663])):
+    for name, known in (
+        ("compute", [19, 24, 41, 148, 189]),
+        ("bandwidth", [1393, 2856, 6075, 13882, 51663]),
+    ):
         with (tmp_path / f"{name}.csv").open() as file:
-            rows = np.array([list(map(float, row[1:])) for row in csv.reader(file) if row[0].startswith("FedScale")])
+            rows = np.array(
+                [
+                    list(map(float, row[1:]))
+                    for row in csv.reader(file)
+                    if row[0].startswith("FedScale")
+                ]
+            )
         found = [rows[rows[:, 0] == share, 1].item() for share in (0.05, 0.25, 0.5, 0.75, 0.95)]
         np.testing.assert_allclose(found, known, rtol=3e-3)

@@ -23,7 +23,9 @@ from mpifl.traces.trace import Trace
 
 HISTOGRAMS = st.integers(2, 6).flatmap(
     lambda outputs: st.lists(
-        st.lists(st.integers(0, 50), min_size=outputs, max_size=outputs).filter(any), min_size=2, max_size=8
+        st.lists(st.integers(0, 50), min_size=outputs, max_size=outputs).filter(any),
+        min_size=2,
+        max_size=8,
     )
 )
 
@@ -33,7 +35,9 @@ def entropy_bits(share: np.ndarray) -> float:
 
 
 @given(HISTOGRAMS)
-def test_js_distance_is_scipys_and_the_root_of_the_entropies_difference(rows: list[list[int]]) -> None:
+def test_js_distance_is_scipys_and_the_root_of_the_entropies_difference(
+    rows: list[list[int]],
+) -> None:
     held = np.array(rows)
     first, second = pairs(len(held), 1000)
     found = js_distances(held, first, second)
@@ -47,7 +51,13 @@ def test_js_distance_is_scipys_and_the_root_of_the_entropies_difference(rows: li
 def test_js_distance_of_same_and_of_disjoint_clients() -> None:
     held = np.array([[3, 1, 0, 0], [30, 10, 0, 0], [0, 0, 5, 5]])
     first, second = pairs(3, 3)
-    assert dict(zip(zip(first.tolist(), second.tolist(), strict=True), js_distances(held, first, second), strict=True)) == {
+    assert dict(
+        zip(
+            zip(first.tolist(), second.tolist(), strict=True),
+            js_distances(held, first, second),
+            strict=True,
+        )
+    ) == {
         (0, 1): 0.0,
         (0, 2): 1.0,
         (1, 2): 1.0,
@@ -97,7 +107,9 @@ def test_curve_is_the_ecdf(values: list[int]) -> None:
 
 
 def test_client_sizes_and_counts_of_labels() -> None:
-    part = grouped(np.zeros((6, 2), np.uint8), np.array([0, 2, 2, 1, 2, 0]), np.array(list("abbaba")))
+    part = grouped(
+        np.zeros((6, 2), np.uint8), np.array([0, 2, 2, 1, 2, 0]), np.array(list("abbaba"))
+    )
     data = Dataset(name="d", outputs=3, source="", licence="", train=part)
     category, client = categories(data, part)
     assert client_sizes(part).tolist() == [3, 3]
@@ -107,23 +119,47 @@ def test_client_sizes_and_counts_of_labels() -> None:
 
 def test_counts_of_tokens_that_are_to_be_predicted() -> None:
     ragged = Part(
-        np.array([0, 1, 1, 2, 2, 2], np.uint8), None, np.array([0, 2, 3]), np.array([b"a", b"b"]), np.array([0, 2, 3, 6])
+        np.array([0, 1, 1, 2, 2, 2], np.uint8),
+        None,
+        np.array([0, 2, 3]),
+        np.array([b"a", b"b"]),
+        np.array([0, 2, 3, 6]),
     )
-    square = Part(np.array([[0, 1], [1, 1], [2, 0]], np.int32), None, np.array([0, 1, 3]), np.array([b"a", b"b"]))
+    square = Part(
+        np.array([[0, 1], [1, 1], [2, 0]], np.int32),
+        None,
+        np.array([0, 1, 3]),
+        np.array([b"a", b"b"]),
+    )
     for part, held in ((ragged, [[0, 1, 0], [0, 0, 2]]), (square, [[0, 1, 0], [1, 1, 0]])):
-        data = Dataset(name="d", outputs=3, source="", licence="", task="language", vocabulary=3, train=part)
+        data = Dataset(
+            name="d", outputs=3, source="", licence="", task="language", vocabulary=3, train=part
+        )
         assert counts(*categories(data, part), 2, 3).tolist() == held
 
 
 @given(st.data())
 def test_online_share_is_what_counting_seconds_gives(data: st.DataObject) -> None:
     seconds, patterns = 48, data.draw(st.integers(1, 4))
-    online = np.array(data.draw(st.lists(st.booleans(), min_size=seconds * patterns, max_size=seconds * patterns)))
+    online = np.array(
+        data.draw(st.lists(st.booleans(), min_size=seconds * patterns, max_size=seconds * patterns))
+    )
     online = online.reshape(patterns, seconds)
     edge = np.diff(online.astype(int), axis=1, prepend=0, append=0)
     start, end = np.nonzero(edge == 1)[1], np.nonzero(edge == -1)[1]
     offsets = np.concatenate([[0], np.cumsum((edge == 1).sum(axis=1))])
     one = np.ones(1)
-    trace = Trace("t", "", "", *[one] * 6, offsets, start.astype(float), end.astype(float), np.full(patterns, float(seconds)))
+    trace = Trace(
+        "t",
+        "",
+        "",
+        *[one] * 6,
+        offsets,
+        start.astype(float),
+        end.astype(float),
+        np.full(patterns, float(seconds)),
+    )
     repeated = np.tile(online, 2).reshape(patterns, -1, 6).mean(axis=(0, 2))
-    np.testing.assert_allclose(online_share(trace, np.arange(0, 2 * seconds + 1, 6.0)), repeated, atol=1e-12)
+    np.testing.assert_allclose(
+        online_share(trace, np.arange(0, 2 * seconds + 1, 6.0)), repeated, atol=1e-12
+    )

@@ -28,7 +28,9 @@ def phones_of(make_trace, make_dataset, make_population):
     def make(slots, period=100.0, clients=1, phone_key=1):
         trace = make_trace(slots, period)
         check_trace("test", trace)
-        return make_population(make_dataset([1]), trace, clients=clients, phone_key=phone_key).phones
+        return make_population(
+            make_dataset([1]), trace, clients=clients, phone_key=phone_key
+        ).phones
 
     return make
 
@@ -83,7 +85,9 @@ def test_a_pattern_is_not_disturbed_by_its_neighbours_in_the_trace(phones_of, da
         ([(0, 10), (90, 100)], 10_000_090, 10_000_110, 10_000_090),
     ],
 )
-def test_answers_worked_out_by_hand_for_a_period_of_100_s(phones_of, slots, moment, until, following):
+def test_answers_worked_out_by_hand_for_a_period_of_100_s(
+    phones_of, slots, moment, until, following
+):
     phones = phones_of([slots])
     assert online_until(phones, 0, float(moment)) == until
     assert next_online(phones, 0, float(moment)) == following
@@ -124,14 +128,18 @@ def test_the_end_of_paused_work_agrees_with_slots_spelled_out(phones_of, data, p
 
 @exact
 @given(data=st.data(), pattern=brute.patterns(grain=10, shortest=20), seconds=st.floats(0.01, 2000))
-def test_paused_work_in_decimal_periods_has_had_its_seconds_online_when_it_ends(phones_of, data, pattern, seconds):
+def test_paused_work_in_decimal_periods_has_had_its_seconds_online_when_it_ends(
+    phones_of, data, pattern, seconds
+):
     slots, period = pattern
     begin = data.draw(st.floats(0, 20 * period))
     phones = phones_of([slots], period)
     until = resumed_until(phones, 0, begin, seconds)
     assert math.isinf(until) == (not slots)
     if slots:
-        assert float(brute.online_seconds(slots, period, begin, until)) == pytest.approx(seconds, abs=1e-8)
+        assert float(brute.online_seconds(slots, period, begin, until)) == pytest.approx(
+            seconds, abs=1e-8
+        )
         assert online_seconds(phones, 0, begin, until) == pytest.approx(seconds, abs=1e-8)
 
 
@@ -194,7 +202,9 @@ def _check_answers_fit_together(phones, slots, moment):
 
 @exact
 @given(data=st.data(), pattern=brute.patterns(grain=1, longest=100), shrink=st.integers(1, 99))
-def test_answers_fit_together_when_slots_are_decimal_and_the_period_is_whole_seconds(phones_of, data, pattern, shrink):
+def test_answers_fit_together_when_slots_are_decimal_and_the_period_is_whole_seconds(
+    phones_of, data, pattern, shrink
+):
     slots, period = pattern
     slots = [(start + shrink / 1000, end) for start, end in slots]
     moment = data.draw(brute.moments(slots, period))
@@ -206,7 +216,10 @@ def test_answers_fit_together_when_slots_are_decimal_and_the_period_is_whole_sec
     [
         ([(0, 21_600)], 86_400.1),  # comes online one float before it is online
         ([(3_600, 21_600)], 86_400.1),
-        ([(0, 21_600), (64_800, 86_400.1)], 86_400.1),  # goes offline one float before it is offline
+        (
+            [(0, 21_600), (64_800, 86_400.1)],
+            86_400.1,
+        ),  # goes offline one float before it is offline
         ([(0, 0.1)], 0.3),
     ],
 )
@@ -226,14 +239,18 @@ def test_a_phone_that_is_always_online_is_so_at_every_border_of_a_decimal_period
 def test_slots_that_touch_across_the_end_of_a_decimal_period_are_one_stay(phones_of):
     phones = phones_of([[(0, 3_600), (82_800, 86_400.1)]], 86_400.1)
     for turn in range(1000):
-        assert online_until(phones, 0, turn * 86_400.1 + 83_000) == pytest.approx((turn + 1) * 86_400.1 + 3_600, rel=1e-15)
+        assert online_until(phones, 0, turn * 86_400.1 + 83_000) == pytest.approx(
+            (turn + 1) * 86_400.1 + 3_600, rel=1e-15
+        )
 
 
 @exact
 @given(data=st.data(), pattern=brute.patterns(grain=10))
 def test_answers_fit_together_when_the_period_is_decimal(phones_of, data, pattern):
     slots, period = pattern
-    _check_answers_fit_together(phones_of([slots], period), slots, data.draw(brute.moments(slots, period)))
+    _check_answers_fit_together(
+        phones_of([slots], period), slots, data.draw(brute.moments(slots, period))
+    )
 
 
 def test_as_many_clients_as_patterns_have_one_pattern_each(phones_of):

@@ -12,7 +12,11 @@ from tests.budget import examples
 @examples(100, derandomize=True)
 @given(
     steps=st.lists(
-        st.tuples(st.integers(0, 1), st.integers(0, 15), st.one_of(st.none(), st.integers(-20, 20))), min_size=1, max_size=120
+        st.tuples(
+            st.integers(0, 1), st.integers(0, 15), st.one_of(st.none(), st.integers(-20, 20))
+        ),
+        min_size=1,
+        max_size=120,
     )
 )
 def test_heaps_know_the_least_of_what_was_put_moved_and_taken(steps):

@@ -5,7 +5,13 @@ import pickle
 import numpy as np
 import pytest
 
-from mpifl.clock.kernels.latency import STRICT, Rates, how_many_can_finish, phone_seconds, time_participants
+from mpifl.clock.kernels.latency import (
+    STRICT,
+    Rates,
+    how_many_can_finish,
+    phone_seconds,
+    time_participants,
+)
 from mpifl.clock.workload import TRAINING_PER_INFERENCE
 from mpifl.kernels.permutation import permuted
 
@@ -26,7 +32,9 @@ def phones_of(make_trace, make_dataset, make_population):
     """phones_of(slots, clients=n, ...): what the kernels read; the other words are columns of the trace."""
 
     def make(slots, clients=1, **columns):
-        return make_population(make_dataset([1]), make_trace(slots, **columns), clients=clients).phones
+        return make_population(
+            make_dataset([1]), make_trace(slots, **columns), clients=clients
+        ).phones
 
     return make
 
@@ -38,22 +46,37 @@ def test_a_training_sample_costs_three_inferences():
 @pytest.mark.parametrize(
     ("bytes_down", "bytes_up", "samples", "seconds"),
     [
-        (250_000, 125_000, 400, (1.0, 12.0, 2.0)),  # 2,000 kbit at 2,000; 3 x 400 x 10 ms; 1,000 kbit at 500
+        (
+            250_000,
+            125_000,
+            400,
+            (1.0, 12.0, 2.0),
+        ),  # 2,000 kbit at 2,000; 3 x 400 x 10 ms; 1,000 kbit at 500
         (0, 125_000, 400, (0.0, 12.0, 2.0)),
         (250_000, 0, 1, (1.0, 0.03, 0.0)),
         (1, 1, 0, (0.000_004, 0.0, 0.000_016)),  # 8 bits at 2 and at 0.5 Mbit/s
         (10**12, 10**12, 10**9, (4e6, 3e7, 1.6e7)),
     ],
 )
-def test_seconds_worked_out_by_hand_for_2_mbit_down_half_a_mbit_up_and_10_ms(phones_of, bytes_down, bytes_up, samples, seconds):
-    phones = phones_of([ALWAYS], compute_ms_per_sample=[10], download_kbps=[2000], upload_kbps=[500])
-    assert phone_seconds(phones, 0, _rates(bytes_down, bytes_up), samples) == pytest.approx(seconds, rel=1e-15)
+def test_seconds_worked_out_by_hand_for_2_mbit_down_half_a_mbit_up_and_10_ms(
+    phones_of, bytes_down, bytes_up, samples, seconds
+):
+    phones = phones_of(
+        [ALWAYS], compute_ms_per_sample=[10], download_kbps=[2000], upload_kbps=[500]
+    )
+    assert phone_seconds(phones, 0, _rates(bytes_down, bytes_up), samples) == pytest.approx(
+        seconds, rel=1e-15
+    )
 
 
 def test_a_client_has_all_three_columns_of_the_device_that_its_phone_names(phones_of):
     # 6 clients on 3 devices: phone p is device p mod 3. Powers of two tell the devices apart in every column.
     phones = phones_of(
-        [ALWAYS] * 3, clients=6, compute_ms_per_sample=[1, 2, 4], download_kbps=[8, 16, 32], upload_kbps=[64, 128, 256]
+        [ALWAYS] * 3,
+        clients=6,
+        compute_ms_per_sample=[1, 2, 4],
+        download_kbps=[8, 16, 32],
+        upload_kbps=[64, 128, 256],
     )
     devices = [permuted(client, 6, 1) % 3 for client in range(6)]
     assert sorted(devices) == [0, 0, 1, 1, 2, 2]
@@ -72,10 +95,19 @@ def test_a_client_has_all_three_columns_of_the_device_that_its_phone_names(phone
         (40000, 21, 25.2, 0.12305468107676794),  # 3 x 400 x 0.021 s;  16,384 / 133,144.06129563495
     ],
 )
-def test_phones_of_fedscales_own_trace_take_fedscales_seconds(phones_of, shared, entry, ms, compute, communication):
-    capacity = pickle.loads((shared / "data/traces/fedscale/client_device_capacity").read_bytes())[entry]
+def test_phones_of_fedscales_own_trace_take_fedscales_seconds(
+    phones_of, shared, entry, ms, compute, communication
+):
+    capacity = pickle.loads((shared / "data/traces/fedscale/client_device_capacity").read_bytes())[
+        entry
+    ]
     kbps = capacity["communication"]
-    phones = phones_of([ALWAYS], compute_ms_per_sample=[capacity["computation"]], download_kbps=[kbps], upload_kbps=[kbps])
+    phones = phones_of(
+        [ALWAYS],
+        compute_ms_per_sample=[capacity["computation"]],
+        download_kbps=[kbps],
+        upload_kbps=[kbps],
+    )
     assert capacity["computation"] == ms
     down, trained, up = phone_seconds(phones, 0, _rates(2**20, 2**20), 20 * 20)
     assert trained == pytest.approx(compute, rel=1e-12)
@@ -89,7 +121,9 @@ def test_phones_of_fedscales_own_trace_take_fedscales_seconds(phones_of, shared,
 
 def test_a_participant_stops_when_it_has_finished_or_goes_offline(phones_of):
     # 1 + 12 + 2 = 15 s of work for 400 samples, 6 s for 100; online to 30 s.
-    phones = phones_of([[(0, 30)]], clients=2, compute_ms_per_sample=[10], download_kbps=[2000], upload_kbps=[500])
+    phones = phones_of(
+        [[(0, 30)]], clients=2, compute_ms_per_sample=[10], download_kbps=[2000], upload_kbps=[500]
+    )
     clients, samples = np.array([0, 1]), np.array([400, 100])
     for start, stops, ends in [
         (10.0, [25.0, 16.0], [True, True]),
@@ -98,7 +132,9 @@ def test_a_participant_stops_when_it_has_finished_or_goes_offline(phones_of):
         (24.5, [30.0, 30.0], [False, False]),
         (1_000_015.5, [1_000_030.0, 1_000_021.5], [False, True]),
     ]:
-        seconds, finished = time_participants(phones, STRICT, clients, samples, _rates(250_000, 125_000), start)
+        seconds, finished = time_participants(
+            phones, STRICT, clients, samples, _rates(250_000, 125_000), start
+        )
         assert seconds[:3].T.tolist() == [[1.0, 12.0, 2.0], [1.0, 3.0, 2.0]]
         assert seconds[3].tolist() == stops
         assert finished.tolist() == ends
@@ -118,12 +154,17 @@ def test_a_participant_stops_when_it_has_finished_or_goes_offline(phones_of):
 )
 def test_work_is_possible_where_it_fits_into_a_stay(phones_of, slots, possible):
     phones = phones_of([slots], compute_ms_per_sample=[10], download_kbps=[2000], upload_kbps=[500])
-    assert can_finish(phones, STRICT, np.array([0]), np.array([400]), _rates(250_000, 125_000)) == possible
+    assert (
+        can_finish(phones, STRICT, np.array([0]), np.array([400]), _rates(250_000, 125_000))
+        == possible
+    )
 
 
 def test_one_client_that_can_finish_is_enough(phones_of):
     # 1 + 12 + 2 = 15 s of work for each of the three.
-    phones = phones_of([[(0, 14)], [(0, 15)], []], clients=3, compute_ms_per_sample=[10] * 3, upload_kbps=[500] * 3)
+    phones = phones_of(
+        [[(0, 14)], [(0, 15)], []], clients=3, compute_ms_per_sample=[10] * 3, upload_kbps=[500] * 3
+    )
     work, rates = np.full(3, 400), _rates(125_000, 125_000)
     able = [can_finish(phones, STRICT, np.array([c]), work[:1], rates) for c in range(3)]
     assert sorted(able) == [False, False, True]

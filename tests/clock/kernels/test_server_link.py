@@ -31,7 +31,9 @@ from tests.budget import examples
 from tests.clock.kernels.test_transfer import bandwidth
 
 COMPLETED, DROPPED, CUT = Outcome.COMPLETED, Outcome.DROPPED, Outcome.CUT
-WORK = Workload(bytes_down=1000, bytes_up=1000, batch_size=10, epochs=1, local_steps=None)  # 8 kbit each way
+WORK = Workload(
+    bytes_down=1000, bytes_up=1000, batch_size=10, epochs=1, local_steps=None
+)  # 8 kbit each way
 
 
 def server(down=None, up=None) -> Latency:
@@ -47,10 +49,25 @@ def server(down=None, up=None) -> Latency:
         ([{}, {}], 8, 8, [7, 7]),
         ([{}, {}], 16, 16, [5, 5]),
         ([{"down": 2}, {"down": 16}], 8, None, [8, 8 / 6 + 4]),  # 2 and 6 kbit/s
-        ([{"down": 2}, {"down": 16}, {"down": 8}], 8, None, [8, 8 / 3 + 4, 8 / 3 + 4]),  # 2, 3 and 3
-        ([{"down": 1}, {"down": 3}, {"down": 8}], 8, None, [12, 8 / 3 + 4, 6]),  # 1, 3 and 4: the level is above two
+        (
+            [{"down": 2}, {"down": 16}, {"down": 8}],
+            8,
+            None,
+            [8, 8 / 3 + 4, 8 / 3 + 4],
+        ),  # 2, 3 and 3
+        (
+            [{"down": 1}, {"down": 3}, {"down": 8}],
+            8,
+            None,
+            [12, 8 / 3 + 4, 6],
+        ),  # 1, 3 and 4: the level is above two
         ([{}, {"ms": 200}], None, 8, [5, 8]),  # one after the other
-        ([{}, {"ms": 110}], None, 8, [5.7, 6]),  # 0.3 s alone, 2.8 kbit each in 1.4 s, the rest alone
+        (
+            [{}, {"ms": 110}],
+            None,
+            8,
+            [5.7, 6],
+        ),  # 0.3 s alone, 2.8 kbit each in 1.4 s, the rest alone
         ([{"slots": [(0, 1)]}, {}], 8, None, [1, 5.5]),  # 4 kbit each; then one alone
         ([{"slots": [(0, 2)]}, {}], 8, None, [2, 6]),
         ([{"slots": [(0, 6)]}, {}], 8, None, [6, 6]),  # to the very moment
@@ -61,8 +78,13 @@ def test_rounds_by_hand(population_of, round_of, phones, down, up, stops):
     timeline, _ = round_of(All(latency=server(down, up)), population_of(phones), len(phones))
     rows = timeline.participants
     assert rows["stop_seconds"] == pytest.approx(stops, rel=1e-12)
-    assert rows["download_seconds"].tolist() == [8 / phone.get("down", 8) for phone in phones]  # as if alone
-    dropped = [phone.get("slots", [(0, 100)])[0][1] == stop < 6 for phone, stop in zip(phones, stops, strict=True)]
+    assert rows["download_seconds"].tolist() == [
+        8 / phone.get("down", 8) for phone in phones
+    ]  # as if alone
+    dropped = [
+        phone.get("slots", [(0, 100)])[0][1] == stop < 6
+        for phone, stop in zip(phones, stops, strict=True)
+    ]
     assert (rows["outcome"] == DROPPED).tolist() == dropped
 
 
@@ -82,7 +104,9 @@ def test_bytes_at_a_drop_and_at_a_cut_are_those_really_carried(population_of, ro
     assert timeline.end_seconds == pytest.approx(end, rel=1e-12)
     assert rows["bytes_down"].tolist() == [291, 1000, int(end * 125), 1000]
     assert rows["bytes_up"].tolist() == [0, 1000, 0, 0]
-    assert rows["joules"][3] == pytest.approx(2 * (end - 1 - 34 / 21) + 1000e-6, rel=1e-9)  # 2 W, 1 uJ a byte
+    assert rows["joules"][3] == pytest.approx(
+        2 * (end - 1 - 34 / 21) + 1000e-6, rel=1e-9
+    )  # 2 W, 1 uJ a byte
 
 
 def test_with_partial_steps_are_planned_as_if_alone(population_of, round_of):
@@ -91,7 +115,10 @@ def test_with_partial_steps_are_planned_as_if_alone(population_of, round_of):
     population = population_of([{}, {"ms": 50}], held=20)
     timeline, _ = round_of(Deadline(seconds=3.5, latency=server(up=8)), population, 2, 0.0, work)
     assert timeline.participants["steps"].tolist() == [3, 4]
-    assert timeline.participants["outcome"].tolist() == [CUT, COMPLETED]  # from 2.5 s on both upload at 4 kbit/s
+    assert timeline.participants["outcome"].tolist() == [
+        CUT,
+        COMPLETED,
+    ]  # from 2.5 s on both upload at 4 kbit/s
     assert timeline.participants["bytes_up"].tolist() == [500, 1000]
     timeline, _ = round_of(Deadline(seconds=3.5, latency=server(8)), population, 2, 0.0, work)
     assert timeline.participants["steps"].tolist() == [3, 4]
@@ -120,7 +147,8 @@ def test_fedscales_rule_and_a_server_are_refused():
             more = {"concurrency": 2} if policy is Async else {}
             job = policy(availability="fedscale", latency=Latency(**{key: 5000.0}), **more)
             with pytest.raises(
-                InputError, match=rf"^clock\.latency\.{key}: 5000\.0 is not allowed with clock\.availability fedscale"
+                InputError,
+                match=rf"^clock\.latency\.{key}: 5000\.0 is not allowed with clock\.availability fedscale",
             ):
                 job.check()
             policy(availability="resume", latency=Latency(**{key: 5000.0}), **more).check()
@@ -136,7 +164,13 @@ def test_fedscales_rule_and_a_server_are_refused():
 def cohorts(draw):
     """A seed, a rule and bandwidths: small ones, so that they limit; sometimes one direction has none."""
     limit = st.one_of(st.none(), st.floats(1.0, 200.0))
-    return draw(st.integers(0, 2**32)), draw(st.sampled_from([STRICT, RESUME])), draw(limit), draw(limit), draw(st.booleans())
+    return (
+        draw(st.integers(0, 2**32)),
+        draw(st.sampled_from([STRICT, RESUME])),
+        draw(limit),
+        draw(limit),
+        draw(st.booleans()),
+    )
 
 
 @pytest.fixture(scope="session")
@@ -147,10 +181,16 @@ def cohort_of(population_of):
         seed, rule, down, up, curves = drawn
         random = np.random.default_rng(seed)
         n = int(random.integers(1, 30))
-        speeds = random.choice([3.0, 5.5, 8.0, 13.0, 21.7], (2, n)) if seed % 2 else random.uniform(1, 30, (2, n))
+        speeds = (
+            random.choice([3.0, 5.5, 8.0, 13.0, 21.7], (2, n))
+            if seed % 2
+            else random.uniform(1, 30, (2, n))
+        )
         phones = [
             {"ms": ms, "down": a, "up": b, "slots": [(0, c), (c + 7, 100)]}
-            for ms, a, b, c in zip(random.uniform(10, 300, n), *speeds, random.uniform(5, 60, n), strict=True)
+            for ms, a, b, c in zip(
+                random.uniform(10, 300, n), *speeds, random.uniform(5, 60, n), strict=True
+            )
         ]
         population = population_of(phones)
         if curves:
@@ -162,7 +202,16 @@ def cohort_of(population_of):
         seconds, finished = time_participants(population.phones, rule, clients, samples, rates, 0.0)
         link = open_link(down, up, n, 0.0)
         alone = np.where(finished, seconds[3], np.inf)
-        join(link, population.phones, rates, np.arange(n), clients, np.zeros(n), np.ascontiguousarray(seconds[1]), alone)
+        join(
+            link,
+            population.phones,
+            rates,
+            np.arange(n),
+            clients,
+            np.zeros(n),
+            np.ascontiguousarray(seconds[1]),
+            alone,
+        )
         return link, (population.phones, rule, rates)
 
     return make
@@ -190,7 +239,12 @@ def test_at_any_moment_rates_are_max_min_fair(cohort_of, drawn, moments):
             assert (there["limit"] == SHARED).tolist() == (there["kbps"] > level).tolist()
             assert set(there["limit"].tolist()) <= {OWN, SHARED}
             assert link.level[direction] == pytest.approx(level, rel=1e-9)
-            assert (flows["limit"][(flows["stage"] == stage) & ((flows["online"] == 0) | (flows["kbps"] == 0))] == IDLE).all()
+            assert (
+                flows["limit"][
+                    (flows["stage"] == stage) & ((flows["online"] == 0) | (flows["kbps"] == 0))
+                ]
+                == IDLE
+            ).all()
 
 
 @examples(150, derandomize=True)
@@ -214,7 +268,9 @@ def test_going_on_from_what_was_left_behind_changes_nothing(cohort_of, drawn, mo
 
 @examples(60, derandomize=True)
 @given(seed=st.integers(0, 2**32), n=st.integers(1, 60), kbps=st.floats(0.5, 30.0))
-def test_a_server_that_is_the_bottleneck_for_all_is_never_idle(population_of, round_of, seed, n, kbps):
+def test_a_server_that_is_the_bottleneck_for_all_is_never_idle(
+    population_of, round_of, seed, n, kbps
+):
     random = np.random.default_rng(seed)
     population = population_of([{"down": down} for down in random.uniform(31, 99, n)], period=1e5)
     timeline, _ = round_of(All(latency=server(kbps)), population, n, 5.0)
@@ -235,27 +291,42 @@ def test_a_server_that_is_the_bottleneck_for_all_is_never_idle(population_of, ro
         lambda **more: Semisync(concurrency=6, window_seconds=5.0, **more),
     ],
 )
-def test_with_more_bandwidth_than_anybody_needs_everything_is_as_without(population_of, round_of, rule, policy, curves):
+def test_with_more_bandwidth_than_anybody_needs_everything_is_as_without(
+    population_of, round_of, rule, policy, curves
+):
     random = np.random.default_rng(2)
     for _ in range(12):
         phones = [
             {"ms": ms, "down": down, "up": up, "slots": [(0, cut), (cut + 5, 100)]}
-            for ms, down, up, cut in random.uniform((10, 1, 1, 5), (300, 30, 30, 60), (15, 4)).tolist()
+            for ms, down, up, cut in random.uniform(
+                (10, 1, 1, 5), (300, 30, 30, 60), (15, 4)
+            ).tolist()
         ]
         population = replace(population_of(phones), always_online=rule == "always")
         if curves:
-            given_ = [(p, [(0.0, a, b), (2.5, 0.0, 0.0), (3.0, b, a)]) for p, a, b in random.uniform(4, 30, (5, 3)).tolist()]
-            population = replace(population, trace=replace(population.trace, bandwidth=bandwidth(*given_)))
+            given_ = [
+                (p, [(0.0, a, b), (2.5, 0.0, 0.0), (3.0, b, a)])
+                for p, a, b in random.uniform(4, 30, (5, 3)).tolist()
+            ]
+            population = replace(
+                population, trace=replace(population.trace, bandwidth=bandwidth(*given_))
+            )
         states = [ClockState(now=3.3), ClockState(now=3.3)]
         for _ in range(4):
             ended = []
             for index, latency in enumerate((Latency(), server(1e9, 1e9))):
-                timeline, states[index] = round_of(policy(availability=rule, latency=latency), population, 4, states[index])
+                timeline, states[index] = round_of(
+                    policy(availability=rule, latency=latency), population, 4, states[index]
+                )
                 ended.append(timeline)
             for name in ended[0].participants.dtype.names:
                 found, expected = (timeline.participants[name] for timeline in ended)
                 exactly = name not in ("bytes_down", "bytes_up", "joules")
-                assert np.array_equal(found, expected) if exactly else np.allclose(found, expected, atol=1), name
+                assert (
+                    np.array_equal(found, expected)
+                    if exactly
+                    else np.allclose(found, expected, atol=1)
+                ), name
             assert states[0].now == states[1].now
             assert np.array_equal(np.sort(states[0].flights, order="client"), states[1].flights)
 
@@ -266,8 +337,14 @@ def test_a_checkpoint_keeps_who_is_on_the_link(population_of, round_of, tmp_path
     phones = [{"ms": ms, "slots": [(0, 21), (25, 90)]} for ms in random.uniform(20, 300, 12)]
     population = population_of(phones)
     if curves:
-        population = replace(population, trace=replace(population.trace, bandwidth=bandwidth((7.0, [(0, 9, 3), (4, 2, 8)]))))
-    policy, state = Buffered(concurrency=8, availability="resume", latency=server(11.0, 7.0)), ClockState(now=1.5)
+        population = replace(
+            population,
+            trace=replace(population.trace, bandwidth=bandwidth((7.0, [(0, 9, 3), (4, 2, 8)]))),
+        )
+    policy, state = (
+        Buffered(concurrency=8, availability="resume", latency=server(11.0, 7.0)),
+        ClockState(now=1.5),
+    )
     for round_number in range(1, 8):
         path = write_checkpoint(tmp_path, Snapshot(round_number, clock=state))
         kept = read_checkpoint(path).clock
@@ -282,7 +359,9 @@ def test_more_bandwidth_never_ends_a_round_later(population_of, round_of):
     random = np.random.default_rng(3)
     phones = [{"ms": ms, "down": down} for ms, down in random.uniform((10, 2), (300, 30), (40, 2))]
     ends = [
-        round_of(All(latency=server(kbps, kbps)), population_of(phones, period=1e4), 40)[0].end_seconds
+        round_of(All(latency=server(kbps, kbps)), population_of(phones, period=1e4), 40)[
+            0
+        ].end_seconds
         for kbps in (1, 3, 10, 30, 100, 300, 1000)
     ]
     assert ends == sorted(ends, reverse=True)

@@ -12,7 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpifl.clock.kernels.transfer import DOWN, UP, carried, curve_seconds, paused_transfer, speed_from
+from mpifl.clock.kernels.transfer import (
+    DOWN,
+    UP,
+    carried,
+    curve_seconds,
+    paused_transfer,
+    speed_from,
+)
 from mpifl.clock.policies.all import All
 from mpifl.clock.policies.buffered import Buffered
 from mpifl.clock.policies.deadline import Deadline
@@ -36,7 +43,9 @@ def bandwidth(*curves) -> Bandwidth:
     """Curves given as (period, [(start, down, up), ...])."""
     points = np.array([point for _, given in curves for point in given], float).reshape(-1, 3)
     offsets = np.cumsum([0, *(len(given) for _, given in curves)])
-    found = Bandwidth(offsets, *np.ascontiguousarray(points.T), np.array([period for period, _ in curves], float))
+    found = Bandwidth(
+        offsets, *np.ascontiguousarray(points.T), np.array([period for period, _ in curves], float)
+    )
     check_bandwidth("test", found)
     return found
 
@@ -99,7 +108,14 @@ def test_up_has_speeds_of_its_own(phones_of):
 
 def test_segments_hold_their_beginning_and_not_their_end(phones_of):
     phones = phones_of(BY_HAND)
-    for now, speed, change in [(0, 8, 10), (9.999, 8, 10), (10, 0, 15), (15, 16, 20), (20, 8, 30), (1e6 + 12, 0, 1e6 + 15)]:
+    for now, speed, change in [
+        (0, 8, 10),
+        (9.999, 8, 10),
+        (10, 0, 15),
+        (15, 16, 20),
+        (20, 8, 30),
+        (1e6 + 12, 0, 1e6 + 15),
+    ]:
         assert speed_from(phones, 0, DOWN, float(now)) == (speed, change)
     assert speed_from(phones_of((20.0, [(0, 8, 4)])), 0, UP, 7.0) == (4, math.inf)
 
@@ -123,19 +139,31 @@ def spelled_out(curve, direction, begin, end) -> Fraction:
     total = Fraction(0)
     for turn in range(math.floor(Fraction(begin) / period), math.floor(Fraction(end) / period) + 1):
         for (_, *speeds), low, high in zip(points, borders[:-1], borders[1:], strict=True):
-            low, high = max(turn * period + low, Fraction(begin)), min(turn * period + high, Fraction(end))
+            low, high = (
+                max(turn * period + low, Fraction(begin)),
+                min(turn * period + high, Fraction(end)),
+            )
             total += max(high - low, Fraction(0)) * Fraction(speeds[direction])
     return total
 
 
 @exact
-@given(curve=drawn_curves(), direction=st.sampled_from([DOWN, UP]), begin=st.integers(0, 10**4), kbit=st.integers(1, 2000))
-def test_a_transfer_is_done_at_the_first_moment_at_which_the_integral_is_its_size(phones_of, curve, direction, begin, kbit):
+@given(
+    curve=drawn_curves(),
+    direction=st.sampled_from([DOWN, UP]),
+    begin=st.integers(0, 10**4),
+    kbit=st.integers(1, 2000),
+)
+def test_a_transfer_is_done_at_the_first_moment_at_which_the_integral_is_its_size(
+    phones_of, curve, direction, begin, kbit
+):
     phones, begin, kbit = phones_of(curve), begin / 8, kbit / 8
     seconds = curve_seconds(phones, 0, direction, begin, kbit)
     found = spelled_out(curve, direction, begin, begin + seconds)
     assert float(found) == pytest.approx(kbit, rel=1e-12)
-    assert spelled_out(curve, direction, begin, begin + seconds * (1 - 1e-9)) < found or seconds == 0
+    assert (
+        spelled_out(curve, direction, begin, begin + seconds * (1 - 1e-9)) < found or seconds == 0
+    )
     assert carried(phones, 0, direction, begin, begin + seconds) == pytest.approx(kbit, rel=1e-12)
 
 
@@ -143,12 +171,17 @@ def test_a_transfer_is_done_at_the_first_moment_at_which_the_integral_is_its_siz
 @given(curve=drawn_curves(), begin=st.integers(0, 10**4), length=st.integers(0, 4000))
 def test_what_is_carried_is_the_integral_spelled_out(phones_of, curve, begin, length):
     begin, end = begin / 8, (begin + length) / 8
-    assert carried(phones_of(curve), 0, UP, begin, end) == pytest.approx(float(spelled_out(curve, 1, begin, end)), rel=1e-12)
+    assert carried(phones_of(curve), 0, UP, begin, end) == pytest.approx(
+        float(spelled_out(curve, 1, begin, end)), rel=1e-12
+    )
 
 
 @exact
 @given(
-    curve=drawn_curves(), pattern=brute.patterns(shortest=16, longest=200), begin=st.integers(0, 4000), kbit=st.integers(1, 400)
+    curve=drawn_curves(),
+    pattern=brute.patterns(shortest=16, longest=200),
+    begin=st.integers(0, 4000),
+    kbit=st.integers(1, 400),
 )
 def test_a_phone_that_pauses_carries_in_its_stays_alone(phones_of, curve, pattern, begin, kbit):
     slots, period = pattern
@@ -163,12 +196,19 @@ def test_a_phone_that_pauses_carries_in_its_stays_alone(phones_of, curve, patter
             for stay in [(turn * period + start, turn * period + stop) for start, stop in slots]
         )
         return sum(
-            (spelled_out(curve, 0, max(a, begin), min(b, end)) for a, b in spans if min(b, end) > max(a, begin)), Fraction(0)
+            (
+                spelled_out(curve, 0, max(a, begin), min(b, end))
+                for a, b in spans
+                if min(b, end) > max(a, begin)
+            ),
+            Fraction(0),
         )
 
     if math.isinf(done):
         assert found < kbit
-        assert online(begin + 8 * period * curve[0]) == found == 0  # eighths: both have come round together by then
+        assert (
+            online(begin + 8 * period * curve[0]) == found == 0
+        )  # eighths: both have come round together by then
         return
     assert (found, float(online(done))) == (kbit, pytest.approx(kbit, rel=1e-11))
     half = (begin + done) / 2
@@ -179,15 +219,32 @@ def test_a_phone_that_pauses_carries_in_its_stays_alone(phones_of, curve, patter
 def test_whole_rounds_of_availability_and_curve_are_taken_at_once(phones_of):
     # Online for 5 s of 30, a curve of 20 s: in 60 s it is online from 0 to 5 (40 kbit) and from 30 to 35 (0 kbit).
     phones = phones_of(BY_HAND, [(0, 5)], 30.0)
-    assert paused_transfer(phones, 0, DOWN, 0.0, 40.0 * 10**9, math.inf) == (60.0 * (10**9 - 1) + 5, 40.0 * 10**9)
-    assert paused_transfer(phones, 0, DOWN, 0.0, 40.0 * 10**9, 60.0 * 10**8) == (60.0 * 10**8, 40.0 * 10**8)
+    assert paused_transfer(phones, 0, DOWN, 0.0, 40.0 * 10**9, math.inf) == (
+        60.0 * (10**9 - 1) + 5,
+        40.0 * 10**9,
+    )
+    assert paused_transfer(phones, 0, DOWN, 0.0, 40.0 * 10**9, 60.0 * 10**8) == (
+        60.0 * 10**8,
+        40.0 * 10**8,
+    )
 
 
 def test_a_curve_of_one_speed_is_that_speed(curved, population_of, round_of):
     random = np.random.default_rng(0)
-    for policy in (Sync(), Deadline(seconds=7.7), Sync(availability="fedscale"), Buffered(concurrency=3)):
+    for policy in (
+        Sync(),
+        Deadline(seconds=7.7),
+        Sync(availability="fedscale"),
+        Buffered(concurrency=3),
+    ):
         phones = [
-            {"ms": ms, "down": down, "up": up, "slots": [(0, 9), (17, 71)], "curve": (1e9, [(0.0, down, up)])}
+            {
+                "ms": ms,
+                "down": down,
+                "up": up,
+                "slots": [(0, 9), (17, 71)],
+                "curve": (1e9, [(0.0, down, up)]),
+            }
             for ms, down, up in random.uniform(3, 30, (20, 3)).tolist()
         ]
         work = Workload(12_345, 6_789, 3, 2, None)
@@ -204,23 +261,48 @@ def test_a_curve_of_one_speed_is_that_speed(curved, population_of, round_of):
     ("rule", "slots", "now", "row"),
     [
         ("strict", [(0, 100)], 0, (COMPLETED, 1, 3, 2, 6, 1000, 1000)),
-        ("strict", [(0, 100)], 9.5, (COMPLETED, 5.75, 3, 2.875, 21.125, 1000, 1000)),  # 4 kbit, outage, 4 kbit; up 3.5 and 4.5
+        (
+            "strict",
+            [(0, 100)],
+            9.5,
+            (COMPLETED, 5.75, 3, 2.875, 21.125, 1000, 1000),
+        ),  # 4 kbit, outage, 4 kbit; up 3.5 and 4.5
         ("strict", [(0, 12)], 9.5, (DROPPED, 5.75, 3, 2.875, 12, 500, 0)),
         ("strict", [(0, 20)], 9.5, (DROPPED, 5.75, 3, 2.875, 20, 1000, 437)),  # 1.75 s at 2 kbit/s
-        ("strict", [(0, 21.125)], 9.5, (COMPLETED, 5.75, 3, 2.875, 21.125, 1000, 1000)),  # to the very moment
+        (
+            "strict",
+            [(0, 21.125)],
+            9.5,
+            (COMPLETED, 5.75, 3, 2.875, 21.125, 1000, 1000),
+        ),  # to the very moment
         (
             "resume",
             [(0, 9.75), (15, 17), (30, 100)],
             9.5,
             (COMPLETED, 0.625, 3, 7.625, 39, 1000, 1000),
         ),  # trained at 31.375, in the outage
-        ("fedscale", [(0, 21.125)], 9.5, (DROPPED, 5.75, 3, 2.875, 9.5, 1000, 1000)),  # its round lasts until its end
+        (
+            "fedscale",
+            [(0, 21.125)],
+            9.5,
+            (DROPPED, 5.75, 3, 2.875, 9.5, 1000, 1000),
+        ),  # its round lasts until its end
         ("fedscale", [(0, 22)], 9.5, (COMPLETED, 5.75, 3, 2.875, 21.125, 1000, 1000)),
     ],
 )
 def test_a_participant_by_hand(curved, round_of, rule, slots, now, row):
-    (found,) = round_of(Sync(availability=rule), curved([{"slots": slots}]), 1, float(now))[0].participants
-    columns = ("outcome", "download_seconds", "compute_seconds", "upload_seconds", "stop_seconds", "bytes_down", "bytes_up")
+    (found,) = round_of(Sync(availability=rule), curved([{"slots": slots}]), 1, float(now))[
+        0
+    ].participants
+    columns = (
+        "outcome",
+        "download_seconds",
+        "compute_seconds",
+        "upload_seconds",
+        "stop_seconds",
+        "bytes_down",
+        "bytes_up",
+    )
     assert tuple(found[column] for column in columns) == row
 
 
@@ -232,18 +314,24 @@ def test_a_kbit_of_1024_bits_takes_its_bytes(curved, round_of):
 
 @pytest.mark.parametrize("rule", ["strict", "resume", "always"])
 @pytest.mark.parametrize("curves", [True, False])
-def test_partial_work_is_the_most_that_is_done_by_the_deadline(curved, population_of, round_of, rule, curves):
+def test_partial_work_is_the_most_that_is_done_by_the_deadline(
+    curved, population_of, round_of, rule, curves
+):
     random, work = np.random.default_rng(5), Workload(2000, 3000, 2, 3, None)
     short = 0
     for seconds in random.uniform(8, 40, 60):
         phones = [{"ms": ms, "slots": [(0, 33), (36, 80)]} for ms in random.uniform(10, 300, 8)]
         population = (curved if curves else population_of)(phones, held=15)
         population = replace(population, always_online=rule == "always")
-        rows = round_of(Deadline(seconds=seconds, availability=rule), population, 8, 3.0, work)[0].participants
+        rows = round_of(Deadline(seconds=seconds, availability=rule), population, 8, 3.0, work)[
+            0
+        ].participants
         for row in rows[(rows["outcome"] == COMPLETED) & (rows["steps"] < 24)]:
             one_more = replace(work, epochs=None, local_steps=int(row["steps"]) + 1)
             only = functools.partial(lambda client, *_: np.array([client]), row["client"])
-            (alone,) = round_of(All(availability=rule), population, 1, 3.0, one_more, only)[0].participants
+            (alone,) = round_of(All(availability=rule), population, 1, 3.0, one_more, only)[
+                0
+            ].participants
             assert row["stop_seconds"] <= 3 + seconds
             assert alone["stop_seconds"] > 3 + seconds or alone["outcome"] == DROPPED
             short += 1
@@ -259,12 +347,25 @@ def test_who_never_gets_anything_is_not_waited_for(curved, round_of):
         timeline, _ = round_of(policy, curved([NEVER, {"curve": (1e9, [(0, 8, 8)])}]), 2, 10.0)
         assert timeline.participants["outcome"].tolist() == [CUT, COMPLETED]
         assert timeline.participants["bytes_down"].tolist() == [0, 1000]
-        assert (timeline.end_seconds, timeline.participants["download_seconds"][0]) == (15, math.inf)
-        with pytest.raises(InputError, match=r"^population\.trace: none of 1 participants under way can ever finish"):
+        assert (timeline.end_seconds, timeline.participants["download_seconds"][0]) == (
+            15,
+            math.inf,
+        )
+        with pytest.raises(
+            InputError,
+            match=r"^population\.trace: none of 1 participants under way can ever finish",
+        ):
             round_of(policy, curved([NEVER]), 1, 10.0)
-    with pytest.raises(InputError, match=r"^population\.trace: none of 1 participants under way can ever finish"):
+    with pytest.raises(
+        InputError, match=r"^population\.trace: none of 1 participants under way can ever finish"
+    ):
         round_of(Buffered(concurrency=1, availability="resume"), curved([NEVER]), 1, 10.0)
-    assert round_of(Deadline(seconds=40, availability="resume"), curved([NEVER]), 1, 10.0)[0].end_seconds == 50
+    assert (
+        round_of(Deadline(seconds=40, availability="resume"), curved([NEVER]), 1, 10.0)[
+            0
+        ].end_seconds
+        == 50
+    )
 
 
 def test_a_stay_that_is_long_enough_at_the_best_speed_is_no_error(curved, round_of):

@@ -33,7 +33,9 @@ def test_a_round_with_decimal_speeds_is_that_of_an_event_simulation(case_of, raw
 
 def test_a_round_waits_for_the_slowest_and_cuts_nobody(population_of, round_of):
     # 14, 8 and 11 s; the fourth goes offline after 12 of its 14 s; the fifth is not asked.
-    population = population_of([{"ms": 400}, {"ms": 200}, {"ms": 300}, {"ms": 400, "slots": [(0, 12)]}, {}])
+    population = population_of(
+        [{"ms": 400}, {"ms": 200}, {"ms": 300}, {"ms": 400, "slots": [(0, 12)]}, {}]
+    )
     timeline, after = round_of(All(), population, 4)
     assert timeline.participants["client"].tolist() == [0, 1, 2, 3]
     assert timeline.participants["outcome"].tolist() == [COMPLETED, COMPLETED, COMPLETED, DROPPED]

@@ -15,7 +15,9 @@ from tests.clock.cases import raw_cases, rule_of
 from tests.clock.events import COMPLETED, DROPPED
 from tests.clock.flights import Landings, advance_traffic, flying
 
-rounds = examples(60, derandomize=True, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+rounds = examples(
+    60, derandomize=True, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
+)
 
 
 def _check(case, rule):
@@ -23,7 +25,9 @@ def _check(case, rule):
     policy = Async(availability=rule, mixing=0.5, staleness=hinge, **flying(case))
     for timeline in advance_traffic(case, policy, Landings(case, policy, rounds=12)):
         (done,) = timeline.participants[timeline.participants["outcome"] == COMPLETED]
-        assert done["factor"] == pytest.approx(0.5 if done["staleness"] < 2 else 0.5 / (2 * done["staleness"] - 1), rel=1e-15)
+        assert done["factor"] == pytest.approx(
+            0.5 if done["staleness"] < 2 else 0.5 / (2 * done["staleness"] - 1), rel=1e-15
+        )
 
 
 def _one(raw):
@@ -50,7 +54,9 @@ def test_every_update_is_a_round_and_a_version(population_of, round_of):
     for _ in range(5):
         timeline, state = round_of(policy, population, 1, state)
         (row,) = timeline.participants
-        seen.append((row["client"], timeline.end_seconds, row["base"], row["staleness"], row["factor"]))
+        seen.append(
+            (row["client"], timeline.end_seconds, row["base"], row["staleness"], row["factor"])
+        )
     late = pytest.approx(0.5 / 2**0.5, rel=1e-15)
     # 15 and 16 s: 0 is done a third time from version 3, when 1, begun at 8 s from version 2, is 2 late.
     assert seen == [
@@ -65,7 +71,10 @@ def test_every_update_is_a_round_and_a_version(population_of, round_of):
 
 def test_a_dropout_is_no_round(population_of, round_of):
     timeline, _ = round_of(Async(concurrency=2), population_of([{}, {"slots": [(0, 2)]}]), 1)
-    assert [(row["client"], row["outcome"]) for row in timeline.participants] == [(1, DROPPED), (0, COMPLETED)]
+    assert [(row["client"], row["outcome"]) for row in timeline.participants] == [
+        (1, DROPPED),
+        (0, COMPLETED),
+    ]
 
 
 def test_the_weight_of_a_task_is_mixing_times_staleness(population_of):
@@ -78,7 +87,12 @@ def test_the_weight_of_a_task_is_mixing_times_staleness(population_of):
             "model": {"name": "logreg"},
             "training": {"batch_size": 10},
             "selection": {"name": "uniform", "participants": 1},
-            "clock": {"mode": "async", "concurrency": 2, "mixing": 0.25, "staleness": {"name": "polynomial", "exponent": 1.0}},
+            "clock": {
+                "mode": "async",
+                "concurrency": 2,
+                "mixing": 0.25,
+                "staleness": {"name": "polynomial", "exponent": 1.0},
+            },
         }
     )
     population, state, weights = population_of([{}, {"ms": 200}]), ClockState(), []

@@ -18,7 +18,9 @@ from tests.clock.cases import raw_cases, rule_of
 from tests.clock.events import COMPLETED, DROPPED, STALE
 from tests.clock.flights import Landings, advance_traffic, flying
 
-rounds = examples(60, derandomize=True, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+rounds = examples(
+    60, derandomize=True, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
+)
 
 
 def _check(case, rule, tally):
@@ -31,7 +33,9 @@ def _check(case, rule, tally):
         done = timeline.participants[timeline.participants["outcome"] == COMPLETED]
         assert len(done) == case.participants
         assert len(set(done["client"])) == len(done)  # counts once in a round
-        assert done["factor"] == pytest.approx([1 / np.sqrt(1 + t) for t in done["staleness"]], rel=1e-15)
+        assert done["factor"] == pytest.approx(
+            [1 / np.sqrt(1 + t) for t in done["staleness"]], rel=1e-15
+        )
 
 
 @pytest.mark.parametrize("tidy", [True, False], ids=["to the last bit", "with decimal speeds"])
@@ -78,19 +82,27 @@ def test_an_update_from_too_old_a_model_is_stale_and_does_not_count(population_o
     policy, state, ends = Buffered(concurrency=4, max_staleness=1), 0.0, []
     for _ in range(4):
         timeline, state = round_of(policy, population, 3, state)
-        ends.append([(row["client"], row["outcome"], row["staleness"]) for row in timeline.participants])
+        ends.append(
+            [(row["client"], row["outcome"], row["staleness"]) for row in timeline.participants]
+        )
     # Rounds of 0, 1, 2 at 5 and 10 s; at 11 s the fourth is 2 versions late, is begun anew, and is done at 22 s.
     full = [(client, COMPLETED, 0) for client in range(3)]
     assert ends == [full, full, [(3, STALE, 2), *full], full]
     assert timeline.end_seconds == 20
 
 
-def test_the_place_of_a_dropout_is_filled_at_once_and_an_empty_one_when_somebody_comes_online(population_of, round_of):
+def test_the_place_of_a_dropout_is_filled_at_once_and_an_empty_one_when_somebody_comes_online(
+    population_of, round_of
+):
     # 1 goes offline at 2 s, when 2 has come online; of the places that are free then 3 takes one as it comes online, at 3 s.
     phones = [{}, {"slots": [(0, 2)]}, {"slots": [(2, 60)]}, {"slots": [(3, 60)]}]
     timeline, after = round_of(Buffered(concurrency=3), population_of(phones), 2)
     shown = ("client", "outcome", "start_seconds", "stop_seconds")
-    assert _rows(timeline, *shown) == [(1, DROPPED, 0, 2), (0, COMPLETED, 0, 5), (2, COMPLETED, 2, 7)]
+    assert _rows(timeline, *shown) == [
+        (1, DROPPED, 0, 2),
+        (0, COMPLETED, 0, 5),
+        (2, COMPLETED, 2, 7),
+    ]
     assert [(row["client"], row["start_seconds"]) for row in after.flights] == [(3, 3)]
     assert after.draws == 4  # at 0, 2, 3 and 5 s; from 3 s on nobody else can come online
 
@@ -100,20 +112,27 @@ LONG = {"ms": 10_000}  # 302 s of work
 
 @pytest.mark.parametrize("server", [{}, {"server_down_kbps": 1e6, "server_up_kbps": 1e6}])
 @pytest.mark.parametrize("rule", ["strict", "resume", "fedscale"])
-def test_a_place_for_which_nobody_was_online_is_filled_as_soon_as_somebody_is(population_of, round_of, rule, server):
+def test_a_place_for_which_nobody_was_online_is_filled_as_soon_as_somebody_is(
+    population_of, round_of, rule, server
+):
     if rule == "fedscale" and server:
         return
     population = population_of([LONG, {"slots": [(100, 1000)]}], period=1000.0)
     policy = Buffered(concurrency=2, availability=rule, latency=Latency(**server))
     timeline, _ = round_of(policy, population, 2)
-    assert _rows(timeline, "client", "start_seconds", "stop_seconds") == [(1, 100, 105), (0, 0, 302)]
+    assert _rows(timeline, "client", "start_seconds", "stop_seconds") == [
+        (1, 100, 105),
+        (0, 0, 302),
+    ]
     assert (timeline.waited_seconds, timeline.end_seconds) == (0, 302)
 
 
 def test_a_server_link_has_room_for_clients_and_not_for_places(population_of, round_of):
     """Room for each of 2 thousand million places would take 200 GiB."""
     population = population_of([{}, {"ms": 200}])
-    wide, narrow = (Buffered(concurrency=n, latency=Latency(server_up_kbps=900.0)) for n in (2**31 - 1, 2))
+    wide, narrow = (
+        Buffered(concurrency=n, latency=Latency(server_up_kbps=900.0)) for n in (2**31 - 1, 2)
+    )
     found, wanted = (round_of(policy, population, participants=2)[0] for policy in (wide, narrow))
     assert found.participants.tobytes() == wanted.participants.tobytes()
 
@@ -126,7 +145,12 @@ def test_who_comes_online_while_all_places_are_taken_is_not_asked(population_of,
 
 def test_an_empty_place_waits_past_those_who_are_under_way_or_have_counted(population_of, round_of):
     # 1 pauses from 2 s to 50 s, which is no reason to ask it again; 2 counts at 5 s and is online again from 60 s on.
-    phones = [LONG, {"slots": [(0, 2), (50, 1000)]}, {"slots": [(0, 6), (60, 1000)]}, {"slots": [(70, 1000)]}]
+    phones = [
+        LONG,
+        {"slots": [(0, 2), (50, 1000)]},
+        {"slots": [(0, 6), (60, 1000)]},
+        {"slots": [(70, 1000)]},
+    ]
     policy = Buffered(concurrency=4, availability="resume")
     timeline, after = round_of(policy, population_of(phones, period=1000.0), 4)
     shown = [(2, 0, 5), (1, 0, 53), (3, 70, 75), (0, 0, 302)]
@@ -135,13 +159,21 @@ def test_an_empty_place_waits_past_those_who_are_under_way_or_have_counted(popul
 
 
 @pytest.mark.parametrize("server", [{}, {"server_up_kbps": 1e6}])
-def test_a_rule_that_refuses_whoever_comes_online_does_not_keep_the_clock_waiting_for_ever(population_of, round_of, server):
+def test_a_rule_that_refuses_whoever_comes_online_does_not_keep_the_clock_waiting_for_ever(
+    population_of, round_of, server
+):
     # 0 is online in outages only, and pauses for ever; 1 comes online again and again, and the rule does not want it.
     def nobody_else(now, wanted, draw, busy):
         return np.array([0] if 0 not in busy else [], np.int64)
 
     population = population_of([{"slots": [(0, 10)]}, {"slots": [(20, 30)]}])
-    curve = Bandwidth(np.array([0, 2]), np.array([0.0, 10.0]), np.array([0.0, 8.0]), np.array([0.0, 8.0]), np.array([100.0]))
+    curve = Bandwidth(
+        np.array([0, 2]),
+        np.array([0.0, 10.0]),
+        np.array([0.0, 8.0]),
+        np.array([0.0, 8.0]),
+        np.array([100.0]),
+    )
     population = replace(population, trace=replace(population.trace, bandwidth=curve))
     policy = Buffered(concurrency=2, availability="resume", latency=Latency(**server))
     with pytest.raises(InputError, match="can ever finish"):
@@ -151,7 +183,10 @@ def test_a_rule_that_refuses_whoever_comes_online_does_not_keep_the_clock_waitin
 def test_the_clock_waits_when_nobody_is_under_way_and_nobody_online(population_of, round_of):
     population = population_of([{"slots": [(0, 3), (40, 60)]}])
     timeline, _ = round_of(Buffered(concurrency=2), population, 1)
-    assert _rows(timeline, "outcome", "start_seconds", "stop_seconds") == [(DROPPED, 0, 3), (COMPLETED, 40, 45)]
+    assert _rows(timeline, "outcome", "start_seconds", "stop_seconds") == [
+        (DROPPED, 0, 3),
+        (COMPLETED, 40, 45),
+    ]
     assert (timeline.waited_seconds, timeline.end_seconds) == (37, 45)
 
 
@@ -178,12 +213,16 @@ def _patient(population, draws):
     def choose(now, wanted, draw, busy):
         if draw > draws:
             raise EndlessError
-        return np.sort(Uniform(participants=1).choose_free(population, now, population.clients, 1, draw, busy))[:wanted]
+        return np.sort(
+            Uniform(participants=1).choose_free(population, now, population.clients, 1, draw, busy)
+        )[:wanted]
 
     return choose
 
 
-def test_a_round_of_more_updates_than_there_are_clients_that_can_finish_is_an_error(population_of, round_of):
+def test_a_round_of_more_updates_than_there_are_clients_that_can_finish_is_an_error(
+    population_of, round_of
+):
     # 0 counts at 5 s; 1 and 2 are online for 4 s each, by turns, and drop out again and again.
     population = population_of([{}, {"slots": [(0, 4)]}, {"slots": [(4, 8)]}], period=8.0)
     with pytest.raises(InputError, match="long enough"):
@@ -192,7 +231,10 @@ def test_a_round_of_more_updates_than_there_are_clients_that_can_finish_is_an_er
 
 def test_fedscales_dropouts_do_not_stop_the_clock(population_of, round_of):
     # Done at 5 s; asked again then it would be offline when it is done. Its next stay begins at 100 s.
-    policy, population = Buffered(concurrency=1, availability="fedscale"), population_of([{"slots": [(0, 10)]}])
+    policy, population = (
+        Buffered(concurrency=1, availability="fedscale"),
+        population_of([{"slots": [(0, 10)]}]),
+    )
     _, after = round_of(policy, population, 1)
     assert after.now == 5
     timeline, _ = round_of(policy, population, 1, after, choose=_patient(population, 1100))
@@ -212,13 +254,21 @@ def test_drop_outs_without_end_are_an_error(population_of, round_of, monkeypatch
         round_of(Buffered(concurrency=1, availability="fedscale"), population, 1)
 
 
-def test_many_may_drop_out_while_one_is_under_way_that_will_finish(population_of, round_of, monkeypatch):
+def test_many_may_drop_out_while_one_is_under_way_that_will_finish(
+    population_of, round_of, monkeypatch
+):
     _impatient(monkeypatch)
     population = population_of([LONG, *({"slots": [(10 + k, 11 + k)]} for k in range(20))])
     timeline, _ = round_of(Buffered(concurrency=2, availability="fedscale"), population, 1)
-    assert (timeline.count(DROPPED), timeline.count(COMPLETED), timeline.end_seconds) == (60, 1, 302)
+    assert (timeline.count(DROPPED), timeline.count(COMPLETED), timeline.end_seconds) == (
+        60,
+        1,
+        302,
+    )
 
 
 def test_a_selection_rule_that_chooses_nobody_is_named(population_of, round_of):
     with pytest.raises(TrainingError, match="chose nobody"):
-        round_of(Buffered(concurrency=1), population_of([{}]), 1, choose=lambda *_: np.empty(0, np.int64))
+        round_of(
+            Buffered(concurrency=1), population_of([{}]), 1, choose=lambda *_: np.empty(0, np.int64)
+        )

@@ -64,7 +64,9 @@ def _check(case, rule, kind):
         **{kind: max(1, round(8 * length)) / 8 if kind == "seconds" else random.randint(1, 9) / 10},
     )
     simulation = DeadlineRound(case, policy)
-    advance_cohort(case, policy, simulation, lambda: [simulation.deadline] if kind == "quantile" else [])
+    advance_cohort(
+        case, policy, simulation, lambda: [simulation.deadline] if kind == "quantile" else []
+    )
 
 
 @pytest.mark.parametrize("kind", ["seconds", "quantile"])
@@ -99,7 +101,9 @@ TWO_SECONDS = Workload(1000, 1000, 5, 1, None, inferences_per_sample=1.0)
         (60.0, 4, COMPLETED, 4.0, 4.0),
     ],
 )
-def test_partial_work_is_the_most_steps_that_leave_time_to_upload(population_of, round_of, seconds, steps, outcome, stop, end):
+def test_partial_work_is_the_most_steps_that_leave_time_to_upload(
+    population_of, round_of, seconds, steps, outcome, stop, end
+):
     fast = {"ms": 1, "down": 8000, "up": 8000}  # is not asked, and could do it
     population = population_of([{}, fast], held=20)
     timeline, after = round_of(Deadline(seconds=seconds), population, 1, 10.0, TWO_SECONDS)
@@ -114,7 +118,10 @@ def test_a_smaller_last_step_costs_what_it_holds(population_of, round_of):
     # 12 samples: steps of 5, 5 and 2 samples, that is 0.5, 0.5 and 0.2 s; batches of the second epoch the same.
     population = population_of([{}], held=12)
     work = Workload(1000, 1000, 5, 2, None, inferences_per_sample=1.0)
-    found = [round_of(Deadline(seconds=s), population, 1, 0.0, work)[0].participants[0] for s in (3.1, 3.25, 3.75, 4.375)]
+    found = [
+        round_of(Deadline(seconds=s), population, 1, 0.0, work)[0].participants[0]
+        for s in (3.1, 3.25, 3.75, 4.375)
+    ]
     assert [(row["steps"], row["samples"]) for row in found] == [(2, 10), (3, 12), (4, 17), (5, 22)]
 
 
@@ -154,11 +161,15 @@ def test_who_sets_the_deadline_by_quantile_does_all_its_steps(population_of, rou
     random = np.random.default_rng(0)
     for now in (0.0, 12_345.678, 1e7 + 0.1):
         for _ in range(60):
-            population = population_of([{"ms": ms, "down": 3071.3, "up": 777.7} for ms in random.uniform(20, 300, 5)])
+            population = population_of(
+                [{"ms": ms, "down": 3071.3, "up": 777.7} for ms in random.uniform(20, 300, 5)]
+            )
             work = Workload(123_456, 123_456, 3, 2, None)
             timeline, _ = round_of(Deadline(quantile=0.6), population, 5, now % 100, work)
             full = timeline.participants["steps"] == 8
-            assert np.count_nonzero(full) == 3  # "share of the cohort that can do all its work in time"
+            assert (
+                np.count_nonzero(full) == 3
+            )  # "share of the cohort that can do all its work in time"
 
 
 def test_weights_of_partial_work_are_the_samples_gone_through(population_of):
@@ -177,11 +188,15 @@ def test_weights_of_partial_work_are_the_samples_gone_through(population_of):
     )
     population = population_of([{}, {"ms": 50}, {"ms": 200}], held=20)  # 8, 5 and 14 s of work
     plan = make_plan(job, population, Workload(1000, 1000, 5, 1, None), 1, ClockState())
-    found = {task["client"]: (task["steps"], task["samples"], task["weight"]) for task in plan.tasks}
+    found = {
+        task["client"]: (task["steps"], task["samples"], task["weight"]) for task in plan.tasks
+    }
     assert found == {0: (2, 10, 10 / 35), 1: (4, 20, 20 / 35), 2: (1, 5, 5 / 35)}
 
 
-@pytest.mark.parametrize("given_", [{}, {"seconds": 5, "quantile": 0.5}, {"seconds": 0}, {"quantile": 1}])
+@pytest.mark.parametrize(
+    "given_", [{}, {"seconds": 5, "quantile": 0.5}, {"seconds": 0}, {"quantile": 1}]
+)
 def test_seconds_or_quantile_is_needed_and_within_bounds(given_):
     with pytest.raises(ValueError, match=r"seconds|quantile"):
         Deadline(**given_)

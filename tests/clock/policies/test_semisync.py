@@ -12,7 +12,9 @@ from tests.clock.cases import raw_cases, rule_of
 from tests.clock.events import COMPLETED, DROPPED, STALE
 from tests.clock.flights import Traffic, advance_traffic
 
-rounds = examples(60, derandomize=True, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+rounds = examples(
+    60, derandomize=True, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
+)
 
 
 class Windows(Traffic):
@@ -59,7 +61,8 @@ def test_windows_of_6_s_and_work_of_5_8_and_14_s(population_of, round_of):
     for _ in range(3):
         timeline, state = round_of(policy, population, 1, state)
         rows = [
-            tuple(row[c] for c in ("client", "outcome", "base", "staleness", "stop_seconds")) for row in timeline.participants
+            tuple(row[c] for c in ("client", "outcome", "base", "staleness", "stop_seconds"))
+            for row in timeline.participants
         ]
         seen.append((timeline.end_seconds, state.version, rows))
     # At 6 s the place of 0 is taken by 0 again (the lowest that is free); 1 and 2 are under way from version 0.
@@ -74,14 +77,18 @@ def test_windows_of_6_s_and_work_of_5_8_and_14_s(population_of, round_of):
 def test_who_finishes_at_the_end_of_a_window_counts_in_it(population_of, round_of):
     timeline, after = round_of(Semisync(concurrency=1, window_seconds=5), population_of([{}]), 1)
     assert (timeline.count(COMPLETED), len(after.flights)) == (1, 0)
-    timeline, after = round_of(Semisync(concurrency=1, window_seconds=4.875), population_of([{}]), 1)
+    timeline, after = round_of(
+        Semisync(concurrency=1, window_seconds=4.875), population_of([{}]), 1
+    )
     assert (len(timeline.participants), len(after.flights)) == (0, 1)
 
 
 def test_a_window_in_which_nobody_finishes_leaves_the_model_as_it_is(population_of, round_of):
     population = population_of([{"ms": 400}, {"slots": [(0, 3)]}])
     timeline, after = round_of(Semisync(concurrency=2, window_seconds=4), population, 1)
-    assert [(row["client"], row["outcome"], row["stop_seconds"]) for row in timeline.participants] == [(1, DROPPED, 3)]
+    assert [
+        (row["client"], row["outcome"], row["stop_seconds"]) for row in timeline.participants
+    ] == [(1, DROPPED, 3)]
     assert (timeline.end_seconds, after.version) == (4, 0)
 
 
@@ -97,7 +104,9 @@ def test_a_late_update_is_stale(population_of, round_of):
 
 
 def test_a_window_begins_when_someone_is_online(population_of, round_of):
-    timeline, after = round_of(Semisync(concurrency=2, window_seconds=6), population_of([{"slots": [(40, 60)]}]), 1, 3.0)
+    timeline, after = round_of(
+        Semisync(concurrency=2, window_seconds=6), population_of([{"slots": [(40, 60)]}]), 1, 3.0
+    )
     assert (timeline.waited_seconds, timeline.end_seconds, after.now) == (37, 46, 46)
     assert timeline.participants["start_seconds"].tolist() == [40]
 

@@ -20,15 +20,22 @@ class SyncRound(Cohort):
     """Ends with the N-th that finishes, or with the last that anyone waits for."""
 
     def __init__(self, case, rule, overcommitment):
-        super().__init__(case.phones, case.listed, rule, case.now, wanted(overcommitment, case.participants))
+        super().__init__(
+            case.phones, case.listed, rule, case.now, wanted(overcommitment, case.participants)
+        )
         self.participants = case.participants
 
     def over(self):
-        return sum(flight.outcome == COMPLETED for flight in self.flights) >= self.participants or super().over()
+        return (
+            sum(flight.outcome == COMPLETED for flight in self.flights) >= self.participants
+            or super().over()
+        )
 
     def close(self):
         finished = [flight for flight in self.flights if flight.outcome == COMPLETED]
-        for flight in sorted(finished, key=lambda flight: (flight.stop, flight.client))[self.participants :]:
+        for flight in sorted(finished, key=lambda flight: (flight.stop, flight.client))[
+            self.participants :
+        ]:
             flight.outcome = CUT
 
 
@@ -56,14 +63,18 @@ def sync_of(round_of):
     """sync_of(population, participants, overcommitment=2, now=0, ...): the timeline of round_of."""
 
     def make(population, participants, overcommitment=2.0, now=0.0, **how):
-        return round_of(Sync(overcommitment=overcommitment), population, participants, now, **how)[0]
+        return round_of(Sync(overcommitment=overcommitment), population, participants, now, **how)[
+            0
+        ]
 
     return make
 
 
 @given(participants=st.integers(1, 5000), percent=st.integers(100, 400))
 @examples(300, derandomize=True)
-def test_as_many_are_asked_as_decimal_arithmetic_says(sync_of, population_of, participants, percent):
+def test_as_many_are_asked_as_decimal_arithmetic_says(
+    sync_of, population_of, participants, percent
+):
     asked = []
 
     def choose(_, wanted, *rest):
@@ -82,7 +93,9 @@ def test_overcommitment_of_a_tenth_asks_11_for_10(sync_of, population_of):
 
 
 def test_the_round_ends_with_the_nth_that_finishes_and_cuts_the_rest(sync_of, population_of):
-    population = population_of([{"ms": 400}, {"ms": 200}, {"ms": 300}, {"ms": 100}])  # 14, 8, 11 and 5 s
+    population = population_of(
+        [{"ms": 400}, {"ms": 200}, {"ms": 300}, {"ms": 100}]
+    )  # 14, 8, 11 and 5 s
     timeline = sync_of(population, 2, now=10.0)
     assert timeline.participants["client"].tolist() == [0, 1, 2, 3]
     assert timeline.participants["outcome"].tolist() == [CUT, COMPLETED, CUT, COMPLETED]
@@ -90,8 +103,12 @@ def test_the_round_ends_with_the_nth_that_finishes_and_cuts_the_rest(sync_of, po
     assert (timeline.start_seconds, timeline.end_seconds, timeline.waited_seconds) == (10, 18, 0)
 
 
-def test_fewer_online_than_participants_end_the_round_when_the_last_has_stopped(sync_of, population_of):
-    population = population_of([{"ms": 300}, {}, {"slots": [(0, 20)], "ms": 900}] + [{"slots": [(90, 100)]}] * 9)
+def test_fewer_online_than_participants_end_the_round_when_the_last_has_stopped(
+    sync_of, population_of
+):
+    population = population_of(
+        [{"ms": 300}, {}, {"slots": [(0, 20)], "ms": 900}] + [{"slots": [(90, 100)]}] * 9
+    )
     timeline = sync_of(population, 10)
     assert sorted(
         zip(
@@ -116,9 +133,13 @@ def test_fewer_online_than_asked_still_end_the_round_at_the_nth(sync_of, populat
     assert timeline.end_seconds == 11
 
 
-def test_a_round_that_nobody_finishes_has_no_updates_and_ends_with_the_last_dropout(sync_of, population_of):
+def test_a_round_that_nobody_finishes_has_no_updates_and_ends_with_the_last_dropout(
+    sync_of, population_of
+):
     population = population_of([{"slots": [(0, 6)]}, {"slots": [(0, 5)]}])
-    timeline = sync_of(population, 1, now=2.0)  # both could have finished, had they been asked at 0 s
+    timeline = sync_of(
+        population, 1, now=2.0
+    )  # both could have finished, had they been asked at 0 s
     assert timeline.participants["outcome"].tolist() == [DROPPED, DROPPED]
     assert timeline.participants["stop_seconds"].tolist() == [6, 5]
     assert timeline.end_seconds == 6
@@ -130,21 +151,36 @@ def test_a_round_that_nobody_can_ever_finish_is_an_error(sync_of, population_of)
         sync_of(population, 1)
 
 
-def test_a_client_that_was_not_asked_keeps_a_round_without_updates_from_being_an_error(sync_of, population_of):
-    population = population_of([{"slots": [(0, 4)]}, {"slots": [(10, 15)]}])  # 5 s, for the 5 s of work
+def test_a_client_that_was_not_asked_keeps_a_round_without_updates_from_being_an_error(
+    sync_of, population_of
+):
+    population = population_of(
+        [{"slots": [(0, 4)]}, {"slots": [(10, 15)]}]
+    )  # 5 s, for the 5 s of work
     timeline = sync_of(population, 1, choose=lambda *_: np.array([0]))
     assert timeline.count(COMPLETED) == 0
 
 
-def test_clients_are_searched_for_one_that_can_finish_once_a_run(sync_of, population_of, monkeypatch):
+def test_clients_are_searched_for_one_that_can_finish_once_a_run(
+    sync_of, population_of, monkeypatch
+):
     searched, kernel = [], policy.how_many_can_finish
-    monkeypatch.setattr(policy, "how_many_can_finish", lambda *given: searched.append(given) or kernel(*given))
+    monkeypatch.setattr(
+        policy, "how_many_can_finish", lambda *given: searched.append(given) or kernel(*given)
+    )
     population = population_of([{"slots": [(0, 4)]}, {"slots": [(10, 15)]}])
     for now in (0.0, 100.0, 200.0):
-        assert sync_of(population, 1, now=now, choose=lambda *_: np.array([0])).count(COMPLETED) == 0
+        assert (
+            sync_of(population, 1, now=now, choose=lambda *_: np.array([0])).count(COMPLETED) == 0
+        )
     assert len(searched) == 1
     with pytest.raises(InputError, match="long enough"):  # other work is another question
-        sync_of(population, 1, workload=Workload(5000, 1000, 10, 1, None), choose=lambda *_: np.array([0]))
+        sync_of(
+            population,
+            1,
+            workload=Workload(5000, 1000, 10, 1, None),
+            choose=lambda *_: np.array([0]),
+        )
     assert len(searched) == 2
 
 
@@ -154,12 +190,22 @@ def test_a_population_that_is_never_online_is_an_error(sync_of, population_of):
         sync_of(population, 1)
 
 
-@pytest.mark.parametrize(("now", "start"), [(0.0, 30.0), (29.5, 30.0), (70.0, 130.0), (1e7 + 70, 1e7 + 130)])
-def test_the_clock_first_moves_to_the_next_moment_that_anyone_is_online(sync_of, population_of, now, start):
-    population = population_of([{"slots": [(40, 70)]}, {"slots": [(30, 60)]}, {"slots": [(50, 65)]}])
+@pytest.mark.parametrize(
+    ("now", "start"), [(0.0, 30.0), (29.5, 30.0), (70.0, 130.0), (1e7 + 70, 1e7 + 130)]
+)
+def test_the_clock_first_moves_to_the_next_moment_that_anyone_is_online(
+    sync_of, population_of, now, start
+):
+    population = population_of(
+        [{"slots": [(40, 70)]}, {"slots": [(30, 60)]}, {"slots": [(50, 65)]}]
+    )
     timeline = sync_of(population, 3, now=now)
     assert timeline.participants["client"].tolist() == [1]
-    assert (timeline.start_seconds, timeline.waited_seconds, timeline.end_seconds) == (start, start - now, start + 5)
+    assert (timeline.start_seconds, timeline.waited_seconds, timeline.end_seconds) == (
+        start,
+        start - now,
+        start + 5,
+    )
 
 
 def test_the_clock_moves_on_when_nobody_is_online_in_a_decimal_period(sync_of, population_of):
@@ -168,7 +214,9 @@ def test_the_clock_moves_on_when_nobody_is_online_in_a_decimal_period(sync_of, p
     assert timeline.count(COMPLETED) == 1
 
 
-def test_equal_finishes_go_to_the_lower_client_numbers_whatever_the_order_asked(sync_of, population_of):
+def test_equal_finishes_go_to_the_lower_client_numbers_whatever_the_order_asked(
+    sync_of, population_of
+):
     timeline = sync_of(population_of([{}] * 6), 3, choose=lambda *_: np.array([5, 1, 4, 0, 3]))
     assert timeline.participants["client"].tolist() == [5, 1, 4, 0, 3]
     assert timeline.participants["outcome"].tolist() == [CUT, COMPLETED, CUT, COMPLETED, COMPLETED]
@@ -180,7 +228,9 @@ def test_who_finishes_when_going_offline_has_finished(sync_of, population_of):
     assert timeline.participants["outcome"].tolist() == [COMPLETED, DROPPED]
 
 
-def test_who_goes_offline_when_the_round_ends_has_dropped_out_and_later_is_cut(sync_of, population_of):
+def test_who_goes_offline_when_the_round_ends_has_dropped_out_and_later_is_cut(
+    sync_of, population_of
+):
     slow = [{"slots": [(0, until)], "ms": 900} for until in (5, 5.125)]
     timeline = sync_of(population_of([{}, *slow]), 1, 3.0)
     assert timeline.participants["outcome"].tolist() == [COMPLETED, DROPPED, CUT]
@@ -201,7 +251,9 @@ def test_who_goes_offline_when_the_round_ends_has_dropped_out_and_later_is_cut(s
         ({"down": 1.5}, CUT, 937, 0),  # 5 of 16/3 s: 937.5 bytes, of which half a one is none
     ],
 )
-def test_bytes_are_those_that_went_over_the_air_by_the_stop(sync_of, population_of, phone, outcome, bytes_down, bytes_up):
+def test_bytes_are_those_that_went_over_the_air_by_the_stop(
+    sync_of, population_of, phone, outcome, bytes_down, bytes_up
+):
     timeline = sync_of(population_of([{}, phone]), 1)
     assert timeline.end_seconds == 5
     assert timeline.participants["outcome"].tolist() == [COMPLETED, outcome]
@@ -229,4 +281,8 @@ def test_who_finishes_with_the_nth_and_is_cut_has_sent_everything(sync_of, popul
 def test_nothing_to_send_costs_nothing_and_sends_nothing(sync_of, population_of):
     timeline = sync_of(population_of([{}, {"ms": 200}]), 1, workload=Workload(0, 0, 10, 1, None))
     assert timeline.participants["stop_seconds"].tolist() == [3, 3]
-    assert timeline.participants["bytes_down"].tolist() == timeline.participants["bytes_up"].tolist() == [0, 0]
+    assert (
+        timeline.participants["bytes_down"].tolist()
+        == timeline.participants["bytes_up"].tolist()
+        == [0, 0]
+    )

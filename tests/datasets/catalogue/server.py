@@ -74,7 +74,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         begin = self._begin()
         if begin >= len(site.content) > 0:
-            self._headers(416, {"Content-Range": f"bytes */{len(site.content)}", "Content-Length": "0"})
+            self._headers(
+                416, {"Content-Range": f"bytes */{len(site.content)}", "Content-Length": "0"}
+            )
             return
         body = site.content[begin:]
         headers = {"ETag": site.tag, "Last-Modified": site.modified}
@@ -99,7 +101,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _begin(self) -> int:
         site, asked = self.site, self.headers.get("Range")
         condition = self.headers.get("If-Range")
-        if asked is None or not site.ranges or (condition is not None and condition not in (site.tag, site.modified)):
+        if (
+            asked is None
+            or not site.ranges
+            or (condition is not None and condition not in (site.tag, site.modified))
+        ):
             return 0
         return int(asked[len("bytes=") : -1])
 
@@ -130,7 +136,21 @@ def make_certificate(path: Path, name: str) -> None:
     if shutil.which("openssl") is None:
         pytest.skip("no openssl to make a certificate")
     subject = ["-subj", "/CN=test", "-addext", f"subjectAltName={name}"]
-    line = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *subject, "-keyout", "-", "-out", "-"]
+    line = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "2",
+        *subject,
+        "-keyout",
+        "-",
+        "-out",
+        "-",
+    ]
     path.write_bytes(subprocess.run(line, check=True, capture_output=True).stdout)
 
 

@@ -11,7 +11,16 @@ from typing import Any, get_args
 import pytest
 from pydantic import ValidationError
 
-from mpifl.datasets.catalogue.catalogue import PAPERS, Download, Entry, Importer, Others, Published, find_entry, read_catalogue
+from mpifl.datasets.catalogue.catalogue import (
+    PAPERS,
+    Download,
+    Entry,
+    Importer,
+    Others,
+    Published,
+    find_entry,
+    read_catalogue,
+)
 from mpifl.datasets.importers import REGISTRY
 from mpifl.errors import InputError
 
@@ -61,7 +70,13 @@ def paper(shared: Path, number: str) -> str:
 
 def figures_of(entry: Entry, who: str, part: str) -> set[tuple[str | None, str | None]]:
     """Clients and samples as printed, of all places of one paper."""
-    found = (f for source in entry.published if source.paper == who for f in source.figures if f.part == part)
+    found = (
+        f
+        for source in entry.published
+        if source.paper == who
+        for f in source.figures
+        if f.part == part
+    )
     return {(f.clients and f.clients.text, f.samples and f.samples.text) for f in found}
 
 
@@ -69,10 +84,15 @@ def figures_of(entry: Entry, who: str, part: str) -> set[tuple[str | None, str |
 def test_every_row_of_fedscales_tables_stands_in_it(shared: Path, number: str, rows: int) -> None:
     text = re.sub(r"<b>(.*?)</b>", r"\1", paper(shared, number))
     pattern = r"^(?:CV|NLP|Misc ML)?\t([^\t\n(]+?)(?: \([^\t]*\))?\t(?:Image|Video|Text|Audio)\t([\d,]+)\t([^\t\n]+)\t"
-    found = [(name, clients, samples.replace(" ", "")) for name, clients, samples in re.findall(pattern, text, re.MULTILINE)]
+    found = [
+        (name, clients, samples.replace(" ", ""))
+        for name, clients, samples in re.findall(pattern, text, re.MULTILINE)
+    ]
     assert len(found) == rows
     for name, clients, samples in found:
-        assert (clients, samples) in figures_of(CATALOGUE[FEDSCALE[name]], "fedscale", "either"), name
+        assert (clients, samples) in figures_of(CATALOGUE[FEDSCALE[name]], "fedscale", "either"), (
+            name
+        )
 
 
 def test_every_row_of_fedmls_tables_2_to_4_stands_in_it(shared: Path) -> None:
@@ -94,7 +114,14 @@ def test_every_row_of_fedmls_tables_2_to_4_stands_in_it(shared: Path) -> None:
         ("extended-cifar10", ["from 50k to 500k samples", "partition EC-10 into 1000 IID subsets"]),
         ("office31", ["we use 2900 images (10% are held out for testing)"]),
         ("fashion-mnist", ["(60,000 training, 10,000 test)", "experiment with 40 clients"]),
-        ("imagenet", ["contains 1.2M pictures for training", "composed of 50K images for testing", "50 IID partitions"]),
+        (
+            "imagenet",
+            [
+                "contains 1.2M pictures for training",
+                "composed of 50K images for testing",
+                "50 IID partitions",
+            ],
+        ),
         ("speech-commands", ["Fashion-MNIST, CIFAR-10 and Speech Commands"]),
     ],
 )
@@ -120,7 +147,9 @@ def test_an_entry_says_where_its_figures_stand_and_fits_the_list(entry: Entry) -
     for address in (*entry.homepages, *([entry.licence_url] if entry.licence_url else [])):
         assert re.fullmatch(r"https?://\S+", address), address
     for source in entry.published:
-        assert source.paper == "source" or re.search(r"table|section|appendix|repository", source.place), source.place
+        assert source.paper == "source" or re.search(
+            r"table|section|appendix|repository", source.place
+        ), source.place
     assert len({source.place for source in entry.published}) == len(entry.published)
     assert len({file.name for file in entry.download}) == len(entry.download)
     for step in (*entry.by_hand, *entry.then):
@@ -129,7 +158,11 @@ def test_an_entry_says_where_its_figures_stand_and_fits_the_list(entry: Entry) -
 
 @pytest.mark.parametrize("entry", CATALOGUE.values(), ids=list(CATALOGUE))
 def test_what_travels_in_the_clear_has_a_checksum(entry: Entry) -> None:
-    assert [file.url for file in entry.download if file.sha256 is None and not file.url.startswith("https:")] == []
+    assert [
+        file.url
+        for file in entry.download
+        if file.sha256 is None and not file.url.startswith("https:")
+    ] == []
 
 
 def test_one_file_has_one_size_and_one_checksum() -> None:
@@ -139,7 +172,9 @@ def test_one_file_has_one_size_and_one_checksum() -> None:
             assert files.setdefault(file.url, file) == file
 
 
-@pytest.mark.parametrize("name", ["qmnist-train-labels-idx2-int.gz", "qmnist-test-labels-idx2-int.gz"])
+@pytest.mark.parametrize(
+    "name", ["qmnist-train-labels-idx2-int.gz", "qmnist-test-labels-idx2-int.gz"]
+)
 def test_checksums_and_sizes_of_files_that_are_at_hand(shared: Path, name: str) -> None:
     content = (shared / "data" / "qmnist" / name).read_bytes()
     file = next(file for file in CATALOGUE["qmnist"].download if file.name == name)
@@ -148,14 +183,23 @@ def test_checksums_and_sizes_of_files_that_are_at_hand(shared: Path, name: str) 
 
 def test_every_importer_of_samples_has_a_data_set_and_no_other_is_named() -> None:
     assert set(REGISTRY) <= set(get_args(Others))
-    named = {entry.importer for entry in CATALOGUE.values()} | {name for entry in CATALOGUE.values() for name in entry.also}
+    named = {entry.importer for entry in CATALOGUE.values()} | {
+        name for entry in CATALOGUE.values() for name in entry.also
+    }
     assert named - {None} <= {*get_args(Importer), *get_args(Others)}
 
 
 def test_names_are_found_and_near_ones_hinted_at() -> None:
     assert find_entry("femnist").title.startswith("FEMNIST")
-    for wrong, near in (("femnst", "femnist"), ("FEMNIST", "femnist"), ("cifar-10", "cifar10"), ("landmarks v2", "landmark")):
-        with pytest.raises(InputError, match=f"{wrong}: no such data set in the catalogue; did you mean .*{near}"):
+    for wrong, near in (
+        ("femnst", "femnist"),
+        ("FEMNIST", "femnist"),
+        ("cifar-10", "cifar10"),
+        ("landmarks v2", "landmark"),
+    ):
+        with pytest.raises(
+            InputError, match=f"{wrong}: no such data set in the catalogue; did you mean .*{near}"
+        ):
             find_entry(wrong)
     with pytest.raises(InputError, match="landmark"):
         find_entry("google")
@@ -169,7 +213,13 @@ GOOD: dict[str, Any] = {
     "title": "Good",
     "tasks": ["classification"],
     "modality": "image",
-    "published": [{"paper": "leaf", "place": "table 1", "figures": [{"part": "all", "clients": 3, "samples": "1.2K"}]}],
+    "published": [
+        {
+            "paper": "leaf",
+            "place": "table 1",
+            "figures": [{"part": "all", "clients": 3, "samples": "1.2K"}],
+        }
+    ],
     "client_key": None,
     "licence": "unknown",
     "homepages": ["https://example.org"],
@@ -200,10 +250,18 @@ GOOD: dict[str, Any] = {
         {"download": [{"url": "https://example.org/x", "sha256": "abc"}]},
         {"download": [{"url": "https://example.org/x", "bytes": 0}]},
         *(
-            {"published": [{"paper": "leaf", "place": "p", "figures": [{"part": "all", "samples": s}]}]}
+            {
+                "published": [
+                    {"paper": "leaf", "place": "p", "figures": [{"part": "all", "samples": s}]}
+                ]
+            }
             for s in (-1, 1.5, "12", "1,5K", "K", True)
         ),
-        {"published": [{"paper": "leaf", "place": "p", "figures": [{"part": "half", "samples": 1}]}]},
+        {
+            "published": [
+                {"paper": "leaf", "place": "p", "figures": [{"part": "half", "samples": 1}]}
+            ]
+        },
     ],
     ids=str,
 )
@@ -214,6 +272,8 @@ def test_an_entry_that_is_not_as_it_should_be_is_refused(wrong: dict[str, Any]) 
 
 
 def test_the_files_are_in_the_package_that_is_installed() -> None:
-    setuptools = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["tool"]["setuptools"]
+    setuptools = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["tool"][
+        "setuptools"
+    ]
     assert "mpifl.datasets.catalogue" in setuptools["packages"]
     assert "*.yaml" in setuptools["package-data"]["mpifl.datasets.catalogue"]

@@ -49,15 +49,27 @@ def entry(*published: dict[str, Any], client_key: str | None = "writer") -> Entr
 
 
 def test_femnist_as_tensorflow_federated_has_it_agrees() -> None:
-    assert differences(find_entry("femnist"), {"train": part(3400, 671_585), "test": part(3400, 77_483)}) == []
+    assert (
+        differences(
+            find_entry("femnist"), {"train": part(3400, 671_585), "test": part(3400, 77_483)}
+        )
+        == []
+    )
 
 
 def test_femnist_as_leaf_has_it_agrees_too() -> None:
-    assert differences(find_entry("femnist"), {"train": part(3550, 700_000), "test": part(3550, 105_263)}) == []
+    assert (
+        differences(
+            find_entry("femnist"), {"train": part(3550, 700_000), "test": part(3550, 105_263)}
+        )
+        == []
+    )
 
 
 def test_what_agrees_with_no_place_is_told_of_every_place() -> None:
-    found = differences(find_entry("femnist"), {"train": part(3400, 671_584), "test": part(3400, 77_483)})
+    found = differences(
+        find_entry("femnist"), {"train": part(3400, 671_584), "test": part(3400, 77_483)}
+    )
     assert [line.rpartition(": ")[2] for line in found] == [
         "train samples 671,585 published, 671,584 (train) imported",
         "samples 640K published, 671,584 (train) or 749,067 (all) imported",
@@ -80,7 +92,13 @@ def test_one_place_has_to_agree_in_everything() -> None:
 def test_clients_in_several_parts_count_once_and_others_each() -> None:
     both = entry({"figures": [{"part": "all", "clients": 7}]})
     assert differences(both, {"train": part(7, 20), "test": part(3, 9)}) == []
-    assert differences(both, {"train": part(4, 20), "validation": part(1, 2, first=4), "test": part(2, 9, first=5)}) == []
+    assert (
+        differences(
+            both,
+            {"train": part(4, 20), "validation": part(1, 2, first=4), "test": part(2, 9, first=5)},
+        )
+        == []
+    )
     assert differences(both, {"train": part(5, 20), "test": part(4, 9, first=3)}) == []
     assert differences(both, {"train": part(7, 20), "test": part(1, 9, first=7)}) == [
         "table 1: all clients 7 published, 8 (all) imported"
@@ -102,18 +120,27 @@ def test_clients_that_a_partitioner_makes_are_not_compared() -> None:
 
 def test_a_part_that_is_missing_differs() -> None:
     two = entry({"figures": [{"part": "train", "samples": 6}, {"part": "test", "samples": 3}]})
-    assert differences(two, {"train": part(1, 6)}) == ["table 1: test samples 3 published, 0 (test) imported"]
+    assert differences(two, {"train": part(1, 6)}) == [
+        "table 1: test samples 3 published, 0 (test) imported"
+    ]
 
 
 def test_where_nothing_is_published_nothing_differs() -> None:
     assert differences(entry({}), {"train": part(1, 6)}) == []
-    assert differences(entry({}, {"figures": [{"part": "train", "samples": 7}]}), {"train": part(1, 6)}) != []
+    assert (
+        differences(
+            entry({}, {"figures": [{"part": "train", "samples": 7}]}), {"train": part(1, 6)}
+        )
+        != []
+    )
 
 
 def test_the_real_qmnist_is_as_the_catalogue_says(shared: Path) -> None:
     parts = {}
     for name, samples in (("train", 60_000), ("test", 10_000)):
-        raw = gzip.decompress((shared / "data" / "qmnist" / f"qmnist-{name}-labels-idx2-int.gz").read_bytes())
+        raw = gzip.decompress(
+            (shared / "data" / "qmnist" / f"qmnist-{name}-labels-idx2-int.gz").read_bytes()
+        )
         rows = np.frombuffer(raw[12:], ">i4").reshape(-1, 8)[:samples]
         parts[name] = grouped(np.zeros((samples, 1), np.uint8), rows[:, 0], rows[:, 2])
     assert differences(find_entry("qmnist"), parts) == []
@@ -121,15 +148,25 @@ def test_the_real_qmnist_is_as_the_catalogue_says(shared: Path) -> None:
     assert len(differences(find_entry("femnist"), parts)) > 3
 
 
-@given(st.integers(0, 10**9), st.sampled_from([("K", 1), ("K", 1000), ("M", 10**4), ("M", 10**5), ("M", 10**6)]), st.booleans())
-def test_a_number_is_in_what_is_printed_of_it_rounded_or_cut(number: int, form: tuple[str, int], cut: bool) -> None:
+@given(
+    st.integers(0, 10**9),
+    st.sampled_from([("K", 1), ("K", 1000), ("M", 10**4), ("M", 10**5), ("M", 10**6)]),
+    st.booleans(),
+)
+def test_a_number_is_in_what_is_printed_of_it_rounded_or_cut(
+    number: int, form: tuple[str, int], cut: bool
+) -> None:
     unit, step = form
     if step == 1:
         step = 100  # 9.6K
     digits = number // step if cut else (number + step // 2) // step
     decimals = {"K": 1000, "M": 10**6}[unit] // step
     places = len(str(decimals)) - 1
-    text = f"{digits // decimals}.{digits % decimals:0{places}d}{unit}" if places else f"{digits}{unit}"
+    text = (
+        f"{digits // decimals}.{digits % decimals:0{places}d}{unit}"
+        if places
+        else f"{digits}{unit}"
+    )
     printed = Count.of(text)
     assert number in printed
     assert number + 2 * step not in printed

@@ -17,8 +17,12 @@ from mpifl.errors import InputError
 from tests.datasets.catalogue.server import CONTENT, OTHER, SHA256, Site, get, names, serving
 
 
-@pytest.mark.parametrize("known", [{}, {"sha256": SHA256}, {"bytes": 50_000}, {"sha256": SHA256, "bytes": 50_000}])
-def test_a_file_comes_whole_and_under_its_own_name(site: Site, tmp_path: Path, known: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "known", [{}, {"sha256": SHA256}, {"bytes": 50_000}, {"sha256": SHA256, "bytes": 50_000}]
+)
+def test_a_file_comes_whole_and_under_its_own_name(
+    site: Site, tmp_path: Path, known: dict[str, Any]
+) -> None:
     assert get(site, tmp_path, **known) == "fetched"
     assert (tmp_path / "data.bin").read_bytes() == CONTENT
     assert names(tmp_path) == ["data.bin"]
@@ -26,8 +30,15 @@ def test_a_file_comes_whole_and_under_its_own_name(site: Site, tmp_path: Path, k
 
 def test_progress_is_told_to_the_end(site: Site, tmp_path: Path) -> None:
     told: list[tuple[str, int, int | None]] = []
-    fetch(Download(url=f"{site.url}/data.bin", sha256=SHA256), tmp_path, lambda *call: told.append(call))
-    assert [call for call in told if call[1] == 50_000] == [("fetching", 50_000, 50_000), ("checking", 50_000, 50_000)]
+    fetch(
+        Download(url=f"{site.url}/data.bin", sha256=SHA256),
+        tmp_path,
+        lambda *call: told.append(call),
+    )
+    assert [call for call in told if call[1] == 50_000] == [
+        ("fetching", 50_000, 50_000),
+        ("checking", 50_000, 50_000),
+    ]
 
 
 def test_names_in_addresses_are_decoded(site: Site, tmp_path: Path) -> None:
@@ -36,7 +47,9 @@ def test_names_in_addresses_are_decoded(site: Site, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mark", [{}, {"tag": None, "modified": "Wed, 21 Oct 2015 07:28:00 GMT"}])
-def test_what_was_cut_off_goes_on_in_the_same_call(site: Site, tmp_path: Path, mark: dict[str, Any]) -> None:
+def test_what_was_cut_off_goes_on_in_the_same_call(
+    site: Site, tmp_path: Path, mark: dict[str, Any]
+) -> None:
     vars(site).update(mark, cuts=[20_000, 5_000])
     get(site, tmp_path)
     assert (tmp_path / "data.bin").read_bytes() == CONTENT
@@ -46,7 +59,8 @@ def test_what_was_cut_off_goes_on_in_the_same_call(site: Site, tmp_path: Path, m
 def test_what_was_given_up_goes_on_in_the_next_call(site: Site, tmp_path: Path) -> None:
     site.cuts = [20_000, 0, 0]
     with pytest.raises(
-        DownloadError, match=r"20,000 of 50,000 bytes \(20,000 bytes are in data.bin.part\); run the same command"
+        DownloadError,
+        match=r"20,000 of 50,000 bytes \(20,000 bytes are in data.bin.part\); run the same command",
     ):
         get(site, tmp_path)
     assert names(tmp_path) == ["data.bin.part", "data.bin.part.tag"]
@@ -72,7 +86,9 @@ def test_a_server_without_ranges_that_always_cuts_is_given_up(site: Site, tmp_pa
 
 
 @pytest.mark.parametrize("known", [{}, {"bytes": 50_000}])
-def test_two_versions_of_a_file_are_never_put_together(site: Site, tmp_path: Path, known: dict[str, Any]) -> None:
+def test_two_versions_of_a_file_are_never_put_together(
+    site: Site, tmp_path: Path, known: dict[str, Any]
+) -> None:
     site.cuts = [20_000, 0, 0]
     with pytest.raises(DownloadError):
         get(site, tmp_path, **known)
@@ -82,7 +98,9 @@ def test_two_versions_of_a_file_are_never_put_together(site: Site, tmp_path: Pat
 
 
 @pytest.mark.parametrize("tag", [None, 'W/"weak"'])
-def test_a_part_of_which_nobody_can_tell_the_version_is_not_used(site: Site, tmp_path: Path, tag: str | None) -> None:
+def test_a_part_of_which_nobody_can_tell_the_version_is_not_used(
+    site: Site, tmp_path: Path, tag: str | None
+) -> None:
     site.tag, site.cuts = tag, [20_000]
     get(site, tmp_path)
     assert (tmp_path / "data.bin").read_bytes() == CONTENT
@@ -95,7 +113,9 @@ def test_with_a_checksum_such_a_part_is_used(site: Site, tmp_path: Path) -> None
     assert site.from_bytes == [0, 20_000]
 
 
-def test_a_part_of_another_version_is_found_out_by_the_checksum_and_dropped(site: Site, tmp_path: Path) -> None:
+def test_a_part_of_another_version_is_found_out_by_the_checksum_and_dropped(
+    site: Site, tmp_path: Path
+) -> None:
     (tmp_path / "data.bin.part").write_bytes(OTHER[:20_000])
     with pytest.raises(DownloadError, match=f"instead of {SHA256}; not kept"):
         get(site, tmp_path, sha256=SHA256)
@@ -120,7 +140,9 @@ def test_a_server_that_sends_another_part_than_asked_for(site: Site, tmp_path: P
 
 
 @pytest.mark.parametrize("known", [{}, {"sha256": SHA256}, {"bytes": 50_000}])
-def test_a_part_that_was_complete_gets_its_name(site: Site, tmp_path: Path, known: dict[str, Any]) -> None:
+def test_a_part_that_was_complete_gets_its_name(
+    site: Site, tmp_path: Path, known: dict[str, Any]
+) -> None:
     (tmp_path / "data.bin.part").write_bytes(CONTENT)
     (tmp_path / "data.bin.part.tag").write_text('"first"')
     get(site, tmp_path, **known)
@@ -144,7 +166,9 @@ def test_pieces_without_a_length(site: Site, tmp_path: Path) -> None:
     assert "again" not in names(tmp_path)
 
 
-def test_an_end_that_nobody_could_tell_is_refused_unless_something_is_known(site: Site, tmp_path: Path) -> None:
+def test_an_end_that_nobody_could_tell_is_refused_unless_something_is_known(
+    site: Site, tmp_path: Path
+) -> None:
     site.length = False
     with pytest.raises(DownloadError, match="does not say how long"):
         get(site, tmp_path)
@@ -167,8 +191,13 @@ def test_what_is_there_is_checked_and_kept(site: Site, tmp_path: Path) -> None:
     (tmp_path / "data.bin").write_bytes(CONTENT)
     assert get(site, tmp_path, sha256=SHA256, bytes=50_000) == "was there"
     assert get(site, tmp_path) == "was there"
-    for known, message in (({"sha256": "0" * 64}, "SHA-256 "), ({"bytes": 3}, "50,000 bytes instead of 3")):
-        with pytest.raises(InputError, match=f"data.bin: is there already, with {message}.*move it away"):
+    for known, message in (
+        ({"sha256": "0" * 64}, "SHA-256 "),
+        ({"bytes": 3}, "50,000 bytes instead of 3"),
+    ):
+        with pytest.raises(
+            InputError, match=f"data.bin: is there already, with {message}.*move it away"
+        ):
             get(site, tmp_path, **known)
     assert (tmp_path / "data.bin").read_bytes() == CONTENT
     assert site.asked == []

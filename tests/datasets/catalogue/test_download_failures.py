@@ -12,7 +12,15 @@ import pytest
 
 from mpifl.datasets.catalogue.catalogue import Download
 from mpifl.datasets.catalogue.download import DownloadError, fetch
-from tests.datasets.catalogue.server import CONTENT, SHA256, Site, get, make_certificate, names, serving
+from tests.datasets.catalogue.server import (
+    CONTENT,
+    SHA256,
+    Site,
+    get,
+    make_certificate,
+    names,
+    serving,
+)
 
 ROOT = Path(__file__).parents[3]
 
@@ -63,7 +71,9 @@ def certificate(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
     return path
 
 
-def test_encrypted_is_not_led_to_open_where_nothing_could_tell(certificate: Path, site: Site, tmp_path: Path) -> None:
+def test_encrypted_is_not_led_to_open_where_nothing_could_tell(
+    certificate: Path, site: Site, tmp_path: Path
+) -> None:
     with serving(Site(CONTENT, certificate=certificate), tls=True) as safe:
         assert get(safe, tmp_path, "/safe") == "fetched"
         safe.redirects = {"/data.bin": f"{site.url}/data.bin"}
@@ -73,7 +83,9 @@ def test_encrypted_is_not_led_to_open_where_nothing_could_tell(certificate: Path
         assert get(safe, tmp_path, sha256=SHA256) == "fetched"
 
 
-def test_a_server_that_nobody_vouches_for(certificate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_nobody_vouches_for(
+    certificate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("SSL_CERT_FILE")
     with (
         serving(Site(CONTENT, certificate=certificate), tls=True) as site,
@@ -98,13 +110,21 @@ def test_no_such_host(tmp_path: Path) -> None:
 def test_a_server_that_falls_silent(site: Site, tmp_path: Path) -> None:
     site.announced = 60_000  # it keeps the connection open and sends no more
     with pytest.raises(DownloadError, match="timed out"):
-        fetch(Download(url=f"{site.url}/x"), tmp_path, lambda *_: None, pauses_seconds=(), timeout_seconds=0.3)
+        fetch(
+            Download(url=f"{site.url}/x"),
+            tmp_path,
+            lambda *_: None,
+            pauses_seconds=(),
+            timeout_seconds=0.3,
+        )
     assert names(tmp_path) == ["x.part", "x.part.tag"]
 
 
 def test_what_does_not_fit_is_refused_before_it_comes(site: Site, tmp_path: Path) -> None:
     site.announced = 10**18
-    with pytest.raises(DownloadError, match=r"1,000,000,000,000,000,000 bytes are still to come, .* are free"):
+    with pytest.raises(
+        DownloadError, match=r"1,000,000,000,000,000,000 bytes are still to come, .* are free"
+    ):
         get(site, tmp_path)
     assert names(tmp_path) == []
 
@@ -124,7 +144,14 @@ def script(site: Site, folder: Path, before: str = "") -> list[str]:
 
 def test_a_disk_that_takes_no_more_keeps_what_came(site: Site, tmp_path: Path) -> None:
     full = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))"
-    done = subprocess.run(script(site, tmp_path, full), cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        script(site, tmp_path, full),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     assert done.returncode == 1
     assert done.stderr.startswith(f"{tmp_path}/data.bin.part: File too large; make room")
     assert (tmp_path / "data.bin.part").read_bytes() == CONTENT[:30_000]
@@ -133,7 +160,9 @@ def test_a_disk_that_takes_no_more_keeps_what_came(site: Site, tmp_path: Path) -
     assert (tmp_path / "data.bin").read_bytes() == CONTENT
 
 
-def test_a_killed_process_leaves_a_part_that_the_next_one_completes(site: Site, tmp_path: Path) -> None:
+def test_a_killed_process_leaves_a_part_that_the_next_one_completes(
+    site: Site, tmp_path: Path
+) -> None:
     site.stops = 5_000
     process = subprocess.Popen(script(site, tmp_path), cwd=ROOT)
     part = tmp_path / "data.bin.part"

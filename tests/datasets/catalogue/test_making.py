@@ -14,7 +14,10 @@ from mpifl.job import read_job
 from mpifl.population.build import prepare
 
 ROOT = Path(__file__).parents[3]
-JOBS = {name: yaml.safe_load((ROOT / "jobs" / f"{name}.yaml").read_text())["data"]["name"] for name in shipped_names("jobs")}
+JOBS = {
+    name: yaml.safe_load((ROOT / "jobs" / f"{name}.yaml").read_text())["data"]["name"]
+    for name in shipped_names("jobs")
+}
 FILES = {name: file for name, file in JOBS.items() if file.endswith(".h5")}
 
 
@@ -23,10 +26,16 @@ def test_a_shipped_job_without_its_data_set_is_told_the_command_of_its_first_lin
     job: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match=r"data\.name: .*: no file .*; make it: mpifl data import ") as caught:
+    with pytest.raises(
+        InputError, match=r"data\.name: .*: no file .*; make it: mpifl data import "
+    ) as caught:
         prepare(read_job(job))
     command = str(caught.value).partition("make it: ")[2].partition(" (`mpifl data show ")[0]
-    comment = " ".join(line[1:].strip() for line in (ROOT / "jobs" / f"{job}.yaml").read_text().splitlines() if line[:1] == "#")
+    comment = " ".join(
+        line[1:].strip()
+        for line in (ROOT / "jobs" / f"{job}.yaml").read_text().splitlines()
+        if line[:1] == "#"
+    )
     assert comment.endswith(f"Make the data set first: {command}")
 
 
@@ -39,7 +48,10 @@ def test_a_shipped_job_without_its_data_set_is_told_the_command_of_its_first_lin
             " data.name=cifar10.h5",
         ),
         ("/data/CIFAR10.h5", "mpifl data import cifar FOLDER -o /data/CIFAR10.h5"),
-        ("/data/qmnist.h5", "make it: mpifl data import qmnist FOLDER -o /data/qmnist.h5 (`mpifl data show qmnist`"),
+        (
+            "/data/qmnist.h5",
+            "make it: mpifl data import qmnist FOLDER -o /data/qmnist.h5 (`mpifl data show qmnist`",
+        ),
         ("coqa", "nothing makes it: `mpifl data show coqa` says why"),
         ("mine.h5", "`mpifl data list` shows the data sets that it knows"),
     ],

@@ -15,14 +15,29 @@ PAGE = Path(__file__).parents[3] / "docs" / "catalogue.md"
 
 def test_the_page_is_up_to_date() -> None:
     made = page(CATALOGUE.values())
-    assert PAGE.read_text() == made, "run: python -m mpifl.datasets.catalogue.page > docs/catalogue.md"
+    assert PAGE.read_text() == made, (
+        "run: python -m mpifl.datasets.catalogue.page > docs/catalogue.md"
+    )
 
 
 @pytest.mark.parametrize("entry", CATALOGUE.values(), ids=list(CATALOGUE))
 def test_nothing_that_is_known_is_left_out(entry: Entry) -> None:
     text = "\n".join(line for _, lines in sections(entry) for line in lines)
-    said = [*entry.tasks, entry.modality, entry.licence, *entry.homepages, *entry.papers, *entry.also]
-    said += [entry.notes, entry.reason, entry.layout, entry.licence_url or "", entry.client_key or "a partitioner makes them"]
+    said = [
+        *entry.tasks,
+        entry.modality,
+        entry.licence,
+        *entry.homepages,
+        *entry.papers,
+        *entry.also,
+    ]
+    said += [
+        entry.notes,
+        entry.reason,
+        entry.layout,
+        entry.licence_url or "",
+        entry.client_key or "a partitioner makes them",
+    ]
     for source in entry.published:
         said.append(source.place)
         said += [f"{f.clients.text} clients" for f in source.figures if f.clients]

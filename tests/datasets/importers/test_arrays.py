@@ -27,7 +27,12 @@ def test_arrays_are_found_by_key_and_by_file(tmp_path: Path) -> None:
 def test_blocks_have_so_many_rows(tmp_path: Path, rows: int | None, fortran: bool) -> None:
     np.save(tmp_path / "x.npy", np.asfortranarray(X) if fortran else X)
     array = open_array(find_arrays([tmp_path / "x.npy"]), "x", "--x")
-    assert (array.shape, array.dtype, array.fortran, array.row_bytes) == ((10, 3, 2), X.dtype, fortran, 48)
+    assert (array.shape, array.dtype, array.fortran, array.row_bytes) == (
+        (10, 3, 2),
+        X.dtype,
+        fortran,
+        48,
+    )
     blocks = list(array.blocks(rows))
     assert {len(block) for block in blocks[:-1]} <= {rows}
     assert np.array_equal(np.concatenate(blocks), X)

@@ -35,7 +35,11 @@ def python2(value: object) -> bytes:
 
 def _opcodes(value: object) -> bytes:
     if isinstance(value, bytes):
-        return b"U" + bytes([len(value)]) + value if len(value) < 256 else b"T" + struct.pack("<i", len(value)) + value
+        return (
+            b"U" + bytes([len(value)]) + value
+            if len(value) < 256
+            else b"T" + struct.pack("<i", len(value)) + value
+        )
     if value is None:
         return b"N"
     if isinstance(value, bool):
@@ -47,12 +51,29 @@ def _opcodes(value: object) -> bytes:
     if isinstance(value, tuple):
         return b"(" + b"".join(map(_opcodes, value)) + b"t"
     if isinstance(value, dict):
-        return b"}(" + b"".join(_opcodes(key) + _opcodes(held) for key, held in value.items()) + b"u"
+        return (
+            b"}(" + b"".join(_opcodes(key) + _opcodes(held) for key, held in value.items()) + b"u"
+        )
     assert isinstance(value, np.ndarray)
     dtype = b"cnumpy\ndtype\n" + _opcodes((value.dtype.str[1:].encode(), 0, 1)) + b"R"
     dtype += _opcodes((3, b"|", None, None, None, -1, -1, 0)) + b"b"
-    state = b"(" + _opcodes(1) + _opcodes(value.shape) + dtype + _opcodes(False) + _opcodes(value.tobytes()) + b"t"
-    return b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n" + _opcodes((0,)) + _opcodes(b"b") + b"tR" + state + b"b"
+    state = (
+        b"("
+        + _opcodes(1)
+        + _opcodes(value.shape)
+        + dtype
+        + _opcodes(False)
+        + _opcodes(value.tobytes())
+        + b"t"
+    )
+    return (
+        b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n"
+        + _opcodes((0,))
+        + _opcodes(b"b")
+        + b"tR"
+        + state
+        + b"b"
+    )
 
 
 def binary10(folder: Path) -> None:
@@ -69,24 +90,44 @@ def binary100(folder: Path) -> None:
     (folder / "fine_label_names.txt").write_text("\n".join(FINE) + "\n")
 
 
-def pickles10(folder: Path, dump: Callable[[object], bytes] = pickle.dumps, key: Callable[[str], object] = str) -> None:
+def pickles10(
+    folder: Path, dump: Callable[[object], bytes] = pickle.dumps, key: Callable[[str], object] = str
+) -> None:
     flat = X.reshape(5, -1)
-    for name, rows in (("data_batch_1", slice(0, 2)), ("data_batch_2", slice(2, 4)), ("test_batch", slice(4, 5))):
+    for name, rows in (
+        ("data_batch_1", slice(0, 2)),
+        ("data_batch_2", slice(2, 4)),
+        ("test_batch", slice(4, 5)),
+    ):
         (folder / name).write_bytes(dump({key("data"): flat[rows], key("labels"): Y[rows]}))
-    (folder / "batches.meta").write_bytes(dump({key("label_names"): [key(name) for name in NAMES], key("num_vis"): 3072}))
+    (folder / "batches.meta").write_bytes(
+        dump({key("label_names"): [key(name) for name in NAMES], key("num_vis"): 3072})
+    )
 
 
-def pickles100(folder: Path, dump: Callable[[object], bytes] = pickle.dumps, key: Callable[[str], object] = str) -> None:
+def pickles100(
+    folder: Path, dump: Callable[[object], bytes] = pickle.dumps, key: Callable[[str], object] = str
+) -> None:
     flat = X.reshape(5, -1)
     for name, rows in (("train", slice(0, 4)), ("test", slice(4, 5))):
-        held = {key("data"): flat[rows], key("fine_labels"): Y[rows], key("coarse_labels"): COARSE[rows]}
+        held = {
+            key("data"): flat[rows],
+            key("fine_labels"): Y[rows],
+            key("coarse_labels"): COARSE[rows],
+        }
         (folder / name).write_bytes(dump(held))
     (folder / "meta").write_bytes(dump({key("fine_label_names"): [key(name) for name in FINE]}))
 
 
 def sheets(folder: Path) -> None:
-    for name, rows in (("data_batch_1", slice(0, 2)), ("data_batch_2", slice(2, 4)), ("test_batch", slice(4, 5))):
-        Image.fromarray(X[rows].transpose(0, 2, 3, 1).reshape(-1, 1024, 3), "RGB").save(folder / f"{name}.png")
+    for name, rows in (
+        ("data_batch_1", slice(0, 2)),
+        ("data_batch_2", slice(2, 4)),
+        ("test_batch", slice(4, 5)),
+    ):
+        Image.fromarray(X[rows].transpose(0, 2, 3, 1).reshape(-1, 1024, 3), "RGB").save(
+            folder / f"{name}.png"
+        )
     (folder / "train_lables.json").write_text(json.dumps(Y[:4]))
     (folder / "test_lables.json").write_text(json.dumps(Y[4:]))
 
@@ -104,7 +145,9 @@ def out(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("write", [binary10, binary100, pickles10, pickles100, sheets])
-def test_every_layout_gives_the_same_samples(folder: Path, out: Path, write: Callable[[Path], None]) -> None:
+def test_every_layout_gives_the_same_samples(
+    folder: Path, out: Path, write: Callable[[Path], None]
+) -> None:
     write(folder)
     found = imported(Cifar(), out, folder)
     assert np.array_equal(found.train.x, X[:4])
@@ -114,13 +157,17 @@ def test_every_layout_gives_the_same_samples(folder: Path, out: Path, write: Cal
     assert found.shape.sample == (3, 32, 32)
     hundred = write in (binary100, pickles100)
     assert (found.name, found.outputs) == (("cifar100", 100) if hundred else ("cifar10", 10))
-    assert (None if found.train.coarse is None else found.train.coarse.tolist()) == (COARSE[:4] if hundred else None)
+    assert (None if found.train.coarse is None else found.train.coarse.tolist()) == (
+        COARSE[:4] if hundred else None
+    )
     if write is not sheets:
         assert found.labels.tolist() == [name.encode() for name in (FINE if hundred else NAMES)]
 
 
 @pytest.mark.parametrize("write", [pickles10, pickles100])
-def test_pickles_may_have_keys_of_bytes(folder: Path, out: Path, write: Callable[..., None]) -> None:
+def test_pickles_may_have_keys_of_bytes(
+    folder: Path, out: Path, write: Callable[..., None]
+) -> None:
     write(folder, key=str.encode)
     assert np.array_equal(imported(Cifar(), out, folder).train.x, X[:4])
 
@@ -145,9 +192,9 @@ def test_python_2s_pickles_are_written_here_as_python_says() -> None:
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_the_folder_of_an_archive_is_found(folder: Path, out: Path, name: str) -> None:
     (folder / name).mkdir()
-    {"10b": binary10, "100b": binary100, "10p": pickles10, "100p": pickles100}[name.split("-")[1] + name.rpartition("-")[2][0]](
-        folder / name
-    )
+    {"10b": binary10, "100b": binary100, "10p": pickles10, "100p": pickles100}[
+        name.split("-")[1] + name.rpartition("-")[2][0]
+    ](folder / name)
     assert imported(Cifar(), out, folder).train.samples == 4
 
 
@@ -155,7 +202,9 @@ def test_features_have_the_published_mean_and_deviation(folder: Path, out: Path)
     binary10(folder)
     found = imported(Cifar(), out, folder)
     assert found.feature_scale.shape == found.feature_shift.shape == (3, 1, 1)
-    mean = np.array([125.3, 123.0, 113.9])  # of 0 to 255, by github.com/facebookarchive/fb.resnet.torch, cifar10.lua
+    mean = np.array(
+        [125.3, 123.0, 113.9]
+    )  # of 0 to 255, by github.com/facebookarchive/fb.resnet.torch, cifar10.lua
     deviation = np.array([63.0, 62.1, 66.7])
     for sign in (-1, 0, 1):
         pixel = (mean + sign * deviation)[:, None, None]
@@ -203,14 +252,44 @@ def test_records_that_are_cut_off_are_refused(folder: Path, out: Path, size: int
         (pickles10, "batches.meta", pickle.dumps({"label_names": NAMES[1:]}), "9 names"),
         (pickles10, "batches.meta", pickle.dumps({"label_names": 3}), "no list of names"),
         (pickles10, "data_batch_2", pickle.dumps([1]), "a list; must be a dictionary"),
-        (pickles10, "data_batch_2", pickle.dumps({"data": X.reshape(5, -1), "labels": Y[1:]}), "4 labels for 5 images"),
-        (pickles10, "data_batch_2", pickle.dumps({"data": X.reshape(5, -1), "labels": [*Y[1:], 10]}), "label 10"),
-        (pickles10, "data_batch_2", pickle.dumps({"data": X.reshape(5, -1), "labels": [*Y[1:], "3"]}), "whole numbers"),
+        (
+            pickles10,
+            "data_batch_2",
+            pickle.dumps({"data": X.reshape(5, -1), "labels": Y[1:]}),
+            "4 labels for 5 images",
+        ),
+        (
+            pickles10,
+            "data_batch_2",
+            pickle.dumps({"data": X.reshape(5, -1), "labels": [*Y[1:], 10]}),
+            "label 10",
+        ),
+        (
+            pickles10,
+            "data_batch_2",
+            pickle.dumps({"data": X.reshape(5, -1), "labels": [*Y[1:], "3"]}),
+            "whole numbers",
+        ),
         (pickles10, "data_batch_2", pickle.dumps({"data": X.reshape(5, -1)}), "'labels' must be"),
         (pickles10, "data_batch_2", pickle.dumps({"data": X, "labels": Y}), "3072"),
-        (pickles10, "data_batch_2", pickle.dumps({"data": X.reshape(5, -1) / 255, "labels": Y}), "uint8"),
-        (pickles10, "data_batch_2", pickle.dumps({"data": X.reshape(5, -1), "labels": Y})[:-100], "not a pickle"),
-        (pickles100, "train", pickle.dumps({"data": X.reshape(5, -1), "fine_labels": Y}), "'coarse_labels' must be"),
+        (
+            pickles10,
+            "data_batch_2",
+            pickle.dumps({"data": X.reshape(5, -1) / 255, "labels": Y}),
+            "uint8",
+        ),
+        (
+            pickles10,
+            "data_batch_2",
+            pickle.dumps({"data": X.reshape(5, -1), "labels": Y})[:-100],
+            "not a pickle",
+        ),
+        (
+            pickles100,
+            "train",
+            pickle.dumps({"data": X.reshape(5, -1), "fine_labels": Y}),
+            "'coarse_labels' must be",
+        ),
         (sheets, "train_lables.json", b"[1, 2, 3]", "rows 2 to 4; train_lables.json has 3"),
         (sheets, "test_lables.json", b"[1, 2]", "rows 0 to 1; test_lables.json has 2"),
         (sheets, "train_lables.json", b"[1, 2, 3, 10]", "label 10"),
@@ -229,19 +308,27 @@ def test_wrong_files_are_refused(
     assert message.startswith(str(folder))
 
 
-def test_a_pickle_that_would_run_a_command_is_refused(folder: Path, out: Path, tmp_path: Path) -> None:
+def test_a_pickle_that_would_run_a_command_is_refused(
+    folder: Path, out: Path, tmp_path: Path
+) -> None:
     pickles10(folder)
-    (folder / "data_batch_1").write_bytes(b"cos\nsystem\n(S'touch " + str(tmp_path / "ran").encode() + b"'\ntR.")
+    (folder / "data_batch_1").write_bytes(
+        b"cos\nsystem\n(S'touch " + str(tmp_path / "ran").encode() + b"'\ntR."
+    )
     message = refusal(Cifar(), out, folder)
     assert "os.system" in message
     assert not (tmp_path / "ran").exists()
 
 
-@pytest.mark.parametrize("sheet", [Image.new("RGB", (1023, 2)), Image.new("L", (1024, 2)), Image.new("RGBA", (1024, 2))])
+@pytest.mark.parametrize(
+    "sheet", [Image.new("RGB", (1023, 2)), Image.new("L", (1024, 2)), Image.new("RGBA", (1024, 2))]
+)
 def test_sheets_of_another_shape_are_refused(folder: Path, out: Path, sheet: Image.Image) -> None:
     sheets(folder)
     sheet.save(folder / "data_batch_1.png")
-    assert refusal(Cifar(), out, folder).startswith(f"{folder / 'data_batch_1.png'}: {sheet.size[0]} pixels a row")
+    assert refusal(Cifar(), out, folder).startswith(
+        f"{folder / 'data_batch_1.png'}: {sheet.size[0]} pixels a row"
+    )
 
 
 def test_a_sheet_that_is_cut_off_is_refused(folder: Path, out: Path) -> None:
@@ -284,9 +371,24 @@ def test_real_sheets(shared: Path, out: Path) -> None:
     found = imported(Cifar(), out, shared / "data" / "cifar10")
     assert (found.train.samples, found.test.samples, found.outputs) == (10_000, 10_000, 10)
     assert found.train.y[:10].tolist() == [6, 9, 9, 4, 1, 1, 2, 7, 8, 3]
-    assert np.bincount(found.train.y).tolist() == [1005, 974, 1032, 1016, 999, 937, 1030, 1001, 1025, 981]
+    assert np.bincount(found.train.y).tolist() == [
+        1005,
+        974,
+        1032,
+        1016,
+        999,
+        937,
+        1030,
+        1001,
+        1025,
+        981,
+    ]
     assert np.bincount(found.test.y).tolist() == [1000] * 10
-    assert found.train.x[0, :, 0, :3].tolist() == [[59, 43, 50], [62, 46, 48], [63, 45, 43]]  # a frog
+    assert found.train.x[0, :, 0, :3].tolist() == [
+        [59, 43, 50],
+        [62, 46, 48],
+        [63, 45, 43],
+    ]  # a frog
     features = found.test.x[:2000] * found.feature_scale + found.feature_shift
     assert features.mean(axis=(0, 2, 3)) == pytest.approx(0, abs=0.05)
     assert features.std(axis=(0, 2, 3)) == pytest.approx(1, abs=0.05)

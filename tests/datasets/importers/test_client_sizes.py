@@ -34,12 +34,23 @@ def dumped(path: Path, what: object) -> Path:
 
 def sizes(found: Dataset) -> dict[str, int]:
     return dict(
-        zip([name.decode() for name in found.train.client.tolist()], np.diff(found.train.offsets).tolist(), strict=True)
+        zip(
+            [name.decode() for name in found.train.client.tolist()],
+            np.diff(found.train.offsets).tolist(),
+            strict=True,
+        )
     )
 
 
 @pytest.mark.parametrize(
-    "what", [[3, 1, 2], (3.0, 1, 2), np.array([3, 1, 2]), np.array([[3.0], [1.0], [2.0]]), {0: 3, 1: 1, "2": np.int64(2)}]
+    "what",
+    [
+        [3, 1, 2],
+        (3.0, 1, 2),
+        np.array([3, 1, 2]),
+        np.array([[3.0], [1.0], [2.0]]),
+        {0: 3, 1: 1, "2": np.int64(2)},
+    ],
 )
 def test_pickles(tmp_path: Path, out: Path, what: object) -> None:
     found = imported(Sizes(), out, dumped(tmp_path / "s.pkl", what))
@@ -48,9 +59,15 @@ def test_pickles(tmp_path: Path, out: Path, what: object) -> None:
 
 
 def test_matlab_files(tmp_path: Path, out: Path) -> None:
-    savemat(tmp_path / "s.mat", {"client_size": np.array([[5, 0, 7]]), "client_div": np.array([[0.5, 0.25]])})
+    savemat(
+        tmp_path / "s.mat",
+        {"client_size": np.array([[5, 0, 7]]), "client_div": np.array([[0.5, 0.25]])},
+    )
     message = refusal(Sizes(), out, tmp_path / "s.mat")
-    assert message == f"{tmp_path / 's.mat'}: entry 1: client '1' has 0 samples; --skip-empty leaves such clients out"
+    assert (
+        message
+        == f"{tmp_path / 's.mat'}: entry 1: client '1' has 0 samples; --skip-empty leaves such clients out"
+    )
     found = imported(Sizes(skip_empty=True), out, tmp_path / "s.mat")
     assert sizes(found) == {"0": 5, "2": 7}
     assert "1 clients with 0 samples left out" in found.source
@@ -140,7 +157,9 @@ def test_damaged_files_are_named(tmp_path: Path, out: Path) -> None:
         (tmp_path / "s.mat").write_bytes(raw[:size])
         assert str(tmp_path / "s.mat") in refusal(Sizes(), out, tmp_path / "s.mat")
     savemat(tmp_path / "s.mat", {"sizes": [1]})
-    assert refusal(Sizes(), out, tmp_path / "s.mat") == f"{tmp_path / 's.mat'}: no client_size in it"
+    assert (
+        refusal(Sizes(), out, tmp_path / "s.mat") == f"{tmp_path / 's.mat'}: no client_size in it"
+    )
     (tmp_path / "s.csv").write_bytes(b"a,1\n\xe9,2\n")
     assert "line 2: not UTF-8" in refusal(Sizes(), out, tmp_path / "s.csv")
     assert "must end in .pkl, .mat, .csv or .txt" in refusal(Sizes(), out, tmp_path / "s.json")
@@ -154,7 +173,10 @@ def test_the_command(tmp_path: Path) -> None:
 
 
 def test_memory_does_not_grow_with_the_samples(tmp_path: Path) -> None:
-    peaks = [peak_of_reading(Sizes(), tmp_path, dumped(tmp_path / "s.pkl", [size] * 3)) for size in (1_000_000, 4_000_000)]
+    peaks = [
+        peak_of_reading(Sizes(), tmp_path, dumped(tmp_path / "s.pkl", [size] * 3))
+        for size in (1_000_000, 4_000_000)
+    ]
     assert peaks[1] < 1.2 * peaks[0]
 
 
@@ -170,7 +192,9 @@ def test_memory_does_not_grow_with_the_samples(tmp_path: Path) -> None:
         ("pyramidfl_har_obs_client_distribution.mat", 120, 30_423, 0),
     ],
 )
-def test_real_files(shared: Path, out: Path, name: str, clients: int, samples: int, empty: int) -> None:
+def test_real_files(
+    shared: Path, out: Path, name: str, clients: int, samples: int, empty: int
+) -> None:
     path = shared / "data" / "traces" / "fedscale" / name
     if not path.is_file():
         pytest.skip(f"no {path}")

@@ -16,7 +16,14 @@ from pydantic import ValidationError
 
 from mpifl.datasets.importers.csv import Csv
 from tests.budget import examples
-from tests.datasets.importers.importing import command, imported, labels_of, peak_of_reading, refusal, samples_of
+from tests.datasets.importers.importing import (
+    command,
+    imported,
+    labels_of,
+    peak_of_reading,
+    refusal,
+    samples_of,
+)
 
 TABLE = """site,age,sex,risk,note
 oslo,30,f,0,a
@@ -44,7 +51,10 @@ def write(path: Path, text: str = TABLE, encoding: str = "utf-8") -> Path:
 def test_columns_become_features_label_and_client(tmp_path: Path, out: Path) -> None:
     found = imported(Csv(**PLAIN), out, write(tmp_path / "t.csv"))
     assert found.train.client.tolist() == [b"bonn", b"oslo"]
-    assert [x.tolist() for x in samples_of(found.train, "oslo")] == [[30, 1, 0], [-20, 0, 1]]  # age, female, male
+    assert [x.tolist() for x in samples_of(found.train, "oslo")] == [
+        [30, 1, 0],
+        [-20, 0, 1],
+    ]  # age, female, male
     assert labels_of(found.train, "oslo") == [0, 1]
     assert found.labels.tolist() == [b"0", b"1"]
     assert (found.train.x.dtype, found.name, found.outputs) == (np.float32, "t", 2)
@@ -55,8 +65,18 @@ def test_columns_by_number_tabs_comments_and_packed(tmp_path: Path, out: Path) -
     text = "% made up\n" + TABLE.partition("\n")[2].replace('"c, d"', "#c").replace(",", " \t ")
     path = tmp_path / "t.tsv.gz"
     path.write_bytes(gzip.compress(text.encode()))
-    options = {"client": "1", "label": ["4"], "drop": ["5"], "categorical": ["3"], "no_header": True, "comment": "%"}
-    by_number, by_name = imported(Csv(**options), out, path), imported(Csv(**PLAIN), tmp_path, write(tmp_path / "t.csv"))
+    options = {
+        "client": "1",
+        "label": ["4"],
+        "drop": ["5"],
+        "categorical": ["3"],
+        "no_header": True,
+        "comment": "%",
+    }
+    by_number, by_name = (
+        imported(Csv(**options), out, path),
+        imported(Csv(**PLAIN), tmp_path, write(tmp_path / "t.csv")),
+    )
     assert np.array_equal(by_number.train.x, by_name.train.x)
     assert np.array_equal(by_number.train.y, by_name.train.y)
     assert np.array_equal(by_number.train.offsets, by_name.train.offsets)
@@ -64,14 +84,19 @@ def test_columns_by_number_tabs_comments_and_packed(tmp_path: Path, out: Path) -
 
 def test_spaces_may_be_aligned_and_a_hash_is_no_comment(tmp_path: Path, out: Path) -> None:
     found = imported(
-        Csv(label=["y"], client="id#", delimiter="space"), out, write(tmp_path / "t", "id#  x   y\n7 1 0\n8   2 1\n")
+        Csv(label=["y"], client="id#", delimiter="space"),
+        out,
+        write(tmp_path / "t", "id#  x   y\n7 1 0\n8   2 1\n"),
     )
     assert found.train.x.tolist() == [[1], [2]]
     assert found.train.client.tolist() == [b"7", b"8"]
 
 
 def test_a_file_may_be_a_client(tmp_path: Path, out: Path) -> None:
-    paths = [write(tmp_path / f"ward.{name}.csv", f"x,y\n{k},0\n{k},1\n") for k, name in enumerate(("b", "a"))]
+    paths = [
+        write(tmp_path / f"ward.{name}.csv", f"x,y\n{k},0\n{k},1\n")
+        for k, name in enumerate(("b", "a"))
+    ]
     found = imported(Csv(label=["y"], client_pattern=r"ward\.(?P<client>\w+)\.csv$"), out, *paths)
     assert found.train.client.tolist() == [b"a", b"b"]
     assert found.train.x.ravel().tolist() == [1, 1, 0, 0]
@@ -79,7 +104,9 @@ def test_a_file_may_be_a_client(tmp_path: Path, out: Path) -> None:
 
 
 def test_without_clients_all_samples_are_of_one(tmp_path: Path, out: Path) -> None:
-    assert imported(Csv(label=["y"]), out, write(tmp_path / "t.csv", "x,y\n1,a\n2,b\n")).train.client.tolist() == [b"all"]
+    assert imported(
+        Csv(label=["y"]), out, write(tmp_path / "t.csv", "x,y\n1,a\n2,b\n")
+    ).train.client.tolist() == [b"all"]
 
 
 def test_numbers_to_predict(tmp_path: Path, out: Path) -> None:
@@ -91,13 +118,22 @@ def test_numbers_to_predict(tmp_path: Path, out: Path) -> None:
 
 
 def test_a_threshold_makes_two_classes(tmp_path: Path, out: Path) -> None:
-    found = imported(Csv(label=["y"], threshold=0.5), out, write(tmp_path / "t.csv", "x,y\n1,0\n2,0.5\n3,0.75\n4,4\n"))
+    found = imported(
+        Csv(label=["y"], threshold=0.5),
+        out,
+        write(tmp_path / "t.csv", "x,y\n1,0\n2,0.5\n3,0.75\n4,4\n"),
+    )
     assert found.train.y.tolist() == [0, 0, 1, 1]
     assert found.labels.tolist() == [b"<= 0.5", b"> 0.5"]
 
 
-def test_classes_are_in_order_and_a_number_is_one_however_written(tmp_path: Path, out: Path) -> None:
-    path, test = write(tmp_path / "t.csv", "x,y\n1,10\n2,9.0\n3,-1\n4,9\n"), write(tmp_path / "u.csv", "x,y\n5,1e1.\n")
+def test_classes_are_in_order_and_a_number_is_one_however_written(
+    tmp_path: Path, out: Path
+) -> None:
+    path, test = (
+        write(tmp_path / "t.csv", "x,y\n1,10\n2,9.0\n3,-1\n4,9\n"),
+        write(tmp_path / "u.csv", "x,y\n5,1e1.\n"),
+    )
     found = imported(Csv(label=["y"], label_suffix="."), out, path, test=test)
     assert found.labels.tolist() == [b"-1", b"9", b"10"]
     assert (found.train.y.tolist(), found.test.y.tolist()) == ([2, 1, 0, 1], [2])
@@ -105,7 +141,12 @@ def test_classes_are_in_order_and_a_number_is_one_however_written(tmp_path: Path
 
 def test_a_category_is_one_however_its_number_is_written(tmp_path: Path, out: Path) -> None:
     path = write(tmp_path / "t.csv", "c,y\n1.0,a\n1,b\n2.5,a\n02.50,a\n")
-    assert imported(Csv(label=["y"], categorical=["c"]), out, path).train.x.tolist() == [[1, 0], [1, 0], [0, 1], [0, 1]]
+    assert imported(Csv(label=["y"], categorical=["c"]), out, path).train.x.tolist() == [
+        [1, 0],
+        [1, 0],
+        [0, 1],
+        [0, 1],
+    ]
 
 
 # Missing values
@@ -116,7 +157,13 @@ MISSING = "site,a,c,y\nb,?,u,0\nb,2,?,1\na,4,v,1\na,-9.0,u,0\n"
 
 def test_a_missing_value_may_be_the_mean_of_train(tmp_path: Path, out: Path) -> None:
     test = write(tmp_path / "test.csv", "site,a,c,y\nb,-9,w,0\n")
-    options = {"client": "site", "label": ["y"], "categorical": ["c"], "missing": ["?", "a=-9", "c=w"], "fill": "mean"}
+    options = {
+        "client": "site",
+        "label": ["y"],
+        "categorical": ["c"],
+        "missing": ["?", "a=-9", "c=w"],
+        "fill": "mean",
+    }
     found = imported(Csv(**options), out, write(tmp_path / "t.csv", MISSING), test=test)
     assert found.train.x.tolist() == [[4, 0, 1], [3, 1, 0], [3, 1, 0], [2, 0, 0]]
     assert found.test.x.tolist() == [[3, 0, 0]]
@@ -124,13 +171,23 @@ def test_a_missing_value_may_be_the_mean_of_train(tmp_path: Path, out: Path) -> 
 
 def test_rows_with_missing_values_may_be_dropped(tmp_path: Path, out: Path) -> None:
     options = {"client": "site", "label": ["y"], "categorical": ["c"], "missing": ["?"]}
-    found = imported(Csv(**options, fill="drop"), out, write(tmp_path / "t.csv", MISSING.replace("b,2,?", "b,2,u")))
+    found = imported(
+        Csv(**options, fill="drop"),
+        out,
+        write(tmp_path / "t.csv", MISSING.replace("b,2,?", "b,2,u")),
+    )
     assert found.train.x.tolist() == [[4, 0, 1], [-9, 1, 0], [2, 1, 0]]
     assert "1 rows left out" in found.source
 
 
 def test_a_client_without_rows_is_refused_or_left_out(tmp_path: Path, out: Path) -> None:
-    options = {"client": "site", "label": ["y"], "categorical": ["c"], "missing": ["?"], "fill": "drop"}
+    options = {
+        "client": "site",
+        "label": ["y"],
+        "categorical": ["c"],
+        "missing": ["?"],
+        "fill": "drop",
+    }
     message = refusal(Csv(**options), out, write(tmp_path / "t.csv", MISSING))
     assert message.startswith("train: client 'b': each of its rows has missing values")
     found = imported(Csv(**options, skip_empty=True), out, write(tmp_path / "t.csv", MISSING))
@@ -142,19 +199,33 @@ def test_a_row_may_miss_its_client_or_label(tmp_path: Path, out: Path) -> None:
     options = {"client": "site", "label": ["y"], "missing": [""]}
     assert imported(Csv(**options, fill="drop"), out, path).train.x.tolist() == [[3], [4]]
     (out / "imported.h5").unlink()
-    assert refusal(Csv(**options, fill="mean"), out, path).startswith(f"{path}: line 3: column y: '' is missing; only")
-    assert refusal(Csv(**options), out, path).startswith(f"{path}: line 3: column y: '' is missing; --fill")
-    assert refusal(Csv(client="site", label=["y"]), out, path).startswith(f"{path}: line 3: column y: '' names no class")
+    assert refusal(Csv(**options, fill="mean"), out, path).startswith(
+        f"{path}: line 3: column y: '' is missing; only"
+    )
+    assert refusal(Csv(**options), out, path).startswith(
+        f"{path}: line 3: column y: '' is missing; --fill"
+    )
+    assert refusal(Csv(client="site", label=["y"]), out, path).startswith(
+        f"{path}: line 3: column y: '' names no class"
+    )
 
 
 # Standardisation
 
 
-def test_numbers_are_standardised_over_train_and_stay_as_they_are(tmp_path: Path, out: Path) -> None:
+def test_numbers_are_standardised_over_train_and_stay_as_they_are(
+    tmp_path: Path, out: Path
+) -> None:
     random = np.random.default_rng(0)
-    rows = np.column_stack([random.normal(5, 3, 500), random.normal(-1, 0.1, 500), np.full(500, 7.0)])
-    text = "a,b,c,d,y\n" + "".join(f"{a!r},{b!r},{c!r},{'uv'[k % 2]},{k % 3}\n" for k, (a, b, c) in enumerate(rows.tolist()))
-    found = imported(Csv(label=["y"], categorical=["d"], standardize=True), out, write(tmp_path / "t.csv", text))
+    rows = np.column_stack(
+        [random.normal(5, 3, 500), random.normal(-1, 0.1, 500), np.full(500, 7.0)]
+    )
+    text = "a,b,c,d,y\n" + "".join(
+        f"{a!r},{b!r},{c!r},{'uv'[k % 2]},{k % 3}\n" for k, (a, b, c) in enumerate(rows.tolist())
+    )
+    found = imported(
+        Csv(label=["y"], categorical=["d"], standardize=True), out, write(tmp_path / "t.csv", text)
+    )
     assert np.array_equal(found.train.x[:, :3], rows.astype(np.float32))
     z = found.train.x.astype(np.float64) * found.feature_scale + found.feature_shift
     np.testing.assert_allclose(z.mean(0), [0, 0, 0, 0.5, 0.5], atol=1e-5)
@@ -164,12 +235,21 @@ def test_numbers_are_standardised_over_train_and_stay_as_they_are(tmp_path: Path
 # Any table
 
 
-CELL = st.text(st.characters(codec="utf-8", exclude_characters="\0\r\n", exclude_categories=("Cs",)), max_size=6)
+CELL = st.text(
+    st.characters(codec="utf-8", exclude_characters="\0\r\n", exclude_categories=("Cs",)),
+    max_size=6,
+)
 VALUE = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
 
 @examples(60)
-@given(st.lists(st.tuples(CELL.filter(str.strip), VALUE, VALUE, st.sampled_from("ab")), min_size=2, max_size=20))
+@given(
+    st.lists(
+        st.tuples(CELL.filter(str.strip), VALUE, VALUE, st.sampled_from("ab")),
+        min_size=2,
+        max_size=20,
+    )
+)
 def test_what_the_csv_module_writes_comes_back(rows: list[tuple[str, float, float, str]]) -> None:
     rows = [*rows, ("x", 0.0, 0.0, "a"), ("x", 0.0, 0.0, "b")]
     text = io.StringIO()
@@ -180,7 +260,9 @@ def test_what_the_csv_module_writes_comes_back(rows: list[tuple[str, float, floa
         found = imported(Csv(client="client", label=["y"]), Path(folder) / "out", path)
         for name in {row[0].strip() for row in rows}:
             own = [row for row in rows if row[0].strip() == name]
-            assert [x.tolist() for x in samples_of(found.train, name)] == [[u, v] for _, u, v, _ in own]
+            assert [x.tolist() for x in samples_of(found.train, name)] == [
+                [u, v] for _, u, v, _ in own
+            ]
             assert labels_of(found.train, name) == ["ab".index(y) for *_, y in own]
 
 
@@ -231,7 +313,10 @@ def test_another_encoding_has_to_be_said(tmp_path: Path, out: Path) -> None:
 
 
 def test_a_mark_of_utf_8_is_no_part_of_the_first_name(tmp_path: Path, out: Path) -> None:
-    assert imported(Csv(label=["y"]), out, write(tmp_path / "t.csv", "\ufeffy,x\na,1\nb,2\n")).outputs == 2
+    assert (
+        imported(Csv(label=["y"]), out, write(tmp_path / "t.csv", "\ufeffy,x\na,1\nb,2\n")).outputs
+        == 2
+    )
 
 
 @pytest.mark.parametrize(
@@ -250,7 +335,9 @@ def test_a_mark_of_utf_8_is_no_part_of_the_first_name(tmp_path: Path, out: Path)
         ({"missing": ["1", "2"], "fill": "mean"}, "column x: each value is missing"),
     ],
 )
-def test_options_that_do_not_fit_are_named(tmp_path: Path, options: dict[str, object], message: str) -> None:
+def test_options_that_do_not_fit_are_named(
+    tmp_path: Path, options: dict[str, object], message: str
+) -> None:
     assert message in bad(tmp_path, "x,y\n1,a\n2,b\n", **options)
 
 
@@ -258,8 +345,14 @@ def test_what_only_the_test_part_has_is_named(tmp_path: Path, out: Path) -> None
     path = write(tmp_path / "t.csv", "x,c,y\n1,u,a\n2,v,b\n")
     options = {"label": ["y"], "categorical": ["c"]}
     for text, message in (
-        ("x,c,y\n1,u,a\n2,v,q\n", "line 3: column y: label 'q' is not among the 2 of the train part"),
-        ("x,c,y\n1,u,a\n2,w,b\n", "line 3: column c: 'w' is not among the train part's 2 values; --missing 'c=w'"),
+        (
+            "x,c,y\n1,u,a\n2,v,q\n",
+            "line 3: column y: label 'q' is not among the 2 of the train part",
+        ),
+        (
+            "x,c,y\n1,u,a\n2,w,b\n",
+            "line 3: column c: 'w' is not among the train part's 2 values; --missing 'c=w'",
+        ),
         ("x,d,y\n1,u,a\n", "line 1: columns x, d, y; the first file has x, c, y"),
     ):
         test = write(tmp_path / "u.csv", text)
@@ -278,10 +371,23 @@ def test_files_are_checked(tmp_path: Path, out: Path) -> None:
 
 def test_the_command_takes_lists(tmp_path: Path) -> None:
     path = write(tmp_path / "t.csv")
-    options = ["--client", "site", "--label", "risk", "--drop", "note,age", "--categorical", "sex", "--threshold", "0"]
+    options = [
+        "--client",
+        "site",
+        "--label",
+        "risk",
+        "--drop",
+        "note,age",
+        "--categorical",
+        "sex",
+        "--threshold",
+        "0",
+    ]
     status, said = command(tmp_path / "out", "csv", str(path), *options)
     assert (status, "train: 4 samples of 2 clients" in said) == (0, True), said
-    status, said = command(tmp_path / "out2", "csv", str(path), "--label", "risk", "--delimiter", "ab")
+    status, said = command(
+        tmp_path / "out2", "csv", str(path), "--label", "risk", "--delimiter", "ab"
+    )
     assert (status, "--delimiter" in said) == (2, True), said
     assert command(tmp_path / "out2", "csv", str(path), "--label", "site", "--drop", "no")[0] == 2
 
@@ -292,9 +398,12 @@ def test_the_command_takes_lists(tmp_path: Path) -> None:
 def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
     header, row = "a,b,c,d,who,y\n", "1.25,2,3e-3,44,{},{}\n"
     small, large = (
-        write(tmp_path / f"{n}.csv", header + "".join(row.format(k % 50, k % 3) for k in range(n))) for n in (12_000, 36_000)
+        write(tmp_path / f"{n}.csv", header + "".join(row.format(k % 50, k % 3) for k in range(n)))
+        for n in (12_000, 36_000)
     )
-    peaks = [peak_of_reading(Csv(label=["y"], client="who"), tmp_path, path) for path in (small, large)]
+    peaks = [
+        peak_of_reading(Csv(label=["y"], client="who"), tmp_path, path) for path in (small, large)
+    ]
     assert peaks[1] < 1.2 * peaks[0]
     assert peaks[1] < 30e6
 
@@ -311,39 +420,82 @@ def real(shared: Path, name: str) -> Path:
 
 def test_heart_disease_has_four_hospitals(shared: Path, out: Path) -> None:
     files = sorted(real(shared, "heart_disease").glob("processed.*.data"))
-    options = {"no_header": True, "client_pattern": r"processed\.(?P<client>\w+)\.data$", "label": ["14"], "threshold": 0}
+    options = {
+        "no_header": True,
+        "client_pattern": r"processed\.(?P<client>\w+)\.data$",
+        "label": ["14"],
+        "threshold": 0,
+    }
     found = imported(Csv(**options), out, *files)
     assert found.train.client.tolist() == [b"cleveland", b"hungarian", b"switzerland", b"va"]
     assert np.diff(found.train.offsets).tolist() == [303, 294, 123, 200]
     assert found.train.x.shape == (920, 13)
-    assert int(found.train.y.sum()) == 139 + 106 + 115 + 149  # sick patients of each, as heart-disease.names counts them
+    assert (
+        int(found.train.y.sum()) == 139 + 106 + 115 + 149
+    )  # sick patients of each, as heart-disease.names counts them
     flamby = imported(
-        Csv(**options, drop=["11,12,13"], categorical=["3,7"], missing=["?"], fill="drop", standardize=True), out, *files
+        Csv(
+            **options,
+            drop=["11,12,13"],
+            categorical=["3,7"],
+            missing=["?"],
+            fill="drop",
+            standardize=True,
+        ),
+        out,
+        *files,
     )
     assert flamby.train.x.shape[1] == 8 + 4 + 3
 
 
 def test_parkinsons_has_42_patients(shared: Path, out: Path) -> None:
-    options = {"client": "subject#", "label": ["total_UPDRS"], "drop": ["motor_UPDRS"], "task": "regression"}
+    options = {
+        "client": "subject#",
+        "label": ["total_UPDRS"],
+        "drop": ["motor_UPDRS"],
+        "task": "regression",
+    }
     found = imported(Csv(**options), out, real(shared, "parkinsons") / "parkinsons_updrs.data")
-    assert (found.train.clients, found.train.x.shape, found.train.y.shape) == (42, (5875, 19), (5875, 1))
+    assert (found.train.clients, found.train.x.shape, found.train.y.shape) == (
+        42,
+        (5875, 19),
+        (5875, 1),
+    )
     assert found.train.y[0, 0] == np.float32(34.398)
 
 
 def test_adult_by_occupation_and_by_country(shared: Path, out: Path) -> None:
     folder = real(shared, "adult")
-    options = {"no_header": True, "comment": "|", "label_suffix": ".", "label": ["15"], "drop": ["3"], "standardize": True}
-    for client, categorical, clients in (("7", "2,4,6,8,9,10,14", 15), ("14", "2,4,6,7,8,9,10", 42)):
+    options = {
+        "no_header": True,
+        "comment": "|",
+        "label_suffix": ".",
+        "label": ["15"],
+        "drop": ["3"],
+        "standardize": True,
+    }
+    for client, categorical, clients in (
+        ("7", "2,4,6,8,9,10,14", 15),
+        ("14", "2,4,6,7,8,9,10", 42),
+    ):
         importer = Csv(**options, client=client, categorical=[categorical])
         found = imported(importer, out, folder / "adult.data", test=folder / "adult.test")
-        assert (found.train.samples, found.test.samples, found.train.clients) == (32_561, 16_281, clients)
+        assert (found.train.samples, found.test.samples, found.train.clients) == (
+            32_561,
+            16_281,
+            clients,
+        )
         assert found.labels.tolist() == [b"<=50K", b">50K"]
         assert (int(found.train.y.sum()), int(found.test.y.sum())) == (7841, 3846)
 
 
 def test_vertical_tables(shared: Path, out: Path) -> None:
     folder = real(shared, "vertical")
-    films = imported(Csv(client="uid", label=["label"], drop=["id"]), out, folder / "movie_lens_hetero_guest.csv")
+    films = imported(
+        Csv(client="uid", label=["label"], drop=["id"]), out, folder / "movie_lens_hetero_guest.csv"
+    )
     assert (films.train.clients, films.train.samples) == (610, 100_836)
-    credit = imported(Csv(label=["y"], drop=["id"]), out, folder / "default_credit_hetero_guest.csv")
+    credit = imported(
+        Csv(label=["y"], drop=["id"]), out, folder / "default_credit_hetero_guest.csv"
+    )
     assert credit.train.x.shape == (30_000, 13)

@@ -29,7 +29,9 @@ def test_numbers_have_one_of_three_types(x: np.ndarray, kind: Any) -> None:
     assert np.array_equal(found, x.astype(kind))
 
 
-@pytest.mark.parametrize("x", [np.array([[1], [2**31]]), np.array([[1.0], [np.nan]]), np.array([[1], [1e39]])])
+@pytest.mark.parametrize(
+    "x", [np.array([[1], [2**31]]), np.array([[1.0], [np.nan]]), np.array([[1], [1e39]])]
+)
 def test_what_does_not_fit_is_named(x: np.ndarray) -> None:
     with pytest.raises(InputError, match=r"^here, sample 1"):
         Features("none").stored("train", x, "here")
@@ -41,7 +43,9 @@ def test_what_is_no_number_is_refused(x: np.ndarray) -> None:
         Features("none").stored("train", x, "here")
 
 
-@pytest.mark.parametrize(("shape", "axes"), [((9, 3), (0,)), ((9, 4, 5), (0, 1, 2)), ((9, 4, 5, 3), (0, 1, 2))])
+@pytest.mark.parametrize(
+    ("shape", "axes"), [((9, 3), (0,)), ((9, 4, 5), (0, 1, 2)), ((9, 4, 5, 3), (0, 1, 2))]
+)
 def test_train_is_made_standard(shape: tuple[int, ...], axes: tuple[int, ...]) -> None:
     """By feature, as one grey picture, by channel; the test part has no say."""
     x = RANDOM.integers(256, size=shape, dtype=np.uint8)

@@ -21,7 +21,14 @@ from PIL import Image
 from mpifl.datasets.importers.fedscale import Fedscale
 from mpifl.datasets.importers.sequences import Task
 from tests.budget import examples
-from tests.datasets.importers.importing import command, imported, labels_of, peak_of_reading, refusal, samples_of
+from tests.datasets.importers.importing import (
+    command,
+    imported,
+    labels_of,
+    peak_of_reading,
+    refusal,
+    samples_of,
+)
 
 HEADER = "client_id,sample_path,label_name,label_id"
 WORD = "^(?P<label>[^_]+)_"
@@ -68,7 +75,11 @@ def test_tables_may_be_packed_and_text_may_be_the_class(tmp_path: Path) -> None:
 def test_samples_stay_with_their_client_in_the_order_of_rows(rows: list[tuple[int, int]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         lines = [f'{client},"{k}, x.png",,{label}' for k, (client, label) in enumerate(rows)]
-        data = imported(Fedscale(kind="none"), Path(folder), table(Path(folder) / "t.csv", [*lines, "0,last,,1"]))
+        data = imported(
+            Fedscale(kind="none"),
+            Path(folder),
+            table(Path(folder) / "t.csv", [*lines, "0,last,,1"]),
+        )
         for client in {client for client, _ in rows}:
             expected = [label for owner, label in [*rows, (0, 1)] if owner == client]
             assert labels_of(data.train, str(client)) == expected
@@ -76,13 +87,19 @@ def test_samples_stay_with_their_client_in_the_order_of_rows(rows: list[tuple[in
 
 def test_a_test_table_may_lack_clients(tmp_path: Path) -> None:
     """Google Landmarks as TFF and FedML have it: user_id,image_id,class, and the test part by image_id and class alone."""
-    train = table(tmp_path / "mini_gld_train_split.csv", ["0,x1,5", "0,x2,1", "9,x3,1"], "user_id,image_id,class")
+    train = table(
+        tmp_path / "mini_gld_train_split.csv",
+        ["0,x1,5", "0,x2,1", "9,x3,1"],
+        "user_id,image_id,class",
+    )
     test = table(tmp_path / "mini_gld_test.csv", ["x4,5", "x5,0"], "image_id,class")
     root = tmp_path / "images"
     root.mkdir()
     for k in range(1, 6):
         Image.new("RGB", (8, 8), (k, 0, 0)).save(root / f"x{k}.jpg", quality=100)
-    importer = Fedscale(kind="images", root=root, client="user_id", path="image_id", label="class", suffix=".jpg")
+    importer = Fedscale(
+        kind="images", root=root, client="user_id", path="image_id", label="class", suffix=".jpg"
+    )
     data = imported(importer, tmp_path, train, test=test)
     assert (data.train.client.tolist(), data.test.client.tolist()) == ([b"0", b"9"], [b"all"])
     assert labels_of(data.test, "all") == [5, 0]
@@ -100,7 +117,9 @@ def test_a_test_table_may_lack_clients(tmp_path: Path) -> None:
         ([], "no samples"),
     ],
 )
-def test_rows_that_are_wrong_are_refused_by_line(rows: list[str], said: str, tmp_path: Path) -> None:
+def test_rows_that_are_wrong_are_refused_by_line(
+    rows: list[str], said: str, tmp_path: Path
+) -> None:
     path = table(tmp_path / "train.csv", rows)
     assert said in refusal(Fedscale(kind="none"), tmp_path / "out", path)
 
@@ -135,7 +154,10 @@ def test_images_lie_below_the_root(images: Path, tmp_path: Path) -> None:
     path = table(tmp_path / "client_data_mapping" / "train.csv", ROWS)
     data = imported(Fedscale(kind="images", root=images, normalise="unit"), tmp_path, path)
     assert data.train.x.shape == (4, 3, 4, 6)
-    assert [one[:, 0, 0].tolist() for one in samples_of(data.train, "7")] == [[0, 100, 200], [100, 100, 200]]
+    assert [one[:, 0, 0].tolist() for one in samples_of(data.train, "7")] == [
+        [0, 100, 200],
+        [100, 100, 200],
+    ]
     assert data.feature_scale == 1 / 255
     small = imported(Fedscale(kind="images", root=images, size="2x3", grey=True), tmp_path, path)
     assert small.train.x.shape == (4, 2, 3)
@@ -180,8 +202,12 @@ def arrays(root: Path, *shapes: tuple[int, ...]) -> list[np.ndarray]:
 def test_features_are_arrays_of_numpy(tmp_path: Path) -> None:
     found = arrays(tmp_path / "root", (5, 4), (5, 4), (5, 4))
     path = table(tmp_path / "train.csv", ["1,0.npy,x,0", "2,1.npy,y,1", "1,2.npy,y,1"])
-    data = imported(Fedscale(kind="features", root=tmp_path / "root", normalise="none"), tmp_path, path)
-    assert np.array_equal(np.stack(samples_of(data.train, "1")), np.stack([found[0], found[2]]).astype(np.float32))
+    data = imported(
+        Fedscale(kind="features", root=tmp_path / "root", normalise="none"), tmp_path, path
+    )
+    assert np.array_equal(
+        np.stack(samples_of(data.train, "1")), np.stack([found[0], found[2]]).astype(np.float32)
+    )
 
 
 def test_features_may_have_lengths_of_their_own(tmp_path: Path) -> None:
@@ -191,7 +217,13 @@ def test_features_may_have_lengths_of_their_own(tmp_path: Path) -> None:
     assert [len(one) for one in samples_of(data.train, "1")] == [5, 9]
     all_rows = np.concatenate(found)
     expected = (all_rows - all_rows.mean(axis=0)) / all_rows.std(axis=0)
-    stored = np.concatenate([*samples_of(data.train, "1")[:1], *samples_of(data.train, "2"), *samples_of(data.train, "1")[1:]])
+    stored = np.concatenate(
+        [
+            *samples_of(data.train, "1")[:1],
+            *samples_of(data.train, "2"),
+            *samples_of(data.train, "1")[1:],
+        ]
+    )
     assert np.allclose(stored * data.feature_scale + data.feature_shift, expected, atol=1e-5)
     message = refusal(Fedscale(kind="features", root=tmp_path / "root"), tmp_path / "out", path)
     assert "1.npy: (2, 4)" in message
@@ -234,15 +266,23 @@ def test_texts_become_tokens(task: Task, tmp_path: Path) -> None:
         assert [one.tolist() for one in samples_of(data.train, "1")] == [[1, 2], [0]]
         assert (labels_of(data.train, "1"), data.vocabulary) == ([0, 1], 4)
     else:
-        assert [one.tolist() for one in samples_of(data.train, "1")] == [[4, 1, 2], [2, 1, 5], [4, 5]]
+        assert [one.tolist() for one in samples_of(data.train, "1")] == [
+            [4, 1, 2],
+            [2, 1, 5],
+            [4, 5],
+        ]
         assert (data.train.y, data.outputs, data.vocabulary) == (None, 6, 6)
     (root / "1").write_bytes(b"\xff")
-    assert f"{path}: line 3" in refusal(Fedscale(kind="text", root=root, task=task), tmp_path / "out", path)
+    assert f"{path}: line 3" in refusal(
+        Fedscale(kind="text", root=root, task=task), tmp_path / "out", path
+    )
 
 
 def test_a_language_needs_text(tmp_path: Path) -> None:
     path = table(tmp_path / "train.csv", ROWS)
-    assert "--task: 'language': goes with text" in refusal(Fedscale(kind="none", task="language"), tmp_path / "out", path)
+    assert "--task: 'language': goes with text" in refusal(
+        Fedscale(kind="none", task="language"), tmp_path / "out", path
+    )
     assert "--grey: True" in refusal(Fedscale(kind="none", grey=True), tmp_path / "out", path)
 
 
@@ -251,12 +291,18 @@ def test_a_language_needs_text(tmp_path: Path) -> None:
 
 def test_a_pickle_maps_file_names_to_clients(tmp_path: Path) -> None:
     path = tmp_path / "clientDataMap"
-    path.write_bytes(pickle.dumps({"yes_742_nohash_1.wav": 0, "no_742_nohash_0.wav": 0, "yes_9_nohash_0.wav": 12}, 2))
+    path.write_bytes(
+        pickle.dumps(
+            {"yes_742_nohash_1.wav": 0, "no_742_nohash_0.wav": 0, "yes_9_nohash_0.wav": 12}, 2
+        )
+    )
     data = imported(Fedscale(kind="none", label_pattern=WORD), tmp_path, path)
     assert data.train.client.tolist() == [b"0", b"12"]
     assert (data.labels.tolist(), labels_of(data.train, "0")) == ([b"no", b"yes"], [1, 0])
     assert "--label-pattern" in refusal(Fedscale(kind="none"), tmp_path / "out", path)
-    assert "'yes_742_nohash_1.wav'" in refusal(Fedscale(kind="none", label_pattern="^(?P<label>no)_"), tmp_path / "out", path)
+    assert "'yes_742_nohash_1.wav'" in refusal(
+        Fedscale(kind="none", label_pattern="^(?P<label>no)_"), tmp_path / "out", path
+    )
 
 
 @pytest.mark.parametrize(
@@ -277,7 +323,9 @@ def test_a_pickle_maps_file_names_to_clients(tmp_path: Path) -> None:
 def test_other_pickles_are_refused(held: Any, tmp_path: Path) -> None:
     path = tmp_path / "map.pkl"
     path.write_bytes(pickle.dumps(held))
-    assert refusal(Fedscale(kind="none", label_pattern=WORD), tmp_path / "out", path).startswith(f"{path}: ")
+    assert refusal(Fedscale(kind="none", label_pattern=WORD), tmp_path / "out", path).startswith(
+        f"{path}: "
+    )
     assert not Path("/tmp/mpifl-was-here").exists()
 
 
@@ -286,7 +334,9 @@ def test_cut_off_pickles_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "map.xz"
     for size in (0, 10, len(raw) // 2, len(raw) - 1):
         path.write_bytes(raw[:size])
-        assert str(path) in refusal(Fedscale(kind="none", label_pattern=WORD), tmp_path / "out", path)
+        assert str(path) in refusal(
+            Fedscale(kind="none", label_pattern=WORD), tmp_path / "out", path
+        )
 
 
 def test_the_real_partition_of_google_speech(shared: Path, tmp_path: Path) -> None:
@@ -300,9 +350,16 @@ def test_the_real_partition_of_google_speech(shared: Path, tmp_path: Path) -> No
     quantiles = np.quantile(sizes, [0, 0.05, 0.25, 0.5, 0.75, 0.9, 0.99, 1])
     assert quantiles.round().tolist() == [16, 21, 29, 30, 32, 116, 133, 316]
     assert data.train.y is not None
-    classes = np.array([len(set(data.train.y[data.train.rows(client)].tolist())) for client in range(data.train.clients)])
+    classes = np.array(
+        [
+            len(set(data.train.y[data.train.rows(client)].tolist()))
+            for client in range(data.train.clients)
+        ]
+    )
     assert np.quantile(classes, [0, 0.5, 0.9]).round().tolist() == [9, 20, 32]
-    words = Counter(re.findall(rb"([a-z]+)_[0-9a-f]+_nohash_\d+\.wav", lzma.decompress(path.read_bytes())))
+    words = Counter(
+        re.findall(rb"([a-z]+)_[0-9a-f]+_nohash_\d+\.wav", lzma.decompress(path.read_bytes()))
+    )
     assert np.bincount(data.train.y).tolist() == [words[name] for name in data.labels.tolist()]
 
 
@@ -311,16 +368,29 @@ def test_the_real_partition_of_google_speech(shared: Path, tmp_path: Path) -> No
 
 def test_the_command_imports_and_refuses(images: Path, tmp_path: Path) -> None:
     path = table(tmp_path / "train.csv", ROWS)
-    status, said = command(tmp_path / "out", "fedscale", str(path), "--kind", "images", "--root", str(images), "--grey")
+    status, said = command(
+        tmp_path / "out", "fedscale", str(path), "--kind", "images", "--root", str(images), "--grey"
+    )
     assert (status, "train: 4 samples of 2 clients" in said) == (0, True)
-    assert command(tmp_path / "bad", "fedscale", str(path), "--kind", "none", "--label-pattern", "(")[0] == 2
-    assert command(tmp_path / "bad", "fedscale", str(path), "--kind", "none", "--client", "user")[0] == 2
+    assert (
+        command(tmp_path / "bad", "fedscale", str(path), "--kind", "none", "--label-pattern", "(")[
+            0
+        ]
+        == 2
+    )
+    assert (
+        command(tmp_path / "bad", "fedscale", str(path), "--kind", "none", "--client", "user")[0]
+        == 2
+    )
     assert command(tmp_path / "bad", "fedscale", str(path), "--kind", "images")[0] == 2
 
 
 def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
     def peak(rows: int) -> int:
-        path = table(tmp_path / "train.csv", [f"{k % 50},file number {k}.png,name,{k % 10}" for k in range(rows)])
+        path = table(
+            tmp_path / "train.csv",
+            [f"{k % 50},file number {k}.png,name,{k % 10}" for k in range(rows)],
+        )
         path.write_text(path.read_text().replace("name,", ","))
         return peak_of_reading(Fedscale(kind="none", label_name=""), tmp_path, path)
 

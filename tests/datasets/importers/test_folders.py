@@ -19,10 +19,24 @@ def made(root: Path, *names: str) -> Path:
 
 
 def test_files_come_folder_by_folder_and_by_name(tmp_path: Path) -> None:
-    one = made(tmp_path / "one", "b.x", "a.Y", "d/c.x", "a.z", ".h.x", ".d/e.x", "c/z.y", "c/d/a.x", "e.x/f.x")
+    one = made(
+        tmp_path / "one",
+        "b.x",
+        "a.Y",
+        "d/c.x",
+        "a.z",
+        ".h.x",
+        ".d/e.x",
+        "c/z.y",
+        "c/d/a.x",
+        "e.x/f.x",
+    )
     two = made(tmp_path / "two", "a.x")
     found = [(root.name, below) for root, below in files_below([two, one], (".x", ".y"))]
-    assert found == [("two", "a.x"), *(("one", name) for name in ("a.Y", "b.x", "c/z.y", "c/d/a.x", "d/c.x", "e.x/f.x"))]
+    assert found == [
+        ("two", "a.x"),
+        *(("one", name) for name in ("a.Y", "b.x", "c/z.y", "c/d/a.x", "d/c.x", "e.x/f.x")),
+    ]
 
 
 def test_links_are_followed_but_not_in_a_circle(tmp_path: Path) -> None:

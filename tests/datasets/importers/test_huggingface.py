@@ -13,7 +13,14 @@ import pytest
 from PIL import Image
 
 from mpifl.datasets.importers.huggingface import Huggingface
-from tests.datasets.importers.importing import command, imported, labels_of, peak_of_reading, refusal, samples_of
+from tests.datasets.importers.importing import (
+    command,
+    imported,
+    labels_of,
+    peak_of_reading,
+    refusal,
+    samples_of,
+)
 
 ROOT = Path(__file__).parents[3]
 
@@ -25,7 +32,9 @@ def test_without_the_library_it_says_what_to_install(tmp_path: Path) -> None:
         "from mpifl.commands.data import data\n"
         f"data(['import', 'huggingface', {str(tmp_path)!r}, '--x', 'x', '--y', 'y', '-o', {str(tmp_path / 'out.h5')!r}])"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 2
     said = f"mpifl: {tmp_path}: the library datasets is not installed; install it: pip install 'mpifl[huggingface]'"
     assert done.stderr.strip() == said
@@ -46,8 +55,12 @@ def png(colour: tuple[int, int, int], size: tuple[int, int] = (6, 4)) -> bytes:
     return file.getvalue()
 
 
-def saved(datasets: Any, path: Path, columns: dict[str, Any], features: dict[str, Any] | None = None) -> Path:
-    made = datasets.Dataset.from_dict(columns, features=datasets.Features(features) if features else None)
+def saved(
+    datasets: Any, path: Path, columns: dict[str, Any], features: dict[str, Any] | None = None
+) -> Path:
+    made = datasets.Dataset.from_dict(
+        columns, features=datasets.Features(features) if features else None
+    )
     made.save_to_disk(str(path))
     return path
 
@@ -55,7 +68,11 @@ def saved(datasets: Any, path: Path, columns: dict[str, Any], features: dict[str
 def test_images_with_their_clients_and_splits(datasets: Any, tmp_path: Path) -> None:
     (tmp_path / "3.png").write_bytes(png((30, 1, 2)))
     features = datasets.Features(
-        {"image": datasets.Image(), "label": datasets.ClassLabel(names=["cat", "dog", "cow"]), "who": datasets.Value("int64")}
+        {
+            "image": datasets.Image(),
+            "label": datasets.ClassLabel(names=["cat", "dog", "cow"]),
+            "who": datasets.Value("int64"),
+        }
     )
     columns = {
         "image": [{"bytes": png((10 * k, 1, 2)), "path": None} for k in range(3)]
@@ -66,12 +83,28 @@ def test_images_with_their_clients_and_splits(datasets: Any, tmp_path: Path) -> 
     train = datasets.Dataset.from_dict(columns, features=features)
     splits = {"train": train.shuffle(seed=1), "test": train.select([1]), "extra": train}
     datasets.DatasetDict(splits).save_to_disk(str(tmp_path / "pets"))
-    data = imported(Huggingface(x="image", y="label", client="who", normalise="unit"), tmp_path, tmp_path / "pets")
+    data = imported(
+        Huggingface(x="image", y="label", client="who", normalise="unit"),
+        tmp_path,
+        tmp_path / "pets",
+    )
     assert (data.name, data.outputs, data.labels.tolist()) == ("pets", 3, [b"cat", b"dog", b"cow"])
-    assert (data.train.client.tolist(), data.test.samples, data.validation.clients) == ([b"7", b"10"], 1, 0)
-    found = zip(labels_of(data.train, "7"), (one[:, 0, 0].tolist() for one in samples_of(data.train, "7")), strict=True)
+    assert (data.train.client.tolist(), data.test.samples, data.validation.clients) == (
+        [b"7", b"10"],
+        1,
+        0,
+    )
+    found = zip(
+        labels_of(data.train, "7"),
+        (one[:, 0, 0].tolist() for one in samples_of(data.train, "7")),
+        strict=True,
+    )
     assert sorted(found) == [(0, [0, 1, 2]), (1, [20, 1, 2])]
-    small = imported(Huggingface(x="image", y="label", size="2x2", grey=True, test_split="extra"), tmp_path, tmp_path / "pets")
+    small = imported(
+        Huggingface(x="image", y="label", size="2x2", grey=True, test_split="extra"),
+        tmp_path,
+        tmp_path / "pets",
+    )
     assert small.train.x.shape == (4, 2, 2)
     assert (small.train.client.tolist(), small.test.samples) == ([b"all"], 4)
 
@@ -83,29 +116,54 @@ def test_images_that_cannot_be_read_are_refused(datasets: Any, tmp_path: Path) -
     for name, wrong, said in (
         ("cut", {"bytes": png((1, 2, 3))[:50], "path": None}, "sample 1: not a picture"),
         ("none", None, "sample 1: no image"),
-        ("other", {"bytes": png((1, 2, 3), (5, 4)), "path": None}, "sample 1: 4x5; others have 4x6"),
+        (
+            "other",
+            {"bytes": png((1, 2, 3), (5, 4)), "path": None},
+            "sample 1: 4x5; others have 4x6",
+        ),
     ):
         path = saved(datasets, tmp_path / name, {"image": [good, wrong], "label": [0, 1]}, features)
         assert f"{path}: rows from 0, {said}" in refusal(importer, out, path)
 
 
 def test_texts_are_classified_or_predicted(datasets: Any, tmp_path: Path) -> None:
-    columns = {"text": ["Good day", "bad day !", ""], "mood": ["up", "down", "up"], "user": ["a", "b", "a"]}
+    columns = {
+        "text": ["Good day", "bad day !", ""],
+        "mood": ["up", "down", "up"],
+        "user": ["a", "b", "a"],
+    }
     path = saved(datasets, tmp_path / "texts", columns)
     data = imported(Huggingface(x="text", y="mood", client="user"), tmp_path, path)
     assert data.tokens.tolist() == [b"<unknown>", b"day", b"!", b"bad", b"good"]
     assert [one.tolist() for one in samples_of(data.train, "a")] == [[4, 1], [0]]
     assert (data.labels.tolist(), labels_of(data.train, "a")) == ([b"down", b"up"], [1, 1])
-    language = imported(Huggingface(x="text", client="user", task="language", tokens="characters", length=5), tmp_path, path)
+    language = imported(
+        Huggingface(x="text", client="user", task="language", tokens="characters", length=5),
+        tmp_path,
+        path,
+    )
     read = [language.tokens[k].decode() for one in samples_of(language.train, "a") for k in one[1:]]
     assert read == [*"Good day", "<eos>", "<eos>"]
-    assert (language.train.y, language.outputs, language.vocabulary) == (None, len(language.tokens), len(language.tokens))
+    assert (language.train.y, language.outputs, language.vocabulary) == (
+        None,
+        len(language.tokens),
+        len(language.tokens),
+    )
 
 
 def test_numbers_keep_their_shapes(datasets: Any, tmp_path: Path) -> None:
     random = np.random.default_rng(0)
-    cube, line, ragged = random.random((5, 2, 3)), random.random((5, 4)), [random.random(k + 1) for k in range(5)]
-    columns = {"cube": cube.tolist(), "line": line.tolist(), "ragged": [r.tolist() for r in ragged], "y": [0, 1, 2, 1, 0]}
+    cube, line, ragged = (
+        random.random((5, 2, 3)),
+        random.random((5, 4)),
+        [random.random(k + 1) for k in range(5)],
+    )
+    columns = {
+        "cube": cube.tolist(),
+        "line": line.tolist(),
+        "ragged": [r.tolist() for r in ragged],
+        "y": [0, 1, 2, 1, 0],
+    }
     columns |= {
         "coarse": [0, 0, 1, 0, 0],
         "picture": random.integers(256, size=(5, 4, 4, 3)).tolist(),
@@ -122,10 +180,20 @@ def test_numbers_keep_their_shapes(datasets: Any, tmp_path: Path) -> None:
         "coarse": value("int32"),
     }
     path = saved(datasets, tmp_path / "numbers", columns, features)
-    for name, expected in (("cube", cube), ("line", line), ("one", np.array(columns["one"])[:, None])):
-        data = imported(Huggingface(x=name, y="y", coarse="coarse", normalise="none"), tmp_path, path)
+    for name, expected in (
+        ("cube", cube),
+        ("line", line),
+        ("one", np.array(columns["one"])[:, None]),
+    ):
+        data = imported(
+            Huggingface(x=name, y="y", coarse="coarse", normalise="none"), tmp_path, path
+        )
         assert np.array_equal(data.train.x, expected.astype(np.float32))
-        assert (data.train.y.tolist(), data.train.coarse.tolist(), data.outputs) == ([0, 1, 2, 1, 0], [0, 0, 1, 0, 0], 3)
+        assert (data.train.y.tolist(), data.train.coarse.tolist(), data.outputs) == (
+            [0, 1, 2, 1, 0],
+            [0, 0, 1, 0, 0],
+            3,
+        )
     data = imported(Huggingface(x="picture", y="y", normalise="unit"), tmp_path, path)
     assert np.array_equal(data.train.x, np.array(columns["picture"]).transpose(0, 3, 1, 2))
     assert "--ragged" in refusal(Huggingface(x="ragged", y="y"), tmp_path / "out", path)
@@ -137,12 +205,17 @@ def test_numbers_keep_their_shapes(datasets: Any, tmp_path: Path) -> None:
 def test_token_ids_are_taken_as_they_are(datasets: Any, tmp_path: Path) -> None:
     columns = {"input_ids": [[5, 6, 7, 8], [9], [5, 299]], "user": ["a", "b", "a"], "y": [0, 1, 1]}
     path = saved(datasets, tmp_path / "ids", columns)
-    importer = Huggingface(x="input_ids", client="user", task="language", tokens="ids", vocabulary=300, length=2)
+    importer = Huggingface(
+        x="input_ids", client="user", task="language", tokens="ids", vocabulary=300, length=2
+    )
     data = imported(importer, tmp_path, path)
     assert [one.tolist() for one in samples_of(data.train, "a")] == [[5, 6, 7], [7, 8], [5, 299]]
     assert (data.train.x.dtype, data.outputs, data.vocabulary) == (np.int32, 300, 300)
     assert labels_of(
-        imported(Huggingface(x="input_ids", y="y", tokens="ids", vocabulary=300), tmp_path, path).train, "all"
+        imported(
+            Huggingface(x="input_ids", y="y", tokens="ids", vocabulary=300), tmp_path, path
+        ).train,
+        "all",
     ) == [
         0,
         1,
@@ -150,9 +223,15 @@ def test_token_ids_are_taken_as_they_are(datasets: Any, tmp_path: Path) -> None:
     ]
     small = Huggingface(x="input_ids", task="language", tokens="ids", vocabulary=299)
     assert "sample 2: expected token ids" in refusal(small, tmp_path / "out", path)
-    assert "--tokens: 'ids'" in refusal(Huggingface(x="user", task="language", tokens="ids"), tmp_path / "out", path)
-    assert "--task: 'language'" in refusal(Huggingface(x="input_ids", task="language"), tmp_path / "out", path)
-    assert "--ragged: True" in refusal(Huggingface(x="user", y="y", ragged=True), tmp_path / "out", path)
+    assert "--tokens: 'ids'" in refusal(
+        Huggingface(x="user", task="language", tokens="ids"), tmp_path / "out", path
+    )
+    assert "--task: 'language'" in refusal(
+        Huggingface(x="input_ids", task="language"), tmp_path / "out", path
+    )
+    assert "--ragged: True" in refusal(
+        Huggingface(x="user", y="y", ragged=True), tmp_path / "out", path
+    )
 
 
 @pytest.mark.parametrize(
@@ -169,17 +248,32 @@ def test_token_ids_are_taken_as_they_are(datasets: Any, tmp_path: Path) -> None:
         ({"x": ["a", None], "y": [0, 1]}, "sample 1: 'None'; expected text"),
         ({"x": [[1.0], [float("nan")]], "y": [0, 1]}, "sample 1: nan"),
         ({"x": [[1.0], [2.0]], "y": ["a", None]}, "expected text"),
-        ({"x": [[1.0], [2.0]], "y": [0, 1], "client": ["a", None]}, "sample 1: None; expected a client"),
-        ({"x": [[1.0], [2.0]], "y": [0, 1], "client": ["a", ""]}, "sample 1: ''; expected a client"),
-        ({"x": [[1.0], [2.0]], "y": [0, 1], "client": [1.5, 2.5]}, "sample 0: 1.5; expected a client"),
+        (
+            {"x": [[1.0], [2.0]], "y": [0, 1], "client": ["a", None]},
+            "sample 1: None; expected a client",
+        ),
+        (
+            {"x": [[1.0], [2.0]], "y": [0, 1], "client": ["a", ""]},
+            "sample 1: ''; expected a client",
+        ),
+        (
+            {"x": [[1.0], [2.0]], "y": [0, 1], "client": [1.5, 2.5]},
+            "sample 0: 1.5; expected a client",
+        ),
         ({"x": [], "y": []}, ""),
         ({"z": [1.0]}, "--x: 'x'"),
         ({"x": [1.0]}, "--y: 'y'"),
     ],
 )
-def test_columns_that_do_not_fit_are_refused(datasets: Any, columns: dict[str, Any], said: str, tmp_path: Path) -> None:
+def test_columns_that_do_not_fit_are_refused(
+    datasets: Any, columns: dict[str, Any], said: str, tmp_path: Path
+) -> None:
     path = saved(datasets, tmp_path / "data", columns)
-    message = refusal(Huggingface(x="x", y="y", client="client" if "client" in columns else ""), tmp_path / "out", path)
+    message = refusal(
+        Huggingface(x="x", y="y", client="client" if "client" in columns else ""),
+        tmp_path / "out",
+        path,
+    )
     assert str(path) in message
     assert said in message
 
@@ -188,15 +282,25 @@ def test_splits_that_do_not_go_together_are_refused(datasets: Any, tmp_path: Pat
     out = tmp_path / "out"
 
     def split(names: list[str], labels: list[int]) -> Any:
-        features = datasets.Features({"x": datasets.Value("float32"), "y": datasets.ClassLabel(names=names)})
-        return datasets.Dataset.from_dict({"x": [float(k) for k in labels], "y": labels}, features=features)
+        features = datasets.Features(
+            {"x": datasets.Value("float32"), "y": datasets.ClassLabel(names=names)}
+        )
+        return datasets.Dataset.from_dict(
+            {"x": [float(k) for k in labels], "y": labels}, features=features
+        )
 
-    datasets.DatasetDict({"train": split(["a", "b"], [0, 1]), "test": split(["b", "a"], [0])}).save_to_disk(str(tmp_path / "d"))
+    datasets.DatasetDict(
+        {"train": split(["a", "b"], [0, 1]), "test": split(["b", "a"], [0])}
+    ).save_to_disk(str(tmp_path / "d"))
     assert "classes in y differ" in refusal(Huggingface(x="x", y="y"), out, tmp_path / "d")
-    assert "--train-split: 'all'" in refusal(Huggingface(x="x", y="y", train_split="all"), out, tmp_path / "d")
+    assert "--train-split: 'all'" in refusal(
+        Huggingface(x="x", y="y", train_split="all"), out, tmp_path / "d"
+    )
     split(["a", "b"], [1]).save_to_disk(str(tmp_path / "t"))
     assert "--test" in refusal(Huggingface(x="x", y="y"), out, tmp_path / "d", test=tmp_path / "t")
-    data = imported(Huggingface(x="x", y="y", test_split=""), tmp_path, tmp_path / "d", test=tmp_path / "t")
+    data = imported(
+        Huggingface(x="x", y="y", test_split=""), tmp_path, tmp_path / "d", test=tmp_path / "t"
+    )
     assert (data.test.samples, data.labels.tolist()) == (1, [b"a", b"b"])
     assert "--y" in refusal(Huggingface(x="x"), out, tmp_path / "t")
     assert "--y" in refusal(Huggingface(x="x", y="y", task="language"), out, tmp_path / "t")
@@ -204,7 +308,9 @@ def test_splits_that_do_not_go_together_are_refused(datasets: Any, tmp_path: Pat
 
 def test_damaged_folders_are_refused(datasets: Any, tmp_path: Path) -> None:
     importer, out = Huggingface(x="x", y="y"), tmp_path / "out"
-    path = saved(datasets, tmp_path / "data", {"x": [[float(k)] for k in range(500)], "y": [0, 1] * 250})
+    path = saved(
+        datasets, tmp_path / "data", {"x": [[float(k)] for k in range(500)], "y": [0, 1] * 250}
+    )
     arrow = next(path.glob("*.arrow"))
     raw = arrow.read_bytes()
     for size in (0, 10, 300, len(raw) // 2):
@@ -223,7 +329,10 @@ def test_the_command_imports_and_refuses(datasets: Any, tmp_path: Path) -> None:
     status, said = command(tmp_path / "out", "huggingface", str(path), "--x", "x", "--y", "y")
     assert (status, "train: 2 samples of 1 client\n" in said) == (0, True)
     assert command(tmp_path / "bad", "huggingface", str(path), "--x", "x", "--y", "z")[0] == 2
-    assert command(tmp_path / "bad", "huggingface", str(tmp_path / "none"), "--x", "x", "--y", "z")[0] == 2
+    assert (
+        command(tmp_path / "bad", "huggingface", str(tmp_path / "none"), "--x", "x", "--y", "z")[0]
+        == 2
+    )
 
 
 def test_memory_does_not_grow_with_the_rows(datasets: Any, tmp_path: Path) -> None:

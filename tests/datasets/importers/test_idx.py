@@ -17,7 +17,14 @@ from mpifl.datasets.importers import idx as module
 from mpifl.datasets.importers.idx import Idx
 from mpifl.datasets.importers.idx_file import open_idx
 from mpifl.errors import InputError
-from tests.datasets.importers.importing import command, imported, labels_of, peak_of_reading, refusal, samples_of
+from tests.datasets.importers.importing import (
+    command,
+    imported,
+    labels_of,
+    peak_of_reading,
+    refusal,
+    samples_of,
+)
 
 STORED = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
@@ -30,13 +37,20 @@ def idx(values: object, kind: int = 0x08, shape: tuple[int, ...] | None = None) 
     """An idx file: 0, 0, type, dimensions, sizes and values, all big-endian."""
     array = np.asarray(values)
     sizes = array.shape if shape is None else shape
-    return bytes([0, 0, kind, len(sizes)]) + struct.pack(f">{len(sizes)}i", *sizes) + array.astype(STORED[kind]).tobytes()
+    return (
+        bytes([0, 0, kind, len(sizes)])
+        + struct.pack(f">{len(sizes)}i", *sizes)
+        + array.astype(STORED[kind]).tobytes()
+    )
 
 
 def held(part: Part) -> dict[str, list[tuple[bytes, int]]]:
     """The samples (x, y) of each client."""
     names = [name.decode() for name in part.client.tolist()]
-    return {n: list(zip([x.tobytes() for x in samples_of(part, n)], labels_of(part, n), strict=True)) for n in names}
+    return {
+        n: list(zip([x.tobytes() for x in samples_of(part, n)], labels_of(part, n), strict=True))
+        for n in names
+    }
 
 
 @pytest.fixture
@@ -79,7 +93,8 @@ def test_there_may_be_no_test_part(folder: Path, out: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "rename", [lambda n: f"{n}.gz", lambda n: n.replace("-idx", ".idx"), lambda n: n.replace("t10k", "test")]
+    "rename",
+    [lambda n: f"{n}.gz", lambda n: n.replace("-idx", ".idx"), lambda n: n.replace("t10k", "test")],
 )
 def test_names_that_people_have_are_found(folder: Path, out: Path, rename: object) -> None:
     for path in list(folder.iterdir()):
@@ -92,7 +107,8 @@ def test_names_that_people_have_are_found(folder: Path, out: Path, rename: objec
 
 
 @pytest.mark.parametrize(
-    ("normalise", "mean", "deviation"), [("standard", 0, 1), ("unit", 17.5 / 255, None), ("none", 17.5, None)]
+    ("normalise", "mean", "deviation"),
+    [("standard", 0, 1), ("unit", 17.5 / 255, None), ("none", 17.5, None)],
 )
 def test_features_are_scaled_by_the_train_part(
     folder: Path, out: Path, normalise: str, mean: float, deviation: float | None
@@ -122,13 +138,17 @@ def test_any_type_and_number_of_dimensions_is_read(
         blocks = list(header.blocks(rows))
     assert header.shape == shape
     assert {block.dtype for block in blocks} == {header.kept}
-    assert header.kept == {"u": np.uint8, "i": np.int32, "f": np.float32}[np.dtype(STORED[kind]).kind]
+    assert (
+        header.kept == {"u": np.uint8, "i": np.int32, "f": np.float32}[np.dtype(STORED[kind]).kind]
+    )
     assert all(len(block) <= rows for block in blocks)
     assert np.array_equal(np.concatenate(blocks), values)
 
 
 def test_numbers_are_big_endian_and_have_signs(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(bytes([0, 0, 0x0B, 1]) + struct.pack(">i", 2) + bytes([1, 2, 0xFF, 0xFE]))
+    (tmp_path / "a").write_bytes(
+        bytes([0, 0, 0x0B, 1]) + struct.pack(">i", 2) + bytes([1, 2, 0xFF, 0xFE])
+    )
     assert np.concatenate(list(open_idx(tmp_path / "a").blocks())).tolist() == [258, -2]
 
 
@@ -141,7 +161,9 @@ def test_one_number_is_a_sample_of_one_feature(folder: Path, out: Path) -> None:
 # EMNIST
 
 
-def test_emnist_is_found_by_its_prefix_named_by_its_mapping_and_turned_upright(folder: Path, out: Path) -> None:
+def test_emnist_is_found_by_its_prefix_named_by_its_mapping_and_turned_upright(
+    folder: Path, out: Path
+) -> None:
     for name in (IMAGES, LABELS):
         for split in ("letters", "digits"):
             (folder / f"emnist-{split}-{name}").write_bytes((folder / name).read_bytes())
@@ -189,7 +211,9 @@ def test_clients_are_qmnists_writers(folder: Path, out: Path) -> None:
     rows = np.zeros((8, 8), int)
     rows[:, 2] = [30, 7, 30, 7, 7, 9, 1, 1]  # two more rows than images
     (folder / "writers.gz").write_bytes(gzip.compress(idx(rows, 0x0C)))
-    found = imported(Idx(clients_test=folder / "writers.gz", clients=folder / "writers.gz"), out, folder)
+    found = imported(
+        Idx(clients_test=folder / "writers.gz", clients=folder / "writers.gz"), out, folder
+    )
     assert found.train.client.tolist() == [b"7", b"9", b"30"]
     assert found.train.offsets.tolist() == [0, 3, 4, 6]
     assert found.test.client.tolist() == [b"7", b"30"]
@@ -208,7 +232,9 @@ def test_clients_are_qmnists_writers(folder: Path, out: Path) -> None:
         (idx(np.zeros((6, 8)), 0x0C)[:-1], "truncated"),
     ],
 )
-def test_clients_that_do_not_fit_are_refused(folder: Path, out: Path, raw: bytes, said: str) -> None:
+def test_clients_that_do_not_fit_are_refused(
+    folder: Path, out: Path, raw: bytes, said: str
+) -> None:
     (folder / "clients").write_bytes(raw)
     message = refusal(Idx(clients=folder / "clients"), out, folder)
     assert message.startswith(f"{folder / 'clients'}: ")
@@ -219,7 +245,9 @@ def test_clients_that_do_not_fit_are_refused(folder: Path, out: Path, raw: bytes
 
 
 @pytest.mark.parametrize("name", [IMAGES, LABELS, TEST_IMAGES, TEST_LABELS])
-def test_every_truncation_is_refused_and_so_is_what_goes_on(folder: Path, out: Path, name: str) -> None:
+def test_every_truncation_is_refused_and_so_is_what_goes_on(
+    folder: Path, out: Path, name: str
+) -> None:
     raw = (folder / name).read_bytes()
     for size in range(len(raw)):
         (folder / name).write_bytes(raw[:size])
@@ -233,11 +261,17 @@ def test_every_damage_to_a_gzip_file_is_refused(folder: Path, out: Path, name: s
     raw = gzip.compress((folder / name).read_bytes())
     (folder / name).unlink()
     for place in range(10, len(raw)):
-        (folder / f"{name}.gz").write_bytes(raw[:place] + bytes([raw[place] ^ 0xFF]) + raw[place + 1 :])
+        (folder / f"{name}.gz").write_bytes(
+            raw[:place] + bytes([raw[place] ^ 0xFF]) + raw[place + 1 :]
+        )
         assert name in refusal(Idx(), out, folder)
 
 
-@pytest.mark.parametrize("shape", [(0, 3, 2), (-6, 3, 2), (2**31 - 1, 2**31 - 1, 2**31 - 1), (2**22, 2**21, 2**21)], ids=str)
+@pytest.mark.parametrize(
+    "shape",
+    [(0, 3, 2), (-6, 3, 2), (2**31 - 1, 2**31 - 1, 2**31 - 1), (2**22, 2**21, 2**21)],
+    ids=str,
+)
 def test_sizes_that_cannot_be_are_refused(folder: Path, out: Path, shape: tuple[int, ...]) -> None:
     (folder / TEST_IMAGES).write_bytes(idx(np.zeros((6, 3, 2)), shape=shape))
     message = refusal(Idx(), out, folder)
@@ -279,7 +313,9 @@ def test_a_missing_file_is_named(folder: Path, out: Path, name: str) -> None:
     assert name.partition("-idx")[0].replace("t10k", "test") in message
 
 
-def test_words_that_name_nothing_are_refused(folder: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_words_that_name_nothing_are_refused(
+    folder: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert "no such folder" in refusal(Idx(), out, folder / "none")
     assert "2 given" in refusal(Idx(), out, folder, folder)
     assert "no x-train-images" in refusal(Idx(prefix="x-"), out, folder)
@@ -287,14 +323,20 @@ def test_words_that_name_nothing_are_refused(folder: Path, out: Path, monkeypatc
     assert "apt install dataset-fashion-mnist" in refusal(Idx(), out, Path("fashion-mnist"))
 
 
-def test_fashion_mnists_word_stands_for_debians_folder(folder: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fashion_mnists_word_stands_for_debians_folder(
+    folder: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "DEBIAN", folder)
     monkeypatch.chdir(out)
     (folder / IMAGES).write_bytes(idx(np.zeros((10, 2, 2))))
     (folder / LABELS).write_bytes(idx(range(10)))
     (folder / TEST_IMAGES).write_bytes(idx(np.zeros((2, 2, 2))))
     found = imported(Idx(), out, Path("fashion-mnist"))
-    assert (found.name, found.labels[3], found.labels[9]) == ("fashion-mnist", b"Dress", b"Ankle boot")
+    assert (found.name, found.labels[3], found.labels[9]) == (
+        "fashion-mnist",
+        b"Dress",
+        b"Ankle boot",
+    )
 
 
 def test_the_command_ends_with_status_2_and_leaves_nothing(folder: Path, out: Path) -> None:
@@ -326,7 +368,10 @@ def qmnist(shared: Path) -> Path:
 
 def test_real_images_by_qmnists_writers(qmnist: Path, out: Path) -> None:
     """The counts of its README, and the features of MNIST's published mean and deviation."""
-    importer = Idx(clients=qmnist / "qmnist-train-labels-idx2-int.gz", clients_test=qmnist / "qmnist-test-labels-idx2-int.gz")
+    importer = Idx(
+        clients=qmnist / "qmnist-train-labels-idx2-int.gz",
+        clients_test=qmnist / "qmnist-test-labels-idx2-int.gz",
+    )
     found = imported(importer, out, qmnist)
     assert (found.train.clients, found.test.clients) == (539, 297)
     assert (found.train.samples, found.test.samples) == (60_000, 10_000)

@@ -17,7 +17,14 @@ from pydantic import ValidationError
 from mpifl.datasets.dataset import Part
 from mpifl.datasets.importers.images import Images
 from tests.budget import examples
-from tests.datasets.importers.importing import command, imported, labels_of, peak_of_reading, refusal, samples_of
+from tests.datasets.importers.importing import (
+    command,
+    imported,
+    labels_of,
+    peak_of_reading,
+    refusal,
+    samples_of,
+)
 
 
 def save(path: Path, pixels: np.ndarray) -> None:
@@ -34,14 +41,19 @@ def one(k: int, height: int = 2, width: int = 3) -> np.ndarray:
 def held(part: Part) -> dict[str, list[tuple[bytes, int]]]:
     """The samples (x, y) of each client."""
     names = [name.decode() for name in part.client.tolist()]
-    return {n: list(zip([x.tobytes() for x in samples_of(part, n)], labels_of(part, n), strict=True)) for n in names}
+    return {
+        n: list(zip([x.tobytes() for x in samples_of(part, n)], labels_of(part, n), strict=True))
+        for n in names
+    }
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Five images of two classes; what is not an image, and what is hidden, lies beside them."""
     source = tmp_path / "source"
-    for k, name in enumerate(("dog/b.png", "cat/ann_2.png", "cat/ann_10.bmp", "dog/bob_1.PNG", "cat/bob_3.ppm")):
+    for k, name in enumerate(
+        ("dog/b.png", "cat/ann_2.png", "cat/ann_10.bmp", "dog/bob_1.PNG", "cat/bob_3.ppm")
+    ):
         save(source / name, one(k))
     (source / "cat" / "notes.txt").write_text("about cats")
     (source / "cat" / "._ann_2.png").write_bytes(b"left by another system")
@@ -68,7 +80,9 @@ def test_the_folder_names_the_class(folder: Path, out: Path) -> None:
 
 def test_the_path_names_class_and_client(folder: Path, out: Path) -> None:
     (folder / "dog" / "b.png").rename(folder / "dog" / "zoë_2.png")
-    importer = Images(label_pattern=r"_(?P<label>\d+)\.\w+$", client_pattern=r"/(?P<client>[^/_]+)_")
+    importer = Images(
+        label_pattern=r"_(?P<label>\d+)\.\w+$", client_pattern=r"/(?P<client>[^/_]+)_"
+    )
     found = imported(importer, out, folder)
     assert found.labels.tolist() == [b"1", b"10", b"2", b"3"]
 
@@ -122,7 +136,9 @@ def test_features_have_mean_0_and_deviation_1_by_channel(folder: Path, out: Path
 @examples(25)
 @given(
     files=st.dictionaries(
-        st.tuples(st.sampled_from("abc"), st.sampled_from(["ann", "bob", "zoë"]), st.integers(0, 30)),
+        st.tuples(
+            st.sampled_from("abc"), st.sampled_from(["ann", "bob", "zoë"]), st.integers(0, 30)
+        ),
         st.integers(0, 255),
         min_size=1,
     )
@@ -140,9 +156,9 @@ def test_every_sample_comes_to_its_client_and_class(files: dict[tuple[str, str, 
         wanted: dict[str, list[tuple[bytes, str]]] = {"zoë": []}
         for (label, client, _), grey in {**files, ("other", "zoë", 0): 0}.items():
             wanted.setdefault(client, []).append((bytes([grey] * 3), label))
-    assert {client: sorted((x, names[y]) for x, y in samples) for client, samples in got.items()} == {
-        client: sorted(held) for client, held in wanted.items()
-    }
+    assert {
+        client: sorted((x, names[y]) for x, y in samples) for client, samples in got.items()
+    } == {client: sorted(held) for client, held in wanted.items()}
 
 
 # Parts
@@ -150,10 +166,22 @@ def test_every_sample_comes_to_its_client_and_class(files: dict[tuple[str, str, 
 
 def test_train_valid_and_test_are_the_parts(folder: Path, out: Path, tmp_path: Path) -> None:
     root = tmp_path / "parts"
-    for k, name in enumerate(("train/cat/1.png", "train/dog/1.png", "valid/dog/1.png", "test/cat/1.png", "test/dog/1.png")):
+    for k, name in enumerate(
+        (
+            "train/cat/1.png",
+            "train/dog/1.png",
+            "valid/dog/1.png",
+            "test/cat/1.png",
+            "test/dog/1.png",
+        )
+    ):
         save(root / name, one(k))
     found = imported(Images(), out, root)
-    assert {name: part.y.tolist() for name, part in found.parts.items()} == {"train": [0, 1], "validation": [1], "test": [0, 1]}
+    assert {name: part.y.tolist() for name, part in found.parts.items()} == {
+        "train": [0, 1],
+        "validation": [1],
+        "test": [0, 1],
+    }
     assert found.labels.tolist() == [b"cat", b"dog"]
     (out / "imported.h5").unlink()
     assert "several folders for the test part" in refusal(Images(), out, root, test=folder)
@@ -169,7 +197,9 @@ def test_a_class_may_be_called_train(folder: Path, out: Path) -> None:
     assert imported(Images(), out, folder).labels.tolist() == [b"cat", b"dog", b"train"]
 
 
-def test_sources_follow_each_other_and_test_has_its_own(folder: Path, out: Path, tmp_path: Path) -> None:
+def test_sources_follow_each_other_and_test_has_its_own(
+    folder: Path, out: Path, tmp_path: Path
+) -> None:
     save(tmp_path / "more" / "ape" / "1.png", one(7))
     save(tmp_path / "held" / "dog" / "1.png", one(8))
     found = imported(Images(), out, folder, tmp_path / "more", test=tmp_path / "held")
@@ -238,11 +268,19 @@ def test_paths_that_name_no_client_are_refused(folder: Path, out: Path) -> None:
     message = refusal(Images(client_pattern=r"/(?P<client>[^/_]*)_"), out, folder)
     assert message.startswith("dog/b.png: no client")
     (folder / "dog" / "b.png").rename(folder / "dog" / "_b.png")
-    assert refusal(Images(client_pattern=r"/(?P<client>[^/_]*)_"), out, folder).startswith("dog/_b.png: no client")
+    assert refusal(Images(client_pattern=r"/(?P<client>[^/_]*)_"), out, folder).startswith(
+        "dog/_b.png: no client"
+    )
 
 
 @pytest.mark.parametrize(
-    "options", [{"label_pattern": "("}, {"label_pattern": "(?P<lable>x)"}, {"client_pattern": "x"}, {"normalise": "loud"}]
+    "options",
+    [
+        {"label_pattern": "("},
+        {"label_pattern": "(?P<lable>x)"},
+        {"client_pattern": "x"},
+        {"normalise": "loud"},
+    ],
 )
 def test_options_that_cannot_be_are_refused(options: dict[str, str]) -> None:
     with pytest.raises(ValidationError):
@@ -255,7 +293,9 @@ def test_sources_that_hold_nothing_are_refused(folder: Path, out: Path) -> None:
     assert "no such folder" in refusal(Images(), out, folder, test=folder / "none")
     (folder / "empty").mkdir()
     assert "no images there" in refusal(Images(), out, folder / "empty")
-    assert refusal(Images(), out, folder, test=folder / "empty").startswith(f"{folder / 'empty'}: no images there")
+    assert refusal(Images(), out, folder, test=folder / "empty").startswith(
+        f"{folder / 'empty'}: no images there"
+    )
     for size in ("32", "0x3", "axb", "3x", "100000x2"):
         assert "--size" in refusal(Images(size=size), out, folder)
 
@@ -284,10 +324,19 @@ def test_memory_does_not_grow_with_the_folders(tmp_path: Path) -> None:
     assert peak_of_reading(Images(), tmp_path, tmp_path / "source") < 40_000_000
 
 
-def test_real_images_from_files_are_those_of_the_sheet(shared: Path, tmp_path: Path, out: Path) -> None:
+def test_real_images_from_files_are_those_of_the_sheet(
+    shared: Path, tmp_path: Path, out: Path
+) -> None:
     """The first 60 test images of CIFAR-10, each in a file of its own; the last digit of its number is its client."""
-    sheet = np.asarray(Image.open(shared / "data" / "cifar10" / "test_batch.png"))[:60].reshape(60, 32, 32, 3)
-    labels = [int(label) for label in (shared / "data" / "cifar10" / "test_lables.json").read_text()[1:].split(",")[:60]]
+    sheet = np.asarray(Image.open(shared / "data" / "cifar10" / "test_batch.png"))[:60].reshape(
+        60, 32, 32, 3
+    )
+    labels = [
+        int(label)
+        for label in (shared / "data" / "cifar10" / "test_lables.json")
+        .read_text()[1:]
+        .split(",")[:60]
+    ]
     for k, (pixels, label) in enumerate(zip(sheet, labels, strict=True)):
         save(tmp_path / "source" / str(label) / f"{k:03}.png", pixels)
     found = imported(Images(client_pattern=r"(?P<client>\d)\.png$"), out, tmp_path / "source")
@@ -295,4 +344,7 @@ def test_real_images_from_files_are_those_of_the_sheet(shared: Path, tmp_path: P
     for client in range(10):
         rows = sorted((label, k) for k, label in enumerate(labels) if k % 10 == client)
         assert found.train.y[found.train.rows(client)].tolist() == [label for label, _ in rows]
-        assert np.array_equal(found.train.x[found.train.rows(client)], sheet[[k for _, k in rows]].transpose(0, 3, 1, 2))
+        assert np.array_equal(
+            found.train.x[found.train.rows(client)],
+            sheet[[k for _, k in rows]].transpose(0, 3, 1, 2),
+        )

@@ -13,9 +13,14 @@ from mpifl.datasets.importers.labels import classes_of
 from mpifl.errors import InputError
 
 LABELS = st.one_of(
-    st.lists(st.lists(st.integers(-5, 5), max_size=5).map(lambda found: np.array(found, np.int64)), min_size=1),
     st.lists(
-        st.lists(st.sampled_from(["a", "b", "zoë", "long name"]), max_size=5).map(lambda found: np.array(found, "U")),
+        st.lists(st.integers(-5, 5), max_size=5).map(lambda found: np.array(found, np.int64)),
+        min_size=1,
+    ),
+    st.lists(
+        st.lists(st.sampled_from(["a", "b", "zoë", "long name"]), max_size=5).map(
+            lambda found: np.array(found, "U")
+        ),
         min_size=1,
     ),
 )
@@ -35,7 +40,9 @@ def test_numbers_lead_back_to_labels_in_sorted_order(blocks: list[np.ndarray]) -
 @pytest.mark.parametrize("unknown", [0, 2, 9])
 def test_a_label_that_train_has_not_is_named(unknown: int) -> None:
     classes = classes_of([np.array([1, 3])])
-    with pytest.raises(InputError, match=f"^here: label {unknown} is not among the 2 of the train part"):
+    with pytest.raises(
+        InputError, match=f"^here: label {unknown} is not among the 2 of the train part"
+    ):
         classes.numbers(np.array([1, unknown, 3]), "here")
     with pytest.raises(InputError, match=f"^b: label {unknown} "):
         classes.numbers(np.array([1, unknown, 3]), [Path("a"), Path("b"), Path("c")])

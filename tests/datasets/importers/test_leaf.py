@@ -17,7 +17,14 @@ from PIL import Image
 from mpifl.datasets.importers.leaf import Leaf
 from mpifl.datasets.importers.leaf_texts import LETTERS
 from tests.budget import examples
-from tests.datasets.importers.importing import command, imported, labels_of, peak_of_reading, refusal, samples_of
+from tests.datasets.importers.importing import (
+    command,
+    imported,
+    labels_of,
+    peak_of_reading,
+    refusal,
+    samples_of,
+)
 
 Users = dict[str, tuple[list[Any], list[Any]]]
 
@@ -45,8 +52,14 @@ def pixels(random: np.random.Generator, count: int) -> np.ndarray:
 def femnist(tmp_path: Path) -> tuple[Path, dict[str, np.ndarray]]:
     """LEAF's data folder: three writers in two files; each has samples in both parts, as --by_sample makes it."""
     random = np.random.default_rng(0)
-    images = {name: pixels(random, count) for name, count in (("f0002_10", 3), ("f0001_41", 5), ("f0000_14", 4))}
-    users = {name: ((image / 255).tolist(), random.integers(62, size=len(image)).tolist()) for name, image in images.items()}
+    images = {
+        name: pixels(random, count)
+        for name, count in (("f0002_10", 3), ("f0001_41", 5), ("f0000_14", 4))
+    }
+    users = {
+        name: ((image / 255).tolist(), random.integers(62, size=len(image)).tolist())
+        for name, image in images.items()
+    }
     root = tmp_path / "femnist" / "data"
     for part, cut in (("train", slice(0, -1)), ("test", slice(-1, None))):
         cut_users = {name: (x[cut], y[cut]) for name, (x, y) in users.items()}
@@ -57,7 +70,9 @@ def femnist(tmp_path: Path) -> tuple[Path, dict[str, np.ndarray]]:
     return root, images
 
 
-def test_femnist_keeps_every_bit_as_bytes(femnist: tuple[Path, dict[str, np.ndarray]], tmp_path: Path) -> None:
+def test_femnist_keeps_every_bit_as_bytes(
+    femnist: tuple[Path, dict[str, np.ndarray]], tmp_path: Path
+) -> None:
     root, images = femnist
     data = imported(Leaf(kind="femnist"), tmp_path, root)
     assert data.train.client.tolist() == [b"f0000_14", b"f0001_41", b"f0002_10"]
@@ -66,15 +81,21 @@ def test_femnist_keeps_every_bit_as_bytes(femnist: tuple[Path, dict[str, np.ndar
         found = [*samples_of(data.train, name), *samples_of(data.test, name)]
         assert np.array_equal(np.stack(found).reshape(-1, 784), image)
     assert (data.outputs, data.train.x.shape[1:], data.feature_scale) == (62, (28, 28), 1 / 255)
-    assert data.labels.tolist()[:11] + data.labels.tolist()[35:37] == [b"%d" % k for k in range(10)] + [b"A", b"Z", b"a"]
+    assert data.labels.tolist()[:11] + data.labels.tolist()[35:37] == [
+        b"%d" % k for k in range(10)
+    ] + [b"A", b"Z", b"a"]
 
 
-def test_the_folder_of_the_data_set_is_found_too(femnist: tuple[Path, dict[str, np.ndarray]], tmp_path: Path) -> None:
+def test_the_folder_of_the_data_set_is_found_too(
+    femnist: tuple[Path, dict[str, np.ndarray]], tmp_path: Path
+) -> None:
     data = imported(Leaf(kind="femnist"), tmp_path, femnist[0].parent)
     assert (data.train.samples, data.test.samples) == (9, 3)
 
 
-def test_files_may_be_named_one_by_one_and_packed(femnist: tuple[Path, dict[str, np.ndarray]], tmp_path: Path) -> None:
+def test_files_may_be_named_one_by_one_and_packed(
+    femnist: tuple[Path, dict[str, np.ndarray]], tmp_path: Path
+) -> None:
     root, _ = femnist
     files = sorted((root / "train").iterdir())
     packed = tmp_path / "packed.json.gz"
@@ -83,8 +104,12 @@ def test_files_may_be_named_one_by_one_and_packed(femnist: tuple[Path, dict[str,
     assert (data.train.samples, data.test.samples) == (9, 3)
 
 
-def test_two_test_parts_are_refused(femnist: tuple[Path, dict[str, np.ndarray]], tmp_path: Path) -> None:
-    assert "--test" in refusal(Leaf(kind="femnist"), tmp_path / "out", femnist[0], test=femnist[0] / "test")
+def test_two_test_parts_are_refused(
+    femnist: tuple[Path, dict[str, np.ndarray]], tmp_path: Path
+) -> None:
+    assert "--test" in refusal(
+        Leaf(kind="femnist"), tmp_path / "out", femnist[0], test=femnist[0] / "test"
+    )
 
 
 def test_num_samples_may_come_last_as_fedml_writes_it(tmp_path: Path) -> None:
@@ -104,16 +129,28 @@ def test_num_samples_may_come_last_as_fedml_writes_it(tmp_path: Path) -> None:
 @examples(30)
 @given(
     st.dictionaries(
-        st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), min_size=1, max_size=8),
+        st.text(
+            st.characters(exclude_categories=("Cs",), exclude_characters="\0"),
+            min_size=1,
+            max_size=8,
+        ),
         st.lists(st.tuples(st.floats(-1e30, 1e30), st.integers(0, 3)), min_size=1, max_size=4),
         min_size=1,
         max_size=5,
     )
 )
-def test_whatever_users_there_are_each_keeps_its_samples(users: dict[str, list[tuple[float, int]]]) -> None:
+def test_whatever_users_there_are_each_keeps_its_samples(
+    users: dict[str, list[tuple[float, int]]],
+) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "data.json"
-        write(path, {name: ([[value, -value] for value, _ in rows], [y for _, y in rows]) for name, rows in users.items()})
+        write(
+            path,
+            {
+                name: ([[value, -value] for value, _ in rows], [y for _, y in rows])
+                for name, rows in users.items()
+            },
+        )
         data = imported(Leaf(kind="synthetic", classes=4), Path(folder), path)
         assert sorted(name.decode() for name in data.train.client.tolist()) == sorted(users)
         for name, rows in users.items():
@@ -142,7 +179,9 @@ def test_letters_are_leafs_own() -> None:
 def test_shakespeare_reads_80_characters_and_predicts_one(tmp_path: Path) -> None:
     line = " " * 80 + "To be, or not to be: that is the question"
     windows = [line[k : k + 80] for k in range(len(line) - 80)]
-    users: Users = {"THE_TRAGEDY_OF_HAMLET_HAMLET": (windows, [line[k + 80] for k in range(len(line) - 80)])}
+    users: Users = {
+        "THE_TRAGEDY_OF_HAMLET_HAMLET": (windows, [line[k + 80] for k in range(len(line) - 80)])
+    }
     path = write(tmp_path / "all_data.json", users, hierarchies=["THE_TRAGEDY_OF_HAMLET"])
     data = imported(Leaf(kind="shakespeare"), tmp_path, path)
     assert data.train.x.shape == (41, 80)
@@ -164,7 +203,9 @@ def test_shakespeare_reads_80_characters_and_predicts_one(tmp_path: Path) -> Non
         ([["a"]], ["c"], "texts of one length"),
     ],
 )
-def test_what_is_no_shakespeare_is_refused(x: list[Any], y: list[Any], said: str, tmp_path: Path) -> None:
+def test_what_is_no_shakespeare_is_refused(
+    x: list[Any], y: list[Any], said: str, tmp_path: Path
+) -> None:
     path = write(tmp_path / "a.json", {"HAMLET": (x, y)})
     message = refusal(Leaf(kind="shakespeare"), tmp_path / "out", path)
     assert message.startswith(f"{path}: user 'HAMLET'")
@@ -179,7 +220,10 @@ def tweet(text: Any, user: str = "me") -> list[Any]:
 
 
 def test_sent140_has_the_words_of_train(tmp_path: Path) -> None:
-    train: Users = {"a": ([tweet("Good good day!"), tweet("bad day")], [1, 0]), "b": ([tweet("")], [4])}
+    train: Users = {
+        "a": ([tweet("Good good day!"), tweet("bad day")], [1, 0]),
+        "b": ([tweet("")], [4]),
+    }
     write(tmp_path / "data" / "train" / "all_data.json", train)
     write(tmp_path / "data" / "test" / "all_data.json", {"c": ([tweet("a good one, a day")], [0])})
     data = imported(Leaf(kind="sent140", vocabulary=4), tmp_path, tmp_path / "data")
@@ -193,8 +237,14 @@ def test_sent140_has_the_words_of_train(tmp_path: Path) -> None:
 
 def test_a_tweet_is_cut_after_25_words_as_in_leaf(tmp_path: Path) -> None:
     path = write(tmp_path / "a.json", {"a": ([tweet("w " * 40), tweet("w")], [1, 0])})
-    assert [len(found) for found in samples_of(imported(Leaf(kind="sent140"), tmp_path, path).train, "a")] == [25, 1]
-    assert [len(found) for found in samples_of(imported(Leaf(kind="sent140", length=0), tmp_path, path).train, "a")] == [40, 1]
+    assert [
+        len(found)
+        for found in samples_of(imported(Leaf(kind="sent140"), tmp_path, path).train, "a")
+    ] == [25, 1]
+    assert [
+        len(found)
+        for found in samples_of(imported(Leaf(kind="sent140", length=0), tmp_path, path).train, "a")
+    ] == [40, 1]
 
 
 @pytest.mark.parametrize("row", [["1", "2"], tweet(None), "text", None])
@@ -230,20 +280,33 @@ def reddit(text: str, length: int = 10) -> tuple[list[list[str]], dict[str, Any]
     }
 
 
-TEXTS = ["you can 't be serious . you said you would", "no", "a b c d e f g h i j k l m n o p q r s t u v w"]
+TEXTS = [
+    "you can 't be serious . you said you would",
+    "no",
+    "a b c d e f g h i j k l m n o p q r s t u v w",
+]
 
 
 def test_a_comment_of_reddit_is_a_sample(tmp_path: Path) -> None:
     x, y = zip(*map(reddit, TEXTS), strict=True)
-    path = write(tmp_path / "data" / "train" / "reddit_0_train.json", {"7": (list(x), list(y))}, num_samples=[5])
-    write(tmp_path / "data" / "val" / "reddit_0_val.json", {"7": ([reddit("yes you")[0]], [reddit("yes you")[1]])})
+    path = write(
+        tmp_path / "data" / "train" / "reddit_0_train.json",
+        {"7": (list(x), list(y))},
+        num_samples=[5],
+    )
+    write(
+        tmp_path / "data" / "val" / "reddit_0_val.json",
+        {"7": ([reddit("yes you")[0]], [reddit("yes you")[1]])},
+    )
     data = imported(Leaf(kind="reddit"), tmp_path, path.parent.parent)
     tokens = [token.decode() for token in data.tokens.tolist()]
     assert set(tokens[1:4]) == {"<BOS>", "<EOS>", "you"}
     assert (data.task, data.outputs, data.train.y) == ("language", len(tokens), None)
     read = [" ".join(tokens[k] for k in found) for found in samples_of(data.train, "7")]
     assert read == [f"<BOS> {text} <EOS>" for text in TEXTS]
-    assert [" ".join(tokens[k] for k in found) for found in samples_of(data.validation, "7")] == ["<BOS> <unknown> you <EOS>"]
+    assert [" ".join(tokens[k] for k in found) for found in samples_of(data.validation, "7")] == [
+        "<BOS> <unknown> you <EOS>"
+    ]
 
 
 def test_with_a_length_of_10_reddit_has_leafs_sequences(tmp_path: Path) -> None:
@@ -297,9 +360,17 @@ def test_celeba_reads_its_images(celeba: tuple[Path, Path], tmp_path: Path) -> N
     path, images = celeba
     data = imported(Leaf(kind="celeba", images=images), tmp_path, path)
     assert data.train.x.shape == (3, 3, 84, 84)
-    assert [found[:, 40, 40].tolist() for found in samples_of(data.train, "5")] == [[0, 100, 200], [2, 100, 200]]
+    assert [found[:, 40, 40].tolist() for found in samples_of(data.train, "5")] == [
+        [0, 100, 200],
+        [2, 100, 200],
+    ]
     assert labels_of(data.train, "5") == [0, 1]
-    assert imported(Leaf(kind="celeba", images=images, size=""), tmp_path, path).train.x.shape == (3, 3, 218, 178)
+    assert imported(Leaf(kind="celeba", images=images, size=""), tmp_path, path).train.x.shape == (
+        3,
+        3,
+        218,
+        178,
+    )
 
 
 def test_celeba_without_its_images_is_refused(celeba: tuple[Path, Path], tmp_path: Path) -> None:
@@ -429,7 +500,9 @@ def test_what_is_no_json_of_leafs_is_refused(raw: bytes, tmp_path: Path) -> None
 
 def test_a_pixel_between_two_bytes_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "a.json", {"a": ([[0.0] * 784, [0.5] + [1.0] * 783], [0, 1])})
-    assert f"{path}: user 'a', sample 1: 0.5 is no pixel" in refusal(Leaf(kind="femnist"), tmp_path / "out", path)
+    assert f"{path}: user 'a', sample 1: 0.5 is no pixel" in refusal(
+        Leaf(kind="femnist"), tmp_path / "out", path
+    )
     write(path, {"a": ([[0.0] * 783], [0])})
     assert "783" in refusal(Leaf(kind="femnist"), tmp_path / "out", path)
     write(path, {"a": ([[0.0] * 784], [62])})
@@ -468,27 +541,37 @@ def test_users_whose_samples_differ_in_length_are_refused(tmp_path: Path) -> Non
 
 def test_folders_without_json_are_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    assert f"{tmp_path / 'empty'}: no *.json" in refusal(Leaf(kind="femnist"), tmp_path / "out", tmp_path / "empty")
-    assert str(tmp_path / "none") in refusal(Leaf(kind="femnist"), tmp_path / "out", tmp_path / "none")
+    assert f"{tmp_path / 'empty'}: no *.json" in refusal(
+        Leaf(kind="femnist"), tmp_path / "out", tmp_path / "empty"
+    )
+    assert str(tmp_path / "none") in refusal(
+        Leaf(kind="femnist"), tmp_path / "out", tmp_path / "none"
+    )
 
 
 def test_options_of_another_kind_are_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "a.json", {"a": ([[0.0]], [1])})
-    assert "--shape: '28x28'" in refusal(Leaf(kind="femnist", shape="28x28"), tmp_path / "out", path)
+    assert "--shape: '28x28'" in refusal(
+        Leaf(kind="femnist", shape="28x28"), tmp_path / "out", path
+    )
     assert "--length: 10" in refusal(Leaf(kind="shakespeare", length=10), tmp_path / "out", path)
 
 
 # As it is used
 
 
-def test_the_command_imports_and_refuses(femnist: tuple[Path, dict[str, np.ndarray]], tmp_path: Path) -> None:
+def test_the_command_imports_and_refuses(
+    femnist: tuple[Path, dict[str, np.ndarray]], tmp_path: Path
+) -> None:
     root, _ = femnist
     status, said = command(tmp_path / "out", "leaf", str(root), "--kind", "femnist")
     assert (status, "train: 9 samples of 3 clients" in said) == (0, True)
     file = next((root / "train").iterdir())
     file.write_bytes(file.read_bytes()[:-5])
     assert command(tmp_path / "bad", "leaf", str(root), "--kind", "femnist", "--skip-empty")[0] == 2
-    assert command(tmp_path / "bad", "leaf", str(root), "--kind", "synthetic", "--shape", "28")[0] == 2
+    assert (
+        command(tmp_path / "bad", "leaf", str(root), "--kind", "synthetic", "--shape", "28")[0] == 2
+    )
     assert command(tmp_path / "bad", "leaf", str(root), "--kind", "mnist")[0] == 2
 
 
@@ -502,4 +585,6 @@ def test_memory_is_that_of_a_user_however_many_there_are(tmp_path: Path) -> None
         return peak_of_reading(Leaf(kind="femnist"), tmp_path, path)
 
     few, many = peak(4), peak(80)
-    assert many < few + (1 << 20)  # 80 users are 800 images, 10 MB of JSON and 20 MB as Python's floats
+    assert many < few + (
+        1 << 20
+    )  # 80 users are 800 images, 10 MB of JSON and 20 MB as Python's floats

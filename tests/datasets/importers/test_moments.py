@@ -20,15 +20,24 @@ FLOAT = np.dtype(np.float32)
     seed=st.integers(0, 99),
     whole=st.booleans(),
 )
-def test_blocks_give_what_all_at_once_gives(shape: tuple[int, ...], cuts: list[int], axis: int, seed: int, whole: bool) -> None:
+def test_blocks_give_what_all_at_once_gives(
+    shape: tuple[int, ...], cuts: list[int], axis: int, seed: int, whole: bool
+) -> None:
     random = np.random.default_rng(seed)
-    x = random.integers(0, 256, (40, *shape)).astype(np.uint8) if whole else random.normal(1e4, 1, (40, *shape))
+    x = (
+        random.integers(0, 256, (40, *shape)).astype(np.uint8)
+        if whole
+        else random.normal(1e4, 1, (40, *shape))
+    )
     by = axis if 0 < axis <= len(shape) else None
     moments = Moments(by)
     for block in np.split(x, sorted(cuts)):
         moments.add(block)
     others = None if by is None else tuple(k for k in range(x.ndim) if k != by)
-    mean, deviation = x.mean(axis=others, keepdims=True, dtype=float), x.std(axis=others, keepdims=True, dtype=float)
+    mean, deviation = (
+        x.mean(axis=others, keepdims=True, dtype=float),
+        x.std(axis=others, keepdims=True, dtype=float),
+    )
     scale, shift = moments.scaling("standard", FLOAT)
     assert np.shape(scale) == np.shape(shift) == (() if by is None else mean.shape[1:])
     assert np.broadcast_to(scale, mean.shape) == pytest.approx(1 / deviation, rel=1e-6)

@@ -18,7 +18,14 @@ from pydantic import ValidationError
 from mpifl.datasets.dataset import Part
 from mpifl.datasets.importers.npz import Npz
 from tests.budget import examples
-from tests.datasets.importers.importing import command, imported, labels_of, peak_of_reading, refusal, samples_of
+from tests.datasets.importers.importing import (
+    command,
+    imported,
+    labels_of,
+    peak_of_reading,
+    refusal,
+    samples_of,
+)
 
 X = np.arange(24).reshape(6, 4)
 Y = np.array([2, 0, 2, 5, 0, 5])
@@ -45,7 +52,10 @@ def out(tmp_path: Path) -> Path:
 def held(part: Part) -> dict[str, list[tuple[bytes, int]]]:
     """The samples (x, y) of each client."""
     names = [name.decode() for name in part.client.tolist()]
-    return {n: list(zip([x.tobytes() for x in samples_of(part, n)], labels_of(part, n), strict=True)) for n in names}
+    return {
+        n: list(zip([x.tobytes() for x in samples_of(part, n)], labels_of(part, n), strict=True))
+        for n in names
+    }
 
 
 def both(folder: Path) -> tuple[Path, Path]:
@@ -66,7 +76,12 @@ def test_arrays_stand_side_by_side(folder: Path, out: Path) -> None:
     assert found.train.x.tolist() == X[[1, 3, 4, 5, 0, 2]].tolist()
     assert found.train.y.tolist() == [0, 2, 0, 2, 1, 1]
     assert found.labels.tolist() == [b"0", b"2", b"5"]
-    assert (found.train.x.dtype, found.outputs, found.name, found.task) == (np.uint8, 3, "source", "classification")
+    assert (found.train.x.dtype, found.outputs, found.name, found.task) == (
+        np.uint8,
+        3,
+        "source",
+        "classification",
+    )
     assert (found.feature_scale, found.feature_shift) == (1, 0)
     assert list(found.parts) == ["train"]
 
@@ -115,7 +130,9 @@ TYPES = {
     form=st.sampled_from(["npy", "npy.xz", "npz", "npz packed", "npz.xz", "npy fortran"]),
     seed=st.integers(0, 99),
 )
-def test_any_array_comes_out_as_it_went_in(stored: str, shape: tuple[int, ...], form: str, seed: int) -> None:
+def test_any_array_comes_out_as_it_went_in(
+    stored: str, shape: tuple[int, ...], form: str, seed: int
+) -> None:
     """Every type, shape, file and order; label k is sample k, whose client is one of three."""
     random = np.random.default_rng(seed)
     samples = 2 + shape[0]
@@ -147,7 +164,11 @@ def test_any_array_comes_out_as_it_went_in(stored: str, shape: tuple[int, ...], 
 
 
 def test_labels_may_be_text_and_clients_bytes(folder: Path, out: Path) -> None:
-    with_array(folder, y=np.array(list("abacbc")), who=np.array(["zoë".encode(), b"b", b"b", b"b", b"b", b"b"]))
+    with_array(
+        folder,
+        y=np.array(list("abacbc")),
+        who=np.array(["zoë".encode(), b"b", b"b", b"b", b"b", b"b"]),
+    )
     found = imported(Npz(x="x", y="y", client="who"), out, *both(folder))
     assert found.labels.tolist() == [b"a", b"b", b"c"]
     assert found.train.client.tolist() == [b"b", "zoë".encode()]
@@ -166,24 +187,37 @@ def test_regression_takes_numbers(folder: Path, out: Path, y: np.ndarray) -> Non
 
 def test_a_language_has_tokens_and_no_labels(folder: Path, out: Path) -> None:
     found = imported(Npz(x="x", client="who", task="language", vocabulary=24), out, *both(folder))
-    assert (found.task, found.outputs, found.vocabulary, found.train.y) == ("language", 24, 24, None)
+    assert (found.task, found.outputs, found.vocabulary, found.train.y) == (
+        "language",
+        24,
+        24,
+        None,
+    )
     (out / "imported.h5").unlink()
     message = refusal(Npz(x="x", client="who", task="language", vocabulary=23), out, *both(folder))
     assert message == f"{folder / 'x.npy'}: row 5: 23; must be tokens, 0 to 22"
 
 
 @pytest.mark.parametrize("axis", [None, 1, 2])
-def test_features_are_standardised_over_the_train_part(folder: Path, out: Path, axis: int | None) -> None:
+def test_features_are_standardised_over_the_train_part(
+    folder: Path, out: Path, axis: int | None
+) -> None:
     x = np.random.default_rng(0).normal(3, 2, (600, 5, 3)) * [1, 10, 100]
     x[:, 2, :] = 7
     np.save(folder / "x.npy", x)
     with_array(folder, y=np.arange(600) % 2, who=np.arange(600), test=np.arange(600) >= 400)
-    found = imported(Npz(x="x", y="y", test_rows="test", normalise="standard", channel_axis=axis), out, *both(folder))
+    found = imported(
+        Npz(x="x", y="y", test_rows="test", normalise="standard", channel_axis=axis),
+        out,
+        *both(folder),
+    )
     kept = x[:400].astype(np.float32)
     others = tuple(k for k in range(3) if k != axis) if axis else None
     mean, deviation = kept.mean(axis=others, dtype=float), kept.std(axis=others, dtype=float)
     if axis is None:
-        assert (found.feature_scale, found.feature_shift) == pytest.approx((1 / deviation, -mean / deviation))
+        assert (found.feature_scale, found.feature_shift) == pytest.approx(
+            (1 / deviation, -mean / deviation)
+        )
         return
     deviation = np.where(deviation > 1e-9, deviation, 1)
     shape = [1, 1]
@@ -223,11 +257,17 @@ OPTIONS: dict[str, Any] = {"x": "x", "y": "y", "client": "who", "test_rows": "te
         ({"x": X}, "array 'x' is also in"),
     ],
 )
-def test_arrays_that_do_not_fit_are_refused(folder: Path, out: Path, arrays: dict[str, Any], said: str) -> None:
+def test_arrays_that_do_not_fit_are_refused(
+    folder: Path, out: Path, arrays: dict[str, Any], said: str
+) -> None:
     with_array(folder, **arrays)
     message = refusal(Npz(**OPTIONS), out, *both(folder))
     assert said in message
-    assert "outputs" in said or "--test-rows: 'test'" in said or message.startswith(f"{folder / 'rest.npz'}: ")
+    assert (
+        "outputs" in said
+        or "--test-rows: 'test'" in said
+        or message.startswith(f"{folder / 'rest.npz'}: ")
+    )
 
 
 @pytest.mark.parametrize(
@@ -236,12 +276,17 @@ def test_arrays_that_do_not_fit_are_refused(folder: Path, out: Path, arrays: dic
         (np.where(X == 9, np.nan, X), "row 2: nan; must be finite"),
         (np.where(X == 9, 1e60, X), "row 2: 1e+60; must be finite in float32"),
         (np.where(X == 9, 2**31, X), "row 2: 2147483648; must be 32-bit integers"),
-        (np.where(X == 9, 2**63, X.astype(np.uint64)), "row 2: 9223372036854775808; must be 32-bit"),
+        (
+            np.where(X == 9, 2**63, X.astype(np.uint64)),
+            "row 2: 9223372036854775808; must be 32-bit",
+        ),
         (X[:0], "shape (0, 4)"),
         (X.astype(str), "samples are numbers"),
     ],
 )
-def test_samples_that_cannot_be_kept_are_refused(folder: Path, out: Path, x: np.ndarray, said: str) -> None:
+def test_samples_that_cannot_be_kept_are_refused(
+    folder: Path, out: Path, x: np.ndarray, said: str
+) -> None:
     np.save(folder / "x.npy", x)
     message = refusal(Npz(x="x", y="y", client="who"), out, *both(folder))
     assert message.startswith(f"{folder / 'x.npy'}: ")
@@ -251,7 +296,9 @@ def test_samples_that_cannot_be_kept_are_refused(folder: Path, out: Path, x: np.
 def test_a_test_part_of_another_shape_is_refused(folder: Path, out: Path) -> None:
     np.savez(folder / "held.npz", x=X[:, :3].astype(np.uint8), y=Y, who=WHO)
     message = refusal(Npz(x="x", y="y"), out, *both(folder), test=folder / "held.npz")
-    assert message.startswith(f"{folder / 'held.npz'}: x: samples of uint8 (3,); train's are uint8 (4,)")
+    assert message.startswith(
+        f"{folder / 'held.npz'}: x: samples of uint8 (3,); train's are uint8 (4,)"
+    )
 
 
 @pytest.mark.parametrize("name", ["x.npy", "rest.npz", "packed.npz", "x.npy.xz"])
@@ -292,17 +339,24 @@ def test_fortrans_order_in_a_packed_file_is_refused(folder: Path, out: Path) -> 
 def test_headers_that_lie_are_refused(folder: Path, out: Path) -> None:
     """Of shapes that would fill the memory, and of later versions."""
     raw = (folder / "x.npy").read_bytes()
-    (folder / "x.npy").write_bytes(raw.replace(b"(6, 4), ", b"(6, 10**9), ".replace(b"10**9", b"999999999")))
+    (folder / "x.npy").write_bytes(
+        raw.replace(b"(6, 4), ", b"(6, 10**9), ".replace(b"10**9", b"999999999"))
+    )
     assert str(folder / "x.npy") in refusal(Npz(x="x", y="y"), out, *both(folder))
     size = len(raw) - 24 - 10
-    header = b"{'descr': '|u1', 'fortran_order': False, 'shape': (6, 99999999999), }".ljust(size - 1) + b"\n"
+    header = (
+        b"{'descr': '|u1', 'fortran_order': False, 'shape': (6, 99999999999), }".ljust(size - 1)
+        + b"\n"
+    )
     (folder / "x.npy").write_bytes(raw[:10] + header + raw[-24:])
     assert "truncated" in refusal(Npz(x="x", y="y"), out, *both(folder))
     (folder / "x.npy").write_bytes(raw[:6] + b"\x03" + raw[7:])
     assert "version" in refusal(Npz(x="x", y="y"), out, *both(folder))
 
 
-def test_a_pickle_that_would_run_a_command_is_refused(folder: Path, out: Path, tmp_path: Path) -> None:
+def test_a_pickle_that_would_run_a_command_is_refused(
+    folder: Path, out: Path, tmp_path: Path
+) -> None:
     class Touch:
         def __reduce__(self) -> tuple[Any, ...]:
             return (Path.touch, (tmp_path / "ran",))
@@ -312,12 +366,17 @@ def test_a_pickle_that_would_run_a_command_is_refused(folder: Path, out: Path, t
     (folder / "rest.npz").unlink()
     assert "Python objects" in refusal(Npz(x="x", y="y"), out, folder / "x.npy", folder / "y.npy")
     (folder / "y.npy").write_bytes(pickle.dumps(Touch()))
-    assert str(folder / "y.npy") in refusal(Npz(x="x", y="y"), out, folder / "x.npy", folder / "y.npy")
+    assert str(folder / "y.npy") in refusal(
+        Npz(x="x", y="y"), out, folder / "x.npy", folder / "y.npy"
+    )
     assert not (tmp_path / "ran").exists()
 
 
 def test_names_that_are_not_there_are_refused_with_those_that_are(folder: Path, out: Path) -> None:
-    assert refusal(Npz(x="X", y="y"), out, *both(folder)) == "--x: 'X': no such array; there are: test, who, x, y"
+    assert (
+        refusal(Npz(x="X", y="y"), out, *both(folder))
+        == "--x: 'X': no such array; there are: test, who, x, y"
+    )
     assert refusal(Npz(x="x", y="z"), out, *both(folder)).startswith("--y: 'z'")
     assert "no such file" in refusal(Npz(x="x", y="z"), out, folder / "none.npy")
     (folder / "x.csv").write_text("1,2\n")
@@ -327,7 +386,10 @@ def test_names_that_are_not_there_are_refused_with_those_that_are(folder: Path, 
 
 
 def test_a_name_that_is_there_twice_is_refused(folder: Path, out: Path) -> None:
-    with pytest.warns(UserWarning, match="Duplicate name"), zipfile.ZipFile(folder / "rest.npz", "a") as archive:
+    with (
+        pytest.warns(UserWarning, match="Duplicate name"),
+        zipfile.ZipFile(folder / "rest.npz", "a") as archive,
+    ):
         archive.writestr("y.npy", b"")
     assert "holds array 'y' twice" in refusal(Npz(x="x", y="y"), out, *both(folder))
 
@@ -379,18 +441,25 @@ def test_memory_does_not_grow_with_the_files(tmp_path: Path, name: str) -> None:
         (tmp_path / name).write_bytes(lzma.compress((tmp_path / "x.npy").read_bytes(), preset=0))
     np.save(tmp_path / "y.npy", np.arange(150_000) % 3)
     del array
-    assert peak_of_reading(Npz(x="x", y="y"), tmp_path, tmp_path / name, tmp_path / "y.npy") < 40_000_000
+    assert (
+        peak_of_reading(Npz(x="x", y="y"), tmp_path, tmp_path / name, tmp_path / "y.npy")
+        < 40_000_000
+    )
 
 
 def test_real_activities_of_30_people(shared: Path, out: Path) -> None:
     """The counts of its README; samples against numpy's own reading."""
     har = shared / "data" / "har"
     paths = (har / "x_f16_n128x9.npy.xz", har / "y_subject_istest.npz")
-    found = imported(Npz(x="x_f16_n128x9", y="y", client="subject", test_rows="is_test"), out, *paths)
+    found = imported(
+        Npz(x="x_f16_n128x9", y="y", client="subject", test_rows="is_test"), out, *paths
+    )
     with np.load(paths[1]) as columns, lzma.open(paths[0]) as file:
         x, y, subject, held = np.load(file), columns["y"], columns["subject"], columns["is_test"]
     assert found.train.samples + found.test.samples == 10_299
-    assert {name for part in found.parts.values() for name in part.client.tolist()} == {b"%d" % k for k in range(1, 31)}
+    assert {name for part in found.parts.values() for name in part.client.tolist()} == {
+        b"%d" % k for k in range(1, 31)
+    }
     assert (found.outputs, found.shape.sample) == (6, (128, 9))
     for part, rows in ((found.train, ~held), (found.test, held)):
         assert part.samples == rows.sum()

@@ -11,7 +11,9 @@ from mpifl.datasets.importers.numbered import Named, Numbered, whole_numbers
 from mpifl.errors import InputError
 
 
-@pytest.mark.parametrize("labels", [[0, 2, 1], [0.0, 2.0, 1.0], np.array([[0], [2], [1]]), np.array([0, 2, 1], np.uint8)])
+@pytest.mark.parametrize(
+    "labels", [[0, 2, 1], [0.0, 2.0, 1.0], np.array([[0], [2], [1]]), np.array([0, 2, 1], np.uint8)]
+)
 def test_whole_numbers_of_any_type(labels: Any) -> None:
     found = whole_numbers(labels, "here")
     assert (found.tolist(), found.dtype) == ([0, 2, 1], np.int64)
@@ -47,7 +49,9 @@ def test_train_tells_how_many_classes_there_are() -> None:
     classes.check("train", [3], "b")
     assert classes.outputs == 4
     assert classes.check("test", [2, 3], "c").tolist() == [2, 3]
-    with pytest.raises(InputError, match=r"^d, sample 1: label 4; allowed: 0 to 3, those of the train part$"):
+    with pytest.raises(
+        InputError, match=r"^d, sample 1: label 4; allowed: 0 to 3, those of the train part$"
+    ):
         classes.check("test", [0, 4], "d")
     with pytest.raises(InputError, match=r"^e, sample 0: label -1"):
         classes.check("train", [-1], "e")

@@ -18,7 +18,10 @@ def test_a_path_without_it_is_named(path: str) -> None:
         matched_group(r"/(?P<client>\w*?)_nohash", "client", path)
 
 
-@pytest.mark.parametrize(("pattern", "said"), [("(", "not a regular expression"), ("(?P<lable>x)", r"no group \(\?P<label>")])
+@pytest.mark.parametrize(
+    ("pattern", "said"),
+    [("(", "not a regular expression"), ("(?P<lable>x)", r"no group \(\?P<label>")],
+)
 def test_patterns_without_the_group_are_refused(pattern: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         has_group(pattern, "label")

@@ -48,7 +48,11 @@ def test_pictures_of_another_size_are_named() -> None:
     small = encoded(Image.fromarray(PIXELS[:2]))
     with pytest.raises(InputError, match=r"^b: 2x6; others have 4x6"):
         pictures([encoded(Image.fromarray(PIXELS)), small], None, False, ["a", "b"])
-    assert pictures([encoded(Image.fromarray(PIXELS)), small], (2, 2), True, ["a", "b"]).shape == (2, 2, 2)
+    assert pictures([encoded(Image.fromarray(PIXELS)), small], (2, 2), True, ["a", "b"]).shape == (
+        2,
+        2,
+        2,
+    )
 
 
 def test_a_truncated_picture_is_refused_unless_all_of_its_pixels_are_there() -> None:
@@ -56,7 +60,9 @@ def test_a_truncated_picture_is_refused_unless_all_of_its_pixels_are_there() -> 
     whole = 0
     for size in range(len(raw)):
         with contextlib.suppress(InputError):
-            assert np.array_equal(picture(raw[:size], None, False, "here"), PIXELS.transpose(2, 0, 1))
+            assert np.array_equal(
+                picture(raw[:size], None, False, "here"), PIXELS.transpose(2, 0, 1)
+            )
             whole += 1
     assert whole <= 20  # checksum and end of PNG come behind the pixels
 

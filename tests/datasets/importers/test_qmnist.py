@@ -58,7 +58,10 @@ def refusal(call: Callable[[], Any]) -> str:
 def folder(tmp_path: Path) -> Path:
     """Seven train images of three writers and four test images of two; six rows of test labels."""
     random = np.random.default_rng(0)
-    images = {TRAIN_IMAGES: random.integers(256, size=(7, 3, 2)), TEST_IMAGES: random.integers(256, size=(4, 3, 2))}
+    images = {
+        TRAIN_IMAGES: random.integers(256, size=(7, 3, 2)),
+        TEST_IMAGES: random.integers(256, size=(4, 3, 2)),
+    }
     digit = {TRAIN_LABELS: [3, 1, 4, 1, 5, 9, 2], TEST_LABELS: [6, 5, 3, 5, 8, 9]}
     writer = {TRAIN_LABELS: [70, 12, 70, 41, 12, 70, 41], TEST_LABELS: [8, 7, 8, 7, 7, 8]}
     for name, array in images.items():
@@ -118,7 +121,9 @@ def test_a_missing_file_is_named(folder: Path, name: str) -> None:
 
 def test_a_missing_folder_is_named(folder: Path) -> None:
     assert refusal(lambda: read_qmnist(folder / "none")) == f"{folder / 'none'}: no such folder"
-    assert refusal(lambda: read_qmnist(folder / TRAIN_IMAGES)).startswith(f"{folder / TRAIN_IMAGES}: ")
+    assert refusal(lambda: read_qmnist(folder / TRAIN_IMAGES)).startswith(
+        f"{folder / TRAIN_IMAGES}: "
+    )
 
 
 @pytest.mark.parametrize("place", [0, 1, 2, 3])
@@ -144,7 +149,9 @@ def test_a_file_that_goes_on_is_refused(folder: Path) -> None:
     assert str(folder / TRAIN_IMAGES) in refusal(lambda: read_qmnist(folder))
 
 
-@pytest.mark.parametrize("shape", [(0, 3, 2), (-7, 3, 2), (-7, -3, 2), (2**31 - 1, 2**31 - 1, 2**31 - 1)], ids=str)
+@pytest.mark.parametrize(
+    "shape", [(0, 3, 2), (-7, 3, 2), (-7, -3, 2), (2**31 - 1, 2**31 - 1, 2**31 - 1)], ids=str
+)
 def test_sizes_that_cannot_be_are_refused(folder: Path, shape: tuple[int, ...]) -> None:
     (folder / TRAIN_IMAGES).write_bytes(idx(np.zeros((7, 3, 2)), UNSIGNED_BYTE, shape))
     assert refusal(lambda: read_qmnist(folder)).startswith(f"{folder / TRAIN_IMAGES}: ")
@@ -186,7 +193,9 @@ def test_a_damaged_gzip_file_is_refused(folder: Path) -> None:
 
 
 def test_ints_are_big_endian(tmp_path: Path) -> None:
-    (tmp_path / "ints").write_bytes(bytes([0, 0, INT, 1]) + struct.pack(">i", 2) + bytes([0, 0, 1, 2, 0xFF, 0xFF, 0xFF, 0xFE]))
+    (tmp_path / "ints").write_bytes(
+        bytes([0, 0, INT, 1]) + struct.pack(">i", 2) + bytes([0, 0, 1, 2, 0xFF, 0xFF, 0xFF, 0xFE])
+    )
     found = read_idx(tmp_path / "ints")
     assert found.tolist() == [258, -2]
     assert found.dtype.isnative
@@ -218,7 +227,9 @@ def test_real_writers_and_samples(qmnist: Path) -> None:
     check_dataset(qmnist, data)
 
 
-@pytest.mark.parametrize(("part", "name"), [("train", "train-labels-idx1-ubyte"), ("test", "t10k-labels-idx1-ubyte")])
+@pytest.mark.parametrize(
+    ("part", "name"), [("train", "train-labels-idx1-ubyte"), ("test", "t10k-labels-idx1-ubyte")]
+)
 def test_real_labels_are_those_of_the_label_files(qmnist: Path, part: str, name: str) -> None:
     """Against MNIST's own labels for the digits, and QMNIST's table in text for the writers."""
     found = getattr(real(qmnist), part)

@@ -44,13 +44,19 @@ def test_a_text_to_be_classified_is_cut_and_never_empty() -> None:
 @pytest.mark.parametrize("count", [250, 254, 255, 260])
 def test_ids_have_the_type_that_the_ends_need_too(count: int) -> None:
     """What pads a batch has the id behind the last: it fits as well while there are fewer than 256."""
-    texts = texts_of(["".join(chr(0x100 + k) for k in range(count))], "characters", 0, "language", 0)
+    texts = texts_of(
+        ["".join(chr(0x100 + k) for k in range(count))], "characters", 0, "language", 0
+    )
     sample = texts.samples(chr(0x100))[0]
     assert sample.tolist() == [count + 1, 1, count + 2]
     assert sample.dtype == (np.uint8 if count + 3 < 256 else np.int32)
 
 
 def test_pieces_are_what_white_space_separates() -> None:
-    texts = texts_of(["list-comprehension <URL> a", "a  list-comprehension\tA"], "pieces", 4, "classification", 0)
+    texts = texts_of(
+        ["list-comprehension <URL> a", "a  list-comprehension\tA"], "pieces", 4, "classification", 0
+    )
     assert texts.vocabulary.tokens.tolist() == [UNKNOWN, b"a", b"list-comprehension", b"<URL>"]
-    assert [one.tolist() for one in texts.samples("a list comprehension <URL> <url>")] == [[1, 0, 0, 3, 0]]
+    assert [one.tolist() for one in texts.samples("a list comprehension <URL> <url>")] == [
+        [1, 0, 0, 3, 0]
+    ]

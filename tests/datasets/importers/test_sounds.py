@@ -33,11 +33,17 @@ def by_hand(sound: np.ndarray) -> list[list[float]]:
     corners = [700 * (10 ** ((mel(20) + k * step) / 2595) - 1) for k in range(42)]
     result = []
     for start in range(0, len(sound) - 399, 160):
-        shaped = [sound[start + n] * (0.5 - 0.5 * math.cos(2 * math.pi * n / 400)) for n in range(400)]
+        shaped = [
+            sound[start + n] * (0.5 - 0.5 * math.cos(2 * math.pi * n / 400)) for n in range(400)
+        ]
         power = []
         for k in range(257):
-            real = sum(value * math.cos(2 * math.pi * k * n / 512) for n, value in enumerate(shaped))
-            imaginary = sum(value * math.sin(2 * math.pi * k * n / 512) for n, value in enumerate(shaped))
+            real = sum(
+                value * math.cos(2 * math.pi * k * n / 512) for n, value in enumerate(shaped)
+            )
+            imaginary = sum(
+                value * math.sin(2 * math.pi * k * n / 512) for n, value in enumerate(shaped)
+            )
             power.append(real**2 + imaginary**2)
         row = []
         for left, middle, right in zip(corners, corners[1:], corners[2:], strict=False):
@@ -93,7 +99,9 @@ def test_every_type_of_sample_is_read(tmp_path: Path, kind: type) -> None:
     sound, path = sine(300), tmp_path / "s.wav"
     scale = {np.uint8: 128, np.int16: 2**15, np.int32: 2**31}.get(kind, 1)
     wavfile.write(path, RATE, (sound * scale + 128 * (kind is np.uint8)).astype(kind))
-    np.testing.assert_allclose(read_wav(path, RATE), sound, atol=1 / 128 if kind is np.uint8 else 1e-4)
+    np.testing.assert_allclose(
+        read_wav(path, RATE), sound, atol=1 / 128 if kind is np.uint8 else 1e-4
+    )
 
 
 def test_24_bits_and_two_channels(tmp_path: Path) -> None:

@@ -12,7 +12,11 @@ from mpifl.datasets.importers.streams import opened, text_lines
 from mpifl.errors import InputError
 
 RAW = bytes(range(256)) * 10_000
-PACK = {"a": lambda raw: raw, "a.gz": gzip.compress, "a.xz": lambda raw: lzma.compress(raw, preset=0)}
+PACK = {
+    "a": lambda raw: raw,
+    "a.gz": gzip.compress,
+    "a.xz": lambda raw: lzma.compress(raw, preset=0),
+}
 
 
 @pytest.mark.parametrize("name", PACK)
@@ -32,11 +36,17 @@ def test_bytes_come_in_their_order(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("name", PACK)
 def test_what_is_cut_off_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(PACK[name](RAW)[:-1])
-    with pytest.raises(InputError, match=f"^{tmp_path / name}: "), opened(tmp_path / name) as stream:  # noqa: PT012
+    with (  # noqa: PT012
+        pytest.raises(InputError, match=f"^{tmp_path / name}: "),
+        opened(tmp_path / name) as stream,
+    ):
         stream.take(len(RAW))
         stream.end()
     (tmp_path / name).write_bytes(PACK[name](b"abc"))
-    with opened(tmp_path / name) as stream, pytest.raises(InputError, match="truncated: 99999999999999 bytes are missing"):
+    with (
+        opened(tmp_path / name) as stream,
+        pytest.raises(InputError, match="truncated: 99999999999999 bytes are missing"),
+    ):
         stream.take(100_000_000_000_002)
 
 

@@ -14,7 +14,14 @@ from sklearn.datasets import dump_svmlight_file, load_svmlight_file
 
 from mpifl.datasets.importers.svmlight import Svmlight
 from tests.budget import examples
-from tests.datasets.importers.importing import command, imported, labels_of, peak_of_reading, refusal, samples_of
+from tests.datasets.importers.importing import (
+    command,
+    imported,
+    labels_of,
+    peak_of_reading,
+    refusal,
+    samples_of,
+)
 
 TEXT = """+1 1:0.5 3:-2e1 # the first
 -1
@@ -46,7 +53,9 @@ def test_lines_become_dense_samples_of_one_client(tmp_path: Path, out: Path) -> 
 
 
 def test_queries_are_clients(tmp_path: Path, out: Path) -> None:
-    found = imported(Svmlight(), out, write(tmp_path / "t.txt", "0 qid:10 1:1\n1 qid:9 1:2\n2 qid:10 1:3\n"))
+    found = imported(
+        Svmlight(), out, write(tmp_path / "t.txt", "0 qid:10 1:1\n1 qid:9 1:2\n2 qid:10 1:3\n")
+    )
     assert found.train.client.tolist() == [b"9", b"10"]
     assert [x.tolist() for x in samples_of(found.train, "10")] == [[1], [3]]
     assert labels_of(found.train, "10") == [0, 2]
@@ -58,12 +67,21 @@ def test_more_features_from_zero_and_numbers_to_predict(tmp_path: Path, out: Pat
     found = imported(Svmlight(zero_based=True, features=4, task="regression"), out, path, test=test)
     assert found.train.x.tolist() == [[1, 0, 0, 0], [0, 2, 0, 0]]
     assert found.train.y.tolist() == [[0.25], [-3]]
-    assert (found.test.x.tolist(), found.test.y.tolist(), found.outputs) == ([[0, 0, 0, 1]], [[7]], 1)
+    assert (found.test.x.tolist(), found.test.y.tolist(), found.outputs) == (
+        [[0, 0, 0, 1]],
+        [[7]],
+        1,
+    )
 
 
 def test_the_largest_number_may_be_written_with_fewer_digits(tmp_path: Path, out: Path) -> None:
-    path = write(tmp_path / "t.txt", "0 1:3.402823466385289e+38\n1 1:-3.4028235e38\n")  # above float32's largest by rounding
-    assert imported(Svmlight(), out, path).train.x.tolist() == [[np.finfo(np.float32).max], [np.finfo(np.float32).min]]
+    path = write(
+        tmp_path / "t.txt", "0 1:3.402823466385289e+38\n1 1:-3.4028235e38\n"
+    )  # above float32's largest by rounding
+    assert imported(Svmlight(), out, path).train.x.tolist() == [
+        [np.finfo(np.float32).max],
+        [np.finfo(np.float32).min],
+    ]
     path.write_text("0 1:1\n1 1:3.4028236e38\n")
     assert "line 2: '1:3.4028236e38'" in refusal(Svmlight(), tmp_path / "bad", path)
 
@@ -74,18 +92,31 @@ def test_what_scikit_learn_writes_comes_back(data: st.DataObject) -> None:
     rows, width = data.draw(st.integers(2, 9)), data.draw(st.integers(1, 6))
     numbers = st.floats(width=32, allow_nan=False, allow_infinity=False) | st.just(0.0)
     x = np.array(
-        data.draw(st.lists(st.lists(numbers, min_size=width, max_size=width), min_size=rows, max_size=rows)), np.float32
+        data.draw(
+            st.lists(
+                st.lists(numbers, min_size=width, max_size=width), min_size=rows, max_size=rows
+            )
+        ),
+        np.float32,
     )
-    y = np.array([0, 1, *data.draw(st.lists(st.integers(-3, 3), min_size=rows - 2, max_size=rows - 2))])
+    y = np.array(
+        [0, 1, *data.draw(st.lists(st.integers(-3, 3), min_size=rows - 2, max_size=rows - 2))]
+    )
     queries = np.array(data.draw(st.lists(st.integers(0, 3), min_size=rows, max_size=rows)))
     zero_based = data.draw(st.booleans())
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "t.txt"
-        dump_svmlight_file(x, y, str(path), zero_based=zero_based, query_id=queries, comment="written by a test")
+        dump_svmlight_file(
+            x, y, str(path), zero_based=zero_based, query_id=queries, comment="written by a test"
+        )
         (Path(folder) / "out").mkdir()
-        found = imported(Svmlight(features=width, zero_based=zero_based), Path(folder) / "out", path)
+        found = imported(
+            Svmlight(features=width, zero_based=zero_based), Path(folder) / "out", path
+        )
         for query in set(queries.tolist()):
-            assert np.array_equal(np.stack(samples_of(found.train, str(query))), x[queries == query])
+            assert np.array_equal(
+                np.stack(samples_of(found.train, str(query))), x[queries == query]
+            )
             labels = [int(found.labels[k]) for k in labels_of(found.train, str(query))]
             assert labels == y[queries == query].tolist()
 
@@ -120,9 +151,14 @@ def test_a_wrong_line_is_named(tmp_path: Path, text: str, message: str) -> None:
 
 def test_what_only_the_test_part_has_is_named(tmp_path: Path, out: Path) -> None:
     path = write(tmp_path / "t.txt", TEXT)
-    for text, message in (("1 4:1\n", "index 4; there are 3 features"), ("\n2 1:1\n", "label 2 is not among the 2")):
+    for text, message in (
+        ("1 4:1\n", "index 4; there are 3 features"),
+        ("\n2 1:1\n", "label 2 is not among the 2"),
+    ):
         test = write(tmp_path / "u.txt", text)
-        assert refusal(Svmlight(), out, path, test=test).startswith(f"{test}: line {1 + (text[0] == chr(10))}: {message}")
+        assert refusal(Svmlight(), out, path, test=test).startswith(
+            f"{test}: line {1 + (text[0] == chr(10))}: {message}"
+        )
 
 
 def test_a_file_that_is_none_is_named(tmp_path: Path, out: Path) -> None:
@@ -144,7 +180,10 @@ def test_the_command(tmp_path: Path) -> None:
 
 def test_memory_does_not_grow_with_the_lines(tmp_path: Path) -> None:
     line = "{} 1:0.5 7:1 30:2.25 300:-1\n"
-    small, large = (write(tmp_path / f"{n}", "".join(line.format(k % 2) for k in range(n))) for n in (8_000, 24_000))
+    small, large = (
+        write(tmp_path / f"{n}", "".join(line.format(k % 2) for k in range(n)))
+        for n in (8_000, 24_000)
+    )
     peaks = [peak_of_reading(Svmlight(), tmp_path, path) for path in (small, large)]
     assert peaks[1] < 1.2 * peaks[0]
     assert peaks[1] < 30e6
@@ -171,7 +210,9 @@ def test_real_files_are_as_scikit_learn_reads_them(
     assert (found.train.samples, found.test.samples) == samples
     for part, file in (("train", name), ("test", test)):
         if file:
-            x, y = load_svmlight_file(str(folder / file), n_features=features, zero_based=zero_based)
+            x, y = load_svmlight_file(
+                str(folder / file), n_features=features, zero_based=zero_based
+            )
             held = getattr(found, part)
             assert np.array_equal(held.x, x.toarray().astype(np.float32))
             assert np.array_equal(held.y, np.unique(y, return_inverse=True)[1])

@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 
 from mpifl.datasets.importers.tff import LETTERS, Tff
 from tests.budget import examples
-from tests.datasets.importers.importing import command, imported, labels_of, peak_of_reading, refusal, samples_of
+from tests.datasets.importers.importing import (
+    command,
+    imported,
+    labels_of,
+    peak_of_reading,
+    refusal,
+    samples_of,
+)
 
 Clients = dict[str, dict[str, Any]]
 
@@ -28,7 +35,9 @@ def write(path: Path, clients: Clients) -> Path:
             group = examples.create_group(name)
             for field, rows in fields.items():
                 if isinstance(rows, list):
-                    group.create_dataset(field, data=np.array(rows, object), dtype=h5py.string_dtype())
+                    group.create_dataset(
+                        field, data=np.array(rows, object), dtype=h5py.string_dtype()
+                    )
                 else:
                     group[field] = rows
     return path
@@ -51,7 +60,9 @@ def femnist(tmp_path: Path) -> tuple[Path, Clients, Clients]:
     return tmp_path / "fed_emnist", train, test
 
 
-def test_emnist_keeps_its_pixels_as_bytes(femnist: tuple[Path, Clients, Clients], tmp_path: Path) -> None:
+def test_emnist_keeps_its_pixels_as_bytes(
+    femnist: tuple[Path, Clients, Clients], tmp_path: Path
+) -> None:
     folder, train, test = femnist
     data = imported(Tff(), tmp_path, folder)
     assert (data.name, data.outputs, data.train.x.dtype) == ("femnist", 62, np.dtype(np.uint8))
@@ -62,9 +73,16 @@ def test_emnist_keeps_its_pixels_as_bytes(femnist: tuple[Path, Clients, Clients]
             assert labels_of(part, name) == fields["label"].tolist()
 
 
-def test_files_may_be_named_themselves(femnist: tuple[Path, Clients, Clients], tmp_path: Path) -> None:
+def test_files_may_be_named_themselves(
+    femnist: tuple[Path, Clients, Clients], tmp_path: Path
+) -> None:
     folder, train, _ = femnist
-    data = imported(Tff(features="float32"), tmp_path, folder / "fed_emnist_train.h5", test=folder / "fed_emnist_test.h5")
+    data = imported(
+        Tff(features="float32"),
+        tmp_path,
+        folder / "fed_emnist_train.h5",
+        test=folder / "fed_emnist_test.h5",
+    )
     assert (data.train.samples, data.test.samples) == (7, 3)
     assert np.array_equal(np.stack(samples_of(data.train, "f0000_14")), train["f0000_14"]["pixels"])
     assert data.feature_scale == 1.0
@@ -84,7 +102,9 @@ def test_pixels_that_are_no_bytes_are_kept_or_refused(tmp_path: Path) -> None:
 
 
 def test_floats_of_a_byte_times_its_reciprocal_are_bytes_too(tmp_path: Path) -> None:
-    every = (np.arange(256, dtype=np.float32) * (np.float32(1) / np.float32(255))).reshape(1, 16, 16)
+    every = (np.arange(256, dtype=np.float32) * (np.float32(1) / np.float32(255))).reshape(
+        1, 16, 16
+    )
     path = write(tmp_path / "a_train.h5", {"a": {"pixels": every, "label": np.ones(1, np.int32)}})
     assert imported(Tff(), tmp_path, path).train.x.ravel().tolist() == list(range(256))
 
@@ -101,7 +121,11 @@ def test_cifar100_has_channels_first_and_coarse_labels(tmp_path: Path) -> None:
     path = write(tmp_path / "fed_cifar100" / "fed_cifar100_train.h5", {"0": fields})
     data = imported(Tff(), tmp_path, path.parent)
     assert np.array_equal(data.train.x, images.transpose(0, 3, 1, 2))
-    assert (data.outputs, data.train.y.tolist(), data.train.coarse.tolist()) == (100, [99, 0, 5, 7, 1], [19, 0, 1, 1, 0])
+    assert (data.outputs, data.train.y.tolist(), data.train.coarse.tolist()) == (
+        100,
+        [99, 0, 5, 7, 1],
+        [19, 0, 1, 1, 0],
+    )
     assert data.feature_scale == 1 / 255
     standard = imported(Tff(normalise="standard"), tmp_path, path)
     features = standard.train.x * standard.feature_scale + standard.feature_shift
@@ -109,7 +133,11 @@ def test_cifar100_has_channels_first_and_coarse_labels(tmp_path: Path) -> None:
     assert np.allclose(features.std(axis=(0, 2, 3)), 1, atol=1e-5)
 
 
-SNIPPETS = ["Yonder comes my master, your brother.", "", "Go apart, Adam, and thou shalt hear how he will shake me up. " * 3]
+SNIPPETS = [
+    "Yonder comes my master, your brother.",
+    "",
+    "Go apart, Adam, and thou shalt hear how he will shake me up. " * 3,
+]
 
 
 def test_shakespeare_has_tffs_characters(tmp_path: Path) -> None:
@@ -170,9 +198,22 @@ def test_stackoverflow_predicts_words(tmp_path: Path) -> None:
     write(folder / "stackoverflow_held_out.h5", {"00000010": POSTS["00000002"]})
     write(folder / "stackoverflow_test.h5", {"00000001": POSTS["00000001"]})
     data = imported(Tff(vocabulary=8), tmp_path, folder)
-    assert data.tokens.tolist() == [b"<unknown>", b"a", b"i", b"have", b"list-comprehension", b".", b"<bos>", b"<eos>"]
+    assert data.tokens.tolist() == [
+        b"<unknown>",
+        b"a",
+        b"i",
+        b"have",
+        b"list-comprehension",
+        b".",
+        b"<bos>",
+        b"<eos>",
+    ]
     assert samples_of(data.train, "00000001")[0].tolist() == [6, 2, 3, 1, 4, 5, 7]
-    assert (data.validation.client.tolist(), data.test.samples, data.outputs) == ([b"00000010"], 3, 8)
+    assert (data.validation.client.tolist(), data.test.samples, data.outputs) == (
+        [b"00000010"],
+        3,
+        8,
+    )
 
 
 def test_words_may_come_from_tffs_counts(tmp_path: Path) -> None:
@@ -180,13 +221,22 @@ def test_words_may_come_from_tffs_counts(tmp_path: Path) -> None:
     counts = tmp_path / "stackoverflow.word_count"
     counts.write_text("the 341681\ni 341000\nlist-comprehension 3\nunused 1\n")
     data = imported(Tff(vocabulary=6, word_counts=counts), tmp_path, path)
-    assert data.tokens.tolist() == [b"<unknown>", b"the", b"i", b"list-comprehension", b"<bos>", b"<eos>"]
+    assert data.tokens.tolist() == [
+        b"<unknown>",
+        b"the",
+        b"i",
+        b"list-comprehension",
+        b"<bos>",
+        b"<eos>",
+    ]
     for wrong in ("the 1\n\n", "the 1\nthe 1\n", "a b c\n", "x" * 65 + " 1\n"):
         counts.write_text(wrong)
         assert f"{counts}: line" in refusal(Tff(word_counts=counts), tmp_path / "out", path)
     counts.write_bytes(b"the 1\n\xff 1\n")
     assert f"{counts}: line 2" in refusal(Tff(word_counts=counts), tmp_path / "out", path)
-    assert str(tmp_path / "none") in refusal(Tff(word_counts=tmp_path / "none"), tmp_path / "out", path)
+    assert str(tmp_path / "none") in refusal(
+        Tff(word_counts=tmp_path / "none"), tmp_path / "out", path
+    )
 
 
 def test_text_may_be_classified_by_text(tmp_path: Path) -> None:
@@ -256,17 +306,24 @@ def test_clients_without_samples_are_named_or_left_out(tmp_path: Path) -> None:
 def test_a_client_in_two_files_is_refused(tmp_path: Path) -> None:
     first = write(tmp_path / "1.h5", {"a": emnist(np.random.default_rng(4), 2)})
     second = write(tmp_path / "2.h5", {"a": emnist(np.random.default_rng(5), 2)})
-    assert refusal(Tff(), tmp_path / "out", first, second) == f"{second}: client 'a' is already in {first}"
+    assert (
+        refusal(Tff(), tmp_path / "out", first, second)
+        == f"{second}: client 'a' is already in {first}"
+    )
 
 
 def test_text_that_is_not_utf8_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a_train.h5"
     with h5py.File(path, "w") as file:
         file["examples/a/snippets"] = np.array([b"fine", b"\xff\xfe"], "S")
-    assert f"{path}: client 'a', sample 1: not text in UTF-8" in refusal(Tff(), tmp_path / "out", path)
+    assert f"{path}: client 'a', sample 1: not text in UTF-8" in refusal(
+        Tff(), tmp_path / "out", path
+    )
 
 
-def test_a_class_that_only_test_has_is_refused(femnist: tuple[Path, Clients, Clients], tmp_path: Path) -> None:
+def test_a_class_that_only_test_has_is_refused(
+    femnist: tuple[Path, Clients, Clients], tmp_path: Path
+) -> None:
     folder, _, test = femnist
     test["f0001_41"]["label"][1] = 62
     write(folder / "fed_emnist_test.h5", test)
@@ -275,7 +332,9 @@ def test_a_class_that_only_test_has_is_refused(femnist: tuple[Path, Clients, Cli
     assert imported(Tff(classes=63), tmp_path, folder).outputs == 63
 
 
-def test_every_piece_of_a_file_is_refused(femnist: tuple[Path, Clients, Clients], tmp_path: Path) -> None:
+def test_every_piece_of_a_file_is_refused(
+    femnist: tuple[Path, Clients, Clients], tmp_path: Path
+) -> None:
     folder, _, _ = femnist
     path = folder / "fed_emnist_train.h5"
     raw = path.read_bytes()
@@ -310,11 +369,15 @@ def test_files_of_another_layout_are_refused(tmp_path: Path) -> None:
 def test_options_that_do_not_go_with_the_samples_are_refused(tmp_path: Path) -> None:
     numbers = write(tmp_path / "a.h5", {"a": emnist(np.random.default_rng(7), 2)})
     text = write(tmp_path / "b.h5", {"a": {"snippets": ["a"]}})
-    assert "--length: 5: goes with text; pixels holds numbers" in refusal(Tff(length=5), tmp_path / "out", numbers)
+    assert "--length: 5: goes with text; pixels holds numbers" in refusal(
+        Tff(length=5), tmp_path / "out", numbers
+    )
     assert "--normalise: 'unit'" in refusal(Tff(normalise="unit"), tmp_path / "out", text)
 
 
-def test_a_folder_needs_one_train_file(femnist: tuple[Path, Clients, Clients], tmp_path: Path) -> None:
+def test_a_folder_needs_one_train_file(
+    femnist: tuple[Path, Clients, Clients], tmp_path: Path
+) -> None:
     folder, train, _ = femnist
     out = tmp_path / "out"
     write(folder / "fed_emnist_digitsonly_train.h5", train)
@@ -328,10 +391,16 @@ def test_a_folder_needs_one_train_file(femnist: tuple[Path, Clients, Clients], t
 # As it is used
 
 
-def test_the_command_imports_and_refuses(femnist: tuple[Path, Clients, Clients], tmp_path: Path) -> None:
+def test_the_command_imports_and_refuses(
+    femnist: tuple[Path, Clients, Clients], tmp_path: Path
+) -> None:
     folder, _, _ = femnist
     status, said = command(tmp_path / "out", "tff", str(folder))
-    assert (status, "train: 7 samples of 2 clients" in said, "test: 3 samples" in said) == (0, True, True)
+    assert (status, "train: 7 samples of 2 clients" in said, "test: 3 samples" in said) == (
+        0,
+        True,
+        True,
+    )
     assert command(tmp_path / "bad", "tff", str(folder), "--y", "digit")[0] == 2
 
 
@@ -340,7 +409,9 @@ def test_memory_is_that_of_a_client_however_many_there_are(tmp_path: Path) -> No
 
     def peak(clients: int) -> int:
         fields = emnist(random, 50)
-        path = write(tmp_path / f"{clients}_train.h5", {f"client {k}": fields for k in range(clients)})
+        path = write(
+            tmp_path / f"{clients}_train.h5", {f"client {k}": fields for k in range(clients)}
+        )
         return peak_of_reading(Tff(normalise="standard"), tmp_path, path)
 
     few, many = peak(4), peak(150)

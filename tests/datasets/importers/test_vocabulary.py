@@ -60,7 +60,9 @@ def test_text_comes_back_from_its_characters(texts: list[str]) -> None:
 
 
 @given(st.lists(TEXT, max_size=8), st.integers(1, 20), st.randoms())
-def test_words_do_not_depend_on_the_order_of_the_texts(texts: list[str], size: int, random: object) -> None:
+def test_words_do_not_depend_on_the_order_of_the_texts(
+    texts: list[str], size: int, random: object
+) -> None:
     shuffled = list(texts)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
     assert words(texts, size).tokens.tolist() == words(shuffled, size).tokens.tolist()

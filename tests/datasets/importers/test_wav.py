@@ -11,7 +11,14 @@ from scipy.io import wavfile
 
 from mpifl.datasets.importers.sounds import log_mel, read_wav
 from mpifl.datasets.importers.wav import Wav
-from tests.datasets.importers.importing import command, imported, labels_of, peak_of_reading, refusal, samples_of
+from tests.datasets.importers.importing import (
+    command,
+    imported,
+    labels_of,
+    peak_of_reading,
+    refusal,
+    samples_of,
+)
 
 FILES = (  # path, and frequency in hertz
     ("yes/ann_nohash_0.wav", 300),
@@ -55,7 +62,11 @@ def test_words_are_classes_and_speakers_are_clients(folder: Path, out: Path) -> 
     own = expected(folder, "no/ann_nohash_0.wav", "yes/ann_nohash_0.wav", "yes/ann_nohash_1.wav")
     assert np.array_equal(np.stack(samples_of(found.train, "ann")), own)
     assert labels_of(found.train, "ann") == [0, 1, 1]
-    assert (found.train.x.shape, found.train.x.dtype, found.name) == ((5, 23, 40), np.float32, "speech")
+    assert (found.train.x.shape, found.train.x.dtype, found.name) == (
+        (5, 23, 40),
+        np.float32,
+        "speech",
+    )
 
 
 def test_features_have_mean_0_and_deviation_1_over_train(folder: Path, out: Path) -> None:
@@ -81,26 +92,41 @@ def test_other_layouts_and_a_test_folder(tmp_path: Path, out: Path) -> None:
     save(tmp_path / "a" / "mary" / "one-cat.wav", 300)
     save(tmp_path / "a" / "john" / "two-dog.wav", 400, rate=8_000)
     save(tmp_path / "b" / "jane" / "one-dog.WAV", 500)
-    importer = Wav(label_pattern=r"-(?P<label>\w+)\.(?i:wav)$", client_pattern="^(?P<client>[^/]+)/", seconds=0.25, exclude="")
+    importer = Wav(
+        label_pattern=r"-(?P<label>\w+)\.(?i:wav)$",
+        client_pattern="^(?P<client>[^/]+)/",
+        seconds=0.25,
+        exclude="",
+    )
     found = imported(importer, out, tmp_path / "a", test=tmp_path / "b")
     assert found.labels.tolist() == [b"cat", b"dog"]
     assert found.train.client.tolist() == [b"john", b"mary"]
-    assert (found.train.y.tolist(), found.test.y.tolist(), found.test.client.tolist()) == ([1, 0], [1], [b"jane"])
+    assert (found.train.y.tolist(), found.test.y.tolist(), found.test.client.tolist()) == (
+        [1, 0],
+        [1],
+        [b"jane"],
+    )
 
 
 def test_what_is_wrong_is_named(folder: Path, tmp_path: Path, out: Path) -> None:
     assert refusal(Wav(), out, folder / "none") == f"{folder / 'none'}: no such folder"
     (tmp_path / "empty").mkdir()
-    assert refusal(Wav(), out, tmp_path / "empty").startswith(f"{tmp_path / 'empty'}: no train files there")
+    assert refusal(Wav(), out, tmp_path / "empty").startswith(
+        f"{tmp_path / 'empty'}: no train files there"
+    )
     assert "no client by the pattern" in refusal(Wav(exclude=""), out, folder)
     assert "'maybe' is not among the 2" in refusal(
         Wav(), out, folder, test=save(tmp_path / "other" / "maybe" / "x_nohash_0.wav", 9).parents[1]
     )
     (folder / "testing_list.txt").write_text("yes/bob_nohash_0.wav\nyes/bob_nohash_7.wav\n")
-    assert refusal(Wav(), out, folder).startswith(f"{folder / 'yes/bob_nohash_7.wav'}: no such file, but a list")
+    assert refusal(Wav(), out, folder).startswith(
+        f"{folder / 'yes/bob_nohash_7.wav'}: no such file, but a list"
+    )
     assert "has a testing_list.txt already" in refusal(Wav(), out, folder, test=tmp_path / "other")
     (folder / "validation_list.txt").write_text("\nyes/bob_nohash_0.wav\n")
-    assert refusal(Wav(), out, folder).endswith("line 2: 'yes/bob_nohash_0.wav' is in the other list too")
+    assert refusal(Wav(), out, folder).endswith(
+        "line 2: 'yes/bob_nohash_0.wav' is in the other list too"
+    )
 
 
 def test_a_damaged_file_is_named(folder: Path, out: Path) -> None:
@@ -110,7 +136,14 @@ def test_a_damaged_file_is_named(folder: Path, out: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"label_pattern": "x"}, {"client_pattern": "("}, {"exclude": "("}, {"seconds": 0.01}, {"normalise": "unit"}]
+    "wrong",
+    [
+        {"label_pattern": "x"},
+        {"client_pattern": "("},
+        {"exclude": "("},
+        {"seconds": 0.01},
+        {"normalise": "unit"},
+    ],
 )
 def test_options_that_do_not_fit_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):

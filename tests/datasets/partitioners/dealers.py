@@ -21,7 +21,9 @@ def labels(samples: int, classes: int = 10, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(classes, size=samples)
 
 
-def deal(partitioner: Partitioner, y: np.ndarray, seed: int = 0, coarse: np.ndarray | None = None) -> np.ndarray:
+def deal(
+    partitioner: Partitioner, y: np.ndarray, seed: int = 0, coarse: np.ndarray | None = None
+) -> np.ndarray:
     return partitioner.deal(Samples(len(y), y, coarse), generator(seed, Purpose.PARTITION))
 
 
@@ -51,10 +53,14 @@ def urn(count: int, alpha: Iterable[Fraction], stock: Counts) -> Law:
     for _ in range(count):
         after: Law = defaultdict(Fraction)
         for drawn, chance in law.items():
-            weight = [a + n if n < s else Fraction(0) for a, n, s in zip(alpha, drawn, stock, strict=True)]
+            weight = [
+                a + n if n < s else Fraction(0) for a, n, s in zip(alpha, drawn, stock, strict=True)
+            ]
             for kind, w in enumerate(weight):
                 if w:
-                    after[tuple(n + (k == kind) for k, n in enumerate(drawn))] += chance * w / sum(weight)
+                    after[tuple(n + (k == kind) for k, n in enumerate(drawn))] += (
+                        chance * w / sum(weight)
+                    )
         law = after
     return law
 

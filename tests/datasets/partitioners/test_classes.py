@@ -15,8 +15,15 @@ from mpifl.errors import InputError
 from tests.datasets.partitioners.dealers import deal, histogram, labels
 
 
-@given(clients=st.integers(1, 25), classes=st.integers(1, 9), each=st.integers(1, 9), seed=st.integers(0, 999))
-def test_everyone_holds_so_many_classes_and_shares_them_evenly(clients: int, classes: int, each: int, seed: int) -> None:
+@given(
+    clients=st.integers(1, 25),
+    classes=st.integers(1, 9),
+    each=st.integers(1, 9),
+    seed=st.integers(0, 999),
+)
+def test_everyone_holds_so_many_classes_and_shares_them_evenly(
+    clients: int, classes: int, each: int, seed: int
+) -> None:
     y = np.repeat(np.arange(classes), 25 + np.arange(classes))  # enough of each for all
     partitioner = Classes(clients=clients, classes_per_client=each)
     if each > classes or each * clients < classes:
@@ -36,7 +43,10 @@ def test_everyone_holds_so_many_classes_and_shares_them_evenly(clients: int, cla
 def test_the_other_classes_are_any() -> None:
     """The first client holds class 0 and one of nine others, each as often."""
     y = np.repeat(np.arange(10), 40)
-    others = Counter(int(np.flatnonzero(histogram(deal(Classes(clients=20), y, seed), y, 20)[0])[1]) for seed in range(2000))
+    others = Counter(
+        int(np.flatnonzero(histogram(deal(Classes(clients=20), y, seed), y, 20)[0])[1])
+        for seed in range(2000)
+    )
     assert set(others) == set(range(1, 10))
     assert stats.chisquare(list(others.values())).pvalue > 1e-3
 
@@ -56,7 +66,9 @@ def test_a_class_too_small_for_its_holders_is_named() -> None:
 
 
 def test_fewer_samples_than_hands_are_refused() -> None:
-    with pytest.raises(InputError, match=r"^data\.partition\.clients: 10 clients of 3 or more samples"):
+    with pytest.raises(
+        InputError, match=r"^data\.partition\.clients: 10 clients of 3 or more samples"
+    ):
         deal(Classes(clients=10, classes_per_client=3), labels(29, 5))
 
 

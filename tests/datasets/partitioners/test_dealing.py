@@ -36,7 +36,10 @@ from tests.datasets.partitioners.dealers import assert_follows, urn
 )
 def test_a_hand_follows_the_exact_law(alpha: list[float], stock: list[int], count: int) -> None:
     random = np.random.default_rng(5)
-    hands = [tuple(drawn(count, np.array(alpha), np.array(stock), random).tolist()) for _ in range(20_000)]
+    hands = [
+        tuple(drawn(count, np.array(alpha), np.array(stock), random).tolist())
+        for _ in range(20_000)
+    ]
     assert_follows(hands, urn(count, [Fraction(a) for a in alpha], tuple(stock)))
 
 
@@ -52,7 +55,9 @@ def test_the_exact_law_itself_by_hand() -> None:
     seed=st.integers(0, 999),
     data=st.data(),
 )
-def test_a_hand_is_full_and_within_the_stock(stock: list[int], alpha: float, seed: int, data: st.DataObject) -> None:
+def test_a_hand_is_full_and_within_the_stock(
+    stock: list[int], alpha: float, seed: int, data: st.DataObject
+) -> None:
     count = data.draw(st.integers(1, sum(stock)))
     given_stock = np.array(stock)
     hand = drawn(count, np.full(len(stock), alpha), given_stock, np.random.default_rng(seed))
@@ -64,7 +69,10 @@ def test_a_hand_is_full_and_within_the_stock(stock: list[int], alpha: float, see
 def test_a_mixture_of_one_kind_goes_on_with_others_when_that_runs_out() -> None:
     """With alpha 1e-300 all shares but one are 0 in floats."""
     random = np.random.default_rng(0)
-    firsts = {tuple(drawn(4, np.full(3, 1e-300), np.array([2, 2, 2]), random).tolist()) for _ in range(100)}
+    firsts = {
+        tuple(drawn(4, np.full(3, 1e-300), np.array([2, 2, 2]), random).tolist())
+        for _ in range(100)
+    }
     assert firsts == {(2, 2, 0), (2, 0, 2), (0, 2, 2)}
 
 
@@ -91,7 +99,9 @@ def exact_sizes(weights: list[int], samples: int, least: int) -> list[Fraction]:
         scale = Fraction(samples - least * len(raised), total)
         more = {k for k in rest if scale * weights[k] < least}
         if not more:
-            return [Fraction(least) if k in raised else scale * weights[k] for k in range(len(weights))]
+            return [
+                Fraction(least) if k in raised else scale * weights[k] for k in range(len(weights))
+            ]
         raised |= more
 
 
@@ -100,18 +110,29 @@ def exact_sizes(weights: list[int], samples: int, least: int) -> list[Fraction]:
     least=st.integers(0, 5),
     more=st.integers(0, 10_000),
 )
-def test_apportioned_sizes_are_the_exact_ones_rounded(weights: list[int], least: int, more: int) -> None:
+def test_apportioned_sizes_are_the_exact_ones_rounded(
+    weights: list[int], least: int, more: int
+) -> None:
     samples = least * len(weights) + more
     sizes = apportioned(np.array(weights, float), samples, least)
     assert sizes.dtype == np.int64
     assert sizes.sum() == samples
     assert sizes.min() >= least
     exact = exact_sizes(weights, samples, least)
-    assert all(abs(int(size) - wanted) < 1 + Fraction(1, 10**6) for size, wanted in zip(sizes, exact, strict=True))
+    assert all(
+        abs(int(size) - wanted) < 1 + Fraction(1, 10**6)
+        for size, wanted in zip(sizes, exact, strict=True)
+    )
 
 
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=30).filter(lambda w: max(w) > 0), st.integers(1, 4), st.integers(0, 99))
-def test_apportioned_sizes_of_any_weights_sum_up(weights: list[float], least: int, more: int) -> None:
+@given(
+    st.lists(st.floats(0, 1), min_size=1, max_size=30).filter(lambda w: max(w) > 0),
+    st.integers(1, 4),
+    st.integers(0, 99),
+)
+def test_apportioned_sizes_of_any_weights_sum_up(
+    weights: list[float], least: int, more: int
+) -> None:
     sizes = apportioned(np.array(weights), least * len(weights) + more, least)
     assert sizes.sum() == least * len(weights) + more
     assert sizes.min() >= least
@@ -138,7 +159,9 @@ def test_handed_out_by_hand() -> None:
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=40), st.data())
-def test_even_amounts_sum_to_the_stock_and_differ_by_one(kind: list[int], data: st.DataObject) -> None:
+def test_even_amounts_sum_to_the_stock_and_differ_by_one(
+    kind: list[int], data: st.DataObject
+) -> None:
     held = sorted(set(kind))
     stock = np.zeros(5, np.int64)
     stock[held] = data.draw(st.lists(st.integers(0, 100), min_size=len(held), max_size=len(held)))

@@ -18,7 +18,15 @@ from mpifl.datasets.partitioners.dirichlet import Dirichlet, fill_up
 from mpifl.datasets.partitioners.partitioner import Partitioner
 from mpifl.errors import InputError
 from mpifl.seeds import Purpose, generator
-from tests.datasets.partitioners.dealers import assert_follows, deal, entropy_bits, histogram, in_turn, labels, urn
+from tests.datasets.partitioners.dealers import (
+    assert_follows,
+    deal,
+    entropy_bits,
+    histogram,
+    in_turn,
+    labels,
+    urn,
+)
 
 
 def sha256(client: np.ndarray) -> str:
@@ -41,17 +49,27 @@ def test_digits_are_dealt_as_ever(options: dict[str, Any], found: str) -> None:
 
 
 def test_other_labels_are_dealt_as_ever() -> None:
-    assert sha256(deal(Dirichlet(clients=1000, alpha=0.05, min_samples=3), labels(20_000))) == "3f4a94118483a0c9"
+    assert (
+        sha256(deal(Dirichlet(clients=1000, alpha=0.05, min_samples=3), labels(20_000)))
+        == "3f4a94118483a0c9"
+    )
 
 
-def published_by_class(y: np.ndarray, clients: int, alpha: float, balance: bool, random: np.random.Generator) -> np.ndarray:
+def published_by_class(
+    y: np.ndarray, clients: int, alpha: float, balance: bool, random: np.random.Generator
+) -> np.ndarray:
     """NIID-Bench's and FedML's loop, cut to the nearest sample, with its own way to 0 the shares of those who have enough."""
     held: list[list[int]] = [[] for _ in range(clients)]
     for k in sorted(set(y.tolist())):
         rows = random.permutation(np.where(y == k)[0])
         p = random.dirichlet(np.repeat(alpha, clients))
         if balance:
-            p = np.array([share * (len(mine) < len(y) / clients) for share, mine in zip(p, held, strict=True)])
+            p = np.array(
+                [
+                    share * (len(mine) < len(y) / clients)
+                    for share, mine in zip(p, held, strict=True)
+                ]
+            )
             p = p / p.sum()
         cuts = np.rint(np.cumsum(p) * len(rows)).astype(int)[:-1]
         for mine, part in zip(held, np.split(rows, cuts), strict=True):
@@ -74,20 +92,42 @@ def test_balance_is_drawn_as_the_published_loop_draws_it() -> None:
     """Who has enough is not drawn at all; FedML and NIID-Bench draw for all and set to 0. Both are one distribution."""
     y, clients = labels(400, 4), 6
     random = np.random.default_rng(0)
-    ours = np.array([np.bincount(deal(Dirichlet(clients=clients, balance=True), y, s), minlength=clients) for s in range(1500)])
-    theirs = np.array([np.bincount(published_by_class(y, clients, 0.5, True, random), minlength=clients) for _ in range(1500)])
+    ours = np.array(
+        [
+            np.bincount(deal(Dirichlet(clients=clients, balance=True), y, s), minlength=clients)
+            for s in range(1500)
+        ]
+    )
+    theirs = np.array(
+        [
+            np.bincount(published_by_class(y, clients, 0.5, True, random), minlength=clients)
+            for _ in range(1500)
+        ]
+    )
     assert stats.ks_2samp(ours[:, 2], theirs[:, 2]).pvalue > 1e-3
     assert stats.ks_2samp(ours.max(1), theirs.max(1)).pvalue > 1e-3
-    plain = np.array([np.bincount(deal(Dirichlet(clients=clients), y, s), minlength=clients) for s in range(1500)])
+    plain = np.array(
+        [
+            np.bincount(deal(Dirichlet(clients=clients), y, s), minlength=clients)
+            for s in range(1500)
+        ]
+    )
     assert stats.ks_2samp(plain.max(1), theirs.max(1)).pvalue < 1e-9
 
 
 @given(
-    samples=st.integers(20, 300), clients=st.integers(1, 20), alpha=st.sampled_from([1e-9, 0.1, 1.0]), seed=st.integers(0, 999)
+    samples=st.integers(20, 300),
+    clients=st.integers(1, 20),
+    alpha=st.sampled_from([1e-9, 0.1, 1.0]),
+    seed=st.integers(0, 999),
 )
-def test_with_balance_who_has_an_equal_share_gets_no_more(samples: int, clients: int, alpha: float, seed: int) -> None:
+def test_with_balance_who_has_an_equal_share_gets_no_more(
+    samples: int, clients: int, alpha: float, seed: int
+) -> None:
     y = labels(samples, 5, seed)
-    dealt = Dirichlet(clients=clients, alpha=alpha, balance=True)._by_class(y, generator(seed, Purpose.PARTITION))
+    dealt = Dirichlet(clients=clients, alpha=alpha, balance=True)._by_class(
+        y, generator(seed, Purpose.PARTITION)
+    )
     before = np.zeros(clients)
     for gets in histogram(dealt, y, clients).T:
         assert (gets[before >= samples / clients] == 0).all()
@@ -95,7 +135,9 @@ def test_with_balance_who_has_an_equal_share_gets_no_more(samples: int, clients:
     assert before.sum() == samples
 
 
-def fill_up_one_by_one(client: np.ndarray, clients: int, least: int, random: np.random.Generator) -> None:
+def fill_up_one_by_one(
+    client: np.ndarray, clients: int, least: int, random: np.random.Generator
+) -> None:
     """The plain way, which looks at all samples for each that moves."""
     sizes = np.bincount(client, minlength=clients)
     for poor in np.flatnonzero(sizes < least):
@@ -107,8 +149,15 @@ def fill_up_one_by_one(client: np.ndarray, clients: int, least: int, random: np.
             sizes[poor] += 1
 
 
-@given(samples=st.integers(1, 200), skew=st.sampled_from([0.0, 1.0, 5.0, 40.0]), seed=st.integers(0, 9999), data=st.data())
-def test_filling_up_takes_from_whoever_has_the_most(samples: int, skew: float, seed: int, data: st.DataObject) -> None:
+@given(
+    samples=st.integers(1, 200),
+    skew=st.sampled_from([0.0, 1.0, 5.0, 40.0]),
+    seed=st.integers(0, 9999),
+    data=st.data(),
+)
+def test_filling_up_takes_from_whoever_has_the_most(
+    samples: int, skew: float, seed: int, data: st.DataObject
+) -> None:
     clients = data.draw(st.integers(1, samples))
     least = data.draw(st.integers(1, samples // clients))
     start = (clients * np.random.default_rng(seed).random(samples) ** (1 + skew)).astype(np.int64)
@@ -145,7 +194,9 @@ def test_a_small_alpha_is_more_skewed(by: str) -> None:
     y = labels(20_000)
     entropies = []
     for alpha in (0.01, 0.1, 1.0, 10.0, 1000.0):
-        scaled = alpha * (10 if by == "client" else 1)  # a class's part of alpha, where p is a tenth
+        scaled = alpha * (
+            10 if by == "client" else 1
+        )  # a class's part of alpha, where p is a tenth
         partitioner = Dirichlet(clients=50, alpha=scaled, by=by)
         entropies.append(entropy_bits(histogram(deal(partitioner, y), y, 50)))
     assert entropies == sorted(entropies)
@@ -179,7 +230,10 @@ def test_by_client_mixtures_are_dirichlet_around_the_prior() -> None:
     """With far more samples than clients take from it, the first client's share of class k is Beta(a p_k, a (1 - p_k))."""
     y = np.repeat([0, 1, 2], [5000, 3000, 2000])
     alpha = 4.0
-    shares = [histogram(deal(Dirichlet(clients=10, alpha=alpha, by="client"), y, s), y, 10)[0, 0] / 1000 for s in range(500)]
+    shares = [
+        histogram(deal(Dirichlet(clients=10, alpha=alpha, by="client"), y, s), y, 10)[0, 0] / 1000
+        for s in range(500)
+    ]
     assert stats.kstest(shares, stats.beta(alpha * 0.5, alpha * 0.5).cdf).pvalue > 1e-3
 
 
@@ -203,12 +257,21 @@ def test_what_cannot_be_met_is_refused(partitioner: Partitioner, samples: int) -
 
 def test_just_enough_is_enough() -> None:
     assert np.bincount(deal(Dirichlet(clients=5, min_samples=3), labels(15))).tolist() == [3] * 5
-    assert np.bincount(deal(Dirichlet(clients=5, min_samples=3, by="client"), labels(15))).tolist() == [3] * 5
+    assert (
+        np.bincount(deal(Dirichlet(clients=5, min_samples=3, by="client"), labels(15))).tolist()
+        == [3] * 5
+    )
 
 
 @pytest.mark.parametrize(
     "options",
-    [{"alpha": 0}, {"alpha": float("inf")}, {"min_samples": 0}, {"by": "label"}, {"by": "client", "balance": True}],
+    [
+        {"alpha": 0},
+        {"alpha": float("inf")},
+        {"min_samples": 0},
+        {"by": "label"},
+        {"by": "client", "balance": True},
+    ],
     ids=str,
 )
 def test_options_out_of_range_are_refused(options: dict[str, Any]) -> None:
@@ -220,6 +283,8 @@ def test_options_out_of_range_are_refused(options: dict[str, Any]) -> None:
 def test_a_million_samples_for_ten_thousand_clients(by: str) -> None:
     """In about a second; what takes clients x samples anywhere would take hours, or 10 GB."""
     y = labels(1_000_000)
-    sizes = np.bincount(deal(Dirichlet(clients=10_000, alpha=0.01, min_samples=20, by=by), y), minlength=10_000)
+    sizes = np.bincount(
+        deal(Dirichlet(clients=10_000, alpha=0.01, min_samples=20, by=by), y), minlength=10_000
+    )
     assert sizes.min() >= 20
     assert sizes.sum() == 1_000_000

@@ -16,13 +16,22 @@ from tests.datasets.partitioners.dealers import deal, histogram, labels
 BALANCED = np.repeat(np.arange(10), 100)
 
 
-@given(samples=st.integers(10, 300), classes=st.integers(1, 9), seed=st.integers(0, 999), data=st.data())
-def test_without_iid_everyone_holds_one_class(samples: int, classes: int, seed: int, data: st.DataObject) -> None:
+@given(
+    samples=st.integers(10, 300),
+    classes=st.integers(1, 9),
+    seed=st.integers(0, 999),
+    data=st.data(),
+)
+def test_without_iid_everyone_holds_one_class(
+    samples: int, classes: int, seed: int, data: st.DataObject
+) -> None:
     y = labels(samples, classes, seed)
     there = len(set(y.tolist()))
     clients = data.draw(st.integers(1, samples))
     if clients < there:
-        with pytest.raises(InputError, match=rf"^data\.partition\.clients: {clients} clients of one class each"):
+        with pytest.raises(
+            InputError, match=rf"^data\.partition\.clients: {clients} clients of one class each"
+        ):
             deal(Mixed(clients=clients, iid_share=0), y, seed)
         return
     table = histogram(deal(Mixed(clients=clients, iid_share=0), y, seed), y, clients)
@@ -54,7 +63,9 @@ def test_half_and_half() -> None:
     assert (np.abs(table.sum(1) - 50) <= 5).all()
     assert (table[np.arange(20), own] >= 20).all()
     others = table.sum(1) - table[np.arange(20), own]
-    assert abs(others.mean() - 25 * 0.9) < 4 * np.sqrt(25 * 0.9 * 0.1 / 20)  # nine of ten classes of the iid part
+    assert abs(others.mean() - 25 * 0.9) < 4 * np.sqrt(
+        25 * 0.9 * 0.1 / 20
+    )  # nine of ten classes of the iid part
 
 
 def test_the_share_is_exact() -> None:
@@ -73,7 +84,9 @@ def test_all_iid_is_iid() -> None:
 
 
 def test_a_rest_that_is_not_enough_for_all_is_refused() -> None:
-    with pytest.raises(InputError, match=r"^data\.partition\.iid_share: 0\.99 leaves 10 samples .* 20 clients"):
+    with pytest.raises(
+        InputError, match=r"^data\.partition\.iid_share: 0\.99 leaves 10 samples .* 20 clients"
+    ):
         deal(Mixed(clients=20, iid_share=0.99), BALANCED)
 
 

@@ -13,19 +13,33 @@ from scipy import stats
 
 from mpifl.datasets.partitioners.pachinko import Pachinko
 from mpifl.errors import InputError
-from tests.datasets.partitioners.dealers import Counts, Law, assert_follows, deal, histogram, in_turn, labels
+from tests.datasets.partitioners.dealers import (
+    Counts,
+    Law,
+    assert_follows,
+    deal,
+    histogram,
+    in_turn,
+    labels,
+)
 
-FINE = np.repeat(np.arange(100), 100)  # CIFAR-100 with a fifth of its samples: 20 coarse classes of 5 fine ones
+FINE = np.repeat(
+    np.arange(100), 100
+)  # CIFAR-100 with a fifth of its samples: 20 coarse classes of 5 fine ones
 COARSE = FINE // 5
 
 
-def two_urns(count: int, alpha: Fraction, beta: Fraction, stock: Counts, below: list[list[int]]) -> Law:
+def two_urns(
+    count: int, alpha: Fraction, beta: Fraction, stock: Counts, below: list[list[int]]
+) -> Law:
     """The law of a client's hand: Polya's urn of coarse classes, and one of fine classes below each; see dealers.urn."""
     law: Law = {(0,) * len(stock): Fraction(1)}
     for _ in range(count):
         after: Law = defaultdict(Fraction)
         for drawn, chance in law.items():
-            open_below = [[leaf for leaf in leaves if drawn[leaf] < stock[leaf]] for leaves in below]
+            open_below = [
+                [leaf for leaf in leaves if drawn[leaf] < stock[leaf]] for leaves in below
+            ]
             top = [
                 alpha + sum(drawn[leaf] for leaf in leaves) if left else Fraction(0)
                 for leaves, left in zip(below, open_below, strict=True)
@@ -39,7 +53,9 @@ def two_urns(count: int, alpha: Fraction, beta: Fraction, stock: Counts, below: 
     return law
 
 
-@pytest.mark.parametrize(("alpha", "beta"), [(Fraction(1, 2), Fraction(2)), (Fraction(3), Fraction(1, 4))])
+@pytest.mark.parametrize(
+    ("alpha", "beta"), [(Fraction(1, 2), Fraction(2)), (Fraction(3), Fraction(1, 4))]
+)
 def test_hands_follow_the_exact_law(alpha: Fraction, beta: Fraction) -> None:
     """Three clients of three from a tree of coarse classes {0, 1} and {2, 3} and {4} with few samples, so that they run out."""
     stock, coarse_of = (2, 1, 3, 1, 2), np.array([0, 0, 1, 1, 2])
@@ -50,7 +66,9 @@ def test_hands_follow_the_exact_law(alpha: Fraction, beta: Fraction) -> None:
     assert_follows((tuple(hand.ravel().tolist()) for hand in hands), law)
 
 
-def as_published(clients: int, alpha: float, beta: float, random: np.random.Generator) -> np.ndarray:
+def as_published(
+    clients: int, alpha: float, beta: float, random: np.random.Generator
+) -> np.ndarray:
     """Reddi et al.'s appendix on a federated CIFAR-100, a sample at a time; (clients, 100) counts of fine classes."""
     left = np.full(100, len(FINE) // 100)
     table = np.zeros((clients, 100), int)
@@ -84,7 +102,9 @@ def test_cifar_100_looks_as_published() -> None:
         assert stats.ks_2samp(statistic(table), statistic(theirs)).pvalue > 1e-3
     assert coarse_of_clients(table).mean() < 8
     fine_each = (table > 0).sum(1) / coarse_of_clients(table)
-    assert fine_each.mean() > 2.5  # beta 10: nearly all fine classes of the coarse classes that it has
+    assert (
+        fine_each.mean() > 2.5
+    )  # beta 10: nearly all fine classes of the coarse classes that it has
 
 
 @given(

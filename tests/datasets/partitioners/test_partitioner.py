@@ -63,12 +63,19 @@ def options_of(name: str, data: st.DataObject) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@given(samples=st.integers(1, 120), classes=st.integers(1, 8), seed=st.integers(0, 2**32), data=st.data())
+@given(
+    samples=st.integers(1, 120),
+    classes=st.integers(1, 8),
+    seed=st.integers(0, 2**32),
+    data=st.data(),
+)
 def test_every_sample_goes_to_one_client_or_the_request_is_refused(
     name: str, samples: int, classes: int, seed: int, data: st.DataObject
 ) -> None:
     y = labels(samples, classes, seed)
-    partitioner = made(name, clients=data.draw(st.integers(1, samples + 3)), **options_of(name, data))
+    partitioner = made(
+        name, clients=data.draw(st.integers(1, samples + 3)), **options_of(name, data)
+    )
     least = getattr(partitioner, "min_samples", 1)
     refused = ""
     try:
@@ -118,7 +125,9 @@ def test_classes_are_only_names(name: str) -> None:
     """Gaps between them, and negative ones, change nothing."""
     y = labels(300, 5)
     renamed = np.array([-7, 0, 3, 10**12, 10**15])[y]
-    assert np.array_equal(deal(made(name, clients=9), y, 0, y // 2), deal(made(name, clients=9), renamed, 0, y // 2))
+    assert np.array_equal(
+        deal(made(name, clients=9), y, 0, y // 2), deal(made(name, clients=9), renamed, 0, y // 2)
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -134,9 +143,13 @@ def test_more_clients_than_samples_are_refused(name: str, clients: int) -> None:
 
 @pytest.mark.parametrize("name", REGISTRY)
 @pytest.mark.parametrize(
-    "y", [None, np.zeros(60), np.zeros((60, 2)), np.zeros((60, 2), int)], ids=["none", "float", "2d", "multi"]
+    "y",
+    [None, np.zeros(60), np.zeros((60, 2)), np.zeros((60, 2), int)],
+    ids=["none", "float", "2d", "multi"],
 )
-def test_samples_without_classes_are_dealt_by_those_that_need_none(name: str, y: np.ndarray | None) -> None:
+def test_samples_without_classes_are_dealt_by_those_that_need_none(
+    name: str, y: np.ndarray | None
+) -> None:
     if name in ("natural", "vertical"):
         return
     samples, random = Samples(60, y, np.zeros(60, int)), generator(0, Purpose.PARTITION)
@@ -150,7 +163,9 @@ def test_samples_without_classes_are_dealt_by_those_that_need_none(name: str, y:
     assert all(other in str(caught.value) for other in WITHOUT_CLASSES)
 
 
-@pytest.mark.parametrize("options", [{"clients": 0}, {"seed": -1}, {"clients": 2.5}, {"cilents": 3}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{"clients": 0}, {"seed": -1}, {"clients": 2.5}, {"cilents": 3}], ids=str
+)
 @pytest.mark.parametrize("name", NAMES)
 def test_options_out_of_range_are_refused(name: str, options: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
@@ -175,7 +190,9 @@ def test_natural_has_nothing_to_say() -> None:
 def test_digits_in_a_job(name: str) -> None:
     job = parse_job(JOB | {"data": {"name": "digits", "partition": {"name": name, "clients": 12}}})
     if name == "pachinko":
-        with pytest.raises(InputError, match=r"^data\.partition\.name: 'pachinko' needs coarse labels"):
+        with pytest.raises(
+            InputError, match=r"^data\.partition\.name: 'pachinko' needs coarse labels"
+        ):
             prepare(job)
         return
     data = open_population(job, *prepare(job)).data

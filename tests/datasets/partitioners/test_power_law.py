@@ -21,7 +21,12 @@ def sizes_of(partitioner: PowerLaw, samples: int, seed: int = 0) -> np.ndarray:
 @pytest.mark.parametrize("exponent", [0.0, 0.5, 1.0, 2.0, -1.0, -2.0])
 def test_sizes_are_those_of_the_law_to_the_sample(exponent: float) -> None:
     sizes = np.sort(sizes_of(PowerLaw(clients=40, exponent=exponent), 100_000))[::-1]
-    weights = np.array([rank ** -abs(exponent) if exponent > 0 else (41 - rank) ** -exponent for rank in range(1, 41)])
+    weights = np.array(
+        [
+            rank ** -abs(exponent) if exponent > 0 else (41 - rank) ** -exponent
+            for rank in range(1, 41)
+        ]
+    )
     assert np.abs(sizes - 100_000 * weights / weights.sum()).max() < 1.0001
     assert sizes.sum() == 100_000
 
@@ -42,13 +47,21 @@ def test_who_would_have_too_few_gets_the_least_and_the_others_keep_their_proport
 
 
 @given(
-    samples=st.integers(1, 400), exponent=st.floats(-100, 100), least=st.integers(1, 5), seed=st.integers(0, 99), data=st.data()
+    samples=st.integers(1, 400),
+    exponent=st.floats(-100, 100),
+    least=st.integers(1, 5),
+    seed=st.integers(0, 99),
+    data=st.data(),
 )
-def test_all_samples_are_dealt(samples: int, exponent: float, least: int, seed: int, data: st.DataObject) -> None:
+def test_all_samples_are_dealt(
+    samples: int, exponent: float, least: int, seed: int, data: st.DataObject
+) -> None:
     clients = data.draw(st.integers(1, samples))
     partitioner = PowerLaw(clients=clients, exponent=exponent, min_samples=least)
     if samples < clients * least:
-        with pytest.raises(InputError, match=rf"^data\.partition\.clients: {clients} clients of {least} or more"):
+        with pytest.raises(
+            InputError, match=rf"^data\.partition\.clients: {clients} clients of {least} or more"
+        ):
             sizes_of(partitioner, samples, seed)
         return
     sizes = sizes_of(partitioner, samples, seed)

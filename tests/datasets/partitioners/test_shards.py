@@ -12,7 +12,9 @@ from mpifl.datasets.partitioners.shards import Shards
 from mpifl.errors import InputError
 from tests.datasets.partitioners.dealers import deal, histogram, labels
 
-MNIST = np.repeat(np.arange(10), 60)  # as McMahan et al.'s: 20 whole shards of each digit, for 100 clients
+MNIST = np.repeat(
+    np.arange(10), 60
+)  # as McMahan et al.'s: 20 whole shards of each digit, for 100 clients
 
 
 def test_as_in_the_paper_clients_hold_two_digits_at_most() -> None:
@@ -24,7 +26,10 @@ def test_as_in_the_paper_clients_hold_two_digits_at_most() -> None:
 
 def test_the_two_shards_are_any_two() -> None:
     """The second shard is one of 199 others, 19 of them of the same digit."""
-    alone = [((histogram(deal(Shards(clients=100), MNIST, s), MNIST, 100) > 0).sum(1) == 1).sum() for s in range(300)]
+    alone = [
+        ((histogram(deal(Shards(clients=100), MNIST, s), MNIST, 100) > 0).sum(1) == 1).sum()
+        for s in range(300)
+    ]
     assert abs(np.mean(alone) - 100 * 19 / 199) < 4 * np.std(alone) / np.sqrt(300)
 
 

@@ -21,8 +21,12 @@ def features_of(partitioner: Vertical, features: int, seed: int = 0) -> list[np.
     return partitioner.features_of(features, generator(seed, Purpose.PARTITION))
 
 
-@given(features=st.integers(1, 200), shuffle=st.booleans(), seed=st.integers(0, 999), data=st.data())
-def test_every_feature_has_one_party(features: int, shuffle: bool, seed: int, data: st.DataObject) -> None:
+@given(
+    features=st.integers(1, 200), shuffle=st.booleans(), seed=st.integers(0, 999), data=st.data()
+)
+def test_every_feature_has_one_party(
+    features: int, shuffle: bool, seed: int, data: st.DataObject
+) -> None:
     clients = data.draw(st.integers(1, features))
     parts = features_of(Vertical(clients=clients, shuffle=shuffle), features, seed)
     assert sorted(np.concatenate(parts).tolist()) == list(range(features))
@@ -33,7 +37,11 @@ def test_every_feature_has_one_party(features: int, shuffle: bool, seed: int, da
 
 
 def test_blocks_are_contiguous() -> None:
-    assert [part.tolist() for part in features_of(Vertical(clients=3), 7)] == [[0, 1, 2], [3, 4], [5, 6]]
+    assert [part.tolist() for part in features_of(Vertical(clients=3), 7)] == [
+        [0, 1, 2],
+        [3, 4],
+        [5, 6],
+    ]
 
 
 def test_blocks_of_given_sizes() -> None:
@@ -51,19 +59,27 @@ def test_a_shuffle_is_seeded() -> None:
 
 
 def test_too_few_features_are_refused() -> None:
-    with pytest.raises(InputError, match=r"^data\.partition\.clients: 5 clients .* a sample has 4$"):
+    with pytest.raises(
+        InputError, match=r"^data\.partition\.clients: 5 clients .* a sample has 4$"
+    ):
         features_of(Vertical(clients=5), 4)
 
 
 def test_numbers_for_other_data_are_refused() -> None:
     with pytest.raises(
-        InputError, match=r"^data\.partition\.features_per_client: \[13, 10\] are 23 features; a sample has 24$"
+        InputError,
+        match=r"^data\.partition\.features_per_client: \[13, 10\] are 23 features; a sample has 24$",
     ):
         features_of(Vertical(features_per_client=[13, 10]), 24)
 
 
 @pytest.mark.parametrize(
-    "options", [{"features_per_client": [3]}, {"clients": 3, "features_per_client": [1, 2]}, {"features_per_client": [0, 3]}]
+    "options",
+    [
+        {"features_per_client": [3]},
+        {"clients": 3, "features_per_client": [1, 2]},
+        {"features_per_client": [0, 3]},
+    ],
 )
 def test_one_number_above_0_for_each_party(options: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=r"^data\.partition: .*one number above 0 for each"):

@@ -29,14 +29,22 @@ def test_a_higher_score_is_a_shorter_time_beyond_the_measured_ones_too() -> None
     assert (found > 0).all()
 
 
-@pytest.mark.parametrize(("name", "phones"), [("raw_ai_benchmark_list.json", 333), ("benchmark2score.json", 307)])
+@pytest.mark.parametrize(
+    ("name", "phones"), [("raw_ai_benchmark_list.json", 333), ("benchmark2score.json", 307)]
+)
 def test_the_real_tables_are_read(shared: Path, name: str, phones: int) -> None:
     path = shared / "data" / "traces" / "flash" / name
     found = AiBenchmark().read([path])
     table = json.loads(path.read_text())
-    scores = list(table.values()) if isinstance(table, dict) else [int(phone["AI_Score"].split()[0]) for phone in table]
+    scores = (
+        list(table.values())
+        if isinstance(table, dict)
+        else [int(phone["AI_Score"].split()[0]) for phone in table]
+    )
     assert len(scores) == phones
-    assert np.array_equal(found.devices["compute_ms_per_sample"], compute_ms(np.array(scores, float)))
+    assert np.array_equal(
+        found.devices["compute_ms_per_sample"], compute_ms(np.array(scores, float))
+    )
     assert list(found.devices) == ["compute_ms_per_sample"]
 
 
@@ -49,7 +57,10 @@ def test_the_real_tables_are_read(shared: Path, name: str, phones: int) -> None:
         ({"A": True}, "phone 'A': AI score True"),
         ({"A": None}, "phone 'A': AI score None"),
         ({"A": 10**400}, "phone 'A': AI score 1000"),
-        ([{"Model": "A", "AI_Score": " 5 1"}, {"Model": "B", "AI_Score": "?"}], "phone 'B': AI score '?'"),
+        (
+            [{"Model": "A", "AI_Score": " 5 1"}, {"Model": "B", "AI_Score": "?"}],
+            "phone 'B': AI score '?'",
+        ),
         ([{"Model": "A", "AI_Score": " "}], "phone 'A': AI score ' '"),
         ([{"Model": "A"}], "phone 0: {'Model': 'A'}; expected"),
         ([5], "phone 0: 5; expected"),

@@ -11,7 +11,8 @@ from tests.traces.importers.refusing import refusal
 
 
 @pytest.mark.parametrize(
-    ("importer", "name"), [(Oort(), "oort_speech_size.pkl"), (Pyramidfl(), "pyramidfl_har_obs_client_distribution.mat")]
+    ("importer", "name"),
+    [(Oort(), "oort_speech_size.pkl"), (Pyramidfl(), "pyramidfl_har_obs_client_distribution.mat")],
 )
 def test_it_says_what_takes_them(importer: Oort, name: str) -> None:
     message = refusal(importer, Path(name))

@@ -16,7 +16,12 @@ from tests.traces.importers.refusing import lines, refusal
 
 DEVICES = ["compute_ms_per_sample,upload_kbps", "10,100", "20,200.5"]
 SLOTS = ["pattern,start,end", "a,0,10", "a,10,20", "b,,", "c, 5 ,7.5"]
-CURVES = ["curve,start,download_kbps,upload_kbps,period", "x,0,10,1,60", "x,30,0,2,60", "y,0,5,5,10"]
+CURVES = [
+    "curve,start,download_kbps,upload_kbps,period",
+    "x,0,10,1,60",
+    "x,30,0,2,60",
+    "y,0,5,5,10",
+]
 
 
 def test_all_three_tables_in_any_order(tmp_path: Path) -> None:
@@ -38,10 +43,16 @@ def test_all_three_tables_in_any_order(tmp_path: Path) -> None:
     assert found.bandwidth.period.tolist() == [60, 10]
 
 
-def test_a_trace_goes_through_tables_and_back(tmp_path: Path, make_trace: Callable[..., Trace]) -> None:
+def test_a_trace_goes_through_tables_and_back(
+    tmp_path: Path, make_trace: Callable[..., Trace]
+) -> None:
     slots = [[(0, 1 / 3), (0.5, 7)], [], [(3, 90.125)]]
     trace = make_trace(
-        slots, period=[100, 50, 99.5], compute_ms_per_sample=[1 / 3, 2, 3e6], download_kbps=[1, 2, 3.5], upload_kbps=[4, 5, 6]
+        slots,
+        period=[100, 50, 99.5],
+        compute_ms_per_sample=[1 / 3, 2, 3e6],
+        download_kbps=[1, 2, 3.5],
+        upload_kbps=[4, 5, 6],
     )
     devices = [",".join(DEVICE_COLUMNS)] + [
         ",".join(repr(float(getattr(trace, c)[k])) for c in DEVICE_COLUMNS) for k in range(3)

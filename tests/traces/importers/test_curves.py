@@ -49,7 +49,11 @@ def test_symmetric_takes_every_file_for_both() -> None:
 
 @pytest.mark.parametrize(
     ("names", "said"),
-    [(["c.down"], "c.up is not among the files"), (["a.up"], "a.down is not among"), (["b", "b"], "b: named twice")],
+    [
+        (["c.down"], "c.up is not among the files"),
+        (["a.up"], "a.down is not among"),
+        (["b", "b"], "b: named twice"),
+    ],
 )
 def test_what_does_not_pair_is_named(names: list[str], said: str) -> None:
     with pytest.raises(InputError, match=said):
@@ -57,6 +61,9 @@ def test_what_does_not_pair_is_named(names: list[str], said: str) -> None:
 
 
 def test_a_direction_that_is_far_too_short_is_refused() -> None:
-    steps = {"x.down": Steps(np.array([0.0]), np.array([1.0]), 1e9), "x.up": Steps(np.array([0.0]), np.array([1.0]), 1e-3)}
+    steps = {
+        "x.down": Steps(np.array([0.0]), np.array([1.0]), 1e9),
+        "x.up": Steps(np.array([0.0]), np.array([1.0]), 1e-3),
+    }
     with pytest.raises(InputError, match=r"x\.up: 0\.001 s, beside 1e\+09 s"):
         curves([Path("x.down"), Path("x.up")], lambda path: steps[path.name], False)

@@ -34,14 +34,19 @@ def test_the_real_matrix_is_online_where_it_says_one(shared: Path) -> None:
     middles = np.arange(240) * 1800 + 900
     online = np.zeros((240, 723), int)
     for step, moment in enumerate(middles):
-        online[step] = np.bincount(phone[(slots.start <= moment) & (moment < slots.end)], minlength=723)
+        online[step] = np.bincount(
+            phone[(slots.start <= moment) & (moment < slots.end)], minlength=723
+        )
     assert np.array_equal(online == 1, matrix[:240] == 1)
     # shared/data/README.md: mean 0.081 of what was observed, 19 % not observed, 29 % never on, runs of 1 h and 8 h
     assert np.mean(np.diff(slots.offsets) == 0) == pytest.approx(0.29, abs=0.005)
     runs = (slots.end - slots.start) / 3600
     assert (np.median(runs), np.percentile(runs, 95)) == (1, 8)
     assert "19.2% of its cells were not observed and count as offline; 8.1%" in found.notes[0]
-    by_hour = [np.nanmean(matrix[:240].reshape(5, DAY_STEPS, 723)[:, 2 * hour : 2 * hour + 2]) for hour in range(24)]
+    by_hour = [
+        np.nanmean(matrix[:240].reshape(5, DAY_STEPS, 723)[:, 2 * hour : 2 * hour + 2])
+        for hour in range(24)
+    ]
     published = [.090, .098, .108, .116, .120, .119, .114, .101, .088, .081, .073, .065,
                  .063, .057, .057, .059, .065, .070, .077, .066, .059, .061, .071, .084]  # fmt: skip
     assert by_hour == pytest.approx(published, abs=0.0015)
@@ -72,8 +77,12 @@ def test_a_matrix_by_hand(tmp_path: Path) -> None:
         (3, 1440, 3 * 86_400, 3),
     ],
 )
-def test_periods_are_whole_days_or_less_than_one(tmp_path: Path, steps: int, minutes: float, period: float, kept: int) -> None:
-    found = FlashMatrix(step_minutes=minutes).read([saved(tmp_path / "m.npy", np.ones((steps, 1), bool))])
+def test_periods_are_whole_days_or_less_than_one(
+    tmp_path: Path, steps: int, minutes: float, period: float, kept: int
+) -> None:
+    found = FlashMatrix(step_minutes=minutes).read(
+        [saved(tmp_path / "m.npy", np.ones((steps, 1), bool))]
+    )
     assert found.slots is not None
     assert found.slots.period[0] == period
     assert found.slots.start.tolist() == [0]

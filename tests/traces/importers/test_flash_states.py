@@ -40,7 +40,9 @@ ON = [(0, "wifi"), (10, "battery_charged_on"), (20, "screen_lock")]
 def test_a_user_by_hand(tmp_path: Path) -> None:
     """Online from second 20 to 50, and from 60 until its last message, 100,000 s later; one whole day of it counts."""
     said = messages(*ON, (50, "4G"), (60, "wifi"), (100_000, "40.0%"))
-    found = FlashStates().read([dumped(tmp_path / "s.json", {"0": {"messages": said, "model": "X", "guid": "g"}})])
+    found = FlashStates().read(
+        [dumped(tmp_path / "s.json", {"0": {"messages": said, "model": "X", "guid": "g"}})]
+    )
     assert found.slots is not None
     assert found.slots.period.tolist() == [DAY]
     midnight = 30_600
@@ -49,9 +51,15 @@ def test_a_user_by_hand(tmp_path: Path) -> None:
 
 
 def test_less_than_a_day_is_a_day(tmp_path: Path) -> None:
-    found = FlashStates().read([dumped(tmp_path / "s.json", {"0": {"messages": messages(*ON, (50, "4G"))}})])
+    found = FlashStates().read(
+        [dumped(tmp_path / "s.json", {"0": {"messages": messages(*ON, (50, "4G"))}})]
+    )
     assert found.slots is not None
-    assert (found.slots.period[0], found.slots.start[0], found.slots.end[0]) == (DAY, 30_620, 30_650)
+    assert (found.slots.period[0], found.slots.start[0], found.slots.end[0]) == (
+        DAY,
+        30_620,
+        30_650,
+    )
     assert "1 users report for less than a day" in " ".join(found.notes)
 
 
@@ -108,10 +116,14 @@ def timer(said: list[tuple[int, str]]) -> list[tuple[int, int]]:
 
 
 @given(
-    gaps=st.lists(st.tuples(st.integers(0, 40_000), st.sampled_from(STATES)), min_size=1, max_size=60),
+    gaps=st.lists(
+        st.tuples(st.integers(0, 40_000), st.sampled_from(STATES)), min_size=1, max_size=60
+    ),
 )
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_moments_online_are_those_of_flashs_own_timer(tmp_path: Path, gaps: list[tuple[int, str]]) -> None:
+def test_moments_online_are_those_of_flashs_own_timer(
+    tmp_path: Path, gaps: list[tuple[int, str]]
+) -> None:
     seconds = np.cumsum([gap for gap, _ in gaps])
     said = [(int(at), state) for at, (_, state) in zip(seconds, gaps, strict=True)]
     always = {"messages": messages(*ON, (5 * DAY, "3G"))}  # so that somebody is online
@@ -143,7 +155,10 @@ def test_messages_out_of_order_are_sorted_and_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("user", "said"),
     [
-        ({"messages": messages(*ON) + "2020-01-29 09:00:00 wifi"}, "user 7: message '2020-01-29 09:00:00 wifi'"),
+        (
+            {"messages": messages(*ON) + "2020-01-29 09:00:00 wifi"},
+            "user 7: message '2020-01-29 09:00:00 wifi'",
+        ),
         ({"messages": "2020-01-29 25:00:00\twifi"}, "user 7: time '2020-01-29 25:00:00'"),
         ({"messages": "2020-02-30 12:00:00\twifi"}, "user 7: time '2020-02-30 12:00:00'"),
         ({"messages": "29.1.2020\twifi"}, "user 7: time '29.1.2020'"),

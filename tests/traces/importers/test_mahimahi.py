@@ -40,7 +40,11 @@ def test_packets_by_hand(tmp_path: Path) -> None:
     found = read(lines(tmp_path / "t", [0, 0, 999, 1000, 2500, 3000, 3000]))
     assert found.period.tolist() == [3]
     assert found.start.tolist() == [0, 1, 2]
-    assert (carried(found) / 1500).tolist() == [3, 1, 3]  # those of the very end count to the last bin
+    assert (carried(found) / 1500).tolist() == [
+        3,
+        1,
+        3,
+    ]  # those of the very end count to the last bin
     assert np.array_equal(found.download_kbps, found.upload_kbps)
 
 
@@ -61,7 +65,10 @@ def test_every_byte_is_in_its_bin(tmp_path: Path, stamps: list[int], bin_seconds
     assert found.period[0] == pytest.approx(len(packets) * bin_seconds, rel=1e-15)
 
 
-@pytest.mark.parametrize("name", ["ATT-LTE-driving", "ATT-LTE-driving-2016", "TMobile-UMTS-driving", "Verizon-EVDO-driving"])
+@pytest.mark.parametrize(
+    "name",
+    ["ATT-LTE-driving", "ATT-LTE-driving-2016", "TMobile-UMTS-driving", "Verizon-EVDO-driving"],
+)
 def test_real_pairs_carry_exactly_their_packets(shared: Path, name: str) -> None:
     folder = shared / "data" / "traces" / "cellular" / "mahimahi"
     pair = [folder / f"{name}.down", folder / f"{name}.up"]
@@ -74,7 +81,9 @@ def test_real_pairs_carry_exactly_their_packets(shared: Path, name: str) -> None
         found_bytes = carried(found, speed=speed)
         packets = np.bincount(np.minimum(times // 1000, end - 1), minlength=end)
         assert np.array_equal(found_bytes[:end], packets * 1500.0)
-        assert np.array_equal(found_bytes[end:], packets[: len(found_bytes) - end] * 1500.0)  # the shorter one begins anew
+        assert np.array_equal(
+            found_bytes[end:], packets[: len(found_bytes) - end] * 1500.0
+        )  # the shorter one begins anew
         assert found_bytes[:end].sum() == 1500 * len(times)
 
 
@@ -90,7 +99,10 @@ def test_real_pairs_carry_exactly_their_packets(shared: Path, name: str) -> None
         (["1 2"], "line 1: '1 2'"),
         (["٣"], "line 1: '٣'"),
         (["9" * 30], "line 1: '999"),
-        ([0, 10**15 - 1], "line 2: 999999999999999 ms; must not be above 10,000,000 bins of 1000 ms"),
+        (
+            [0, 10**15 - 1],
+            "line 2: 999999999999999 ms; must not be above 10,000,000 bins of 1000 ms",
+        ),
         ([0, 0], "line 2: the last packet is at 0 ms"),
         ([], "line 1: ''"),
     ],

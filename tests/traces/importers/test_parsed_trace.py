@@ -15,12 +15,19 @@ from mpifl.traces.importers.parsed_trace import ParsedTrace, completed, read_tra
 from mpifl.traces.slots import of_counts
 from mpifl.traces.trace import DEVICE_COLUMNS, Trace, check_trace, write_trace
 
-CURVE = Bandwidth(np.array([0, 1]), np.array([0.0]), np.array([5.0]), np.array([6.0]), np.array([60.0]))
+CURVE = Bandwidth(
+    np.array([0, 1]), np.array([0.0]), np.array([5.0]), np.array([6.0]), np.array([60.0])
+)
 
 
 @pytest.fixture
 def base(make_trace: Callable[..., Trace]) -> Trace:
-    return make_trace([[(0, 1)], [(2, 3)]], compute_ms_per_sample=[1, 2, 3], download_kbps=[4, 5, 6], upload_kbps=[7, 8, 9])
+    return make_trace(
+        [[(0, 1)], [(2, 3)]],
+        compute_ms_per_sample=[1, 2, 3],
+        download_kbps=[4, 5, 6],
+        upload_kbps=[7, 8, 9],
+    )
 
 
 def test_devices_of_the_source_take_turns_with_those_of_the_base(base: Trace) -> None:
@@ -39,7 +46,9 @@ def test_devices_of_the_source_take_turns_with_those_of_the_base(base: Trace) ->
 
 def test_patterns_of_the_source_leave_the_devices_as_they_are(base: Trace) -> None:
     slots = of_counts(np.array([1]), np.array([0.0]), np.array([9.0]), np.array([10.0]))
-    trace, origins = completed("x", ParsedTrace("src", "lic", slots=slots), replace(base, bandwidth=CURVE))
+    trace, origins = completed(
+        "x", ParsedTrace("src", "lic", slots=slots), replace(base, bandwidth=CURVE)
+    )
     assert (trace.devices, trace.patterns) == (3, 1)
     assert "1 availability pattern from the source" in origins
     assert origins[-1].startswith("1 bandwidth curve from the base test")
@@ -55,7 +64,9 @@ def test_curves_of_the_source_come_on_top(base: Trace) -> None:
 
 def test_a_source_with_everything_needs_no_base(base: Trace) -> None:
     slots = of_counts(np.array([1]), np.array([0.0]), np.array([9.0]), np.array([10.0]))
-    found = ParsedTrace("src", "lic", devices={column: np.ones(2) for column in DEVICE_COLUMNS}, slots=slots)
+    found = ParsedTrace(
+        "src", "lic", devices={column: np.ones(2) for column in DEVICE_COLUMNS}, slots=slots
+    )
     trace, _ = completed("x", found, base)
     assert (trace.source, trace.licence) == ("src", "lic")
 

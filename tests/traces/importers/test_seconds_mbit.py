@@ -19,7 +19,9 @@ def test_a_log_by_hand(tmp_path: Path) -> None:
     assert found.bandwidth.start.tolist() == [0, 1, 4, 6.5]
     assert found.bandwidth.download_kbps.tolist() == [1500, 0, 200, 3000]
     assert found.bandwidth.upload_kbps.tolist() == [1500, 0, 200, 3000]
-    assert found.bandwidth.period.tolist() == [9]  # the last step is as long as the median of 1, 3 and 2.5 s
+    assert found.bandwidth.period.tolist() == [
+        9
+    ]  # the last step is as long as the median of 1, 3 and 2.5 s
 
 
 def test_all_real_logs_become_curves(shared: Path) -> None:
@@ -33,11 +35,16 @@ def test_all_real_logs_become_curves(shared: Path) -> None:
         part = slice(found.offsets[curve], found.offsets[curve + 1])
         assert np.array_equal(found.start[part], table[:, 0] - table[0, 0])
         assert found.download_kbps[part] == pytest.approx(table[:, 1] * 1000, rel=1e-15)
-        assert found.period[curve] == pytest.approx(np.ptp(table[:, 0]) + np.median(np.diff(table[:, 0])))
+        assert found.period[curve] == pytest.approx(
+            np.ptp(table[:, 0]) + np.median(np.diff(table[:, 0]))
+        )
 
 
 def test_pairs_of_directions_meet_at_all_their_points(tmp_path: Path) -> None:
-    pair = [lines(tmp_path / "x.down", ["0 1", "2 2", "4 3"]), lines(tmp_path / "x.up", ["0 5", "3 6"])]
+    pair = [
+        lines(tmp_path / "x.down", ["0 1", "2 2", "4 3"]),
+        lines(tmp_path / "x.up", ["0 5", "3 6"]),
+    ]
     found = SecondsMbit().read(pair).bandwidth
     assert found is not None
     assert found.start.tolist() == [0, 2, 3, 4]
