@@ -26,7 +26,7 @@ class Async(Asynchronous):
         0.6,
         gt=0,
         le=1,
-        description="alpha of the paper: share that an update without staleness has in the new model",
+        description="alpha of the paper: share of an update without staleness in the new model",
     )
 
     def updates(self, participants: int | None) -> int:
