@@ -3,7 +3,7 @@
     python examples/plain_fedavg.py [JOB [section.key=value ...]]
 
 prints the model_sha256 of ``mpifl run -n 1 JOB training.engine=loop``. It reads as the algorithm:
-who is asked and who completes (the plan), what each client trains, how updates are added up exactly.
+who is asked and who completes (the plan), what each client trains, how updates add up exactly.
 mpifl does the same on many ranks at a time. It takes a synchronous clock, plain SGD, features as
 samples, and models whose tensors are all trained.
 """
