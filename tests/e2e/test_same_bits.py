@@ -120,6 +120,7 @@ def test_the_run_directory_holds_what_it_promises_and_nothing_else(runs: list[Fi
         "checkpoint",
         "environment.json",
         "job.yaml",
+        "log.txt",
         "model.safetensors",
         "run.h5",
         "summary.json",
