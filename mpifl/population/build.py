@@ -26,7 +26,7 @@ from mpifl.datasets.embedded import digits
 from mpifl.datasets.parties import dealt_to_parties
 from mpifl.datasets.partitioners import REGISTRY as PARTITIONERS
 from mpifl.datasets.partitioners.natural import Natural
-from mpifl.datasets.partitioners.partitioner import Partitioner, Samples
+from mpifl.datasets.partitioners.partitioner import Partitioner, Samples, check_dealt
 from mpifl.datasets.partitioners.vertical import Vertical
 from mpifl.datasets.split import TRAIN, arranged, split_samples
 from mpifl.errors import InputError
@@ -216,7 +216,8 @@ def _clients(
     if isinstance(partition, Natural):
         return np.repeat(np.arange(train.clients), np.diff(train.offsets)), train.client
 
-    client = partition.deal(Samples(train.samples, train.y, train.coarse), random)
+    samples = Samples(train.samples, train.y, train.coarse)
+    client = check_dealt(partition, samples, partition.deal(samples, random))
     return client, np.array([str(number).encode() for number in range(partition.clients)])
 
 

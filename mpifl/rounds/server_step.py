@@ -142,7 +142,7 @@ def _vectors(experiment: Experiment, state: State) -> State:
     """
     missing = set(experiment.job.algorithm.sent) - set(state)
     if missing:
-        raise TrainingError(f"the algorithm sends {missing.pop()}, which its state does not have")
+        raise TrainingError(f"the algorithm sends {min(missing)}, which its state does not have")
 
     state = {name: np.ascontiguousarray(vector, np.float32) for name, vector in state.items()}
     for name, vector in state.items():

@@ -90,3 +90,35 @@ class Partitioner(Section):
                 f" allowed: {', '.join(WITHOUT_CLASSES)}"
             )
         return labels
+
+
+def check_dealt(partition: Partitioner, samples: Samples, client: np.ndarray) -> np.ndarray:
+    """Return what a partitioner's ``deal`` returned, as int64.
+
+    Raises:
+        InputError: It is not one client of 0 to ``clients - 1`` for each sample, or a client got no
+            sample. A partitioner may be a plug-in.
+    """
+    place = f"data.partition.name: {partition.name!r}"
+    client = np.asarray(client)
+    if client.shape != (samples.count,) or not np.issubdtype(client.dtype, np.integer):
+        raise InputError(
+            f"{place} dealt {client.dtype} of shape {client.shape}; allowed: one integer for each of"
+            f" {samples.count} samples"
+        )
+
+    wrong = (client < 0) | (client >= partition.clients)
+    if wrong.any():
+        sample = int(np.argmax(wrong))
+        raise InputError(
+            f"{place} dealt sample {sample} to client {client[sample]}; allowed:"
+            f" 0 to {partition.clients - 1} (data.partition.clients)"
+        )
+
+    empty = np.bincount(client, minlength=partition.clients) == 0
+    if empty.any():
+        raise InputError(
+            f"{place} dealt no sample to {np.count_nonzero(empty)} of {partition.clients} clients,"
+            f" the first is {int(np.argmax(empty))}; every client must hold one sample or more"
+        )
+    return client.astype(np.int64)

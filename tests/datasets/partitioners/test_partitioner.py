@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -199,3 +200,34 @@ def test_digits_in_a_job(name: str) -> None:
     assert data is not None
     assert data.train.clients == 12
     assert np.diff(data.train.offsets).sum() == 1438
+
+
+# A partitioner of the user's own
+
+
+@pytest.mark.parametrize(
+    ("dealt", "why"),
+    [
+        (
+            "[0, 1, 2]",
+            r"dealt int64 of shape \(3,\); allowed: one integer for each of \d+ samples",
+        ),
+        ("np.zeros(samples.count)", r"dealt float64 of shape \(\d+,\); allowed: one integer"),
+        ("np.arange(samples.count) % 4", r"dealt sample 3 to client 3; allowed: 0 to 2"),
+        ("np.arange(samples.count) % 3 - 1", r"dealt sample 0 to client -1; allowed: 0 to 2"),
+        ("np.arange(samples.count) % 2", r"dealt no sample to 1 of 3 clients, the first is 2;"),
+    ],
+    ids=["too few", "no integers", "too large", "negative", "an empty client"],
+)
+def test_what_a_plug_in_deals_is_checked(tmp_path: Path, dealt: str, why: str) -> None:
+    plug_in = tmp_path / "mine.py"
+    plug_in.write_text(
+        "import numpy as np\n"
+        "from mpifl.datasets.partitioners.partitioner import Partitioner\n"
+        "class Mine(Partitioner):\n"
+        "    def deal(self, samples, random):\n"
+        f"        return np.array({dealt})\n"
+    )
+    job = parse_job({**JOB, "data": {"partition": {"name": f"{plug_in}:Mine", "clients": 3}}})
+    with pytest.raises(InputError, match=rf"^data.partition.name: '{plug_in}:Mine' {why}"):
+        prepare(job)
