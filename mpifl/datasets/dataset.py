@@ -28,8 +28,8 @@ from typing import Any, Protocol
 import h5py
 import numpy as np
 
-from mpifl.io.files import whole_file
-from mpifl.io.hdf5 import content_sha256, hdf5_errors, mapped, open_hdf5, writing_hdf5
+from mpifl.io.files import read_errors, whole_file
+from mpifl.io.hdf5 import content_sha256, mapped, open_hdf5, writing_hdf5
 
 FORMAT = "mpifl-dataset"
 SCHEMA_VERSION = 2
@@ -237,7 +237,7 @@ def open_dataset(path: Path) -> Dataset:
 
 def _read(file: h5py.File, path: Path, reader: Reader) -> Dataset:
     """Return the data set of an open file; each column is what ``reader`` makes of it."""
-    with hdf5_errors(path):
+    with read_errors(path):
         keys = (*ATTRIBUTES, "content_sha256")
         attributes: dict[str, Any] = {key: file.attrs[key] for key in keys}
         for key in ("outputs", "vocabulary"):
@@ -265,7 +265,7 @@ def repack(source: Path, path: Path, compression: str | None = None) -> None:
 
 def is_compressed(path: Path) -> bool:
     """Return whether a data set has to be repacked before it can be mapped."""
-    with open_hdf5(path, FORMAT, SCHEMA_VERSION) as file, hdf5_errors(path):
+    with open_hdf5(path, FORMAT, SCHEMA_VERSION) as file, read_errors(path):
         return any(file[name]["x"].chunks is not None for name in PARTS if name in file)
 
 

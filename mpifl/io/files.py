@@ -66,6 +66,20 @@ def _free(path: Path) -> str:
     return f"{shutil.disk_usage(folder).free:,} are free on the disk"
 
 
+@contextlib.contextmanager
+def read_errors(path: Path) -> Iterator[None]:
+    """Convert any exception in the block to an InputError that names the file.
+
+    h5py, zipfile, lzma and others raise exceptions of every type when they read a damaged file.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"{path}: not readable, or not whole ({error})") from error
+
+
 def is_file(path: Path) -> bool:
     """Return whether a file exists; False also for a name that no file can have."""
     try:

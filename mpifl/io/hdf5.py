@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 
 from mpifl.errors import InputError
-from mpifl.io.files import disk_full_errors, is_file
+from mpifl.io.files import disk_full_errors, is_file, read_errors
 
 HEAP = b"GCOL\1\0\0\0"  # how a global heap begins: HDF5's store of texts of variable length
 HEAPS_WITHIN_BYTES = 1 << 16
@@ -83,10 +83,10 @@ def open_hdf5(path: Path, kind: str, schema: int) -> h5py.File:
         raise InputError(f"{path}: no such file")
     check_heaps(path)
 
-    with hdf5_errors(path):
+    with read_errors(path):
         file = h5py.File(path, "r", locking="best-effort")
     try:
-        with hdf5_errors(path):
+        with read_errors(path):
             _check_attributes(file)
             form = file.attrs.get("format")
             version = file.attrs.get("schema_version")
@@ -110,13 +110,13 @@ def check_heaps(path: Path, within_bytes: int = HEAPS_WITHIN_BYTES) -> None:
     attributes, and so the heap of their texts, at the beginning; foreign files may have heaps
     anywhere.
     """
-    with hdf5_errors(path):
+    with read_errors(path):
         empty = path.stat().st_size == 0
     if empty:  # an empty file cannot be mapped
         return
 
     with (
-        hdf5_errors(path),
+        read_errors(path),
         open(path, "rb") as file,
         mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as raw,
     ):
@@ -153,7 +153,7 @@ def check_content(path: Path, kind: str, schema: int) -> str:
 
     Raises InputError when the contents do not have the hash that the file names.
     """
-    with open_hdf5(path, kind, schema) as file, hdf5_errors(path):
+    with open_hdf5(path, kind, schema) as file, read_errors(path):
         digest = content_sha256(file)
         if str(file.attrs["content_sha256"]) != digest:
             raise InputError(
@@ -161,20 +161,6 @@ def check_content(path: Path, kind: str, schema: int) -> str:
                 " or download it again"
             )
     return digest
-
-
-@contextlib.contextmanager
-def hdf5_errors(path: Path) -> Iterator[None]:
-    """Convert any exception in the block to an InputError that names the file.
-
-    h5py raises exceptions of every type.
-    """
-    try:
-        yield
-    except InputError:
-        raise
-    except Exception as error:
-        raise InputError(f"{path}: not readable, or not whole ({error})") from error
 
 
 def content_sha256(file: h5py.File) -> str:

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mpifl.errors import InputError
-from mpifl.io.hdf5 import check_content, hdf5_errors
+from mpifl.io.files import read_errors
+from mpifl.io.hdf5 import check_content
 
 RECENT_NANOSECONDS = 2 * 10**9
 CONTENT = "content"
@@ -83,7 +84,7 @@ def bytes_sha256(path: Path) -> str:
     """Return the SHA-256 of the bytes of a file. Raises InputError when it cannot be read."""
 
     def read() -> str:
-        with hdf5_errors(path), open(path, "rb") as file:
+        with read_errors(path), open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     return _once(path, BYTES, read)
@@ -132,6 +133,6 @@ def _once(path: Path, kind: str, read: Callable[[], str]) -> str:
 
 
 def _stamp(path: Path) -> Stamp:
-    with hdf5_errors(path):
+    with read_errors(path):
         status = path.stat()
     return status.st_ino, status.st_size, status.st_mtime_ns

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import h5py
 
-from mpifl.io.hdf5 import check_heaps, hdf5_errors
+from mpifl.io.files import read_errors
+from mpifl.io.hdf5 import check_heaps
 
 READ_SECONDS = 30.0
 SLOWEST_BYTES_A_SECOND = 1e6
@@ -33,11 +34,11 @@ def copy_rows(old: Path, file: h5py.File, rows: Mapping[str, int]) -> None:
     """
     check_heaps(old)
     left_open = _left_open(old)
-    with hdf5_errors(old):
+    with read_errors(old):
         if left_open:
             _check_reads(old)
 
-    with hdf5_errors(old), h5py.File(old, "r", swmr=left_open, locking="best-effort") as before:
+    with read_errors(old), h5py.File(old, "r", swmr=left_open, locking="best-effort") as before:
         for table, count in rows.items():
             if len(before[table]) < count:
                 raise ValueError(

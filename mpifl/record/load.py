@@ -12,8 +12,8 @@ import h5py
 import numpy as np
 
 from mpifl.errors import InputError
-from mpifl.io.files import is_file
-from mpifl.io.hdf5 import check_heaps, hdf5_errors
+from mpifl.io.files import is_file, read_errors
+from mpifl.io.hdf5 import check_heaps
 from mpifl.job import load_yaml
 from mpifl.record.tables import TABLES
 
@@ -31,7 +31,7 @@ class Run:
     @cached_property
     def job(self) -> dict[str, Any]:
         """The resolved job as nested dicts, with every default. Plug-ins are not loaded."""
-        with hdf5_errors(self.folder / "job.yaml"):
+        with read_errors(self.folder / "job.yaml"):
             return load_yaml((self.folder / "job.yaml").read_text(encoding="utf-8"))
 
     @cached_property
@@ -76,7 +76,7 @@ class Run:
         from safetensors.numpy import load_file
 
         path = self.folder / "model.safetensors"
-        with hdf5_errors(path):
+        with read_errors(path):
             tensors: dict[str, np.ndarray] = load_file(path)
         return tensors
 
@@ -107,11 +107,11 @@ class Run:
     def _run_file(self) -> h5py.File:
         path = self.folder / "run.h5"
         check_heaps(path)
-        with hdf5_errors(path):
+        with read_errors(path):
             return h5py.File(path, "r", swmr=not self.complete, locking="best-effort")
 
     def _json(self, name: str) -> dict[str, Any]:
-        with hdf5_errors(self.folder / name):
+        with read_errors(self.folder / name):
             content: dict[str, Any] = json.loads((self.folder / name).read_text(encoding="utf-8"))
         return content
 

@@ -30,8 +30,8 @@ import numpy as np
 
 from mpifl.clock.timeline import ClockState, Timeline
 from mpifl.errors import InputError, TrainingError
-from mpifl.io.files import disk_full_errors, to_disk
-from mpifl.io.hdf5 import hdf5_errors, open_hdf5, writing_hdf5
+from mpifl.io.files import disk_full_errors, read_errors, to_disk
+from mpifl.io.hdf5 import open_hdf5, writing_hdf5
 from mpifl.rounds.plan import TASK, Plan
 from mpifl.rounds.snapshot import Snapshot, Vectors, Waiting
 
@@ -81,7 +81,7 @@ def _write(path: Path, snapshot: Snapshot) -> None:
 
 def read_checkpoint(path: Path) -> Snapshot:
     """Return the snapshot of a checkpoint. Raises InputError when the file is not whole."""
-    with hdf5_errors(path):
+    with read_errors(path):
         digest = _digest(path)
     if not path.stem.endswith(f"-{digest}"):
         raise InputError(
@@ -89,7 +89,7 @@ def read_checkpoint(path: Path) -> Snapshot:
             " name"
         )
 
-    with open_hdf5(path, FORMAT, SCHEMA_VERSION) as file, hdf5_errors(path):
+    with open_hdf5(path, FORMAT, SCHEMA_VERSION) as file, read_errors(path):
         versions = {
             int(number): _vectors(group) for number, group in file.get("versions", {}).items()
         }

@@ -26,8 +26,8 @@ import h5py
 import numpy as np
 
 from mpifl.errors import InputError
-from mpifl.io.files import whole_file
-from mpifl.io.hdf5 import content_sha256, hdf5_errors, mapped, open_hdf5, writing_hdf5
+from mpifl.io.files import read_errors, whole_file
+from mpifl.io.hdf5 import content_sha256, mapped, open_hdf5, writing_hdf5
 from mpifl.traces.bandwidth import COLUMNS as BANDWIDTH_COLUMNS
 from mpifl.traces.bandwidth import Bandwidth, check_bandwidth
 from mpifl.traces.slots import Slots, merged_slots
@@ -119,7 +119,7 @@ def open_trace(path: Path) -> Trace:
 
     Raises InputError naming the file and what is wrong in it.
     """
-    with open_hdf5(path, FORMAT, SCHEMA_VERSION) as file, hdf5_errors(path):
+    with open_hdf5(path, FORMAT, SCHEMA_VERSION) as file, read_errors(path):
         slots = file["availability"]
         columns = {column: mapped(file[column], column) for column in DEVICE_COLUMNS}
         for column in ("offsets", "start", "end", "period"):

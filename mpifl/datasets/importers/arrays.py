@@ -17,7 +17,7 @@ import numpy as np
 
 from mpifl.datasets.importers.streams import CHUNK_BYTES, Stream, opened
 from mpifl.errors import InputError
-from mpifl.io.hdf5 import hdf5_errors
+from mpifl.io.files import read_errors
 
 ENDINGS = (".npy", ".npz", ".npy.xz", ".npz.xz")
 Place = tuple[Path, str | None]
@@ -70,7 +70,7 @@ class StoredArray:
                 f"{self.location}: Fortran order can only be read from an uncompressed .npy;"
                 " save it so, or in C order"
             )
-        with hdf5_errors(self.place[0]):
+        with read_errors(self.place[0]):
             array = np.load(self.place[0], mmap_mode="r", allow_pickle=False)
             if array.offset + array.nbytes != self.place[0].stat().st_size:
                 raise ValueError("more bytes than its header declares")
@@ -132,7 +132,7 @@ def _location(place: Place) -> str:
 
 
 def _members(path: Path) -> list[str]:
-    with hdf5_errors(path), _archive(path) as archive:
+    with read_errors(path), _archive(path) as archive:
         names = [name for name in archive.namelist() if name.endswith(".npy")]
     for name in names:
         if names.count(name) > 1:
@@ -158,7 +158,7 @@ def _stream(place: Place) -> Iterator[Stream]:
         return
 
     with contextlib.ExitStack() as stack:
-        with hdf5_errors(path):
+        with read_errors(path):
             file = stack.enter_context(stack.enter_context(_archive(path)).open(f"{member}.npy"))
         yield Stream(_location(place), file)
 
@@ -169,7 +169,7 @@ def _header(stream: Stream) -> tuple[tuple[int, ...], bool, np.dtype]:
     Version 3 of the format is refused: it is for field names in Unicode, and arrays with fields are
     not allowed here.
     """
-    with hdf5_errors(stream.path):
+    with read_errors(stream.path):
         version = np.lib.format.read_magic(stream.file)
         if version == (1, 0):
             return np.lib.format.read_array_header_1_0(stream.file)

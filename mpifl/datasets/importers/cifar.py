@@ -17,7 +17,7 @@ from mpifl.datasets.importers.importer import Importer, one_folder
 from mpifl.datasets.importers.streams import CHUNK_BYTES, opened, text_lines
 from mpifl.datasets.store import Store
 from mpifl.errors import InputError
-from mpifl.io.hdf5 import hdf5_errors
+from mpifl.io.files import read_errors
 from mpifl.io.restricted_pickle import read_pickle
 
 PIXELS = 3 * 32 * 32
@@ -147,7 +147,7 @@ def _sheet(path: Path, kind: Kind) -> Iterator[Block]:
     """
     part = "test" if path.name.startswith("test") else "train"
     number = int(re.findall(r"\d+", path.stem)[0]) if part == "train" else 1
-    with hdf5_errors(path), Image.open(path) as image:
+    with read_errors(path), Image.open(path) as image:
         width, height = image.size
         if width != 1024 or image.mode != "RGB":
             raise InputError(
@@ -175,7 +175,7 @@ def _sheet_labels(folder: Path, part: str) -> np.ndarray:
     for name in (f"{part}_lables.json", f"{part}_labels.json"):
         path = folder / name
         if path.is_file():
-            with hdf5_errors(path):
+            with read_errors(path):
                 labels = json.loads(path.read_bytes())
             if not isinstance(labels, list) or not all(type(label) is int for label in labels):
                 raise InputError(f"{path}: must be a list of whole numbers")

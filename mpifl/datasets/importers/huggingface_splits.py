@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mpifl.errors import InputError
-from mpifl.io.hdf5 import hdf5_errors
+from mpifl.io.files import read_errors
 
 ROWS = {"images": 64, "text": 1 << 10, "numbers": 1 << 10}
 """Samples held at once, by kind."""
@@ -32,7 +32,7 @@ class NamedSplit:
 
     def batches(self, columns: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield location (for messages) and columns (pyarrow.Array) of the rows, by batch."""
-        with hdf5_errors(Path(self.location)):
+        with read_errors(Path(self.location)):
             start = 0
             data = self.data.select_columns(columns).with_format("arrow")
             for table in data.iter(batch_size=ROWS[self.kind]):
@@ -87,5 +87,5 @@ def _loaded(path: Path) -> Any:
             " this format takes what save_to_disk of the library datasets wrote"
         )
     datasets.disable_progress_bars()
-    with hdf5_errors(path):
+    with read_errors(path):
         return datasets.load_from_disk(str(path))

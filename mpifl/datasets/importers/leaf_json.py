@@ -13,7 +13,7 @@ import ijson
 
 from mpifl.datasets.importers.streams import opened
 from mpifl.errors import InputError
-from mpifl.io.hdf5 import hdf5_errors
+from mpifl.io.files import read_errors
 
 DEEPEST = 16
 """Maximum nesting: no file of LEAF's is so deep, and endless nesting would fill the memory."""
@@ -34,7 +34,7 @@ def users_of(path: Path, *, skip_empty: bool = False, all_counted: bool = True) 
     """
     held: dict[str, int] = {}
     listed: dict[str, list[Any]] = {}
-    with opened(path) as stream, hdf5_errors(path):
+    with opened(path) as stream, read_errors(path):
         for key, value in _members(path, stream.file):
             if isinstance(key, str):
                 if key in ("users", "num_samples"):

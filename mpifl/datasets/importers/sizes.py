@@ -16,7 +16,7 @@ from mpifl.datasets.importers.importer import Importer
 from mpifl.datasets.importers.streams import text_lines
 from mpifl.datasets.store import Store
 from mpifl.errors import InputError
-from mpifl.io.hdf5 import hdf5_errors
+from mpifl.io.files import read_errors
 from mpifl.io.restricted_pickle import read_pickle
 
 HEADER = ["client", "size"]
@@ -95,7 +95,7 @@ def _sizes(path: Path) -> Iterator[Size]:
     if ending in ("pkl", "pickle"):
         return _from_container(read_pickle(path), path)
     if ending == "mat":
-        with hdf5_errors(path):
+        with read_errors(path):
             variables = loadmat(path, variable_names=["client_size"], appendmat=False)
         if "client_size" not in variables:
             raise InputError(f"{path}: no client_size in it")

@@ -12,7 +12,7 @@ from scipy.io import wavfile
 from scipy.signal import get_window, resample_poly
 
 from mpifl.errors import InputError
-from mpifl.io.hdf5 import hdf5_errors
+from mpifl.io.files import read_errors
 
 RATE = 16_000  # Hz
 WINDOW = 400  # samples: 25 ms
@@ -34,7 +34,7 @@ def read_wav(path: Path, length: int) -> np.ndarray:
     InputError naming the file if it is no WAV file of numbers, is truncated or empty, or has a rate
     outside RATES.
     """
-    with hdf5_errors(path), warnings.catch_warnings():
+    with read_errors(path), warnings.catch_warnings():
         # unknown chunks are skipped; a truncated file is an error
         warnings.simplefilter("ignore", wavfile.WavFileWarning)
         warnings.filterwarnings("error", "Reached EOF prematurely", wavfile.WavFileWarning)

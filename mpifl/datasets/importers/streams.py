@@ -10,7 +10,7 @@ from typing import IO
 
 from mpifl.errors import InputError
 from mpifl.io.compressed import OPENERS
-from mpifl.io.hdf5 import hdf5_errors
+from mpifl.io.files import read_errors
 
 CHUNK_BYTES = 1 << 22
 """About how much of a source an importer holds at once."""
@@ -22,7 +22,7 @@ LONGEST_LINE_BYTES = 1 << 28
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[Stream]:
     """Open a file as a Stream; decompress it if its name ends in ``.gz`` or ``.xz``."""
-    with hdf5_errors(path):
+    with read_errors(path):
         file: IO[bytes] = OPENERS[path.suffix](path) if path.suffix in OPENERS else path.open("rb")
     try:
         yield Stream(path, file)
@@ -44,7 +44,7 @@ class Stream:
         """
         taken = bytearray()
         while len(taken) < count:
-            with hdf5_errors(self.path):
+            with read_errors(self.path):
                 piece = self.file.read(min(_PIECE, count - len(taken)))
             if not piece:
                 missing = count - len(taken)
@@ -54,7 +54,7 @@ class Stream:
 
     def end(self) -> None:
         """Raise InputError unless all bytes have been read."""
-        with hdf5_errors(self.path):
+        with read_errors(self.path):
             more = self.file.read(1)
         if more:
             raise InputError(f"{self.path}: more bytes than its header declares")
@@ -69,7 +69,7 @@ def text_lines(path: Path, encoding: str = "utf-8") -> Iterator[tuple[int, str]]
     with opened(path) as stream:
         number = 0
         while True:
-            with hdf5_errors(path):
+            with read_errors(path):
                 raw = stream.file.readline(LONGEST_LINE_BYTES + 1)
             if not raw:
                 return

@@ -14,7 +14,8 @@ import numpy as np
 
 from mpifl.datasets.importers.leaf_json import shown
 from mpifl.errors import InputError
-from mpifl.io.hdf5 import check_heaps, hdf5_errors
+from mpifl.io.files import read_errors
+from mpifl.io.hdf5 import check_heaps
 
 MOST_BYTES = 1 << 30
 """Of one field of one client: a larger one is a damaged header, and would fill the memory."""
@@ -28,7 +29,7 @@ def fields_of(paths: list[Path]) -> dict[str, bool]:
 
     Raise InputError if there are no clients.
     """
-    with hdf5_errors(paths[0]), _opened(paths[0]) as file:
+    with read_errors(paths[0]), _opened(paths[0]) as file:
         for _, group in _groups(file, paths[0])[1]():
             return {name: group[name].dtype.kind in "OS" for name in group}
     raise InputError(f"{paths[0]}: examples has no clients")
@@ -44,7 +45,7 @@ def clients_of(paths: list[Path], fields: list[str], skip_empty: bool = False) -
     seen: dict[str, Path] = {}
     for path in paths:
         empty = []
-        with hdf5_errors(path), _opened(path) as file:
+        with read_errors(path), _opened(path) as file:
             count, groups = _groups(file, path)
             for name, group in groups():
                 location = f"{path}: client {name!r}"
@@ -102,7 +103,7 @@ def _rows(group: h5py.Group, field: str, location: str) -> np.ndarray:
     if not isinstance(dataset, h5py.Dataset):
         raise InputError(f"{location}: no field {field!r}; there are: {', '.join(group)}")
 
-    with hdf5_errors(Path(location)):
+    with read_errors(Path(location)):
         if dataset.size * dataset.dtype.itemsize > MOST_BYTES:
             raise InputError(
                 f"{location}: {field} is {dataset.dtype} {dataset.shape}:"

@@ -103,8 +103,8 @@ def check_dealt(partition: Partitioner, samples: Samples, client: np.ndarray) ->
     client = np.asarray(client)
     if client.shape != (samples.count,) or not np.issubdtype(client.dtype, np.integer):
         raise InputError(
-            f"{place} dealt {client.dtype} of shape {client.shape}; allowed: one integer for each of"
-            f" {samples.count} samples"
+            f"{place} dealt {client.dtype} of shape {client.shape}; allowed: one integer for each"
+            f" of {samples.count} samples"
         )
 
     wrong = (client < 0) | (client >= partition.clients)
