@@ -42,7 +42,7 @@ from mpifl.state.aggregate import run_as_aggregator
 from mpifl.state.resume import CHECKPOINTS, JOB, take_over
 from mpifl.state.start import start_run
 
-LOG = logging.getLogger(__name__)
+LOG = logging.getLogger("mpifl.run")  # its __name__ is __main__
 
 
 def main() -> NoReturn:
