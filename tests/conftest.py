@@ -18,6 +18,7 @@ from mpifl.traces.trace import Trace
 
 # No deadline: a machine may be busy. In CI always the same examples: what a search finds by chance is found before.
 settings.register_profile("mpifl", deadline=None, derandomize=bool(os.environ.get("CI")))
+settings.register_profile("nightly", deadline=None)  # tests/budget.py gives it more examples
 settings.load_profile("mpifl")
 torch.set_num_threads(1)  # as on a rank; small models train several times slower on more
 SHARED = Path(__file__).parents[2] / "shared"
