@@ -1,39 +1,24 @@
-"""The run directory: made at the start, filled round by round, closed with a summary."""
+"""The run directory: made at the start, ended with summary.json; run_file.py has run.h5."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib.metadata
 import json
-import os
 import platform
 import subprocess
 import sys
-import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import h5py
-import numpy as np
 
 from mpifl import __version__
 from mpifl.cluster.rank_report import processor
 from mpifl.errors import InputError
-from mpifl.io.files import PACKAGE, disk_full_errors, to_disk, whole_file, write_text
-from mpifl.io.hdf5 import writing_hdf5
-from mpifl.job import Job
+from mpifl.io.files import PACKAGE, disk_full_errors, write_text
 from mpifl.job.plug_in import ENVIRONMENT, PlugIn
-from mpifl.kernels.permutation import uniforms
-from mpifl.record.copy_rows import copy_rows
-from mpifl.record.tables import TABLES, client_rows, participant_rows, round_row, row_type
-from mpifl.rounds.round_result import RoundResult
-from mpifl.seeds import Purpose, number
 
-WRITE_SECONDS = 0.5
-# The smallest and largest chunk. One that holds a single round is not written again for the next.
-CHUNK_ROWS = (64, 16_384)
 LIBRARIES = ("torch", "numpy", "numba", "h5py", "mpi4py", "pydantic", "scikit-learn")
 
 
@@ -76,163 +61,6 @@ def make_run_directory(out: str | None, name: str) -> Path:
             number += 1
     except OSError as error:
         raise InputError(f"--out: {error.filename}: {error.strerror}") from error
-
-
-class RunFile:
-    """run.h5 while it is written, one append a round.
-
-    Others may read it meanwhile (HDF5's SWMR); they see rows WRITE_SECONDS late. Every method that
-    writes raises DiskFull; what was written before can then still be read.
-    """
-
-    def __init__(self, path: Path, job: Job, rows: Mapping[str, int] | None = None) -> None:
-        """Create the file.
-
-        For a run that is resumed, ``rows`` says how many rows of each table of the old file are
-        kept; the new file begins with those.
-        """
-        self._path = path
-        self._record = job.record
-        self._key = number(job.seed, Purpose.RECORD)
-        self._waiting: dict[str, list[np.ndarray]] = {table: [] for table in TABLES}
-        self._written = time.monotonic()
-
-        latest: dict[str, Any] = {"libver": "latest", "locking": "best-effort"}
-        with disk_full_errors(path, run=path.parent):
-            with whole_file(path) as partial, writing_hdf5(partial, **latest) as file:
-                self._make(file, job)
-                if rows:
-                    copy_rows(path, file, rows)
-            self._file = h5py.File(path, "r+", **latest)
-            self._handle = self._file.id.get_vfd_handle()
-            with self._adding(0):
-                self._file.swmr_mode = True
-
-    def _make(self, file: h5py.File, job: Job) -> None:
-        """Make the empty tables, with chunks of about the rows of one round."""
-        share = job.record.sample_share if job.record.participants == "sample" else 1.0
-        participants = job.selection.participants or job.clock.at_once(1)
-        expected = {
-            "rounds": 1.0,
-            "participants": share * participants,
-            "clients": CHUNK_ROWS[1],
-            "losses": 1.0,
-        }
-
-        for table, columns in TABLES.items():
-            chunk = int(np.clip(expected[table], *CHUNK_ROWS))
-            rows = file.create_dataset(
-                table,
-                (0,),
-                row_type(columns),
-                maxshape=(None,),
-                chunks=(chunk,),
-                compression=1,
-                shuffle=True,
-            )
-            for column, (_, unit) in columns.items():
-                rows.attrs[column] = unit
-
-    def append(self, result: RoundResult) -> np.ndarray:
-        """Add a round; return its /rounds row (an array of one).
-
-        The rows of several rounds are written together: HDF5 takes a millisecond for one round as
-        for a hundred.
-        """
-        participants = participant_rows(result)
-        row = round_row(result, participants)
-        kept = participants[self._kept(participants["client"])]
-        self._waiting["rounds"].append(row)
-        self._waiting["participants"].append(kept)
-        self._waiting["clients"].append(client_rows(result))
-
-        if time.monotonic() - self._written > WRITE_SECONDS:
-            self._write()
-        return row
-
-    def _write(self) -> None:
-        """Write the rows that are waiting."""
-        for table, waiting in self._waiting.items():
-            if waiting:
-                self._add(table, np.concatenate(waiting))
-                waiting.clear()
-        self._written = time.monotonic()
-
-    def _add(self, table: str, rows: np.ndarray) -> None:
-        if not len(rows):
-            return
-
-        data = self._file[table]
-        most_rows = len(rows) + data.chunks[0]  # the last chunk is written again
-        with self._adding(most_rows * rows.itemsize):
-            data.resize(len(data) + len(rows), axis=0)
-            data[len(data) - len(rows) :] = rows
-            data.flush()
-
-    @contextlib.contextmanager
-    def _adding(self, most_bytes: int) -> Iterator[None]:
-        """Guard a block that grows the file by ``most_bytes``; after an error nothing is written.
-
-        HDF5 cannot discard what it has not written: it tries again when it closes the file, and
-        crashes at exit (HDF5 2.0.0). So after an error its file descriptor is replaced by one of
-        memory.
-        """
-        with disk_full_errors(self._path, most_bytes, self._path.parent):
-            try:
-                yield
-            except Exception:
-                with contextlib.suppress(OSError):
-                    # If it is another file, HDF5 has closed it, and the descriptor is reused.
-                    if os.path.samestat(os.fstat(self._handle), self._path.stat()):
-                        memory = os.memfd_create(self._path.name)
-                        os.dup2(memory, self._handle)
-                        os.close(memory)
-                raise
-
-    def lost(self, round_number: int, ranks: int, wall_seconds: float) -> None:
-        """Record a loss of ranks: the ``ranks`` that are left repeat round ``round_number``."""
-        row = np.array([(round_number, ranks, wall_seconds)], row_type(TABLES["losses"]))
-        self._add("losses", row)
-
-    def rows(self) -> dict[str, int]:
-        """Write all rows; return how many each table has."""
-        self._write()
-        return {table: len(self._file[table]) for table in TABLES}
-
-    def rounds(self) -> Iterator[np.ndarray]:
-        """Yield the /rounds rows so far, each an array of one."""
-        self._write()
-        for start in range(0, len(self._file["rounds"]), CHUNK_ROWS[1]):
-            yield from self._file["rounds"][start : start + CHUNK_ROWS[1]][:, np.newaxis]
-
-    def to_disk(self) -> None:
-        """Wait until what was appended is on the disk."""
-        with disk_full_errors(self._path, run=self._path.parent):
-            to_disk(self._path)
-
-    def _kept(self, clients: np.ndarray) -> np.ndarray:
-        """Return which clients' rows are recorded (bool)."""
-        if self._record.participants == "sample":
-            return uniforms(np.ascontiguousarray(clients), self._key) < self._record.sample_share
-        return np.full(len(clients), self._record.participants == "all")
-
-    def close(self) -> None:
-        """Write all rows and close the file."""
-        try:
-            self._write()
-        finally:
-            with self._adding(0):
-                self._file.close()
-
-
-@contextlib.contextmanager
-def run_file(folder: Path, job: Job, rows: Mapping[str, int] | None = None) -> Iterator[RunFile]:
-    """Open run.h5 of a run directory for the block; ``rows`` as in RunFile."""
-    file = RunFile(folder / "run.h5", job, rows)
-    try:
-        yield file
-    finally:
-        file.close()
 
 
 def write_environment(

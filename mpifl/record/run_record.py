@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from mpifl.record.progress import round_lines
-from mpifl.record.run_directory import RunFile, run_file, write_summary
+from mpifl.record.run_directory import write_summary
+from mpifl.record.run_file import RunFile, run_file
 from mpifl.record.summary import Totals, closing_lines
 from mpifl.record.too_few_online import TooFewOnline
 from mpifl.rounds.experiment import TimingExperiment

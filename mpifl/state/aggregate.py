@@ -74,30 +74,33 @@ def _record(world: World, start: RunStart, stop: Stop) -> None:
     settings, done = job.checkpoint, snapshot.rounds_done
     checkpoints_folder = start.folder / CHECKPOINTS
 
-    with run_record(experiment, start.folder, snapshot.rows) as record:
-        with closing(
+    with (
+        run_record(experiment, start.folder, snapshot.rows) as record,
+        closing(
             Checkpoints(checkpoints_folder, settings.every, settings.keep, record.file, done)
-        ) as checkpoints:
-            callbacks = RunCallbacks(snapshot, record.ended_round, checkpoints, stop)
-            model_sha256 = _rounds(world, start, callbacks, record)
-        world.watch.begin("end")
-        spent = _end(world, experiment, sent=True)
+        ) as checkpoints,
+    ):
+        callbacks = RunCallbacks(snapshot, record.ended_round, checkpoints, stop)
+        model_sha256 = _rounds(world, start, callbacks, record)
 
-        seconds = time.monotonic() - world.watch.started
-        record.finish(
-            {
-                "name": job.name,
-                "seed": job.seed,
-                "ranks": world.size + world.lost,
-                "mpi": library(),
-                "rounds": job.rounds,
-                "wall_seconds": round(seconds, 3),
-                "model_sha256": model_sha256,
-                **where_time_went(seconds, world.watch, spent),
-                "resumed_from": done or None,
-                "ranks_lost": world.lost,
-            }
-        )
+    world.watch.begin("end")
+    spent = _end(world, experiment, sent=True)
+
+    seconds = time.monotonic() - world.watch.started
+    record.finish(
+        {
+            "name": job.name,
+            "seed": job.seed,
+            "ranks": world.size + world.lost,
+            "mpi": library(),
+            "rounds": job.rounds,
+            "wall_seconds": round(seconds, 3),
+            "model_sha256": model_sha256,
+            **where_time_went(seconds, world.watch, spent),
+            "resumed_from": done or None,
+            "ranks_lost": world.lost,
+        }
+    )
 
 
 def _rounds(

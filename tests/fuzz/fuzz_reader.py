@@ -127,7 +127,8 @@ def content(kind: str, path: Path, other: Path) -> str:
 
 def resumed(folder: Path) -> str:
     """A hash of the state from which a run directory's run goes on, and of the rows that it keeps. Raises InputError."""
-    from mpifl.record.run_directory import run_file, write_environment
+    from mpifl.record.run_directory import write_environment
+    from mpifl.record.run_file import run_file
     from mpifl.state.resume import begin
 
     beginning = begin(None, [], None, str(folder))

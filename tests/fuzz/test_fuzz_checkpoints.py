@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpifl.record.run_directory import run_file, write_environment
+from mpifl.record.run_directory import write_environment
+from mpifl.record.run_file import run_file
 from mpifl.rounds.plan import make_plan
 from mpifl.rounds.round_result import METRIC, RoundResult
 from mpifl.rounds.snapshot import Snapshot

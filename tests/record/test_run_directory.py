@@ -22,15 +22,11 @@ from mpifl.clock.timeline import PARTICIPANT, ClockState, Outcome, Timeline
 from mpifl.errors import InputError
 from mpifl.job import Job, parse_job
 from mpifl.models.flat import flatten
-from mpifl.record import run_directory
+from mpifl.record import copy_rows
+from mpifl.record import run_file as run_file_module
 from mpifl.record.model_file import write_model
-from mpifl.record.run_directory import (
-    RunFile,
-    make_run_directory,
-    run_file,
-    write_environment,
-    write_summary,
-)
+from mpifl.record.run_directory import make_run_directory, write_environment, write_summary
+from mpifl.record.run_file import RunFile, run_file
 from mpifl.record.tables import TABLES
 from mpifl.rounds.plan import TASK, Plan
 from mpifl.rounds.round_result import CLIENT_TEST, METRIC, RoundResult
@@ -189,7 +185,7 @@ with h5py.File(sys.argv[1], "r", libver="latest", swmr=True) as file:
 
 def test_a_reader_follows_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another process that has the file open sees each round once it has been written."""
-    monkeypatch.setattr(run_directory, "WRITE_SECONDS", -1.0)
+    monkeypatch.setattr(run_file_module, "WRITE_SECONDS", -1.0)
     file = RunFile(tmp_path / "run.h5", JOB)
     file.append(round_result(1))
     reader = subprocess.Popen(
@@ -265,7 +261,7 @@ def test_rounds_in_quick_succession_are_written_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [0.0]
-    monkeypatch.setattr(run_directory.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(run_file_module.time, "monotonic", lambda: now[0])
     with run_file(tmp_path, JOB) as file:
 
         def written() -> list[int]:
@@ -372,6 +368,6 @@ def test_a_killed_run_s_file_that_is_cut_off_is_refused_and_waited_for_no_longer
     path = tmp_path / "run.h5"
     test_what_was_written_survives_a_kill(tmp_path)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    monkeypatch.setattr(run_directory, "READ_SECONDS", 3.0)
+    monkeypatch.setattr(copy_rows, "READ_SECONDS", 3.0)
     with pytest.raises(InputError, match=r"run\.h5"):
         RunFile(path, JOB, {"rounds": 2})
