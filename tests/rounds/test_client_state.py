@@ -141,7 +141,7 @@ def test_a_damaged_file_is_named(store: ClientStore) -> None:
 
 
 def test_a_vector_of_another_length_is_refused(store: ClientStore) -> None:
-    with pytest.raises(TrainingError, match=r"keeps \(4,\)"):
+    with pytest.raises(TrainingError, match=r"keeps a vector of shape \(4,\)"):
         store.write(5, 1, np.zeros(4, np.float32), 0)
 
 

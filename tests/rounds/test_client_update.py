@@ -407,7 +407,7 @@ def test_a_plug_in_that_carries_state_from_client_to_client_ends_the_run(
     """Issue 12, point 12: module globals."""
     with pytest.raises(
         InputError,
-        match=r"carries state from one call to the next: COUNTED of test_contribution\.py",
+        match=r"carries state from one call to the next: COUNTED of test_client_update\.py",
     ) as error:
         contributed(dropping(experiment, algorithm=Counts(name="counts")), tmp_path)
     assert where(error.value).startswith("round 2, client")
