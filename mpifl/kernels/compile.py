@@ -6,10 +6,8 @@ has changed, it goes on with the old machine code: other results, and no warning
 
 from __future__ import annotations
 
-import atexit
 import hashlib
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -19,10 +17,6 @@ import numpy as np
 from numba.core import config
 
 from mpifl.io.files import PACKAGE, cache_path
-
-# Numba starts colorama where that is installed, which writes an escape sequence at exit.
-if "colorama.initialise" in sys.modules:
-    atexit.unregister(sys.modules["colorama.initialise"].reset_all)
 
 SOURCES = (
     "kernels/permutation.py",
