@@ -20,7 +20,7 @@ test: $(PYTHON)
 	$(PYTHON) -m pytest
 
 ranks: $(PYTHON)
-	$(PYTHON) -m pytest tests/test_under_mpirun.py
+	$(PYTHON) -m pytest tests/mpi/test_under_mpirun.py
 
 docs: $(PYTHON)
 	$(PYTHON) docs/job_reference.py > docs/reference.md

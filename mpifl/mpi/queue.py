@@ -23,11 +23,10 @@ SERVER_PAUSE_GROWTH = 1.2
 """Of rank 0's pauses. It looks less often than a waiting executor, as one may train on its core."""
 
 OWN_SHARE = 2 / 3
-"""The part of an executor's mean share of the costs that it gets without asking."""
+"""How much of the mean costs of an executor it is dealt, without a message."""
 
 TAIL_TICKETS = 2
-"""That many of the last tickets for each executor are not asked for ahead, only by one that is
-free."""
+"""How many of the last tickets, for each executor, go only to executors that have nothing to do."""
 
 
 def own_tickets(costs: np.ndarray, executors: int) -> np.ndarray:

@@ -40,8 +40,7 @@ def notices(row: np.ndarray) -> list[str]:
     if row["waited_seconds"][0] > 0:
         waited = clock_text(row["waited_seconds"][0])
         lines.append(
-            f"round {number}: nobody was online; the clock moved on by {waited} to the next client"
-            " that is"
+            f"round {number}: nobody was online; the clock moved on by {waited}, until a client was"
         )
     if not row["completed"][0]:
         asked = int(row["asked"][0])

@@ -21,7 +21,7 @@ from mpifl.mpi.world import World
 from mpifl.rounds.callbacks import RunCallbacks
 from mpifl.rounds.client_state import ClientStore
 from mpifl.rounds.evaluation import tested_rounds
-from mpifl.rounds.plan import TASK, Plan, largest_first, make_plan
+from mpifl.rounds.plan import TASK, Plan, largest_first, make_plan, task_groups
 from mpifl.rounds.protocol import (
     Assignment,
     Results,
@@ -33,7 +33,7 @@ from mpifl.rounds.protocol import (
     keep_only,
 )
 from mpifl.rounds.round_result import CLIENT_TEST
-from mpifl.rounds.server import Server, keep_version, make_snapshot
+from mpifl.rounds.server import Server, keep_version, make_snapshot, needed_versions
 from mpifl.rounds.server_step import next_state
 from mpifl.rounds.snapshot import Waiting
 from mpifl.rounds.tickets import ticket_costs, work_on
@@ -82,7 +82,8 @@ def run_aggregator(
             results = Results.empty(experiment, assignment)
             rows = np.empty(0, CLIENT_TEST) if experiment.job.evaluation.per_client else None
             with watch("wait"):
-                costs = ticket_costs(experiment, assignment)
+                groups = task_groups(assignment.tasks, experiment.stack)
+                costs = ticket_costs(experiment, assignment, groups)
                 meanwhile = partial(_meanwhile, server, callbacks, watch)
                 aggregator_serve_tickets(queue, costs, meanwhile)
 
@@ -159,17 +160,9 @@ def _assignment(server: Server, plans: list[Plan], oldest: int) -> Assignment:
 def _versions_for(server: Server, assignment: Assignment) -> tuple[np.ndarray, Versions]:
     """Return the numbers of the versions that executors keep, and those versions that they lack.
 
-    Kept are the newest version, those that the assignment needs, and those of clients that are in
-    flight after it.
+    Kept are those that the assignment's tasks train from, and those that are needed after it.
     """
-    bases = [
-        assignment.tasks["base"],
-        assignment.tests,
-        server.experiment.job.clock.bases(server.clock),
-        np.array([server.version]),
-    ]
-    kept = np.unique(np.concatenate(bases).astype(np.int64))
-    kept = kept[kept <= server.version]  # later ones are made by this assignment
+    kept = needed_versions(server, assignment.tasks["base"])
     keep_only(server.versions, kept)
 
     fresh = {number: server.versions[number] for number in kept.tolist() if number in server.unsent}

@@ -92,22 +92,27 @@ def make_snapshot(server: Server) -> Snapshot:
 
     A plan that was made ahead is left out: a resumed run makes it again.
     """
-    job = server.experiment.job
-    tests = [waiting.version for waiting in server.untested if waiting.version is not None]
-    bases = job.clock.bases(server.clock).tolist()
-    needed = sorted(
-        {number for number in (*tests, *bases, server.version) if number <= server.version}
-    )
-
     return Snapshot(
         rounds_done=server.rounds_done,
         version=server.version,
         state=dict(server.state),
-        versions={number: server.versions[number] for number in needed},
+        versions={number: server.versions[number] for number in needed_versions(server).tolist()},
         clock=server.clock,
         untested=tuple(server.untested),
         state_rounds=np.array(sorted(server.state_rounds.items()), STATE_ROUND),
     )
+
+
+def needed_versions(server: Server, *more: np.ndarray) -> np.ndarray:
+    """Return the numbers (int64, sorted) of the model versions that are needed, with ``more``.
+
+    Needed are the newest version, those that wait for their test, and those of clients in flight.
+    Versions that are still to be made are left out.
+    """
+    tests = [waiting.version for waiting in server.untested if waiting.version is not None]
+    in_flight = server.experiment.job.clock.bases(server.clock)
+    needed = np.unique(np.concatenate([tests, in_flight, [server.version], *more]).astype(np.int64))
+    return needed[needed <= server.version]
 
 
 def keep_version(server: Server) -> None:

@@ -27,12 +27,12 @@ from mpifl.training.device import seed_torch
 from mpifl.training.evaluate import evaluate_shard
 
 
-def ticket_costs(experiment: Experiment, assignment: Assignment) -> np.ndarray:
+def ticket_costs(experiment: Experiment, assignment: Assignment, groups: list[slice]) -> np.ndarray:
     """Return what each ticket is expected to take, (tickets,) float64, in samples trained.
 
-    The groups of tasks come first, then the shards of the tests, which count as 0.
+    The ``groups`` of the assignment's tasks (``task_groups``) come first, then the shards of the
+    tests, which count as 0.
     """
-    groups = task_groups(assignment.tasks, experiment.stack)
     costs = np.zeros(len(groups) + len(assignment.tests) * experiment.shards)
     if groups:
         begins = [group.start for group in groups]
@@ -55,7 +55,8 @@ def work_on(
     groups = task_groups(assignment.tasks, experiment.stack)
     clients = [np.empty(0, CLIENT_TEST)]
 
-    for ticket in executor_take_tickets(queue, ticket_costs(experiment, assignment)):
+    costs = ticket_costs(experiment, assignment, groups)
+    for ticket in executor_take_tickets(queue, costs):
         if ticket < len(groups):
             with world.watch("training"):
                 _train(worker, assignment, versions, groups[ticket], results)
@@ -99,7 +100,7 @@ def train_group(
     update_sum = UpdateSum(experiment, round_sum, worker.device)
     for update in client_updates(worker, tasks, versions, update_sum, oldest):
         task = tasks[update.index]
-        with at(partial(task_names, experiment, tasks[[update.index]])):
+        with at(partial(task_names, experiment, tasks[update.index : update.index + 1])):
             weight = float(task["weight"])
             update_sum.add(int(task["client"]), update.vectors, update.averages, weight)
         metrics["loss"][update.index] = update.loss

@@ -33,10 +33,8 @@ class UpdateSum:
     def check(self, vectors: dict[str, torch.Tensor], averages: torch.Tensor) -> None:
         """Raise TrainingError for values that cannot be summed; nothing is added."""
         algorithm = self._experiment.job.algorithm
-        limits = {name: value_limit(algorithm.bits(name)) for name in vectors}
-
         for name, values in vectors.items():
-            place = unsummable(values, limits[name])
+            place = unsummable(values, value_limit(algorithm.bits(name)))
             if place is not None:
                 raise _not_summable(self._experiment, name, float(values[place]), place)
 

@@ -70,14 +70,16 @@ def _check_ranks(world: World, start: RunStart, reports: list[Report]) -> None:
 
 def _record(world: World, start: RunStart, stop: Stop) -> None:
     """Run the rounds that are left and write down what they give."""
-    experiment, job, snapshot = start.experiment, start.experiment.job, start.snapshot
-    settings, done = job.checkpoint, snapshot.rounds_done
-    checkpoints_folder = start.folder / CHECKPOINTS
+    experiment = start.experiment
+    job = experiment.job
+    snapshot = start.snapshot
+    done = snapshot.rounds_done
+    folder = start.folder / CHECKPOINTS
 
     with (
         run_record(experiment, start.folder, snapshot.rows) as record,
         closing(
-            Checkpoints(checkpoints_folder, settings.every, settings.keep, record.file, done)
+            Checkpoints(folder, job.checkpoint.every, job.checkpoint.keep, record.file, done)
         ) as checkpoints,
     ):
         callbacks = RunCallbacks(snapshot, record.ended_round, checkpoints, stop)

@@ -35,8 +35,7 @@ def start_run(
             start = begin(options.job, options.overrides, options.out, options.resume)
             message = announcement(start.experiment.job, start.data_path, start.folder)
         except InputError as error:
-            # Before the others know: mpirun ends all ranks once one has ended with a status above
-            # 0.
+            # Before the others know: mpirun ends all ranks once one has failed.
             LOG.error(error)
             message = {"leave": WRONG_INPUT}
         except SystemExit:  # --help
