@@ -117,7 +117,7 @@ def _run_as_executor(world: World, experiment: TimingExperiment, folder: Path) -
     if isinstance(experiment, Experiment):
         from mpifl.rounds.executor import run_executor  # it imports torch
 
-        store = client_store(folder / CHECKPOINTS, len(experiment.model.weights))
+        store = client_store(folder / CHECKPOINTS, experiment.kept_shapes)
         run_executor(world, experiment, store)
     protocol.executor_send_time_spent(world)
     world.confirm()

@@ -24,6 +24,8 @@ class Purpose(IntEnum):
     ONLINE = 9  # which clients are looked at to estimate how many are online, by round
     RECORD = 10  # whose rows are kept
     TEST = 11  # torch's own generator while a model is tested, by (version, shard)
+    SERVER = 12  # the server's side of an algorithm, by round
+    CLIENT = 13  # the client's side of an algorithm, by (round, client)
 
 
 def generator(seed: int, purpose: Purpose, *keys: int) -> np.random.Generator:
@@ -47,8 +49,12 @@ class KeyedGenerator:
         self._state = self._bits.state
         self._counter = self._state["state"]["counter"]
 
-    def __call__(self, first: int, second: int) -> np.random.Generator:
-        """Return the generator, at its beginning for two keys (0 to 2**64 - 1)."""
+    def __call__(self, first: int, second: int, part: int = 0) -> np.random.Generator:
+        """Return the generator, at its beginning for two keys (0 to 2**64 - 1).
+
+        A pair may have several ``part``s, of 2**64 draws each.
+        """
+        self._counter[1] = part
         self._counter[2] = first
         self._counter[3] = second
         self._bits.state = self._state

@@ -5,7 +5,6 @@ The bits are the same.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,14 +19,15 @@ from mpifl.aggregation.exact_sum import (
     accumulate,
     value_limit,
 )
+from mpifl.aggregation.sum_layout import SumLayout
 from mpifl.training.device import CPU
 
-Label = tuple[int, str | None]
-"""Whose values are added: the client, and the name of the vector (None: averaged buffers)."""
+Label = tuple[int, int | None]
+"""Whose values are added: the client, and the number of the array (None: averaged buffers)."""
 
 
 class Wrong(NamedTuple):
-    """A value that cannot be summed, and its place in the vector."""
+    """A value that cannot be summed, and its place in the array."""
 
     label: Label
     value: float
@@ -35,45 +35,51 @@ class Wrong(NamedTuple):
 
 
 class DeviceSum:
-    """Adds updates to ``part``, the running sums of a round.
+    """Adds updates to ``part``, the running sums of a round, which ``layout`` describes.
 
-    Vector i has units of 2**-bits[i]. On a GPU the sum is kept in its memory; ``close`` adds it to
-    ``part``.
+    On a GPU the sum is kept in its memory; ``close`` adds it to ``part``.
     """
 
-    def __init__(self, part: RoundSum, bits: Sequence[int], device: torch.device) -> None:
+    def __init__(self, part: RoundSum, layout: SumLayout, device: torch.device) -> None:
         self._part = part
-        self._bits = bits
+        self._layout = layout
         # None on the CPU, where ``part`` itself is added to.
         self._on_device = None if device == CPU else [_zeros(total, device) for total in part]
         self._added: list[tuple[Label, torch.Tensor, float]] = []
 
-    def add(self, number: int, values: torch.Tensor, weight: float, label: Label) -> Wrong | None:
-        """Add ``weight`` times values (n,) float32 to vector ``number``.
+    def add(
+        self, number: int, slot: int, values: torch.Tensor, weight: float, label: Label
+    ) -> Wrong | None:
+        """Add ``weight`` times values (size,) float32 to array ``number`` of a slot.
 
         Returns the first value that cannot be summed, or None. On a GPU ``close`` returns it
         instead, so that nothing waits for the GPU.
         """
-        bits = self._bits[number]
+        array = self._layout.arrays[number]
+        place = array.place(slot)
         if self._on_device is None:
-            wrong = accumulate(self._part.vectors[number], values.numpy(), weight, bits)
+            total = self._part.vectors[place]
+            wrong = accumulate(total, values.numpy(), weight, array.bits)
             return None if wrong is None else Wrong(label, float(values[wrong]), wrong)
 
-        self._on_device[0][number] += (values.double() * (weight * 2.0**bits)).round_().long()
-        self._added.append((label, values, value_limit(bits)))
+        terms = (values.double() * (weight * 2.0**array.bits)).round_().long()
+        self._on_device[0][place] += terms
+        self._added.append((label, values, value_limit(array.bits)))
         return None
 
-    def add_averages(self, values: torch.Tensor, weight: float, label: Label) -> Wrong | None:
+    def add_averages(
+        self, slot: int, values: torch.Tensor, weight: float, label: Label
+    ) -> Wrong | None:
         """Add ``weight`` times averaged buffers to the sum in two parts; return as ``add`` does."""
         parts = _parts(values, weight)
         if self._on_device is None:
             wrong = unsummable(values, AVERAGE_LIMIT)
             if wrong is not None:
                 return Wrong(label, float(values[wrong]), wrong)
-            self._part.averages[:] += parts.numpy()
+            self._part.averages[slot] += parts.numpy()
             return None
 
-        self._on_device[1] += parts
+        self._on_device[1][slot] += parts
         self._added.append((label, values, AVERAGE_LIMIT))
         return None
 

@@ -7,7 +7,7 @@ value that is not below it, or not finite, is refused: nothing wraps around.
 
 The error of a term is at most half a unit (2**-bits), and the rounding of its product to float64.
 More bits represent smaller values, and allow only smaller ones, so each summed array has bits of
-its own (``Algorithm.units``).
+its own (``Array.bits``).
 
 Averaged buffers, such as batch norm's running variance, come as values, which are small and large
 in one model: the variance of raw features may be 1e9, that of a deep layer 1e-6. No single unit
@@ -57,7 +57,8 @@ AVERAGE_LIMIT = value_limit(HIGH_BITS)
 class RoundSum(NamedTuple):
     """The running sums of a round, int64.
 
-    ``vectors`` (summed, trained), and ``averages`` (2, averaged) in two parts.
+    ``vectors`` (total,) has all summed arrays, one behind the other (``sum_layout.py``).
+    ``averages`` (slots, 2, averaged) are in two parts.
     """
 
     vectors: np.ndarray

@@ -3,92 +3,77 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from mpifl.aggregation.exact_sum import FRACTION_BITS, LEAST_BITS, MOST_BITS
+from mpifl.algorithms.arrays import MODEL, Array, Arrays
+from mpifl.algorithms.context import ClientContext, PersonalModel, Program, ServerContext, Upload
+from mpifl.algorithms.requests import Train, Trained
+from mpifl.clock.cost import Cost
 from mpifl.job import Job
 from mpifl.job.section import Section
+from mpifl.models.layout import Layout
 
 if TYPE_CHECKING:
     import torch
-
-State = dict[str, np.ndarray]
-"""What the server keeps between rounds: float32 vectors by name, ``model`` among them."""
-
-
-@dataclass(frozen=True)
-class ClientContext:
-    """What an algorithm's client side gets to see of one participant.
-
-    Attributes:
-        sent: The vectors that the server sent, by name, (n,) float32. They are read-only: other
-            clients get the same tensors.
-        kept: The vector that this client kept when it last took part, (n,) float32; None at its
-            first time and without ``keeps_state``.
-        steps: How many local steps it makes.
-        lr: The learning rate of those steps.
-    """
-
-    sent: dict[str, torch.Tensor]
-    kept: torch.Tensor | None
-    steps: int
-    lr: float
 
 
 class Algorithm(Section):
     """A federated algorithm with its options; an instance never changes.
 
-    All vectors are (n,) float32, where n is the size of the model with its buffers. The first
-    entries are the trained part. Only that part of a summed vector is summed: entries behind it
-    are not looked at, and are 0 in the mean.
+    It has a client side, ``client``, and a server side, ``server``. What they exchange and keep are
+    named arrays of float32, whose shapes it declares. A model is a vector (size,): the trained
+    segment, and behind it the averaged one (buffers such as batch norm's running means). mpifl
+    averages the latter by itself; of an uploaded model-sized array only the trained segment is
+    summed, and its mean is 0 behind it.
 
     Attributes:
-        sent: Names of the state's vectors that are sent to the participants.
-        summed: Names of the vectors that participants return, each as one weighted mean.
-        keeps_state: Whether each client keeps a vector (n,) from one participation to the next.
-        units: Bits behind the binary point for some of ``summed``, by name; see ``bits``.
+        received: The arrays of the server's state that participants receive, by name.
+        uploaded: The arrays that participants upload, by name; each becomes a weighted mean.
+        kept: The arrays that a client keeps from one participation to the next, by name.
         name: The name in the registry, or of the plug-in.
     """
 
-    sent: ClassVar[tuple[str, ...]] = ("model",)
-    """Names of the vectors of the state that are sent to the participants."""
-    summed: ClassVar[tuple[str, ...]] = ("update",)
-    """Names of the vectors that come back as one weighted mean."""
-    keeps_state: ClassVar[bool] = False
-    """Whether each client keeps a vector (n,) from one participation to the next."""
-    units: ClassVar[Mapping[str, int]] = {}
-    """Bits behind the point in which a vector is summed, by name; see ``bits``."""
+    received: ClassVar[Mapping[str, Array]] = {"model": MODEL}
+    """The arrays of the server's state that participants receive, by name."""
+    uploaded: ClassVar[Mapping[str, Array]] = {"update": MODEL}
+    """The arrays that participants upload, by name; each becomes a weighted mean."""
+    kept: ClassVar[Mapping[str, Array]] = {}
+    """The arrays that a client keeps from one participation to the next, by name."""
 
     name: str
 
-    def __init_subclass__(cls, **options: Any) -> None:
-        """Raise ValueError for invalid ``units``, when the subclass is defined."""
-        super().__init_subclass__(**options)
-        for name, bits in cls.units.items():
-            if name not in cls.summed:
-                raise ValueError(
-                    f"{cls.__name__}.units: {name!r} is not summed;"
-                    f" allowed: {', '.join(cls.summed)}"
-                )
-            if type(bits) is not int or not LEAST_BITS <= bits <= MOST_BITS:
-                raise ValueError(
-                    f"{cls.__name__}.units: {bits!r} of {name!r} is not allowed;"
-                    f" allowed: integers {LEAST_BITS} to {MOST_BITS}"
-                )
+    def received_arrays(self, layout: Layout) -> Mapping[str, Array]:
+        """Return ``received``. To be overridden where shapes depend on options or the model."""
+        return self.received
 
-    def bits(self, name: str) -> int:
-        """Return the bits behind the binary point in which a summed vector is added up.
+    def uploaded_arrays(self, layout: Layout) -> Mapping[str, Array]:
+        """Return ``uploaded``. To be overridden where shapes depend on options or the model."""
+        return self.uploaded
 
-        The unit is 2**-bits. Each participant's term is rounded to it, so the mean of n
-        participants is off by n/2 units at most. Values must be below 2**(62 - bits).
+    def kept_arrays(self, layout: Layout) -> Mapping[str, Array]:
+        """Return ``kept``. To be overridden where shapes depend on options or the model."""
+        return self.kept
+
+    @property
+    def keeps_state(self) -> bool:
+        """Whether clients keep anything."""
+        changed = type(self).kept_arrays is not Algorithm.kept_arrays
+        return bool(self.kept) or changed
+
+    @property
+    def slots(self) -> int:
+        """How many sums a round has; an upload goes into one of them (``Upload.slot``)."""
+        return 1
+
+    def cost(self, layout: Layout) -> Cost:
+        """Return what the client side computes. By default the planned local steps.
 
         Args:
-            name: One of ``summed``.
+            layout: The model.
         """
-        return self.units.get(name, FRACTION_BITS)
+        return Cost()
 
     def check(self, job: Job) -> None:
         """Check that the algorithm works with the rest of the job.
@@ -111,57 +96,50 @@ class Algorithm(Section):
         """
         return samples.astype(np.float64)
 
-    def start(self, model: np.ndarray) -> State:
-        """Return the server's state before the first round.
+    def start(self, model: np.ndarray, layout: Layout, random: np.random.Generator) -> Arrays:
+        """Return the server's state before the first round, with ``model`` in it.
 
         Args:
-            model: The initial model, (n,) float32.
+            model: The initial model, (size,) float32.
+            layout: Where its tensors lie in it.
+            random: A generator that depends on the job's seed only.
         """
         return {"model": model}
 
-    def adjust(self, gradient: torch.Tensor, weights: torch.Tensor, context: ClientContext) -> None:
-        """Change a client's gradient in place, in each of its steps. By default do nothing.
+    def client(self, c: ClientContext) -> Program:
+        """Yield requests (``requests.py``) and return an Upload: one participation of a client.
+
+        It may depend on its argument only. By default: train, and upload the update.
 
         Args:
-            gradient: The gradient of the batch's loss, (trainable,) float32.
-            weights: The client's current weights, (trainable,) float32. Not to be changed.
-            context: The participant.
+            c: The participant.
         """
+        trained: Trained = yield Train(c.received["model"])
+        return Upload(update=trained.update)
 
-    @property
-    def adjusts(self) -> bool:
-        """Whether the class overrides ``adjust``."""
-        return type(self).adjust is not Algorithm.adjust
+    def personal(self, c: ClientContext) -> torch.Tensor | PersonalModel:
+        """Return the model (size,) with which a client is tested (``evaluation.personal``).
 
-    def contribute(
-        self, update: torch.Tensor, context: ClientContext
-    ) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
-        """Return what a client sends after its local steps, and what it keeps.
+        Or a program that returns it: it may yield requests, such as a Train that adapts the model
+        to the client. By default it is the global model.
 
         Args:
-            update: Weights after the steps minus weights before, (n,) float32; 0 behind the
-                trained part.
-            context: The participant.
+            c: The client, with the newest arrays of the server and with what it kept when it last
+                took part. ``kept`` is empty for a client that never did.
+        """
+        return c.received["model"]
+
+    def server(self, s: ServerContext, mean: Arrays) -> Arrays:
+        """Return the arrays of the state that change. Not called when nobody completed a round.
+
+        Of ``model`` only the trained segment counts: the averaged one is averaged by mpifl.
+
+        Args:
+            s: The round, with the state before it. Its arrays may not be changed.
+            mean: The weighted mean of each uploaded array by name, float64; with ``slots`` above 1
+                one for each slot, (slots, ...), 0 where there was none.
 
         Returns:
-            The vectors of ``summed`` by name, and the vector that the client keeps until it
-            takes part again, None without ``keeps_state``. By default the update, and None.
-        """
-        return {"update": update}, None
-
-    def step(self, state: State, mean: State, participants: int, clients: int) -> State:
-        """Return the server's next state. It is not called for a round that nobody completed.
-
-        Only the trained part of the returned ``model`` counts: whatever the algorithm, buffers
-        are averaged and frozen parameters keep their values.
-
-        Args:
-            state: The server's state, vectors (n,) float32 by name. They may be changed.
-            mean: The weighted mean of each vector of ``summed``, (n,) float64 by name.
-            participants: How many clients completed the round.
-            clients: How many clients there are.
-
-        Returns:
-            The new state, with the same names, (n,) float32.
+            Arrays by name, of the shapes that they had; float64 is rounded to float32.
         """
         raise NotImplementedError

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 from pydantic import Field
 
-from mpifl.algorithms.algorithm import Algorithm, State
+from mpifl.algorithms.algorithm import Algorithm
+from mpifl.algorithms.arrays import Arrays
+from mpifl.algorithms.context import ServerContext
 
 
 class FedAvg(Algorithm):
@@ -16,6 +17,5 @@ class FedAvg(Algorithm):
         1.0, gt=0, description="factor on the mean update; 1 is plain averaging"
     )
 
-    def step(self, state: State, mean: State, participants: int, clients: int) -> State:
-        model = state["model"] + self.server_lr * mean["update"]
-        return {**state, "model": model.astype(np.float32)}
+    def server(self, s: ServerContext, mean: Arrays) -> Arrays:
+        return {"model": s.state["model"] + self.server_lr * mean["update"]}

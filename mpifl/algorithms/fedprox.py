@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from pydantic import Field
 
-from mpifl.algorithms.algorithm import ClientContext
+from mpifl.algorithms.context import ClientContext, Program, Upload
 from mpifl.algorithms.fedavg import FedAvg
-
-if TYPE_CHECKING:
-    import torch
+from mpifl.algorithms.requests import Train, Trained
+from mpifl.optimizers.adjust import proximal
 
 
 class FedProx(FedAvg):
@@ -19,5 +16,7 @@ class FedProx(FedAvg):
     name: str = "fedprox"
     mu: float = Field(0.01, ge=0, description="weight of the proximal term")
 
-    def adjust(self, gradient: torch.Tensor, weights: torch.Tensor, context: ClientContext) -> None:
-        gradient.add_(weights - context.sent["model"][: len(weights)], alpha=self.mu)
+    def client(self, c: ClientContext) -> Program:
+        model = c.received["model"]
+        trained: Trained = yield Train(model, adjust=proximal(model, self.mu))
+        return Upload(update=trained.update)

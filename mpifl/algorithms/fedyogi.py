@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from mpifl.algorithms.algorithm import Algorithm, State
+from mpifl.algorithms.algorithm import Algorithm
+from mpifl.algorithms.arrays import Arrays
+from mpifl.algorithms.context import ServerContext
+from mpifl.models.layout import Layout
 
 
 class FedYogi(Algorithm):
@@ -21,18 +24,14 @@ class FedYogi(Algorithm):
     beta_2: float = Field(0.99, ge=0, lt=1, description="decay of the mean square v")
     tau: float = Field(1e-3, gt=0, description="degree of adaptivity")
 
-    def start(self, model: np.ndarray) -> State:
+    def start(self, model: np.ndarray, layout: Layout, random: np.random.Generator) -> Arrays:
         return {"model": model, "m": np.zeros_like(model), "v": np.full_like(model, self.tau**2)}
 
-    def step(self, state: State, mean: State, participants: int, clients: int) -> State:
+    def server(self, s: ServerContext, mean: Arrays) -> Arrays:
         delta = mean["update"]
         squared = delta * delta
-        m = self.beta_1 * state["m"] + (1 - self.beta_1) * delta
-        v = state["v"] - (1 - self.beta_2) * squared * np.sign(state["v"] - squared)
-        model = state["model"] + self.server_lr * m / (np.sqrt(v) + self.tau)
-
-        return {
-            "model": model.astype(np.float32),
-            "m": m.astype(np.float32),
-            "v": v.astype(np.float32),
-        }
+        v = s.state["v"]
+        m = self.beta_1 * s.state["m"] + (1 - self.beta_1) * delta
+        v = v - (1 - self.beta_2) * squared * np.sign(v - squared)
+        model = s.state["model"] + self.server_lr * m / (np.sqrt(v) + self.tau)
+        return {"model": model, "m": m, "v": v}

@@ -2,68 +2,66 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Literal
 
 import numpy as np
 from pydantic import Field
 
-from mpifl.algorithms.algorithm import Algorithm, ClientContext, State
-from mpifl.errors import InputError
+from mpifl.algorithms.algorithm import Algorithm
+from mpifl.algorithms.arrays import MODEL, Arrays
+from mpifl.algorithms.context import ClientContext, Program, ServerContext, Upload
+from mpifl.algorithms.requests import Differentiated, Gradient, Train, Trained
+from mpifl.algorithms.requirements import needs_one_base, needs_plain_sgd
+from mpifl.clock.cost import Cost
 from mpifl.job import Job
-
-if TYPE_CHECKING:
-    import torch
+from mpifl.models.layout import Layout
+from mpifl.optimizers.adjust import shift
 
 
 class Scaffold(Algorithm):
-    """Karimireddy et al., arXiv 1910.06378, algorithm 1 with option II for the client's variate.
+    """Karimireddy et al., arXiv 1910.06378, algorithm 1.
 
-    Client, K steps: y = y - lr (g + c - c_i); then c_i+ = c_i - c + (x - y) / (K lr).
+    Client, K steps: y = y - lr (g + c - c_i); then c_i+ is, by option I, the gradient at x over all
+    samples, by option II c_i - c + (x - y) / (K lr).
     Server, for S participants of N clients: x = x + server_lr mean(y - x);
     c = c + S/N mean(c_i+ - c_i). Both means are unweighted, as in the paper.
     """
 
-    sent = ("model", "control")
-    summed = ("update", "control")
-    keeps_state = True
+    received = {"model": MODEL, "control": MODEL}
+    uploaded = {"update": MODEL, "control": MODEL}
+    kept = {"control": MODEL}
 
     name: str = "scaffold"
+    option: Literal["I", "II"] = Field("II", description="how a client's control variate is made")
     server_lr: float = Field(1.0, gt=0, description="the paper's eta_g")
 
     def check(self, job: Job) -> None:
-        if job.clock.asynchronous:
-            raise InputError(
-                f"clock.mode: {job.clock.mode} is not allowed: scaffold needs rounds in which all"
-                " participants train from the same model (sync, ...)"
-            )
-
-        for key in ("momentum", "weight_decay"):
-            value = getattr(job.training, key)
-            if value:
-                raise InputError(
-                    f"training.{key}: {value} is not allowed: scaffold's control variates assume"
-                    " plain SGD; allowed: 0"
-                )
+        needs_one_base(self, job)
+        needs_plain_sgd(self, job)
 
     def weight(self, samples: np.ndarray) -> np.ndarray:
         return np.ones(len(samples))
 
-    def start(self, model: np.ndarray) -> State:
+    def cost(self, layout: Layout) -> Cost:
+        return Cost(gradients=1 if self.option == "I" else 0)
+
+    def start(self, model: np.ndarray, layout: Layout, random: np.random.Generator) -> Arrays:
         return {"model": model, "control": np.zeros_like(model)}
 
-    def adjust(self, gradient: torch.Tensor, weights: torch.Tensor, context: ClientContext) -> None:
-        gradient.add_(context.sent["control"][: len(gradient)])
-        if context.kept is not None:
-            gradient.sub_(context.kept[: len(gradient)])
+    def client(self, c: ClientContext) -> Program:
+        model = c.received["model"]
+        control = c.received["control"]
+        own = c.kept.get("control", control.new_zeros(()))
+        trained: Trained = yield Train(model, adjust=shift(control - own))
 
-    def contribute(
-        self, update: torch.Tensor, context: ClientContext
-    ) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
-        kept = update.new_zeros(update.shape) if context.kept is None else context.kept
-        fresh = kept - context.sent["control"] - update / (context.steps * context.lr)
-        return {"update": update, "control": fresh - kept}, fresh
+        if self.option == "I":
+            at_model: Differentiated = yield Gradient(model)
+            fresh = at_model.gradient
+        else:
+            fresh = own - control - trained.update / (trained.steps * c.lr)
+        return Upload(update=trained.update, control=fresh - own, keep={"control": fresh})
 
-    def step(self, state: State, mean: State, participants: int, clients: int) -> State:
-        model = state["model"] + self.server_lr * mean["update"]
-        control = state["control"] + participants / clients * mean["control"]
-        return {"model": model.astype(np.float32), "control": control.astype(np.float32)}
+    def server(self, s: ServerContext, mean: Arrays) -> Arrays:
+        model = s.state["model"] + self.server_lr * mean["update"]
+        control = s.state["control"] + s.participants / s.clients * mean["control"]
+        return {"model": model, "control": control}

@@ -73,8 +73,9 @@ class Participation(Section):
         """
         if not len(rows):
             return
-        cost = call.workload.costed(rows["samples"], rows["steps"])
         clients = np.ascontiguousarray(rows["client"])
+        held = call.population.samples(clients)
+        cost = call.workload.costed(held, rows["samples"], rows["steps"])
         start = float(rows["start_seconds"][0])
 
         seconds, finished = time_participants(

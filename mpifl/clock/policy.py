@@ -29,14 +29,11 @@ class RoundPolicy(Participation):
     Attributes:
         weighs_work: Participants may do part of their work, and weigh by the samples that they went
             through.
-        mixes: The server mixes models instead of adding updates.
         asynchronous: Updates may come from older models.
     """
 
     weighs_work: ClassVar[bool] = False
     """Whether participants may do part of their work, and are weighted by the samples they used."""
-    mixes: ClassVar[bool] = False
-    """Whether the server mixes models instead of adding updates."""
     asynchronous: ClassVar[bool] = False
     """Whether updates may come from older model versions."""
 
@@ -109,10 +106,11 @@ class RoundPolicy(Participation):
             held: Samples of each client (n,), int64.
 
         Returns:
-            The samples (n,) int64 that cost time, and the seconds in which it has to be done.
+            The samples (n,) that cost time, and the seconds in which it has to be done.
         """
         steps = call.workload.steps(held)
-        return call.workload.costed(call.workload.processed(held, steps), steps), math.inf
+        processed = call.workload.processed(held, steps)
+        return call.workload.costed(held, processed, steps), math.inf
 
     def bases(self, state: ClockState) -> np.ndarray:
         """Return the model versions that somebody under way may still need.

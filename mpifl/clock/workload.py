@@ -6,10 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-TRAINING_PER_INFERENCE = 3.0
-"""Inferences that one training sample costs: a forward pass, and a backward pass of twice that.
-
-The figure of FedScale, client_metadata.py."""
+from mpifl.clock.cost import PLANNED, TRAINING_PER_INFERENCE, Cost
 
 
 @dataclass(frozen=True)
@@ -23,7 +20,7 @@ class Workload:
 
     A training sample costs as much time as ``inferences_per_sample`` samples of the trace's own
     measure. With ``full_batches`` every step costs batch_size samples, even if the client has fewer
-    (as in FedScale).
+    (as in FedScale). ``cost`` is what the algorithm's client program computes.
     """
 
     bytes_down: int
@@ -35,6 +32,7 @@ class Workload:
     bits_per_kbit: float = 1000.0
     full_batches: bool = False
     drop_last: bool = False
+    cost: Cost = PLANNED
 
     def _epoch_steps(self, samples: np.ndarray) -> np.ndarray:
         """Return the steps of an epoch, int64."""
@@ -63,19 +61,33 @@ class Workload:
         epochs, rest = np.divmod(steps, self._epoch_steps(samples))
         return epochs * self._epoch_samples(samples) + rest * self.batch_size
 
-    def costed(self, processed: np.ndarray, steps: np.ndarray) -> np.ndarray:
-        """Return the samples, int64, that cost time.
+    def costed(self, held: np.ndarray, processed: np.ndarray, steps: np.ndarray) -> np.ndarray:
+        """Return the samples that cost time, int64, or float64 where ``cost`` is not plain.
 
-        Of participants that go through ``processed`` samples in ``steps`` steps.
+        Of participants with ``held`` samples that go through ``processed`` samples in ``steps``
+        steps of their planned training.
         """
-        return steps * self.batch_size if self.full_batches else processed
+        samples = steps * self.batch_size if self.full_batches else processed
+        if self.cost.plain:
+            return samples
+        return self.cost.training * samples + self._besides(held)
+
+    def _besides(self, held: np.ndarray) -> np.ndarray:
+        """Return the training samples (float64) that cost as much as all but the planned steps."""
+        extra = np.full(len(held), self.cost.extra_steps, np.int64)
+        samples = extra * self.batch_size if self.full_batches else self.processed(held, extra)
+        passes = self.cost.gradients + self.cost.evaluations / TRAINING_PER_INFERENCE
+        return samples + passes * held
 
     def steps_within(self, samples: np.ndarray, budget: np.ndarray) -> np.ndarray:
-        """Return the most steps, int64, that go through no more than ``budget`` samples.
+        """Return the most steps, int64, whose cost is no more than ``budget`` samples.
 
         ``budget`` is int64, >= 0. The result is never more than the steps planned.
         """
         planned = self.steps(samples)
+        if not self.cost.plain:
+            left = (budget - self._besides(samples)) / self.cost.training
+            budget = np.maximum(np.floor(left), 0).astype(np.int64)
         if self.full_batches:
             return np.minimum(planned, budget // self.batch_size)
         epochs, rest = np.divmod(budget, self._epoch_samples(samples))

@@ -75,6 +75,9 @@ COMPONENTS = (
         "mpifl.datasets.partitioners.partitioner:Partitioner",
     ),
     Component(("model",), "mpifl.models", "mpifl.models.model:Model"),
+    Component(
+        ("training", "optimizer"), "mpifl.optimizers", "mpifl.optimizers.optimizer:Optimizer"
+    ),
     Component(("selection",), "mpifl.selection", "mpifl.selection.selection:Selection"),
     Component(("clock",), "mpifl.clock.policies", "mpifl.clock.policy:RoundPolicy", key="mode"),
     Component(("algorithm",), "mpifl.algorithms", "mpifl.algorithms.algorithm:Algorithm"),

@@ -16,7 +16,7 @@ from mpifl.io.files import is_file, shipped, shipped_names
 from mpifl.job.component import COMPONENTS, Component, absolute_name, find_part, find_plug_ins
 from mpifl.job.plug_in import PlugIn, check_recorded
 from mpifl.job.problems import Problems, explain
-from mpifl.job.schema import Data, Job
+from mpifl.job.schema import Data, Job, Training
 from mpifl.job.section import Section
 from mpifl.job.yaml_text import load_value, load_yaml
 
@@ -144,7 +144,7 @@ def _name_key(path: tuple[str, ...]) -> str:
 def _plain_sections(raw: dict[str, Any], problems: Problems) -> dict[str, Any]:
     """Return a copy of ``raw`` in which the components are written out.
 
-    Missing components get their defaults, ``algorithm: fedavg`` becomes
+    Components that are missing or have no name get their defaults, ``algorithm: fedavg`` becomes
     ``algorithm: {name: fedavg}``, presets are expanded, and plug-in paths are made absolute.
     Problems are collected in ``problems``. The short form of other sections is left to ``Section``.
     """
@@ -166,7 +166,10 @@ def _plain_sections(raw: dict[str, Any], problems: Problems) -> dict[str, Any]:
                 if field.is_required():
                     continue
                 section[last] = dict(field.default)
-            section[last] = _plain_component(component, section[last], problems)
+            value = _plain_component(component, section[last], problems)
+            if isinstance(value, dict) and not field.is_required():
+                value = {component.key: field.default[component.key], **value}
+            section[last] = value
     return raw
 
 
@@ -241,10 +244,18 @@ def _class_of(component: Component, section: Any) -> tuple[type[Section], PlugIn
 def _job_class(
     types: tuple[tuple[str, type[Section]], ...], plug_ins: tuple[tuple[str, PlugIn], ...]
 ) -> type[Job]:
-    fields: dict[str, Any] = {name: (section, ...) for name, section in types}
-    partition = fields.pop("data.partition", None)
-    data = create_model("Data", __base__=Data, partition=partition) if partition else Data
-    job_class = create_model("Job", __base__=Job, data=(data, ...), **fields)
+    fields: dict[str, Any] = {name: (section, ...) for name, section in types if "." not in name}
+    inner: dict[str, dict[str, Any]] = {"data": {}, "training": {}}
+    for name, section in types:
+        parent, _, last = name.rpartition(".")
+        if parent:
+            inner[parent][last] = (section, ...)
+
+    data = create_model("Data", __base__=Data, **inner["data"])
+    training = create_model("Training", __base__=Training, **inner["training"])
+    job_class = create_model(
+        "Job", __base__=Job, data=(data, ...), training=(training, ...), **fields
+    )
     job_class.plug_ins = dict(plug_ins)
     return job_class
 

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from mpifl.job.plug_in import PlugIn
 from mpifl.job.quantiles import Quantiles
+from mpifl.job.schedule import Schedule
 from mpifl.job.section import Section
 
 if TYPE_CHECKING:
@@ -19,9 +20,10 @@ if TYPE_CHECKING:
     from mpifl.datasets.partitioners.natural import Natural
     from mpifl.datasets.partitioners.partitioner import Partitioner
     from mpifl.models.model import Model
+    from mpifl.optimizers.optimizer import Optimizer
     from mpifl.selection.selection import Selection
 else:
-    Algorithm = Model = Natural = Partitioner = RoundPolicy = Selection = Any
+    Algorithm = Model = Natural = Optimizer = Partitioner = RoundPolicy = Selection = Any
 
 Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
 """A number that the round protocol holds in 32 bits."""
@@ -123,16 +125,20 @@ class Training(Section):
     )
     local_steps: Count | None = Field(None, description="SGD steps instead of epochs")
     lr: float = Field(0.05, gt=0, description="client learning rate")
-    momentum: float = Field(
-        0.0, ge=0, lt=1, description="as torch.optim.SGD's; starts at 0 for every participant"
+    lr_decay: float = Field(
+        1.0, gt=0, le=1, description="factor on lr from one local step to the next"
     )
-    weight_decay: float = Field(0.0, ge=0, description="as torch.optim.SGD's")
+    schedule: Schedule = Field(Schedule(), description="how lr changes from round to round")
+    optimizer: Optimizer = Field(
+        _default(name="sgd"), description="how a local step follows from a gradient"
+    )
+    clip_value: float | None = Field(
+        None, gt=0, description="clip each entry of a gradient to at most this size"
+    )
+    clip_norm: float | None = Field(
+        None, gt=0, description="scale a gradient down to at most this Euclidean norm"
+    )
     threads: Count = Field(1, description="torch threads a rank; another number gives other bits")
-
-    @property
-    def plain(self) -> bool:
-        """Whether a step is weights -= lr * gradient."""
-        return not self.momentum and not self.weight_decay
 
     @property
     def drops_last(self) -> bool:

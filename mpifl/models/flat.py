@@ -6,7 +6,9 @@ three segments:
 - *trained*: the parameters that SGD changes; a participant sends what it changed in them.
 - *averaged*: float32 buffers (batch norm's running mean and variance); a participant sends their
   values, and the server averages them.
-- *fixed*: frozen parameters. They keep their values.
+- *fixed*: frozen parameters. They keep their values: every rank has them, and they never travel.
+
+The first two are what algorithms call a model, ``size`` entries.
 
 All other buffers are *local*: they are in no vector, keep their own dtype, and start anew with
 every participant. Those are integers (batch norm's count of batches), floating-point dtypes other
@@ -48,7 +50,7 @@ class FlatModel:
 
     ``names``, ``starts`` and ``tensors`` describe the vector, tensor by tensor: name, first entry,
     view. The trained ``parameters`` come first, then ``averaged`` entries of buffers, then the
-    fixed parameters. ``local`` are the buffers outside the vector.
+    fixed parameters, whose values are ``fixed``. ``local`` are the buffers outside the vector.
     """
 
     module: nn.Module
@@ -59,7 +61,13 @@ class FlatModel:
     starts: tuple[int, ...]
     parameters: tuple[nn.Parameter, ...]
     tensors: tuple[torch.Tensor, ...]
+    fixed: torch.Tensor
     local: tuple[Local, ...]
+
+    @property
+    def moving(self) -> torch.Tensor:
+        """The trained and the averaged segment of ``weights``, (size,)."""
+        return self.weights[: self.averages.stop]
 
     @property
     def trainable(self) -> torch.Tensor:
@@ -72,15 +80,15 @@ class FlatModel:
         return slice(len(self.gradient), len(self.gradient) + self.averaged)
 
     def load(self, weights: torch.Tensor) -> None:
-        """Set the vector to ``weights`` (n,) and the local buffers to their first values."""
-        self.weights.copy_(weights)
+        """Set ``moving`` to ``weights`` (size,) and the local buffers to their first values."""
+        self.moving.copy_(weights)
         for buffer in self.local:
             buffer.tensor.copy_(buffer.first)
 
     def split(self, vectors: torch.Tensor) -> list[torch.Tensor]:
-        """Return views of the tensors in ``vectors`` (..., n) or (..., trainable).
+        """Return views of the tensors in ``vectors`` (..., n), (..., size) or (..., trainable).
 
-        Each view is (..., *shape). Of (..., trainable) only the trained tensors are returned.
+        Each view is (..., *shape). Of a shorter vector only the tensors in it are returned.
         """
         stops = (*self.starts[1:], len(self.weights))
         pieces = zip(self.starts, stops, self.tensors, strict=True)
@@ -94,8 +102,12 @@ class FlatModel:
         """Return the name of the tensor that holds entry ``index`` of the vector."""
         return self.names[max(i for i, start in enumerate(self.starts) if start <= index)]
 
-    def check_trained(self, base: torch.Tensor) -> None:
-        """Raise InputError when training from ``base`` (n,) changed a value that is never sent.
+    def restore(self) -> None:
+        """Set the fixed segment to its values, after training that failed halfway."""
+        self.weights[self.averages.stop :].copy_(self.fixed)
+
+    def check_trained(self) -> None:
+        """Raise InputError when training changed a value that is never sent.
 
         Such a change would not reach the server, but might reach the rank's next participant.
         """
@@ -111,9 +123,9 @@ class FlatModel:
                     " that begin with finite values"
                 )
 
-        fixed = slice(self.averages.stop, None)
-        if not _same(self.weights[fixed], base[fixed]):
-            changed = (self.weights[fixed] != base[fixed]).to(torch.uint8)
+        now = self.weights[self.averages.stop :]
+        if not _same(now, self.fixed):
+            changed = (now != self.fixed).to(torch.uint8)
             index = self.averages.stop + int(changed.argmax())
             raise InputError(
                 f"model.name: training changes parameter {self.where(index)}, which is frozen"
@@ -188,15 +200,17 @@ def flatten(module: nn.Module) -> FlatModel:
         tensor.data = view
         start = stop
 
+    averaged = sum(buffer.numel() for buffer in buffers.values())
     return FlatModel(
         module=module,
         weights=weights,
         gradient=gradient,
-        averaged=sum(buffer.numel() for buffer in buffers.values()),
+        averaged=averaged,
         names=tuple(tensors),
         starts=tuple(starts),
         parameters=tuple(parameters.values()),
         tensors=tuple(tensors.values()),
+        fixed=weights[len(gradient) + averaged :].clone(),
         local=local,
     )
 

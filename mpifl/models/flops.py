@@ -15,7 +15,7 @@ def training_flops(model: FlatModel, data: DataShape) -> float:
     They are counted by torch.utils.flop_counter; a multiply-add is two. The model's weights are
     restored afterwards.
     """
-    kept = model.weights.clone()
+    kept = model.moving.clone()
     model.module.eval()  # in training mode batch norm refuses a batch of one sample
     dtype = torch.int64 if data.vocabulary else torch.float32
 

@@ -9,6 +9,7 @@ The last assignment has tests only.
 from __future__ import annotations
 
 import contextlib
+import math
 from dataclasses import replace
 from functools import partial
 
@@ -109,8 +110,7 @@ def _next_plans(server: Server, watch: Stopwatch) -> list[Plan]:
     """
     experiment = server.experiment
     job = experiment.job
-    entries = len(job.algorithm.summed) * len(experiment.model.gradient)
-    entries += 2 * experiment.model.averaged
+    entries = sum(math.prod(shape) for shape in experiment.sums.shapes(1))
     max_rounds = max(1, min(ASSIGNMENT_ROUNDS, ASSIGNMENT_BYTES // (8 * entries)))
 
     plans: list[Plan] = []
@@ -211,24 +211,20 @@ def _end_assignment(
         with at(f"round {plan.round_number}"):
             round_metrics = metrics[metrics["round"] == plan.round_number]
             round_metrics = round_metrics[np.argsort(round_metrics["client"])]
-            failed = round_metrics["client"][round_metrics["failed"] > 0]
-
             if experiment.job.algorithm.keeps_state:
                 trained = round_metrics["client"][round_metrics["failed"] == 0]
                 server.state_rounds.update(dict.fromkeys(trained.tolist(), plan.round_number))
-            _step(server, plan.tasks, failed, results.round_sum(index))
+            _step(server, plan, round_metrics, results.round_sum(index))
             _end_round(server, plan, round_metrics)
 
 
-def _step(server: Server, tasks: np.ndarray, failed: np.ndarray, round_sum: RoundSum) -> None:
+def _step(server: Server, plan: Plan, metrics: np.ndarray, round_sum: RoundSum) -> None:
     """Take the server's step of the algorithm; a round that nobody completed leaves the state."""
-    if len(tasks) == 0:
+    if len(plan.tasks) == 0:
         return
 
-    if not np.isin(tasks["client"], failed).all():
-        server.state = next_state(
-            server.experiment, server.state, server.versions, tasks, failed, round_sum
-        )
+    if not metrics["failed"].all():
+        server.state = next_state(server.experiment, server.state, plan, metrics, round_sum)
         server.contract.check()
     server.version += 1  # as the clock has counted
     keep_version(server)

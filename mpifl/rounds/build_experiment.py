@@ -12,12 +12,15 @@ from pathlib import Path
 
 import numpy as np
 
+from mpifl.algorithms.arrays import bytes_of
 from mpifl.clock.asynchronous import Asynchronous
+from mpifl.clock.cost import TRAINING_PER_INFERENCE
 from mpifl.clock.timeline import PARTICIPANT
-from mpifl.clock.workload import TRAINING_PER_INFERENCE, Workload
+from mpifl.clock.workload import Workload
 from mpifl.datasets.dataset import Dataset, DataShape
 from mpifl.errors import InputError
 from mpifl.job import Job, read_job
+from mpifl.models.layout import Layout, layout_of
 from mpifl.models.sized import Sized
 from mpifl.population.build import open_population, prepare, resolved
 from mpifl.population.population import Population, check_participants
@@ -130,7 +133,7 @@ def _check_model(job: Job, shape: DataShape) -> None:
 def _experiment(job: Job, population: Population) -> TimingExperiment:
     """Return the experiment of a resolved job, with a model where it needs one."""
     if job.training.engine == "none" and isinstance(job.model, Sized):
-        workload = _workload(job, job.model.parameters, job.model.training_flops)
+        workload = _workload(job, Layout(job.model.parameters), job.model.training_flops)
         return TimingExperiment(job, population, workload)
     return _experiment_with_model(job, population)
 
@@ -168,20 +171,20 @@ def _experiment_with_model(job: Job, population: Population) -> TimingExperiment
     job = job.model_copy(update={"training": with_drop_last(job.training, model)})
     counts_flops = job.clock.latency.compute == "flops"
     flops = training_flops(model, population.data.shape) if counts_flops else 0.0
-    workload = _workload(job, len(model.weights), flops)
+    workload = _workload(job, layout_of(model), flops)
     if job.training.engine == "none":
         return TimingExperiment(job, population, workload)
 
     objective = OBJECTIVES[population.data.task](population.data.outputs)
     if job.runtime.on_client_error == "abort":
         check_single_samples(job.training, model, population)
-    training = chosen(job.training, model, objective, population.data, job.algorithm.adjusts)
+    training = chosen(job.training, model, objective, population.data)
     return Experiment(
         job=job.model_copy(update={"training": training}),
         population=population,
         workload=workload,
         model=model,
-        initial=model.weights.numpy().copy(),
+        initial=model.moving.numpy().copy(),
         objective=objective,
         fingerprint=hashes,
     )
@@ -235,11 +238,10 @@ def _check_tested_clients(job: Job, data: Dataset) -> None:
         )
 
 
-def _workload(job: Job, parameters: int, flops: float) -> Workload:
+def _workload(job: Job, layout: Layout, flops: float) -> Workload:
     """Return what a round costs a participant.
 
-    ``parameters`` is the number of the model's weights, ``flops`` what training takes for one
-    sample.
+    ``layout`` is that of the model, ``flops`` what training takes for one sample.
     """
     latency = job.clock.latency
     training = job.training
@@ -253,10 +255,12 @@ def _workload(job: Job, parameters: int, flops: float) -> Workload:
             )
         inferences = flops / latency.reference_flops
 
-    size = latency.model_bytes or BYTES_PER_WEIGHT * parameters
+    algorithm = job.algorithm
+    received = algorithm.received_arrays(layout)
+    uploaded = algorithm.uploaded_arrays(layout)
     workload = Workload(
-        bytes_down=size * len(job.algorithm.sent),
-        bytes_up=size * len(job.algorithm.summed),
+        bytes_down=bytes_of(received, layout, latency.model_bytes),
+        bytes_up=bytes_of(uploaded, layout, latency.model_bytes),
         batch_size=training.batch_size,
         epochs=training.epochs,
         local_steps=training.local_steps,
@@ -264,6 +268,7 @@ def _workload(job: Job, parameters: int, flops: float) -> Workload:
         bits_per_kbit=float(latency.kbit),
         full_batches=latency.compute == "batches",
         drop_last=training.drops_last,
+        cost=algorithm.cost(layout),
     )
     _check_server(job, workload)
     return workload

@@ -11,8 +11,10 @@ the number of clients that ever took part.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,16 +29,17 @@ DIGEST_BYTES = 16
 
 @dataclass(frozen=True)
 class ClientStore:
-    """Vectors of ``length`` float32 by client, in files below ``folder``.
+    """Arrays (float32) by client, in files below ``folder``.
 
-    That is checkpoint/clients of a run directory. A file is a hash of DIGEST_BYTES and the vector.
+    That is checkpoint/clients of a run directory. A file is a hash of DIGEST_BYTES, and the arrays
+    in the order of ``shapes``, one behind the other.
     """
 
     folder: Path
-    length: int
+    shapes: Mapping[str, tuple[int, ...]]
 
-    def read(self, client: int, round_number: int) -> np.ndarray:
-        """Return what the client kept after round ``round_number``: (length,) float32.
+    def read(self, client: int, round_number: int) -> dict[str, np.ndarray]:
+        """Return the arrays that the client kept after round ``round_number``, by name.
 
         Raises InputError when that file is missing or damaged: without its state the client would
         train to other bits.
@@ -53,29 +56,38 @@ class ClientStore:
 
         digest = raw[:DIGEST_BYTES]
         body = raw[DIGEST_BYTES:]
-        if len(raw) != DIGEST_BYTES + self.length * 4 or digest != _digest(body):
+        sizes = [math.prod(shape) for shape in self.shapes.values()]
+        if len(body) != sum(sizes) * 4 or digest != _digest(body):
             raise InputError(
                 f"{path}: damaged: its contents do not have the hash at its beginning; restore it"
                 " from a copy, or start a new run"
             )
-        return np.frombuffer(raw, np.float32, offset=DIGEST_BYTES).copy()
+        whole = np.frombuffer(raw, np.float32, offset=DIGEST_BYTES).copy()
+        pieces = np.split(whole, np.cumsum(sizes)[:-1])
+        return {
+            name: piece.reshape(shape)
+            for (name, shape), piece in zip(self.shapes.items(), pieces, strict=True)
+        }
 
-    def write(self, client: int, round_number: int, vector: np.ndarray, oldest: int) -> None:
-        """Keep the client's ``vector`` after round ``round_number``, and remove what is not needed.
+    def write(
+        self, client: int, round_number: int, arrays: Mapping[str, np.ndarray], oldest: int
+    ) -> None:
+        """Keep the client's ``arrays`` after round ``round_number``, and remove what is not needed.
 
         ``oldest`` is the first round after which the run might be resumed. Raises DiskFull, and
-        TrainingError for a vector of another shape.
+        TrainingError for an array of another shape.
         """
         folder = self._folder(client)
-        if vector.shape != (self.length,):
-            raise TrainingError(
-                f"{folder}: the algorithm keeps a vector of shape {vector.shape}, the model's shape"
-                f" is ({self.length},)"
-            )
+        for name, shape in self.shapes.items():
+            if arrays[name].shape != shape:
+                raise TrainingError(
+                    f"{folder}: the algorithm keeps {name} of shape {arrays[name].shape}, declared"
+                    f" is {shape}"
+                )
 
         path = folder / str(round_number)
         partial = folder / f".{round_number}.{os.getpid()}.part"
-        body = vector.astype(np.float32).tobytes()
+        body = b"".join(arrays[name].astype(np.float32).tobytes() for name in self.shapes)
         with disk_full_errors(path, DIGEST_BYTES + len(body), run=self.folder.parents[1]):
             try:
                 folder.mkdir(parents=True, exist_ok=True)
@@ -91,9 +103,9 @@ class ClientStore:
         return self.folder / f"{client % FOLDERS:02x}" / str(client)
 
 
-def client_store(checkpoints: Path, length: int) -> ClientStore:
-    """Return the store below a run's ``checkpoints`` folder, for vectors of ``length`` float32."""
-    return ClientStore(checkpoints / "clients", length)
+def client_store(checkpoints: Path, shapes: Mapping[str, tuple[int, ...]]) -> ClientStore:
+    """Return the store below a run's ``checkpoints`` folder, for arrays of some shapes."""
+    return ClientStore(checkpoints / "clients", shapes)
 
 
 def _digest(body: bytes) -> bytes:

@@ -24,12 +24,10 @@ def run_executor(world: World, experiment: Experiment, store: ClientStore) -> No
 
     worker = make_worker(experiment, store)
     queue = Queue(world)
-    names = experiment.job.algorithm.sent
-    length = len(experiment.model.weights)
     versions: Versions = {}
 
     world.watch.begin("broadcast")
-    while assignment := executor_receive_assignment(world, versions, names, length):
+    while assignment := executor_receive_assignment(world, versions, experiment.version_shapes):
         results, clients = work_on(world, worker, assignment, versions, queue)
         with world.watch("reduce"):
             executor_send_results(world, results, clients)

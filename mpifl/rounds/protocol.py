@@ -34,9 +34,12 @@ from mpifl.rounds.plan import TASK
 from mpifl.rounds.round_result import METRIC
 
 Version = dict[str, np.ndarray]
-"""The vectors (float32) of one model version that participants are sent, by name."""
+"""The arrays (float32) of one model version by name: the model, and what participants receive."""
 
 Versions = dict[int, Version]
+
+FAILED = -1
+"""In the place of a slot: training failed."""
 
 HEADER_FIELDS = ("first_round", "rounds", "tasks", "tests", "kept", "fresh", "oldest")
 HEADER = np.dtype([(name, "<i8") for name in HEADER_FIELDS])
@@ -65,11 +68,12 @@ class Results:
 
     It is summed in one Reduce.
 
-    ``vectors`` (rounds, summed, trained) and ``averages`` (rounds, 2, averaged) are the running
-    sums of the client updates. ``tests`` (tests, numbers) counts scored and correct predictions,
-    the mean loss in fixed point, and the objective's own counts. ``losses`` (tasks, 2) is known to
-    one rank each: the bits of the training loss (float64), and 1 where training failed. It rides in
-    the same Reduce, since a Gather of its own costs a round more than it does.
+    ``vectors`` (rounds, total) and ``averages`` (rounds, slots, 2, averaged) are the running sums
+    of the client updates. ``tests`` (tests, numbers) counts scored and correct predictions, the
+    mean loss in fixed point, and the objective's own counts. ``losses`` (tasks, 2) is known to one
+    rank each: the bits of the training loss (float64), and the slot of the sums that the upload
+    went into, FAILED where training failed. It rides in the same Reduce, since a Gather of its own
+    costs a round more than it does.
     """
 
     whole: np.ndarray
@@ -81,10 +85,8 @@ class Results:
     @staticmethod
     def empty(experiment: Experiment, assignment: Assignment) -> Results:
         """Return results to which nothing has been added."""
-        model = experiment.model
         shapes = (
-            (assignment.rounds, len(experiment.job.algorithm.summed), len(model.gradient)),
-            (assignment.rounds, 2, model.averaged),
+            *experiment.sums.shapes(assignment.rounds),
             (len(assignment.tests), 3 + experiment.objective.counted),
             (len(assignment.tasks), 2),
         )
@@ -103,7 +105,7 @@ class Results:
     def set_metrics(self, tasks: slice, metrics: np.ndarray) -> None:
         """Set loss and failure of tasks that this rank trained; ``metrics`` (structured METRIC)."""
         self.losses[tasks, 0] = metrics["loss"].view(np.int64)
-        self.losses[tasks, 1] = metrics["failed"]
+        self.losses[tasks, 1] = np.where(metrics["failed"], FAILED, metrics["slot"])
 
     def metrics(self, assignment: Assignment) -> np.ndarray:
         """Return on rank 0 the metrics of all tasks (structured METRIC), once results have come."""
@@ -111,7 +113,8 @@ class Results:
         metrics["round"] = assignment.tasks["round"]
         metrics["client"] = assignment.tasks["client"]
         metrics["loss"] = np.ascontiguousarray(self.losses[:, 0]).view(np.float64)
-        metrics["failed"] = self.losses[:, 1]
+        metrics["failed"] = self.losses[:, 1] == FAILED
+        metrics["slot"] = np.maximum(self.losses[:, 1], 0)
         return metrics
 
 
@@ -166,10 +169,10 @@ def aggregator_send_assignment(
         assignment.oldest,
     )
     lists = (assignment.tasks, assignment.tests, kept, np.array(list(fresh), np.int64))
-    vectors = [vector for version in fresh.values() for vector in version.values()]
+    arrays = [array for version in fresh.values() for array in version.values()]
 
     packed = np.concatenate([array.view(np.uint8) for array in lists])
-    world.broadcast(np.array([counts], HEADER), packed, *vectors)
+    world.broadcast(np.array([counts], HEADER), packed, *arrays)
 
 
 def aggregator_send_end(world: World) -> None:
@@ -178,11 +181,11 @@ def aggregator_send_end(world: World) -> None:
 
 
 def executor_receive_assignment(
-    world: World, versions: Versions, names: tuple[str, ...], length: int
+    world: World, versions: Versions, shapes: Mapping[str, tuple[int, ...]]
 ) -> Assignment | None:
     """Return the next assignment, None at the end; bring ``versions`` up to date, in place.
 
-    ``names`` are those of a version's vectors, each of ``length`` entries.
+    ``shapes`` are those of a version's arrays, by name.
     """
     header = np.zeros(1, HEADER)
     with world.watch("idle"):  # while rank 0 plans and steps
@@ -195,14 +198,16 @@ def executor_receive_assignment(
     types = {"tasks": TASK, "tests": number, "kept": number, "fresh": number}
     ends = np.cumsum([counts[name] * kind.itemsize for name, kind in types.items()])
     packed = np.empty(int(ends[-1]), np.uint8)
-    vectors = [[np.empty(length, np.float32) for _ in names] for _ in range(counts["fresh"])]
-    world.broadcast(packed, *itertools.chain(*vectors))
+    arrays = [
+        {name: np.empty(shape, np.float32) for name, shape in shapes.items()}
+        for _ in range(counts["fresh"])
+    ]
+    world.broadcast(packed, *itertools.chain(*(version.values() for version in arrays)))
 
     pieces = zip(np.split(packed, ends[:-1]), types.values(), strict=True)
     tasks, tests, kept, fresh = (piece.view(kind) for piece, kind in pieces)
     keep_only(versions, kept)
-    for name, version in zip(fresh.tolist(), vectors, strict=True):
-        versions[name] = dict(zip(names, version, strict=True))
+    versions.update(zip(fresh.tolist(), arrays, strict=True))
     return Assignment(counts["first_round"], counts["rounds"], tasks, tests, counts["oldest"])
 
 

@@ -8,8 +8,11 @@ import numpy as np
 
 from mpifl.rounds.plan import Plan
 
-METRIC = np.dtype([("round", "<i4"), ("client", "<i8"), ("loss", "<f8"), ("failed", "<u1")])
-"""A task's mean training loss; or 1 in ``failed`` where its training failed and added nothing."""
+METRIC = np.dtype(
+    [("round", "<i4"), ("client", "<i8"), ("loss", "<f8"), ("slot", "<i4"), ("failed", "<u1")]
+)
+"""A task's mean training loss, and the slot of the sums that its upload went into; or 1 in
+``failed`` where its training failed and added nothing."""
 
 
 CLIENT_TEST = np.dtype(

@@ -1,4 +1,4 @@
-"""The state of rank 0 between assignments: vectors, model versions, clock, open rounds.
+"""The state of rank 0 between assignments: arrays, model versions, clock, open rounds.
 
 ``aggregator.py`` advances it. ``snapshot.py`` is what a checkpoint holds of it.
 """
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mpifl.algorithms.algorithm import State
+from mpifl.algorithms.arrays import Arrays
 from mpifl.clock.timeline import ClockState
 from mpifl.rounds.contract import Contract
 from mpifl.rounds.experiment import Experiment
@@ -26,7 +26,7 @@ class Server:
 
     Attributes:
         experiment: The job, its population and its model.
-        state: The vectors of the algorithm's server by name.
+        state: The arrays of the algorithm's server by name.
         version: Number of the newest model version.
         versions: The model versions that a client in flight or a test still needs.
         unsent: Numbers of those versions that the executors do not have yet.
@@ -42,7 +42,7 @@ class Server:
     """
 
     experiment: Experiment
-    state: State
+    state: Arrays
     version: int = 0
     versions: Versions = field(default_factory=dict)
     unsent: set[int] = field(default_factory=set)
@@ -69,10 +69,10 @@ def make_server(experiment: Experiment, snapshot: Snapshot) -> Server:
         return server
 
     # In the order in which they are sent; a file gives them by name.
-    sent = experiment.job.algorithm.sent
+    names = experiment.version_shapes
     versions = {
-        number: {name: vectors[name] for name in sent}
-        for number, vectors in (snapshot.versions or {}).items()
+        number: {name: arrays[name] for name in names}
+        for number, arrays in (snapshot.versions or {}).items()
     }
     return Server(
         experiment=experiment,
@@ -116,8 +116,8 @@ def needed_versions(server: Server, *more: np.ndarray) -> np.ndarray:
 
 
 def keep_version(server: Server) -> None:
-    """Keep the vectors that clients are sent as the version ``server.version``."""
+    """Keep the model and what clients receive as the version ``server.version``."""
     server.versions[server.version] = {
-        name: server.state[name] for name in server.experiment.job.algorithm.sent
+        name: server.state[name] for name in server.experiment.version_shapes
     }
     server.unsent.add(server.version)

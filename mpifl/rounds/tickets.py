@@ -15,7 +15,8 @@ from mpifl.errors import TrainingError, at
 from mpifl.mpi.queue import Queue
 from mpifl.mpi.world import World
 from mpifl.objectives.objective import Scores
-from mpifl.rounds.client_update import client_updates, task_names
+from mpifl.rounds.client_errors import task_names
+from mpifl.rounds.client_runner import client_updates
 from mpifl.rounds.experiment import Experiment
 from mpifl.rounds.plan import task_groups
 from mpifl.rounds.protocol import Assignment, Results, Versions, executor_take_tickets
@@ -102,7 +103,8 @@ def train_group(
         task = tasks[update.index]
         with at(partial(task_names, experiment, tasks[update.index : update.index + 1])):
             weight = float(task["weight"])
-            update_sum.add(int(task["client"]), update.vectors, update.averages, weight)
+            update_sum.add(int(task["client"]), update.slot, update.arrays, update.averages, weight)
+        metrics["slot"][update.index] = update.slot
         metrics["loss"][update.index] = update.loss
         metrics["failed"][update.index] = False
 

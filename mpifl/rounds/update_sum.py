@@ -6,6 +6,7 @@ An update that cannot be summed is an error that names it.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 
@@ -17,6 +18,7 @@ from mpifl.aggregation.exact_sum import (
     RoundSum,
     value_limit,
 )
+from mpifl.aggregation.sum_layout import Summed
 from mpifl.errors import TrainingError
 from mpifl.rounds.experiment import Experiment
 
@@ -25,41 +27,45 @@ class UpdateSum:
     """Adds client updates to ``round_sum``, on ``device``."""
 
     def __init__(self, experiment: Experiment, round_sum: RoundSum, device: torch.device) -> None:
-        algorithm = experiment.job.algorithm
-        bits = [algorithm.bits(name) for name in algorithm.summed]
         self._experiment = experiment
-        self._sum = DeviceSum(round_sum, bits, device)
+        self._sum = DeviceSum(round_sum, experiment.sums, device)
 
-    def check(self, vectors: dict[str, torch.Tensor], averages: torch.Tensor) -> None:
+    def check(self, arrays: Sequence[torch.Tensor], averages: torch.Tensor) -> None:
         """Raise TrainingError for values that cannot be summed; nothing is added."""
-        algorithm = self._experiment.job.algorithm
-        for name, values in vectors.items():
-            place = unsummable(values, value_limit(algorithm.bits(name)))
+        for summed, values in zip(self._experiment.sums.arrays, arrays, strict=True):
+            place = unsummable(values, value_limit(summed.bits))
             if place is not None:
-                raise _not_summable(self._experiment, name, float(values[place]), place)
+                raise _not_summable(self._experiment, summed, float(values[place]), place)
 
         place = unsummable(averages, AVERAGE_LIMIT)
         if place is not None:
             raise _not_summable(self._experiment, None, float(averages[place]), place)
 
     def add(
-        self, client: int, vectors: dict[str, torch.Tensor], averages: torch.Tensor, weight: float
+        self,
+        client: int,
+        slot: int,
+        arrays: Sequence[torch.Tensor],
+        averages: torch.Tensor,
+        weight: float,
     ) -> None:
         """Add ``weight`` times one client's update.
 
         Args:
             client: Whose update it is.
-            vectors: By name, in the order of ``Algorithm.summed``, each (trained,) float32.
+            slot: Which of the round's sums it goes into.
+            arrays: The entries that are summed, in the order of the SumLayout, each (size,)
+                float32.
             averages: The values of the averaged buffers, (averaged,) float32.
             weight: The client's share of the mean.
 
         Raises:
             TrainingError: For values that cannot be summed. On a GPU only ``close`` raises it.
         """
-        for number, (name, values) in enumerate(vectors.items()):
-            self._raise(self._sum.add(number, values, weight, (client, name)))
+        for number, values in enumerate(arrays):
+            self._raise(self._sum.add(number, slot, values, weight, (client, number)))
         if len(averages):
-            self._raise(self._sum.add_averages(averages, weight, (client, None)))
+            self._raise(self._sum.add_averages(slot, averages, weight, (client, None)))
 
     def close(self) -> tuple[int, TrainingError] | None:
         """End the sum: nothing more is added.
@@ -70,24 +76,26 @@ class UpdateSum:
         wrong = self._sum.close()
         if wrong is None:
             return None
-        client, name = wrong.label
-        return client, _not_summable(self._experiment, name, wrong.value, wrong.place)
+        return wrong.label[0], self._error(wrong)
 
     def _raise(self, wrong: Wrong | None) -> None:
         if wrong is not None:
-            _, name = wrong.label
-            raise _not_summable(self._experiment, name, wrong.value, wrong.place)
+            raise self._error(wrong)
+
+    def _error(self, wrong: Wrong) -> TrainingError:
+        number = wrong.label[1]
+        summed = None if number is None else self._experiment.sums.arrays[number]
+        return _not_summable(self._experiment, summed, wrong.value, wrong.place)
 
 
 def _not_summable(
-    experiment: Experiment, name: str | None, value: float, index: int
+    experiment: Experiment, summed: Summed | None, value: float, index: int
 ) -> TrainingError:
-    """Return the error for a value of a summed vector, or (no name) of an averaged buffer."""
+    """Return the error for a value of a summed array, or (None) of an averaged buffer."""
     model = experiment.model
-    algorithm = experiment.job.algorithm
     finite = math.isfinite(value)
 
-    if name is None:
+    if summed is None:
         limit = f", and {AVERAGE_LIMIT:.2g} is the limit" if finite else ""
         buffer = model.where(model.averages.start + index)
         return TrainingError(
@@ -96,14 +104,17 @@ def _not_summable(
             " smaller training.lr may help)"
         )
 
-    bits = algorithm.bits(name)
-    problem = f"{name} is not usable: tensor {model.where(index)} is {value:g}"
-    if not finite or bits == FRACTION_BITS:
+    place = f"entry {index}"
+    if summed.of_model:
+        place = f"tensor {model.where(index % experiment.layout.trained)}"
+    problem = f"{summed.name} is not usable: {place} is {value:g}"
+    if not finite or summed.bits == FRACTION_BITS:
         limit = f", and {VALUE_LIMIT:,.0f} is the limit" if finite else ""
         return TrainingError(
             f"{problem}{limit}: training has diverged (a smaller training.lr may help)"
         )
     return TrainingError(
-        f"{problem}, and {value_limit(bits):g} is the limit of the {bits} bits that"
-        f" {type(algorithm).__name__}.units gives it: fewer bits allow larger values"
+        f"{problem}, and {value_limit(summed.bits):g} is the limit of the {summed.bits} bits that"
+        f" {type(experiment.job.algorithm).__name__}.uploaded gives it: fewer bits allow larger"
+        " values"
     )

@@ -9,6 +9,7 @@ from functools import partial
 
 import torch
 
+from mpifl.clock.cost import Cost
 from mpifl.models.flat import FlatModel, flatten
 from mpifl.mpi.placement import own_share
 from mpifl.rounds.client_state import ClientStore
@@ -16,9 +17,10 @@ from mpifl.rounds.contract import Contract
 from mpifl.rounds.experiment import Experiment
 from mpifl.rounds.protocol import Version, Versions
 from mpifl.seeds import KeyedGenerator, Purpose
-from mpifl.training import ENGINES
+from mpifl.training import make_engine
 from mpifl.training.device import CPU, start_device
 from mpifl.training.participant import Engine
+from mpifl.training.recipe import Recipe, recipe_of
 from mpifl.training.samples import Pool, pool_of
 
 
@@ -26,10 +28,22 @@ from mpifl.training.samples import Pool, pool_of
 class Worker:
     """What a rank trains with.
 
-    ``model`` is a scratch model, overwritten for each client, in which ``engine`` trains.
-    ``samples`` are trained on, ``tested`` are tested on. ``store`` keeps the state of clients.
-    ``order`` makes the generator of a participant's sample order. ``loaded`` are the model versions
-    that tasks have asked for, on the device. ``contract`` checks the job's plug-ins.
+    Attributes:
+        experiment: The job, its population and its model.
+        store: The state of clients.
+        device: Where models are trained.
+        model: A scratch model, overwritten for each client.
+        engine: Trains groups of clients in ``model``.
+        loop: Trains single clients in ``model``.
+        samples: What is trained on.
+        tested: What is tested on.
+        order: Makes the generator of a participant's sample order.
+        contract: Checks the job's plug-ins.
+        cost: What the algorithm's client program computes at most.
+        received: Names of the arrays that participants receive.
+        initial: The model before the first round, on the device.
+        loaded: The model versions that tasks have asked for, on the device.
+        recipes: How local steps are made, by round; the last one only.
     """
 
     experiment: Experiment
@@ -37,23 +51,42 @@ class Worker:
     device: torch.device
     model: FlatModel
     engine: Engine
+    loop: Engine
     samples: Pool
     tested: Pool
     order: KeyedGenerator
     contract: Contract
+    cost: Cost
+    received: tuple[str, ...]
+    initial: torch.Tensor
     loaded: dict[int, tuple[Version, dict[str, torch.Tensor]]] = field(default_factory=dict)
+    recipes: dict[int, Recipe] = field(default_factory=dict)
+
+    def recipe(self, round_number: int) -> Recipe:
+        """Return how the local steps of a round are made."""
+        if round_number not in self.recipes:
+            self.recipes.clear()
+            job = self.experiment.job
+            lr = job.training.lr * job.training.schedule.factor(round_number, job.rounds)
+            self.recipes[round_number] = recipe_of(job.training, lr)
+        return self.recipes[round_number]
+
+    def rows(self, client: int) -> slice:
+        """Return which samples a client trains on."""
+        population = self.experiment.population
+        return population.data.train.rows(population.data_client(client))
 
     def version(self, number: int, versions: Versions) -> dict[str, torch.Tensor]:
-        """Return the vectors of one of ``versions``, on the device."""
+        """Return the arrays of one of ``versions``, on the device."""
         loaded = self.loaded.get(number)
         if loaded is None or loaded[0] is not versions[number]:
             for old in self.loaded.keys() - versions.keys():
                 del self.loaded[old]
-            vectors = {
-                name: torch.from_numpy(vector).to(self.device)
-                for name, vector in versions[number].items()
+            arrays = {
+                name: torch.from_numpy(array).to(self.device)
+                for name, array in versions[number].items()
             }
-            loaded = (versions[number], vectors)
+            loaded = (versions[number], arrays)
             self.loaded[number] = loaded
         return loaded[1]
 
@@ -70,15 +103,20 @@ def make_worker(experiment: Experiment, store: ClientStore) -> Worker:
     data = experiment.population.data
     device = start_device(job.training.device, partial(own_share, os.environ))
     model = experiment.model if device == CPU else _copy(experiment, device)
+    algorithm = job.algorithm
 
     return Worker(
         experiment=experiment,
         store=store,
         device=device,
         model=model,
-        engine=ENGINES[job.training.engine](model, experiment.objective, job.training),
+        engine=make_engine(job.training.engine, model, experiment.objective, experiment.stack),
+        loop=make_engine("loop", model, experiment.objective, 1),
         samples=pool_of(data, data.train, device),
         tested=pool_of(data, experiment.tested_part, device),
         order=KeyedGenerator(job.seed, Purpose.BATCHES),
-        contract=Contract(job.algorithm, job.model, model.module),
+        contract=Contract(algorithm, job.model, model.module),
+        cost=algorithm.cost(experiment.layout),
+        received=tuple(algorithm.received_arrays(experiment.layout)),
+        initial=torch.from_numpy(experiment.initial).to(device),
     )

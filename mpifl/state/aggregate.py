@@ -126,7 +126,7 @@ def _rounds(
     for attempt in attempts(world):
         _note_loss(world, record, server.rounds_done + 1)
         with attempt:
-            store = client_store(start.folder / CHECKPOINTS, len(experiment.model.weights))
+            store = client_store(start.folder / CHECKPOINTS, experiment.kept_shapes)
             run_aggregator(world, server, store, callbacks)
 
     record.check_trained()

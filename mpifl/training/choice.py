@@ -19,6 +19,7 @@ from mpifl.objectives.objective import Objective
 from mpifl.population.population import Population
 from mpifl.training.linear_stack import is_linear
 from mpifl.training.participant import Participant
+from mpifl.training.recipe import recipe_of
 from mpifl.training.samples import pool_of
 from mpifl.training.stacked import Stacked
 
@@ -74,7 +75,7 @@ def _has_batch_norm(model: FlatModel) -> bool:
 
 def _fails_on(model: FlatModel, data: Dataset, client: int) -> bool:
     """Return whether torch refuses to train on a client's first sample. The model is restored."""
-    kept = model.weights.clone()
+    kept = model.moving.clone()
     first = data.train.rows(client).start
     x, _ = pool_of(data, data.train).read(slice(first, first + 1))
 
@@ -89,25 +90,19 @@ def _fails_on(model: FlatModel, data: Dataset, client: int) -> bool:
     return False
 
 
-def chosen(
-    training: Training, model: FlatModel, objective: Objective, data: Dataset, adjusts: bool
-) -> Training:
+def chosen(training: Training, model: FlatModel, objective: Objective, data: Dataset) -> Training:
     """Return ``training`` with engine and stack settled. Raises InputError.
 
-    ``adjusts`` says that the algorithm changes gradients. On a CPU linear layers under plain SGD
-    are faster with the stacked engine (benchmarks/README.md); other models are not. On a GPU every
-    model that can be is trained in groups: a step of one small model leaves most of it idle.
+    On a CPU linear layers under plain SGD are faster with the stacked engine
+    (benchmarks/README.md); other models are not. On a GPU every model that can be is trained in
+    groups: a step of one small model leaves most of it idle.
     """
     engine = training.engine
     stack = training.stack
     device = training.device
     if engine == "auto" and device == "cpu":
-        fast = (
-            is_linear(model, objective)
-            and training.plain
-            and not adjusts
-            and data.train.begin is None
-        )
+        linear = is_linear(model, objective) and recipe_of(training, training.lr).linear
+        fast = linear and data.train.begin is None
         engine = "stacked" if fast else "loop"
 
     reason = None if engine == "loop" else _not_stackable(training, model, objective, data)
@@ -142,15 +137,13 @@ def _not_stackable(
     if is_linear(model, objective):
         return None
 
-    base = model.weights.clone()
+    start = model.moving.clone()
     largest = data.train.rows(int(np.argmax(np.diff(data.train.offsets))))
     rows = slice(largest.start, min(largest.stop, largest.start + 2))
     pool = pool_of(data, data.train)
-    probe = Participant(
-        base, pool, rows, steps=1, order=np.random.default_rng, rng_seed=lambda: 0, adjust=None
-    )
+    probe = Participant(start, pool, rows, steps=1, order=np.random.default_rng, rng_seed=lambda: 0)
     try:
-        Stacked(model, objective, training)([probe, probe])
+        Stacked(model, objective)(recipe_of(training, training.lr), [probe, probe])
     except Exception as error:  # torch and the model may raise anything
         message = str(error).strip() or type(error).__name__
         return f"torch cannot map the model over clients ({message.splitlines()[0]})"

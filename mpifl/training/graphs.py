@@ -13,7 +13,8 @@ import torch
 
 from mpifl.errors import InputError
 from mpifl.training.device import torch_generator
-from mpifl.training.stack import Stack
+from mpifl.training.recipe import Recipe
+from mpifl.training.stack import Stack, Take
 
 Inputs = tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]
 Replay = Callable[[], torch.Tensor]
@@ -35,17 +36,24 @@ class Graphs:
         self._capture = capture or _Cuda(device)
         self._known: dict[tuple[object, ...], tuple[Inputs, Replay]] = {}
         self._buffers: dict[int, torch.Tensor] = {}
+        self._recipe: Recipe | None = None
 
     def forget(self) -> None:
         """Release all captured steps, when a group gets new weight tensors."""
         self._known.clear()
 
-    def steps_of(
-        self, stack: Stack
-    ) -> Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]:
-        """Return a function to call in place of ``stack.step``."""
+    def steps_of(self, stack: Stack, recipe: Recipe) -> Take:
+        """Return a function to call in place of ``stack.step``.
 
-        def step(x: torch.Tensor, y: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        The settings of a captured step are part of it: others let go of all steps.
+        """
+        if self._recipe != recipe:
+            self.forget()
+        self._recipe = recipe
+
+        def step(
+            x: torch.Tensor, y: torch.Tensor, mask: torch.Tensor | None, number: int
+        ) -> torch.Tensor:
             key = (id(stack), x.shape, None if mask is None else mask.shape)
             if key not in self._known:
                 self._known[key] = self._captured(stack, x, y, mask)
@@ -73,7 +81,7 @@ class Graphs:
         kept = [tensor.clone() for tensor in state]
 
         try:
-            replay = self._capture(lambda: stack.step(*inputs))
+            replay = self._capture(lambda: stack.step(*inputs, 0))
         except RuntimeError as error:  # raised at the end of a capture that another error spoilt
             why = str(error.__context__ or error).strip().splitlines()[0]
             raise InputError(

@@ -1,7 +1,8 @@
 """Groups of models of linear layers with ReLU between them, differentiated by hand.
 
-A step is batched matrix products and nothing else. The update is part of the product that makes
-the gradient, W <- W - lr delta^T x, so that no gradient is ever written to memory.
+A step is batched matrix products and little else. The update is part of the product that makes
+the gradient, W <- (1 - lr c) W - lr delta^T x, so that no gradient is ever written to memory. What
+pulls the weights towards others is added once a step.
 """
 
 from __future__ import annotations
@@ -13,7 +14,10 @@ from torch import nn
 
 from mpifl.models.flat import FlatModel
 from mpifl.objectives.objective import Objective
+from mpifl.optimizers.adjust import Adjust
 from mpifl.training.participant import Participant
+from mpifl.training.recipe import Recipe
+from mpifl.training.stack import stacked_vectors
 
 
 def is_linear(model: FlatModel, objective: Objective) -> bool:
@@ -55,52 +59,92 @@ def is_linear(model: FlatModel, objective: Objective) -> bool:
 
 
 class LinearStack:
-    """A Stack of linear layers under plain SGD."""
+    """A Stack of linear layers whose step is ``w -= lr (g + c (w - towards) + add)``."""
 
-    def __init__(
-        self, model: FlatModel, objective: Objective, lr: float, weights: list[torch.Tensor]
-    ) -> None:
+    def __init__(self, model: FlatModel, objective: Objective, weights: list[torch.Tensor]) -> None:
         self.weights = weights
+        self._model = model
         self._objective = objective
-        self._lr = lr
+        self._recipe: Recipe | None = None
+        self._pull = 0.0
+        self._drift: list[torch.Tensor] | None = None
         layers = [layer for layer in model.module.modules() if isinstance(layer, nn.Linear)]
-        pieces = iter(weights)
-        self._layers = [
-            (next(pieces), None if layer.bias is None else next(pieces).unsqueeze(1))
-            for layer in layers
+        numbers = iter(range(len(weights)))
+        self._layers: list[tuple[int, int | None]] = [
+            (next(numbers), None if layer.bias is None else next(numbers)) for layer in layers
         ]
 
-    def begin(self, group: Sequence[Participant]) -> None:
-        """Do nothing: nothing is drawn, and gradients are not adjusted."""
+    def begin(self, recipe: Recipe, group: Sequence[Participant]) -> None:
+        """Split the adjustments into a factor on the weights and what is added to them."""
+        adjusts = [linear_adjust(participant) for participant in group]
+        pull = adjusts[0].pull
+        self._recipe = recipe
+        self._pull = pull + (recipe.optimizer.pull or 0.0)
+
+        towards = stacked_vectors(self._model, [adjust.towards for adjust in adjusts])
+        add = stacked_vectors(self._model, [adjust.add for adjust in adjusts])
+        self._drift = None
+        if towards is not None and pull:
+            self._drift = list(torch._foreach_mul(towards, pull))
+        if add is not None:
+            drift = torch._foreach_neg(add) if self._drift is None else self._drift
+            self._drift = list(drift if self._drift is None else torch._foreach_sub(drift, add))
 
     def state(self) -> list[torch.Tensor]:
         return self.weights
 
-    def step(self, x: torch.Tensor, y: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    def step(
+        self, x: torch.Tensor, y: torch.Tensor, mask: torch.Tensor | None, number: int
+    ) -> torch.Tensor:
         active = len(x)
-        output = x.flatten(2)
-        inputs: list[torch.Tensor] = []
-        for weight, bias in self._layers:
-            inputs.append(output.relu_() if inputs else output)
-            transposed = weight[:active].transpose(1, 2)
-            output = (
-                torch.bmm(inputs[-1], transposed)
-                if bias is None
-                else torch.baddbmm(bias[:active], inputs[-1], transposed)
-            )
-
+        inputs, output = self._forward(x)
         share = (
             x.new_full((1, 1), 1 / x.shape[1]) if mask is None else mask / mask.sum(1, keepdim=True)
         )
         differentiated = self._objective.loss_and_grad(output, y, share)
         assert differentiated is not None
+        assert self._recipe is not None
         losses, grad = differentiated
 
-        for number in range(len(self._layers) - 1, -1, -1):
-            weight, bias = self._layers[number]
-            below = torch.bmm(grad, weight[:active]).mul_(inputs[number] > 0) if number else grad
-            weight[:active].baddbmm_(grad.transpose(1, 2), inputs[number], alpha=-self._lr)
+        lr = self._recipe.lr_of(number)
+        stays = 1 - lr * self._pull
+        for layer in range(len(self._layers) - 1, -1, -1):
+            weight, bias = (None if n is None else self.weights[n] for n in self._layers[layer])
+            assert weight is not None
+            below = torch.bmm(grad, weight[:active]).mul_(inputs[layer] > 0) if layer else grad
+            weight[:active].baddbmm_(grad.transpose(1, 2), inputs[layer], beta=stays, alpha=-lr)
             if bias is not None:
-                bias[:active].sub_(grad.sum(1, keepdim=True), alpha=self._lr)
+                own = bias[:active]
+                if self._pull:
+                    own.mul_(stays)
+                own.sub_(grad.sum(1), alpha=lr)
             grad = below
+
+        if self._drift is not None:
+            now = [weight[:active] for weight in self.weights]
+            torch._foreach_add_(now, [drift[:active] for drift in self._drift], alpha=lr)
         return losses
+
+    def _forward(self, x: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
+        """Return the inputs of each layer, and the outputs."""
+        active = len(x)
+        output = x.flatten(2)
+        inputs: list[torch.Tensor] = []
+        for layer, bias in self._layers:
+            inputs.append(output.relu_() if inputs else output)
+            transposed = self.weights[layer][:active].transpose(1, 2)
+            if bias is None:
+                output = torch.bmm(inputs[-1], transposed)
+            else:
+                start = self.weights[bias][:active].unsqueeze(1)
+                output = torch.baddbmm(start, inputs[-1], transposed)
+        return inputs, output
+
+
+def linear_adjust(participant: Participant) -> Adjust:
+    """Return the adjustment of a participant that can be trained in a group."""
+    adjust = participant.adjust
+    if adjust is None:
+        return Adjust()
+    assert isinstance(adjust, Adjust)  # as ``Participant.stackable`` says
+    return adjust

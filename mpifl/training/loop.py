@@ -1,4 +1,4 @@
-"""The loop engine: minibatch SGD of one client after the other, by torch's autograd."""
+"""The loop engine: the local steps of one client after the other, by torch's autograd."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import torch
 
-from mpifl.job.schema import Training
 from mpifl.models.flat import FlatModel
 from mpifl.objectives.objective import Objective
+from mpifl.optimizers.adjust import Adjust, AdjustFunction, Change, linear_change
 from mpifl.training.device import fetched, seed_torch
 from mpifl.training.participant import LocalResult, Participant, minibatches
+from mpifl.training.recipe import Recipe, clipped, numbers_of
 
 Batches = Iterator[tuple[torch.Tensor, torch.Tensor]]
 Losses = Iterator[tuple[torch.Tensor, int | torch.Tensor]]
@@ -27,87 +28,95 @@ class Loop:
 
     model: FlatModel
     objective: Objective
-    training: Training
 
-    def __call__(self, group: Sequence[Participant]) -> list[LocalResult]:
+    def __call__(self, recipe: Recipe, group: Sequence[Participant]) -> list[LocalResult]:
         """Return the results of the participants, in their order. Raises InputError."""
-        return [
-            _train(self.model, self.objective, self.training, participant) for participant in group
-        ]
+        return [_train(self.model, self.objective, recipe, participant) for participant in group]
 
 
 def _train(
-    model: FlatModel, objective: Objective, training: Training, participant: Participant
+    model: FlatModel, objective: Objective, recipe: Recipe, participant: Participant
 ) -> LocalResult:
-    model.load(participant.base)
+    model.load(participant.start)
     model.module.train()
     seed_torch(model.weights.device, participant.rng_seed())
 
-    steps = _plain_steps if participant.adjust is None and training.plain else _steps
     losses, scored = (
         fetched(column)
-        for column in zip(*steps(model, objective, training, participant), strict=True)
+        for column in zip(*_steps(model, objective, recipe, participant), strict=True)
     )
     (mean,) = sum(loss * count for loss, count in zip(losses, scored, strict=True)) / sum(scored)
 
-    model.check_trained(participant.base)
-    update = model.weights - participant.base
-    update[len(model.gradient) :] = 0
-    return LocalResult(update, model.weights[model.averages].clone(), float(mean))
+    model.check_trained()
+    return LocalResult(model.moving.clone(), float(mean))
 
 
-def _batches(training: Training, participant: Participant) -> Batches:
+def _batches(recipe: Recipe, participant: Participant) -> Batches:
     x, y = participant.pool.read(participant.rows, copy=False)
     rows, counts = minibatches(
         participant.count,
         participant.steps,
-        training.batch_size,
+        recipe.batch_size,
         participant.order(),
-        training.drops_last,
+        recipe.drop_last,
     )
     for row, count in zip(torch.from_numpy(rows).to(x.device), counts.tolist(), strict=True):
         yield x[row[:count]], y[row[:count]]
 
 
-def _plain_steps(
-    model: FlatModel, objective: Objective, training: Training, participant: Participant
-) -> Losses:
-    """Make the steps of plain SGD; yield losses.
-
-    Each tensor's gradient is used as it comes, without gathering all in one vector.
-    """
-    tensors = [parameter.data for parameter in model.parameters]
-    for x, y in _batches(training, participant):
-        loss = objective.loss(model.module(x), y)
-        gradients = torch.autograd.grad(loss, model.parameters, allow_unused=True)
-        for tensor, gradient in zip(tensors, gradients, strict=True):
-            if gradient is not None:
-                tensor.add_(gradient, alpha=-training.lr)
-        yield loss.detach(), objective.scored(y)
-
-
 def _steps(
-    model: FlatModel, objective: Objective, training: Training, participant: Participant
+    model: FlatModel, objective: Objective, recipe: Recipe, participant: Participant
 ) -> Losses:
-    """Make the steps of SGD on the flat vector; yield losses.
+    """Make the steps; yield losses."""
+    numbers = numbers_of(model.names[: len(model.parameters)], recipe.trainable)
+    parameters = [model.parameters[number] for number in numbers]
+    weights = [parameter.data for parameter in parameters]
+    change = _change(model, numbers, participant.adjust)
+    state = recipe.optimizer.start(weights)
 
-    Momentum and weight decay are torch.optim.SGD's; ``adjust`` acts before both.
-    """
-    weights = model.trainable
-    gradient = model.gradient
-    adjust = participant.adjust
-    velocity = torch.zeros_like(gradient) if training.momentum else None
-
-    for x, y in _batches(training, participant):
-        gradient.zero_()
-        loss = objective.loss(model.module(x), y)
-        loss.backward()  # type: ignore[no-untyped-call]
-
-        if adjust is not None:
-            adjust(gradient, weights)
-        if training.weight_decay:
-            gradient.add_(weights, alpha=training.weight_decay)
-        if velocity is not None:
-            velocity.mul_(training.momentum).add_(gradient)
-        weights.sub_(gradient if velocity is None else velocity, alpha=training.lr)
+    for number, (x, y) in enumerate(_batches(recipe, participant)):
+        if participant.loss is None:
+            loss = objective.loss(model.module(x), y)
+        else:
+            loss = participant.loss(model.module, x, y)
+        gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+        present = [
+            torch.zeros_like(weight) if gradient is None else gradient
+            for gradient, weight in zip(gradients, weights, strict=True)
+        ]
+        if change is not None:
+            present = change(present, weights)
+        present = clipped(recipe, present, 0)
+        recipe.optimizer.step(weights, present, state, recipe.lr_of(number), number)
         yield loss.detach(), objective.scored(y)
+
+
+def _change(
+    model: FlatModel, numbers: list[int], adjust: Adjust | AdjustFunction | None
+) -> Change | None:
+    """Return what an algorithm does to the gradients of the trained parameters."""
+    if adjust is None:
+        return None
+    if isinstance(adjust, Adjust):
+        towards, add = (
+            None if vector is None else _picked(model.split(vector), numbers)
+            for vector in (adjust.towards, adjust.add)
+        )
+        return linear_change(towards, add, adjust.pull)
+    function = adjust
+
+    def change(gradients: list[torch.Tensor], weights: list[torch.Tensor]) -> list[torch.Tensor]:
+        """Gather the gradients in one vector, with 0 for what is not trained."""
+        flat = model.gradient
+        flat.zero_()
+        pieces = _picked(model.split(flat), numbers)
+        for piece, gradient in zip(pieces, gradients, strict=True):
+            piece.copy_(gradient)
+        function(flat, model.trainable)
+        return pieces
+
+    return change
+
+
+def _picked(tensors: list[torch.Tensor], numbers: list[int]) -> list[torch.Tensor]:
+    return [tensors[number] for number in numbers]

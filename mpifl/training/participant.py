@@ -7,20 +7,23 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import nn
 
+from mpifl.optimizers.adjust import Adjust, AdjustFunction
+from mpifl.training.recipe import Recipe
 from mpifl.training.samples import Pool
 
 EMPTY = -1
-Adjust = Callable[[torch.Tensor, torch.Tensor], None]
-"""Change a step's gradient in place: adjust(gradient, weights), both (trainable,)."""
+Loss = Callable[[nn.Module, torch.Tensor, torch.Tensor], torch.Tensor]
+"""A loss of an algorithm's own: loss(module, x, y) is a scalar tensor."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Participant:
     """One client's local work.
 
     Attributes:
-        base: The weights that it trains from, (n,) float32 on the model's device.
+        start: The weights that it trains from, (size,) float32 on the model's device.
         pool: The samples of all clients.
         rows: Its samples in the pool.
         steps: How many steps it makes.
@@ -28,34 +31,40 @@ class Participant:
             before the next participant's is asked for.
         rng_seed: Return a seed for torch's generator, from which layers such as dropout draw.
         adjust: What the algorithm does to a gradient; None where it does nothing.
+        loss: A loss in place of the objective's; None for the objective's.
     """
 
-    base: torch.Tensor
+    start: torch.Tensor
     pool: Pool
     rows: slice
     steps: int
     order: Callable[[], np.random.Generator]
     rng_seed: Callable[[], int]
-    adjust: Adjust | None
+    adjust: Adjust | AdjustFunction | None = None
+    loss: Loss | None = None
 
     @property
     def count(self) -> int:
         """The number of its samples."""
         return self.rows.stop - self.rows.start
 
+    @property
+    def stackable(self) -> bool:
+        """Whether it can be trained in a group: no function of its own is called in its steps."""
+        return self.loss is None and (self.adjust is None or isinstance(self.adjust, Adjust))
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class LocalResult:
     """What local training gives.
 
     Attributes:
-        update: Weights after minus weights before, (n,) float32; 0 behind the trained segment.
-        averages: The values of the averaged segment, (averaged,) float32.
+        weights: The weights after the steps, (size,) float32; the averaged segment as training
+            left it.
         loss: The mean training loss over all predictions, each as it was made during training.
     """
 
-    update: torch.Tensor
-    averages: torch.Tensor
+    weights: torch.Tensor
     loss: float
 
 
@@ -82,7 +91,7 @@ def minibatches(
     return rows.reshape(-1, width)[:steps], counts.reshape(-1)[:steps]
 
 
-Engine = Callable[[Sequence[Participant]], list[LocalResult]]
+Engine = Callable[[Recipe, Sequence[Participant]], list[LocalResult]]
 """Trains a group of participants and returns their results in the same order.
 
 Results depend on the participants of the group only.

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import torch
 
+from mpifl.models.flat import FlatModel
 from mpifl.training.participant import Participant
+from mpifl.training.recipe import Recipe
+
+Take = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None, int], torch.Tensor]
+"""The signature of ``Stack.step``."""
 
 
 class Stack(Protocol):
@@ -19,15 +24,38 @@ class Stack(Protocol):
 
     weights: list[torch.Tensor]
 
-    def begin(self, group: Sequence[Participant]) -> None:
-        """Prepare for the first step of a group; ``weights`` are already set."""
+    def begin(self, recipe: Recipe, group: Sequence[Participant]) -> None:
+        """Prepare for the first step of a group; ``weights`` are already set.
+
+        The adjustments of all participants have the same ``pull``.
+        """
 
     def state(self) -> list[torch.Tensor]:
         """Return all tensors that a step changes."""
 
-    def step(self, x: torch.Tensor, y: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    def step(
+        self, x: torch.Tensor, y: torch.Tensor, mask: torch.Tensor | None, number: int
+    ) -> torch.Tensor:
         """Make one step of the first clients of the group, and return their losses (clients,).
 
         ``x`` (clients, samples, ...) says how many clients; ``mask`` (clients, samples) bool says
-        which samples count, None when all do.
+        which samples count, None when all do. ``number`` is which step it is, from 0 on.
         """
+
+
+def stacked_vectors(
+    model: FlatModel, vectors: Sequence[torch.Tensor | None]
+) -> list[torch.Tensor] | None:
+    """Return the trained tensors of a group's vectors (size,), each (clients, *shape).
+
+    A vector that is None is 0; None where all are.
+    """
+    known = next((vector for vector in vectors if vector is not None), None)
+    if known is None:
+        return None
+    if all(vector is known for vector in vectors):
+        rows = known.expand(len(vectors), -1)
+    else:
+        zero = torch.zeros_like(known)
+        rows = torch.stack([zero if vector is None else vector for vector in vectors])
+    return model.split(rows)[: len(model.parameters)]

@@ -14,14 +14,14 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from mpifl.job.schema import Training
 from mpifl.models.flat import FlatModel
 from mpifl.objectives.objective import Objective
 from mpifl.training.device import CPU, fetched
 from mpifl.training.graphs import Graphs
 from mpifl.training.linear_stack import LinearStack, is_linear
 from mpifl.training.participant import EMPTY, LocalResult, Participant, minibatches
-from mpifl.training.stack import Stack
+from mpifl.training.recipe import Recipe
+from mpifl.training.stack import Stack, Take
 from mpifl.training.vmap_stack import VmapStack
 
 BLOCK_NUMBERS = 1 << 22
@@ -45,94 +45,89 @@ class Stacked:
     """An Engine that trains the participants of a group together.
 
     Each gets what the loop engine gives it, up to rounding and to the masks of dropout, which are
-    drawn together. Weight tensors are kept from group to group. On a GPU steps are CUDA graphs,
-    unless the algorithm adjusts gradients.
+    drawn together. Weight tensors are kept from group to group. On a GPU steps are CUDA graphs
+    where all of a group's steps are alike.
     """
 
     def __init__(
         self,
         model: FlatModel,
         objective: Objective,
-        training: Training,
+        clients: int = 1,
         graphs: Graphs | None = None,
     ) -> None:
         """Prepare an engine on the device of ``model``, a scratch model overwritten per group.
 
-        ``graphs`` captures steps; by default CUDA graphs on a GPU, and nothing on a CPU.
+        ``clients`` is the most that a group usually has. ``graphs`` captures steps; by default CUDA
+        graphs on a GPU, and nothing on a CPU.
         """
         self._model = model
         self._objective = objective
-        self._training = training
-        self._linear = is_linear(model, objective) and training.plain
+        self._clients = clients
+        self._is_linear = is_linear(model, objective)
         self._stacks: dict[bool, Stack] = {}
         device = model.weights.device
         self._graphs = Graphs(device) if graphs is None and device.type == "cuda" else graphs
 
-    def __call__(self, group: Sequence[Participant]) -> list[LocalResult]:
+    def __call__(self, recipe: Recipe, group: Sequence[Participant]) -> list[LocalResult]:
         """Return the results of a group, in its order. Raises InputError."""
         order = sorted(range(len(group)), key=lambda i: -group[i].steps)
         ranked = [group[i] for i in order]
 
-        base = ranked[0].base
-        if all(participant.base is base for participant in ranked):
-            bases = base.expand(len(group), -1)
+        start = ranked[0].start
+        if all(participant.start is start for participant in ranked):
+            starts = start.expand(len(group), -1)
         else:
-            bases = torch.stack([participant.base for participant in ranked])
-        self._model.load(base)  # what is not trained is the same for all
+            starts = torch.stack([participant.start for participant in ranked])
+        self._model.load(start)
 
-        stack = self.stack(ranked)
-        before = self._model.split(bases)[: len(self._model.parameters)]
-        for weight, piece in zip(stack.weights, before, strict=True):
+        stack = self.stack(recipe, len(group))
+        trained = self._model.split(starts)[: len(self._model.parameters)]
+        for weight, piece in zip(stack.weights, trained, strict=True):
             weight[: len(group)].copy_(piece)
-        losses = self._train(stack, ranked)
+        losses = self._train(stack, recipe, ranked)
 
-        updates = bases.new_empty(len(group), len(self._model.weights))
-        updates[:, len(self._model.gradient) :] = 0
-        for after, earlier, update in zip(
-            stack.weights, before, self._model.split(updates), strict=False
-        ):
-            torch.sub(after[: len(group)], earlier, out=update)
-
-        averages = base[self._model.averages]  # empty: a model with buffers is not stacked
-        results = [
-            LocalResult(update, averages, loss)
-            for update, loss in zip(updates, losses, strict=True)
-        ]
+        # A model with buffers is not stacked: the whole vector is trained.
+        after = starts.new_empty(starts.shape)
+        for weight, piece in zip(stack.weights, self._model.split(after), strict=False):
+            piece.copy_(weight[: len(group)])
+        results = [LocalResult(row, loss) for row, loss in zip(after, losses, strict=True)]
         return [results[order.index(i)] for i in range(len(group))]
 
-    def stack(self, group: Sequence[Participant]) -> Stack:
-        """Return the Stack that trains a group: a LinearStack where the model allows it."""
-        linear = self._linear and all(participant.adjust is None for participant in group)
+    def stack(self, recipe: Recipe, clients: int) -> Stack:
+        """Return the Stack that trains a group: a LinearStack where model and recipe allow it."""
+        linear = self._is_linear and recipe.linear
         stack = self._stacks.get(linear)
-        if stack is not None and len(stack.weights[0]) >= len(group):
+        if stack is not None and len(stack.weights[0]) >= clients:
             return stack
 
-        clients = max(len(group), self._training.stack or 1)
         weights = [
-            parameter.new_empty(clients, *parameter.shape) for parameter in self._model.parameters
+            parameter.new_empty(max(clients, self._clients), *parameter.shape)
+            for parameter in self._model.parameters
         ]
-        if linear:
-            stack = LinearStack(self._model, self._objective, self._training.lr, weights)
-        else:
-            stack = VmapStack(self._model, self._objective, self._training, weights)
+        kind = LinearStack if linear else VmapStack
+        stack = kind(self._model, self._objective, weights)
         self._stacks[linear] = stack
         if self._graphs is not None:
             self._graphs.forget()
         return stack
 
-    def _train(self, stack: Stack, group: Sequence[Participant]) -> list[float]:
+    def _train(self, stack: Stack, recipe: Recipe, group: Sequence[Participant]) -> list[float]:
         """Make all steps of a group (most steps first); return each client's mean loss.
 
         The mean is over all predictions.
         """
-        stack.begin(group)
+        stack.begin(recipe, group)
         adjusts = any(participant.adjust for participant in group)
-        take = stack.step if self._graphs is None or adjusts else self._graphs.steps_of(stack)
+        alike = recipe.optimizer.same_steps and recipe.lr_decay == 1.0 and not adjusts
+        take: Take = stack.step
+        if self._graphs is not None and alike:
+            take = self._graphs.steps_of(stack, recipe)
 
         losses = []
         scored = []
-        for step in _steps(self._training, group):
-            losses.append(take(step.x, step.y, step.mask))
+        for number, step in enumerate(_steps(recipe, group)):
+            losses.append(take(step.x, step.y, step.mask, number))
             scored.append(self._objective.scored_each(step.y, step.mask, step.counts))
 
         total = np.zeros(len(group))
@@ -144,14 +139,14 @@ class Stacked:
         return means
 
 
-def _steps(training: Training, group: Sequence[Participant]) -> Iterator[Step]:
+def _steps(recipe: Recipe, group: Sequence[Participant]) -> Iterator[Step]:
     """Yield the steps of a group, most steps first.
 
     The samples of several steps are gathered at once, straight from the pool. Padding is samples
     of the client's own: another client's might be NaN, and 0 times NaN is NaN.
     """
     pool = group[0].pool
-    rows, counts = _rows(training, group)
+    rows, counts = _rows(recipe, group)
     clients, steps, batch = rows.shape
     active = (counts > 0).sum(0).tolist()
     # On a GPU all batches have one width: a new shape would have to be captured first.
@@ -177,15 +172,15 @@ def _steps(training: Training, group: Sequence[Participant]) -> Iterator[Step]:
             yield Step(x[own, step - first, width], y[own, step - first, width], mask, count)
 
 
-def _rows(training: Training, group: Sequence[Participant]) -> tuple[np.ndarray, np.ndarray]:
+def _rows(recipe: Recipe, group: Sequence[Participant]) -> tuple[np.ndarray, np.ndarray]:
     """Return the samples of each client's steps, and how many they are.
 
     Samples are rows of the pool, (clients, steps, batch) int64, EMPTY where there is none. Counts
     are (clients, steps) int64.
     """
-    batch = min(training.batch_size, max(participant.count for participant in group))
+    batch = min(recipe.batch_size, max(participant.count for participant in group))
     if group[0].pool.device != CPU:
-        batch = min(training.batch_size, 1 << (batch - 1).bit_length())
+        batch = min(recipe.batch_size, 1 << (batch - 1).bit_length())
 
     rows = np.full((len(group), group[0].steps, batch), EMPTY)
     counts = np.zeros((len(group), group[0].steps), np.int64)
@@ -194,9 +189,9 @@ def _rows(training: Training, group: Sequence[Participant]) -> tuple[np.ndarray,
         own, count[:steps] = minibatches(
             participant.count,
             steps,
-            training.batch_size,
+            recipe.batch_size,
             participant.order(),
-            training.drops_last,
+            recipe.drop_last,
         )
         np.add(own, participant.rows.start, out=row[:steps, : own.shape[1]], where=own != EMPTY)
     return rows, counts

@@ -2,100 +2,121 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch.func import functional_call, grad_and_value, vmap
 
-from mpifl.job.schema import Training
 from mpifl.models.flat import FlatModel
 from mpifl.objectives.objective import Objective
+from mpifl.optimizers.adjust import linear_change
 from mpifl.training.device import seed_torch
-from mpifl.training.participant import Adjust, Participant
+from mpifl.training.linear_stack import linear_adjust
+from mpifl.training.participant import Participant
+from mpifl.training.recipe import Recipe, clipped, numbers_of
+from mpifl.training.stack import stacked_vectors
+
+Tensors = list[torch.Tensor]
 
 
 class VmapStack:
-    """A Stack under the loop engine's SGD. The module holds what is not trained."""
+    """A Stack with the loop engine's steps. The module holds what is fixed."""
 
-    def __init__(
-        self,
-        model: FlatModel,
-        objective: Objective,
-        training: Training,
-        weights: list[torch.Tensor],
-    ) -> None:
+    def __init__(self, model: FlatModel, objective: Objective, weights: Tensors) -> None:
         self.weights = weights
         self._model = model
         self._objective = objective
-        self._training = training
-        self._adjusts: Sequence[Adjust | None] = ()
         self._places = _places(model)
-        self._velocity = (
-            [torch.zeros_like(weight) for weight in weights] if training.momentum else None
+        self._recipe: Recipe | None = None
+        self._numbers: list[int] = []
+        self._optimizer_state: list[Tensors] = []
+        self._towards: Tensors | None = None
+        self._add: Tensors | None = None
+        self._pull = 0.0
+        self._differentiate: Callable[..., tuple[Tensors, torch.Tensor]] = vmap(
+            grad_and_value(self._loss), randomness="different"
         )
-        self._step = vmap(grad_and_value(self._loss), randomness="different")
 
-    def begin(self, group: Sequence[Participant]) -> None:
+    def begin(self, recipe: Recipe, group: Sequence[Participant]) -> None:
+        """Set the generators, the optimizer's state and the adjustments."""
         self._model.module.train()
         seed_torch(self._model.weights.device, group[0].rng_seed())
-        self._adjusts = [participant.adjust for participant in group]
-        for velocity in self._velocity or ():
-            velocity.zero_()
+        self._recipe = recipe
+        self._numbers = numbers_of(
+            self._model.names[: len(self._model.parameters)], recipe.trainable
+        )
+        self._start_optimizer(recipe)
 
-    def state(self) -> list[torch.Tensor]:
-        return [*self.weights, *(self._velocity or ())]
+        adjusts = [linear_adjust(participant) for participant in group]
+        self._pull = adjusts[0].pull
+        self._towards = self._picked(
+            stacked_vectors(self._model, [adjust.towards for adjust in adjusts])
+        )
+        self._add = self._picked(stacked_vectors(self._model, [adjust.add for adjust in adjusts]))
+
+    def _start_optimizer(self, recipe: Recipe) -> None:
+        """Set the optimizer's state, in the same memory as before where its shapes are the same.
+
+        A captured step (``graphs.py``) works on that memory.
+        """
+        fresh = recipe.optimizer.start([self.weights[number] for number in self._numbers])
+        shapes = [[tensor.shape for tensor in tensors] for tensors in fresh]
+        if shapes != [[tensor.shape for tensor in tensors] for tensors in self._optimizer_state]:
+            self._optimizer_state = fresh
+            return
+        for old, new in zip(self._optimizer_state, fresh, strict=True):
+            torch._foreach_copy_(old, new)
+
+    def state(self) -> Tensors:
+        return [*self.weights, *(tensor for row in self._optimizer_state for tensor in row)]
+
+    def step(
+        self, x: torch.Tensor, y: torch.Tensor, mask: torch.Tensor | None, number: int
+    ) -> torch.Tensor:
+        assert self._recipe is not None
+        active = len(x)
+        weights = _first(self.weights, active)
+        trained = [weights[number] for number in self._numbers]
+        gradients, losses = self._differentiate(
+            trained, weights, x, y, *([] if mask is None else [mask])
+        )
+
+        gradients = list(gradients)
+        if self._pull or self._add is not None:
+            towards, add = (
+                None if vectors is None else _first(vectors, active)
+                for vectors in (self._towards, self._add)
+            )
+            gradients = linear_change(towards, add, self._pull)(gradients, trained)
+        gradients = clipped(self._recipe, gradients, active)
+        state = [_first(tensors, active) for tensors in self._optimizer_state]
+        self._recipe.optimizer.step(trained, gradients, state, self._recipe.lr_of(number), number)
+        return losses.detach()
 
     def _loss(
         self,
-        weights: list[torch.Tensor],
+        trained: Tensors,
+        weights: Tensors,
         x: torch.Tensor,
         y: torch.Tensor,
         mask: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Return the loss of one client, to be mapped over the group."""
-        parameters = {name: weights[number] for name, number in self._places}
+        current = list(weights)
+        for number, weight in zip(self._numbers, trained, strict=True):
+            current[number] = weight
+        parameters = {name: current[number] for name, number in self._places}
         # Not tie_weights: with a layer that has two names, it leaves its own tensors behind in
         # the module (torch 2.13).
         output = functional_call(self._model.module, parameters, (x,), tie_weights=False)
         return self._objective.loss(output, y, mask)
 
-    def step(self, x: torch.Tensor, y: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-        active = len(x)
-        training = self._training
-        weights = [weight[:active] for weight in self.weights]
-        gradients, losses = self._step(weights, x, y, *([] if mask is None else [mask]))
-        if any(self._adjusts):
-            gradients = self._adjusted(gradients, weights)
+    def _picked(self, tensors: Tensors | None) -> Tensors | None:
+        return None if tensors is None else [tensors[number] for number in self._numbers]
 
-        for number, (weight, gradient) in enumerate(zip(weights, gradients, strict=True)):
-            if training.weight_decay:
-                gradient = gradient.add(weight, alpha=training.weight_decay)
-            if self._velocity is not None:
-                gradient = self._velocity[number][:active].mul_(training.momentum).add_(gradient)
-            weight.sub_(gradient, alpha=training.lr)
-        return losses.detach()
 
-    def _adjusted(
-        self, gradients: list[torch.Tensor], weights: list[torch.Tensor]
-    ) -> list[torch.Tensor]:
-        """Return the gradients after the algorithm's ``adjust``, client by client.
-
-        ``adjust`` works on flat vectors. They are copies: torch may return one tensor as the
-        gradient of two parameters (an LSTM's two biases).
-        """
-        clients = len(weights[0])
-        flat = [
-            self._model.gradient.new_empty(clients, len(self._model.gradient)) for _ in range(2)
-        ]
-        views = [self._model.split(vector)[: len(self.weights)] for vector in flat]
-        for pieces, tensors in zip(views, (gradients, weights), strict=True):
-            for piece, tensor in zip(pieces, tensors, strict=True):
-                piece.copy_(tensor)
-
-        for client, adjust in enumerate(self._adjusts[:clients]):
-            if adjust is not None:
-                adjust(flat[0][client], flat[1][client])
-        return views[0]
+def _first(tensors: Sequence[torch.Tensor], clients: int) -> Tensors:
+    return [tensor[:clients] for tensor in tensors]
 
 
 def _places(model: FlatModel) -> list[tuple[str, int]]:

@@ -1,8 +1,6 @@
-"""Asynchronous rounds of one update each: FedAsync."""
+"""Asynchronous rounds of one update each."""
 
 from __future__ import annotations
-
-from typing import ClassVar
 
 from pydantic import Field
 
@@ -12,27 +10,24 @@ from mpifl.errors import InputError
 
 
 class Async(Asynchronous):
-    """A round policy: each update mixes its model into the global one.
+    """A round policy: a round is one update, with the weight ``mixing`` times its staleness factor.
 
-    w = (1 - a s) w + a s w_client, with staleness factor s (Xie et al., arXiv 1903.03934,
-    algorithm 1). The rest is as in Buffered, with rounds of one update: ``selection.participants``
-    is 1, or left out.
+    It is the clock of FedAsync (``algorithm: fedasync``). The rest is as in Buffered, with rounds
+    of one update: ``selection.participants`` is 1, or left out.
     """
-
-    mixes: ClassVar[bool] = True
 
     mode: str = "async"
     mixing: float = Field(
         0.6,
         gt=0,
         le=1,
-        description="alpha of the paper: share of an update without staleness in the new model",
+        description="alpha of FedAsync: weight of an update without staleness",
     )
 
     def updates(self, participants: int | None) -> int:
         if participants not in (None, 1):
             raise InputError(
-                f"selection.participants: {participants} is not allowed: clock.mode async mixes 1"
+                f"selection.participants: {participants} is not allowed: clock.mode async takes 1"
                 " at a time; leave it out"
             )
         return 1

@@ -70,7 +70,8 @@ class Deadline(RoundPolicy):
         if not self.partial:
             return super().least_work(call, held)[0], limit
         one_step = np.ones(len(held), np.int64)
-        return call.workload.costed(call.workload.processed(held, one_step), one_step), limit
+        processed = call.workload.processed(held, one_step)
+        return call.workload.costed(held, processed, one_step), limit
 
     def _deadline(self, rows: np.ndarray) -> float:
         """Return the moment at which the round has to end."""
@@ -89,7 +90,8 @@ class Deadline(RoundPolicy):
         start = float(rows["start_seconds"][0])
         held = call.population.samples(rows["client"])
         clients = np.ascontiguousarray(rows["client"])
-        planned = call.workload.costed(rows["samples"], rows["steps"])
+        costed = call.workload.costed(held, rows["samples"], rows["steps"])
+        planned = np.ceil(costed).astype(np.int64)
 
         budget = samples_until(
             call.population.phones, self.rule, clients, planned, rates(call), start, deadline

@@ -1,0 +1,114 @@
+"""What an algorithm's two sides get to see, and what its client side returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mpifl.algorithms.arrays import Arrays
+from mpifl.algorithms.requests import Request
+from mpifl.models.layout import Layout
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class ClientContext:
+    """One participant, as its client program sees it.
+
+    Attributes:
+        client: Its number.
+        round: The round, from 1 on.
+        samples: How many training samples it has.
+        steps: How many local steps the plan gives it.
+        lr: The learning rate of this round.
+        received: The arrays that the server sent, by name. Read-only: other clients get the same
+            tensors.
+        initial: The model before the first round, (size,) float32. Every client can build it, so it
+            costs no transfer.
+        kept: What this client kept when it last took part, by name; empty the first time.
+        kept_round: The round in which that was; 0 the first time.
+        layout: Where the model's tensors lie in its vector.
+        count_labels: Return how many samples it has of each class, (classes,) int64.
+        make_generator: Return its generator, keyed by (seed, round, client).
+    """
+
+    client: int
+    round: int
+    samples: int
+    steps: int
+    lr: float
+    received: Mapping[str, torch.Tensor]
+    initial: torch.Tensor
+    kept: Mapping[str, torch.Tensor]
+    kept_round: int
+    layout: Layout
+    count_labels: Callable[[], np.ndarray]
+    make_generator: Callable[[], np.random.Generator]
+
+
+class Upload:
+    """What a client program returns.
+
+    Attributes:
+        arrays: What it uploads, by name: those that the algorithm declares in ``uploaded``.
+        keep: What it keeps until it takes part again: those declared in ``kept``.
+        slot: Which of the round's sums the arrays go into, from 0 on.
+        averages: The averaged segment that it uploads, (averaged,) float32. By default that of the
+            first training.
+    """
+
+    def __init__(
+        self,
+        *,
+        keep: Mapping[str, torch.Tensor] | None = None,
+        slot: int = 0,
+        averages: torch.Tensor | None = None,
+        **arrays: torch.Tensor | float,
+    ) -> None:
+        """Take the arrays by name: ``Upload(update=..., keep={"personal": ...})``."""
+        self.arrays = arrays
+        self.keep = dict(keep or {})
+        self.slot = slot
+        self.averages = averages
+
+
+Program = Generator[Request, Any, Upload]
+"""A client program: yields requests, receives their results, returns an Upload."""
+
+PersonalModel = Generator[Request, Any, "torch.Tensor"]
+"""A program that returns the model (size,) with which a client is tested."""
+
+
+@dataclass(frozen=True)
+class ServerContext:
+    """A round that is over, as the algorithm's server side sees it.
+
+    Attributes:
+        state: The server's arrays before the round, float32 by name.
+        round: The round, from 1 on.
+        asked: How many clients were asked.
+        participants: How many clients completed the round; at least one.
+        clients: How many clients there are.
+        weight: The sum of the participants' weights: 1, or less where late updates count less.
+        slots: The weight of each slot's participants, (slots,) float64; 0 where there was none.
+        averages: The averaged segment of each slot, (slots, averaged) float64: the mean of its
+            participants' values; NaN where there was none.
+        layout: Where the model's tensors lie in its vector.
+        make_generator: Return the server's generator, keyed by (seed, round).
+    """
+
+    state: Arrays
+    round: int
+    asked: int
+    participants: int
+    clients: int
+    weight: float
+    slots: np.ndarray
+    averages: np.ndarray
+    layout: Layout
+    make_generator: Callable[[], np.random.Generator]

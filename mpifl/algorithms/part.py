@@ -1,0 +1,54 @@
+"""Parts of a model: the entries that are shared, and those that stay with a client."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mpifl.models.layout import Layout
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some entries of a model's vector.
+
+    Attributes:
+        indices: Which entries (k,) int64, in ascending order.
+        size: The entries of the whole vector.
+    """
+
+    indices: np.ndarray
+    size: int
+
+    @property
+    def rest(self) -> Part:
+        """The other entries."""
+        mask = np.ones(self.size, bool)
+        mask[self.indices] = False
+        return Part(np.flatnonzero(mask), self.size)
+
+    @cached_property
+    def _index(self) -> torch.Tensor:
+        import torch
+
+        return torch.from_numpy(self.indices)
+
+    def of(self, vector: torch.Tensor) -> torch.Tensor:
+        """Return the entries (k,) of a vector (size,)."""
+        return vector[self._index.to(vector.device)]
+
+    def put(self, vector: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+        """Return a copy of a vector (size,) with ``values`` (k,) in these entries."""
+        return vector.index_copy(0, self._index.to(vector.device), values)
+
+
+def part_of(layout: Layout, names: Iterable[str]) -> Part:
+    """Return the entries of some tensors, by their names in the module. Raises InputError."""
+    return Part(np.flatnonzero(layout.mask(names)), layout.size)

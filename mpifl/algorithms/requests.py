@@ -1,0 +1,119 @@
+"""What a client program asks for, and what it gets.
+
+A program yields a request and receives its result. Requests of a group of clients that are alike
+are served together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from mpifl.optimizers.adjust import Adjust, AdjustFunction
+    from mpifl.optimizers.optimizer import Optimizer
+    from mpifl.training.participant import Loss
+
+
+@dataclass(frozen=True, eq=False)
+class Train:
+    """Ask for local steps on the client's samples.
+
+    Attributes:
+        start: The weights to start from, (size,) float32. Not changed.
+        steps: How many steps; by default ``context.steps``.
+        lr: The learning rate; by default that of the round.
+        optimizer: The optimizer; by default the job's. It starts anew.
+        adjust: A change of each step's gradient (``mpifl/optimizers/adjust.py``).
+        loss: ``loss(module, x, y)`` instead of the objective's, a scalar tensor.
+        trainable: Names of the parameters to train; by default all. The others keep their values.
+    """
+
+    start: torch.Tensor
+    steps: int | None = None
+    lr: float | None = None
+    optimizer: Optimizer | None = None
+    adjust: Adjust | AdjustFunction | None = None
+    loss: Loss | None = None
+    trainable: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """The result of Train.
+
+    Attributes:
+        start: The weights before, (size,) float32.
+        weights: The weights after, (size,) float32, with the averaged segment as training left it.
+        loss: The mean training loss over all predictions, each as it was made during training.
+        steps: How many steps were made.
+    """
+
+    start: torch.Tensor
+    weights: torch.Tensor
+    loss: float
+    steps: int
+
+    @cached_property
+    def update(self) -> torch.Tensor:
+        """Weights after minus weights before, (size,) float32."""
+        return self.weights - self.start
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluate:
+    """Ask for the loss of some weights (size,) on the client's samples, in evaluation mode."""
+
+    weights: torch.Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluated:
+    """The result of Evaluate: the mean loss, and how many of the predictions were right."""
+
+    loss: float
+    correct: int
+    predictions: int
+
+
+@dataclass(frozen=True, eq=False)
+class Gradient:
+    """Ask for the gradient of the mean loss over all of the client's samples, in training mode."""
+
+    weights: torch.Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Differentiated:
+    """The result of Gradient: the gradient (size,), 0 in the averaged segment, and the loss."""
+
+    gradient: torch.Tensor
+    loss: float
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """Ask to call ``function(module, x, y)`` with a module that has ``weights`` (size,).
+
+    ``x`` and ``y`` are the client's samples. The module may be changed: it is restored. The
+    function is served alone.
+
+    Attributes:
+        function: Its return value is the result.
+        weights: The weights of the module.
+        gradients: Passes over the samples that compute a gradient, for the clock.
+        evaluations: Passes that compute a loss only.
+    """
+
+    function: Callable[[nn.Module, torch.Tensor, torch.Tensor], Any]
+    weights: torch.Tensor
+    gradients: float = 0.0
+    evaluations: float = 0.0
+
+
+Request = Train | Evaluate | Gradient | Call

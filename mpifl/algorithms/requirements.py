@@ -1,0 +1,30 @@
+"""What some algorithms need of the rest of a job."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mpifl.errors import InputError
+from mpifl.job import Job
+
+if TYPE_CHECKING:
+    from mpifl.algorithms.algorithm import Algorithm
+
+
+def needs_one_base(algorithm: Algorithm, job: Job) -> None:
+    """Raise InputError for a clock with which participants train from different models."""
+    if job.clock.asynchronous:
+        raise InputError(
+            f"clock.mode: {job.clock.mode} is not allowed: {algorithm.name} needs rounds in which"
+            " all participants train from the same model (sync, ...)"
+        )
+
+
+def needs_plain_sgd(algorithm: Algorithm, job: Job) -> None:
+    """Raise InputError for local steps that are not ``w -= lr g``."""
+    optimizer = job.training.optimizer
+    if optimizer.pull != 0:
+        raise InputError(
+            f"training.optimizer: {optimizer.name!r} with these options is not allowed:"
+            f" {algorithm.name} assumes plain SGD; allowed: sgd without momentum and weight_decay"
+        )

@@ -1,0 +1,54 @@
+"""The base class of client optimizers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mpifl.job.section import Section
+
+if TYPE_CHECKING:
+    import torch
+
+    Tensors = list[torch.Tensor]
+
+
+class Optimizer(Section):
+    """A client optimizer with its options; an instance never changes.
+
+    Its state is a list of lists of tensors, each as long as the list of weights. A tensor holds one
+    parameter of one client, or of a group of clients with the clients first: every operation is
+    element by element.
+
+    Attributes:
+        weight_decay: Added to the gradient, times the weights.
+    """
+
+    name: str
+
+    @property
+    def pull(self) -> float | None:
+        """Return c where a step is ``w -= lr (g + c w)``; None where it is not."""
+        return None
+
+    @property
+    def same_steps(self) -> bool:
+        """Whether ``step`` does the same whatever ``number`` is."""
+        return False
+
+    def start(self, weights: Tensors) -> list[Tensors]:
+        """Return the state before the first step."""
+        return []
+
+    def step(
+        self, weights: Tensors, gradients: Tensors, state: list[Tensors], lr: float, number: int
+    ) -> None:
+        """Make a step: change ``weights`` and ``state`` in place, leave ``gradients``.
+
+        Args:
+            weights: The parameters.
+            gradients: The gradient of each parameter.
+            state: As ``start`` returned it.
+            lr: The learning rate.
+            number: Which step it is, from 0 on.
+        """
+        raise NotImplementedError

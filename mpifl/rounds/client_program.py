@@ -1,0 +1,196 @@
+"""The client program of one participant, and what it has asked for so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+
+from mpifl.algorithms.context import ClientContext, Program, Upload
+from mpifl.algorithms.requests import Call, Evaluate, Evaluated, Gradient, Request, Train, Trained
+from mpifl.clock.cost import NOTHING, Cost
+from mpifl.errors import TrainingError
+from mpifl.rounds.contract import is_plug_in
+from mpifl.rounds.experiment import Experiment
+from mpifl.rounds.protocol import Versions
+from mpifl.rounds.worker import Worker
+from mpifl.seeds import Purpose, generator, number
+from mpifl.training.device import CPU, seed_torch
+
+AFTER_TRAINING = 1
+"""Added to the key of a client's torch seed for what its program draws itself."""
+
+TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True)
+class ClientUpdate:
+    """What one client contributes to the round's sums.
+
+    ``index`` is its place in the group, ``slot`` the sum it goes into. ``arrays`` are the entries
+    that are summed, in the order of the SumLayout, each (size,) float32; ``averages`` the averaged
+    buffers, (averaged,) float32.
+    """
+
+    index: int
+    slot: int
+    arrays: list[torch.Tensor]
+    averages: torch.Tensor
+    loss: float
+
+
+@dataclass
+class ClientProgram:
+    """A client program that is under way.
+
+    Attributes:
+        index: The place of its task in the group.
+        task: The task (structured TASK).
+        context: What it sees.
+        program: The generator.
+        answer: The result of its last request.
+        requests: How many requests of local steps it has made.
+        used: What it has asked for so far.
+        loss: Its training loss, that of the first training; NaN where there is none.
+        averages: The averaged segment after the first training.
+    """
+
+    index: int
+    task: Any
+    context: ClientContext
+    program: Program
+    answer: Any = None
+    requests: int = 0
+    used: Cost = NOTHING
+    loss: float = float("nan")
+    averages: torch.Tensor | None = None
+
+    @property
+    def sample_keys(self) -> tuple[int, int, int]:
+        """The keys of the generator of sample orders for the next local steps."""
+        return self.context.round, self.context.client, self.requests
+
+    @property
+    def seed_keys(self) -> tuple[int, ...]:
+        """The keys of torch's seed for the next local steps."""
+        own = (1 + self.requests,) if self.requests else ()
+        return self.context.round, self.context.client, *own
+
+
+def start_program(
+    worker: Worker, tasks: np.ndarray, index: int, versions: Versions
+) -> ClientProgram:
+    """Return the program of a task, before its first request."""
+    experiment = worker.experiment
+    job = experiment.job
+    task = tasks[index]
+    client = int(task["client"])
+    round_number = int(task["round"])
+    state_round = int(task["state_round"])
+
+    version = worker.version(int(task["base"]), versions)
+    kept = worker.store.read(client, state_round) if state_round else {}
+    rows = worker.rows(client)
+
+    context = ClientContext(
+        client=client,
+        round=round_number,
+        samples=rows.stop - rows.start,
+        steps=int(task["steps"]),
+        lr=worker.recipe(round_number).lr,
+        received={name: version[name] for name in worker.received},
+        initial=worker.initial,
+        kept={name: torch.from_numpy(array).to(worker.device) for name, array in kept.items()},
+        kept_round=state_round,
+        layout=experiment.layout,
+        count_labels=partial(_count_labels, experiment, rows),
+        make_generator=partial(generator, job.seed, Purpose.CLIENT, round_number, client),
+    )
+    return ClientProgram(index, task, context, job.algorithm.client(context))
+
+
+def advance(worker: Worker, program: ClientProgram) -> Request | Upload:
+    """Give a program its last answer; return its next request, or what it uploads at its end.
+
+    Raises TrainingError for a request of more than the algorithm declares.
+    """
+    experiment = worker.experiment
+    if is_plug_in(experiment.job.algorithm):  # it may draw from torch's generators
+        keys = (*program.seed_keys[:2], AFTER_TRAINING, program.requests)
+        for device in {CPU, worker.device}:
+            seed_torch(device, number(experiment.job.seed, Purpose.DROPOUT, *keys))
+    _note(experiment, program)
+
+    try:
+        request = program.program.send(program.answer)
+    except StopIteration as end:
+        if not isinstance(end.value, Upload):
+            raise TrainingError(
+                f"algorithm.name: {experiment.job.algorithm.name!r}: client returned"
+                f" {type(end.value).__name__}; it has to return an Upload"
+            ) from None
+        return end.value
+    if not isinstance(request, Request):
+        raise TrainingError(
+            f"algorithm.name: {experiment.job.algorithm.name!r}: client yielded"
+            f" {type(request).__name__}; allowed: Train, Evaluate, Gradient, Call"
+        )
+    _charge(worker, program, request)
+    return request
+
+
+def _note(experiment: Experiment, program: ClientProgram) -> None:
+    """Note loss and averaged segment of the first training, or the loss of the first test."""
+    answer = program.answer
+    if isinstance(answer, Trained) and program.averages is None:
+        program.loss = answer.loss
+        program.averages = answer.weights[experiment.layout.averages]
+    elif isinstance(answer, Evaluated) and program.averages is None and np.isnan(program.loss):
+        program.loss = answer.loss
+
+
+def _charge(worker: Worker, program: ClientProgram, request: Request) -> None:
+    """Add a request to what a program has used. Raises TrainingError for more than is declared."""
+    used = program.used
+    planned = program.context.steps
+    training = used.training
+    gradients = used.gradients
+    evaluations = used.evaluations
+    if isinstance(request, Train):
+        steps = planned if request.steps is None else request.steps
+        training += steps / planned
+    elif isinstance(request, Gradient):
+        gradients += 1
+    elif isinstance(request, Evaluate):
+        evaluations += 1
+    elif isinstance(request, Call):
+        gradients += request.gradients
+        evaluations += request.evaluations
+
+    program.used = Cost(training, 0, gradients, evaluations)
+    declared = worker.cost
+    steps_allowed = declared.training * planned + declared.extra_steps
+    for what, asked, allowed in (
+        ("local steps", training * planned, steps_allowed),
+        ("passes with gradients", gradients, declared.gradients),
+        ("passes without gradients", evaluations, declared.evaluations),
+    ):
+        if asked > allowed * (1 + TOLERANCE) + TOLERANCE:
+            raise TrainingError(
+                f"algorithm.name: {worker.experiment.job.algorithm.name!r} asks for {asked:g}"
+                f" {what}; its cost() declares {allowed:g}"
+            )
+
+
+def _count_labels(experiment: Experiment, rows: slice) -> np.ndarray:
+    """Return how many of some training samples each class has, (classes,) int64."""
+    data = experiment.population.data
+    if data.task != "classification" or data.train.y is None:
+        raise TrainingError(
+            f"algorithm.name: {experiment.job.algorithm.name!r} needs data with classes;"
+            f" {data.name} is for {data.task}"
+        )
+    return np.bincount(data.train.y[rows], minlength=data.outputs)

@@ -1,0 +1,158 @@
+"""A group of participants: runs their client programs, and yields what they upload.
+
+Programs yield requests (``mpifl/algorithms/requests.py``). In each turn every program of the group
+advances to its next request; those that are alike are served together. What is served together is
+fixed by the plan and the programs, so bits do not depend on the ranks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+import torch
+
+from mpifl.algorithms.context import Upload
+from mpifl.algorithms.requests import Request
+from mpifl.errors import InputError, TrainingError, at
+from mpifl.rounds.client_errors import or_drop, task_names
+from mpifl.rounds.client_program import ClientProgram, ClientUpdate, advance, start_program
+from mpifl.rounds.experiment import Experiment
+from mpifl.rounds.protocol import Versions
+from mpifl.rounds.serving import serve
+from mpifl.rounds.update_sum import UpdateSum
+from mpifl.rounds.worker import Worker
+
+Received = dict[int, tuple[str, torch.Tensor, int]]
+"""The tensors that a group was sent, by id: the name, and torch's count of writes to it."""
+
+
+def client_updates(
+    worker: Worker, tasks: np.ndarray, versions: Versions, update_sum: UpdateSum, oldest: int
+) -> Iterator[ClientUpdate]:
+    """Run the client programs of a group of tasks and yield their updates.
+
+    A client whose program fails ends the run or is left out, as ``runtime.on_client_error`` says.
+    An update is made when it is asked for, so that one at a time is in memory.
+
+    Args:
+        worker: What this rank trains with.
+        tasks: The group (structured TASK), all of one round.
+        versions: Model versions by number, among them those that the tasks train from.
+        update_sum: What the updates are going to be added to; checks whether they can be.
+        oldest: The round after which the run might be resumed.
+    """
+    experiment = worker.experiment
+    running: list[ClientProgram] = []
+    for index, task in enumerate(tasks):
+        program = or_drop(experiment, task, partial(start_program, worker, tasks, index, versions))
+        if program is not None:
+            running.append(program)
+    received = _received(running)
+
+    while running:
+        waiting: list[tuple[ClientProgram, Request]] = []
+        for program in running:
+            reached = or_drop(experiment, program.task, partial(advance, worker, program))
+            _check_received(experiment, tasks[[program.index]], received)
+            if isinstance(reached, Upload):
+                make = partial(_update, worker, program, reached, update_sum, oldest)
+                update = or_drop(experiment, program.task, make)
+                if update is not None:
+                    yield update
+            elif reached is not None:
+                waiting.append((program, reached))
+        running = serve(worker, tasks, waiting)
+        _check_received(experiment, tasks, received)
+
+
+def _update(
+    worker: Worker, program: ClientProgram, upload: Upload, update_sum: UpdateSum, oldest: int
+) -> ClientUpdate:
+    """Return what an upload adds to the sums; write the state that the client keeps."""
+    experiment = worker.experiment
+    arrays = [
+        _summed(experiment, upload, number, worker.device)
+        for number in range(len(experiment.sums.arrays))
+    ]
+    unknown = set(upload.arrays) - {summed.name for summed in experiment.sums.arrays}
+    if unknown:
+        raise TrainingError(
+            f"{_name(experiment)} uploads {min(unknown)}, which it does not declare"
+        )
+    if not 0 <= upload.slot < experiment.sums.slots:
+        raise TrainingError(
+            f"{_name(experiment)} uploads into slot {upload.slot}; there are"
+            f" {experiment.sums.slots}, counted from 0"
+        )
+
+    averages = program.averages if upload.averages is None else upload.averages
+    if averages is None:
+        averages = program.context.received["model"][experiment.layout.averages]
+    if experiment.job.runtime.on_client_error == "drop":
+        update_sum.check(arrays, averages)  # before anything is added: no half of a client
+
+    _keep(worker, program, upload, oldest)
+    return ClientUpdate(program.index, upload.slot, arrays, averages, program.loss)
+
+
+def _summed(
+    experiment: Experiment, upload: Upload, number: int, device: torch.device
+) -> torch.Tensor:
+    """Return the entries of an uploaded array that are summed, (size,) float32."""
+    summed = experiment.sums.arrays[number]
+    if summed.name not in upload.arrays:
+        raise TrainingError(f"{_name(experiment)} does not upload {summed.name}")
+    values = torch.as_tensor(upload.arrays[summed.name], dtype=torch.float32, device=device)
+    if tuple(values.shape) != summed.shape:
+        raise TrainingError(
+            f"{summed.name} is not usable: its shape is {tuple(values.shape)}, declared is"
+            f" {summed.shape}"
+        )
+    if summed.of_model:
+        values = values[..., : experiment.layout.trained]
+    return values.reshape(-1)
+
+
+def _keep(worker: Worker, program: ClientProgram, upload: Upload, oldest: int) -> None:
+    """Write what a client keeps."""
+    experiment = worker.experiment
+    names = set(worker.store.shapes)
+    if set(upload.keep) != names:
+        kept = ", ".join(sorted(upload.keep)) or "nothing"
+        declared = ", ".join(sorted(names)) or "nothing"
+        raise TrainingError(f"{_name(experiment)} keeps {kept}, declared in ``kept`` is {declared}")
+    if names:
+        arrays = {
+            name: torch.as_tensor(values, dtype=torch.float32).cpu().numpy()
+            for name, values in upload.keep.items()
+        }
+        context = program.context
+        worker.store.write(context.client, context.round, arrays, oldest)
+
+
+def _name(experiment: Experiment) -> str:
+    return f"algorithm.name: {experiment.job.algorithm.name!r}"
+
+
+def _received(programs: list[ClientProgram]) -> Received:
+    return {
+        id(array): (name, array, array._version)
+        for program in programs
+        for name, array in program.context.received.items()
+    }
+
+
+def _check_received(experiment: Experiment, tasks: np.ndarray, received: Received) -> None:
+    """Raise InputError when a program has written into a tensor that the server sent.
+
+    The tensor is the rank's one copy for all clients, and on rank 0 the server's own.
+    """
+    for name, array, writes in received.values():
+        if array._version != writes:
+            with at(partial(task_names, experiment, tasks)):
+                raise InputError(
+                    f"{_name(experiment)} is not allowed: it changes received[{name!r}] in place,"
+                    " which other clients get too; change a copy (clone)"
+                )

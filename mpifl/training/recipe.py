@@ -1,0 +1,80 @@
+"""How local steps are made: what the participants of a group share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from mpifl.job.schema import Training
+from mpifl.optimizers.optimizer import Optimizer
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The settings of local steps; see the job's section ``training``.
+
+    ``trainable`` names the parameters to train, None for all.
+    """
+
+    batch_size: int
+    drop_last: bool
+    lr: float
+    optimizer: Optimizer
+    lr_decay: float = 1.0
+    clip_value: float | None = None
+    clip_norm: float | None = None
+    trainable: frozenset[str] | None = None
+
+    def lr_of(self, step: int) -> float:
+        """Return the learning rate of a local step, counted from 0."""
+        return self.lr * self.lr_decay**step if self.lr_decay != 1.0 else self.lr
+
+    @property
+    def linear(self) -> bool:
+        """Whether a step is ``w -= lr (g + c w)`` of all parameters."""
+        clips = self.clip_value is not None or self.clip_norm is not None
+        return self.optimizer.pull is not None and not clips and self.trainable is None
+
+
+def recipe_of(training: Training, lr: float) -> Recipe:
+    """Return the recipe of a job, with the learning rate of a round."""
+    return Recipe(
+        batch_size=training.batch_size,
+        drop_last=training.drops_last,
+        lr=lr,
+        optimizer=training.optimizer,
+        lr_decay=training.lr_decay,
+        clip_value=training.clip_value,
+        clip_norm=training.clip_norm,
+    )
+
+
+def clipped(recipe: Recipe, gradients: list[torch.Tensor], clients: int) -> list[torch.Tensor]:
+    """Return gradients clipped by value and then by norm, as torch.nn.utils does.
+
+    Args:
+        recipe: Says what to clip.
+        gradients: The gradient of each parameter; (clients, *shape) where ``clients`` is not 0.
+        clients: The clients of a group, 0 for the tensors of a single client.
+    """
+    if recipe.clip_value is not None:
+        bound = recipe.clip_value
+        gradients = [gradient.clamp(-bound, bound) for gradient in gradients]
+    if recipe.clip_norm is None:
+        return gradients
+
+    rows = max(clients, 1)
+    norms = [gradient.reshape(rows, -1).norm(dim=1) for gradient in gradients]
+    norm = torch.stack(norms).norm(dim=0)
+    factors = (recipe.clip_norm / (norm + 1e-6)).clamp(max=1.0)
+    return [
+        gradient * factors.view(-1, *[1] * (gradient.dim() - 1)) if clients else gradient * factors
+        for gradient in gradients
+    ]
+
+
+def numbers_of(names: Sequence[str], trainable: frozenset[str] | None) -> list[int]:
+    """Return which of the parameters ``names`` are trained, in their order."""
+    return [n for n, name in enumerate(names) if trainable is None or name in trainable]

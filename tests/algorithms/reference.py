@@ -1,0 +1,152 @@
+"""Plain federated learning to compare with: no engines, no exact sums, one client after the other, in float32.
+
+``Run`` runs a job of mpifl in this process. A test then writes the algorithm down again from its paper, with ``Run``'s
+data, participants and order of samples, and compares the server's arrays: five rounds, equal to 1e-6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.func import functional_call
+from torch.nn.functional import cross_entropy
+
+from mpifl.mpi.world import connect
+from mpifl.rounds.aggregator import run_aggregator
+from mpifl.rounds.build_experiment import check_job
+from mpifl.rounds.callbacks import RunCallbacks
+from mpifl.rounds.client_state import ClientStore
+from mpifl.rounds.experiment import Experiment
+from mpifl.rounds.round_result import RoundResult
+from mpifl.rounds.server import make_server
+from mpifl.rounds.snapshot import Snapshot
+from mpifl.seeds import KeyedGenerator, Purpose
+from mpifl.state.checkpoint import Checkpoints
+
+SETTING = (
+    "rounds=5",
+    "data.partition={name: dirichlet, alpha: 0.3, clients: 12, min_samples: 5}",
+    "model={name: mlp, hidden: [16]}",
+    "training={batch_size: 16, epochs: 1, lr: 0.1}",
+    "selection.participants=5",
+    "clock={mode: all, availability: always}",
+    "evaluation.every=100",
+)
+"""Everybody who is asked completes, so that who takes part does not depend on an algorithm's cost."""
+
+Change = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+class NoRecords:
+    """A run.h5 that is not there."""
+
+    def rows(self) -> dict[str, int]:
+        return {}
+
+    def to_disk(self) -> None:
+        return
+
+
+class Run:
+    """A run of mpifl in this process, and what a plain program needs in order to do the same.
+
+    ``state`` is the server's after the last round, ``initial`` the first model, ``clients`` how many there are.
+    """
+
+    def __init__(self, folder: Path, *overrides: str) -> None:
+        experiment = check_job("quickstart", [*SETTING, *overrides])[0]
+        assert isinstance(experiment, Experiment)
+        self.experiment = experiment
+        self.job = experiment.job
+        self.initial = torch.from_numpy(experiment.initial.copy())
+        self.clients = experiment.population.clients
+        self.results: list[RoundResult] = []
+        self.store = ClientStore(folder / "clients", experiment.kept_shapes)
+        self._orders = KeyedGenerator(self.job.seed, Purpose.BATCHES)
+
+        server = make_server(experiment, Snapshot())
+        checkpoints = Checkpoints(folder, every=10**6, keep=1, records=NoRecords())
+        callbacks = RunCallbacks(Snapshot(), self.results.append, checkpoints, lambda: False)
+        run_aggregator(connect(), server, self.store, callbacks)
+        self.server = server
+        self.state = {name: torch.from_numpy(array) for name, array in server.state.items()}
+
+    def rounds(self) -> Iterator[tuple[int, list[tuple[int, float, int]]]]:
+        """Yield each round: its number, and for each participant (client, share of the mean, local steps)."""
+        for result in self.results:
+            tasks = np.sort(result.plan.tasks, order="client")
+            rows = [(int(t["client"]), float(t["weight"]), int(t["steps"])) for t in tasks]
+            yield result.plan.round_number, rows
+
+    def samples(self, client: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return a client's training samples."""
+        data = self.experiment.population.data
+        rows = data.train.rows(client)
+        x = torch.from_numpy(data.train.x[rows]).float() * data.feature_scale + data.feature_shift
+        return x, torch.from_numpy(data.train.y[rows])
+
+    def kept(self, client: int) -> dict[str, torch.Tensor]:
+        """Return what a client kept when it last took part; empty where it never did."""
+        last = self.server.state_rounds.get(client, 0)
+        arrays = self.store.read(client, last) if last else {}
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+    def batches(
+        self, round_number: int, client: int, steps: int, request: int = 0
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Yield the minibatches of a client's local steps: a new order for every epoch.
+
+        ``request`` counts the program's requests of local steps, Evaluate and Gradient, from 0.
+        """
+        x, y = self.samples(client)
+        order = self._orders(round_number, client, request)
+        rows: list[torch.Tensor] = []
+        for _ in range(steps):
+            if not rows:
+                permutation = torch.from_numpy(order.permutation(len(x)))
+                rows = list(permutation.split(self.job.training.batch_size))
+            batch = rows.pop(0)
+            yield x[batch], y[batch]
+
+    def output(self, weights: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """Return what the model with flat ``weights`` says of ``x``; differentiable."""
+        module = self.experiment.model.module
+        named, start = {}, 0
+        for name, parameter in module.named_parameters():
+            named[name] = weights[start : start + parameter.numel()].view(parameter.shape)
+            start += parameter.numel()
+        return functional_call(module, named, (x,))
+
+    def loss(self, weights: torch.Tensor, client: int) -> float:
+        """Return the mean loss of ``weights`` on a client's samples."""
+        x, y = self.samples(client)
+        return float(cross_entropy(self.output(weights, x), y))
+
+    def gradient(self, weights: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """Return the gradient of the mean loss on a batch."""
+        weights = weights.detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(cross_entropy(self.output(weights, x), y), weights)
+        return gradient
+
+    def sgd(
+        self,
+        weights: torch.Tensor,
+        round_number: int,
+        client: int,
+        steps: int,
+        request: int = 0,
+        change: Change = lambda gradient, weights: gradient,
+        lr: float | None = None,
+    ) -> torch.Tensor:
+        """Return the weights after local steps of SGD; ``change(gradient, weights)`` is the gradient used."""
+        lr = self.job.training.lr if lr is None else lr
+        for x, y in self.batches(round_number, client, steps, request):
+            weights = weights - lr * change(self.gradient(weights, x, y), weights)
+        return weights
+
+
+def assert_close(found: torch.Tensor, expected: torch.Tensor, atol: float = 1e-6) -> None:
+    torch.testing.assert_close(found, expected.to(found.dtype), atol=atol, rtol=0)
