@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mpifl.job.section import Section
 
@@ -27,13 +27,23 @@ class Optimizer(Section):
 
     @property
     def pull(self) -> float | None:
-        """Return c where a step is ``w -= lr (g + c w)``; None where it is not."""
+        """Return c where a step is ``w -= lr (g + c w)``; None where it is not.
+
+        A class inherits this together with ``step`` only.
+        """
         return None
 
     @property
     def same_steps(self) -> bool:
-        """Whether ``step`` does the same whatever ``number`` is."""
+        """Whether ``step`` does the same whatever ``number`` is; inherited as ``pull`` is."""
         return False
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Take back what a class inherits about a step that it replaces."""
+        super().__init_subclass__(**options)
+        if "step" in vars(cls):
+            for name in {"pull", "same_steps"} - vars(cls).keys():
+                setattr(cls, name, vars(Optimizer)[name])
 
     def start(self, weights: Tensors) -> list[Tensors]:
         """Return the state before the first step."""
