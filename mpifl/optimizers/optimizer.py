@@ -18,9 +18,6 @@ class Optimizer(Section):
     Its state is a list of lists of tensors, each as long as the list of weights. A tensor holds one
     parameter of one client, or of a group of clients with the clients first: every operation is
     element by element.
-
-    Attributes:
-        weight_decay: Added to the gradient, times the weights.
     """
 
     name: str
@@ -62,3 +59,20 @@ class Optimizer(Section):
             number: Which step it is, from 0 on.
         """
         raise NotImplementedError
+
+
+def zeros_like(weights: Tensors) -> Tensors:
+    """Return zeros, a tensor for each weight."""
+    import torch
+
+    return [torch.zeros_like(weight) for weight in weights]
+
+
+def step_counts(weights: Tensors, number: int) -> Tensors:
+    """Return how many steps were made before step ``number``, a scalar tensor for each weight.
+
+    As torch.optim's functions take it; they add 1 to it in place.
+    """
+    import torch
+
+    return list(torch.full((len(weights),), float(number)).unbind())
