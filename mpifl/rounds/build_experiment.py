@@ -25,6 +25,7 @@ from mpifl.models.sized import Sized
 from mpifl.population.build import open_population, prepare, resolved
 from mpifl.population.population import Population, check_participants
 from mpifl.rounds.experiment import Experiment, TimingExperiment
+from mpifl.rounds.personal_clients import check_personal
 from mpifl.seeds import Purpose, number
 
 BYTES_PER_WEIGHT = 4
@@ -155,6 +156,7 @@ def _experiment_with_model(job: Job, population: Population) -> TimingExperiment
             " allowed: sized"
         )
     _check_data(job, population.data)
+    check_personal(job, population)
     _check_model(job, population.data.shape)
 
     keep_freed_memory()

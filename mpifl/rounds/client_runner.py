@@ -17,7 +17,7 @@ from mpifl.algorithms.context import Upload
 from mpifl.algorithms.requests import Request
 from mpifl.errors import InputError, TrainingError, at
 from mpifl.rounds.client_errors import or_drop, task_names
-from mpifl.rounds.client_program import ClientProgram, ClientUpdate, advance, start_program
+from mpifl.rounds.client_program import ClientProgram, ClientUpdate, Ended, advance, start_program
 from mpifl.rounds.experiment import Experiment
 from mpifl.rounds.protocol import Versions
 from mpifl.rounds.serving import serve
@@ -56,8 +56,8 @@ def client_updates(
         for program in running:
             reached = or_drop(experiment, program.task, partial(advance, worker, program))
             _check_received(experiment, tasks[[program.index]], received)
-            if isinstance(reached, Upload):
-                make = partial(_update, worker, program, reached, update_sum, oldest)
+            if isinstance(reached, Ended):
+                make = partial(_update, worker, program, reached.value, update_sum, oldest)
                 update = or_drop(experiment, program.task, make)
                 if update is not None:
                     yield update
@@ -68,10 +68,15 @@ def client_updates(
 
 
 def _update(
-    worker: Worker, program: ClientProgram, upload: Upload, update_sum: UpdateSum, oldest: int
+    worker: Worker, program: ClientProgram, upload: object, update_sum: UpdateSum, oldest: int
 ) -> ClientUpdate:
     """Return what an upload adds to the sums; write the state that the client keeps."""
     experiment = worker.experiment
+    if not isinstance(upload, Upload):
+        raise TrainingError(
+            f"{_name(experiment)}: client returned {type(upload).__name__}; it has to return an"
+            " Upload"
+        )
     arrays = [
         _summed(experiment, upload, number, worker.device)
         for number in range(len(experiment.sums.arrays))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,7 @@ from mpifl.datasets.dataset import Part
 from mpifl.job import Job
 from mpifl.models.layout import Layout, layout_of
 from mpifl.population.population import Population
+from mpifl.rounds.personal_clients import personal_clients, test_rows
 
 if TYPE_CHECKING:
     from mpifl.algorithms.algorithm import Algorithm
@@ -63,6 +65,16 @@ class Experiment(TimingExperiment):
         received = self.job.algorithm.received_arrays(self.layout)
         shapes = {name: array.sized(self.layout.size) for name, array in received.items()}
         return {"model": (self.layout.size,), **shapes}
+
+    @cached_property
+    def test_rows(self) -> np.ndarray:
+        """Which client of the tested part each client of the data set is (``test_rows``)."""
+        return test_rows(self.population, self.job.evaluation.part)
+
+    @cached_property
+    def personal_clients(self) -> np.ndarray:
+        """The clients that are tested with their own models, int64."""
+        return personal_clients(self.job, self.population)
 
     @property
     def kept_shapes(self) -> dict[str, tuple[int, ...]]:
