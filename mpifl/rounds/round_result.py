@@ -21,10 +21,16 @@ PERSONAL = np.dtype(
 after which the client last kept state; 0 where it has none."""
 
 CLIENT_TEST = np.dtype(
-    [("version", "<i8"), ("client", "<i8"), ("scored", "<i8"), ("correct", "<i8"), ("loss", "<f8")]
+    [
+        ("version", "<i8"),
+        ("client", "<i8"),  # of the tested part; with evaluation.personal of the population
+        ("device", "<i8"),  # of the trace, with evaluation.personal; else -1
+        ("scored", "<i8"),
+        ("correct", "<i8"),
+        ("loss", "<f8"),  # their sum
+    ]
 )
-"""The test of a model version on samples of one client; ``loss`` is their sum. The client is one of
-the tested part, or with ``evaluation.personal`` one of the population."""
+"""The test of a model version on the samples of one client."""
 
 
 @dataclass(frozen=True)

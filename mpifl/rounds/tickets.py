@@ -205,6 +205,7 @@ def _by_client(experiment: Experiment, version: int, shard: int, scores: Scores)
 
     by_client = np.zeros(last - first, CLIENT_TEST)
     by_client["version"] = version
+    by_client["device"] = -1
     by_client["client"] = np.arange(first, last)
     for name in ("scored", "correct", "loss"):
         by_client[name] = np.add.reduceat(getattr(scores, name).numpy(), begin)
