@@ -1,4 +1,4 @@
-"""What a job will take: what each participant transfers, computes and keeps, and a rank's memory."""
+"""What a job will take: what participants transfer, compute and keep, and the memory of a rank."""
 
 from __future__ import annotations
 
