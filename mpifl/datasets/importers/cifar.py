@@ -161,7 +161,7 @@ def _sheet(path: Path, kind: Kind) -> Iterator[Block]:
         is_too_short = number < 1 or len(labels) < first + height
         if is_too_short or (part == "test" and len(labels) != height):
             raise InputError(
-                f"{path}: rows {first} to {first + height};"
+                f"{path}: rows {first} to {first + height - 1};"
                 f" {part}_lables.json has {len(labels)} labels"
             )
 
