@@ -227,7 +227,8 @@ def _blocks(columns: Columns, vocabulary: int, classes: Classes | None) -> Itera
         if columns.y is not None and classes:
             y = classes.numbers(y, columns.y.location)
         elif columns.y is not None:
-            y = _features(y, columns.y, start).astype(np.float32).reshape(len(y), -1)
+            # as floats, because targets are stored so: they need not fit into 32-bit integers
+            y = _features(y.astype(np.float64), columns.y, start).reshape(len(y), -1)
         owners = np.full(len(x), "all")
         if columns.client is not None:
             owners = _names(client, columns.client, start)
@@ -278,9 +279,9 @@ def _names(values: np.ndarray, array: StoredArray, start: int) -> np.ndarray:
         try:
             values = np.char.decode(values, "utf-8")
         except UnicodeDecodeError as error:
-            stop = start + len(values)
+            last = start + len(values) - 1
             raise InputError(
-                f"{array.location}: rows {start} to {stop}: not UTF-8: {error.object!r}"
+                f"{array.location}: rows {start} to {last}: not UTF-8: {error.object!r}"
             ) from error
     if values.dtype.kind == "U" and (values == "").any():
         row = start + int(np.argmax(values == ""))
