@@ -15,7 +15,7 @@ from mpifl.datasets.dataset import Description
 from mpifl.datasets.importers.arrays import StoredArray, find_arrays, open_array
 from mpifl.datasets.importers.importer import Importer
 from mpifl.datasets.importers.labels import Classes, classes_of
-from mpifl.datasets.importers.moments import Moments, Normalise
+from mpifl.datasets.importers.moments import NORMALISE_HELP, Moments, Normalise
 from mpifl.datasets.importers.streams import CHUNK_BYTES
 from mpifl.datasets.store import Store
 from mpifl.errors import InputError
@@ -65,9 +65,7 @@ class Npz(Importer):
         ge=0,
         description="number of token ids, if x holds those; a language needs it",
     )
-    normalise: Normalise = Field(
-        "none", description="mean 0 and deviation 1 over train; bytes from 0 to 1; or unchanged"
-    )
+    normalise: Normalise = Field("none", description=NORMALISE_HELP)
     channel_axis: int | None = Field(
         None,
         ge=1,

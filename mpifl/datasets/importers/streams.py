@@ -6,7 +6,9 @@ import contextlib
 from codecs import BOM_UTF8
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Annotated
+
+from pydantic import AfterValidator, Field
 
 from mpifl.errors import InputError
 from mpifl.io.compressed import OPENERS
@@ -87,7 +89,7 @@ def text_lines(path: Path, encoding: str = "utf-8") -> Iterator[tuple[int, str]]
                 ) from error
 
 
-def check_encoding(name: str) -> str:
+def _check_encoding(name: str) -> str:
     """Return the name. Raise ValueError if ``text_lines`` does not take that encoding."""
     try:
         is_ascii_compatible = "\n,:09AZaz".encode(name) == b"\n,:09AZaz"
@@ -99,3 +101,11 @@ def check_encoding(name: str) -> str:
             " allowed: utf-8, latin-1, cp1252, ..."
         )
     return name
+
+
+Encoding = Annotated[
+    str,
+    AfterValidator(_check_encoding),
+    Field(description="encoding of the files, such as latin-1"),
+]
+"""An option of an importer: an encoding that ``text_lines`` takes."""
