@@ -15,9 +15,10 @@ from mpifl.datasets.importers.idx_file import IdxFile, open_idx, writers
 from mpifl.datasets.importers.importer import Importer, one_folder
 from mpifl.datasets.importers.labels import Classes, classes_of
 from mpifl.datasets.importers.moments import NORMALISE_HELP, Moments, Normalise
-from mpifl.datasets.importers.streams import CHUNK_BYTES, opened, text_lines
+from mpifl.datasets.importers.streams import CHUNK_BYTES, opened
 from mpifl.datasets.store import Store
 from mpifl.errors import InputError
+from mpifl.io.text import text_lines
 
 NAME = re.compile(
     r"(?P<prefix>.*?)(?P<part>train|t10k|test)[-.](?P<what>images|labels)[-.]idx\d+[-.][a-z]+\d*(\.gz)?"

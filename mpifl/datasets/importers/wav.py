@@ -24,9 +24,9 @@ from mpifl.datasets.importers.patterns import (
     with_group,
 )
 from mpifl.datasets.importers.sounds import MELS, RATE, WINDOW, frames, log_mel, read_wav
-from mpifl.datasets.importers.streams import text_lines
 from mpifl.datasets.store import Store
 from mpifl.errors import InputError
+from mpifl.io.text import text_lines
 
 ENDINGS = (".wav", ".wave")
 LISTS = {"testing_list.txt": "test", "validation_list.txt": "validation"}

@@ -294,7 +294,7 @@ def test_records_that_are_cut_off_are_refused(folder: Path, out: Path, size: int
         (sheets, "test_lables.json", b"[1, 2]", "rows 0 to 0; test_lables.json has 2"),
         (sheets, "train_lables.json", b"[1, 2, 3, 10]", "label 10"),
         (sheets, "train_lables.json", b'[1, 2, 3, "cat"]', "list of whole numbers"),
-        (sheets, "train_lables.json", b"[1, 2, 3,", "not readable"),
+        (sheets, "train_lables.json", b"[1, 2, 3,", "line 1: not JSON"),
         (sheets, "data_batch_1.png", b"\x89PNG", "not readable"),
     ],
 )
