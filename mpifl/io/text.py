@@ -23,13 +23,10 @@ def text_lines(path: Path, encoding: str = "utf-8") -> Iterator[tuple[int, str]]
     ``encoding`` an ASCII character is one byte. A byte order mark of UTF-8 at the beginning is
     skipped. Raises InputError naming file and line.
     """
-    with open_bytes(path) as file:
-        number = 0
-        while True:
-            with read_errors(path):
-                raw = file.readline(LONGEST_LINE_BYTES + 1)
-            if not raw:
-                return
+    number = 0
+    # A damaged packed file ends in an exception of any type. The caller's own do not come here.
+    with open_bytes(path) as file, read_errors(path):
+        while raw := file.readline(LONGEST_LINE_BYTES + 1):
             number += 1
             if len(raw) > LONGEST_LINE_BYTES:
                 raise InputError(f"{path}: line {number}: more than {LONGEST_LINE_BYTES:,} bytes")

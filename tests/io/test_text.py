@@ -52,6 +52,22 @@ def test_lines_are_numbered_and_utf_8(packed: Callable[[bytes], Path]) -> None:
     assert list(text_lines(path, "latin-1"))[-1] == (3, "é")
 
 
+@pytest.mark.parametrize("name", ["a.gz", "a.xz"])
+def test_a_packed_file_that_is_cut_off_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(PACK[name](b"line\n" * 100_000)[:-20])
+    message = refusal(tmp_path / name, lambda path: list(text_lines(path)))
+    assert message.startswith("not readable, or not whole (")
+
+
+def test_an_error_of_who_reads_the_lines_stays_as_it_is(packed: Callable[[bytes], Path]) -> None:
+    def parse(path: Path) -> None:
+        for _, line in text_lines(path):
+            int(line)
+
+    with pytest.raises(ValueError, match="invalid literal"):
+        parse(packed(b"1\nx\n"))
+
+
 def test_a_line_without_an_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text, "LONGEST_LINE_BYTES", 10)
     (tmp_path / "a").write_bytes(b"0123456789"[:9] + b"\n" + b"x" * 11)
