@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from codecs import BOM_UTF8
 from collections.abc import Iterator
@@ -16,16 +17,20 @@ from mpifl.io.files import read_errors
 LONGEST_LINE_BYTES = 1 << 28
 
 
-def text_lines(path: Path, encoding: str = "utf-8") -> Iterator[tuple[int, str]]:
+def text_lines(
+    path: Path, encoding: str = "utf-8", whole: bool = False
+) -> Iterator[tuple[int, str]]:
     """Yield the lines of a text without their line ends, numbered from 1.
 
-    The file is decompressed if its name ends in ``.gz`` or ``.xz``; one line is held at a time. In
-    ``encoding`` an ASCII character is one byte. A byte order mark of UTF-8 at the beginning is
-    skipped. Raises InputError naming file and line.
+    The file is decompressed if its name ends in ``.gz`` or ``.xz``; one line is held at a time. A
+    caller that holds all lines asks for ``whole``: then ``read_bytes`` limits what a file may
+    unpack to. In ``encoding`` an ASCII character is one byte. A byte order mark of UTF-8 at the
+    beginning is skipped. Raises InputError naming file and line.
     """
     number = 0
+    source = io.BytesIO(read_bytes(path)) if whole else open_bytes(path)
     # A damaged packed file ends in an exception of any type. The caller's own do not come here.
-    with open_bytes(path) as file, read_errors(path):
+    with source as file, read_errors(path):
         while raw := file.readline(LONGEST_LINE_BYTES + 1):
             number += 1
             if len(raw) > LONGEST_LINE_BYTES:
@@ -47,18 +52,19 @@ def csv_rows(
     comment: str = "",
     encoding: str = "utf-8",
     skip_spaces: bool = False,
+    whole: bool = False,
 ) -> Iterator[tuple[int, list[str]]]:
     """Yield the rows of a CSV file: the number of a row's last line, and its cells as they are.
 
     Empty lines are skipped, and lines that begin with ``comment``. With ``skip_spaces`` spaces
-    before a cell are not part of it. One row is held at a time; files and errors are those of
-    ``text_lines``.
+    before a cell are not part of it. One row is held at a time; files, errors and ``whole`` are
+    those of ``text_lines``.
     """
     last = 0  # line that the reader has taken last
 
     def lines() -> Iterator[str]:
         nonlocal last
-        for number, line in text_lines(path, encoding):
+        for number, line in text_lines(path, encoding, whole):
             last = number
             if not (comment and line.startswith(comment)):
                 yield line + "\n"  # a quoted cell may go on in the next line

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mpifl.errors import InputError
-from mpifl.io import text
+from mpifl.io import compressed, text
 from mpifl.io.text import csv_rows, read_json, text_lines
 
 PACK: dict[str, Callable[[bytes], bytes]] = {
@@ -84,6 +84,20 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 CELL = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r"), max_size=6)
+
+
+def test_what_is_held_whole_unpacks_to_a_limit_only(
+    packed: Callable[[bytes], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compressed, "MOST_BYTES", 10)
+    path = packed(b"1\n" * 6)
+    assert len(list(csv_rows(path))) == 6
+    if path.suffix:
+        for read in (text_lines, csv_rows):
+            message = refusal(path, lambda path, read=read: list(read(path, whole=True)))  # type: ignore[misc]
+            assert message.startswith("more than 10 bytes when unpacked")
+    else:
+        assert len(list(csv_rows(path, whole=True))) == 6
 
 
 @given(st.lists(st.lists(CELL, min_size=2, max_size=4), max_size=6))

@@ -91,7 +91,7 @@ def read_table(path: Path) -> Table:
 
     Raises InputError for rows of different lengths and for a column that occurs twice.
     """
-    rows = list(csv_rows(path))
+    rows = list(csv_rows(path, whole=True))
     header = [name.strip() for name in rows[0][1]] if rows else []
     if len(rows) < 2:
         raise InputError(

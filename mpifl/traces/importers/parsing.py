@@ -29,7 +29,7 @@ def names(paths: Sequence[Path]) -> str:
 
 def read_lines(path: Path) -> list[str]:
     """Return the lines of a text, without empty ones at its end. Raises InputError for none."""
-    lines = [line for _, line in text_lines(path)]
+    lines = [line for _, line in text_lines(path, whole=True)]
     while lines and not lines[-1]:
         lines.pop()
 
