@@ -161,8 +161,6 @@ def _resumed(run: Finished) -> Finished:
 
 def _finished(folder: Path, arguments: Sequence[str]) -> Finished:
     line = [sys.executable, "-m", "mpifl", "run", *arguments]
-    done = subprocess.run(
-        line, capture_output=True, text=True, timeout=SECONDS, check=False
-    )
+    done = subprocess.run(line, capture_output=True, text=True, timeout=SECONDS, check=False)
     assert done.returncode == 0, f"{' '.join(line)}\n{done.stderr.strip()}"
     return Finished(folder, json.loads((folder / "summary.json").read_text()))

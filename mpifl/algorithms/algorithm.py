@@ -57,12 +57,6 @@ class Algorithm(Section):
         return self.kept
 
     @property
-    def keeps_state(self) -> bool:
-        """Whether clients keep anything."""
-        changed = type(self).kept_arrays is not Algorithm.kept_arrays
-        return bool(self.kept) or changed
-
-    @property
     def slots(self) -> int:
         """How many sums a round has; an upload goes into one of them (``Upload.slot``)."""
         return 1

@@ -138,6 +138,11 @@ class Training(Section):
     clip_norm: float | None = Field(
         None, gt=0, description="scale a gradient down to at most this Euclidean norm"
     )
+    batch_norm: Literal["average", "local", "recompute"] = Field(
+        "average",
+        description="running statistics of batch norm: averaged over participants, kept by each"
+        " client for its own training and test, or recomputed by the server on the validation part",
+    )
     threads: Count = Field(1, description="torch threads a rank; another number gives other bits")
 
     @property

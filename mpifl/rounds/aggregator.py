@@ -221,7 +221,7 @@ def _end_assignment(
         with at(f"round {plan.round_number}"):
             round_metrics = metrics[metrics["round"] == plan.round_number]
             round_metrics = round_metrics[np.argsort(round_metrics["client"])]
-            if experiment.job.algorithm.keeps_state:
+            if experiment.kept_shapes:
                 trained = round_metrics["client"][round_metrics["failed"] == 0]
                 server.state_rounds.update(dict.fromkeys(trained.tolist(), plan.round_number))
             _step(server, plan, round_metrics, results.round_sum(index))

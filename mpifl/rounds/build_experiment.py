@@ -147,6 +147,7 @@ def _experiment_with_model(job: Job, population: Population) -> TimingExperiment
     from mpifl.models.flat import flatten
     from mpifl.models.flops import training_flops
     from mpifl.objectives import REGISTRY as OBJECTIVES
+    from mpifl.rounds.batch_norm import check_batch_norm
     from mpifl.training.allocator import keep_freed_memory
     from mpifl.training.choice import check_single_samples, chosen, with_drop_last
 
@@ -171,6 +172,7 @@ def _experiment_with_model(job: Job, population: Population) -> TimingExperiment
         )
 
     job = job.model_copy(update={"training": with_drop_last(job.training, model)})
+    check_batch_norm(job, model, population)
     counts_flops = job.clock.latency.compute == "flops"
     flops = training_flops(model, population.data.shape) if counts_flops else 0.0
     workload = _workload(job, layout_of(model), flops)

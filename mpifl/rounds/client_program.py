@@ -14,6 +14,7 @@ from mpifl.algorithms.context import ClientContext
 from mpifl.algorithms.requests import Call, Evaluate, Evaluated, Gradient, Request, Train, Trained
 from mpifl.clock.cost import NOTHING, Cost
 from mpifl.errors import TrainingError
+from mpifl.rounds.batch_norm import with_own_statistics
 from mpifl.rounds.contract import is_plug_in
 from mpifl.rounds.experiment import Experiment
 from mpifl.rounds.protocol import Versions
@@ -120,8 +121,12 @@ def context_of(
     round_number = int(row["round"])
     state_round = int(row["state_round"])
 
-    arrays = worker.version(version, versions)
-    kept = worker.store.read(client, state_round) if state_round else {}
+    stored = worker.store.read(client, state_round) if state_round else {}
+    arrays, kept = with_own_statistics(
+        experiment,
+        worker.version(version, versions),
+        {name: torch.from_numpy(array).to(worker.device) for name, array in stored.items()},
+    )
     samples = worker.rows(client)
     keys = (Purpose.CLIENT, round_number, client)
 
@@ -133,7 +138,7 @@ def context_of(
         lr=worker.recipe(round_number).lr,
         received={name: arrays[name] for name in worker.received},
         initial=worker.initial,
-        kept={name: torch.from_numpy(array).to(worker.device) for name, array in kept.items()},
+        kept=kept,
         kept_round=state_round,
         layout=experiment.layout,
         count_labels=partial(_count_labels, experiment, samples),

@@ -20,6 +20,7 @@ from mpifl.rounds.client_errors import or_drop, task_names
 from mpifl.rounds.client_program import ClientProgram, ClientUpdate, Ended, advance, start_program
 from mpifl.rounds.experiment import Experiment
 from mpifl.rounds.protocol import Versions
+from mpifl.rounds.round_result import STATISTICS
 from mpifl.rounds.serving import serve
 from mpifl.rounds.update_sum import UpdateSum
 from mpifl.rounds.worker import Worker
@@ -98,7 +99,7 @@ def _update(
     if experiment.job.runtime.on_client_error == "drop":
         update_sum.check(arrays, averages)  # before anything is added: no half of a client
 
-    _keep(worker, program, upload, oldest)
+    _keep(worker, program, upload, averages, oldest)
     return ClientUpdate(program.index, upload.slot, arrays, averages, program.loss)
 
 
@@ -120,18 +121,21 @@ def _summed(
     return values.reshape(-1)
 
 
-def _keep(worker: Worker, program: ClientProgram, upload: Upload, oldest: int) -> None:
+def _keep(
+    worker: Worker, program: ClientProgram, upload: Upload, averages: torch.Tensor, oldest: int
+) -> None:
     """Write what a client keeps."""
     experiment = worker.experiment
-    names = set(worker.store.shapes)
+    names = set(worker.store.shapes) - {STATISTICS}
     if set(upload.keep) != names:
         kept = ", ".join(sorted(upload.keep)) or "nothing"
         declared = ", ".join(sorted(names)) or "nothing"
         raise TrainingError(f"{_name(experiment)} keeps {kept}, declared in ``kept`` is {declared}")
-    if names:
+    if worker.store.shapes:
+        values = {**upload.keep, STATISTICS: averages}
         arrays = {
-            name: torch.as_tensor(values, dtype=torch.float32).cpu().numpy()
-            for name, values in upload.keep.items()
+            name: torch.as_tensor(values[name], dtype=torch.float32).cpu().numpy()
+            for name in worker.store.shapes
         }
         context = program.context
         worker.store.write(context.client, context.round, arrays, oldest)

@@ -17,6 +17,7 @@ from mpifl.job import Job
 from mpifl.models.layout import Layout, layout_of
 from mpifl.population.population import Population
 from mpifl.rounds.personal_clients import personal_clients, test_rows
+from mpifl.rounds.round_result import STATISTICS
 
 if TYPE_CHECKING:
     from mpifl.algorithms.algorithm import Algorithm
@@ -80,7 +81,10 @@ class Experiment(TimingExperiment):
     def kept_shapes(self) -> dict[str, tuple[int, ...]]:
         """The arrays that a client keeps from one participation to the next."""
         kept = self.job.algorithm.kept_arrays(self.layout)
-        return {name: array.sized(self.layout.size) for name, array in kept.items()}
+        shapes = {name: array.sized(self.layout.size) for name, array in kept.items()}
+        if self.job.training.batch_norm == "local":
+            shapes[STATISTICS] = (self.layout.averaged,)
+        return shapes
 
     @property
     def stack(self) -> int:

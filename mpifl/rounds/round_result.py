@@ -33,6 +33,10 @@ CLIENT_TEST = np.dtype(
 """The test of a model version on the samples of one client."""
 
 
+STATISTICS = "batch_norm"
+"""The name under which clients keep their running statistics (``training.batch_norm: local``)."""
+
+
 @dataclass(frozen=True)
 class Tested:
     """A test of the global model: its scores by name, and the scores of single clients.
