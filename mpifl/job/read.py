@@ -153,7 +153,8 @@ def _plain_sections(raw: dict[str, Any], problems: Problems) -> dict[str, Any]:
         section: Any = raw
         for parent in component.path[:-1]:
             inner = section.get(parent, {})
-            if isinstance(inner, str):  # the short form: `data: digits`
+            named = "name" in _field((parent,)).annotation.model_fields
+            if isinstance(inner, str) and named:  # the short form: `data: digits`
                 inner = {"name": inner}
             if not isinstance(inner, dict):
                 break
