@@ -19,7 +19,7 @@ def demands(experiment: TimingExperiment) -> list[str]:
     work = experiment.workload
     lines = [
         f"each participant: {decimal(work.bytes_down)} down, {decimal(work.bytes_up)} up;"
-        f" computes {_computing(work.cost)}"
+        f" computes {computing(work.cost)}"
     ]
     if not isinstance(experiment, Experiment):
         return lines
@@ -41,7 +41,7 @@ def demands(experiment: TimingExperiment) -> list[str]:
     return lines
 
 
-def _computing(cost: Cost) -> str:
+def computing(cost: Cost) -> str:
     """Return a cost in words."""
     parts = []
     if cost.training:
