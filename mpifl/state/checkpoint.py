@@ -38,7 +38,7 @@ from mpifl.rounds.snapshot import Snapshot, Vectors, Waiting
 LOG = logging.getLogger(__name__)
 
 FORMAT = "mpifl-checkpoint"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 PATTERN = "round-*.h5"
 
 
