@@ -132,6 +132,9 @@ class Training(Section):
     optimizer: Optimizer = Field(
         _default(name="sgd"), description="how a local step follows from a gradient"
     )
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="share of a target that is spread evenly over all classes"
+    )
     clip_value: float | None = Field(
         None, gt=0, description="clip each entry of a gradient to at most this size"
     )

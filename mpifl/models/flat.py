@@ -238,4 +238,4 @@ def _shaped(piece: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     if like.dim() == 4 and like.stride(1) == 1:
         out, channels, height, width = like.shape
         return piece.view(*leading, out, height, width, channels).movedim(-1, -3)
-    return piece.view(*leading, *like.shape)
+    return piece.view((*leading, *like.shape))

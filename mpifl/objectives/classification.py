@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
@@ -11,8 +13,18 @@ from mpifl.objectives.objective import IGNORED, Objective, Scores
 TOP = 5
 
 
+@dataclass(frozen=True)
 class Classification(Objective):
-    """Cross-entropy; accuracy, top-5 accuracy (with more than five classes) and macro F1."""
+    """Cross-entropy; accuracy, top-5 accuracy (with more than five classes) and macro F1.
+
+    Attributes:
+        label_smoothing: The share s of a target that is spread evenly over all classes in training
+            (Szegedy et al., arXiv 1512.00567, section 7): the loss of a sample is the cross-entropy
+            with 1 - s + s / classes for its class and s / classes for each other one. Scores have
+            the loss without it.
+    """
+
+    label_smoothing: float = 0.0
 
     @property
     def counted(self) -> int:
@@ -23,18 +35,27 @@ class Classification(Objective):
         self, output: torch.Tensor, y: torch.Tensor, mask: torch.Tensor | None = None
     ) -> torch.Tensor:
         targets = y if mask is None else torch.where(mask, y, IGNORED)
-        return cross_entropy(output, targets, ignore_index=IGNORED)
+        return cross_entropy(
+            output, targets, ignore_index=IGNORED, label_smoothing=self.label_smoothing
+        )
 
     def loss_and_grad(
         self, output: torch.Tensor, y: torch.Tensor, share: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return losses and gradients; that of -log softmax is softmax, minus 1 for the target."""
+        """Return losses and gradients; that of the cross-entropy is softmax minus the target."""
+        smoothing = self.label_smoothing
+        classes = output.shape[-1]
         of_class = y.unsqueeze(-1)
         logarithms = torch.log_softmax(output, -1)
-        losses = -(logarithms.gather(-1, of_class).squeeze(-1) * share).sum(-1)
+        each = logarithms.gather(-1, of_class).squeeze(-1)
+        if smoothing:
+            each = (1 - smoothing) * each + smoothing * logarithms.mean(-1)
+        losses = -(each * share).sum(-1)
 
         gradient = logarithms.exp_()
-        gradient.add_(torch.arange(output.shape[-1], device=y.device) == of_class, alpha=-1)
+        gradient.add_(torch.arange(classes, device=y.device) == of_class, alpha=smoothing - 1)
+        if smoothing:
+            gradient.sub_(smoothing / classes)
         return losses, gradient.mul_(share.unsqueeze(-1))
 
     def score(self, output: torch.Tensor, y: torch.Tensor) -> Scores:

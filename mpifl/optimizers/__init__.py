@@ -6,4 +6,8 @@ Imports: job. To add one: a file, its test, a line here.
 
 REGISTRY = {
     "sgd": "mpifl.optimizers.sgd:Sgd",
+    "adam": "mpifl.optimizers.adam:Adam",
+    "adamw": "mpifl.optimizers.adamw:AdamW",
+    "adagrad": "mpifl.optimizers.adagrad:Adagrad",
+    "rmsprop": "mpifl.optimizers.rmsprop:RmsProp",
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mpifl.job.section import Section
 
@@ -18,22 +18,29 @@ class Optimizer(Section):
     Its state is a list of lists of tensors, each as long as the list of weights. A tensor holds one
     parameter of one client, or of a group of clients with the clients first: every operation is
     element by element.
-
-    Attributes:
-        weight_decay: Added to the gradient, times the weights.
     """
 
     name: str
 
     @property
     def pull(self) -> float | None:
-        """Return c where a step is ``w -= lr (g + c w)``; None where it is not."""
+        """Return c where a step is ``w -= lr (g + c w)``; None where it is not.
+
+        A class inherits this together with ``step`` only.
+        """
         return None
 
     @property
     def same_steps(self) -> bool:
-        """Whether ``step`` does the same whatever ``number`` is."""
+        """Whether ``step`` does the same whatever ``number`` is; inherited as ``pull`` is."""
         return False
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Take back what a class inherits about a step that it replaces."""
+        super().__init_subclass__(**options)
+        if "step" in vars(cls):
+            for name in {"pull", "same_steps"} - vars(cls).keys():
+                setattr(cls, name, vars(Optimizer)[name])
 
     def start(self, weights: Tensors) -> list[Tensors]:
         """Return the state before the first step."""
@@ -52,3 +59,20 @@ class Optimizer(Section):
             number: Which step it is, from 0 on.
         """
         raise NotImplementedError
+
+
+def zeros_like(weights: Tensors) -> Tensors:
+    """Return zeros, a tensor for each weight."""
+    import torch
+
+    return [torch.zeros_like(weight) for weight in weights]
+
+
+def step_counts(weights: Tensors, number: int) -> Tensors:
+    """Return how many steps were made before step ``number``, a scalar tensor for each weight.
+
+    As torch.optim's functions take it; they add 1 to it in place.
+    """
+    import torch
+
+    return list(torch.full((len(weights),), float(number)).unbind())

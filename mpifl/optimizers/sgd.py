@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field, model_validator
 
-from mpifl.optimizers.optimizer import Optimizer
+from mpifl.optimizers.optimizer import Optimizer, zeros_like
 
 if TYPE_CHECKING:
     from mpifl.optimizers.optimizer import Tensors
@@ -41,9 +41,7 @@ class Sgd(Optimizer):
         return not self.dampening
 
     def start(self, weights: Tensors) -> list[Tensors]:
-        import torch
-
-        return [[torch.zeros_like(weight) for weight in weights]] if self.momentum else []
+        return [zeros_like(weights)] if self.momentum else []
 
     def step(
         self, weights: Tensors, gradients: Tensors, state: list[Tensors], lr: float, number: int

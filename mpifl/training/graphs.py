@@ -8,15 +8,19 @@ each graph has its own inputs, and works on the weights of its group.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import torch
 
 from mpifl.errors import InputError
 from mpifl.training.device import torch_generator
 from mpifl.training.recipe import Recipe
-from mpifl.training.stack import Stack, Take
+from mpifl.training.stack import MOST_KINDS, Stack, Take
 
 Inputs = tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]
+Shapes = tuple[torch.Size, torch.Size | None]
+"""The shapes of the samples and of the mask."""
+
 Replay = Callable[[], torch.Tensor]
 Capture = Callable[[Callable[[], torch.Tensor]], Replay]
 """Turns a step into its replay. It may run the step any number of times, or never."""
@@ -24,8 +28,34 @@ Capture = Callable[[Callable[[], torch.Tensor]], Replay]
 WARM_UPS = 2
 
 
+@dataclass(frozen=True, eq=False)
+class Captured:
+    """The captured steps of a kind of groups.
+
+    Attributes:
+        stack: What the steps are steps of.
+        recipe: The settings, which are part of a captured step.
+        state: The tensors that the steps change.
+        steps: The inputs and the replay of a step, by the shapes of its inputs.
+    """
+
+    stack: Stack
+    recipe: Recipe
+    state: list[torch.Tensor]
+    steps: dict[Shapes, tuple[Inputs, Replay]] = field(default_factory=dict)
+
+    def fits(self, stack: Stack, recipe: Recipe, state: list[torch.Tensor]) -> bool:
+        """Return whether the steps are those of a group with these settings and tensors."""
+        return (
+            self.stack is stack
+            and self.recipe == recipe
+            and len(self.state) == len(state)
+            and all(mine is other for mine, other in zip(self.state, state, strict=True))
+        )
+
+
 class Graphs:
-    """The captured steps of groups, by the shapes of their inputs.
+    """The captured steps of groups, by their settings and the shapes of their inputs.
 
     The first step of a shape is captured and then replayed too, so that bits do not depend on
     which shapes a rank has seen before. Graphs are released all together, never one alone.
@@ -34,30 +64,34 @@ class Graphs:
     def __init__(self, device: torch.device, capture: Capture | None = None) -> None:
         self._device = device
         self._capture = capture or _Cuda(device)
-        self._known: dict[tuple[object, ...], tuple[Inputs, Replay]] = {}
+        self._known: list[Captured] = []
         self._buffers: dict[int, torch.Tensor] = {}
-        self._recipe: Recipe | None = None
 
     def forget(self) -> None:
         """Release all captured steps, when a group gets new weight tensors."""
         self._known.clear()
 
     def steps_of(self, stack: Stack, recipe: Recipe) -> Take:
-        """Return a function to call in place of ``stack.step``.
+        """Return a function to call in place of ``stack.step``, once the stack has begun a group.
 
-        The settings of a captured step are part of it: others let go of all steps.
+        Where there are captured steps of MOST_KINDS others already, all of them are released.
         """
-        if self._recipe != recipe:
-            self.forget()
-        self._recipe = recipe
+        state = stack.state()
+        known = next((kind for kind in self._known if kind.fits(stack, recipe, state)), None)
+        if known is None:
+            if len(self._known) == MOST_KINDS:
+                self.forget()
+            known = Captured(stack, recipe, state)
+            self._known.append(known)
+        steps = known.steps
 
         def step(
             x: torch.Tensor, y: torch.Tensor, mask: torch.Tensor | None, number: int
         ) -> torch.Tensor:
-            key = (id(stack), x.shape, None if mask is None else mask.shape)
-            if key not in self._known:
-                self._known[key] = self._captured(stack, x, y, mask)
-            inputs, replay = self._known[key]
+            shapes = x.shape, None if mask is None else mask.shape
+            if shapes not in steps:
+                steps[shapes] = self._captured(stack, x, y, mask)
+            inputs, replay = steps[shapes]
             _fill(inputs, (x, y, mask))
             return replay().clone()
 

@@ -81,14 +81,12 @@ class LinearStack:
         self._recipe = recipe
         self._pull = pull + (recipe.optimizer.pull or 0.0)
 
-        towards = stacked_vectors(self._model, [adjust.towards for adjust in adjusts])
-        add = stacked_vectors(self._model, [adjust.add for adjust in adjusts])
-        self._drift = None
-        if towards is not None and pull:
-            self._drift = list(torch._foreach_mul(towards, pull))
-        if add is not None:
-            drift = torch._foreach_neg(add) if self._drift is None else self._drift
-            self._drift = list(drift if self._drift is None else torch._foreach_sub(drift, add))
+        towards = [adjust.towards if pull else None for adjust in adjusts]
+        self._drift = _drift(
+            stacked_vectors(self._model, towards),
+            stacked_vectors(self._model, [adjust.add for adjust in adjusts]),
+            pull,
+        )
 
     def state(self) -> list[torch.Tensor]:
         return self.weights
@@ -139,6 +137,18 @@ class LinearStack:
                 start = self.weights[bias][:active].unsqueeze(1)
                 output = torch.baddbmm(start, inputs[-1], transposed)
         return inputs, output
+
+
+def _drift(
+    towards: list[torch.Tensor] | None, add: list[torch.Tensor] | None, pull: float
+) -> list[torch.Tensor] | None:
+    """Return ``pull towards - add``, tensors as ``stacked_vectors`` returns them; None for 0."""
+    pulled = None if towards is None else list(torch._foreach_mul(towards, pull))
+    if add is None:
+        return pulled
+    if pulled is None:
+        return list(torch._foreach_neg(add))
+    return [mine - other for mine, other in zip(pulled, add, strict=True)]
 
 
 def linear_adjust(participant: Participant) -> Adjust:

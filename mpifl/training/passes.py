@@ -47,7 +47,9 @@ def gradient_on(
     predictions = float(objective.scored(samples[1]))
 
     for x, y in _blocks(samples, at_once):
-        share = float(objective.scored(y)) / predictions
+        share = float(objective.scored(y)) / max(predictions, 1.0)
+        if not share:
+            continue  # a mean over no predictions is NaN
         loss = objective.loss(model.module(x), y)
         gradients = torch.autograd.grad(loss, model.parameters, allow_unused=True)
         for piece, gradient in zip(pieces, gradients, strict=True):
@@ -60,7 +62,10 @@ def gradient_on(
 
 
 def _blocks(samples: Samples, at_once: int) -> Iterator[Samples]:
+    """Yield samples in blocks of at most ``at_once``, as few and as equal as can be.
+
+    With a rest of one sample in a block of its own batch norm would fail.
+    """
     x, y = samples
-    for begin in range(0, len(x), at_once):
-        block = slice(begin, begin + at_once)
-        yield x[block], y[block]
+    blocks = -(-len(x) // at_once)
+    yield from zip(x.tensor_split(blocks), y.tensor_split(blocks), strict=True)

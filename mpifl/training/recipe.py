@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from mpifl.errors import InputError
 from mpifl.job.schema import Training
 from mpifl.optimizers.optimizer import Optimizer
 
@@ -65,16 +66,30 @@ def clipped(recipe: Recipe, gradients: list[torch.Tensor], clients: int) -> list
     if recipe.clip_norm is None:
         return gradients
 
-    rows = max(clients, 1)
-    norms = [gradient.reshape(rows, -1).norm(dim=1) for gradient in gradients]
+    norms = (
+        [gradient.reshape(clients, -1).norm(dim=1) for gradient in gradients]
+        if clients
+        else list(torch._foreach_norm(gradients))
+    )
     norm = torch.stack(norms).norm(dim=0)
     factors = (recipe.clip_norm / (norm + 1e-6)).clamp(max=1.0)
-    return [
-        gradient * factors.view(-1, *[1] * (gradient.dim() - 1)) if clients else gradient * factors
-        for gradient in gradients
-    ]
+    if not clients:
+        return list(torch._foreach_mul(gradients, factors))
+    return [gradient * factors.view(-1, *[1] * (gradient.dim() - 1)) for gradient in gradients]
 
 
 def numbers_of(names: Sequence[str], trainable: frozenset[str] | None) -> list[int]:
-    """Return which of the parameters ``names`` are trained, in their order."""
-    return [n for n, name in enumerate(names) if trainable is None or name in trainable]
+    """Return which of the parameters ``names`` are trained, in their order.
+
+    Raises InputError when ``trainable`` is empty, or names what is no parameter.
+    """
+    if trainable is None:
+        return list(range(len(names)))
+
+    unknown = sorted(trainable.difference(names))
+    if unknown or not trainable:
+        wrong = repr(unknown[0]) if unknown else "an empty set"
+        raise InputError(
+            f"Train.trainable: {wrong} is not allowed; allowed: one or more of {', '.join(names)}"
+        )
+    return [number for number, name in enumerate(names) if name in trainable]

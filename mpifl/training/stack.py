@@ -11,6 +11,9 @@ from mpifl.models.flat import FlatModel
 from mpifl.training.participant import Participant
 from mpifl.training.recipe import Recipe
 
+MOST_KINDS = 4
+"""The most kinds of groups for which tensors and captured steps are kept."""
+
 Take = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None, int], torch.Tensor]
 """The signature of ``Stack.step``."""
 
@@ -31,7 +34,11 @@ class Stack(Protocol):
         """
 
     def state(self) -> list[torch.Tensor]:
-        """Return all tensors that a step changes."""
+        """Return all tensors that a step changes.
+
+        They are the same tensors for every group of the same shapes and settings, as long as few
+        others (MOST_KINDS) come between.
+        """
 
     def step(
         self, x: torch.Tensor, y: torch.Tensor, mask: torch.Tensor | None, number: int
@@ -48,13 +55,13 @@ def stacked_vectors(
 ) -> list[torch.Tensor] | None:
     """Return the trained tensors of a group's vectors (size,), each (clients, *shape).
 
-    A vector that is None is 0; None where all are.
+    A vector that is None is 0; None where all are. A vector that all clients share has one row.
     """
     known = next((vector for vector in vectors if vector is not None), None)
     if known is None:
         return None
     if all(vector is known for vector in vectors):
-        rows = known.expand(len(vectors), -1)
+        rows = known.unsqueeze(0)
     else:
         zero = torch.zeros_like(known)
         rows = torch.stack([zero if vector is None else vector for vector in vectors])

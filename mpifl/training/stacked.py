@@ -89,7 +89,7 @@ class Stacked:
 
         # A model with buffers is not stacked: the whole vector is trained.
         after = starts.new_empty(starts.shape)
-        for weight, piece in zip(stack.weights, self._model.split(after), strict=False):
+        for weight, piece in zip(stack.weights, self._model.split(after), strict=True):
             piece.copy_(weight[: len(group)])
         results = [LocalResult(row, loss) for row, loss in zip(after, losses, strict=True)]
         return [results[order.index(i)] for i in range(len(group))]
@@ -118,7 +118,7 @@ class Stacked:
         The mean is over all predictions.
         """
         stack.begin(recipe, group)
-        adjusts = any(participant.adjust for participant in group)
+        adjusts = any(participant.adjust is not None for participant in group)
         alike = recipe.optimizer.same_steps and recipe.lr_decay == 1.0 and not adjusts
         take: Take = stack.step
         if self._graphs is not None and alike:

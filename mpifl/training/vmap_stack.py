@@ -14,9 +14,10 @@ from mpifl.training.device import seed_torch
 from mpifl.training.linear_stack import linear_adjust
 from mpifl.training.participant import Participant
 from mpifl.training.recipe import Recipe, clipped, numbers_of
-from mpifl.training.stack import stacked_vectors
+from mpifl.training.stack import MOST_KINDS, stacked_vectors
 
 Tensors = list[torch.Tensor]
+Shapes = tuple[tuple[torch.Size, ...], ...]
 
 
 class VmapStack:
@@ -29,6 +30,7 @@ class VmapStack:
         self._places = _places(model)
         self._recipe: Recipe | None = None
         self._numbers: list[int] = []
+        self._optimizer_states: dict[Shapes, list[Tensors]] = {}
         self._optimizer_state: list[Tensors] = []
         self._towards: Tensors | None = None
         self._add: Tensors | None = None
@@ -55,17 +57,21 @@ class VmapStack:
         self._add = self._picked(stacked_vectors(self._model, [adjust.add for adjust in adjusts]))
 
     def _start_optimizer(self, recipe: Recipe) -> None:
-        """Set the optimizer's state, in the same memory as before where its shapes are the same.
+        """Set the optimizer's state, in the same memory as before for the same shapes.
 
         A captured step (``graphs.py``) works on that memory.
         """
         fresh = recipe.optimizer.start([self.weights[number] for number in self._numbers])
-        shapes = [[tensor.shape for tensor in tensors] for tensors in fresh]
-        if shapes != [[tensor.shape for tensor in tensors] for tensors in self._optimizer_state]:
-            self._optimizer_state = fresh
-            return
-        for old, new in zip(self._optimizer_state, fresh, strict=True):
-            torch._foreach_copy_(old, new)
+        shapes = tuple(tuple(tensor.shape for tensor in tensors) for tensors in fresh)
+        known = self._optimizer_states.get(shapes)
+        if known is not None:
+            for old, new in zip(known, fresh, strict=True):
+                torch._foreach_copy_(old, new)
+        else:
+            if len(self._optimizer_states) == MOST_KINDS:
+                self._optimizer_states.clear()
+            self._optimizer_states[shapes] = fresh
+        self._optimizer_state = self._optimizer_states[shapes]
 
     def state(self) -> Tensors:
         return [*self.weights, *(tensor for row in self._optimizer_state for tensor in row)]

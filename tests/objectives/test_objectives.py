@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import log_softmax
 from sklearn.metrics import accuracy_score, f1_score, mean_squared_error, top_k_accuracy_score
+from torch.nn.functional import cross_entropy
 
 from mpifl.objectives import REGISTRY
 from mpifl.objectives.classification import Classification
@@ -113,3 +114,44 @@ def test_counts_are_as_long_as_said(name: str) -> None:
         torch.float64,
         torch.int64,
     ]
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.7])
+@pytest.mark.parametrize("padded", [False, True])
+def test_smoothed_labels_are_torchs(smoothing: float, padded: bool) -> None:
+    """The loss, by autograd and by hand, of a batch and of several models at once."""
+    torch.manual_seed(0)
+    models, samples, classes = 4, 7, 5
+    output = torch.randn(models, samples, classes, dtype=torch.float64)
+    y = torch.randint(classes, (models, samples))
+    counts = [7, 1, 4, 6] if padded else [7] * 4
+    mask = torch.arange(samples) < torch.tensor(counts)[:, None]
+    objective = Classification(classes, smoothing)
+
+    for model, count in enumerate(counts):
+        own = output[model].clone().requires_grad_()
+        expected = cross_entropy(own[:count], y[model, :count], label_smoothing=smoothing)
+        targets = torch.full((count, classes), smoothing / classes, dtype=torch.float64)
+        targets[torch.arange(count), y[model, :count]] += 1 - smoothing
+        by_hand = -(targets * torch.log_softmax(own[:count], 1)).sum(1).mean()
+        torch.testing.assert_close(by_hand, expected)
+        found = objective.loss(own, y[model], mask[model] if padded else None)
+        torch.testing.assert_close(found, expected)
+
+        (gradient,) = torch.autograd.grad(expected, own)
+        share = mask / mask.double().sum(1, keepdim=True)
+        losses, gradients = objective.loss_and_grad(output.clone(), y, share)
+        torch.testing.assert_close(losses[model], expected.detach())
+        torch.testing.assert_close(gradients[model], gradient)
+
+    mapped = torch.func.vmap(objective.loss)(output, y, mask)
+    torch.testing.assert_close(mapped, losses)
+
+
+def test_scores_are_not_smoothed() -> None:
+    torch.manual_seed(0)
+    output, y = torch.randn(20, 4), torch.randint(4, (20,))
+    plain, smoothed = Classification(4), Classification(4, 0.3)
+    for found, expected in zip(smoothed.score(output, y), plain.score(output, y), strict=True):
+        assert torch.equal(found, expected)
+    assert float(smoothed.loss(output, y)) != pytest.approx(float(plain.loss(output, y)))

@@ -20,6 +20,8 @@ from mpifl.job.yaml_text import load_yaml
 from mpifl.models.flat import flatten
 from mpifl.models.lstm import Lstm
 from mpifl.objectives import REGISTRY
+from mpifl.optimizers.optimizer import Optimizer
+from mpifl.optimizers.sgd import Sgd
 from mpifl.population.population import Population
 from mpifl.rounds.build_experiment import check_job
 from mpifl.training.choice import (
@@ -35,11 +37,11 @@ Made = Callable[..., Dataset]
 
 
 def settled(
-    module: nn.Module, data: Dataset, adjusts: bool = False, **settings: object
+    module: nn.Module, data: Dataset, optimizer: Optimizer | None = None, **settings: object
 ) -> tuple[str, int | None]:
     """Engine and stack that a job with these settings gets."""
-    training = Training.model_validate(settings)
-    found = chosen(training, flatten(module), REGISTRY[data.task](data.outputs), data, adjusts)
+    training = Training.model_validate({**settings, "optimizer": optimizer or Sgd()})
+    found = chosen(training, flatten(module), REGISTRY[data.task](data.outputs), data)
     assert found == training.model_copy(update={"engine": found.engine, "stack": found.stack})
     return found.engine, found.stack
 
@@ -103,8 +105,7 @@ def test_on_a_gpu_all_are_stacked_that_can_be(
     data: Dataset, pictures: Dataset, sequences: Dataset
 ) -> None:
     assert settled(mlp(4, 3), data, device="cuda") == ("stacked", 64)
-    assert settled(cnn(), pictures, device="cuda", momentum=0.9) == ("stacked", 64)
-    assert settled(cnn(), pictures, adjusts=True, device="cuda") == ("stacked", 64)
+    assert settled(cnn(), pictures, Sgd(momentum=0.9), device="cuda") == ("stacked", 64)
     assert settled(
         nn.Sequential(nn.Flatten(), nn.BatchNorm1d(16), nn.Linear(16, 3)), pictures, device="cuda"
     ) == ("loop", 1)
@@ -122,16 +123,21 @@ def test_the_rule_does_not_depend_on_threads_or_batches(data: Dataset) -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [{"momentum": 0.9}, {"weight_decay": 0.1}, {"adjusts": True}], ids=str
+    "settings",
+    [{"optimizer": Sgd(momentum=0.9)}, {"clip_norm": 1.0}, {"clip_value": 1.0}],
+    ids=str,
 )
-def test_the_rule_loops_where_a_step_is_more_than_the_gradient(
-    data: Dataset, settings: dict[str, float]
-) -> None:
+def test_the_rule_loops_where_a_step_is_not_linear(data: Dataset, settings: Any) -> None:
     assert settled(mlp(4, 3), data, **settings) == ("loop", 1)
-    assert settled(mlp(4, 3), data, engine="stacked", **settings) == (
-        "stacked",
-        8,
-    )  # which can be all the same
+    can_be = settled(mlp(4, 3), data, engine="stacked", **settings)
+    assert can_be == ("stacked", 8)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"optimizer": Sgd(weight_decay=0.1)}, {"lr_decay": 0.9}], ids=str
+)
+def test_the_rule_stacks_where_it_is(data: Dataset, settings: Any) -> None:
+    assert settled(mlp(4, 3), data, **settings) == ("stacked", 8)
 
 
 def test_the_rule_loops_over_all_other_models(
@@ -216,13 +222,8 @@ def test_a_recurrent_network_can_be_stacked(data: Dataset) -> None:
 def test_asking_leaves_the_model_as_it_is(pictures: Dataset) -> None:
     model = flatten(cnn())
     before = model.weights.clone()
-    chosen(
-        Training.model_validate({"engine": "stacked"}),
-        model,
-        REGISTRY["classification"](3),
-        pictures,
-        adjusts=False,
-    )
+    training = Training.model_validate({"engine": "stacked", "optimizer": Sgd()})
+    chosen(training, model, REGISTRY["classification"](3), pictures)
     assert torch.equal(model.weights, before)
     assert model.module(torch.zeros(1, 4, 4)).shape == (1, 3)
 
@@ -235,9 +236,10 @@ SMALL = ["rounds=1", "model={name: mlp, hidden: [8]}"]
     [
         ([], ("stacked", 8)),
         (["training.stack=5"], ("stacked", 5)),
-        (["training.momentum=0.9"], ("loop", 1)),
-        (["algorithm=fedprox"], ("loop", 1)),
-        (["algorithm=scaffold", "training.engine=stacked"], ("stacked", 8)),
+        (["training.optimizer.momentum=0.9"], ("loop", 1)),
+        (["training.optimizer.weight_decay=0.1"], ("stacked", 8)),
+        (["algorithm=fedprox"], ("stacked", 8)),
+        (["algorithm=scaffold"], ("stacked", 8)),
         (["algorithm=fedyogi"], ("stacked", 8)),
         (["training.engine=loop"], ("loop", 1)),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -11,8 +12,8 @@ import torch
 from mpifl.errors import InputError
 from mpifl.models.flat import FlatModel, flatten
 from mpifl.objectives import REGISTRY
+from mpifl.optimizers.adjust import Adjust
 from mpifl.training.device import CPU, check_device, has_room, start_device
-from mpifl.training.loop import _plain_steps
 from mpifl.training.loop import _steps as loop_steps
 from mpifl.training.participant import Participant
 from mpifl.training.samples import Pool
@@ -32,24 +33,42 @@ def away(name: str, kinds: tuple[str, ...] = ("none",)) -> tuple[FlatModel, list
     found = group(here, name, "classification", RAGGED, kinds)
     assert found[0].pool.y is not None
     pool = Pool(found[0].pool.x.to(META), found[0].pool.y.to(META), device=META)
-    return mask, [replace(one, base=one.base.to(META), pool=pool) for one in found]
+    return mask, [replace(elsewhere(one, len(mask.moving)), pool=pool) for one in found]
 
 
-@pytest.mark.parametrize("settings", [{}, {"momentum": 0.9, "weight_decay": 0.1}], ids=str)
+def elsewhere(one: Participant, size: int) -> Participant:
+    """A participant whose vectors are not on the host; there a copy of a model has untied what was tied."""
+    vector = torch.empty(size, device=META)
+    adjust = one.adjust
+    if isinstance(adjust, Adjust):
+        towards, add = (None if old is None else vector for old in (adjust.towards, adjust.add))
+        adjust = Adjust(adjust.pull, towards, add)
+    return replace(one, start=vector, adjust=adjust)
+
+
+SETTINGS: list[dict[str, Any]] = [
+    {},
+    {"momentum": 0.9, "weight_decay": 0.1},
+    {"clip_value": 1.0, "clip_norm": 1.0, "lr_decay": 0.9},
+]
+
+
+@pytest.mark.parametrize("kinds", [("none",), ("pulled", "both")], ids=str)
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
 @pytest.mark.parametrize("name", ELSEWHERE)
 def test_a_stacks_steps_stay_where_the_model_is_and_ask_for_no_number(
-    name: str, settings: dict[str, float]
+    name: str, settings: dict[str, Any], kinds: tuple[str, ...]
 ) -> None:
-    flat, together = away(name)
+    flat, together = away(name, kinds)
     together.sort(key=lambda one: -one.steps)
-    what, training = REGISTRY["classification"](OUTPUTS), work(**settings)
-    stack = Stacked(flat, what, training).stack(together)
-    stack.begin(together)
+    what, recipe = REGISTRY["classification"](OUTPUTS), work(**settings)
+    stack = Stacked(flat, what).stack(recipe, len(together))
+    stack.begin(recipe, together)
     steps = 0
-    for step in _steps(training, together):
+    for step in _steps(recipe, together):
         assert step.x.device == step.y.device == META
         assert step.mask is None or step.mask.device == META
-        losses = stack.step(step.x, step.y, step.mask)
+        losses = stack.step(step.x, step.y, step.mask, steps)
         assert (losses.device, losses.shape) == (META, (len(step.counts),))
         steps += 1
     assert steps == max(one.steps for one in together)
@@ -57,10 +76,10 @@ def test_a_stacks_steps_stay_where_the_model_is_and_ask_for_no_number(
 
 @pytest.mark.parametrize("name", ELSEWHERE)
 def test_the_loops_steps_too(name: str) -> None:
-    flat, together = away(name)
+    flat, together = away(name, ("both",))
     what = REGISTRY["classification"](OUTPUTS)
-    for training, steps in ((work(), _plain_steps), (work(momentum=0.9), loop_steps)):
-        found = list(steps(flat, what, training, together[0]))
+    for settings in SETTINGS:
+        found = list(loop_steps(flat, what, work(**settings), together[0]))
         assert len(found) == together[0].steps
         assert all(loss.device == META for loss, _ in found)
 

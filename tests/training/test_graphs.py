@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +17,7 @@ from mpifl.objectives import REGISTRY
 from mpifl.training.device import CPU
 from mpifl.training.graphs import WARM_UPS, Graphs, Replay
 from mpifl.training.participant import LocalResult, Participant
+from mpifl.training.stack import MOST_KINDS, Stack
 from mpifl.training.stacked import Stacked
 from tests.training.test_stacked import OUTPUTS, RAGGED, assert_same, group, made, work
 
@@ -37,18 +40,21 @@ class Recorder:
 
 
 def trained(
-    flat: FlatModel, name: str, graphs: Graphs | None, **settings: float
+    flat: FlatModel, name: str, graphs: Graphs | None, **settings: Any
 ) -> list[LocalResult]:
     """Of all GROUPS, one after the other."""
     groups = [group(flat, name, "classification", clients) for clients in GROUPS]
     flat = flatten(copy.deepcopy(flat.module))
-    engine = Stacked(flat, WHAT, work(**settings), graphs)
-    return [result for together in groups for result in engine(together)]
+    engine = Stacked(flat, WHAT, graphs=graphs)
+    recipe = work(**settings)
+    return [result for together in groups for result in engine(recipe, together)]
 
 
-@pytest.mark.parametrize("settings", [{}, {"momentum": 0.9, "weight_decay": 0.01}], ids=str)
+@pytest.mark.parametrize(
+    "settings", [{}, {"momentum": 0.9, "weight_decay": 0.01}, {"clip_norm": 0.1}], ids=str
+)
 @pytest.mark.parametrize("name", ["mlp", "conv", "tanh"])
-def test_what_is_played_back_has_the_same_bits(name: str, settings: dict[str, float]) -> None:
+def test_what_is_played_back_has_the_same_bits(name: str, settings: dict[str, Any]) -> None:
     flat = made(name)
     recorder = Recorder()
     assert_same(
@@ -61,15 +67,67 @@ def test_what_is_played_back_has_the_same_bits(name: str, settings: dict[str, fl
 
 def test_a_shape_is_captured_once_for_a_stack() -> None:
     flat, recorder = made("mlp"), Recorder()
-    engine = Stacked(flat, WHAT, work(stack=4), Graphs(CPU, recorder))
-    engine(group(flat, "mlp", "classification", RAGGED))
+    engine = Stacked(flat, WHAT, 4, Graphs(CPU, recorder))
+    engine(work(), group(flat, "mlp", "classification", RAGGED))
     shapes = recorder.captured
-    engine(group(flat, "mlp", "classification", RAGGED))
+    engine(work(), group(flat, "mlp", "classification", RAGGED))
     assert recorder.captured == shapes
     engine(
-        group(flat, "mlp", "classification", [*RAGGED, *RAGGED])
+        work(), group(flat, "mlp", "classification", [*RAGGED, *RAGGED])
     )  # more than the stack had room for: it is a new one
     assert recorder.captured > shapes
+
+
+class Addresses(Recorder):
+    """Plays back what it captured, as CUDA does: on the tensors that it saw then, which must be those of the stack now."""
+
+    def __init__(self, stack: Callable[[], Stack]) -> None:
+        super().__init__()
+        self.stack = stack
+
+    def __call__(self, step: Callable[[], torch.Tensor]) -> Replay:
+        replay = super().__call__(step)
+        seen = self.stack().state()
+
+        def checked() -> torch.Tensor:
+            now = self.stack().state()
+            assert len(now) == len(seen)
+            assert all(one is other for one, other in zip(now, seen, strict=True))
+            return replay()
+
+        return checked
+
+
+def test_settings_that_take_turns_are_each_captured_once() -> None:
+    """A program may train the head, then the body, in every round; and once with another optimizer in between."""
+    flat = made("tanh")
+    recipe = work(momentum=0.9)
+    turns = [replace(recipe, trainable=frozenset({name})) for name in ("2.weight", "0.weight")]
+    engine: Stacked
+    recorder = Addresses(lambda: engine.stack(recipe, 1))
+    engine = Stacked(flat, WHAT, 4, Graphs(CPU, recorder))
+    plain = Stacked(flat, WHAT, 4)
+    dampened = work(momentum=0.9, dampening=0.5)  # not captured: its first step is another
+    together = group(flat, "tanh", "classification", RAGGED)
+    counts = []
+    for _ in range(3):
+        for each in (recipe, *turns, dampened):
+            assert_same(engine(each, together), plain(each, together))
+        counts.append(recorder.captured)
+    assert counts[0] > 0
+    assert counts == [counts[0]] * 3
+
+
+def test_captured_steps_of_many_settings_are_let_go_of() -> None:
+    flat, recorder = made("tanh"), Recorder()
+    graphs = Graphs(CPU, recorder)
+    engine, plain = Stacked(flat, WHAT, 4, graphs), Stacked(flat, WHAT, 4)
+    together = group(flat, "tanh", "classification", RAGGED)
+    for lr in (0.1, 0.2, 0.3, 0.4, 0.5, 0.1, 0.2):  # as a schedule does it
+        assert_same(
+            engine(work(lr=lr, momentum=0.9), together), plain(work(lr=lr, momentum=0.9), together)
+        )
+        assert len(graphs._known) <= MOST_KINDS
 
 
 def test_a_capture_leaves_the_noise_as_it_was() -> None:
@@ -80,16 +138,24 @@ def test_a_capture_leaves_the_noise_as_it_was() -> None:
     drawn = trained(flat, "linear", None)
     assert_same(trained(flat, "linear", Graphs(CPU, Recorder())), drawn)
     flat.module[1].p = 0.0  # type: ignore[index,assignment]
-    assert not torch.equal(trained(flat, "linear", None)[0].update, drawn[0].update)
+    assert not torch.equal(trained(flat, "linear", None)[0].weights, drawn[0].weights)
 
 
-def test_what_an_algorithm_corrects_is_not_captured() -> None:
-    flat, recorder = made("mlp"), Recorder()
-    corrected: list[Participant] = group(
-        flat, "mlp", "classification", RAGGED, ("none", "proximal")
-    )
-    found = Stacked(flat, WHAT, work(), Graphs(CPU, recorder))(corrected)
-    assert_same(found, Stacked(flat, WHAT, work())(corrected))
+@pytest.mark.parametrize(
+    ("settings", "kind"),
+    [
+        ({}, "control"),
+        ({"lr_decay": 0.9}, "none"),
+        ({"momentum": 0.9, "dampening": 0.1}, "none"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("name", ["mlp", "tanh"])
+def test_steps_that_differ_are_not_captured(name: str, settings: dict[str, Any], kind: str) -> None:
+    flat, recorder = made(name), Recorder()
+    together = group(flat, name, "classification", RAGGED, ("none", kind))
+    found = Stacked(flat, WHAT, graphs=Graphs(CPU, recorder))(work(**settings), together)
+    assert_same(found, Stacked(flat, WHAT)(work(**settings), together))
     assert recorder.captured == 0
 
 
@@ -102,14 +168,12 @@ def test_a_step_that_cannot_be_captured_says_what_to_do() -> None:
         InputError,
         match=r"training.engine: 'stacked' .* graph \(operation not .* capturing\); allowed: loop",
     ):
-        Stacked(flat, WHAT, work(), Graphs(CPU, refuses))(
-            group(flat, "mlp", "classification", RAGGED)
+        Stacked(flat, WHAT, graphs=Graphs(CPU, refuses))(
+            work(), group(flat, "mlp", "classification", RAGGED)
         )
 
 
 def on_gpu(flat: FlatModel, one: Participant) -> Participant:
-    from dataclasses import replace
-
     device = flat.weights.device
     pool = replace(
         one.pool,
@@ -117,7 +181,7 @@ def on_gpu(flat: FlatModel, one: Participant) -> Participant:
         y=None if one.pool.y is None else one.pool.y.to(device),
         device=device,
     )
-    return replace(one, base=one.base.to(device), pool=pool)
+    return replace(one, start=one.start.to(device), pool=pool)
 
 
 @no_gpu
@@ -131,10 +195,9 @@ def test_graphs_on_a_gpu_have_the_bits_of_its_steps(name: str) -> None:
     flat = flatten(flat.module.to("cuda:0"))
     for clients in GROUPS:
         together = [on_gpu(flat, one) for one in group(host, name, "classification", clients)]
-        captured = Stacked(flat, WHAT, work())(together)
-        plain = Stacked(flat, WHAT, work(), Graphs(flat.weights.device, lambda step: step))(
-            together
-        )
+        captured = Stacked(flat, WHAT)(work(), together)
+        uncaptured = Graphs(flat.weights.device, lambda step: step)
+        plain = Stacked(flat, WHAT, graphs=uncaptured)(work(), together)
         assert_same(captured, plain)
-        for one, other in zip(captured, Loop(flat, WHAT, work())(together), strict=True):
-            torch.testing.assert_close(one.update, other.update, rtol=0, atol=1e-5)
+        for one, other in zip(captured, Loop(flat, WHAT)(work(), together), strict=True):
+            torch.testing.assert_close(one.weights, other.weights, rtol=0, atol=1e-5)

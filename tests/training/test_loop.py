@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,15 +15,17 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
 
 from mpifl.datasets.dataset import Dataset, DataShape
-from mpifl.job.schema import Training
 from mpifl.models.femnist_cnn import FemnistCnn
 from mpifl.models.flat import FlatModel, flatten
 from mpifl.models.logreg import Logreg
 from mpifl.models.mlp import Mlp
 from mpifl.models.model import Model
 from mpifl.objectives.classification import Classification
+from mpifl.optimizers.adjust import Adjust, AdjustFunction
+from mpifl.optimizers.sgd import Sgd
 from mpifl.training.loop import Loop
-from mpifl.training.participant import Adjust, LocalResult, Participant
+from mpifl.training.participant import LocalResult, Loss, Participant
+from mpifl.training.recipe import Recipe
 from mpifl.training.samples import Pool, Samples, pool_of
 
 TASK = Classification(3)
@@ -38,33 +41,53 @@ def make_module(*middle: nn.Module, seed: int = 0) -> nn.Sequential:
     return nn.Sequential(nn.Linear(6, 5), *middle, nn.ReLU(), nn.Linear(5, 3))
 
 
-def training(**settings: object) -> Training:
-    return Training.model_validate({"batch_size": 4, "lr": 0.1, **settings})
+def training(**settings: Any) -> Recipe:
+    """A recipe of SGD, with the optimizer's options among the settings."""
+    options = {name: settings.pop(name) for name in [*settings] if name in Sgd.model_fields}
+    plain = Recipe(batch_size=4, drop_last=False, lr=0.1, optimizer=Sgd(**options))
+    return replace(plain, **settings)
 
 
 def order(seed: int = 7) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-def holding(base: torch.Tensor, samples: Samples, *rest: object) -> Participant:
+def holding(
+    start: torch.Tensor,
+    samples: Samples,
+    steps: int,
+    seed: int = 7,
+    rng_seed: int = 0,
+    adjust: Adjust | AdjustFunction | None = None,
+    loss: Loss | None = None,
+) -> Participant:
     """A participant that holds all of these samples."""
-    return Participant(base, Pool(*samples), slice(0, len(samples[1])), *rest)  # type: ignore[arg-type]
+    return Participant(
+        start=start,
+        pool=Pool(*samples),
+        rows=slice(0, len(samples[1])),
+        steps=steps,
+        order=lambda: order(seed),
+        rng_seed=lambda: rng_seed,
+        adjust=adjust,
+        loss=loss,
+    )
 
 
 def train_client(
     flat: FlatModel,
-    base: torch.Tensor,
+    start: torch.Tensor,
     samples: Samples,
     steps: int,
-    work: Training,
+    work: Recipe,
     seed: int = 7,
     rng_seed: int = 0,
-    correct: Adjust | None = None,
+    adjust: Adjust | AdjustFunction | None = None,
+    loss: Loss | None = None,
 ) -> LocalResult:
     """A group of one."""
-    (result,) = Loop(flat, TASK, work)(
-        [holding(base, samples, steps, lambda: order(seed), lambda: rng_seed, correct)]
-    )
+    one = holding(start, samples, steps, seed, rng_seed, adjust, loss)
+    (result,) = Loop(flat, TASK)(work, [one])
     return result
 
 
@@ -78,13 +101,12 @@ def batches(samples: Samples, steps: int, batch_size: int) -> list[Samples]:
 
 
 def by_torch(
-    module: nn.Module, samples: Samples, steps: int, settings: Training
+    module: nn.Module, samples: Samples, steps: int, settings: Recipe
 ) -> tuple[list[torch.Tensor], float]:
     """Tensors of an ordinary module after torch.optim.SGD, and the mean of the losses seen, by sample."""
     module = copy.deepcopy(module).train()
-    sgd = torch.optim.SGD(
-        module.parameters(), settings.lr, settings.momentum, weight_decay=settings.weight_decay
-    )
+    options = settings.optimizer.model_dump(exclude={"name"})
+    sgd = torch.optim.SGD(module.parameters(), settings.lr, **options)
     losses = []
     for x, y in batches(samples, steps, settings.batch_size):
         sgd.zero_grad()
@@ -97,16 +119,12 @@ def by_torch(
 
 
 def ours(
-    module: nn.Module, samples: Samples, steps: int, settings: Training
+    module: nn.Module, samples: Samples, steps: int, settings: Recipe
 ) -> tuple[torch.Tensor, float]:
-    """The vector after the work, as an update and averages say, and the mean loss."""
+    """The vector after the work, with its averaged segment, and the mean loss."""
     flat = flatten(copy.deepcopy(module))
-    base = flat.weights.clone()
-    result = train_client(flat, base, samples, steps, settings)
-    after = base + result.update
-    assert torch.equal(after[len(flat.gradient) :], base[len(flat.gradient) :])
-    after[flat.averages] = result.averages
-    return after, result.loss
+    result = train_client(flat, flat.weights.clone(), samples, steps, settings)
+    return result.weights, result.loss
 
 
 @pytest.mark.parametrize(
@@ -116,6 +134,8 @@ def ours(
         {"momentum": 0.9},
         {"weight_decay": 0.01},
         {"momentum": 0.5, "weight_decay": 0.1},
+        {"momentum": 0.5, "dampening": 0.3},
+        {"momentum": 0.9, "nesterov": True, "weight_decay": 0.1},
         {"batch_size": 1, "momentum": 0.9},
         {"batch_size": 23},
         {"batch_size": 100},
@@ -143,8 +163,18 @@ def test_same_as_torch_sgd(settings: dict[str, float], steps: int, middle: list[
     assert (after - flatten(module).weights).abs().max() > 1e-3
 
 
-def test_bit_for_bit_with_torch_sgd() -> None:
-    module, samples, work = make_module(), make_samples(), training(momentum=0.9, weight_decay=0.01)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"momentum": 0.9, "weight_decay": 0.01},
+        {"momentum": 0.9, "dampening": 0.3},
+        {"momentum": 0.9, "nesterov": True},
+    ],
+    ids=str,
+)
+def test_bit_for_bit_with_torch_sgd(settings: dict[str, Any]) -> None:
+    module, samples, work = make_module(), make_samples(), training(**settings)
     expected, _ = by_torch(module, samples, 14, work)
     flat = flatten(copy.deepcopy(module))
     train_client(flat, flat.weights.clone(), samples, 14, work)
@@ -243,36 +273,36 @@ def test_two_steps_by_hand() -> None:
     result = train_client(flat, torch.zeros(2), samples, 2, training(lr=0.4))
     step = 0.4 * 0.5
     step += 0.4 / (1 + np.exp(2 * step))
-    assert result.update.tolist() == pytest.approx([step, -step], rel=1e-6)
+    assert result.weights.tolist() == pytest.approx([step, -step], rel=1e-6)
 
 
-def test_correct_is_called_in_each_step_before_weight_decay_and_momentum() -> None:
+def test_an_algorithms_function_is_called_in_each_step_before_weight_decay_and_momentum() -> None:
     calls: list[tuple[list[float], list[float]]] = []
 
-    def correct(gradient: torch.Tensor, weights: torch.Tensor) -> None:
+    def adjust(gradient: torch.Tensor, weights: torch.Tensor) -> None:
         calls.append((gradient.tolist(), weights.tolist()))
         gradient.fill_(1.0)
 
     flat = flatten(nn.Linear(1, 2, bias=False))
     samples = torch.ones(1, 1), torch.zeros(1, dtype=torch.int64)
     work = training(lr=0.5, momentum=0.5, weight_decay=0.1)
-    result = train_client(flat, torch.tensor([2.0, 2.0]), samples, 2, work, correct=correct)
+    result = train_client(flat, torch.tensor([2.0, 2.0]), samples, 2, work, adjust=adjust)
     # velocity 1 + 0.1 * 2 = 1.2, weight 2 - 0.6 = 1.4; velocity 0.6 + 1 + 0.14 = 1.74, weight 1.4 - 0.87 = 0.53
     assert calls[0][0] == pytest.approx([-0.5, 0.5])
     assert [weights for _, weights in calls] == [
         pytest.approx([2.0, 2.0]),
         pytest.approx([1.4, 1.4]),
     ]
-    assert result.update.tolist() == pytest.approx([-1.47, -1.47], rel=1e-6)
+    assert result.weights.tolist() == pytest.approx([0.53, 0.53], rel=1e-6)
 
 
 def train_as_executor(
-    flat: FlatModel, base: torch.Tensor, client: int, work: Training
+    flat: FlatModel, base: torch.Tensor, client: int, work: Recipe
 ) -> tuple[torch.Tensor, float]:
     result = train_client(
         flat, base, make_samples(11 + client, client), 5, work, client, rng_seed=1000 + client
     )
-    return result.update, result.loss
+    return result.weights, result.loss
 
 
 @pytest.mark.parametrize(
@@ -297,12 +327,12 @@ def test_depends_on_its_arguments_only(middle: list[nn.Module]) -> None:
 def test_dropout_is_on_and_follows_the_participants_seed() -> None:
     flat = flatten(make_module(nn.Dropout(0.5)))
     base, samples = flat.weights.clone(), make_samples()
-    updates = []
+    after = []
     for seed in (1, 1, 2):
         torch.rand(seed)  # whatever was drawn before
-        updates.append(train_client(flat, base, samples, 3, training(), rng_seed=seed).update)
-    assert torch.equal(updates[0], updates[1])
-    assert not torch.equal(updates[0], updates[2])
+        after.append(train_client(flat, base, samples, 3, training(), rng_seed=seed).weights)
+    assert torch.equal(after[0], after[1])
+    assert not torch.equal(after[0], after[2])
 
 
 def test_leaves_its_arguments_alone() -> None:
@@ -310,24 +340,21 @@ def test_leaves_its_arguments_alone() -> None:
     base = flat.weights.clone()
     copies = [base.clone(), samples[0].clone(), samples[1].clone()]
     first = train_client(flat, base, samples, 6, training())
-    kept = first.update.clone()
+    kept = first.weights.clone()
     assert all(torch.equal(a, b) for a, b in zip(copies, [base, *samples], strict=True))
     train_client(flat, base, make_samples(seed=1), 6, training())
-    assert torch.equal(first.update, kept)  # an update is not a view into the place of work
+    assert torch.equal(first.weights, kept)  # a result is not a view into the place of work
 
 
 def test_a_group_is_its_participants_one_after_the_other() -> None:
     flat = flatten(make_module())
-    base, rng_seed = flat.weights.clone(), lambda: 0
-    group = [
-        holding(base + i, make_samples(5 + i, i), 3 + i, lambda i=i: order(i), rng_seed, None)
-        for i in range(3)
-    ]
-    alone = [Loop(flat, TASK, training(momentum=0.9))([one])[0] for one in reversed(group)][::-1]
-    together = Loop(flat, TASK, training(momentum=0.9))(group)
+    base, work = flat.weights.clone(), training(momentum=0.9)
+    group = [holding(base + i, make_samples(5 + i, i), 3 + i, seed=i) for i in range(3)]
+    alone = [Loop(flat, TASK)(work, [one])[0] for one in reversed(group)][::-1]
+    together = Loop(flat, TASK)(work, group)
     assert [result.loss for result in together] == [result.loss for result in alone]
-    assert all(torch.equal(a.update, b.update) for a, b in zip(together, alone, strict=True))
-    assert Loop(flat, TASK, training())([]) == []
+    assert all(torch.equal(a.weights, b.weights) for a, b in zip(together, alone, strict=True))
+    assert Loop(flat, TASK)(training(), []) == []
 
 
 class Half(nn.Module):
@@ -345,9 +372,10 @@ class Half(nn.Module):
 @pytest.mark.parametrize("settings", [{}, {"momentum": 0.9}], ids=str)
 def test_what_the_model_does_not_use_stays(settings: dict[str, float]) -> None:
     flat = flatten(Half())
-    result = train_client(flat, flat.weights.clone(), make_samples(), 3, training(**settings))
-    assert (result.update[:21] != 0).all()
-    assert (result.update[21:] == 0).all()
+    start = flat.weights.clone()
+    result = train_client(flat, start, make_samples(), 3, training(**settings))
+    assert (result.weights[:21] != start[:21]).all()
+    assert torch.equal(result.weights[21:], start[21:])
 
 
 def test_features_of_float_samples_are_the_samples(make_dataset: Callable[..., Dataset]) -> None:

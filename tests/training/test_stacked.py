@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,20 +15,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from mpifl.job.schema import Training
 from mpifl.models.flat import FlatModel, flatten
 from mpifl.objectives import REGISTRY
 from mpifl.objectives.objective import IGNORED, Objective
+from mpifl.optimizers.adjust import Adjust, proximal, shift
+from mpifl.optimizers.sgd import Sgd
 from mpifl.training.linear_stack import LinearStack, is_linear
 from mpifl.training.loop import Loop
-from mpifl.training.participant import Adjust, LocalResult, Participant
+from mpifl.training.participant import LocalResult, Participant
+from mpifl.training.recipe import Recipe
 from mpifl.training.samples import Pool
 from mpifl.training.stacked import Stacked
 from mpifl.training.vmap_stack import VmapStack
 from tests.budget import examples
 
 OUTPUTS, TOKENS, LENGTH = 3, 5, 4
-PLAIN: dict[str, float] = {}
+PLAIN: dict[str, Any] = {}
 
 
 def conv(frozen: bool = False) -> nn.Module:
@@ -160,22 +163,19 @@ def samples(
     return x, torch.randint(OUTPUTS, (count,), generator=random)
 
 
-def proximal(base: torch.Tensor, gradient: torch.Tensor, weights: torch.Tensor) -> None:
-    gradient.add_(weights - base[: len(weights)], alpha=0.7)
-
-
-def controlled(control: torch.Tensor, gradient: torch.Tensor, weights: torch.Tensor) -> None:
-    gradient.add_(control[: len(weights)])
-
-
-def correction(kind: str, base: torch.Tensor, random: torch.Generator) -> Adjust | None:
-    if kind == "proximal":
-        return partial(proximal, base)
-    return (
-        partial(controlled, 0.1 * torch.randn(len(base), generator=random))
-        if kind == "control"
-        else None
-    )
+def adjustment(kind: str, start: torch.Tensor, random: torch.Generator) -> Adjust | None:
+    """What an algorithm does to gradients; ``pulled`` and ``both`` have the same pull."""
+    control = 0.1 * torch.randn(len(start), generator=random)
+    towards = start + 0.1 * torch.randn(len(start), generator=random)
+    kinds = {
+        "none": None,
+        "control": shift(control),
+        "proximal": proximal(start, 0.7),
+        "pulled": proximal(towards, 0.7),
+        "both": Adjust(pull=0.7, towards=towards, add=control),
+        "to zero": Adjust(pull=0.7),
+    }
+    return kinds[kind]
 
 
 def group(
@@ -185,7 +185,7 @@ def group(
     clients: list[tuple[int, int]],
     kinds: tuple[str, ...] = ("none",),
 ) -> list[Participant]:
-    """Of clients with (samples, steps), each with a base of its own; they take turns in ``kinds`` of correction."""
+    """Of clients with (samples, steps), each with a start of its own; they take turns in ``kinds`` of adjustment."""
     shape, found = CASES[name].sample, []
     held = [
         samples(objective, shape, count, torch.Generator().manual_seed(i))
@@ -195,32 +195,43 @@ def group(
     pool, stop = Pool(x, y, vocabulary=TOKENS if objective == "language" else 0), 0
     for i, (count, steps) in enumerate(clients):
         random = torch.Generator().manual_seed(100 + i)
-        base = flat.weights.clone()
-        base[: len(flat.gradient)] += 0.05 * torch.randn(len(flat.gradient), generator=random)
+        start = flat.moving.clone()
+        start += 0.05 * torch.randn(len(start), generator=random)
         rows, stop = slice(stop, stop + count), stop + count
-        correct, order = (
-            correction(kinds[i % len(kinds)], base, random),
-            partial(np.random.default_rng, i),
-        )
-        found.append(Participant(base, pool, rows, steps, order, partial(int, i), correct))
+        adjust = adjustment(kinds[i % len(kinds)], start, random)
+        order = partial(np.random.default_rng, i)
+        found.append(Participant(start, pool, rows, steps, order, partial(int, i), adjust))
     return found
 
 
-def work(**changed: float) -> Training:
-    return Training.model_validate({"batch_size": 4, "lr": 0.1, **changed})
+def work(**changed: Any) -> Recipe:
+    """A recipe of SGD, with the optimizer's options among the settings."""
+    options = {name: changed.pop(name) for name in [*changed] if name in Sgd.model_fields}
+    plain = Recipe(batch_size=4, drop_last=False, lr=0.1, optimizer=Sgd(**options))
+    return replace(plain, **changed)
 
 
-def assert_alike(found: list[LocalResult], expected: list[LocalResult]) -> None:
-    for one, other in zip(found, expected, strict=True):
-        torch.testing.assert_close(one.update, other.update, rtol=0, atol=1e-5)
-        assert one.loss == pytest.approx(other.loss, abs=1e-5)
-        assert other.update.abs().max() > 1e-4  # there was something to get wrong
+def assert_each_as_alone(
+    flat: FlatModel, what: Objective, recipe: Recipe, together: list[Participant]
+) -> None:
+    """The stacked engine gives each what the loop gives it."""
+    found, expected = (engine(flat, what)(recipe, together) for engine in (Stacked, Loop))
+    assert_alike(found, expected, together)
+
+
+def assert_alike(
+    found: list[LocalResult], expected: list[LocalResult], group: list[Participant]
+) -> None:
+    for result, other, one in zip(found, expected, group, strict=True):
+        torch.testing.assert_close(result.weights, other.weights, rtol=0, atol=1e-5)
+        assert result.loss == pytest.approx(other.loss, abs=1e-5)
+        assert (other.weights - one.start).abs().max() > 1e-4  # there was something to get wrong
 
 
 def assert_same(found: list[LocalResult], expected: list[LocalResult]) -> None:
     """Bit by bit."""
     assert [result.loss for result in found] == [result.loss for result in expected]
-    assert all(torch.equal(a.update, b.update) for a, b in zip(found, expected, strict=True))
+    assert all(torch.equal(a.weights, b.weights) for a, b in zip(found, expected, strict=True))
 
 
 CLIENTS = st.lists(st.tuples(st.integers(1, 11), st.integers(1, 8)), min_size=1, max_size=7)
@@ -231,11 +242,19 @@ SETTINGS = st.sampled_from(
         {"momentum": 0.9},
         {"weight_decay": 0.05},
         {"momentum": 0.5, "weight_decay": 0.1},
+        {"momentum": 0.9, "nesterov": True},
+        {"momentum": 0.9, "dampening": 0.5},
         {"batch_size": 100},
         {"drop_last": True},
+        {"lr_decay": 0.8},
+        {"clip_value": 0.05},
+        {"clip_norm": 0.3, "momentum": 0.9},
+        {"clip_value": 0.1, "clip_norm": 0.2},
     ]
 )
-KINDS = st.sampled_from([("none",), ("proximal",), ("control",), ("none", "control", "proximal")])
+KINDS = st.sampled_from(
+    [("none",), ("proximal",), ("none", "control"), ("pulled", "both", "to zero")]
+)
 
 
 @examples(50, derandomize=True)
@@ -250,13 +269,12 @@ def test_each_client_gets_what_the_loop_gives_it(
     name: str,
     objective: str,
     clients: list[tuple[int, int]],
-    changed: dict[str, float],
+    changed: dict[str, Any],
     kinds: tuple[str, ...],
 ) -> None:
     flat, what = made(name), REGISTRY[objective](OUTPUTS)
     together = group(flat, name, objective, clients, kinds)
-    training = work(**changed)
-    assert_alike(Stacked(flat, what, training)(together), Loop(flat, what, training)(together))
+    assert_each_as_alone(flat, what, work(**changed), together)
 
 
 @examples(50, derandomize=True)
@@ -266,27 +284,34 @@ def test_each_client_gets_what_the_loop_gives_it(
     CLIENTS,
     st.sampled_from([2, 4, 100]),
     st.booleans(),
+    st.sampled_from([PLAIN, {"weight_decay": 0.1}, {"lr_decay": 0.7, "weight_decay": 0.1}]),
+    KINDS,
 )
-def test_linear_stacks_under_plain_sgd_get_what_the_loop_gives_them(
-    name: str, objective: str, clients: list[tuple[int, int]], batch_size: int, drop_last: bool
+def test_linear_stacks_get_what_the_loop_gives_them(
+    name: str,
+    objective: str,
+    clients: list[tuple[int, int]],
+    batch_size: int,
+    drop_last: bool,
+    changed: dict[str, Any],
+    kinds: tuple[str, ...],
 ) -> None:
-    flat, what, training = (
-        made(name),
-        REGISTRY[objective](OUTPUTS),
-        work(batch_size=batch_size, drop_last=drop_last),
-    )
-    together = group(flat, name, objective, clients)
-    assert_alike(Stacked(flat, what, training)(together), Loop(flat, what, training)(together))
+    flat, what = made(name), REGISTRY[objective](OUTPUTS)
+    recipe = work(batch_size=batch_size, drop_last=drop_last, **changed)
+    engine = Stacked(flat, what)
+    assert type(engine.stack(recipe, 1)) is LinearStack
+    together = group(flat, name, objective, clients, kinds)
+    assert_alike(engine(recipe, together), Loop(flat, what)(recipe, together), together)
 
 
 @examples(15, derandomize=True)
 @given(CLIENTS, SETTINGS, KINDS)
 def test_sequences_with_targets_that_are_not_there_too(
-    clients: list[tuple[int, int]], changed: dict[str, float], kinds: tuple[str, ...]
+    clients: list[tuple[int, int]], changed: dict[str, Any], kinds: tuple[str, ...]
 ) -> None:
-    flat, what, training = made("language"), REGISTRY["language"](OUTPUTS), work(**changed)
+    flat, what = made("language"), REGISTRY["language"](OUTPUTS)
     together = group(flat, "language", "language", clients, kinds)
-    assert_alike(Stacked(flat, what, training)(together), Loop(flat, what, training)(together))
+    assert_each_as_alone(flat, what, work(**changed), together)
 
 
 RAGGED = [(3, 5), (9, 2), (1, 7), (6, 7)]
@@ -297,50 +322,79 @@ def test_every_model_in_one_ragged_group(name: str) -> None:
     objective = "language" if name == "language" else "classification"
     flat, what = made(name), REGISTRY[objective](OUTPUTS)
     together = group(flat, name, objective, RAGGED)
-    assert_alike(Stacked(flat, what, work())(together), Loop(flat, what, work())(together))
-    assert_alike(
-        Stacked(flat, what, work())(together[1:2]), Loop(flat, what, work())(together[1:2])
-    )
+    assert_each_as_alone(flat, what, work(), together)
+    assert_each_as_alone(flat, what, work(), together[1:2])
 
 
+@pytest.mark.parametrize(
+    "kinds", [("none",), ("none", "control"), ("pulled", "both", "to zero")], ids=str
+)
+@pytest.mark.parametrize("changed", [PLAIN, {"weight_decay": 0.1, "lr_decay": 0.9}], ids=str)
 @pytest.mark.parametrize("objective", ["classification", "regression"])
 @pytest.mark.parametrize("name", LINEAR)
-def test_both_stacks_agree(name: str, objective: str) -> None:
-    flat, what, training = made(name), REGISTRY[objective](OUTPUTS), work()
-    bases = torch.stack([one.base for one in group(flat, name, objective, RAGGED)])
+def test_both_stacks_agree(
+    name: str, objective: str, changed: dict[str, Any], kinds: tuple[str, ...]
+) -> None:
+    flat, what, recipe = made(name), REGISTRY[objective](OUTPUTS), work(**changed)
+    together = group(flat, name, objective, RAGGED, kinds)
+    starts = torch.stack([one.start for one in together])
     ones, others = (
-        [piece.clone(memory_format=torch.contiguous_format) for piece in flat.split(bases)]
+        [piece.clone(memory_format=torch.contiguous_format) for piece in flat.split(starts)]
         for _ in range(2)
     )
-    by_hand, mapped = (
-        LinearStack(flat, what, training.lr, ones),
-        VmapStack(flat, what, training, others),
-    )
+    by_hand, mapped = LinearStack(flat, what, ones), VmapStack(flat, what, others)
+    by_hand.begin(recipe, together)
+    mapped.begin(recipe, together)
     random = torch.Generator().manual_seed(0)
-    for active, counts in ((4, None), (4, [1, 6, 3, 2]), (2, [6, 5]), (1, None)):
+    steps = ((4, None), (4, [1, 6, 3, 2]), (2, [6, 5]), (1, None))
+    for number, (active, counts) in enumerate(steps):
         x, y = samples(objective, CASES[name].sample, 6 * active, random)
         x, y = x.view(active, 6, *x.shape[1:]), y.view(active, 6, *y.shape[1:])
         mask = None if counts is None else torch.arange(6) < torch.tensor(counts)[:, None]
-        torch.testing.assert_close(
-            by_hand.step(x, y, mask), mapped.step(x, y, mask), rtol=0, atol=1e-5
-        )
-    for one, other, before in zip(ones, others, flat.split(bases), strict=True):
-        torch.testing.assert_close(one, other, rtol=0, atol=1e-5)
+        losses = (stack.step(x, y, mask, number) for stack in (by_hand, mapped))
+        torch.testing.assert_close(*losses, rtol=0, atol=1e-6)
+    for one, other, before in zip(ones, others, flat.split(starts), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-6)
         assert (one - before).flatten(1).abs().amax(1).min() > 1e-4
 
 
-def test_linear_layers_are_differentiated_by_hand_where_a_step_is_the_gradient() -> None:
+@pytest.mark.parametrize(
+    ("changed", "kind"),
+    [
+        (PLAIN, LinearStack),
+        ({"weight_decay": 0.5, "lr_decay": 0.9}, LinearStack),
+        ({"momentum": 0.5}, VmapStack),
+        ({"clip_value": 1.0}, VmapStack),
+        ({"clip_norm": 1.0}, VmapStack),
+        ({"trainable": frozenset({"2.bias"})}, VmapStack),
+    ],
+    ids=str,
+)
+def test_linear_layers_are_differentiated_by_hand_where_a_step_is_linear(
+    changed: dict[str, Any], kind: type
+) -> None:
+    engine = Stacked(made("mlp"), REGISTRY["classification"](OUTPUTS))
+    assert type(engine.stack(work(**changed), 4)) is kind
+
+
+def test_an_optimizer_with_a_step_of_its_own_inherits_no_shortcut() -> None:
+    class Signs(Sgd):
+        def step(self, weights: Any, gradients: Any, state: Any, lr: float, number: int) -> None:
+            for weight, gradient in zip(weights, gradients, strict=True):
+                weight.sub_(gradient.sign(), alpha=lr)
+
+    class Renamed(Sgd):
+        name: str = "renamed"
+
+    assert (Sgd().pull, Renamed().pull, Signs().pull) == (0, 0, None)
+    assert (Sgd().same_steps, Renamed().same_steps, Signs().same_steps) == (True, True, False)
     flat, what = made("mlp"), REGISTRY["classification"](OUTPUTS)
-    plain, corrected = (
-        group(flat, "mlp", "classification", RAGGED, (kind,)) for kind in ("none", "proximal")
-    )
-    assert type(Stacked(flat, what, work()).stack(plain)) is LinearStack
-    for training, ones in (
-        (work(), corrected),
-        (work(momentum=0.5), plain),
-        (work(weight_decay=0.5), plain),
-    ):
-        assert type(Stacked(flat, what, training).stack(ones)) is VmapStack
+    recipe = work(optimizer=Signs())
+    together = group(flat, "mlp", "classification", RAGGED)
+    found = Stacked(flat, what)(recipe, together)
+    moved = (found[0].weights - together[0].start) / recipe.lr
+    torch.testing.assert_close(moved, moved.round(), rtol=0, atol=1e-4)
+    assert_each_as_alone(flat, what, recipe, together)
 
 
 @pytest.mark.parametrize(
@@ -380,28 +434,32 @@ def test_depends_on_its_arguments_only_and_leaves_them_alone(name: str) -> None:
     flat, what = made(name), REGISTRY["classification"](OUTPUTS)
     together = group(flat, name, "classification", RAGGED)
     before = [
-        (one.base.clone(), *(tensor.clone() for tensor in one.pool.read(one.rows)))
+        (one.start.clone(), *(tensor.clone() for tensor in one.pool.read(one.rows)))
         for one in together
     ]
-    first = Stacked(flat, what, work())(together)
-    kept = [replace(result, update=result.update.clone()) for result in first]
+    engine = Stacked(flat, what)
+    first = engine(work(), together)
+    kept = [replace(result, weights=result.weights.clone()) for result in first]
     torch.rand(7)
     flat.module.eval()
-    Stacked(flat, what, work(lr=0.3))(group(flat, name, "classification", [(5, 9), (8, 1)]))
+    for other in (work(lr=0.3), work(momentum=0.5), work(trainable=frozenset(flat.names[:1]))):
+        engine(other, group(flat, name, "classification", [(5, 9), (8, 1)], ("control",)))
     flat.weights[: len(flat.gradient)] = torch.nan
-    assert_same(Stacked(flat, what, work())(together), kept)
+    assert_same(engine(work(), together), kept)
     assert_same(first, kept)  # no result is a view into the place of work
-    for one, (base, x, y) in zip(together, before, strict=True):
-        assert torch.equal(one.base, base)
+    for one, (start, x, y) in zip(together, before, strict=True):
+        assert torch.equal(one.start, start)
         assert all(torch.equal(*pair) for pair in zip(one.pool.read(one.rows), (x, y), strict=True))
 
 
-def test_what_is_frozen_has_no_update() -> None:
+def test_what_is_frozen_is_in_no_result_and_stays() -> None:
     flat, what = made("conv, frozen"), REGISTRY["classification"](OUTPUTS)
-    for result in Stacked(flat, what, work(weight_decay=0.1))(
-        group(flat, "conv, frozen", "classification", RAGGED)
-    ):
-        assert (result.update[len(flat.gradient) :] == 0).all()
+    fixed = flat.weights[len(flat.moving) :].clone()
+    assert len(fixed) > 0
+    together = group(flat, "conv, frozen", "classification", RAGGED)
+    for result in Stacked(flat, what)(work(weight_decay=0.1), together):
+        assert result.weights.shape == flat.moving.shape
+    assert torch.equal(flat.weights[len(flat.moving) :], fixed)
 
 
 @pytest.mark.parametrize("name", ["mlp", "tanh", "conv"])
@@ -411,42 +469,38 @@ def test_data_that_is_not_finite_spoils_no_other_client(name: str, objective: st
     flat, what = made(name), REGISTRY[objective](OUTPUTS)
     together = group(flat, name, objective, [(9, 7), (3, 5), (2, 6)])
     together[0].pool.x[together[0].rows] = torch.nan
-    found, expected = Stacked(flat, what, work())(together), Loop(flat, what, work())(together)
-    assert found[0].update.isnan().any()
-    assert_alike(found[1:], expected[1:])
+    found, expected = (engine(flat, what)(work(), together) for engine in (Stacked, Loop))
+    assert found[0].weights.isnan().any()
+    assert_alike(found[1:], expected[1:], together[1:])
 
 
-def test_correct_is_called_in_each_step_of_its_client_alone_before_weight_decay_and_momentum() -> (
-    None
-):
-    calls: dict[int, list[list[float]]] = {0: [], 1: []}
-
-    def correct(client: int, gradient: torch.Tensor, weights: torch.Tensor) -> None:
-        calls[client].append(weights.tolist())
-        gradient.fill_(client + 1.0)
-
-    flat = flatten(nn.Linear(1, 2, bias=False))
-    held = Pool(torch.ones(1, 1), torch.zeros(1, dtype=torch.int64))
+@pytest.mark.parametrize("kind", [LinearStack, VmapStack])
+def test_each_client_has_its_own_adjustment_before_weight_decay_and_momentum(kind: type) -> None:
+    # One sample x = 0: the gradient of the loss is 0, what is left is the adjustment.
+    flat = flatten(nn.Sequential(nn.Linear(1, 2, bias=False)))
+    held = Pool(torch.zeros(1, 1), torch.zeros(1, dtype=torch.int64))
     ones = [
         Participant(
-            torch.tensor([2.0, 2.0]),
-            held,
-            slice(0, 1),
-            1 + i,
-            partial(np.random.default_rng, i),
-            int,
-            partial(correct, i),
+            start=torch.tensor([2.0, 2.0]),
+            pool=held,
+            rows=slice(0, 1),
+            steps=1 + i,
+            order=partial(np.random.default_rng, i),
+            rng_seed=int,
+            adjust=Adjust(pull=0.5, towards=torch.full((2,), i + 1.0), add=torch.full((2,), 0.5)),
         )
         for i in range(2)
     ]
-    training = work(lr=0.5, momentum=0.5, weight_decay=0.1)
-    found = Stacked(flat, REGISTRY["classification"](2), training)(ones)
-    # Client 0: velocity 1 + 0.1 * 2 = 1.2, weight 2 - 0.6 = 1.4. Client 1: velocity 2.2, weight 0.9; velocity
-    # 1.1 + 2 + 0.09 = 3.19, weight 0.9 - 1.595 = -0.695.
-    assert calls[0] == [pytest.approx([2.0, 2.0])]
-    assert calls[1] == [pytest.approx([2.0, 2.0]), pytest.approx([0.9, 0.9])]
-    assert found[0].update.tolist() == pytest.approx([-0.6, -0.6], rel=1e-6)
-    assert found[1].update.tolist() == pytest.approx([-2.695, -2.695], rel=1e-6)
+    momentum = 0.5 if kind is VmapStack else 0.0
+    recipe = work(lr=0.5, momentum=momentum, weight_decay=0.1)
+    engine = Stacked(flat, REGISTRY["classification"](2))
+    assert type(engine.stack(recipe, 2)) is kind
+    first, second = engine(recipe, ones)
+    # Client 0: 0.5 (2 - 1) + 0.5 + 0.1 * 2 = 1.2, weight 2 - 0.6 = 1.4. Client 1: 0.5 (2 - 2) + 0.5 + 0.2 = 0.7, weight 1.65;
+    # 0.5 (1.65 - 2) + 0.5 + 0.165 = 0.49, with momentum 0.35 + 0.49 = 0.84, weight 1.405 or 1.23.
+    assert first.weights.tolist() == pytest.approx([1.4, 1.4], rel=1e-6)
+    expected = 1.23 if momentum else 1.405
+    assert second.weights.tolist() == pytest.approx([expected] * 2, rel=1e-6)
 
 
 def test_dropout_follows_the_seed_and_is_each_clients_own() -> None:
@@ -454,21 +508,21 @@ def test_dropout_follows_the_seed_and_is_each_clients_own() -> None:
     flat = flatten(
         nn.Sequential(nn.Linear(6, 8), nn.Dropout(0.5), nn.ReLU(), nn.Linear(8, OUTPUTS))
     )
-    what, base = REGISTRY["classification"](OUTPUTS), flat.weights.clone()
+    what, start = REGISTRY["classification"](OUTPUTS), flat.weights.clone()
     held = Pool(*samples("classification", (6,), 8, torch.Generator().manual_seed(0)))
 
     def trained(rng_seed: int) -> list[LocalResult]:
         torch.rand(rng_seed + 1)  # whatever was drawn before
         one = Participant(
-            base, held, slice(0, 8), 3, partial(np.random.default_rng, 0), lambda: rng_seed, None
+            start, held, slice(0, 8), 3, partial(np.random.default_rng, 0), lambda: rng_seed
         )
-        return Stacked(flat, what, work())([one, one])
+        return Stacked(flat, what)(work(), [one, one])
 
     first, again, other = trained(1), trained(1), trained(2)
     assert_same(first, again)
-    assert not torch.equal(first[0].update, other[0].update)
+    assert not torch.equal(first[0].weights, other[0].weights)
     assert not torch.equal(
-        first[0].update, first[1].update
+        first[0].weights, first[1].weights
     )  # twins that differ in what was dropped
 
 
