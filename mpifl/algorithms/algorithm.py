@@ -32,6 +32,8 @@ class Algorithm(Section):
         received: The arrays of the server's state that participants receive, by name.
         uploaded: The arrays that participants upload, by name; each becomes a weighted mean.
         kept: The arrays that a client keeps from one participation to the next, by name.
+        weighs_work: Whether a client that a clock cuts short (clock.partial) weighs by the samples
+            that it went through, instead of by those that it has.
         name: The name in the registry, or of the plug-in.
     """
 
@@ -41,6 +43,8 @@ class Algorithm(Section):
     """The arrays that participants upload, by name; each becomes a weighted mean."""
     kept: ClassVar[Mapping[str, Array]] = {}
     """The arrays that a client keeps from one participation to the next, by name."""
+    weighs_work: ClassVar[bool] = True
+    """Whether a client that a clock cuts short weighs by the samples that it went through."""
 
     name: str
 

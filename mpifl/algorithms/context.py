@@ -15,6 +15,8 @@ from mpifl.models.layout import Layout
 if TYPE_CHECKING:
     import torch
 
+    from mpifl.job.schema import Training
+
 
 @dataclass(frozen=True)
 class ClientContext:
@@ -26,6 +28,7 @@ class ClientContext:
         samples: How many training samples it has.
         steps: How many local steps the plan gives it.
         lr: The learning rate of this round.
+        training: The job's section ``training``, such as its optimizer.
         received: The arrays that the server sent, by name. Read-only: other clients get the same
             tensors.
         initial: The model before the first round, (size,) float32. Every client can build it, so it
@@ -42,6 +45,7 @@ class ClientContext:
     samples: int
     steps: int
     lr: float
+    training: Training
     received: Mapping[str, torch.Tensor]
     initial: torch.Tensor
     kept: Mapping[str, torch.Tensor]

@@ -20,6 +20,17 @@ def needs_one_base(algorithm: Algorithm, job: Job) -> None:
         )
 
 
+def needs_no_clipping(algorithm: Algorithm, job: Job) -> None:
+    """Raise InputError for gradients that are clipped."""
+    for key in ("clip_value", "clip_norm"):
+        bound = getattr(job.training, key)
+        if bound is not None:
+            raise InputError(
+                f"training.{key}: {bound:g} is not allowed: {algorithm.name} with these options"
+                " assumes gradients that are not clipped; leave it out"
+            )
+
+
 def needs_plain_sgd(algorithm: Algorithm, job: Job) -> None:
     """Raise InputError for local steps that are not ``w -= lr g``."""
     optimizer = job.training.optimizer

@@ -136,6 +136,7 @@ def context_of(
         samples=samples.stop - samples.start,
         steps=steps,
         lr=worker.recipe(round_number).lr,
+        training=experiment.job.training,
         received={name: arrays[name] for name in worker.received},
         initial=worker.initial,
         kept=kept,

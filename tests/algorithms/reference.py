@@ -147,6 +147,15 @@ class Run:
             weights = weights - lr * change(self.gradient(weights, x, y), weights)
         return weights
 
+    def mean_update(
+        self, weights: torch.Tensor, round_number: int, participants: list[tuple[int, float, int]]
+    ) -> torch.Tensor:
+        """Return the weighted mean of what FedAvg's participants, one of ``rounds``, change of ``weights``."""
+        mean = torch.zeros_like(weights)
+        for client, share, steps in participants:
+            mean += share * (self.sgd(weights, round_number, client, steps) - weights)
+        return mean
+
 
 def assert_close(found: torch.Tensor, expected: torch.Tensor, atol: float = 1e-6) -> None:
     torch.testing.assert_close(found, expected.to(found.dtype), atol=atol, rtol=0)

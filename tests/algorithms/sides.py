@@ -12,7 +12,9 @@ from mpifl.algorithms.algorithm import Algorithm
 from mpifl.algorithms.arrays import Arrays
 from mpifl.algorithms.context import ClientContext, ServerContext, Upload
 from mpifl.algorithms.requests import Request
+from mpifl.job.schema import Training
 from mpifl.models.layout import Layout
+from mpifl.optimizers.sgd import Sgd
 
 
 def start(algorithm: Algorithm, model: np.ndarray, layout: Layout | None = None) -> Arrays:
@@ -67,6 +69,7 @@ def context(
         "samples": 10,
         "steps": 3,
         "lr": 0.1,
+        "training": Training(optimizer=Sgd()),
         "initial": torch.zeros_like(model),
         "kept_round": 1 if kept else 0,
         "count_labels": lambda: np.array([4, 6]),

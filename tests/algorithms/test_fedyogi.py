@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mpifl.algorithms.fedyogi import FedYogi
+from tests.algorithms.adaptive_cases import assert_costs_of_fedavg, assert_five_rounds
 from tests.algorithms.sides import start, step
 
 ROUNDS = [
@@ -60,6 +62,22 @@ def test_the_papers_formulas(settings: dict[str, float]) -> None:
             assert state["model"][j] == pytest.approx(x, abs=1e-5)
             assert state["m"][j] == pytest.approx(m, rel=1e-5, abs=1e-9)
             assert state["v"][j] == pytest.approx(v, rel=1e-4, abs=1e-12)
+
+
+def test_five_rounds_are_those_of_the_paper(tmp_path: Path) -> None:
+    assert_five_rounds(
+        tmp_path,
+        "fedyogi",
+        ", beta_2: 0.8",
+        0.7,
+        0.01,
+        0.03,
+        lambda v, delta: v - (1 - 0.8) * delta**2 * (v - delta**2).sign(),
+    )
+
+
+def test_it_costs_what_fedavg_costs(tmp_path: Path) -> None:
+    assert_costs_of_fedavg(tmp_path, "fedyogi")
 
 
 def test_the_first_round_by_hand() -> None:
