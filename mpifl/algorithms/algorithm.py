@@ -32,6 +32,7 @@ class Algorithm(Section):
         received: The arrays of the server's state that participants receive, by name.
         uploaded: The arrays that participants upload, by name; each becomes a weighted mean.
         kept: The arrays that a client keeps from one participation to the next, by name.
+        shares_averages: Whether participants upload the averaged segment.
         name: The name in the registry, or of the plug-in.
     """
 
@@ -41,6 +42,8 @@ class Algorithm(Section):
     """The arrays that participants upload, by name; each becomes a weighted mean."""
     kept: ClassVar[Mapping[str, Array]] = {}
     """The arrays that a client keeps from one participation to the next, by name."""
+    shares_averages: ClassVar[bool] = True
+    """Whether participants upload the averaged segment. If not, that of the model never changes."""
 
     name: str
 

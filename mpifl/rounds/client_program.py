@@ -107,6 +107,7 @@ def start_program(
         kept_round=state_round,
         layout=experiment.layout,
         count_labels=partial(_count_labels, experiment, rows),
+        loss=experiment.objective.loss,
         make_generator=partial(generator, job.seed, Purpose.CLIENT, round_number, client),
     )
     return ClientProgram(index, task, context, job.algorithm.client(context))
@@ -161,7 +162,7 @@ def _charge(worker: Worker, program: ClientProgram, request: Request) -> None:
     evaluations = used.evaluations
     if isinstance(request, Train):
         steps = planned if request.steps is None else request.steps
-        training += steps / planned
+        training += request.cost * steps / planned
     elif isinstance(request, Gradient):
         gradients += 1
     elif isinstance(request, Evaluate):

@@ -109,8 +109,9 @@ def next_state(
             " has to return new arrays"
         ) from error
     after = _with_changes(state, changed)
-    before = state["model"][experiment.layout.averages]
-    own = _own_averages(before, round_sum.averages, share, weight)
+    own = state["model"][experiment.layout.averages]
+    if experiment.sums.averaged:
+        own = _own_averages(own, round_sum.averages, share, weight)
     return checked(experiment, _with_averages(experiment, after, own))
 
 
