@@ -34,6 +34,7 @@ class Algorithm(Section):
         kept: The arrays that a client keeps from one participation to the next, by name.
         weighs_work: Whether a client that a clock cuts short (clock.partial) weighs by the samples
             that it went through, instead of by those that it has.
+        shares_averages: Whether participants upload the averaged segment.
         name: The name in the registry, or of the plug-in.
     """
 
@@ -45,6 +46,8 @@ class Algorithm(Section):
     """The arrays that a client keeps from one participation to the next, by name."""
     weighs_work: ClassVar[bool] = True
     """Whether a client that a clock cuts short weighs by the samples that it went through."""
+    shares_averages: ClassVar[bool] = True
+    """Whether participants upload the averaged segment. If not, that of the model never changes."""
 
     name: str
 

@@ -37,6 +37,7 @@ class ClientContext:
         kept_round: The round in which that was; 0 the first time.
         layout: Where the model's tensors lie in its vector.
         count_labels: Return how many samples it has of each class, (classes,) int64.
+        loss: Return the objective's mean loss of a batch: ``loss(output, y)``, a scalar tensor.
         make_generator: Return its generator, keyed by (seed, round, client).
     """
 
@@ -52,6 +53,7 @@ class ClientContext:
     kept_round: int
     layout: Layout
     count_labels: Callable[[], np.ndarray]
+    loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
     make_generator: Callable[[], np.random.Generator]
 
 
@@ -101,7 +103,7 @@ class ServerContext:
         weight: The sum of the participants' weights: 1, or less where late updates count less.
         slots: The weight of each slot's participants, (slots,) float64; 0 where there was none.
         averages: The averaged segment of each slot, (slots, averaged) float64: the mean of its
-            participants' values; NaN where there was none.
+            participants' values; NaN where there was none. (slots, 0) without ``shares_averages``.
         layout: Where the model's tensors lie in its vector.
         make_generator: Return the server's generator, keyed by (seed, round).
     """

@@ -111,7 +111,7 @@ def _next_plans(server: Server, watch: Stopwatch) -> list[Plan]:
     experiment = server.experiment
     job = experiment.job
     entries = sum(math.prod(shape) for shape in experiment.sums.shapes(1))
-    max_rounds = max(1, min(ASSIGNMENT_ROUNDS, ASSIGNMENT_BYTES // (8 * entries)))
+    max_rounds = max(1, min(ASSIGNMENT_ROUNDS, ASSIGNMENT_BYTES // (8 * max(1, entries))))
 
     plans: list[Plan] = []
     while len(plans) < max_rounds and server.rounds_done + len(plans) < job.rounds:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mpifl.algorithms.arrays import bytes_of
+from mpifl.algorithms.arrays import BYTES_PER_NUMBER, bytes_of
 from mpifl.clock.asynchronous import Asynchronous
 from mpifl.clock.cost import TRAINING_PER_INFERENCE
 from mpifl.clock.timeline import PARTICIPANT
@@ -31,6 +31,7 @@ from mpifl.seeds import Purpose, number
 
 if TYPE_CHECKING:
     from mpifl.objectives.objective import Objective
+    from mpifl.algorithms.algorithm import Algorithm
 
 BYTES_PER_WEIGHT = 4
 LONGEST_TRANSFER_SECONDS = 1e7
@@ -281,9 +282,10 @@ def _workload(job: Job, layout: Layout, flops: float) -> Workload:
     algorithm = job.algorithm
     received = algorithm.received_arrays(layout)
     uploaded = algorithm.uploaded_arrays(layout)
+    averages = _bytes_of_averages(algorithm, layout)
     workload = Workload(
         bytes_down=bytes_of(received, layout, latency.model_bytes),
-        bytes_up=bytes_of(uploaded, layout, latency.model_bytes),
+        bytes_up=bytes_of(uploaded, layout, latency.model_bytes) + averages,
         batch_size=training.batch_size,
         epochs=training.epochs,
         local_steps=training.local_steps,
@@ -295,3 +297,14 @@ def _workload(job: Job, layout: Layout, flops: float) -> Workload:
     )
     _check_server(job, workload)
     return workload
+
+
+def _bytes_of_averages(algorithm: Algorithm, layout: Layout) -> int:
+    """Return the bytes of an averaged segment that is uploaded beside arrays of other sizes.
+
+    Model-sized ones count it.
+    """
+    uploaded = algorithm.uploaded_arrays(layout)
+    counted = any(array.of_model for array in uploaded.values())
+    beside = algorithm.shares_averages and not counted
+    return BYTES_PER_NUMBER * layout.averaged if beside else 0

@@ -143,6 +143,7 @@ def context_of(
         kept_round=state_round,
         layout=experiment.layout,
         count_labels=partial(_count_labels, experiment, samples),
+        loss=experiment.objective.loss,
         make_generator=partial(generator, experiment.job.seed, *keys),
     )
 
@@ -195,7 +196,7 @@ def _charge(
     evaluations = used.evaluations
     if isinstance(request, Train):
         steps = planned if request.steps is None else request.steps
-        training += steps / planned
+        training += request.cost * steps / planned
     elif isinstance(request, Gradient):
         gradients += 1
     elif isinstance(request, Evaluate):

@@ -95,7 +95,10 @@ def _update(
 
     averages = program.averages if upload.averages is None else upload.averages
     if averages is None:
-        averages = program.context.received["model"][experiment.layout.averages]
+        model = program.context.received.get("model", program.context.initial)
+        averages = model[experiment.layout.averages]
+    if not experiment.sums.averaged:
+        averages = averages[:0]
     if experiment.job.runtime.on_client_error == "drop":
         update_sum.check(arrays, averages)  # before anything is added: no half of a client
 

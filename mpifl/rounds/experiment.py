@@ -112,4 +112,5 @@ def sum_layout(algorithm: Algorithm, layout: Layout) -> SumLayout:
         shape = array.sized(layout.size)
         arrays.append(Summed(name, shape, size, array.bits, begin, array.of_model))
         begin += algorithm.slots * size
-    return SumLayout(tuple(arrays), algorithm.slots, begin, layout.averaged)
+    averaged = layout.averaged if algorithm.shares_averages else 0
+    return SumLayout(tuple(arrays), algorithm.slots, begin, averaged)

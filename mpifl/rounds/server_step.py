@@ -110,8 +110,9 @@ def next_state(
             " has to return new arrays"
         ) from error
     after = _with_changes(state, changed)
-    before = state["model"][experiment.layout.averages]
-    own = _own_averages(before, round_sum.averages, share, weight)
+    own = state["model"][experiment.layout.averages]
+    if experiment.sums.averaged:
+        own = _own_averages(own, round_sum.averages, share, weight)
     after = checked(experiment, _with_averages(experiment, after, own))
     if experiment.job.training.batch_norm == "recompute":
         after["model"] = recomputed(experiment, after["model"])

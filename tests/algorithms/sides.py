@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn.functional import cross_entropy
 
 from mpifl.algorithms.algorithm import Algorithm
 from mpifl.algorithms.arrays import Arrays
@@ -38,6 +39,7 @@ def step(
     All participants are in slot 0; ``changed`` are other fields of the ServerContext.
     """
     layout = layout or Layout(state["model"].shape[-1])
+    averaged = layout.averaged if algorithm.shares_averages else 0
     slots = np.zeros(algorithm.slots)
     slots[0] = 1.0
     fields = {
@@ -45,7 +47,7 @@ def step(
         "asked": participants,
         "weight": 1.0,
         "slots": slots,
-        "averages": np.zeros((algorithm.slots, layout.averaged)),
+        "averages": np.zeros((algorithm.slots, averaged)),
         "make_generator": lambda: np.random.default_rng(7),
     }
     context = ServerContext(
@@ -62,7 +64,7 @@ def context(
     **changed: Any,
 ) -> ClientContext:
     """A participant of 3 local steps at a learning rate of 0.1 with 10 samples of two classes."""
-    model = received["model"] if "model" in received else next(iter(received.values()))[0]
+    layout = layout or Layout(received["model"].shape[-1])
     fields = {
         "client": 4,
         "round": 2,
@@ -70,15 +72,16 @@ def context(
         "steps": 3,
         "lr": 0.1,
         "training": Training(optimizer=Sgd()),
-        "initial": torch.zeros_like(model),
+        "initial": torch.zeros(layout.size),
         "kept_round": 1 if kept else 0,
         "count_labels": lambda: np.array([4, 6]),
+        "loss": cross_entropy,
         "make_generator": lambda: np.random.default_rng(8),
     }
     return ClientContext(
         received=received,
         kept=kept or {},
-        layout=layout or Layout(model.shape[-1]),
+        layout=layout,
         **fields | changed,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -73,8 +74,10 @@ def mean_of(algorithm: Algorithm, upload: Upload) -> Arrays:
 
 
 def participant(algorithm: Algorithm, first_time: bool = True) -> ClientContext:
-    """Who receives the first state, and kept something before unless it is the first time."""
+    """Who receives the first state, or a later one and has kept something before."""
     state = start(algorithm, MODEL, LAYOUT)
+    if not first_time:
+        state = step(algorithm, state, means(algorithm), layout=LAYOUT)
     received = {
         name: torch.from_numpy(state[name].copy()) for name in algorithm.received_arrays(LAYOUT)
     }
@@ -150,7 +153,8 @@ def test_the_state_keeps_its_names_and_shapes_and_stays_finite_from_round_to_rou
         state = step(algorithm, state, means(algorithm, number), layout=LAYOUT)
         assert {name: values.shape for name, values in state.items()} == shapes
         assert all(np.isfinite(values).all() for values in state.values())
-    assert not np.array_equal(state["model"], MODEL)
+    moves = not np.array_equal(state["model"], MODEL)
+    assert moves == bool(algorithm.uploaded_arrays(LAYOUT))
 
 
 def test_the_server_changes_none_of_its_inputs_and_gives_the_same_again(
@@ -184,13 +188,16 @@ def test_a_first_round_in_which_training_changes_nothing_leaves_the_model(
 
 
 def test_in_a_first_round_the_model_moves_where_training_moved_it(algorithm: Algorithm) -> None:
-    """All of it, or at least the part that clients share."""
+    """All of it, or the part that clients share."""
     upload, _ = uploaded(algorithm, participant(algorithm), serving(UPDATE))
     after = step(
         algorithm, start(algorithm, MODEL, LAYOUT), mean_of(algorithm, upload), layout=LAYOUT
     )
     moved = (after["model"] - MODEL)[: LAYOUT.trained]
-    assert np.count_nonzero(moved) > LAYOUT.trained / 2
+    shared = sum(
+        math.prod(a.sized(LAYOUT.trained)) for a in algorithm.uploaded_arrays(LAYOUT).values()
+    )
+    assert np.count_nonzero(moved) >= min(shared, LAYOUT.trained / 2)
     expected = np.sign(UPDATE.numpy()[: LAYOUT.trained])
     np.testing.assert_array_equal(np.sign(moved)[moved != 0], expected[moved != 0])
 
@@ -231,7 +238,7 @@ def used(requests: list[Request]) -> np.ndarray:
     total = np.zeros(3)
     for request in requests:
         if isinstance(request, Train):
-            total[0] += 3 if request.steps is None else request.steps
+            total[0] += request.cost * (3 if request.steps is None else request.steps)
         elif isinstance(request, Call):
             total[1:] += request.gradients, request.evaluations
         else:
