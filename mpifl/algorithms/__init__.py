@@ -1,11 +1,12 @@
 """Federated algorithms, one per file: the client's program, what is summed, the server's step."""
 
 REGISTRY = {
-    "fedavg": "mpifl.algorithms.fedavg:FedAvg",
-    "fedasync": "mpifl.algorithms.fedasync:FedAsync",
     "ditto": "mpifl.algorithms.ditto:Ditto",
-    "ifca": "mpifl.algorithms.ifca:Ifca",
+    "fedasync": "mpifl.algorithms.fedasync:FedAsync",
+    "fedavg": "mpifl.algorithms.fedavg:FedAvg",
+    "fedbn": "mpifl.algorithms.fedbn:FedBN",
     "fedprox": "mpifl.algorithms.fedprox:FedProx",
     "fedyogi": "mpifl.algorithms.fedyogi:FedYogi",
+    "ifca": "mpifl.algorithms.ifca:Ifca",
     "scaffold": "mpifl.algorithms.scaffold:Scaffold",
 }
