@@ -8,5 +8,7 @@ REGISTRY = {
     "fedprox": "mpifl.algorithms.fedprox:FedProx",
     "fedyogi": "mpifl.algorithms.fedyogi:FedYogi",
     "ifca": "mpifl.algorithms.ifca:Ifca",
+    "perfedavg": "mpifl.algorithms.perfedavg:PerFedAvg",
+    "pfedme": "mpifl.algorithms.pfedme:PFedMe",
     "scaffold": "mpifl.algorithms.scaffold:Scaffold",
 }

@@ -136,6 +136,7 @@ def context_of(
         kept={name: torch.from_numpy(array).to(worker.device) for name, array in kept.items()},
         kept_round=state_round,
         layout=experiment.layout,
+        loss=experiment.objective.loss,
         count_labels=partial(_count_labels, experiment, samples),
         make_generator=partial(generator, experiment.job.seed, *keys),
     )
