@@ -1,10 +1,12 @@
 """Federated algorithms, one per file: the client's program, what is summed, the server's step."""
 
 REGISTRY = {
+    "apfl": "mpifl.algorithms.apfl:Apfl",
     "ditto": "mpifl.algorithms.ditto:Ditto",
     "fedasync": "mpifl.algorithms.fedasync:FedAsync",
     "fedavg": "mpifl.algorithms.fedavg:FedAvg",
     "fedbn": "mpifl.algorithms.fedbn:FedBN",
+    "fedproto": "mpifl.algorithms.fedproto:FedProto",
     "fedprox": "mpifl.algorithms.fedprox:FedProx",
     "fedyogi": "mpifl.algorithms.fedyogi:FedYogi",
     "ifca": "mpifl.algorithms.ifca:Ifca",
