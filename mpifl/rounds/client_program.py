@@ -142,6 +142,7 @@ def context_of(
         kept=kept,
         kept_round=state_round,
         layout=experiment.layout,
+        loss=experiment.objective.loss,
         count_labels=partial(_count_labels, experiment, samples),
         loss=experiment.objective.loss,
         make_generator=partial(generator, experiment.job.seed, *keys),
