@@ -73,7 +73,9 @@ class Squares(FedAvg):
 
     def server(self, s: ServerContext, mean: Arrays) -> Arrays:
         """See Algorithm."""
-        mean["update"] /= 1 + 1e4 * np.sqrt(mean["square"])  # in place: the means are this step's own
+        mean["update"] /= 1 + 1e4 * np.sqrt(
+            mean["square"]
+        )  # in place: the means are this step's own
         return {"model": s.state["model"] + mean["update"], "square": mean["square"]}
 
 

@@ -36,10 +36,9 @@ class ClientContext:
         kept: What this client kept when it last took part, by name; empty the first time.
         kept_round: The round in which that was; 0 the first time.
         layout: Where the model's tensors lie in its vector.
-        loss: Return the objective's mean loss of outputs and targets, a scalar tensor; for a loss
-            of one's own that adds to it.
+        loss: Return the objective's mean loss of outputs and targets, a scalar tensor:
+            ``loss(output, y)``, for a loss of one's own that adds to it.
         count_labels: Return how many samples it has of each class, (classes,) int64.
-        loss: Return the objective's mean loss of a batch: ``loss(output, y)``, a scalar tensor.
         make_generator: Return its generator, keyed by (seed, round, client).
     """
 
@@ -56,7 +55,6 @@ class ClientContext:
     layout: Layout
     loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
     count_labels: Callable[[], np.ndarray]
-    loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
     make_generator: Callable[[], np.random.Generator]
 
 

@@ -30,8 +30,8 @@ from mpifl.rounds.personal_clients import check_personal
 from mpifl.seeds import Purpose, number
 
 if TYPE_CHECKING:
-    from mpifl.objectives.objective import Objective
     from mpifl.algorithms.algorithm import Algorithm
+    from mpifl.objectives.objective import Objective
 
 BYTES_PER_WEIGHT = 4
 LONGEST_TRANSFER_SECONDS = 1e7

@@ -144,7 +144,6 @@ def context_of(
         layout=experiment.layout,
         loss=experiment.objective.loss,
         count_labels=partial(_count_labels, experiment, samples),
-        loss=experiment.objective.loss,
         make_generator=partial(generator, experiment.job.seed, *keys),
     )
 
