@@ -24,6 +24,7 @@ ranks: $(PYTHON)
 
 docs: $(PYTHON)
 	$(PYTHON) docs/job_reference.py > docs/reference.md
+	$(PYTHON) docs/algorithm_pages.py docs/algorithms
 	$(PYTHON) docs/architecture.py > docs/architecture.svg
 	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict
 

@@ -33,6 +33,22 @@ FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 log = get_plugin_logger("links")
 
 
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """List the pages of docs/algorithms, which are made from the classes."""
+    pages = sorted(
+        (DOCS / "algorithms").glob("*.md"), key=lambda path: (path.stem != "index", path.stem)
+    )
+    listed = [
+        {"All algorithms" if path.stem == "index" else path.stem: f"algorithms/{path.name}"}
+        for path in pages
+    ]
+    config.nav = [
+        {"Algorithms": listed} if entry == {"Algorithms": "algorithms"} else entry
+        for entry in config.nav or []
+    ]
+    return config
+
+
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages and pictures of ``OUTSIDE``."""
     for pattern in OUTSIDE:

@@ -96,9 +96,10 @@ def run(
 def check(job: JobArgument, overrides: Overrides = None) -> None:
     """Check that a job would run here, with everything it needs.
 
-    Print the job with every default written out.
+    Print the job with every default written out, and as comments what it will take.
     """
     from mpifl.job import dump_job
+    from mpifl.rounds.demands import demands
     from mpifl.state.resume import check_device_of
 
     experiment = _check(job, overrides or [])
@@ -110,6 +111,8 @@ def check(job: JobArgument, overrides: Overrides = None) -> None:
                 f"{error}; nothing else is wrong, so it would run where there is a GPU"
             ) from error
     print(dump_job(experiment.job), end="")
+    for line in demands(experiment):
+        print(f"# {line}")
 
 
 @app.callback(invoke_without_command=True)

@@ -26,6 +26,7 @@ class Purpose(IntEnum):
     TEST = 11  # torch's own generator while a model is tested, by (version, shard)
     SERVER = 12  # the server's side of an algorithm, by round
     CLIENT = 13  # the client's side of an algorithm, by (round, client)
+    PERSONAL = 14  # which clients are tested with their own models
 
 
 def generator(seed: int, purpose: Purpose, *keys: int) -> np.random.Generator:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import platform
 import resource
 import time
 from collections import defaultdict
@@ -94,7 +95,8 @@ def peak_bytes() -> int:
         status = Path("/proc/self/status").read_text(encoding="ascii")
     except OSError:
         # Not Linux. (On Linux ru_maxrss begins with the peak of the process that started this one.)
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        unit = 1 if platform.system() == "Darwin" else 1024  # bytes on macOS, kilobytes on BSD
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
     peak = next(line for line in status.splitlines() if line.startswith("VmHWM"))
     return int(peak.split()[1]) * 1024

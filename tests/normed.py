@@ -8,9 +8,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from mpifl.algorithms.algorithm import ClientContext, State
+from mpifl.algorithms.arrays import MODEL, Array, Arrays
+from mpifl.algorithms.context import ClientContext, Program, ServerContext, Upload
 from mpifl.algorithms.fedavg import FedAvg
+from mpifl.algorithms.requests import Train, Trained
 from mpifl.datasets.dataset import DataShape
+from mpifl.models.layout import Layout
 from mpifl.models.model import Model
 
 HERE = __file__
@@ -55,29 +58,30 @@ class Masked(nn.Module):
 class Squares(FedAvg):
     """Also sums the squares of a ten-thousandth of each update, in a unit of their own; where they are large it goes slower."""
 
-    name: str = "squares"
-    summed = ("update", "square")
-    units: ClassVar[dict[str, int]] = {"square": 80}
+    uploaded: ClassVar[dict[str, Array]] = {"update": MODEL, "square": Array(("model",), bits=80)}
 
-    def start(self, model: np.ndarray) -> State:
+    name: str = "squares"
+
+    def start(self, model: np.ndarray, layout: Layout, random: np.random.Generator) -> Arrays:
         """See Algorithm."""
         return {"model": model, "square": np.zeros_like(model)}
 
-    def contribute(
-        self, update: torch.Tensor, context: ClientContext
-    ) -> tuple[dict[str, torch.Tensor], None]:
+    def client(self, c: ClientContext) -> Program:
         """See Algorithm."""
-        return {"update": update, "square": (1e-4 * update).square()}, None
+        trained: Trained = yield Train(c.received["model"])
+        return Upload(update=trained.update, square=(1e-4 * trained.update).square())
 
-    def step(self, state: State, mean: State, participants: int, clients: int) -> State:
+    def server(self, s: ServerContext, mean: Arrays) -> Arrays:
         """See Algorithm."""
-        state["square"] = mean["square"]  # in place: the dict and its arrays are this step's own
-        state["model"] += (mean["update"] / (1 + 1e4 * np.sqrt(mean["square"]))).astype(np.float32)
-        return {**state}
+        mean["update"] /= 1 + 1e4 * np.sqrt(
+            mean["square"]
+        )  # in place: the means are this step's own
+        return {"model": s.state["model"] + mean["update"], "square": mean["square"]}
 
 
 class Rough(Squares):
     """The same in the unit that every array has without a word."""
 
+    uploaded: ClassVar[dict[str, Array]] = {"update": MODEL, "square": MODEL}
+
     name: str = "rough"
-    units: ClassVar[dict[str, int]] = {}

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from mpifl import load_run
-from mpifl.algorithms.algorithm import ClientContext
+from mpifl.algorithms.requests import Trained
 from mpifl.datasets.dataset import Dataset, Part, open_dataset, write_dataset
 from mpifl.datasets.partitioners.partitioner import Samples
 from mpifl.datasets.store import storing
@@ -22,6 +22,7 @@ from mpifl.errors import InputError
 from mpifl.job import load_yaml
 from mpifl.objectives import REGISTRY as OBJECTIVES
 from mpifl.rounds.build_experiment import check_job
+from tests.algorithms.sides import context, start, step, uploaded
 from tests.launching import run_job
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -106,12 +107,14 @@ def test_all_plug_ins_together_give_the_same_bits_at_1_2_and_3_ranks(tmp_path: P
 
 def test_the_algorithm_is_its_formula() -> None:
     algorithm = _module("algorithm").ClippedMomentum(lr=0.5, beta=0.5, norm=5)
-    context = ClientContext({}, None, 1, 0.1)
-    assert algorithm.contribute(torch.tensor([3.0, 4.0]), context)[0]["update"].tolist() == [3, 4]
-    assert algorithm.contribute(torch.tensor([6.0, 8.0]), context)[0]["update"].tolist() == [3, 4]
-    state = algorithm.start(np.zeros(1, np.float32))
+    participant = context({"model": torch.zeros(2)})
+    for after in ([3.0, 4.0], [6.0, 8.0]):
+        trained = Trained(torch.zeros(2), torch.tensor(after), 0.5, 3)
+        upload, _ = uploaded(algorithm, participant, lambda request, trained=trained: trained)
+        assert upload.arrays["update"].tolist() == [3, 4]
+    state = start(algorithm, np.zeros(1, np.float32))
     for update, model in ((1.0, 0.5), (0.0, 0.75), (2.0, 1.875)):
-        state = algorithm.step(state, {"update": np.array([update])}, 10, 100)
+        state = step(algorithm, state, {"update": np.array([update])}, 10, 100)
         assert state["model"].tolist() == [model]
 
 

@@ -19,6 +19,7 @@ LAYERS = [  # from low to high; a module may import from its own layer and from 
     {"kernels"},
     {"aggregation.exact_sum"},
     {"job"},
+    {"optimizers"},
     {"datasets", "traces"},
     {"population"},
     {"clock.kernels"},

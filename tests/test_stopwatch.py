@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -89,6 +90,22 @@ def test_a_rank_tells_its_phases_and_its_memory(clock: list[float]) -> None:
     assert row["training"].tolist() == [3]
     assert row["idle"].tolist() == [0]
     assert row["peak_bytes"][0] == peak_bytes()
+
+
+@pytest.mark.parametrize(("system", "kilobyte"), [("Darwin", 1), ("FreeBSD", 1024)])
+def test_without_proc_the_peak_is_in_bytes_too(
+    monkeypatch: pytest.MonkeyPatch, system: str, kilobyte: int
+) -> None:
+    """getrusage(2) of macOS counts bytes, that of the BSDs kilobytes."""
+
+    def no_proc(*_: object, **__: object) -> str:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(stopwatch.Path, "read_text", no_proc)
+    monkeypatch.setattr(stopwatch.platform, "system", lambda: system)
+    usage = SimpleNamespace(ru_maxrss=5000)
+    monkeypatch.setattr(stopwatch.resource, "getrusage", lambda _: usage)
+    assert peak_bytes() == 5000 * kilobyte
 
 
 def test_the_peak_of_memory_is_in_bytes() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import subprocess
@@ -21,6 +22,7 @@ from mpifl.errors import WRONG_INPUT, InputError, TrainingError
 from mpifl.io.files import write_text
 from mpifl.job import Job, read_job
 from mpifl.mpi.launch import command
+from mpifl.rounds.experiment import Experiment
 from mpifl.rounds.plan import TASK, largest_first, task_groups
 
 FORMAT = "mpifl-scaling-1"
@@ -140,7 +142,7 @@ def point(folder: Path, times: Mapping[int, float], per_executor: int | None) ->
         "root_seconds": {phase: value / rounds for phase, value in seconds.root.items()},
         "executor_seconds": {phase: value / rounds for phase, value in seconds.mean.items()},
         "idle_share": {"mean": seconds.mean["idle"] / whole, "most": seconds.most["idle"] / whole},
-        "bytes_a_rank": rounds * work.parameters * (4 * work.sent + 8 * work.summed),
+        "bytes_a_rank": round(rounds * work.parameters * (4 * work.sent + 8 * work.summed)),
         "peak_bytes": summary.get("peak_bytes", []),
         "mpi": summary["mpi"],
         "model_sha256": summary["model_sha256"],
@@ -157,12 +159,14 @@ def work_of(folder: Path, job: Job, seconds: Seconds, executors: int) -> Work:
     totals = np.bincount(done["round"], done["samples"])[1:]
     train, test = (executors * seconds.mean[phase] for phase in ("training", "evaluation"))
     middle = done[done["round"] == 1 + int(np.argsort(totals, kind="stable")[len(totals) // 2])]
-    shards = _shards(folder, job)
+    experiment = _experiment(folder)
+    parameters = experiment.layout.size
+    shards = experiment.shards
     return Work(
         participants=len(middle),
-        parameters=_parameters(folder),
-        sent=len(job.algorithm.sent),
-        summed=len(job.algorithm.summed),
+        parameters=parameters,
+        sent=sum(map(math.prod, experiment.version_shapes.values())) / parameters,
+        summed=experiment.sums.total / parameters,
         task_seconds=tuple(
             (_group_samples(middle, job) * (train / done["samples"].sum())).tolist()
         ),
@@ -184,21 +188,13 @@ def _group_samples(done: np.ndarray, job: Job) -> np.ndarray:
     return np.array([tasks["samples"][group].sum() for group in task_groups(tasks, stack)])
 
 
-def _parameters(folder: Path) -> int:
-    """Numbers in a run's model."""
-    from safetensors import safe_open
-
-    with safe_open(folder / "model.safetensors", "numpy") as file:
-        return sum(file.get_tensor(name).size for name in file.keys())  # noqa: SIM118  (it is no dict)
-
-
-def _shards(folder: Path, job: Job) -> int:
-    """Shards of a test: samples of the tested part over the batch size."""
+def _experiment(folder: Path) -> Experiment:
+    """What a run trained."""
     from mpifl.rounds.build_experiment import check_job
 
-    data = check_job(str(folder / "job.yaml"), [])[0].population.data
-    part = getattr(data, job.evaluation.part)
-    return -(-part.samples // job.evaluation.batch_size)
+    experiment = check_job(str(folder / "job.yaml"), [])[0]
+    assert isinstance(experiment, Experiment)
+    return experiment
 
 
 def read_points(paths: Iterable[Path]) -> list[dict[str, Any]]:

@@ -24,7 +24,7 @@ from mpifl.rounds.protocol import HEADER
 class Work:
     """One round of a job, as it was measured.
 
-    ``parameters`` of the model, ``sent`` and ``summed`` vectors of its size down and up; ``task_seconds`` of training each
+    ``parameters`` of the model; what is ``sent`` down and ``summed`` up, in models; ``task_seconds`` of training each
     group of the ``participants`` that is one ticket, largest first; ``shards`` of the test, of ``shard_seconds`` each. Rank 0's
     work between two batches takes ``root_seconds`` and ``root_seconds_a_participant`` for each, the next plan
     ``plan_seconds`` and ``plan_seconds_a_participant``; that is made while executors train.
@@ -32,8 +32,8 @@ class Work:
 
     participants: int
     parameters: int
-    sent: int
-    summed: int
+    sent: float
+    summed: float
     task_seconds: tuple[float, ...]
     shards: int
     shard_seconds: float
@@ -87,7 +87,7 @@ def predict(work: Work, layout: Layout, network: Network, best: bool = False) ->
     messages = [
         HEADER.itemsize,
         TASK.itemsize * participants + SMALL,
-        *[4 * work.parameters] * work.sent,
+        4 * work.parameters * work.sent,
     ]
     down = sum(network.seconds(broadcast(layout, size, best)) for size in messages)
     ended = makespan(work, executors, network)

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from mpifl.algorithms.algorithm import ClientContext
+from mpifl.algorithms.context import ClientContext, Program
 from mpifl.algorithms.fedavg import FedAvg
-
-if TYPE_CHECKING:
-    import torch
 
 
 class Sleeping(FedAvg):
@@ -20,9 +16,8 @@ class Sleeping(FedAvg):
     name: str = "sleeping"
     seconds: float = Field(0.1, ge=0, description="s that each participant sleeps")
 
-    def contribute(
-        self, update: torch.Tensor, context: ClientContext
-    ) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
+    def client(self, c: ClientContext) -> Program:
         """See Algorithm."""
+        upload = yield from super().client(c)
         time.sleep(self.seconds)
-        return super().contribute(update, context)
+        return upload

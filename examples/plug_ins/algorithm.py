@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from pydantic import Field
 
-from mpifl.algorithms.algorithm import Algorithm, ClientContext, State
+from mpifl.algorithms.algorithm import Algorithm
+from mpifl.algorithms.arrays import Arrays
+from mpifl.algorithms.context import ClientContext, Program, ServerContext, Upload
+from mpifl.algorithms.requests import Train, Trained
+from mpifl.models.layout import Layout
 
 
 class ClippedMomentum(Algorithm):
@@ -17,19 +20,17 @@ class ClippedMomentum(Algorithm):
     beta: float = Field(0.5, ge=0, lt=1, description="momentum of the server")
     norm: float = Field(1.0, gt=0, description="largest Euclidean norm of a client's update")
 
-    def start(self, model: np.ndarray) -> State:
+    def start(self, model: np.ndarray, layout: Layout, random: np.random.Generator) -> Arrays:
         """Return the state before the first round: the model, and a velocity of 0."""
         return {"model": model, "velocity": np.zeros_like(model)}
 
-    def contribute(
-        self, update: torch.Tensor, context: ClientContext
-    ) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
-        """On the client: return its update, scaled down to the norm where it is longer."""
-        factor = min(1.0, self.norm / float(update.norm()))
-        return {"update": update * factor}, None
+    def client(self, c: ClientContext) -> Program:
+        """On the client: train, and upload the update, scaled down to the norm if it is longer."""
+        trained: Trained = yield Train(c.received["model"])
+        factor = min(1.0, self.norm / float(trained.update.norm()))
+        return Upload(update=trained.update * factor)
 
-    def step(self, state: State, mean: State, participants: int, clients: int) -> State:
+    def server(self, s: ServerContext, mean: Arrays) -> Arrays:
         """On the server: return the next state from the weighted mean of the updates."""
-        velocity = self.beta * state["velocity"] + mean["update"]
-        model = state["model"] + self.lr * velocity
-        return {"model": model.astype(np.float32), "velocity": velocity.astype(np.float32)}
+        velocity = self.beta * s.state["velocity"] + mean["update"]
+        return {"model": s.state["model"] + self.lr * velocity, "velocity": velocity}

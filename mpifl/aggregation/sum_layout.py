@@ -39,7 +39,8 @@ class Summed:
 class SumLayout:
     """The sums of a round: each of ``arrays`` in each of ``slots``, and the averaged buffers.
 
-    ``total`` is the length of the vector of all sums, ``averaged`` that of the averaged segment.
+    ``total`` is the length of the vector of all sums, ``averaged`` that of the averaged segment, 0
+    where it is not uploaded.
     """
 
     arrays: tuple[Summed, ...]

@@ -32,6 +32,9 @@ class Algorithm(Section):
         received: The arrays of the server's state that participants receive, by name.
         uploaded: The arrays that participants upload, by name; each becomes a weighted mean.
         kept: The arrays that a client keeps from one participation to the next, by name.
+        weighs_work: Whether a client that a clock cuts short (clock.partial) weighs by the samples
+            that it went through, instead of by those that it has.
+        shares_averages: Whether participants upload the averaged segment.
         name: The name in the registry, or of the plug-in.
     """
 
@@ -41,6 +44,10 @@ class Algorithm(Section):
     """The arrays that participants upload, by name; each becomes a weighted mean."""
     kept: ClassVar[Mapping[str, Array]] = {}
     """The arrays that a client keeps from one participation to the next, by name."""
+    weighs_work: ClassVar[bool] = True
+    """Whether a client that a clock cuts short weighs by the samples that it went through."""
+    shares_averages: ClassVar[bool] = True
+    """Whether participants upload the averaged segment. If not, that of the model never changes."""
 
     name: str
 
@@ -55,12 +62,6 @@ class Algorithm(Section):
     def kept_arrays(self, layout: Layout) -> Mapping[str, Array]:
         """Return ``kept``. To be overridden where shapes depend on options or the model."""
         return self.kept
-
-    @property
-    def keeps_state(self) -> bool:
-        """Whether clients keep anything."""
-        changed = type(self).kept_arrays is not Algorithm.kept_arrays
-        return bool(self.kept) or changed
 
     @property
     def slots(self) -> int:

@@ -15,6 +15,8 @@ from mpifl.models.layout import Layout
 if TYPE_CHECKING:
     import torch
 
+    from mpifl.job.schema import Training
+
 
 @dataclass(frozen=True)
 class ClientContext:
@@ -26,6 +28,7 @@ class ClientContext:
         samples: How many training samples it has.
         steps: How many local steps the plan gives it.
         lr: The learning rate of this round.
+        training: The job's section ``training``, such as its optimizer.
         received: The arrays that the server sent, by name. Read-only: other clients get the same
             tensors.
         initial: The model before the first round, (size,) float32. Every client can build it, so it
@@ -33,6 +36,8 @@ class ClientContext:
         kept: What this client kept when it last took part, by name; empty the first time.
         kept_round: The round in which that was; 0 the first time.
         layout: Where the model's tensors lie in its vector.
+        loss: Return the objective's mean loss of outputs and targets, a scalar tensor:
+            ``loss(output, y)``, for a loss of one's own that adds to it.
         count_labels: Return how many samples it has of each class, (classes,) int64.
         make_generator: Return its generator, keyed by (seed, round, client).
     """
@@ -42,11 +47,13 @@ class ClientContext:
     samples: int
     steps: int
     lr: float
+    training: Training
     received: Mapping[str, torch.Tensor]
     initial: torch.Tensor
     kept: Mapping[str, torch.Tensor]
     kept_round: int
     layout: Layout
+    loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
     count_labels: Callable[[], np.ndarray]
     make_generator: Callable[[], np.random.Generator]
 
@@ -97,7 +104,7 @@ class ServerContext:
         weight: The sum of the participants' weights: 1, or less where late updates count less.
         slots: The weight of each slot's participants, (slots,) float64; 0 where there was none.
         averages: The averaged segment of each slot, (slots, averaged) float64: the mean of its
-            participants' values; NaN where there was none.
+            participants' values; NaN where there was none. (slots, 0) without ``shares_averages``.
         layout: Where the model's tensors lie in its vector.
         make_generator: Return the server's generator, keyed by (seed, round).
     """

@@ -32,6 +32,8 @@ class Train:
         adjust: A change of each step's gradient (``mpifl/optimizers/adjust.py``).
         loss: ``loss(module, x, y)`` instead of the objective's, a scalar tensor.
         trainable: Names of the parameters to train; by default all. The others keep their values.
+        cost: The time of a step, in plain local steps: above 1 for a ``loss`` that goes through
+            further models.
     """
 
     start: torch.Tensor
@@ -41,6 +43,7 @@ class Train:
     adjust: Adjust | AdjustFunction | None = None
     loss: Loss | None = None
     trainable: frozenset[str] | None = None
+    cost: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)

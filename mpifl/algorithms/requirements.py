@@ -20,6 +20,17 @@ def needs_one_base(algorithm: Algorithm, job: Job) -> None:
         )
 
 
+def needs_no_clipping(algorithm: Algorithm, job: Job) -> None:
+    """Raise InputError for gradients that are clipped."""
+    for key in ("clip_value", "clip_norm"):
+        bound = getattr(job.training, key)
+        if bound is not None:
+            raise InputError(
+                f"training.{key}: {bound:g} is not allowed: {algorithm.name} with these options"
+                " assumes gradients that are not clipped; leave it out"
+            )
+
+
 def needs_plain_sgd(algorithm: Algorithm, job: Job) -> None:
     """Raise InputError for local steps that are not ``w -= lr g``."""
     optimizer = job.training.optimizer
@@ -28,3 +39,19 @@ def needs_plain_sgd(algorithm: Algorithm, job: Job) -> None:
             f"training.optimizer: {optimizer.name!r} with these options is not allowed:"
             f" {algorithm.name} assumes plain SGD; allowed: sgd without momentum and weight_decay"
         )
+
+
+def needs_bare_steps(algorithm: Algorithm, job: Job) -> None:
+    """Raise InputError for local steps that do not all have the round's learning rate, or clip."""
+    training = job.training
+    changed = {
+        "lr_decay": training.lr_decay != 1.0,
+        "clip_value": training.clip_value is not None,
+        "clip_norm": training.clip_norm is not None,
+    }
+    for key, is_changed in changed.items():
+        if is_changed:
+            raise InputError(
+                f"training.{key}: {getattr(training, key):g} is not allowed: {algorithm.name}"
+                " makes steps besides, which know nothing of it"
+            )

@@ -13,6 +13,7 @@ from mpifl.algorithms.context import ClientContext, Program, ServerContext, Uplo
 from mpifl.algorithms.requests import Differentiated, Gradient, Train, Trained
 from mpifl.algorithms.requirements import needs_one_base, needs_plain_sgd
 from mpifl.clock.cost import Cost
+from mpifl.errors import InputError
 from mpifl.job import Job
 from mpifl.models.layout import Layout
 from mpifl.optimizers.adjust import shift
@@ -38,6 +39,11 @@ class Scaffold(Algorithm):
     def check(self, job: Job) -> None:
         needs_one_base(self, job)
         needs_plain_sgd(self, job)
+        if self.option == "II" and job.training.lr_decay != 1.0:
+            raise InputError(
+                f"training.lr_decay: {job.training.lr_decay:g} is not allowed: option II of"
+                " scaffold divides by one learning rate; allowed: 1, or algorithm.option I"
+            )
 
     def weight(self, samples: np.ndarray) -> np.ndarray:
         return np.ones(len(samples))

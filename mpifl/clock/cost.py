@@ -13,8 +13,8 @@ class Cost:
     all samples of the client.
 
     Attributes:
-        training: How many times the planned local steps are made. 2 for an algorithm that trains
-            two models.
+        training: How many times the planned local steps are made, each counted by its
+            ``Train.cost``. 2 for an algorithm that trains two models.
         extra_steps: Local steps besides, the same number for every client.
         gradients: Passes that compute a gradient: forward and backward.
         evaluations: Passes that compute a loss: forward only, a third of the time.

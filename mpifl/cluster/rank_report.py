@@ -200,7 +200,7 @@ def _run_directory_lines(
         return []
 
     who = _named(blind, reports)
-    if experiment.job.algorithm.keeps_state:
+    if isinstance(experiment, Experiment) and experiment.kept_shapes:
         raise InputError(
             f"--out: {who} does not see the run directory of rank 0, and the clients of"
             f" {experiment.job.algorithm.name} keep state there; name a folder on a file system"

@@ -9,6 +9,12 @@ import numpy as np
 from mpifl.datasets.dataset import TASKS, Dataset, Part
 from mpifl.errors import InputError
 
+Y_TYPES = {
+    "classification": (np.int64, 1, "int64 (samples,)"),
+    "regression": (np.float32, 2, "float32 (samples, outputs)"),
+}
+"""By task: type and number of axes of y, and both as text. Other tasks have no y."""
+
 
 def check_dataset(path: Path, data: Dataset) -> None:
     """Raise InputError for anything that training cannot rely on.
@@ -52,12 +58,10 @@ def _check_attributes(path: Path, data: Dataset) -> None:
 def _check_clients(label: str, part: Part) -> None:
     """Check offsets and client names. ``label`` is "FILE: PART", as errors begin."""
     sizes = np.diff(part.offsets)
-    labels = "" if part.y is None else f"{len(part.y)} labels and "
     samples = part.x.shape[0] if part.begin is None else len(part.begin) - 1
 
-    labels_match = part.y is None or len(part.y) == samples
-    if part.offsets[0] != 0 or part.offsets[-1] != samples or not labels_match:
-        raise InputError(f"{label}/offsets do not span its {labels}{samples} samples")
+    if part.offsets[0] != 0 or part.offsets[-1] != samples:
+        raise InputError(f"{label}/offsets do not span its {samples} samples")
     if len(part.client) != part.clients:
         raise InputError(
             f"{label} names {len(part.client)} clients, its offsets have {part.clients}"
@@ -67,8 +71,13 @@ def _check_clients(label: str, part: Part) -> None:
     if (sizes < 1).any():
         client = int(np.argmax(sizes < 1))
         raise InputError(f"{label} client {client}: {sizes[client]} samples; each needs 1 or more")
-    if part.coarse is not None and len(part.coarse) != samples:
-        raise InputError(f"{label}/coarse has {len(part.coarse)} rows for {samples} samples")
+    for name, column in (("y", part.y), ("coarse", part.coarse)):
+        if column is not None and len(column) != samples:
+            raise InputError(f"{label}/{name} has {len(column)} rows for {samples} samples")
+    if part.coarse is not None and (part.coarse.dtype != np.int64 or part.coarse.ndim != 1):
+        raise InputError(
+            f"{label}/coarse is {part.coarse.dtype} {part.coarse.shape}; needed: int64 (samples,)"
+        )
 
 
 def _check_samples(label: str, part: Part) -> None:
@@ -85,14 +94,16 @@ def _check_samples(label: str, part: Part) -> None:
 
 def _check_labels(label: str, part: Part, data: Dataset) -> None:
     y = part.y
-    kind = {"classification": np.int64, "regression": np.float32}.get(data.task)
-    if (None if y is None else y.dtype.type) is not kind:
-        raise InputError(
-            f"{label}/y is {None if y is None else y.dtype};"
-            f" a {data.task} needs {kind and np.dtype(kind)}"
-        )
-    if y is None:
+    if data.task not in Y_TYPES:
+        if y is not None:
+            raise InputError(f"{label}/y: task {data.task} has no y")
         return
+
+    dtype, axes, needed = Y_TYPES[data.task]
+    if y is None:
+        raise InputError(f"{label} has no y; a {data.task} needs {needed}")
+    if y.dtype != dtype or y.ndim != axes:
+        raise InputError(f"{label}/y is {y.dtype} {y.shape}; a {data.task} needs {needed}")
 
     if data.task == "classification":
         if y.min() < 0 or y.max() >= data.outputs:

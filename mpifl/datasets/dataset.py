@@ -290,7 +290,8 @@ def _read_part(group: h5py.Group, reader: Reader) -> Part:
     flat = all(column.ndim == 1 for column in [*indices, columns["client"]])
     if x.ndim == 0 or not flat or not (y is None or y.ndim == (1 if y.dtype == np.int64 else 2)):
         shapes = ", ".join(f"{key} {column.shape}" for key, column in present.items())
-        raise ValueError(f"{group.name}: {shapes}; y and offsets are columns")
+        needed = "y int64 (samples,) or float32 (samples, outputs), all but x columns"
+        raise ValueError(f"{group.name}: {shapes}; expected {needed}")
 
     entries = len(columns["offsets"])
     if entries < 2:

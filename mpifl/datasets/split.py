@@ -19,8 +19,8 @@ def split_samples(
 
     ``client`` (samples,) holds the client, 0 to clients - 1, of each sample. A share of clients is
     rounded; a share of a client's samples is rounded down, so every client keeps one for training.
-    Raises InputError when a share of clients rounds to none, when no client is left for training,
-    and when the test share of each client's samples rounds to none for all of them.
+    Raises InputError when a share above 0 rounds to none, of clients or of every client's samples,
+    and when no client is left for training.
     """
     if split.by == "clients":
         return _split_clients(split, clients, random)[client]
@@ -72,11 +72,15 @@ def _split_each_client(
         place < validation_end, VALIDATION, np.where(place < test_end, TEST, TRAIN)
     )
 
-    if not (part == TEST).any() and split.test:
-        raise InputError(
-            f"data.split.test: {split.test:g} of each client's samples is none:"
-            f" the largest has {sizes.max()}"
-        )
+    largest = int(sizes.max())
+    enough = f"1/{largest} or more, or " if largest > 1 else ""
+    kept_back = (("validation", split.validation, validation), ("test", split.test, test))
+    for key, share, counts in kept_back:
+        if share and not counts.any():
+            raise InputError(
+                f"data.split.{key}: {share:g} of each client's samples is none: the largest has"
+                f" {largest}; allowed: {enough}data.split.by: clients"
+            )
     return part
 
 

@@ -40,19 +40,23 @@ class _Spool:
     clients: dict[Name, int] = field(default_factory=dict)
     samples: int = 0
 
-    def append(self, column: str, values: np.ndarray, where: str) -> None:
-        """Add rows to a column. Raises InputError unless type and shape are as before."""
-        kind = (values.dtype, values.shape[1:])
-        if self.types.setdefault(column, kind) != kind:
-            before = self.types[column]
-            raise InputError(
-                f"{where}: {column} of {kind[0]} {kind[1]}, those before have {before[0]}"
-                f" {before[1]}: all need the same shape"
-            )
+    def append(self, columns: dict[str, np.ndarray], where: str) -> None:
+        """Add rows. Raises InputError unless columns, types and shapes are as before."""
+        types = {name: (values.dtype, values.shape[1:]) for name, values in columns.items()}
+        self.types = self.types or types
+        for name in self.types | types:
+            new = types.get(name)
+            before = self.types.get(name)
+            if new != before:
+                raise InputError(
+                    f"{where}: {name} is {_kind(new)}, before it was {_kind(before)}:"
+                    " all need the same type and shape"
+                )
 
-        if column not in self.files:
-            self.files[column] = open(self.folder / column, "wb")  # noqa: SIM115  (closed by Store)
-        self.files[column].write(np.ascontiguousarray(values).data)
+        for name, values in columns.items():
+            if name not in self.files:
+                self.files[name] = open(self.folder / name, "wb")  # noqa: SIM115  (closed by Store)
+            self.files[name].write(np.ascontiguousarray(values).data)
 
     def column(self, name: str) -> np.ndarray:
         """Return a column as a memory map."""
@@ -71,6 +75,11 @@ class _Spool:
         with open(self.folder / name, "w+b") as file:
             os.posix_fallocate(file.fileno(), 0, 8 * rows)  # a full disk would be a SIGBUS later
             return np.memmap(file, np.int64, "r+", shape=(rows,))
+
+
+def _kind(kind: tuple[np.dtype, tuple[int, ...]] | None) -> str:
+    """Return type and shape of a column's rows as text; None stands for a missing column."""
+    return "missing" if kind is None else f"{kind[0]} {kind[1]}"
 
 
 class Store:
@@ -103,28 +112,30 @@ class Store:
             where: The place in the source, for error messages.
 
         Raises:
-            InputError: A shape or type differs from those of earlier samples.
+            InputError: A shape or type differs from those of earlier samples, or a column that
+                they have is missing.
         """
         assert part in PARTS
-        spool = self._spool(part)
         count = len(x)
+        columns = {}
         if not isinstance(x, np.ndarray):
             if count == 0:
                 return
-            if min(len(sample) for sample in x) < 1:
-                raise InputError(f"{where}: a sample is empty; each needs a length of 1 or more")
-            spool.append("length", np.array([len(sample) for sample in x], np.int64), where)
-            x = np.concatenate(x)
-
-        for column, values in (("x", x), ("y", y), ("coarse", coarse)):
-            if values is not None:
-                if column != "x" and len(values) != count:
-                    raise InputError(f"{where}: {len(values)} labels for {count} samples")
-                spool.append(column, values, where)
+            columns["length"] = np.array([len(sample) for sample in x], np.int64)
+            x = _joined(x, where)
         if x.dtype not in X_TYPES:
             raise TypeError(f"x is {x.dtype}")  # a defect of the importer, not of the input
+        columns["x"] = x
 
-        spool.append("client", _runs(spool.clients, client, count, where), where)
+        for name, values in (("y", y), ("coarse", coarse)):
+            if values is not None:
+                if len(values) != count:
+                    raise InputError(f"{where}: {name} has {len(values)} rows for {count} samples")
+                columns[name] = values
+
+        spool = self._spool(part)
+        columns["client"] = _runs(spool.clients, client, count, where)
+        spool.append(columns, where)
         spool.samples += count
         self._on_samples(count)
 
@@ -152,6 +163,24 @@ class Store:
         }
         parts = {name: _part(spool) for name, spool in self._parts.items()}
         return Dataset(**(attributes | parts))
+
+
+def _joined(samples: Sequence[np.ndarray], where: str) -> np.ndarray:
+    """Return samples with lengths of their own, one behind the other.
+
+    Raises InputError for an empty one, and unless they differ in their lengths alone.
+    """
+    if min(len(sample) for sample in samples) < 1:
+        raise InputError(f"{where}: a sample is empty; each needs a length of 1 or more")
+
+    kind = (samples[0].dtype, samples[0].shape[1:])
+    for sample in samples:
+        if (sample.dtype, sample.shape[1:]) != kind:
+            raise InputError(
+                f"{where}: samples of {samples[0].dtype} {samples[0].shape} and {sample.dtype}"
+                f" {sample.shape}: only their lengths, the first axis, may differ"
+            )
+    return np.concatenate(samples)
 
 
 def _runs(
@@ -210,9 +239,11 @@ def _ranked(spool: _Spool) -> tuple[np.ndarray, np.ndarray]:
     """
     texts = [str(name) for name in spool.clients]
     if len(set(texts)) < len(texts):
+        numbers = (name for name in spool.clients if not isinstance(name, str))
+        twice = next(number for number in numbers if str(number) in spool.clients)
         raise InputError(
-            f"{spool.folder.name}: two clients have the same name, once as a number and once as"
-            " text"
+            f"{spool.folder.name}: two clients have the same name, {twice}, once as a number and"
+            " once as text"
         )
 
     numeric = all(text.isascii() and text.isdigit() for text in texts)

@@ -1,7 +1,4 @@
-"""Files that are read whole and may be packed with gzip or xz.
-
-A small file that unpacks to gigabytes is refused, not held in memory.
-"""
+"""Files that may be packed with gzip or xz."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ import lzma
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from mpifl.errors import InputError
 
@@ -18,21 +15,32 @@ OPENERS: dict[str, Callable[[Path], Any]] = {".gz": gzip.open, ".xz": lzma.open}
 MOST_BYTES = 1 << 31
 
 
+def open_bytes(path: Path) -> IO[bytes]:
+    """Open a file for reading; it is unpacked if its name ends in ``.gz`` or ``.xz``.
+
+    Raises InputError when it cannot be opened.
+    """
+    try:
+        file: IO[bytes] = OPENERS[path.suffix](path) if path.suffix in OPENERS else path.open("rb")
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from error
+    return file
+
+
 def read_bytes(path: Path) -> bytes:
     """Return all bytes of a file, unpacked if its name ends in ``.gz`` or ``.xz``.
 
-    Raises InputError when it cannot be read, or has more than MOST_BYTES when unpacked.
+    Raises InputError when it cannot be read. A small file that unpacks to more than MOST_BYTES is
+    refused, not held in memory.
     """
-    opener = OPENERS.get(path.suffix)
+    is_packed = path.suffix in OPENERS
     try:
-        if opener is None:
-            return path.read_bytes()
-        with opener(path) as file:
-            raw: bytes = file.read(MOST_BYTES + 1)
+        with open_bytes(path) as file:
+            raw = file.read(MOST_BYTES + 1 if is_packed else -1)
     except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
-        raise InputError(f"{path}: {error}") from error
+        raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
 
-    if len(raw) > MOST_BYTES:
+    if is_packed and len(raw) > MOST_BYTES:
         raise InputError(
             f"{path}: more than {MOST_BYTES:,} bytes when unpacked; if that is right, unpack it"
             " yourself and name the unpacked file"

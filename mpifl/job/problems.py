@@ -93,6 +93,9 @@ def _unknown_key(schema: type[Section], key: str, value: Any) -> str:
 
     siblings = {name.rpartition(".")[2]: name for name in valid if _section(name) == section}
     near = [siblings[match] for match in difflib.get_close_matches(word, siblings, n=1, cutoff=0.5)]
+    # The same word in a section of this one: training.momentum for training.optimizer.momentum.
+    inner = [name for name in valid if section and name.startswith(f"{section}.")]
+    near = [name for name in inner if name.rpartition(".")[2] == word] or near
     if not siblings:
         near = difflib.get_close_matches(key, valid, n=1)
     near = near or [name for name in valid if name.rpartition(".")[2] == word]

@@ -153,7 +153,7 @@ def _plain_sections(raw: dict[str, Any], problems: Problems) -> dict[str, Any]:
         section: Any = raw
         for parent in component.path[:-1]:
             inner = section.get(parent, {})
-            if isinstance(inner, str):  # the short form: `data: digits`
+            if isinstance(inner, str) and parent == "data":  # the short form: `data: digits`
                 inner = {"name": inner}
             if not isinstance(inner, dict):
                 break

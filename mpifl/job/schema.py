@@ -141,6 +141,11 @@ class Training(Section):
     clip_norm: float | None = Field(
         None, gt=0, description="scale a gradient down to at most this Euclidean norm"
     )
+    batch_norm: Literal["average", "local", "recompute"] = Field(
+        "average",
+        description="running statistics of batch norm: averaged over participants, kept by each"
+        " client for its own training and test, or recomputed by the server on the validation part",
+    )
     threads: Count = Field(1, description="torch threads a rank; another number gives other bits")
 
     @property
@@ -172,6 +177,31 @@ class Evaluation(Section):
         False,
         description="also score each client of that part: mean, worst decile, the table /clients",
     )
+    personal: bool = Field(
+        False,
+        description="also score each client with its own model (`algorithm`) on its own samples of"
+        " that part",
+    )
+    personal_clients: Count | None = Field(
+        None, description="with `personal`: how many clients, always the same; default: all"
+    )
+    fine_tune_steps: Count | None = Field(
+        None,
+        description="with `personal`: local steps that each client takes from its model first",
+    )
+
+    @property
+    def by_client(self) -> bool:
+        """Whether single clients are scored."""
+        return self.per_client or self.personal
+
+    @model_validator(mode="after")
+    def _personal(self) -> Evaluation:
+        if self.personal and self.per_client:
+            raise ValueError("give per_client or personal, not both")
+        if not self.personal and (self.personal_clients or self.fine_tune_steps):
+            raise ValueError("personal_clients and fine_tune_steps need personal: true")
+        return self
 
 
 class Record(Section):

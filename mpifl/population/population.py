@@ -147,6 +147,12 @@ class Population:
         data_client = clients % self.dataset.train.clients
         return offsets[data_client + 1] - offsets[data_client]
 
+    def devices(self, clients: np.ndarray) -> np.ndarray:
+        """Return the device of the trace (int64) that each of ``clients`` (int64) has."""
+        phones = self.phones
+        places = [int(permuted(client, phones.size, phones.key)) for client in clients.tolist()]
+        return np.array(places, np.int64) % len(phones.compute_ms_per_sample)
+
     def client_name(self, client: int) -> str:
         """Return a client's number, with its name in the source if that is another one."""
         name = self.data.train.client[self.data_client(client)]

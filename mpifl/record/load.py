@@ -63,7 +63,7 @@ class Run:
     def clients(self) -> np.ndarray:
         """/clients of run.h5: a structured array with the tests of single clients.
 
-        It is empty without evaluation.per_client.
+        It is empty without evaluation.per_client and evaluation.personal.
         """
         return self.table("clients")
 

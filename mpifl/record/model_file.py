@@ -17,7 +17,7 @@ from mpifl.models.flat import FlatModel
 def write_model(folder: Path, model: FlatModel, weights: np.ndarray) -> str:
     """Write model.safetensors into ``folder`` and return the model's SHA-256. Raises DiskFull.
 
-    ``weights`` is (n,) float32. The hash is over the vector's tensors, as float32, one after the
+    ``weights`` is (size,) float32. The hash is over the vector's tensors, as float32, one after the
     other. Local buffers (``models/flat.py``) are written too, but for integers such as a count of
     batches.
     """

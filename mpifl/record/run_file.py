@@ -123,7 +123,8 @@ class RunFile:
 
         HDF5 cannot discard what it has not written: it tries again when it closes the file, and
         crashes at exit (HDF5 2.0.0). So after an error its file descriptor is replaced by one of
-        memory.
+        memory. ``writing_hdf5`` hides the error in a Python file object instead. Here that cannot
+        be: HDF5 does not mark such a file as open for SWMR writing, and readers refuse it.
         """
         with disk_full_errors(self._path, most_bytes, self._path.parent):
             try:

@@ -116,6 +116,7 @@ def closing_lines(summary: dict[str, Any], folder: str) -> list[str]:
 
     return [
         f"{scores} after {counted(summary['rounds'], 'round')}",
+        *_client_lines(final),
         f"virtual time {clock_text(virtual)}, wall time {clock_text(wall)}"
         f" ({virtual / wall:.1f} times as fast as the phones)",
         f"wall time by phase: {time_text(summary['seconds'])};"
@@ -126,6 +127,17 @@ def closing_lines(summary: dict[str, Any], folder: str) -> list[str]:
         f" of which wasted {energy_text(summary['joules_wasted'])}",
         f"results in {folder}" + (f" (model_sha256 {digest[:16]})" if digest else ""),
     ]
+
+
+def _client_lines(final: Mapping[str, float]) -> list[str]:
+    """Return the scores of single clients, where they were tested."""
+    names = ("client_accuracy", "worst_decile_accuracy")
+    if any(name not in final for name in names):
+        names = ("client_loss", "worst_decile_loss")
+    if any(name not in final for name in names):
+        return []
+    mean, worst = (final[name] for name in names)
+    return [f"single clients: mean {mean:.4f}, worst tenth {worst:.4f} ({names[0]})"]
 
 
 def score_text(scores: Mapping[str, float]) -> str:

@@ -47,11 +47,11 @@ ROUND = {
     "loss": ("<f8", "mean test loss after the round; NaN when not tested"),
     "client_accuracy": (
         "<f8",
-        "mean over the tested clients of each one's accuracy; NaN without evaluation.per_client",
+        "mean over the tested clients of each one's accuracy; NaN when no single ones are tested",
     ),
     "client_loss": (
         "<f8",
-        "mean over the tested clients of each one's loss; NaN without evaluation.per_client",
+        "mean over the tested clients of each one's loss; NaN when no single ones are tested",
     ),
     "worst_decile_accuracy": (
         "<f8",
@@ -61,16 +61,28 @@ ROUND = {
         "<f8",
         "as client_loss, of the tenth of the clients for whom it is highest",
     ),
+    "client_accuracy_variance": ("<f8", "variance of the accuracy over the tested clients"),
 }
 CLIENT = {
     "round": ("<i4", "number from 1"),
-    "client": ("<i8", "client of the tested part, by its place in the data set"),
+    "client": (
+        "<i8",
+        "client of the tested part, by its place in the data set; with evaluation.personal the"
+        " client",
+    ),
+    "device": ("<i8", "device of the trace that the client has; -1 without evaluation.personal"),
     "scored": ("<i8", "predictions tested"),
     "accuracy": ("<f8", "share of them that are right; NaN in a regression"),
     "loss": ("<f8", "their mean loss"),
 }
 SCORES = ("accuracy", "top5", "f1", "perplexity", "rmse", "loss")
-CLIENT_SCORES = ("client_accuracy", "client_loss", "worst_decile_accuracy", "worst_decile_loss")
+CLIENT_SCORES = (
+    "client_accuracy",
+    "client_loss",
+    "worst_decile_accuracy",
+    "worst_decile_loss",
+    "client_accuracy_variance",
+)
 PARTICIPANT_COLUMNS = {
     "round": ("<i4", "number from 1"),
     "client": ("<i8", "client"),
@@ -163,6 +175,7 @@ def client_rows(result: RoundResult) -> np.ndarray:
         clients = result.tested.clients
         rows["round"] = result.plan.round_number
         rows["client"] = clients["client"]
+        rows["device"] = clients["device"]
         rows["scored"] = clients["scored"]
         classified = "accuracy" in result.tested.scores
         rows["accuracy"] = clients["correct"] / clients["scored"] if classified else np.nan
@@ -179,4 +192,5 @@ def _score_clients(row: np.ndarray, clients: np.ndarray) -> None:
     row["client_accuracy"] = clients["accuracy"].mean()
     row["client_loss"] = clients["loss"].mean()
     row["worst_decile_accuracy"] = np.sort(clients["accuracy"])[:tenth].mean()
+    row["client_accuracy_variance"] = clients["accuracy"].var()
     row["worst_decile_loss"] = np.sort(clients["loss"])[-tenth:].mean()

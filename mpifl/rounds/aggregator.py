@@ -22,7 +22,8 @@ from mpifl.mpi.world import World
 from mpifl.rounds.callbacks import RunCallbacks
 from mpifl.rounds.client_state import ClientStore
 from mpifl.rounds.evaluation import tested_rounds
-from mpifl.rounds.plan import TASK, Plan, largest_first, make_plan, task_groups
+from mpifl.rounds.personal_clients import to_test
+from mpifl.rounds.plan import TASK, Plan, largest_first, make_plan
 from mpifl.rounds.protocol import (
     Assignment,
     Results,
@@ -33,7 +34,7 @@ from mpifl.rounds.protocol import (
     aggregator_serve_tickets,
     keep_only,
 )
-from mpifl.rounds.round_result import CLIENT_TEST
+from mpifl.rounds.round_result import CLIENT_TEST, PERSONAL
 from mpifl.rounds.server import Server, keep_version, make_snapshot, needed_versions
 from mpifl.rounds.server_step import next_state
 from mpifl.rounds.snapshot import Waiting
@@ -81,10 +82,9 @@ def run_aggregator(
             results, rows = work_on(world, worker, assignment, server.versions, queue)
         else:
             results = Results.empty(experiment, assignment)
-            rows = np.empty(0, CLIENT_TEST) if experiment.job.evaluation.per_client else None
+            rows = np.empty(0, CLIENT_TEST) if experiment.job.evaluation.by_client else None
             with watch("wait"):
-                groups = task_groups(assignment.tasks, experiment.stack)
-                costs = ticket_costs(experiment, assignment, groups)
+                costs = ticket_costs(experiment, assignment)
                 meanwhile = partial(_meanwhile, server, callbacks, watch)
                 aggregator_serve_tickets(queue, costs, meanwhile)
 
@@ -111,7 +111,7 @@ def _next_plans(server: Server, watch: Stopwatch) -> list[Plan]:
     experiment = server.experiment
     job = experiment.job
     entries = sum(math.prod(shape) for shape in experiment.sums.shapes(1))
-    max_rounds = max(1, min(ASSIGNMENT_ROUNDS, ASSIGNMENT_BYTES // (8 * entries)))
+    max_rounds = max(1, min(ASSIGNMENT_ROUNDS, ASSIGNMENT_BYTES // (8 * max(1, entries))))
 
     plans: list[Plan] = []
     while len(plans) < max_rounds and server.rounds_done + len(plans) < job.rounds:
@@ -153,8 +153,18 @@ def _assignment(server: Server, plans: list[Plan], oldest: int) -> Assignment:
         server.state_rounds.get(client, 0) for client in tasks["client"].tolist()
     ]
 
-    first_round = server.rounds_done + 1
-    return Assignment(first_round, len(plans), tasks, np.array(sorted(tests), np.int64), oldest)
+    personal = [waiting.personal for waiting in server.untested if len(waiting.personal)]
+    # What clients kept after those rounds is read once more.
+    oldest = min([oldest, *(int(rows["round"][0]) for rows in personal)])
+    _, first = np.unique([int(rows["version"][0]) for rows in personal], return_index=True)
+    return Assignment(
+        first_round=server.rounds_done + 1,
+        rounds=len(plans),
+        tasks=tasks,
+        tests=np.array(sorted(tests), np.int64),
+        personal=np.concatenate([np.empty(0, PERSONAL), *(personal[i] for i in first)]),
+        oldest=oldest,
+    )
 
 
 def _versions_for(server: Server, assignment: Assignment) -> tuple[np.ndarray, Versions]:
@@ -211,7 +221,7 @@ def _end_assignment(
         with at(f"round {plan.round_number}"):
             round_metrics = metrics[metrics["round"] == plan.round_number]
             round_metrics = round_metrics[np.argsort(round_metrics["client"])]
-            if experiment.job.algorithm.keeps_state:
+            if experiment.kept_shapes:
                 trained = round_metrics["client"][round_metrics["failed"] == 0]
                 server.state_rounds.update(dict.fromkeys(trained.tolist(), plan.round_number))
             _step(server, plan, round_metrics, results.round_sum(index))
@@ -235,7 +245,12 @@ def _end_round(server: Server, plan: Plan, metrics: np.ndarray) -> None:
     job = server.experiment.job
     server.rounds_done = plan.round_number
     due = plan.round_number % job.evaluation.every == 0 or plan.round_number == job.rounds
-    server.untested.append(Waiting(plan, metrics, server.version if due else None))
+    if not due:
+        server.untested.append(Waiting(plan, metrics, None))
+        return
+    clients = server.experiment.personal_clients
+    personal = to_test(clients, server.version, plan.round_number, server.state_rounds)
+    server.untested.append(Waiting(plan, metrics, server.version, personal))
 
 
 def _save_and_stop(server: Server, callbacks: RunCallbacks, watch: Stopwatch) -> bool:

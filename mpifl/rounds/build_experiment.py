@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mpifl.algorithms.arrays import bytes_of
+from mpifl.algorithms.arrays import BYTES_PER_NUMBER, bytes_of
 from mpifl.clock.asynchronous import Asynchronous
 from mpifl.clock.cost import TRAINING_PER_INFERENCE
 from mpifl.clock.timeline import PARTICIPANT
@@ -26,9 +26,11 @@ from mpifl.models.sized import Sized
 from mpifl.population.build import open_population, prepare, resolved
 from mpifl.population.population import Population, check_participants
 from mpifl.rounds.experiment import Experiment, TimingExperiment
+from mpifl.rounds.personal_clients import check_personal
 from mpifl.seeds import Purpose, number
 
 if TYPE_CHECKING:
+    from mpifl.algorithms.algorithm import Algorithm
     from mpifl.objectives.objective import Objective
 
 BYTES_PER_WEIGHT = 4
@@ -149,6 +151,7 @@ def _experiment_with_model(job: Job, population: Population) -> TimingExperiment
     from mpifl.models.fingerprint import fingerprint
     from mpifl.models.flat import flatten
     from mpifl.models.flops import training_flops
+    from mpifl.rounds.batch_norm import check_batch_norm
     from mpifl.training.allocator import keep_freed_memory
     from mpifl.training.choice import check_single_samples, chosen, with_drop_last
 
@@ -158,6 +161,7 @@ def _experiment_with_model(job: Job, population: Population) -> TimingExperiment
             " allowed: sized"
         )
     _check_data(job, population.data)
+    check_personal(job, population)
     _check_model(job, population.data.shape)
 
     keep_freed_memory()
@@ -172,6 +176,7 @@ def _experiment_with_model(job: Job, population: Population) -> TimingExperiment
         )
 
     job = job.model_copy(update={"training": with_drop_last(job.training, model)})
+    check_batch_norm(job, model, population)
     counts_flops = job.clock.latency.compute == "flops"
     flops = training_flops(model, population.data.shape) if counts_flops else 0.0
     workload = _workload(job, layout_of(model), flops)
@@ -277,9 +282,10 @@ def _workload(job: Job, layout: Layout, flops: float) -> Workload:
     algorithm = job.algorithm
     received = algorithm.received_arrays(layout)
     uploaded = algorithm.uploaded_arrays(layout)
+    averages = _bytes_of_averages(algorithm, layout)
     workload = Workload(
         bytes_down=bytes_of(received, layout, latency.model_bytes),
-        bytes_up=bytes_of(uploaded, layout, latency.model_bytes),
+        bytes_up=bytes_of(uploaded, layout, latency.model_bytes) + averages,
         batch_size=training.batch_size,
         epochs=training.epochs,
         local_steps=training.local_steps,
@@ -291,3 +297,14 @@ def _workload(job: Job, layout: Layout, flops: float) -> Workload:
     )
     _check_server(job, workload)
     return workload
+
+
+def _bytes_of_averages(algorithm: Algorithm, layout: Layout) -> int:
+    """Return the bytes of an averaged segment that is uploaded beside arrays of other sizes.
+
+    Model-sized ones count it.
+    """
+    uploaded = algorithm.uploaded_arrays(layout)
+    counted = any(array.of_model for array in uploaded.values())
+    beside = algorithm.shares_averages and not counted
+    return BYTES_PER_NUMBER * layout.averaged if beside else 0

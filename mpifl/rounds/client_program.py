@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -9,10 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from mpifl.algorithms.context import ClientContext, Program, Upload
+from mpifl.algorithms.context import ClientContext
 from mpifl.algorithms.requests import Call, Evaluate, Evaluated, Gradient, Request, Train, Trained
 from mpifl.clock.cost import NOTHING, Cost
 from mpifl.errors import TrainingError
+from mpifl.rounds.batch_norm import with_own_statistics
 from mpifl.rounds.contract import is_plug_in
 from mpifl.rounds.experiment import Experiment
 from mpifl.rounds.protocol import Versions
@@ -52,7 +54,9 @@ class ClientProgram:
         context: What it sees.
         program: The generator.
         answer: The result of its last request.
-        requests: How many requests of local steps it has made.
+        part: The first of the parts of its generators (``KeyedGenerator``) that it draws from.
+        declared: The most that it may ask for; None where nothing is charged.
+        requests: How many of its requests were served.
         used: What it has asked for so far.
         loss: Its training loss, that of the first training; NaN where there is none.
         averages: The averaged segment after the first training.
@@ -61,7 +65,9 @@ class ClientProgram:
     index: int
     task: Any
     context: ClientContext
-    program: Program
+    program: Generator[Request, Any, Any]
+    declared: Cost | None
+    part: int = 0
     answer: Any = None
     requests: int = 0
     used: Cost = NOTHING
@@ -70,75 +76,102 @@ class ClientProgram:
 
     @property
     def sample_keys(self) -> tuple[int, int, int]:
-        """The keys of the generator of sample orders for the next local steps."""
-        return self.context.round, self.context.client, self.requests
+        """The keys of the generator of sample orders for the next request."""
+        return self.context.round, self.context.client, self.part + self.requests
 
     @property
     def seed_keys(self) -> tuple[int, ...]:
-        """The keys of torch's seed for the next local steps."""
-        own = (1 + self.requests,) if self.requests else ()
+        """The keys of torch's seed for the next request."""
+        part = self.part + self.requests
+        own = (1 + part,) if part else ()
         return self.context.round, self.context.client, *own
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The end of a program: what it returned."""
+
+    value: Any
 
 
 def start_program(
     worker: Worker, tasks: np.ndarray, index: int, versions: Versions
 ) -> ClientProgram:
     """Return the program of a task, before its first request."""
-    experiment = worker.experiment
-    job = experiment.job
     task = tasks[index]
-    client = int(task["client"])
-    round_number = int(task["round"])
-    state_round = int(task["state_round"])
+    context = context_of(worker, task, int(task["base"]), int(task["steps"]), versions)
+    program = worker.experiment.job.algorithm.client(context)
+    return ClientProgram(index, task, context, program, worker.cost)
 
-    version = worker.version(int(task["base"]), versions)
-    kept = worker.store.read(client, state_round) if state_round else {}
-    rows = worker.rows(client)
 
-    context = ClientContext(
+def context_of(
+    worker: Worker, row: np.void, version: int, steps: int, versions: Versions
+) -> ClientContext:
+    """Return what the program of a client sees.
+
+    Args:
+        worker: What this rank trains with.
+        row: Has its ``client``, ``round`` and ``state_round``.
+        version: The model version that it receives.
+        steps: The planned local steps.
+        versions: Model versions by number.
+    """
+    experiment = worker.experiment
+    client = int(row["client"])
+    round_number = int(row["round"])
+    state_round = int(row["state_round"])
+
+    stored = worker.store.read(client, state_round) if state_round else {}
+    arrays, kept = with_own_statistics(
+        experiment,
+        worker.version(version, versions),
+        {name: torch.from_numpy(array).to(worker.device) for name, array in stored.items()},
+    )
+    samples = worker.rows(client)
+    keys = (Purpose.CLIENT, round_number, client)
+
+    return ClientContext(
         client=client,
         round=round_number,
-        samples=rows.stop - rows.start,
-        steps=int(task["steps"]),
+        samples=samples.stop - samples.start,
+        steps=steps,
         lr=worker.recipe(round_number).lr,
-        received={name: version[name] for name in worker.received},
+        training=experiment.job.training,
+        received={name: arrays[name] for name in worker.received},
         initial=worker.initial,
-        kept={name: torch.from_numpy(array).to(worker.device) for name, array in kept.items()},
+        kept=kept,
         kept_round=state_round,
         layout=experiment.layout,
-        count_labels=partial(_count_labels, experiment, rows),
-        make_generator=partial(generator, job.seed, Purpose.CLIENT, round_number, client),
+        loss=experiment.objective.loss,
+        count_labels=partial(_count_labels, experiment, samples),
+        make_generator=partial(generator, experiment.job.seed, *keys),
     )
-    return ClientProgram(index, task, context, job.algorithm.client(context))
 
 
-def advance(worker: Worker, program: ClientProgram) -> Request | Upload:
-    """Give a program its last answer; return its next request, or what it uploads at its end.
+def advance(worker: Worker, program: ClientProgram) -> Request | Ended:
+    """Give a program its last answer; return its next request, or its end.
 
     Raises TrainingError for a request of more than the algorithm declares.
     """
     experiment = worker.experiment
     if is_plug_in(experiment.job.algorithm):  # it may draw from torch's generators
-        keys = (*program.seed_keys[:2], AFTER_TRAINING, program.requests)
+        keys = (program.context.round, program.context.client, AFTER_TRAINING)
+        part = program.part + program.requests
         for device in {CPU, worker.device}:
-            seed_torch(device, number(experiment.job.seed, Purpose.DROPOUT, *keys))
+            seed_torch(device, number(experiment.job.seed, Purpose.DROPOUT, *keys, part))
     _note(experiment, program)
 
     try:
         request = program.program.send(program.answer)
     except StopIteration as end:
-        if not isinstance(end.value, Upload):
-            raise TrainingError(
-                f"algorithm.name: {experiment.job.algorithm.name!r}: client returned"
-                f" {type(end.value).__name__}; it has to return an Upload"
-            ) from None
-        return end.value
+        return Ended(end.value)
     if not isinstance(request, Request):
         raise TrainingError(
-            f"algorithm.name: {experiment.job.algorithm.name!r}: client yielded"
-            f" {type(request).__name__}; allowed: Train, Evaluate, Gradient, Call"
+            f"algorithm.name: {experiment.job.algorithm.name!r} yielded {type(request).__name__};"
+            " allowed: Train, Evaluate, Gradient, Call"
         )
-    _charge(worker, program, request)
+    if program.declared is not None:
+        _charge(experiment, program, program.declared, request)
     return request
 
 
@@ -152,7 +185,9 @@ def _note(experiment: Experiment, program: ClientProgram) -> None:
         program.loss = answer.loss
 
 
-def _charge(worker: Worker, program: ClientProgram, request: Request) -> None:
+def _charge(
+    experiment: Experiment, program: ClientProgram, declared: Cost, request: Request
+) -> None:
     """Add a request to what a program has used. Raises TrainingError for more than is declared."""
     used = program.used
     planned = program.context.steps
@@ -161,7 +196,7 @@ def _charge(worker: Worker, program: ClientProgram, request: Request) -> None:
     evaluations = used.evaluations
     if isinstance(request, Train):
         steps = planned if request.steps is None else request.steps
-        training += steps / planned
+        training += request.cost * steps / planned
     elif isinstance(request, Gradient):
         gradients += 1
     elif isinstance(request, Evaluate):
@@ -171,7 +206,6 @@ def _charge(worker: Worker, program: ClientProgram, request: Request) -> None:
         evaluations += request.evaluations
 
     program.used = Cost(training, 0, gradients, evaluations)
-    declared = worker.cost
     steps_allowed = declared.training * planned + declared.extra_steps
     for what, asked, allowed in (
         ("local steps", training * planned, steps_allowed),
@@ -180,7 +214,7 @@ def _charge(worker: Worker, program: ClientProgram, request: Request) -> None:
     ):
         if asked > allowed * (1 + TOLERANCE) + TOLERANCE:
             raise TrainingError(
-                f"algorithm.name: {worker.experiment.job.algorithm.name!r} asks for {asked:g}"
+                f"algorithm.name: {experiment.job.algorithm.name!r} asks for {asked:g}"
                 f" {what}; its cost() declares {allowed:g}"
             )
 

@@ -17,9 +17,10 @@ from mpifl.algorithms.context import Upload
 from mpifl.algorithms.requests import Request
 from mpifl.errors import InputError, TrainingError, at
 from mpifl.rounds.client_errors import or_drop, task_names
-from mpifl.rounds.client_program import ClientProgram, ClientUpdate, advance, start_program
+from mpifl.rounds.client_program import ClientProgram, ClientUpdate, Ended, advance, start_program
 from mpifl.rounds.experiment import Experiment
 from mpifl.rounds.protocol import Versions
+from mpifl.rounds.round_result import STATISTICS
 from mpifl.rounds.serving import serve
 from mpifl.rounds.update_sum import UpdateSum
 from mpifl.rounds.worker import Worker
@@ -56,8 +57,8 @@ def client_updates(
         for program in running:
             reached = or_drop(experiment, program.task, partial(advance, worker, program))
             _check_received(experiment, tasks[[program.index]], received)
-            if isinstance(reached, Upload):
-                make = partial(_update, worker, program, reached, update_sum, oldest)
+            if isinstance(reached, Ended):
+                make = partial(_update, worker, program, reached.value, update_sum, oldest)
                 update = or_drop(experiment, program.task, make)
                 if update is not None:
                     yield update
@@ -68,10 +69,15 @@ def client_updates(
 
 
 def _update(
-    worker: Worker, program: ClientProgram, upload: Upload, update_sum: UpdateSum, oldest: int
+    worker: Worker, program: ClientProgram, upload: object, update_sum: UpdateSum, oldest: int
 ) -> ClientUpdate:
     """Return what an upload adds to the sums; write the state that the client keeps."""
     experiment = worker.experiment
+    if not isinstance(upload, Upload):
+        raise TrainingError(
+            f"{_name(experiment)}: client returned {type(upload).__name__}; it has to return an"
+            " Upload"
+        )
     arrays = [
         _summed(experiment, upload, number, worker.device)
         for number in range(len(experiment.sums.arrays))
@@ -89,11 +95,14 @@ def _update(
 
     averages = program.averages if upload.averages is None else upload.averages
     if averages is None:
-        averages = program.context.received["model"][experiment.layout.averages]
+        model = program.context.received.get("model", program.context.initial)
+        averages = model[experiment.layout.averages]
+    if not experiment.sums.averaged:
+        averages = averages[:0]
     if experiment.job.runtime.on_client_error == "drop":
         update_sum.check(arrays, averages)  # before anything is added: no half of a client
 
-    _keep(worker, program, upload, oldest)
+    _keep(worker, program, upload, averages, oldest)
     return ClientUpdate(program.index, upload.slot, arrays, averages, program.loss)
 
 
@@ -115,18 +124,21 @@ def _summed(
     return values.reshape(-1)
 
 
-def _keep(worker: Worker, program: ClientProgram, upload: Upload, oldest: int) -> None:
+def _keep(
+    worker: Worker, program: ClientProgram, upload: Upload, averages: torch.Tensor, oldest: int
+) -> None:
     """Write what a client keeps."""
     experiment = worker.experiment
-    names = set(worker.store.shapes)
+    names = set(worker.store.shapes) - {STATISTICS}
     if set(upload.keep) != names:
         kept = ", ".join(sorted(upload.keep)) or "nothing"
         declared = ", ".join(sorted(names)) or "nothing"
         raise TrainingError(f"{_name(experiment)} keeps {kept}, declared in ``kept`` is {declared}")
-    if names:
+    if worker.store.shapes:
+        values = {**upload.keep, STATISTICS: averages}
         arrays = {
-            name: torch.as_tensor(values, dtype=torch.float32).cpu().numpy()
-            for name, values in upload.keep.items()
+            name: torch.as_tensor(values[name], dtype=torch.float32).cpu().numpy()
+            for name in worker.store.shapes
         }
         context = program.context
         worker.store.write(context.client, context.round, arrays, oldest)

@@ -31,6 +31,8 @@ def tested_rounds(
         rows: Tests of single clients (structured CLIENT_TEST); None where the job asks for none.
     """
     clients = np.empty(0, CLIENT_TEST) if rows is None else rows
+    if experiment.job.evaluation.personal:
+        clients["device"] = experiment.population.devices(clients["client"])
     tested = {}
     for version, sums in zip(assignment.tests.tolist(), tests, strict=True):
         scored = int(sums[0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,8 @@ from mpifl.datasets.dataset import Part
 from mpifl.job import Job
 from mpifl.models.layout import Layout, layout_of
 from mpifl.population.population import Population
+from mpifl.rounds.personal_clients import personal_clients, test_rows
+from mpifl.rounds.round_result import STATISTICS
 
 if TYPE_CHECKING:
     from mpifl.algorithms.algorithm import Algorithm
@@ -64,11 +67,24 @@ class Experiment(TimingExperiment):
         shapes = {name: array.sized(self.layout.size) for name, array in received.items()}
         return {"model": (self.layout.size,), **shapes}
 
+    @cached_property
+    def test_rows(self) -> np.ndarray:
+        """Which client of the tested part each client of the data set is (``test_rows``)."""
+        return test_rows(self.population, self.job.evaluation.part)
+
+    @cached_property
+    def personal_clients(self) -> np.ndarray:
+        """The clients that are tested with their own models, int64."""
+        return personal_clients(self.job, self.population)
+
     @property
     def kept_shapes(self) -> dict[str, tuple[int, ...]]:
         """The arrays that a client keeps from one participation to the next."""
         kept = self.job.algorithm.kept_arrays(self.layout)
-        return {name: array.sized(self.layout.size) for name, array in kept.items()}
+        shapes = {name: array.sized(self.layout.size) for name, array in kept.items()}
+        if self.job.training.batch_norm == "local":
+            shapes[STATISTICS] = (self.layout.averaged,)
+        return shapes
 
     @property
     def stack(self) -> int:
@@ -96,4 +112,5 @@ def sum_layout(algorithm: Algorithm, layout: Layout) -> SumLayout:
         shape = array.sized(layout.size)
         arrays.append(Summed(name, shape, size, array.bits, begin, array.of_model))
         begin += algorithm.slots * size
-    return SumLayout(tuple(arrays), algorithm.slots, begin, layout.averaged)
+    averaged = layout.averaged if algorithm.shares_averages else 0
+    return SumLayout(tuple(arrays), algorithm.slots, begin, averaged)

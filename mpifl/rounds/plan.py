@@ -140,7 +140,8 @@ def _tasks(timeline: Timeline, job: Job, population: Population, round_number: i
     for name in ("client", "base", "steps", "samples"):
         tasks[name] = rows[name]
 
-    samples = rows["samples"] if job.clock.weighs_work else population.samples(rows["client"])
+    by_work = job.clock.weighs_work and job.algorithm.weighs_work
+    samples = rows["samples"] if by_work else population.samples(rows["client"])
     weight = job.algorithm.weight(samples)
     tasks["weight"] = rows["factor"] * weight / weight.sum() if len(tasks) else weight
     return tasks

@@ -31,7 +31,7 @@ from mpifl.mpi.queue import Queue
 from mpifl.mpi.world import World
 from mpifl.rounds.experiment import Experiment
 from mpifl.rounds.plan import TASK
-from mpifl.rounds.round_result import METRIC
+from mpifl.rounds.round_result import METRIC, PERSONAL
 
 Version = dict[str, np.ndarray]
 """The arrays (float32) of one model version by name: the model, and what participants receive."""
@@ -41,7 +41,16 @@ Versions = dict[int, Version]
 FAILED = -1
 """In the place of a slot: training failed."""
 
-HEADER_FIELDS = ("first_round", "rounds", "tasks", "tests", "kept", "fresh", "oldest")
+HEADER_FIELDS = (
+    "first_round",
+    "rounds",
+    "tasks",
+    "tests",
+    "personal",
+    "kept",
+    "fresh",
+    "oldest",
+)
 HEADER = np.dtype([(name, "<i8") for name in HEADER_FIELDS])
 
 
@@ -51,7 +60,8 @@ class Assignment:
 
     With a synchronous clock that is one round, with an asynchronous one often several. ``tasks``
     (structured TASK) are those of rounds ``first_round`` to ``first_round + rounds - 1``; ``tests``
-    (int64) are the model versions to test. ``oldest`` is the round after which the run might be
+    (int64) are the model versions to test, ``personal`` (structured PERSONAL, by version) the
+    clients to test with their own models. ``oldest`` is the round after which the run might be
     resumed: the state that clients had then is kept.
     """
 
@@ -59,6 +69,7 @@ class Assignment:
     rounds: int
     tasks: np.ndarray
     tests: np.ndarray
+    personal: np.ndarray
     oldest: int
 
 
@@ -164,11 +175,18 @@ def aggregator_send_assignment(
         assignment.rounds,
         len(assignment.tasks),
         len(assignment.tests),
+        len(assignment.personal),
         len(kept),
         len(fresh),
         assignment.oldest,
     )
-    lists = (assignment.tasks, assignment.tests, kept, np.array(list(fresh), np.int64))
+    lists = (
+        assignment.tasks,
+        assignment.tests,
+        assignment.personal,
+        kept,
+        np.array(list(fresh), np.int64),
+    )
     arrays = [array for version in fresh.values() for array in version.values()]
 
     packed = np.concatenate([array.view(np.uint8) for array in lists])
@@ -195,7 +213,13 @@ def executor_receive_assignment(
         return None
 
     number = np.dtype(np.int64)
-    types = {"tasks": TASK, "tests": number, "kept": number, "fresh": number}
+    types = {
+        "tasks": TASK,
+        "tests": number,
+        "personal": PERSONAL,
+        "kept": number,
+        "fresh": number,
+    }
     ends = np.cumsum([counts[name] * kind.itemsize for name, kind in types.items()])
     packed = np.empty(int(ends[-1]), np.uint8)
     arrays = [
@@ -205,10 +229,11 @@ def executor_receive_assignment(
     world.broadcast(packed, *itertools.chain(*(version.values() for version in arrays)))
 
     pieces = zip(np.split(packed, ends[:-1]), types.values(), strict=True)
-    tasks, tests, kept, fresh = (piece.view(kind) for piece, kind in pieces)
+    tasks, tests, personal, kept, fresh = (piece.view(kind) for piece, kind in pieces)
     keep_only(versions, kept)
     versions.update(zip(fresh.tolist(), arrays, strict=True))
-    return Assignment(counts["first_round"], counts["rounds"], tasks, tests, counts["oldest"])
+    first_round = counts["first_round"]
+    return Assignment(first_round, counts["rounds"], tasks, tests, personal, counts["oldest"])
 
 
 def keep_only(versions: Versions, kept: np.ndarray) -> None:

@@ -14,12 +14,27 @@ METRIC = np.dtype(
 """A task's mean training loss, and the slot of the sums that its upload went into; or 1 in
 ``failed`` where its training failed and added nothing."""
 
+PERSONAL = np.dtype(
+    [("version", "<i8"), ("round", "<i4"), ("client", "<i8"), ("state_round", "<i4")]
+)
+"""A client that is tested with its own model after a round: the model version then, and the round
+after which the client last kept state; 0 where it has none."""
 
 CLIENT_TEST = np.dtype(
-    [("version", "<i8"), ("client", "<i8"), ("scored", "<i8"), ("correct", "<i8"), ("loss", "<f8")]
+    [
+        ("version", "<i8"),
+        ("client", "<i8"),  # of the tested part; with evaluation.personal of the population
+        ("device", "<i8"),  # of the trace, with evaluation.personal; else -1
+        ("scored", "<i8"),
+        ("correct", "<i8"),
+        ("loss", "<f8"),  # their sum
+    ]
 )
-"""The test of a model version on samples of one client of the tested part; ``loss`` is their
-sum."""
+"""The test of a model version on the samples of one client."""
+
+
+STATISTICS = "batch_norm"
+"""The name under which clients keep their running statistics (``training.batch_norm: local``)."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from mpifl.aggregation.exact_sum import RoundSum, from_fixed, from_parts
 from mpifl.algorithms.arrays import Arrays
 from mpifl.algorithms.context import ServerContext
 from mpifl.errors import TrainingError
+from mpifl.rounds.batch_norm import recomputed
 from mpifl.rounds.experiment import Experiment
 from mpifl.rounds.plan import Plan
 from mpifl.seeds import Purpose, generator
@@ -109,9 +110,13 @@ def next_state(
             " has to return new arrays"
         ) from error
     after = _with_changes(state, changed)
-    before = state["model"][experiment.layout.averages]
-    own = _own_averages(before, round_sum.averages, share, weight)
-    return checked(experiment, _with_averages(experiment, after, own))
+    own = state["model"][experiment.layout.averages]
+    if experiment.sums.averaged:
+        own = _own_averages(own, round_sum.averages, share, weight)
+    after = checked(experiment, _with_averages(experiment, after, own))
+    if experiment.job.training.batch_norm == "recompute":
+        after["model"] = recomputed(experiment, after["model"])
+    return checked(experiment, after)
 
 
 def _slot_weights(experiment: Experiment, weights: np.ndarray, slots: np.ndarray) -> np.ndarray:

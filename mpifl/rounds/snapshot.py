@@ -8,6 +8,7 @@ import numpy as np
 
 from mpifl.clock.timeline import ClockState
 from mpifl.rounds.plan import Plan
+from mpifl.rounds.round_result import PERSONAL
 
 Vectors = dict[str, np.ndarray]
 
@@ -20,12 +21,14 @@ class Waiting:
     """A round that is over and waits for the test of its model.
 
     ``metrics`` (structured METRIC) are those of its tasks. ``version`` is the model version to
-    test, None where no test is due.
+    test, None where no test is due. ``personal`` (structured PERSONAL) are the clients that are
+    then tested with their own models.
     """
 
     plan: Plan
     metrics: np.ndarray
     version: int | None
+    personal: np.ndarray = field(default_factory=lambda: np.empty(0, PERSONAL))
 
 
 @dataclass(frozen=True)

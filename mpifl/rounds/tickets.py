@@ -6,6 +6,7 @@ follow the groups in the same queue and fill the time at its end.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -18,6 +19,8 @@ from mpifl.objectives.objective import Scores
 from mpifl.rounds.client_errors import task_names
 from mpifl.rounds.client_runner import client_updates
 from mpifl.rounds.experiment import Experiment
+from mpifl.rounds.personal import test_personal
+from mpifl.rounds.personal_clients import personal_groups
 from mpifl.rounds.plan import task_groups
 from mpifl.rounds.protocol import Assignment, Results, Versions, executor_take_tickets
 from mpifl.rounds.round_result import CLIENT_TEST, METRIC
@@ -28,17 +31,39 @@ from mpifl.training.device import seed_torch
 from mpifl.training.evaluate import evaluate_shard
 
 
-def ticket_costs(experiment: Experiment, assignment: Assignment, groups: list[slice]) -> np.ndarray:
-    """Return what each ticket is expected to take, (tickets,) float64, in samples trained.
+@dataclass(frozen=True)
+class Tickets:
+    """What the tickets of an assignment stand for, in their order.
 
-    The ``groups`` of the assignment's tasks (``task_groups``) come first, then the shards of the
-    tests, which count as 0.
+    ``groups`` of tasks, then ``personal`` groups of clients that are tested with their own models,
+    then the shards of the tests.
     """
-    costs = np.zeros(len(groups) + len(assignment.tests) * experiment.shards)
+
+    groups: list[slice]
+    personal: list[slice]
+    costs: np.ndarray
+
+
+def tickets_of(experiment: Experiment, assignment: Assignment) -> Tickets:
+    """Return the tickets of an assignment.
+
+    Their costs (tickets,) float64 are what each is expected to take, in samples trained; those of
+    tests count as 0.
+    """
+    groups = task_groups(assignment.tasks, experiment.stack)
+    personal = personal_groups(assignment.personal, experiment.stack)
+
+    tests = len(personal) + len(assignment.tests) * experiment.shards
+    costs = np.zeros(len(groups) + tests)
     if groups:
         begins = [group.start for group in groups]
         costs[: len(groups)] = np.add.reduceat(assignment.tasks["samples"], begins)
-    return costs
+    return Tickets(groups, personal, costs)
+
+
+def ticket_costs(experiment: Experiment, assignment: Assignment) -> np.ndarray:
+    """Return what each ticket of an assignment is expected to take (``Tickets.costs``)."""
+    return tickets_of(experiment, assignment).costs
 
 
 def work_on(
@@ -53,24 +78,31 @@ def work_on(
     experiment = worker.experiment
     with world.watch("training"):
         results = Results.empty(experiment, assignment)
-    groups = task_groups(assignment.tasks, experiment.stack)
+    tickets = tickets_of(experiment, assignment)
     clients = [np.empty(0, CLIENT_TEST)]
+    per_client = experiment.job.evaluation.per_client
 
-    costs = ticket_costs(experiment, assignment, groups)
-    for ticket in executor_take_tickets(queue, costs):
-        if ticket < len(groups):
+    for ticket in executor_take_tickets(queue, tickets.costs):
+        place = ticket - len(tickets.groups)
+        if place < 0:
             with world.watch("training"):
-                _train(worker, assignment, versions, groups[ticket], results)
-        else:
-            test, shard = divmod(ticket - len(groups), experiment.shards)
+                _train(worker, assignment, versions, tickets.groups[ticket], results)
+            continue
+
+        with world.watch("evaluation"):
+            if place < len(tickets.personal):
+                rows = assignment.personal[tickets.personal[place]]
+                clients.append(test_personal(worker, rows, versions))
+                continue
+            test, shard = divmod(place - len(tickets.personal), experiment.shards)
             version = int(assignment.tests[test])
-            with world.watch("evaluation"), at(f"test of model version {version}, shard {shard}"):
+            with at(f"test of model version {version}, shard {shard}"):
                 sums, scores = _test(worker, version, versions, shard)
                 results.tests[test] += sums
-                if experiment.job.evaluation.per_client:
+                if per_client:
                     clients.append(_by_client(experiment, version, shard, scores))
 
-    return results, np.concatenate(clients) if experiment.job.evaluation.per_client else None
+    return results, np.concatenate(clients) if experiment.job.evaluation.by_client else None
 
 
 def train_group(
@@ -173,6 +205,7 @@ def _by_client(experiment: Experiment, version: int, shard: int, scores: Scores)
 
     by_client = np.zeros(last - first, CLIENT_TEST)
     by_client["version"] = version
+    by_client["device"] = -1
     by_client["client"] = np.arange(first, last)
     for name in ("scored", "correct", "loss"):
         by_client[name] = np.add.reduceat(getattr(scores, name).numpy(), begin)

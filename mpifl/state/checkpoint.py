@@ -38,7 +38,7 @@ from mpifl.rounds.snapshot import Snapshot, Vectors, Waiting
 LOG = logging.getLogger(__name__)
 
 FORMAT = "mpifl-checkpoint"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 PATTERN = "round-*.h5"
 
 
@@ -206,7 +206,7 @@ def _put_vectors(group: h5py.Group, vectors: Vectors) -> None:
 
 
 def _vectors(group: h5py.Group) -> Vectors:
-    return {name: values[:] for name, values in group.items()}
+    return {name: values[()] for name, values in group.items()}
 
 
 def _put_fields(group: h5py.Group, state: Any) -> None:
@@ -231,6 +231,7 @@ def _put_waiting(group: h5py.Group, waiting: Waiting) -> None:
     group.attrs["online"] = waiting.plan.online
     group.attrs["version"] = -1 if waiting.version is None else waiting.version
     group["metrics"] = waiting.metrics
+    group["personal"] = waiting.personal
 
 
 def _waiting(group: h5py.Group) -> Waiting:
@@ -246,4 +247,5 @@ def _waiting(group: h5py.Group) -> Waiting:
         after=ClockState(),
         online=float(group.attrs["online"]),
     )
-    return Waiting(plan, group["metrics"][:], None if version < 0 else version)
+    tested = None if version < 0 else version
+    return Waiting(plan, group["metrics"][:], tested, group["personal"][:])

@@ -42,6 +42,7 @@ DEVICE_COLUMNS = (
     "download_joules_per_byte",
     "upload_joules_per_byte",
 )
+SLOT_COLUMNS = ("offsets", "start", "end", "period")
 
 
 @dataclass(frozen=True)
@@ -120,27 +121,37 @@ def open_trace(path: Path) -> Trace:
     Raises InputError naming the file and what is wrong in it.
     """
     with open_hdf5(path, FORMAT, SCHEMA_VERSION) as file, read_errors(path):
-        slots = file["availability"]
-        columns = {column: mapped(file[column], column) for column in DEVICE_COLUMNS}
-        for column in ("offsets", "start", "end", "period"):
-            columns[column] = mapped(slots[column], column)
+        columns = {name: _column(file, name) for name in DEVICE_COLUMNS}
+        for name in SLOT_COLUMNS:
+            columns[name] = _column(file, f"availability/{name}")
         curves = {}
         if "bandwidth" in file:
-            group = file["bandwidth"]
-            for column in ("offsets", *BANDWIDTH_COLUMNS):
-                curves[column] = mapped(group[column], f"bandwidth/{column}")
+            for name in ("offsets", *BANDWIDTH_COLUMNS):
+                curves[name] = _column(file, f"bandwidth/{name}")
         keys = ("name", "source", "licence", "content_sha256")
         attributes: dict[str, Any] = {key: file.attrs[key] for key in keys}
 
-    for column, values in [*columns.items(), *curves.items()]:
-        expected = np.int64 if column == "offsets" else np.float64
-        if values.ndim != 1 or values.dtype != expected:
-            raise InputError(
-                f"{path}: {column} is {values.dtype} {values.shape}; expected a column of float64"
-            )
     trace = Trace(**(attributes | columns), bandwidth=Bandwidth(**curves))
     check_trace(path, trace)
     return trace
+
+
+def _column(file: h5py.File, name: str) -> np.ndarray:
+    """Return a column as a memory map; ``name`` is its path in the file.
+
+    Raises InputError, with that name, when it is missing or of another type or shape.
+    """
+    column = file.get(name)
+    if not isinstance(column, h5py.Dataset):
+        raise InputError(f"{file.filename}: no column {name}")
+
+    expected = np.dtype(np.int64 if name.endswith("offsets") else np.float64)
+    if column.ndim != 1 or column.dtype != expected:
+        raise InputError(
+            f"{file.filename}: {name} is {column.dtype} {column.shape};"
+            f" expected a column of {expected}"
+        )
+    return mapped(column, name)
 
 
 def check_trace(source: Path | str, trace: Trace) -> None:
@@ -187,8 +198,9 @@ def _check_slots(source: Path | str, trace: Trace) -> None:
     start = trace.start
     end = trace.end
     slots = len(start)
-    spanned = len(offsets) == trace.patterns + 1 and offsets[0] == 0 and offsets[-1] == slots
-    if not spanned or slots != len(end):
+    if len(end) != slots:
+        raise InputError(f"{source}: availability end has {len(end)} slots, start {slots}")
+    if len(offsets) != trace.patterns + 1 or offsets[0] != 0 or offsets[-1] != slots:
         raise InputError(
             f"{source}: availability offsets do not span its {slots} slots and"
             f" {trace.patterns} patterns"

@@ -19,11 +19,16 @@ from mpifl.aggregation.exact_sum import (
     from_parts,
     value_limit,
 )
+from mpifl.aggregation.sum_layout import SumLayout, Summed
 from mpifl.training.device import CPU
 
 ELSEWHERE = torch.device("cpu", 0)
 """Another name for the host: what lies there is treated as on a GPU."""
 BITS = [40, 80]
+LAYOUT = SumLayout(
+    (Summed("v", (3,), 3, 40, 0, False), Summed("w", (3,), 3, 80, 6, False)), 2, 12, 0
+)
+"""Two arrays of three numbers, each in two slots."""
 UNITS = st.floats(-1, 1, width=32, exclude_min=True, exclude_max=True)
 """Values as shares of the limit, a power of two."""
 AVERAGES = st.floats(-AVERAGE_LIMIT, AVERAGE_LIMIT, width=32, exclude_min=True, exclude_max=True)
@@ -32,11 +37,11 @@ AVERAGES = st.floats(-AVERAGE_LIMIT, AVERAGE_LIMIT, width=32, exclude_min=True, 
 def added(
     device: torch.device, vectors: list[list[float]], weights: list[float]
 ) -> tuple[np.ndarray, list[int | None]]:
-    """The sum of two vectors in turn, and what was wrong with each: elsewhere of the first one, at the end."""
-    part = RoundSum(np.full((2, 3), 5, np.int64), np.zeros((2, 0), np.int64))
-    sums = DeviceSum(part, BITS, device)
+    """The sum of two arrays in turn, and what was wrong with each: elsewhere of the first one, at the end."""
+    part = RoundSum(np.full(12, 5, np.int64), np.zeros((2, 2, 0), np.int64))
+    sums = DeviceSum(part, LAYOUT, device)
     found: list[Wrong | None] = [
-        sums.add(number % 2, torch.tensor(vector), weight, (number, "v"))
+        sums.add(number % 2, number // 2 % 2, torch.tensor(vector), weight, (number, number % 2))
         for number, (vector, weight) in enumerate(zip(vectors, weights, strict=True))
     ]
     wrong = sums.close()
@@ -45,7 +50,7 @@ def added(
         found[wrong.label[0]] = wrong
     for number, one in enumerate(found):
         if one is not None:
-            assert one.label == (number, "v")
+            assert one.label == (number, number % 2)
             assert one.value == pytest.approx(vectors[number][one.place], nan_ok=True)
     return part.vectors, [None if one is None else one.place for one in found]
 
@@ -87,14 +92,29 @@ def test_each_vector_has_the_limit_of_its_unit() -> None:
         assert added(device, [[small, 1, 1], [0, small / 2, small]], [0.5, 0.5])[1] == [None, 2]
 
 
+def test_a_term_goes_into_the_place_of_its_array_and_slot() -> None:
+    for device in (CPU, ELSEWHERE):
+        for number, slot, place in ((0, 0, 0), (0, 1, 3), (1, 0, 6), (1, 1, 9)):
+            part = LAYOUT.empty()
+            sums = DeviceSum(part, LAYOUT, device)
+            value = value_limit(BITS[number]) / 2
+            sums.add(number, slot, torch.tensor([value, 0.0, -value]), 0.5, (7, number))
+            sums.close()
+            expected = np.zeros(12, np.int64)
+            expected[[place, place + 2]] = 2**60, -(2**60)
+            assert np.array_equal(part.vectors, expected)
+
+
 def averaged(
     device: torch.device, values: list[list[float]], weights: list[float]
 ) -> tuple[np.ndarray, Wrong | None]:
-    part = RoundSum(np.zeros((1, 1), np.int64), np.zeros((2, len(values[0])), np.int64))
-    sums, found = DeviceSum(part, [40], device), None
+    layout = SumLayout((), 2, 0, len(values[0]))
+    part = layout.empty()
+    sums, found = DeviceSum(part, layout, device), None
     for number, (vector, weight) in enumerate(zip(values, weights, strict=True)):
-        found = sums.add_averages(torch.tensor(vector), weight, (number, None)) or found
-    return part.averages, sums.close() or found
+        found = sums.add_averages(1, torch.tensor(vector), weight, (number, None)) or found
+    assert not part.averages[0].any()
+    return part.averages[1], sums.close() or found
 
 
 @given(

@@ -14,6 +14,8 @@ import torch
 from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
+import tests.normed
+from mpifl.algorithms.context import ClientContext
 from mpifl.mpi.world import connect
 from mpifl.rounds.aggregator import run_aggregator
 from mpifl.rounds.build_experiment import check_job
@@ -37,7 +39,30 @@ SETTING = (
 )
 """Everybody who is asked completes, so that who takes part does not depend on an algorithm's cost."""
 
+EQUAL = (
+    "data.partition={name: iid, clients: 12}",
+    "data.split={by: samples, test: 0.2}",
+)
+"""Twelve clients of 96 samples each: a mean weighted by samples is the unweighted one."""
+
+NORMED = (
+    f"model={{name: '{tests.normed.HERE}:Normed', hidden: [16]}}",
+    *EQUAL,
+    "training.batch_size=13",
+)
+"""A network with batch norm; all batches are full, so that none is dropped."""
+
 Change = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def pulled(towards: torch.Tensor, factor: float) -> Change:
+    """Return the change by the gradient of factor/2 |w - towards|^2."""
+    return lambda gradient, weights: gradient + factor * (weights - towards)
+
+
+def shifted(by: torch.Tensor) -> Change:
+    """Return the change that adds a vector."""
+    return lambda gradient, weights: gradient + by
 
 
 class NoRecords:
@@ -73,6 +98,8 @@ class Run:
         run_aggregator(connect(), server, self.store, callbacks)
         self.server = server
         self.state = {name: torch.from_numpy(array) for name, array in server.state.items()}
+        self.layout = experiment.layout
+        experiment.model.module.train()
 
     def rounds(self) -> Iterator[tuple[int, list[tuple[int, float, int]]]]:
         """Yield each round: its number, and for each participant (client, share of the mean, local steps)."""
@@ -94,6 +121,26 @@ class Run:
         arrays = self.store.read(client, last) if last else {}
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
+    def context(self, client: int) -> ClientContext:
+        """Return what a client's program would see after the last round."""
+        x, y = self.samples(client)
+        workload = self.experiment.workload
+        return ClientContext(
+            client=client,
+            round=len(self.results) + 1,
+            samples=len(x),
+            steps=int(workload.steps(np.array([len(x)]))[0]),
+            lr=self.job.training.lr,
+            received={n: self.state[n] for n in self.job.algorithm.received_arrays(self.layout)},
+            initial=self.initial,
+            kept=self.kept(client),
+            kept_round=self.server.state_rounds.get(client, 0),
+            layout=self.layout,
+            count_labels=lambda: np.bincount(y.numpy(), minlength=10),
+            loss=self.experiment.objective.loss,
+            make_generator=lambda: np.random.default_rng(0),
+        )
+
     def batches(
         self, round_number: int, client: int, steps: int, request: int = 0
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
@@ -113,12 +160,21 @@ class Run:
 
     def output(self, weights: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """Return what the model with flat ``weights`` says of ``x``; differentiable."""
-        module = self.experiment.model.module
-        named, start = {}, 0
-        for name, parameter in module.named_parameters():
-            named[name] = weights[start : start + parameter.numel()].view(parameter.shape)
-            start += parameter.numel()
-        return functional_call(module, named, (x,))
+        return self._called(weights, x)[0]
+
+    def _called(self, weights: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the model's output, and the averaged segment after it."""
+        named = {
+            name: weights[where].view(self.layout.shapes[name])
+            for name, where in self.layout.slices.items()
+        }
+        buffers = {
+            name: named[name].detach().clone()
+            for name, where in self.layout.slices.items()
+            if where.start >= self.layout.trained
+        }
+        output = functional_call(self.experiment.model.module, named | buffers, (x,))
+        return output, torch.cat([torch.empty(0), *(each.flatten() for each in buffers.values())])
 
     def loss(self, weights: torch.Tensor, client: int) -> float:
         """Return the mean loss of ``weights`` on a client's samples."""
@@ -144,8 +200,19 @@ class Run:
         """Return the weights after local steps of SGD; ``change(gradient, weights)`` is the gradient used."""
         lr = self.job.training.lr if lr is None else lr
         for x, y in self.batches(round_number, client, steps, request):
+            averages = self._called(weights, x)[1]
             weights = weights - lr * change(self.gradient(weights, x, y), weights)
+            weights[self.layout.averages] = averages
         return weights
+
+    def mean_update(
+        self, weights: torch.Tensor, round_number: int, participants: list[tuple[int, float, int]]
+    ) -> torch.Tensor:
+        """Return the weighted mean of what FedAvg's participants, one of ``rounds``, change of ``weights``."""
+        mean = torch.zeros_like(weights)
+        for client, share, steps in participants:
+            mean += share * (self.sgd(weights, round_number, client, steps) - weights)
+        return mean
 
 
 def assert_close(found: torch.Tensor, expected: torch.Tensor, atol: float = 1e-6) -> None:

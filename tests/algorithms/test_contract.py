@@ -1,24 +1,44 @@
-"""What every algorithm of the registry must keep to, for executor and aggregator to carry it out."""
+"""What every algorithm of the registry must keep to, for the ranks to carry it out."""
 
 from __future__ import annotations
 
 import importlib
-from pathlib import Path
-from typing import Any, ClassVar
+import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from mpifl.aggregation.exact_sum import FRACTION_BITS
 from mpifl.algorithms import REGISTRY
-from mpifl.algorithms.algorithm import Algorithm, ClientContext, State
-from mpifl.algorithms.fedavg import FedAvg
-from mpifl.errors import InputError
+from mpifl.algorithms.algorithm import Algorithm
+from mpifl.algorithms.arrays import Array, Arrays
+from mpifl.algorithms.context import ClientContext, Upload
+from mpifl.algorithms.requests import (
+    Call,
+    Differentiated,
+    Evaluate,
+    Evaluated,
+    Gradient,
+    Request,
+    Train,
+    Trained,
+)
 from mpifl.job import parse_job
+from mpifl.models.flat import flatten
+from mpifl.models.layout import layout_of
+from tests.algorithms.sides import context, start, step, uploaded
 
-N, TRAINABLE = 5, 3
-MODEL = np.array([1.0, -2.0, 0.5, 0.0, 1.0], np.float32)
+torch.manual_seed(1)
+FLAT = flatten(nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2)))
+LAYOUT = layout_of(FLAT)
+MODEL = FLAT.moving.numpy().copy()
+UPDATE = torch.from_numpy(np.random.default_rng(2).uniform(0.5, 1.0, LAYOUT.size)).float()
+UPDATE *= 1 - 2 * (torch.arange(LAYOUT.size) % 2)
+STILL = torch.zeros(LAYOUT.size)
+UPDATE[LAYOUT.averages] = 0
 
 
 @pytest.fixture(params=sorted(REGISTRY))
@@ -27,26 +47,74 @@ def algorithm(request: pytest.FixtureRequest) -> Algorithm:
     return getattr(importlib.import_module(module), name)()
 
 
-def context(algorithm: Algorithm, first_time: bool = True) -> ClientContext:
-    random = torch.Generator().manual_seed(0)
-    sent = {name: torch.randn(N, generator=random) for name in algorithm.sent}
-    kept = torch.randn(N, generator=random) if algorithm.keeps_state and not first_time else None
-    return ClientContext(sent, kept, steps=3, lr=0.1)
-
-
-def mean(algorithm: Algorithm, seed: int = 0) -> State:
+def drawn(array: Array, seed: int, lead: tuple[int, ...] = ()) -> np.ndarray:
     random = np.random.default_rng(seed)
-    return {name: random.standard_normal(N) for name in algorithm.summed}
+    return random.standard_normal((*lead, *array.sized(LAYOUT.size)))
 
 
-def copied(state: State) -> State:
-    return {name: vector.copy() for name, vector in state.items()}
+def means(algorithm: Algorithm, seed: int = 0) -> Arrays:
+    lead = (algorithm.slots,) if algorithm.slots > 1 else ()
+    return {
+        name: drawn(array, seed, lead) for name, array in algorithm.uploaded_arrays(LAYOUT).items()
+    }
 
 
-def assert_same(found: State, expected: State) -> None:
+def mean_of(algorithm: Algorithm, upload: Upload) -> Arrays:
+    """The means of a round with this upload alone."""
+    found = {}
+    for name, array in algorithm.uploaded_arrays(LAYOUT).items():
+        values = torch.as_tensor(upload.arrays[name]).double().numpy().copy()
+        if array.of_model:
+            values[..., LAYOUT.averages] = 0
+        found[name] = values
+        if algorithm.slots > 1:
+            found[name] = np.zeros((algorithm.slots, *values.shape))
+            found[name][upload.slot] = values
+    return found
+
+
+def participant(algorithm: Algorithm, first_time: bool = True) -> ClientContext:
+    """Who receives the first state, or a later one and has kept something before."""
+    state = start(algorithm, MODEL, LAYOUT)
+    if not first_time:
+        state = step(algorithm, state, means(algorithm), layout=LAYOUT)
+    received = {
+        name: torch.from_numpy(state[name].copy()) for name in algorithm.received_arrays(LAYOUT)
+    }
+    kept = {}
+    if not first_time:
+        for seed, (name, array) in enumerate(algorithm.kept_arrays(LAYOUT).items()):
+            kept[name] = torch.from_numpy(drawn(array, seed).astype(np.float32))
+    return context(received, kept, LAYOUT)
+
+
+def serving(update: torch.Tensor) -> Callable[[Request], Any]:
+    """Answers: local steps move weights by ``update``; each test finds a larger loss than the one before."""
+    tested = iter(range(1, 1000))
+
+    def answer(request: Request) -> Any:
+        if isinstance(request, Train):
+            steps = 3 if request.steps is None else request.steps
+            return Trained(request.start, request.start + update, 0.5, steps)
+        if isinstance(request, Evaluate):
+            return Evaluated(float(next(tested)), 5, 10)
+        if isinstance(request, Gradient):
+            return Differentiated(-10 * update, 0.5)
+        assert isinstance(request, Call)
+        FLAT.load(request.weights)
+        return request.function(FLAT.module, torch.randn(10, 3), torch.randint(2, (10,)))
+
+    return answer
+
+
+def copied(state: Arrays) -> Arrays:
+    return {name: values.copy() for name, values in state.items()}
+
+
+def assert_same(found: Arrays, expected: Arrays) -> None:
     assert list(found) == list(expected)
-    for name, vector in expected.items():
-        np.testing.assert_array_equal(found[name], vector)
+    for name, values in expected.items():
+        np.testing.assert_array_equal(found[name], values)
 
 
 @pytest.mark.parametrize("name", sorted(REGISTRY))
@@ -55,7 +123,8 @@ def test_a_job_names_it(name: str) -> None:
     job = parse_job({"rounds": 1, "model": "logreg", "selection": selection, "algorithm": name})
     assert isinstance(job.algorithm, Algorithm)
     assert job.algorithm.name == name
-    assert type(job.algorithm).__module__ == f"mpifl.algorithms.{name}"
+    kind = type(job.algorithm)
+    assert f"{kind.__module__}:{kind.__qualname__}" == REGISTRY[name]
     job.algorithm.check(job)
 
 
@@ -66,92 +135,126 @@ def test_is_frozen_and_refuses_unknown_keys(algorithm: Algorithm) -> None:
         type(algorithm)(nonsense=1)
 
 
-def test_sends_the_model_and_only_what_the_state_has(algorithm: Algorithm) -> None:
-    state = algorithm.start(MODEL.copy())
-    assert "model" in algorithm.sent
-    assert set(algorithm.sent) <= set(state)
-    assert len(set(algorithm.sent)) == len(algorithm.sent)
-    np.testing.assert_array_equal(state["model"], MODEL)
-
-
-def test_state_is_float32_vectors_of_the_models_size_from_round_to_round(
+def test_the_state_has_the_model_and_what_is_received_in_the_shapes_declared(
     algorithm: Algorithm,
 ) -> None:
-    state = algorithm.start(MODEL.copy())
-    names = list(state)
-    for round_number in range(4):
-        assert list(state) == names
-        assert all(vector.dtype == np.float32 and vector.shape == (N,) for vector in state.values())
-        assert all(np.isfinite(vector).all() for vector in state.values())
-        state = algorithm.step(state, mean(algorithm, round_number), participants=3, clients=10)
-    assert not np.array_equal(state["model"], MODEL)
+    state = start(algorithm, MODEL, LAYOUT)
+    np.testing.assert_array_equal(state["model"], MODEL)
+    for name, array in algorithm.received_arrays(LAYOUT).items():
+        assert state[name].shape == array.sized(LAYOUT.size)
 
 
-def test_step_changes_none_of_its_inputs_and_gives_the_same_again(algorithm: Algorithm) -> None:
-    state = algorithm.step(algorithm.start(MODEL.copy()), mean(algorithm), 3, 10)
-    update = mean(algorithm, 1)
-    state_before, update_before = copied(state), copied(update)
-    first = copied(algorithm.step(state, update, 3, 10))
+def test_the_state_keeps_its_names_and_shapes_and_stays_finite_from_round_to_round(
+    algorithm: Algorithm,
+) -> None:
+    state = start(algorithm, MODEL, LAYOUT)
+    shapes = {name: values.shape for name, values in state.items()}
+    for number in range(4):
+        state = step(algorithm, state, means(algorithm, number), layout=LAYOUT)
+        assert {name: values.shape for name, values in state.items()} == shapes
+        assert all(np.isfinite(values).all() for values in state.values())
+    moves = not np.array_equal(state["model"], MODEL)
+    assert moves == bool(algorithm.uploaded_arrays(LAYOUT))
+
+
+def test_the_server_changes_none_of_its_inputs_and_gives_the_same_again(
+    algorithm: Algorithm,
+) -> None:
+    state = step(algorithm, start(algorithm, MODEL, LAYOUT), means(algorithm), layout=LAYOUT)
+    mean = means(algorithm, 1)
+    state_before, mean_before = copied(state), copied(mean)
+    first = copied(step(algorithm, state, mean, layout=LAYOUT))
     assert_same(state, state_before)
-    assert_same(update, update_before)
-    assert_same(algorithm.step(state, update, 3, 10), first)
+    assert_same(mean, mean_before)
+    assert_same(step(algorithm, state, mean, layout=LAYOUT), first)
 
 
 def test_start_leaves_the_model_alone(algorithm: Algorithm) -> None:
     model = MODEL.copy()
-    algorithm.step(algorithm.start(model), mean(algorithm), 3, 10)
+    state = algorithm.start(model, LAYOUT, np.random.default_rng(1))
+    step(algorithm, copied(state), means(algorithm), layout=LAYOUT)
     np.testing.assert_array_equal(model, MODEL)
 
 
-def test_a_first_round_without_any_change_leaves_the_model(algorithm: Algorithm) -> None:
-    state = algorithm.step(
-        algorithm.start(MODEL.copy()), {name: np.zeros(N) for name in algorithm.summed}, 3, 10
+def test_a_first_round_in_which_training_changes_nothing_leaves_the_model(
+    algorithm: Algorithm,
+) -> None:
+    upload, _ = uploaded(algorithm, participant(algorithm), serving(STILL))
+    after = step(
+        algorithm, start(algorithm, MODEL, LAYOUT), mean_of(algorithm, upload), layout=LAYOUT
     )
-    np.testing.assert_array_equal(state["model"], MODEL)
+    trained = slice(LAYOUT.trained)
+    np.testing.assert_allclose(after["model"][trained], MODEL[trained], rtol=1e-6)
 
 
-def test_the_model_moves_with_the_mean_update(algorithm: Algorithm) -> None:
-    update = np.array([1.0, -1.0, 2.0, -0.5, 0.1])
-    vectors = {name: update if name == "update" else np.zeros(N) for name in algorithm.summed}
-    moved = algorithm.step(algorithm.start(MODEL.copy()), vectors, 3, 10)["model"] - MODEL
-    np.testing.assert_array_equal(np.sign(moved), np.sign(update))
+def test_in_a_first_round_the_model_moves_where_training_moved_it(algorithm: Algorithm) -> None:
+    """All of it, or the part that clients share."""
+    upload, _ = uploaded(algorithm, participant(algorithm), serving(UPDATE))
+    after = step(
+        algorithm, start(algorithm, MODEL, LAYOUT), mean_of(algorithm, upload), layout=LAYOUT
+    )
+    moved = (after["model"] - MODEL)[: LAYOUT.trained]
+    shared = sum(
+        math.prod(a.sized(LAYOUT.trained)) for a in algorithm.uploaded_arrays(LAYOUT).values()
+    )
+    assert np.count_nonzero(moved) >= min(shared, LAYOUT.trained / 2)
+    expected = np.sign(UPDATE.numpy()[: LAYOUT.trained])
+    np.testing.assert_array_equal(np.sign(moved)[moved != 0], expected[moved != 0])
 
 
 @pytest.mark.parametrize("first_time", [True, False])
-def test_contributes_what_is_summed_and_keeps_a_vector_if_it_says_so(
-    algorithm: Algorithm, first_time: bool
-) -> None:
-    contribution, kept = algorithm.contribute(
-        torch.linspace(-1, 1, N), context(algorithm, first_time)
-    )
-    assert set(contribution) == set(algorithm.summed)
-    for vector in contribution.values():
-        assert vector.shape == (N,)
-        assert vector.dtype == torch.float32
-        assert vector.is_contiguous()
-        assert not vector.requires_grad
-    assert (kept is not None) == algorithm.keeps_state
-    if kept is not None:
-        assert kept.shape == (N,)
-        assert kept.dtype == torch.float32
+def test_uploads_and_keeps_what_it_declares(algorithm: Algorithm, first_time: bool) -> None:
+    upload, _ = uploaded(algorithm, participant(algorithm, first_time), serving(UPDATE))
+    for declared, found in (
+        (algorithm.uploaded_arrays(LAYOUT), upload.arrays),
+        (algorithm.kept_arrays(LAYOUT), upload.keep),
+    ):
+        assert set(found) == set(declared)
+        for name, array in declared.items():
+            values = torch.as_tensor(found[name])
+            assert values.shape == array.sized(LAYOUT.size)
+            assert not values.requires_grad
+            assert torch.isfinite(values).all()
+    assert 0 <= upload.slot < algorithm.slots
+    assert algorithm.keeps_state == bool(algorithm.kept_arrays(LAYOUT))
 
 
 @pytest.mark.parametrize("first_time", [True, False])
-def test_the_client_side_changes_nothing_but_the_gradient(
+def test_the_client_side_changes_nothing_that_it_is_given(
     algorithm: Algorithm, first_time: bool
 ) -> None:
-    task, again = context(algorithm, first_time), context(algorithm, first_time)
-    weights, update, gradient = torch.randn(TRAINABLE), torch.randn(N), torch.randn(TRAINABLE)
-    weights_before, update_before = weights.clone(), update.clone()
-    assert algorithm.adjust(gradient, weights, task) is None
-    algorithm.contribute(update, task)
-    assert gradient.shape == (TRAINABLE,)
-    assert torch.isfinite(gradient).all()
-    assert torch.equal(weights, weights_before)
-    assert torch.equal(update, update_before)
-    for name in algorithm.sent:
-        assert torch.equal(task.sent[name], again.sent[name])
-    assert task.kept is None or torch.equal(task.kept, again.kept)
+    given, again = participant(algorithm, first_time), participant(algorithm, first_time)
+    update = UPDATE.clone()
+    uploaded(algorithm, given, serving(update))
+    assert torch.equal(update, UPDATE)
+    for found, expected in ((given.received, again.received), (given.kept, again.kept)):
+        assert set(found) == set(expected)
+        for name, values in expected.items():
+            assert torch.equal(found[name], values)
+
+
+def used(requests: list[Request]) -> np.ndarray:
+    """Local steps, passes with gradients, and passes without."""
+    total = np.zeros(3)
+    for request in requests:
+        if isinstance(request, Train):
+            total[0] += request.cost * (3 if request.steps is None else request.steps)
+        elif isinstance(request, Call):
+            total[1:] += request.gradients, request.evaluations
+        else:
+            total[1 if isinstance(request, Gradient) else 2] += 1
+    return total
+
+
+def test_a_participant_is_charged_for_what_it_asks_for(algorithm: Algorithm) -> None:
+    """No more at any time; and no less than it asks for at its first time or later."""
+    cost = algorithm.cost(LAYOUT)
+    declared = [3 * cost.training + cost.extra_steps, cost.gradients, cost.evaluations]
+    asked = [
+        used(uploaded(algorithm, participant(algorithm, first), serving(UPDATE))[1])
+        for first in (True, False)
+    ]
+    np.testing.assert_allclose(np.max(asked, axis=0), declared)
 
 
 def test_weights_are_above_zero_in_float64_and_not_smaller_for_more_samples(
@@ -162,47 +265,3 @@ def test_weights_are_above_zero_in_float64_and_not_smaller_for_more_samples(
     assert weight.shape == (4,)
     assert (weight > 0).all()
     assert (np.diff(weight) >= 0).all()
-
-
-def test_an_array_that_says_nothing_has_the_common_unit(algorithm: Algorithm) -> None:
-    assert [algorithm.bits(name) for name in algorithm.summed] == [FRACTION_BITS] * len(
-        algorithm.summed
-    )
-
-
-def test_units_are_by_name_of_what_is_summed() -> None:
-    class Two(FedAvg):
-        summed = ("update", "square")
-        units: ClassVar[dict[str, int]] = {"square": 80}
-
-    assert (Two().bits("update"), Two().bits("square")) == (40, 80)
-
-
-@pytest.mark.parametrize(
-    ("units", "said"),
-    [
-        ({"sqare": 80}, "Wrong.units: 'sqare' is not summed; allowed: update"),
-        (
-            {"update": 2000},
-            "Wrong.units: 2000 of 'update' is not allowed; allowed: integers -65 to 188",
-        ),
-        (
-            {"update": -66},
-            "Wrong.units: -66 of 'update' is not allowed; allowed: integers -65 to 188",
-        ),
-        (
-            {"update": 0.5},
-            "Wrong.units: 0.5 of 'update' is not allowed; allowed: integers -65 to 188",
-        ),
-    ],
-)
-def test_units_that_cannot_be_are_refused_with_the_class(
-    tmp_path: Path, units: dict[str, Any], said: str
-) -> None:
-    file = tmp_path / f"wrong{len(list(tmp_path.iterdir()))}.py"
-    head = "from mpifl.algorithms.fedavg import FedAvg\nclass Wrong(FedAvg):\n"
-    file.write_text(f"{head}    name: str = 'wrong'\n    units = {units}\n")
-    job = {"rounds": 1, "model": "logreg", "selection": {"name": "uniform", "participants": 2}}
-    with pytest.raises(InputError) as error:
-        parse_job({**job, "algorithm": f"{file}:Wrong"})
-    assert str(error.value).endswith(said)

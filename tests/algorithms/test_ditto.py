@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -9,6 +10,10 @@ import torch
 from tests.algorithms.reference import Run, assert_close
 
 LAM = 0.7
+
+
+def towards(model: torch.Tensor, gradient: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    return gradient + LAM * (weights - model)
 
 
 def test_five_rounds_are_those_of_the_paper(tmp_path: Path) -> None:
@@ -20,7 +25,7 @@ def test_five_rounds_are_those_of_the_paper(tmp_path: Path) -> None:
         for client, share, steps in participants:
             mean += share * (run.sgd(model, number, client, steps) - model)
             start = personal.get(client, model)
-            pulled = lambda g, v, w=model: g + LAM * (v - w)
+            pulled = partial(towards, model)
             personal[client] = run.sgd(start, number, client, steps, request=1, change=pulled)
         model = model + mean
 

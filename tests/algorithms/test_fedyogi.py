@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mpifl.algorithms.fedyogi import FedYogi
+from tests.algorithms.adaptive_cases import assert_costs_of_fedavg, assert_five_rounds
+from tests.algorithms.sides import start, step
 
 ROUNDS = [
     [0.5, -0.0012, 0.0],
@@ -47,13 +50,13 @@ def test_the_papers_formulas(settings: dict[str, float]) -> None:
     algorithm = FedYogi(**settings)
     parameters = {"eta": 0.01, "beta_1": 0.9, "beta_2": 0.99, "tau": 1e-3, **settings}
     parameters["eta"] = parameters.pop("server_lr", parameters["eta"])
-    start = [1.0, -2.0, 0.5]
+    first = [1.0, -2.0, 0.5]
     expected = [
-        paper(x, [deltas[j] for deltas in ROUNDS], **parameters) for j, x in enumerate(start)
+        paper(x, [deltas[j] for deltas in ROUNDS], **parameters) for j, x in enumerate(first)
     ]
-    state = algorithm.start(np.array(start, np.float32))
+    state = start(algorithm, np.array(first, np.float32))
     for t, delta in enumerate(ROUNDS):
-        state = algorithm.step(state, {"update": np.array(delta)}, participants=3, clients=10)
+        state = step(algorithm, state, {"update": np.array(delta)}, participants=3, clients=10)
         for j in range(3):
             x, m, v = expected[j][t]
             assert state["model"][j] == pytest.approx(x, abs=1e-5)
@@ -61,12 +64,26 @@ def test_the_papers_formulas(settings: dict[str, float]) -> None:
             assert state["v"][j] == pytest.approx(v, rel=1e-4, abs=1e-12)
 
 
+def test_five_rounds_are_those_of_the_paper(tmp_path: Path) -> None:
+    assert_five_rounds(
+        tmp_path,
+        "fedyogi",
+        ", beta_2: 0.8",
+        0.7,
+        0.01,
+        0.03,
+        lambda v, delta: v - (1 - 0.8) * delta**2 * (v - delta**2).sign(),
+    )
+
+
+def test_it_costs_what_fedavg_costs(tmp_path: Path) -> None:
+    assert_costs_of_fedavg(tmp_path, "fedyogi")
+
+
 def test_the_first_round_by_hand() -> None:
     # d = 2, tau 1: m = 0.2; v = 1 + 0.01 * 4, since 1 < 4; w = 5 + 0.1 * 0.2 / (sqrt(1.04) + 1).
     algorithm = FedYogi(server_lr=0.1, tau=1.0)
-    state = algorithm.step(
-        algorithm.start(np.array([5.0], np.float32)), {"update": np.array([2.0])}, 1, 1
-    )
+    state = step(algorithm, start(algorithm, np.float32([5])), {"update": np.array([2.0])}, 1, 1)
     assert state["m"][0] == pytest.approx(0.2)
     assert state["v"][0] == pytest.approx(1.04)
     assert state["model"][0] == pytest.approx(5 + 0.02 / (1.04**0.5 + 1))
@@ -75,8 +92,8 @@ def test_the_first_round_by_hand() -> None:
 def test_v_falls_by_as_much_as_it_rises_when_updates_are_small() -> None:
     # What tells Yogi from Adam: (1 - beta_2) d^2 either way, however far v is from d^2.
     algorithm = FedYogi(beta_2=0.75, tau=1.0)
-    state = algorithm.start(np.zeros(3, np.float32))
-    state = algorithm.step(state, {"update": np.array([0.5, 2.0, 1.0])}, 1, 1)
+    state = start(algorithm, np.zeros(3, np.float32))
+    state = step(algorithm, state, {"update": np.array([0.5, 2.0, 1.0])}, 1, 1)
     assert state["v"].tolist() == [
         1 - 0.25 * 0.25,
         1 + 0.25 * 4,
@@ -87,10 +104,10 @@ def test_v_falls_by_as_much_as_it_rises_when_updates_are_small() -> None:
 def test_v_stays_positive_over_many_rounds() -> None:
     random = np.random.default_rng(0)
     algorithm = FedYogi(beta_2=0.0)
-    state = algorithm.start(np.zeros(50, np.float32))
+    state = start(algorithm, np.zeros(50, np.float32))
     for _ in range(200):
         update = random.standard_normal(50) * 10.0 ** random.uniform(-6, 1, 50)
-        state = algorithm.step(state, {"update": update}, 1, 1)
+        state = step(algorithm, state, {"update": update}, 1, 1)
         assert (state["v"] >= 0).all()
         assert np.isfinite(state["model"]).all()
 
@@ -101,11 +118,11 @@ def test_same_as_flower() -> None:
     from flwr.server.strategy import FedYogi as FlowerFedYogi
 
     model = np.array([1.0, -2.0, 0.5], np.float32)
-    start = ndarrays_to_parameters([model.astype(np.float64)])
-    flower = FlowerFedYogi(initial_parameters=start, eta=0.02, beta_1=0.8, beta_2=0.9, tau=0.01)
+    initial = ndarrays_to_parameters([model.astype(np.float64)])
+    flower = FlowerFedYogi(initial_parameters=initial, eta=0.02, beta_1=0.8, beta_2=0.9, tau=0.01)
     flower.v_t = [np.full(3, 0.01**2)]  # the paper's v_{-1} >= tau^2; Flower begins at 0
     ours = FedYogi(server_lr=0.02, beta_1=0.8, beta_2=0.9, tau=0.01)
-    state, theirs = ours.start(model), model.astype(np.float64)
+    state, theirs = start(ours, model), model.astype(np.float64)
     random = np.random.default_rng(1)
     for turn in range(6):
         updates, samples = (
@@ -122,5 +139,5 @@ def test_same_as_flower() -> None:
         parameters, _ = flower.aggregate_fit(turn + 1, results, [])
         (theirs,) = parameters_to_ndarrays(parameters)
         mean = np.average(updates, axis=0, weights=ours.weight(samples))
-        state = ours.step(state, {"update": mean}, participants=4, clients=9)
+        state = step(ours, state, {"update": mean}, participants=4, clients=9)
         np.testing.assert_allclose(state["model"], theirs, atol=2e-6)

@@ -1,17 +1,21 @@
-"""SCAFFOLD against algorithm 1 of arXiv 1910.06378 with option II, in plain Python, on quadratics of three numbers."""
+"""SCAFFOLD against algorithm 1 of arXiv 1910.06378: on quadratics of three numbers, and on a network."""
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from mpifl.algorithms.algorithm import ClientContext
+from mpifl.algorithms.requests import Train, Trained
 from mpifl.algorithms.scaffold import Scaffold
 from mpifl.errors import InputError
 from mpifl.job import parse_job
+from tests.algorithms.reference import EQUAL, NORMED, Run, assert_close, shifted
+from tests.algorithms.sides import context, start, step, uploaded
 
 LR = 0.1
 START = [1.0, -1.0, 0.5]
@@ -49,30 +53,33 @@ def paper(
 def ours(
     rounds: list[list[int]], clients: int, server_lr: float
 ) -> tuple[np.ndarray, np.ndarray, list[Any]]:
-    """The same through the class, as executor and aggregator call it."""
+    """The same through the class, whose requests are served on the quadratics."""
     algorithm = Scaffold(server_lr=server_lr)
-    state = algorithm.start(np.array(START, np.float32))
+    state = start(algorithm, np.array(START, np.float32))
     kept: list[torch.Tensor | None] = [None] * clients
     for chosen in rounds:
         weight = algorithm.weight(np.array([10 * (i + 1) for i in chosen]))
-        mean = {name: np.zeros(3) for name in algorithm.summed}
+        mean = {name: np.zeros(3) for name in algorithm.uploaded}
         for i, share in zip(chosen, weight / weight.sum(), strict=True):
-            context = ClientContext(
-                {name: torch.from_numpy(state[name]) for name in algorithm.sent},
-                kept[i],
-                STEPS[i],
-                LR,
+            received = {name: torch.from_numpy(state[name]) for name in algorithm.received}
+            own = {} if kept[i] is None else {"control": kept[i]}
+            upload, _ = uploaded(
+                algorithm, context(received, own, steps=STEPS[i], lr=LR), partial(descended, i)
             )
-            y = context.sent["model"].clone()
-            for _ in range(STEPS[i]):
-                gradient = torch.tensor(CURVATURE[i]) * (y - torch.tensor(MINIMUM[i]))
-                algorithm.adjust(gradient, y, context)
-                y -= LR * gradient
-            contribution, kept[i] = algorithm.contribute(y - context.sent["model"], context)
+            kept[i] = upload.keep["control"]
             for name in mean:
-                mean[name] += share * contribution[name].double().numpy()
-        state = algorithm.step(state, mean, len(chosen), clients)
+                mean[name] += share * upload.arrays[name].double().numpy()
+        state = step(algorithm, state, mean, len(chosen), clients)
     return state["model"], state["control"], kept
+
+
+def descended(client: int, request: Train) -> Trained:
+    """The weights after a client's steps on its quadratic."""
+    y = request.start.clone()
+    for _ in range(STEPS[client]):
+        gradient = torch.tensor(CURVATURE[client]) * (y - torch.tensor(MINIMUM[client]))
+        y -= LR * (gradient + request.adjust.add)
+    return Trained(request.start, y, 0.0, STEPS[client])
 
 
 @pytest.mark.parametrize(
@@ -103,37 +110,32 @@ def test_the_servers_control_is_the_mean_of_all_clients_controls() -> None:
     np.testing.assert_allclose(control, torch.stack(kept).mean(0).numpy(), atol=2e-5)
 
 
+def moved_by(update: float, request: Train) -> Trained:
+    return Trained(request.start, request.start + update, 0.0, 2)
+
+
 def test_a_first_round_by_hand() -> None:
     # No control yet: 2 steps of SGD moved w by -0.6, so the mean gradient was 0.6 / (2 * 0.1) = 3, and that is c_i+.
-    context = ClientContext(
-        {"model": torch.zeros(1), "control": torch.zeros(1)}, None, steps=2, lr=0.1
-    )
-    sent, kept = Scaffold().contribute(torch.tensor([-0.6]), context)
-    assert sent["update"].item() == pytest.approx(-0.6)
-    assert sent["control"].item() == pytest.approx(3.0)
-    assert kept.item() == pytest.approx(3.0)
+    c = context({"model": torch.zeros(1), "control": torch.zeros(1)}, steps=2, lr=0.1)
+    upload, _ = uploaded(Scaffold(), c, partial(moved_by, -0.6))
+    assert upload.arrays["update"].item() == pytest.approx(-0.6)
+    assert upload.arrays["control"].item() == pytest.approx(3.0)
+    assert upload.keep["control"].item() == pytest.approx(3.0)
     # One of 4 clients took part: c = 0 + 1/4 * 3.
     mean = {"update": np.array([-0.6]), "control": np.array([3.0])}
-    state = Scaffold().step(
-        Scaffold().start(np.ones(1, np.float32)), mean, participants=1, clients=4
-    )
+    state = step(Scaffold(), start(Scaffold(), np.ones(1, np.float32)), mean, 1, 4)
     assert state["control"].tolist() == pytest.approx([0.75])
 
 
 def test_a_later_round_by_hand() -> None:
     # c = 2, c_i = 5: c_i+ = 5 - 2 + 0.6 / (2 * 0.1) = 6; the gradient is moved by c - c_i = -3.
-    context = ClientContext(
-        {"model": torch.zeros(1), "control": torch.tensor([2.0])},
-        torch.tensor([5.0]),
-        steps=2,
-        lr=0.1,
-    )
-    sent, kept = Scaffold().contribute(torch.tensor([-0.6]), context)
-    assert kept.item() == pytest.approx(6.0)
-    assert sent["control"].item() == pytest.approx(1.0)
-    gradient = torch.tensor([10.0])
-    Scaffold().adjust(gradient, torch.zeros(1), context)
-    assert gradient.item() == 7.0
+    received = {"model": torch.zeros(1), "control": torch.tensor([2.0])}
+    c = context(received, {"control": torch.tensor([5.0])}, steps=2, lr=0.1)
+    upload, (request,) = uploaded(Scaffold(), c, partial(moved_by, -0.6))
+    assert upload.keep["control"].item() == pytest.approx(6.0)
+    assert upload.arrays["control"].item() == pytest.approx(1.0)
+    assert request.adjust.add.item() == -3.0
+    assert (request.adjust.pull, request.adjust.towards) == (0, None)
 
 
 def test_clients_stop_drifting() -> None:
@@ -152,18 +154,80 @@ def test_every_participant_counts_the_same() -> None:
     assert Scaffold().weight(np.array([1, 1000, 5])).tolist() == [1, 1, 1]
 
 
-def test_buffers_have_no_gradient() -> None:
-    sent = {"model": torch.zeros(3), "control": torch.tensor([1.0, 2.0, 3.0])}
-    gradient = torch.zeros(2)
-    Scaffold().adjust(
-        gradient,
-        torch.zeros(2),
-        ClientContext(sent, torch.tensor([0.5, 0.5, 9.0]), steps=1, lr=0.1),
+@pytest.mark.parametrize("option", ["I", "II"])
+@pytest.mark.parametrize("engine", ["loop", "stacked"])
+def test_five_rounds_are_those_of_the_paper(tmp_path: Path, option: str, engine: str) -> None:
+    name = f"algorithm={{name: scaffold, option: {option}, server_lr: 0.8}}"
+    run = Run(tmp_path, name, f"training.engine={engine}")
+
+    model, control, kept = run.initial, torch.zeros_like(run.initial), {}
+    for number, participants in run.rounds():
+        updates, changes = [], []
+        for client, _, steps in participants:
+            own = kept.get(client, torch.zeros_like(model))
+            after = run.sgd(model, number, client, steps, change=shifted(control - own))
+            if option == "I":
+                kept[client] = run.gradient(model, *run.samples(client))
+            else:
+                kept[client] = own - control + (model - after) / (steps * run.job.training.lr)
+            updates.append(after - model)
+            changes.append(kept[client] - own)
+        model = model + 0.8 * torch.stack(updates).mean(0)
+        control = control + torch.stack(changes).sum(0) / run.clients
+
+    assert_close(run.state["model"], model)
+    assert_close(run.state["control"], control, atol=5e-6)
+    for client, expected in kept.items():
+        assert_close(run.kept(client)["control"], expected, atol=5e-6)
+
+
+@pytest.mark.parametrize("option", ["I", "II"])
+@pytest.mark.parametrize("clip", [None, 100])
+def test_the_stacked_engine_gives_what_the_loop_gives(
+    tmp_path: Path, option: str, clip: float | None
+) -> None:
+    """By the products of linear layers, and (a bound on gradients that none reaches) by torch's map over clients."""
+    settings = [f"algorithm={{name: scaffold, option: {option}}}"]
+    settings += [] if clip is None else [f"training.clip_value={clip}"]
+    loop, stacked = (
+        Run(tmp_path / engine, *settings, f"training.engine={engine}").state["model"]
+        for engine in ("loop", "stacked")
     )
-    assert gradient.tolist() == [0.5, 1.5]
+    assert_close(loop, stacked, atol=1e-5)
 
 
-def job(**training: float) -> Any:
+def test_its_first_round_moves_the_model_as_fedavg_does_where_clients_are_equal(
+    tmp_path: Path,
+) -> None:
+    scaffold, fedavg = (
+        Run(tmp_path / name, f"algorithm={name}", "rounds=1", *EQUAL).state["model"]
+        for name in ("scaffold", "fedavg")
+    )
+    assert torch.equal(scaffold, fedavg)
+
+
+def test_the_control_travels_both_ways_and_option_1_costs_a_pass(tmp_path: Path) -> None:
+    names = ("fedavg", "{name: scaffold, option: I}", "{name: scaffold, option: II}")
+    fedavg, first, second = (
+        Run(tmp_path / name, f"algorithm={name}", "rounds=1").results[0].plan.timeline.participants
+        for name in names
+    )
+    for scaffold in (first, second):
+        assert (scaffold["bytes_down"] == 2 * fedavg["bytes_down"]).all()
+        assert (scaffold["bytes_up"] == 2 * fedavg["bytes_up"]).all()
+    # One epoch is planned: a pass with gradients is as much again.
+    assert (first["compute_seconds"] == 2 * fedavg["compute_seconds"]).all()
+    assert (second["compute_seconds"] == fedavg["compute_seconds"]).all()
+
+
+def test_running_means_are_no_part_of_a_control(tmp_path: Path) -> None:
+    run = Run(tmp_path, "algorithm=scaffold", *NORMED)
+    averages = run.layout.averages
+    assert not run.state["control"][averages].any()
+    assert not torch.equal(run.state["model"][averages], run.initial[averages])
+
+
+def job(**training: Any) -> Any:
     sections = {
         "model": "logreg",
         "selection": {"name": "uniform", "participants": 2},
@@ -174,8 +238,16 @@ def job(**training: float) -> Any:
 
 @pytest.mark.parametrize("key", ["momentum", "weight_decay"])
 def test_refuses_what_is_not_plain_sgd(key: str) -> None:
-    with pytest.raises(InputError, match=rf"training\.{key}: 0\.5 .*scaffold"):
-        Scaffold().check(job(**{key: 0.5}))
+    with pytest.raises(
+        InputError, match=r"training\.optimizer: 'sgd' .*scaffold assumes plain SGD"
+    ):
+        Scaffold().check(job(optimizer={"name": "sgd", key: 0.5}))
+
+
+def test_option_2_refuses_a_learning_rate_that_falls_within_a_round() -> None:
+    with pytest.raises(InputError, match=r"training\.lr_decay: 0\.9 is not allowed"):
+        Scaffold().check(job(lr_decay=0.9))
+    Scaffold(option="I").check(job(lr_decay=0.9))
 
 
 def test_takes_plain_sgd() -> None:

@@ -38,10 +38,11 @@ from benchmarks.scaling.network import (
 from benchmarks.scaling.rounds import Work, answer_seconds, half_pause, makespan, predict
 from benchmarks.scaling.sleeping import Sleeping
 from benchmarks.scaling.table import Case, rows, work_of
-from mpifl.algorithms.algorithm import ClientContext
+from mpifl.algorithms.requests import Trained
 from mpifl.job import read_job
 from mpifl.mpi.communicator import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, PAUSE_GROWTH
 from mpifl.mpi.queue import TAIL_TICKETS, own_tickets
+from tests.algorithms.sides import context, uploaded
 from tests.launching import mpirun
 
 ROOT = Path(__file__).parents[2]
@@ -419,10 +420,15 @@ def test_sleeping_clients_sleep_and_add_what_fedavg_adds() -> None:
     assert isinstance(job.algorithm, Sleeping)
     assert job.rounds >= LEAST_ROUNDS
     update, begun = torch.arange(3.0), time.perf_counter()
-    added, kept = Sleeping(seconds=0.05).contribute(update, ClientContext({}, None, 1, 0.1))
+    upload, requests = uploaded(
+        Sleeping(seconds=0.05),
+        context({"model": torch.zeros(3)}),
+        lambda request: Trained(request.start, request.start + update, 0.5, 3),
+    )
     assert time.perf_counter() - begun >= 0.05
-    assert kept is None
-    assert added["update"] is update
+    assert len(requests) == 1
+    assert not upload.keep
+    assert torch.equal(upload.arrays["update"], update)
 
 
 @pytest.mark.parametrize(

@@ -41,8 +41,13 @@ def test_of_each_clients_samples_a_share_is_kept_back_rounded_down(
 ) -> None:
     owner, clients = np.array(client), 5
     largest = int(np.bincount(owner).max())
-    if np.floor(largest * test) < 1:
-        with pytest.raises(InputError, match=r"data\.split\.test"):
+    rounds_to_none = [
+        key
+        for key, share in (("validation", validation), ("test", test))
+        if share and np.floor(largest * share) < 1
+    ]
+    if rounds_to_none:
+        with pytest.raises(InputError, match=rf"data\.split\.{rounds_to_none[0]}: "):
             split_samples(split("samples", validation, test), owner, clients, random())
         return
     part = split_samples(split("samples", validation, test), owner, clients, random())
@@ -83,13 +88,25 @@ def test_samples_are_drawn_from_all_places() -> None:
         (
             split("samples", 0, 0.1),
             200,
-            "data.split.test: 0.1 of each client's samples is none: the largest has 5",
+            "data.split.test: 0.1 of each client's samples is none: the largest has 5;"
+            " allowed: 1/5 or more, or data.split.by: clients",
+        ),
+        (
+            split("samples", 0, 0.9),
+            1000,
+            "0.9 of each client's samples is none: the largest has 1; allowed: data.split.by: clients",
+        ),
+        (
+            split("samples", 0.1, 0.2),
+            200,
+            "data.split.validation: 0.1 of each client's samples is none: the largest has 5;"
+            " allowed: 1/5 or more, or data.split.by: clients",
         ),
     ],
 )
 def test_a_share_that_cannot_be_is_named(asked: Split, clients: int, said: str) -> None:
     with pytest.raises(InputError) as caught:
-        split_samples(asked, np.arange(5 * clients) % clients, clients, random())
+        split_samples(asked, np.arange(1000) % clients, clients, random())
     assert said in str(caught.value)
 
 

@@ -6,6 +6,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -162,12 +163,27 @@ def test_samples_without_features(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("second", "said"),
     [
-        ({"x": np.zeros((2, 3), np.uint8)}, "x of uint8 (3,), those before have uint8 (2,)"),
-        ({"x": np.zeros((2, 2), np.float32)}, "x of float32 (2,), those before have uint8 (2,)"),
-        ({"y": np.zeros((2, 1), np.float32)}, "y of float32 (1,)"),
-        ({"y": np.zeros(3, int)}, "3 labels for 2 samples"),
+        ({"x": np.zeros((2, 3), np.uint8)}, "x is uint8 (3,), before it was uint8 (2,)"),
+        ({"x": np.zeros((2, 2), np.float32)}, "x is float32 (2,), before it was uint8 (2,)"),
+        ({"y": np.zeros((2, 1), np.float32)}, "y is float32 (1,), before it was int64 ()"),
+        ({"y": np.zeros(3, int)}, "y has 3 rows for 2 samples"),
+        ({"coarse": np.zeros(3, int)}, "coarse has 3 rows for 2 samples"),
+        ({"coarse": np.zeros(2, int)}, "coarse is int64 (), before it was missing"),
+        ({"y": None}, "y is missing, before it was int64 ()"),
         ({"client": ["a"]}, "1 clients for 2 samples"),
         ({"x": [np.zeros(2, np.uint8), np.zeros(0, np.uint8)]}, "a sample is empty"),
+        (
+            {"x": [np.zeros((2, 2), np.uint8)] * 2},
+            "length is int64 (), before it was missing",
+        ),
+        (
+            {"x": [np.zeros((2, 2), np.uint8), np.zeros((1, 3), np.uint8)]},
+            "samples of uint8 (2, 2) and uint8 (1, 3): only their lengths",
+        ),
+        (
+            {"x": [np.zeros((2, 2), np.uint8), np.zeros((2, 2), np.float32)]},
+            "samples of uint8 (2, 2) and float32 (2, 2): only their lengths",
+        ),
     ],
 )
 def test_what_does_not_go_together_is_named_and_leaves_nothing(
@@ -189,6 +205,50 @@ def test_a_wrong_label_is_found_before_anything_is_written(tmp_path: Path) -> No
         with pytest.raises(InputError, match=r"train/y row 1: class 3; allowed: 0 to 2"):
             write_store(tmp_path / "x.h5", store, SAID)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("task", "y", "said"),
+    [
+        ("regression", None, " has no y; a regression needs float32 (samples, outputs)"),
+        ("regression", np.zeros(2, int), "/y is int64 (2,); a regression needs float32 ("),
+        ("regression", np.zeros(2, np.float32), "/y is float32 (2,); a regression needs float32 ("),
+        ("regression", np.zeros((2, 2), np.float32), "/y has 2 columns; outputs says 3"),
+        (
+            "classification",
+            np.zeros((2, 1), int),
+            "/y is int64 (2, 1); a classification needs int64 (",
+        ),
+        ("none", np.zeros(2, int), "/y: task none has no y"),
+    ],
+)
+def test_targets_that_are_not_of_the_task(
+    tmp_path: Path, task: str, y: np.ndarray | None, said: str
+) -> None:
+    path = tmp_path / "x.h5"
+    with storing(path) as store:
+        store.add("train", "a", np.zeros((2, 2), np.uint8), y, where="")
+        with pytest.raises(InputError) as caught:
+            write_store(path, store, replace(SAID, task=task))
+    assert str(caught.value).startswith(f"{path}: train{said}")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_coarse_classes_of_another_type_are_not_written(tmp_path: Path) -> None:
+    path = tmp_path / "x.h5"
+    with storing(path) as store:
+        x = np.zeros((2, 2), np.uint8)
+        store.add("train", "a", x, np.zeros(2, int), np.zeros(2, np.float32), where="")
+        with pytest.raises(InputError, match=r"train/coarse is float32 \(2,\); needed: int64"):
+            write_store(path, store, SAID)
+
+
+def test_a_client_named_as_a_number_and_as_text_is_told(tmp_path: Path) -> None:
+    with storing(tmp_path / "x.h5") as store:
+        for client in ("7", 8, 7):
+            store.add("train", client, np.zeros((1, 2), np.uint8), np.zeros(1, int), where="")
+        with pytest.raises(InputError, match="two clients have the same name, 7, once"):
+            write_store(tmp_path / "x.h5", store, SAID)
 
 
 def test_nothing_at_all_is_an_error(tmp_path: Path) -> None:

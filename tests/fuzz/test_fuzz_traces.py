@@ -129,7 +129,7 @@ def test_a_small_file_that_unpacks_to_gigabytes(
 ) -> None:
     """With limits that a test can reach; the real ones are 2 GiB for what is held whole, and 256 MiB for a line."""
     monkeypatch.setattr("mpifl.io.compressed.MOST_BYTES", BOMB_BYTES // 4)
-    monkeypatch.setattr("mpifl.datasets.importers.streams.LONGEST_LINE_BYTES", BOMB_BYTES // 4)
+    monkeypatch.setattr("mpifl.io.text.LONGEST_LINE_BYTES", BOMB_BYTES // 4)
     packed = (
         gzip.compress(bytes(BOMB_BYTES), 1)
         if ending == ".gz"
@@ -141,6 +141,9 @@ def test_a_small_file_that_unpacks_to_gigabytes(
         ("data", ("sizes", "{}/bomb.csv" + ending), "bomb.csv"),
         ("data", ("svmlight", "{}/bomb.txt" + ending), "bomb.txt"),
         ("data", ("csv", "{}/bomb.csv" + ending, "--label", "1"), "bomb.csv"),
+        ("traces", ("csv", "{}/bomb.csv" + ending), "bomb.csv"),
+        ("traces", ("mahimahi", "{}/bomb" + ending), "bomb"),
+        ("traces", ("ai-benchmark", "{}/bomb" + ending), "bomb"),
     ):
         assert not imports(kind, Source({name + ending: packed}, arguments), tmp_path, trace)
 

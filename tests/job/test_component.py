@@ -35,10 +35,9 @@ BASES = {
 PLUG_IN = """
 from __future__ import annotations
 
-import numpy as np
 from pydantic import Field
 
-from mpifl.algorithms.algorithm import Algorithm, State
+from mpifl.algorithms.algorithm import Algorithm
 
 
 class Mine(Algorithm):
@@ -46,8 +45,8 @@ class Mine(Algorithm):
 
     factor: float = Field(2.0, gt=0)
 
-    def step(self, state: State, mean: State, participants: int, clients: int) -> State:
-        return {**state, "model": (state["model"] + self.factor * mean["update"]).astype(np.float32)}
+    def server(self, s, mean):
+        return {"model": s.state["model"] + self.factor * mean["update"]}
 
 
 NOT_A_CLASS = 3
@@ -92,6 +91,7 @@ def test_every_part_of_a_job_that_is_chosen_by_name_is_listed() -> None:
     assert [component.key_path for component in COMPONENTS] == [
         "data.partition.name",
         "model.name",
+        "training.optimizer.name",
         "selection.name",
         "clock.mode",
         "algorithm.name",

@@ -47,8 +47,7 @@ FULL = MINIMAL | {
         "batch_size": 5,
         "local_steps": 12,
         "lr": 0.001,
-        "momentum": 0.9,
-        "weight_decay": 1e-5,
+        "optimizer": {"name": "sgd", "momentum": 0.9, "weight_decay": 1e-5},
         "threads": 2,
     },
     "clock": {"mode": "sync", "overcommitment": 1.5},
@@ -127,9 +126,9 @@ def test_every_field_of_every_section_is_written_out() -> None:
             at = at[part]
         assert set(at) == set(type(section).model_fields), path
         seen += 1
-    # the job, data, partition, split, population, model, training, selection, clock, its latency, algorithm, evaluation,
-    # record, checkpoint, runtime
-    assert seen == 15
+    # the job, data, partition, split, population, model, training, its schedule, its optimizer, selection, clock, its latency,
+    # algorithm, evaluation, record, checkpoint, runtime
+    assert seen == 17
 
 
 def sections_of(
@@ -310,7 +309,8 @@ def test_an_exponent_without_a_point_is_a_number() -> None:
 
 @pytest.mark.parametrize("value", [".nan", ".inf", "-.inf", "nan", "inf", "NaN", "-Infinity"])
 @pytest.mark.parametrize(
-    "key", ["training.lr", "training.weight_decay", "clock.overcommitment", "algorithm.mu"]
+    "key",
+    ["training.lr", "training.optimizer.weight_decay", "clock.overcommitment", "algorithm.mu"],
 )
 def test_what_is_not_finite_is_refused(job_file: Path, key: str, value: str) -> None:
     with pytest.raises(InputError, match=key.replace(".", r"\.")):
@@ -339,8 +339,8 @@ def test_what_is_not_finite_is_refused(job_file: Path, key: str, value: str) -> 
         ("training.lr", 0, "greater than 0"),
         ("training.lr", "fast", "number"),
         ("training.lr", {"value": 1}, "number"),
-        ("training.momentum", 1, "less than 1"),
-        ("training.momentum", -0.1, "greater than or equal to 0"),
+        ("training.optimizer.momentum", 1, "less than 1"),
+        ("training.optimizer.momentum", -0.1, "greater than or equal to 0"),
         ("training.threads", 0, "greater than or equal to 1"),
         ("model.hidden", [], "at least 1"),
         ("model.hidden", 8, "list"),
@@ -352,7 +352,7 @@ def test_what_is_not_finite_is_refused(job_file: Path, key: str, value: str) -> 
 )
 def test_wrong_values_are_named_with_what_is_allowed(path: str, value: Any, allowed: str) -> None:
     raw = copy.deepcopy(FULL)
-    raw["training"] = {}
+    raw["training"] = {"optimizer": {}}
     put(raw, path.split("."), value)
     message = refusal(raw)
     assert message.startswith(f"{path}: ")
@@ -405,14 +405,31 @@ def test_a_missing_option_of_a_component_is_named() -> None:
     ("section", "key"),
     [
         ("model", "model.name"),
-        ("algorithm", "algorithm.name"),
-        ("clock", "clock.mode"),
         ("selection", "selection.name"),
     ],
 )
 def test_a_component_without_its_name_is_told_the_names(section: str, key: str) -> None:
     message = refusal(with_sections(**{section: {}}))
     assert message.startswith(f"{key}: missing; allowed: ")
+
+
+@pytest.mark.parametrize(
+    ("given", "path", "expected"),
+    [
+        ({"training": {"optimizer": {"momentum": 0.9}}}, "training.optimizer.name", "sgd"),
+        ({"algorithm": {"server_lr": 0.5}}, "algorithm.name", "fedavg"),
+        ({"clock": {"overcommitment": 2}}, "clock.mode", "sync"),
+        ({"data": {"partition": {}}}, "data.partition.name", "natural"),
+    ],
+)
+def test_a_component_that_has_a_default_takes_its_name_and_keeps_the_options(
+    given: dict[str, Any], path: str, expected: str
+) -> None:
+    job = parse_job(with_sections(**given))
+    assert get(job, path) == expected
+    assert job == parse_job(load_yaml(dump_job(job)))
+    if "training" in given:
+        assert job.training.optimizer.momentum == 0.9
 
 
 @pytest.mark.parametrize(
@@ -447,7 +464,10 @@ def test_a_component_without_its_name_is_told_the_names(section: str, key: str) 
         ({"dataset": "digits"}, "dataset: ", "did you mean data.name?"),
         ({"strategy": {"name": "fedavg"}}, "strategy: ", "did you mean algorithm?"),
         ({"mu_prox": 1}, "mu_prox: ", "allowed: name, seed"),  # fedavg has no mu
-        ({"optimizer": {"lr": 0.1}}, "optimizer.lr: ", "did you mean training.lr?"),
+        ({"optimizer": {"lr": 0.1}}, "optimizer.lr: ", "did you mean training.optimizer?"),
+        ({"learner": {"lr": 0.1}}, "learner.lr: ", "did you mean training.lr?"),
+        ({"training": {"momentum": 1}}, "training.momentum: ", "training.optimizer.momentum?"),
+        ({"training": {"weight_decay": 1}}, "training.w", "training.optimizer.weight_decay?"),
         (
             {"algorithm": {"name": "fedprox", "mo": 1}},
             "algorithm.mo: ",
@@ -596,7 +616,7 @@ def test_a_key_of_two_lines_makes_no_message_of_two_lines(raw: dict[str, Any]) -
 def test_all_that_is_wrong_is_told_at_once(job_file: Path) -> None:
     job_file.write_text(
         "name: q\nrouns: 10\nsedd: 3\nmodel: mlpp\nclock: {mode: snyc}\nselection: {name: uniform, clients_per_round: 10}\n"
-        "training: {lr: -1, momentum: 3, learning_rate: 0.1}\n"
+        "training: {lr: -1, optimizer: {momentum: 3}, learning_rate: 0.1}\n"
     )
     with pytest.raises(InputError) as caught:
         read_job(str(job_file), ["lr", "rounds=q", "seed={"])
@@ -614,7 +634,7 @@ def test_all_that_is_wrong_is_told_at_once(job_file: Path) -> None:
         "sedd",
         "rounds",
         "training.lr",
-        "training.momentum",
+        "training.optimizer.momentum",
     ]
     assert not [
         line for line in found if "missing" in line
@@ -817,7 +837,8 @@ def test_a_path_that_is_too_long_is_refused() -> None:
         (["rounds=9"], "rounds", 9),
         (["rounds=9", "rounds=10"], "rounds", 10),
         (["model.hidden=[4, 5]"], "model.hidden", [4, 5]),
-        (["training={lr: 0.5, momentum: 0.1}"], "training.momentum", 0.1),
+        (["training={lr: 0.5, threads: 2}"], "training.threads", 2),
+        (["training.optimizer.momentum=0.1"], "training.optimizer.momentum", 0.1),
         (["algorithm=fedyogi"], "algorithm.name", "fedyogi"),
         (["algorithm=fedprox", "algorithm.mu=0.1"], "algorithm.mu", 0.1),
         (["algorithm={name: fedprox, mu: 0.3}"], "algorithm.mu", 0.3),
@@ -995,7 +1016,8 @@ def check_job_or_refusal(raw: Any) -> None:
         if key not in ("name", "seed", "rounds")
     )
     assert all(
-        math.isfinite(value) for value in (job.training.lr, job.training.momentum, job.rounds)
+        math.isfinite(value)
+        for value in (job.training.lr, job.training.clip_norm or 0.0, job.rounds)
     )
     assert dump_job(parse_job(load_yaml(dump_job(job)))) == dump_job(job)
 

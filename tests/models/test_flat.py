@@ -137,7 +137,7 @@ def test_loading_resets_the_count_of_batches() -> None:
     model = flatten(module)
     module(torch.randn(5, 3))
     assert module.num_batches_tracked == 1
-    model.load(model.weights.clone())
+    model.load(model.moving.clone())
     assert module.num_batches_tracked == 0
 
 
@@ -235,7 +235,7 @@ def test_split_finds_the_tensors_in_vectors(make: Callable[[], nn.Module]) -> No
 def test_weights_go_out_and_come_back(make: Callable[[], nn.Module]) -> None:
     flat, other = flatten(make()), flatten(make())
     other.weights.zero_()
-    other.load(flat.weights)
+    other.load(flat.moving)
     state = other.module.state_dict()
     assert all(torch.equal(value, state[name]) for name, value in flat.module.state_dict().items())
     assert torch.equal(
@@ -269,6 +269,7 @@ def test_the_three_segments_and_what_is_in_none() -> None:
     assert flat.names == ("weight", "mean", "frozen")
     assert flat.weights.tolist() == [1, 3, 4, 5, 6, 2, -torch.inf]
     assert (len(flat.gradient), flat.averaged, flat.averages) == (2, 3, slice(2, 5))
+    assert (flat.moving.tolist(), flat.fixed.tolist()) == ([1, 3, 4, 5, 6], [2, -torch.inf])
     assert [buffer.name for buffer in flat.local] == ["mask", "lowest", "wide", "short", "count"]
 
 
@@ -279,10 +280,26 @@ def test_what_is_in_no_vector_keeps_its_type_and_value_through_a_load() -> None:
     flat = flatten(module)
     for buffer in flat.local:
         buffer.tensor.zero_()
-    flat.load(flat.weights.clone())
+    flat.load(flat.moving.clone())
     for name, buffer in module.named_buffers():
         assert buffer.dtype == before[name].dtype
         assert torch.equal(buffer, before[name])
+
+
+def test_a_load_sets_what_travels_and_leaves_what_is_frozen() -> None:
+    flat = flatten(Kinds())
+    flat.load(torch.arange(10.0, 15.0))
+    assert flat.weights.tolist() == [10, 11, 12, 13, 14, 2, -torch.inf]
+    assert flat.module.mean.tolist() == [12, 13, 14]
+
+
+def test_what_is_frozen_is_restored_after_training_that_changed_it() -> None:
+    flat = flatten(Kinds(lambda module: module.frozen.mul_(0.5)))
+    flat.module(torch.ones(2))
+    assert flat.module.frozen.tolist() == [1, -torch.inf]
+    flat.restore()
+    assert flat.module.frozen.tolist() == [2, -torch.inf]
+    flat.check_trained()
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
@@ -333,11 +350,10 @@ LOST = {
 def test_what_training_changes_and_no_server_would_get_is_refused(case: str) -> None:
     said, how = LOST[case]
     flat = flatten(Kinds(how))
-    base = flat.weights.clone()
-    flat.check_trained(base)
+    flat.check_trained()
     flat.module(torch.ones(2))
     with pytest.raises(InputError, match=r"model\.name: training ") as error:
-        flat.check_trained(base)
+        flat.check_trained()
     assert said in str(error.value)
     assert "that would be lost" in str(error.value)
 
@@ -349,7 +365,6 @@ def test_training_may_change_weights_averages_and_counts() -> None:
         module.count.add_(1)
 
     flat = flatten(Kinds(counts))
-    base = flat.weights.clone()
     flat.module(torch.ones(2))
-    flat.check_trained(base)
+    flat.check_trained()
     assert flat.weights[flat.averages].tolist() == [5, 6, 7]

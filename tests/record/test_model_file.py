@@ -37,7 +37,7 @@ def test_an_ordinary_module_takes_the_tensors_and_computes_the_same(
 ) -> None:
     model, x = flatten(make()), torch.randn(3, 2, *((3, 3) if make is normed else (16, 16)))
     weights = (
-        torch.randn(len(model.weights), generator=torch.Generator().manual_seed(1)).abs().numpy()
+        torch.randn(len(model.moving), generator=torch.Generator().manual_seed(1)).abs().numpy()
     )
     model.load(torch.zeros(len(weights)))  # what is written is what is given
     write_model(tmp_path, model, weights)
@@ -52,7 +52,7 @@ def test_who_may_read_it_is_the_umask_s_to_say(tmp_path: Path, umask: int, mode:
     model = flatten(convolutional())
     before = os.umask(umask)
     try:
-        write_model(tmp_path, model, model.weights.numpy().copy())
+        write_model(tmp_path, model, model.moving.numpy().copy())
     finally:
         os.umask(before)
     assert (tmp_path / "model.safetensors").stat().st_mode & 0o777 == mode
@@ -63,7 +63,7 @@ def test_the_sha_256_is_that_of_the_tensors_in_the_file_end_to_end(
     tmp_path: Path, make: type[nn.Module]
 ) -> None:
     model = flatten(make())
-    digest = write_model(tmp_path, model, model.weights.numpy().copy())
+    digest = write_model(tmp_path, model, model.moving.numpy().copy())
     with safe_open(tmp_path / "model.safetensors", "pt") as file:
         assert file.metadata()["model_sha256"] == digest
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no dict)
@@ -83,7 +83,7 @@ def test_the_sha_256_is_that_of_the_tensors_in_the_file_end_to_end(
 
 def test_the_file_holds_each_tensor_in_torchs_own_order_in_memory(tmp_path: Path) -> None:
     model = flatten(convolutional())
-    write_model(tmp_path, model, model.weights.numpy().copy())
+    write_model(tmp_path, model, model.moving.numpy().copy())
     raw = (tmp_path / "model.safetensors").read_bytes()
     for tensor in convolutional().parameters():
         assert tensor.detach().contiguous().numpy().tobytes() in raw
@@ -91,7 +91,7 @@ def test_the_file_holds_each_tensor_in_torchs_own_order_in_memory(tmp_path: Path
 
 def test_another_model_has_another_sha_256(tmp_path: Path) -> None:
     model = flatten(convolutional())
-    weights = model.weights.numpy().copy()
+    weights = model.moving.numpy().copy()
     first = write_model(tmp_path, model, weights)
     weights[0] += 1
     assert write_model(tmp_path, model, weights) != first

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from mpifl.algorithms.algorithm import State
+from mpifl.algorithms.arrays import Arrays
 from mpifl.clock.timeline import Outcome
 from mpifl.mpi.world import World, connect
 from mpifl.rounds.aggregator import run_aggregator
@@ -46,21 +46,23 @@ def world() -> World:
     return connect()
 
 
-def run(world: World, folder: Path, *overrides: str) -> tuple[Experiment, State, list[RoundResult]]:
+def run(
+    world: World, folder: Path, *overrides: str
+) -> tuple[Experiment, Arrays, list[RoundResult]]:
     experiment = check_job("quickstart", [*SMALL, *overrides])[0]
     assert isinstance(experiment, Experiment)
     results: list[RoundResult] = []
     folder = folder / str(len([*folder.iterdir()]))
     server = make_server(experiment, Snapshot())
     checkpoints = Checkpoints(folder, every=10**6, keep=1, records=NoRecords())
-    store = ClientStore(folder / "clients", len(experiment.model.weights))
+    store = ClientStore(folder / "clients", experiment.kept_shapes)
     run_aggregator(
         world, server, store, RunCallbacks(Snapshot(), results.append, checkpoints, lambda: False)
     )
     return experiment, server.state, results
 
 
-def variances(experiment: Experiment, state: State) -> np.ndarray:
+def variances(experiment: Experiment, state: Arrays) -> np.ndarray:
     model = experiment.model
     place = model.names.index("2.running_var")
     return state["model"][model.starts[place] : model.starts[place] + 32]
@@ -86,7 +88,8 @@ def test_running_variances_stay_positive_and_the_model_learns(
 
 
 def test_an_asynchronous_clock_too(world: World, tmp_path: Path) -> None:
-    clock = ("clock={mode: async, concurrency: 20, mixing: 0.6}", "selection.participants=1")
+    clock = ("clock={mode: async, concurrency: 20, mixing: 0.6}", "algorithm=fedasync")
+    clock += ("selection.participants=1",)
     experiment, state, results = run(world, tmp_path, "rounds=100", *clock, "evaluation.every=10")
     assert (variances(experiment, state) > 0).all()
     assert results[-1].tested.scores["accuracy"] > 0.7
@@ -114,13 +117,22 @@ def test_semisync_with_windows_in_which_all_finish_is_fedavg(world: World, tmp_p
     same(world, tmp_path, (*five, f"clock={{mode: all, {ALWAYS}}}"), (*five, window))
 
 
-def test_fedasync_that_takes_the_whole_model_is_fedavg_of_one(world: World, tmp_path: Path) -> None:
+def test_an_asynchronous_clock_with_no_delay_is_fedavg_of_one(world: World, tmp_path: Path) -> None:
     one = ("rounds=12", "selection.participants=1", "evaluation.every=12")
     mixing = f"clock={{mode: async, concurrency: 1, mixing: 1.0, {ALWAYS}}}"
     same(world, tmp_path, (*one, f"clock={{mode: all, {ALWAYS}}}"), (*one, mixing))
 
 
-@pytest.mark.parametrize("algorithm", ["scaffold", "fedyogi", "fedprox"])
+def test_fedasync_that_takes_the_whole_model_is_fedavg_of_one(world: World, tmp_path: Path) -> None:
+    """Up to rounding: one sums the model, the other what changed in it."""
+    one = ("rounds=12", "selection.participants=1", "evaluation.every=12")
+    mixing = f"clock={{mode: async, concurrency: 1, mixing: 1.0, {ALWAYS}}}"
+    _, first, _ = run(world, tmp_path, *one, f"clock={{mode: all, {ALWAYS}}}")
+    _, second, _ = run(world, tmp_path, *one, mixing, "algorithm=fedasync")
+    np.testing.assert_allclose(first["model"], second["model"], rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("algorithm", ["scaffold", "fedyogi", "fedprox", "ditto", "ifca"])
 def test_other_algorithms_average_the_buffers_as_fedavg_does(
     world: World, tmp_path: Path, algorithm: str
 ) -> None:
@@ -130,10 +142,10 @@ def test_other_algorithms_average_the_buffers_as_fedavg_does(
     assert results[-1].tested.scores["accuracy"] > 0.8
     assert (variances(experiment, state) > 0).all()
     trainable = len(experiment.model.gradient)
-    for name in set(state) - {
-        "model",
-        "v",
-    }:  # control variates and moments of what no gradient moves
+    if algorithm == "ifca":
+        assert all((variances(experiment, {"model": model}) > 0).all() for model in state["models"])
+    # Control variates and moments of what no gradient moves.
+    for name in set(state) - {"model", "models", "v"}:
         assert state[name][:trainable].any()
         assert not state[name][trainable:].any()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -18,20 +19,23 @@ from mpifl.rounds.client_state import ClientStore
 from tests.budget import examples
 from tests.small_disk import Mount, mounting, mounts
 
-LENGTH = 3
+SHAPES = {"control": (3,), "heads": (2, 4), "count": ()}
 
 
-def vector(value: float) -> np.ndarray:
-    return np.full(LENGTH, value, np.float32)
+def arrays(value: float) -> dict[str, np.ndarray]:
+    return {name: np.full(shape, value, np.float32) for name, shape in SHAPES.items()}
 
 
 def held(store: ClientStore, client: int, round_number: int) -> float:
-    """The value that a client's vector is full of."""
+    """The value that a client's arrays are full of."""
     found = store.read(client, round_number)
-    assert found.shape == (LENGTH,)
-    assert found.dtype == np.float32
-    assert (found == found[0]).all()
-    return float(found[0])
+    value = float(found["count"])
+    assert list(found) == list(SHAPES)
+    for name, shape in SHAPES.items():
+        assert found[name].shape == shape
+        assert found[name].dtype == np.float32
+        assert (found[name] == value).all()
+    return value
 
 
 def files(store: ClientStore, client: int) -> list[int]:
@@ -40,18 +44,18 @@ def files(store: ClientStore, client: int) -> list[int]:
 
 @pytest.fixture
 def store(tmp_path: Path) -> ClientStore:
-    return ClientStore(tmp_path / "clients", LENGTH)
+    return ClientStore(tmp_path / "clients", SHAPES)
 
 
 def test_exactly_the_round_that_is_asked_for_is_read(store: ClientStore) -> None:
-    store.write(5, 1, vector(1.5), 0)
-    store.write(5, 2, vector(2.5), 0)
+    store.write(5, 1, arrays(1.5), 0)
+    store.write(5, 2, arrays(2.5), 0)
     assert (held(store, 5, 1), held(store, 5, 2)) == (1.5, 2.5)
 
 
 def test_missing_state_is_an_error_that_says_where(store: ClientStore) -> None:
     """It used to read as "never took part", which trained on to other bits."""
-    store.write(5, 1, vector(1.5), 0)
+    store.write(5, 1, arrays(1.5), 0)
     for client, round_number in ((5, 2), (6, 1)):
         place = rf"{store.folder}/0{client}/{client}/{round_number}: missing on host {socket.gethostname()}"
         with pytest.raises(
@@ -62,21 +66,21 @@ def test_missing_state_is_an_error_that_says_where(store: ClientStore) -> None:
 
 
 def test_a_round_taken_up_again_writes_again(store: ClientStore) -> None:
-    store.write(5, 1, vector(1), 0)
-    store.write(5, 4, vector(4), 0)
-    store.write(5, 4, vector(4.5), 0)
+    store.write(5, 1, arrays(1), 0)
+    store.write(5, 4, arrays(4), 0)
+    store.write(5, 4, arrays(4.5), 0)
     assert (held(store, 5, 1), held(store, 5, 4)) == (1, 4.5)
 
 
 def test_what_no_checkpoint_needs_goes(store: ClientStore) -> None:
     for round_number in (1, 3, 5):
-        store.write(5, round_number, vector(round_number), 0)
+        store.write(5, round_number, arrays(round_number), 0)
     assert files(store, 5) == [1, 3, 5]
     store.write(
-        5, 9, vector(9), 4
+        5, 9, arrays(9), 4
     )  # a run taken up after round 4 needs what the client had then: that of round 3
     assert files(store, 5) == [3, 5, 9]
-    store.write(5, 12, vector(12), 12)
+    store.write(5, 12, arrays(12), 12)
     assert files(store, 5) == [12]
 
 
@@ -92,7 +96,7 @@ def test_whatever_checkpoint_a_run_is_taken_up_from_its_clients_are_as_they_were
 ) -> None:
     """The run falls once in each round of ``falls`` and goes on from any checkpoint that is kept, here the oldest."""
     with tempfile.TemporaryDirectory() as folder:
-        store = ClientStore(Path(folder), LENGTH)
+        store = ClientStore(Path(folder), SHAPES)
         last = {
             number: max([0, *(n for n in range(1, number) if takes_part[n - 1])])
             for number in range(1, 31)
@@ -103,7 +107,7 @@ def test_whatever_checkpoint_a_run_is_taken_up_from_its_clients_are_as_they_were
             oldest = kept[0] if kept else 0
             if takes_part[number - 1]:
                 assert not last[number] or held(store, 7, last[number]) == last[number]
-                store.write(7, number, vector(number), oldest)
+                store.write(7, number, arrays(number), oldest)
             if number in left:
                 left.remove(number)
                 number = oldest + 1
@@ -115,12 +119,12 @@ def test_whatever_checkpoint_a_run_is_taken_up_from_its_clients_are_as_they_were
 
 def test_clients_do_not_see_each_other(store: ClientStore) -> None:
     for client in (1, 257, 2**40):
-        store.write(client, 3, vector(client % 1000), 0)
+        store.write(client, 3, arrays(client % 1000), 0)
     assert [held(store, client, 3) for client in (1, 257, 2**40)] == [1, 257, 2**40 % 1000]
 
 
 def test_a_writer_that_was_killed_leaves_no_half_file(store: ClientStore) -> None:
-    store.write(5, 1, vector(1), 0)
+    store.write(5, 1, arrays(1), 0)
     partial = next(store.folder.glob("*/5")) / ".2.99.part"
     partial.write_bytes(b"\x00")
     assert held(store, 5, 1) == 1
@@ -130,7 +134,7 @@ def test_a_writer_that_was_killed_leaves_no_half_file(store: ClientStore) -> Non
 
 def test_a_damaged_file_is_named(store: ClientStore) -> None:
     """Any one byte less, or other."""
-    store.write(5, 1, vector(1), 0)
+    store.write(5, 1, arrays(1), 0)
     path = next(store.folder.glob("*/5/1"))
     whole = path.read_bytes()
     flipped = [whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :] for at in range(len(whole))]
@@ -140,9 +144,33 @@ def test_a_damaged_file_is_named(store: ClientStore) -> None:
             store.read(5, 1)
 
 
-def test_a_vector_of_another_length_is_refused(store: ClientStore) -> None:
-    with pytest.raises(TrainingError, match=r"keeps a vector of shape \(4,\)"):
-        store.write(5, 1, np.zeros(4, np.float32), 0)
+def test_arrays_come_back_each_under_its_name_in_its_shape(store: ClientStore) -> None:
+    random = np.random.default_rng(0)
+    given = {
+        name: random.standard_normal(shape).astype(np.float32)
+        for name, shape in reversed(SHAPES.items())
+    }
+    store.write(5, 1, given, 0)
+    found = store.read(5, 1)
+    for name, values in given.items():
+        np.testing.assert_array_equal(found[name], values)
+        assert found[name].shape == values.shape
+    found["heads"][:] = 0  # the caller's own
+    np.testing.assert_array_equal(store.read(5, 1)["heads"], given["heads"])
+
+
+@pytest.mark.parametrize("shape", [(4,), (2,), (8,), ()])
+def test_an_array_of_another_shape_is_refused(store: ClientStore, shape: tuple[int, ...]) -> None:
+    said = rf"keeps heads of shape {re.escape(str(shape))}, declared is \(2, 4\)"
+    with pytest.raises(TrainingError, match=said):
+        store.write(5, 1, arrays(1) | {"heads": np.zeros(shape, np.float32)}, 0)
+    assert files(store, 5) == []
+
+
+def test_a_file_of_other_shapes_is_damaged(store: ClientStore) -> None:
+    store.write(5, 1, arrays(1), 0)
+    with pytest.raises(InputError, match=r"/05/5/1: damaged"):
+        ClientStore(store.folder, {"control": (3,)}).read(5, 1)
 
 
 @pytest.fixture
@@ -153,14 +181,14 @@ def mount(tmp_path: Path) -> Iterator[Mount]:
 @mounting
 def test_on_a_full_disk_what_was_kept_stays(mount: Mount, request: pytest.FixtureRequest) -> None:
     disk = mount("tmpfs", 1 << 20)
-    store = ClientStore(disk.folder / "run" / "checkpoint" / "clients", 10_000)
-    store.write(5, 1, np.full(10_000, 1, np.float32), 0)
+    store = ClientStore(disk.folder / "run" / "checkpoint" / "clients", {"own": (10_000,)})
+    store.write(5, 1, {"own": np.full(10_000, 1, np.float32)}, 0)
     disk.leave(20_000)
     with pytest.raises(
         DiskFull, match=r"/clients/05/5/2: No space .* needs 40,016 bytes, .*--resume \S+/run$"
     ):
-        store.write(5, 2, np.full(10_000, 2, np.float32), 0)
+        store.write(5, 2, {"own": np.full(10_000, 2, np.float32)}, 0)
     assert [path.name for path in store.folder.glob("*/5/*")] == ["1"]
     disk.make_room()
-    store.write(5, 2, np.full(10_000, 2, np.float32), 0)
-    assert (store.read(5, 2) == 2).all()
+    store.write(5, 2, {"own": np.full(10_000, 2, np.float32)}, 0)
+    assert (store.read(5, 2)["own"] == 2).all()

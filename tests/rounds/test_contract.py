@@ -13,10 +13,12 @@ import torch
 from torch import nn
 
 from mpifl.algorithms.fedavg import FedAvg
+from mpifl.algorithms.requests import Trained
 from mpifl.errors import InputError
 from mpifl.job.component import COMPONENTS, find_part
 from mpifl.models.mlp import Mlp
 from mpifl.rounds.contract import Contract, is_plug_in
+from tests.algorithms.sides import context, uploaded
 
 ALGORITHM = """
 import collections, itertools, logging, math, random, types
@@ -26,7 +28,9 @@ import beside
 from beside import Notes, note
 from pydantic import PrivateAttr
 from typing import ClassVar
+from mpifl.algorithms.context import Upload
 from mpifl.algorithms.fedavg import FedAvg
+from mpifl.algorithms.requests import Train
 
 SCALE, NAMES, TABLE, NOT_A_NUMBER = 0.5, ("a", "b"), np.arange(10_000_000, dtype=np.uint8), math.nan
 LOGGER = logging.getLogger(__name__)
@@ -57,9 +61,11 @@ class Mine(FedAvg):
     count: ClassVar[int] = 0
     _own: list = PrivateAttr(default_factory=list)
 
-    def contribute(self, update, work):
+    def client(self, c):
+        trained = yield Train(c.received["model"])
+        update = trained.update
         {statement}
-        return {{"update": update * SCALE}}, None
+        return Upload(update=update * SCALE)
 """
 
 BESIDE = """
@@ -99,7 +105,7 @@ STATES = {
     "ADD()": "ADD of mine.py",
     "type(self).count += 1": "count of class Mine of mine.py",
     "Mine.new = 1": "new of class Mine of mine.py",
-    "Mine.contribute.calls = 1": "contribute of class Mine of mine.py",
+    "Mine.client.calls = 1": "client of class Mine of mine.py",
     "self._own.append(1)": "_own of the algorithm",
     "object.__setattr__(self, 'server_lr', 2.0)": "server_lr of the algorithm",
     "global NEW; NEW = 1": "NEW of mine.py",
@@ -119,6 +125,12 @@ def plug_in(folder: Path, statement: str, text: str = ALGORITHM) -> Any:
     return find_part(component, f"{folder / 'mine.py'}:Mine")[0]()
 
 
+def contribute(algorithm: Any, size: int) -> None:
+    """Run its client program for a model of zeros, which training turns into ones."""
+    trained = Trained(torch.zeros(size), torch.ones(size), 0.5, 3)
+    uploaded(algorithm, context({"model": trained.start}), lambda request: trained)
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.syspath_prepend(tmp_path)
@@ -131,7 +143,7 @@ def test_state_outside_of_the_arguments_is_found(folder: Path, statement: str, p
     algorithm = plug_in(folder, statement)
     contract = Contract(algorithm, Mlp(), nn.Linear(2, 2))
     contract.check()
-    algorithm.contribute(torch.ones(6), None)
+    contribute(algorithm, 6)
     with pytest.raises(InputError) as error:
         contract.check()
     said = str(error.value)
@@ -156,7 +168,7 @@ def test_a_plug_in_that_keeps_nothing_passes(folder: Path, statement: str) -> No
     algorithm = plug_in(folder, statement)
     contract = Contract(algorithm, Mlp(), nn.Linear(2, 2))
     for _ in range(3):
-        algorithm.contribute(torch.ones(6), None)
+        contribute(algorithm, 6)
         contract.check()
 
 
@@ -169,9 +181,9 @@ def test_state_that_is_kept_later_is_found_within_64_calls(folder: Path) -> None
             contract.check()
 
     for _ in range(130):
-        algorithm.contribute(torch.ones(6), None)
+        contribute(algorithm, 6)
         contract.check()
-    algorithm.contribute(torch.ones(7), None)
+    contribute(algorithm, 7)
     with pytest.raises(InputError, match=r"SEEN of mine\.py"):
         check(64)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -12,13 +13,16 @@ import torch
 from safetensors.numpy import load_file
 from torch import nn
 
-from mpifl.algorithms.algorithm import State
+from mpifl.algorithms.arrays import MODEL, Array, Arrays
+from mpifl.algorithms.context import ClientContext, Program, ServerContext, Upload
 from mpifl.algorithms.fedavg import FedAvg
 from mpifl.algorithms.fedyogi import FedYogi
+from mpifl.algorithms.requests import Train, Trained
 from mpifl.datasets.dataset import Part
 from mpifl.errors import InputError, TrainingError, where
 from mpifl.models.flat import flatten
 from mpifl.mpi.world import World, connect
+from mpifl.optimizers.sgd import Sgd
 from mpifl.record.model_file import write_model
 from mpifl.rounds.aggregator import run_aggregator
 from mpifl.rounds.build_experiment import check_job
@@ -42,11 +46,12 @@ class NoRecords:
 
 
 class Longer(FedAvg):
-    summed = ("update", "extra")
+    uploaded: ClassVar[dict[str, Array]] = {"update": MODEL, "extra": MODEL}
     length: int
 
-    def contribute(self, update, work):
-        return {"update": update, "extra": torch.zeros(self.length)}, None
+    def client(self, c: ClientContext) -> Program:
+        trained: Trained = yield Train(c.received["model"])
+        return Upload(update=trained.update, extra=torch.zeros(self.length))
 
 
 class Normed(nn.Module):
@@ -82,10 +87,10 @@ def world() -> World:
 
 def run(
     world: World, experiment: Experiment, folder: Path, **changes: object
-) -> tuple[State, list[RoundResult]]:
+) -> tuple[Arrays, list[RoundResult]]:
     changed = replace(experiment, job=experiment.job.model_copy(update=changes))
     results: list[RoundResult] = []
-    store = ClientStore(folder / "clients", len(experiment.model.weights))
+    store = ClientStore(folder / "clients", changed.kept_shapes)
     server = make_server(changed, Snapshot())
     checkpoints = Checkpoints(folder, every=10**6, keep=1, records=NoRecords())
     run_aggregator(
@@ -105,8 +110,8 @@ def test_a_contribution_of_the_wrong_length_is_refused(
 
 def test_a_server_that_answers_in_float64_goes_on_in_float32(world, experiment, tmp_path) -> None:
     class Wide(FedAvg):
-        def step(self, state, mean, participants, clients):
-            return {"model": state["model"] + mean["update"]}
+        def server(self, s, mean):
+            return {"model": s.state["model"].astype(np.float64) + mean["update"]}
 
     wide, _ = run(world, experiment, tmp_path, algorithm=Wide())
     plain, _ = run(world, experiment, tmp_path, algorithm=FedAvg())
@@ -114,22 +119,22 @@ def test_a_server_that_answers_in_float64_goes_on_in_float32(world, experiment, 
     assert wide["model"].tobytes() == plain["model"].tobytes()
 
 
-STEPS: list[int] = []
+TAKEN: list[int] = []
 
 
 class CountsSteps(FedAvg):
     """Its server remembers outside of the state, which no resume would bring back."""
 
-    def step(self, state: State, mean: State, participants: int, clients: int) -> State:
-        STEPS.append(participants)
-        return super().step(state, mean, participants, clients)
+    def server(self, s: ServerContext, mean: Arrays) -> Arrays:
+        TAKEN.append(s.participants)
+        return super().server(s, mean)
 
 
 def test_a_server_that_remembers_outside_of_its_state_is_refused(
     world, experiment, tmp_path
 ) -> None:
     with pytest.raises(
-        InputError, match=r"carries state .*: STEPS of test_executor\.py has changed"
+        InputError, match=r"carries state .*: TAKEN of test_executor\.py has changed"
     ) as error:
         run(world, experiment, tmp_path, algorithm=CountsSteps(name="counts"))
     assert where(error.value) == "round 1"
@@ -140,16 +145,18 @@ def test_running_means_are_averaged_whatever_the_server_does_and_frozen_weights_
 ) -> None:
     torch.manual_seed(0)
     model = flatten(Normed())
-    normed = replace(experiment, model=model, initial=model.weights.numpy().copy())
+    normed = replace(experiment, model=model, initial=model.moving.numpy().copy())
     training = experiment.job.training.model_copy(
-        update={"weight_decay": 0.1, "engine": "loop", "stack": 1}
+        update={"optimizer": Sgd(weight_decay=0.1), "engine": "loop", "stack": 1}
     )
     state, results = run(
         world, normed, tmp_path, algorithm=FedYogi(server_lr=0.5), training=training
     )
-    named = {n: state["model"][s : s + 64] for n, s in zip(model.names, model.starts, strict=True)}
+    layout = normed.layout
+    named = {name: state["model"][place] for name, place in layout.slices.items()}
     assert len(results) == 4
-    assert (named["frozen"] == 1).all()
+    assert "frozen" not in named  # it never travels
+    assert (model.module.frozen == 1).all()
     # A variance of features from 0 to 1 lies from 0 to 1/4, and so does every mean of such and of the 1 it began with.
     assert (named["norm.running_var"] >= 0).all()
     assert (named["norm.running_var"] < 1.01).all()
@@ -182,15 +189,19 @@ def test_the_mean_loss_of_a_large_test_part_is_exact_and_no_overflow(
 
 @pytest.mark.parametrize(
     ("vector", "said"),
-    [(np.zeros(3), "shape"), (None, "does not have"), (np.full(610, np.nan), "nan")],
+    [
+        (np.zeros(3), r"extra has the shape \(3,\), declared is \(610,\)"),
+        (None, "the algorithm's start does not return extra"),
+        (np.full(610, np.nan), "nan"),
+    ],
 )
 def test_a_state_to_begin_with_that_cannot_be_sent_is_refused(
     world, experiment, tmp_path, vector, said: str
 ) -> None:
     class Strange(FedAvg):
-        sent = ("model", "extra")
+        received: ClassVar[dict[str, Array]] = {"model": MODEL, "extra": MODEL}
 
-        def start(self, model):
+        def start(self, model, layout, random):
             return {"model": model} | ({} if vector is None else {"extra": vector})
 
     with pytest.raises(TrainingError, match=said):
@@ -206,7 +217,7 @@ def test_a_model_with_a_buffer_that_is_not_saved_is_written(tmp_path) -> None:
             self.register_buffer("wide", torch.tensor([1 / 3], dtype=torch.float64))
 
     model = flatten(Masked())
-    digest = write_model(tmp_path, model, model.weights.numpy().copy())
+    digest = write_model(tmp_path, model, model.moving.numpy().copy())
     written = load_file(tmp_path / "model.safetensors")
     assert written["mask"].tolist() == [1, 1, 1]
     assert written["wide"].tolist() == [1 / 3]  # in no vector, and so not hashed

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import mpifl.rounds.worker
-from mpifl.aggregation.exact_sum import RoundSum, from_fixed
+from mpifl.aggregation.exact_sum import from_fixed
 from mpifl.errors import InputError, TrainingError, where
 from mpifl.rounds.build_experiment import check_job
 from mpifl.rounds.client_state import ClientStore
@@ -20,6 +20,7 @@ from mpifl.rounds.plan import TASK
 from mpifl.rounds.tickets import _test, train_group
 from mpifl.rounds.worker import Worker, make_worker
 from mpifl.training.participant import LocalResult, Participant
+from mpifl.training.recipe import Recipe
 
 ELSEWHERE = torch.device("cpu", 0)
 """Another name for the host: what lies there is treated as on a GPU."""
@@ -59,30 +60,32 @@ def experiment(device: str, algorithm: str, engine: str) -> Experiment:
     return found
 
 
+def worker(experiment: Experiment, folder: Path) -> Worker:
+    return make_worker(experiment, ClientStore(folder, experiment.kept_shapes))
+
+
 def work(place: Worker, folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The sum and the metrics of a group, twice, since clients may keep something; and a shard's test."""
-    job, length = place.experiment.job, len(place.experiment.initial)
-    vectors = {
-        name: place.experiment.initial if name == "model" else np.zeros(length, np.float32)
-        for name in job.algorithm.sent
+    """The sums and the metrics of a group, twice, since clients may keep something; and a shard's test."""
+    found = place.experiment
+    arrays = {
+        name: found.initial if name == "model" else np.zeros(shape, np.float32)
+        for name, shape in found.version_shapes.items()
     }
-    part = RoundSum(
-        np.zeros((len(job.algorithm.summed), length), np.int64), np.zeros((2, 0), np.int64)
-    )
+    part = found.sums.empty()
     for number in (2, 3):
         tasks = TASKS.copy()
         tasks["round"] = number
-        tasks["state_round"] = 2 if job.algorithm.keeps_state and number == 3 else 0
-        metrics = train_group(place, tasks, {1: vectors}, part, 0)
-    return part.vectors, metrics, _test(place, 1, {1: vectors}, 0)[0]
+        tasks["state_round"] = 2 if found.kept_shapes and number == 3 else 0
+        metrics = train_group(place, tasks, {1: arrays}, part, 0)
+    return part.vectors, metrics, _test(place, 1, {1: arrays}, 0)[0]
 
 
 @pytest.mark.parametrize("engine", ["stacked", "loop"])
-@pytest.mark.parametrize("algorithm", ["fedavg", "scaffold"])
+@pytest.mark.parametrize("algorithm", ["fedavg", "scaffold", "ditto", "ifca"])
 def test_elsewhere_a_group_gives_the_same(
     elsewhere: None, algorithm: str, engine: str, tmp_path: Path
 ) -> None:
-    there = make_worker(experiment("cuda", algorithm, engine), ClientStore(tmp_path / "there", 610))
+    there = worker(experiment("cuda", algorithm, engine), tmp_path / "there")
     assert there.device == there.samples.device == there.tested.device == ELSEWHERE
     assert there.model is not there.experiment.model
     found = work(there, tmp_path)
@@ -90,9 +93,7 @@ def test_elsewhere_a_group_gives_the_same(
         as_it_is.setattr(
             mpifl.rounds.worker, "start_device", lambda name, which: torch.device(name)
         )
-        here = make_worker(
-            experiment("cpu", algorithm, engine), ClientStore(tmp_path / "here", 610)
-        )
+        here = worker(experiment("cpu", algorithm, engine), tmp_path / "here")
     assert here.model is here.experiment.model
     sums, metrics, tested = work(here, tmp_path)
     assert np.array_equal(found[2], tested)
@@ -105,14 +106,14 @@ def test_elsewhere_a_group_gives_the_same(
 def test_elsewhere_the_client_that_cannot_be_summed_is_named_too(
     elsewhere: None, tmp_path: Path
 ) -> None:
-    place = make_worker(experiment("cuda", "fedavg", "stacked"), ClientStore(tmp_path, 610))
+    place = make_worker(experiment("cuda", "fedavg", "stacked"), ClientStore(tmp_path, {}))
 
-    def spoiling(group: Sequence[Participant]) -> list[LocalResult]:
-        results = [*place.engine(group)]
-        results[2].update[7] = torch.inf
+    def spoiling(recipe: Recipe, group: Sequence[Participant]) -> list[LocalResult]:
+        results = [*place.engine(recipe, group)]
+        results[2].weights[7] = torch.inf
         return results
 
-    part = RoundSum(np.zeros((1, 610), np.int64), np.zeros((2, 0), np.int64))
+    part = place.experiment.sums.empty()
     with pytest.raises(TrainingError, match=r"update is not usable: tensor .* is inf") as error:
         train_group(
             replace(place, engine=spoiling),
@@ -126,7 +127,7 @@ def test_elsewhere_the_client_that_cannot_be_summed_is_named_too(
 
 
 def test_versions_are_loaded_once_and_forgotten_with_the_others(tmp_path: Path) -> None:
-    place = make_worker(experiment("cpu", "fedavg", "stacked"), ClientStore(tmp_path, 610))
+    place = make_worker(experiment("cpu", "fedavg", "stacked"), ClientStore(tmp_path, {}))
     versions = {number: {"model": np.full(610, number, np.float32)} for number in (1, 2)}
     first = place.version(1, versions)
     assert place.version(1, versions) is first
@@ -140,22 +141,17 @@ def test_versions_are_loaded_once_and_forgotten_with_the_others(tmp_path: Path) 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
 def test_without_a_gpu_there_is_no_such_place(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"training\.device: 'cuda' is not allowed"):
-        make_worker(experiment("cuda", "fedavg", "stacked"), ClientStore(tmp_path, 610))
+        make_worker(experiment("cuda", "fedavg", "stacked"), ClientStore(tmp_path, {}))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is seen here")
 @pytest.mark.parametrize("engine", ["stacked", "loop"])
-@pytest.mark.parametrize("algorithm", ["fedavg", "scaffold"])
+@pytest.mark.parametrize("algorithm", ["fedavg", "scaffold", "ditto", "ifca"])
 def test_on_a_gpu_a_group_gives_about_what_it_gives_here_and_the_same_each_time(
     algorithm: str, engine: str, tmp_path: Path
 ) -> None:
     found = [
-        work(
-            make_worker(
-                experiment(device, algorithm, engine), ClientStore(tmp_path / str(number), 610)
-            ),
-            tmp_path,
-        )
+        work(worker(experiment(device, algorithm, engine), tmp_path / str(number)), tmp_path)
         for number, device in enumerate(("cuda", "cuda", "cpu"))
     ]
     assert all(np.array_equal(again, first) for again, first in zip(*found[:2], strict=True))

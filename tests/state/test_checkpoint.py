@@ -35,7 +35,7 @@ def participants(count: int) -> np.ndarray:
 def snapshot(rounds_done: int = 7) -> Snapshot:
     timeline = Timeline(0.1, 2.5, 0.0, participants(3))
     plan = Plan(rounds_done, np.empty(0, TASK), timeline, ClockState(), 12.0)
-    metrics = np.array([(rounds_done, 4, 0.5, 0), (rounds_done, 9, np.nan, 1)], METRIC)
+    metrics = np.array([(rounds_done, 4, 0.5, 2, 0), (rounds_done, 9, np.nan, 0, 1)], METRIC)
     return Snapshot(
         rounds_done=rounds_done,
         version=6,

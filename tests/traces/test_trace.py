@@ -14,10 +14,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mpifl.errors import InputError
+from mpifl.traces.bandwidth import Bandwidth
 from mpifl.traces.trace import Trace, check_trace, open_trace, write_trace
 from tests.budget import examples
 
 MakeTrace = Callable[..., Trace]
+CURVE = Bandwidth(
+    offsets=np.array([0, 2]),
+    start=np.array([0.0, 5.0]),
+    download_kbps=np.array([10.0, 20.0]),
+    upload_kbps=np.array([5.0, 0.0]),
+    period=np.array([60.0]),
+)
 SLOTS = [[(0, 10), (20, 30)], [], [(5, 100)], [(0, 1), (1, 2), (50, 60)]]
 
 
@@ -179,13 +187,18 @@ def test_a_trace_of_nothing_is_refused(make_trace: MakeTrace, trace: Trace) -> N
         {"offsets": np.array([0, 2, 2, 3, 5])},
         {"offsets": np.array([0, 2, 2, 3, 7])},
         {"offsets": np.array([0, 3, 2, 3, 6])},
-        {"end": np.ones(3)},
     ],
     ids=lambda change: f"{next(iter(change))}-{next(iter(change.values())).astype(int).tolist()}",
 )
 def test_columns_that_do_not_fit_are_refused(trace: Trace, change: dict[str, Any]) -> None:
     check_trace("a trace", trace)
     assert refusal(lambda: check_trace("a trace", replace(trace, **change))).startswith("a trace: ")
+
+
+def test_slots_without_an_end_are_told_from_wrong_offsets(trace: Trace) -> None:
+    short = replace(trace, end=np.ones(3))
+    message = refusal(lambda: check_trace("a trace", short))
+    assert message == "a trace: availability end has 3 slots, start 6"
 
 
 def test_a_wrong_trace_is_not_written(tmp_path: Path, make_trace: MakeTrace) -> None:
@@ -214,18 +227,25 @@ def test_a_wrong_file_is_not_opened(written: Path) -> None:
 def test_what_is_missing_is_refused(written: Path, name: str) -> None:
     with h5py.File(written, "r+") as file:
         del file[name]
-    assert name.rpartition("/")[2] in refusal(lambda: open_trace(written))
+    column = "availability/offsets" if name == "availability" else name
+    assert refusal(lambda: open_trace(written)) == f"{written}: no column {column}"
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
+    ("name", "value", "said"),
     [
-        ("upload_kbps", np.ones(4, np.float32)),
-        ("upload_kbps", np.ones(4, np.int64)),
-        ("upload_kbps", np.ones((4, 1))),
-        ("upload_kbps", 5.0),
-        ("availability/offsets", np.array([0.0, 2, 2, 3, 6])),
-        ("availability/start", np.zeros((6, 1))),
+        ("upload_kbps", np.ones(4, np.float32), "float32 (4,); expected a column of float64"),
+        ("upload_kbps", np.ones(4, np.int64), "int64 (4,); expected a column of float64"),
+        ("upload_kbps", np.ones((4, 1)), "float64 (4, 1); expected a column of float64"),
+        ("upload_kbps", 5.0, "float64 (); expected a column of float64"),
+        (
+            "availability/offsets",
+            np.array([0.0, 2, 2, 3, 6]),
+            "float64 (5,); expected a column of int64",
+        ),
+        ("availability/start", np.zeros((6, 1)), "float64 (6, 1); expected a column of float64"),
+        ("bandwidth/offsets", np.zeros((2, 1), int), "int64 (2, 1); expected a column of int64"),
+        ("bandwidth/start", np.zeros(2, int), "int64 (2,); expected a column of float64"),
     ],
     ids=[
         "float32",
@@ -234,20 +254,38 @@ def test_what_is_missing_is_refused(written: Path, name: str) -> None:
         "scalar",
         "float offsets",
         "start of two dimensions",
+        "bandwidth offsets of two dimensions",
+        "bandwidth start int64",
     ],
 )
-def test_columns_of_another_kind_are_refused(written: Path, name: str, value: Any) -> None:
+def test_columns_of_another_kind_are_refused(
+    written: Path, trace: Trace, name: str, value: Any, said: str
+) -> None:
+    write_trace(written, replace(trace, bandwidth=CURVE))
     with h5py.File(written, "r+") as file:
         del file[name]
         file[name] = value
-    assert refusal(lambda: open_trace(written)).startswith(f"{written}: {name.rpartition('/')[2]} ")
+    assert refusal(lambda: open_trace(written)) == f"{written}: {name} is {said}"
 
 
-def test_a_group_in_place_of_a_column_is_refused(written: Path) -> None:
+@pytest.mark.parametrize("name", ["upload_kbps", "availability/start", "bandwidth/start"])
+def test_a_group_in_place_of_a_column_is_refused(written: Path, trace: Trace, name: str) -> None:
+    write_trace(written, replace(trace, bandwidth=CURVE))
     with h5py.File(written, "r+") as file:
-        del file["upload_kbps"]
-        file.create_group("upload_kbps")
-    assert refusal(lambda: open_trace(written)).startswith(f"{written}: ")
+        del file[name]
+        file.create_group(name)
+    assert refusal(lambda: open_trace(written)) == f"{written}: no column {name}"
+
+
+@pytest.mark.parametrize("name", ["upload_kbps", "availability/start", "bandwidth/start"])
+def test_a_compressed_column_is_refused(written: Path, trace: Trace, name: str) -> None:
+    write_trace(written, replace(trace, bandwidth=CURVE))
+    with h5py.File(written, "r+") as file:
+        values = file[name][:]
+        del file[name]
+        file.create_dataset(name, data=values, compression=1)
+    message = refusal(lambda: open_trace(written))
+    assert message.startswith(f"{written}: {name} is chunked or compressed")
 
 
 def test_a_data_set_is_no_trace(written: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,11 +13,12 @@ from PIL import Image
 from mpifl.datasets.dataset import Description
 from mpifl.datasets.importers.cifar_layouts import Kind, Layout, find_layout, train_files
 from mpifl.datasets.importers.importer import Importer, one_folder
-from mpifl.datasets.importers.streams import CHUNK_BYTES, opened, text_lines
+from mpifl.datasets.importers.streams import CHUNK_BYTES, opened
 from mpifl.datasets.store import Store
 from mpifl.errors import InputError
 from mpifl.io.files import read_errors
 from mpifl.io.restricted_pickle import read_pickle
+from mpifl.io.text import read_json, text_lines
 
 PIXELS = 3 * 32 * 32
 ROWS = CHUNK_BYTES // PIXELS
@@ -161,7 +161,7 @@ def _sheet(path: Path, kind: Kind) -> Iterator[Block]:
         is_too_short = number < 1 or len(labels) < first + height
         if is_too_short or (part == "test" and len(labels) != height):
             raise InputError(
-                f"{path}: rows {first} to {first + height};"
+                f"{path}: rows {first} to {first + height - 1};"
                 f" {part}_lables.json has {len(labels)} labels"
             )
 
@@ -175,8 +175,7 @@ def _sheet_labels(folder: Path, part: str) -> np.ndarray:
     for name in (f"{part}_lables.json", f"{part}_labels.json"):
         path = folder / name
         if path.is_file():
-            with read_errors(path):
-                labels = json.loads(path.read_bytes())
+            labels = read_json(path)
             if not isinstance(labels, list) or not all(type(label) is int for label in labels):
                 raise InputError(f"{path}: must be a list of whole numbers")
             return np.array(labels, np.int64)

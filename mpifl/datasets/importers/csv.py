@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field, field_validator
@@ -14,8 +14,8 @@ from mpifl.datasets.importers.csv_rows import Form, column_of, columns_of, missi
 from mpifl.datasets.importers.csv_table import CELLS, Chunk, Fill, Learned, Table
 from mpifl.datasets.importers.importer import Importer
 from mpifl.datasets.importers.moments import Moments, Scaling
-from mpifl.datasets.importers.patterns import has_group
-from mpifl.datasets.importers.streams import check_encoding
+from mpifl.datasets.importers.patterns import with_group
+from mpifl.datasets.importers.streams import Encoding
 from mpifl.datasets.store import Store
 from mpifl.errors import InputError
 
@@ -35,7 +35,7 @@ class Csv(Importer):
         min_length=1, description="column of the label; --task regression: one or more"
     )
     client: str = Field("", description="column of the client")
-    client_pattern: str | None = Field(
+    client_pattern: Annotated[str | None, with_group("client")] = Field(
         None, description="regular expression with a group client, on a file's path"
     )
     task: Literal["classification", "regression"] = Field(
@@ -66,21 +66,11 @@ class Csv(Importer):
     no_header: bool = Field(False, description="the first row is a sample, not the columns' names")
     comment: str = Field("", description="skip lines that begin with this text")
     label_suffix: str = Field("", description="text to remove from the end of a label")
-    encoding: str = Field("utf-8", description="encoding of the files, such as latin-1")
+    encoding: Encoding = "utf-8"
     skip_empty: bool = Field(
         False,
         description="leave out clients all of whose rows are dropped, instead of refusing them",
     )
-
-    @field_validator("client_pattern")
-    @classmethod
-    def _names_client(cls, pattern: str | None) -> str | None:
-        return pattern and has_group(pattern, "client")
-
-    @field_validator("encoding")
-    @classmethod
-    def _is_encoding(cls, name: str) -> str:
-        return check_encoding(name)
 
     @field_validator("delimiter")
     @classmethod

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mpifl.datasets.importers.streams import text_lines
 from mpifl.errors import InputError
+from mpifl.io.text import csv_rows
 
 BEYOND = (2 - 2**-24) * 2.0**127  # from here on float32 rounds to infinity
 TAB_ENDINGS = (".tsv", ".tab")
@@ -35,26 +34,11 @@ class Form:
 
         Empty lines and comments are skipped. Raise InputError naming file and line.
         """
-        last = 0  # line that the reader has taken last
-
-        def lines() -> Iterator[str]:
-            nonlocal last
-            for number, line in text_lines(path, self.encoding):
-                last = number
-                if not (self.comment and line.startswith(self.comment)):
-                    yield line + "\n"
-
         name = path.name.removesuffix(".gz").removesuffix(".xz")
         delimiter = self.delimiter or ("\t" if name.endswith(TAB_ENDINGS) else ",")
-        reader = csv.reader(
-            lines(), delimiter=delimiter, skipinitialspace=delimiter != "\t", strict=True
-        )
-        try:
-            for row in reader:
-                if row:
-                    yield last, [cell.strip() for cell in row]
-        except csv.Error as error:
-            raise InputError(f"{path}: line {last}: {error}") from error
+        rows = csv_rows(path, delimiter, self.comment, self.encoding, delimiter != "\t")
+        for number, row in rows:
+            yield number, [cell.strip() for cell in row]
 
     def columns(self, path: Path) -> list[str]:
         """Return the names of the columns; "1", "2", ... if there is no header.

@@ -8,20 +8,20 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from mpifl.datasets.dataset import Description
 from mpifl.datasets.importers.arrays import find_arrays, open_array
 from mpifl.datasets.importers.features import Features
 from mpifl.datasets.importers.fedscale_mapping import Columns, Labels, Row, SampleMap
 from mpifl.datasets.importers.importer import Importer
-from mpifl.datasets.importers.moments import Normalise
+from mpifl.datasets.importers.moments import NORMALISE_HELP, Normalise
 from mpifl.datasets.importers.options import refuse_others
-from mpifl.datasets.importers.patterns import has_group
-from mpifl.datasets.importers.pictures import height_and_width, pictures
+from mpifl.datasets.importers.patterns import with_group
+from mpifl.datasets.importers.pictures import GREY_HELP, SIZE_HELP, height_and_width, pictures
 from mpifl.datasets.importers.sequences import (
     LENGTH_HELP,
     TOKENS_HELP,
@@ -69,22 +69,13 @@ class Fedscale(Importer):
     suffix: str = Field(
         "", description="text to append to a sample's path for its file's name, such as .jpg"
     )
-    label_pattern: str | None = Field(
+    label_pattern: Annotated[str | None, with_group("label")] = Field(
         None,
         description="regular expression with a group label, on the path, instead of --label",
     )
-    size: str = Field(
-        "", description="images: HxW: resize each (bilinear); all need one size without"
-    )
-    grey: bool = Field(
-        False,
-        description="images: one channel: samples (height, width) instead of (3, height, width)",
-    )
-    normalise: Normalise = Field(
-        "standard",
-        description="images, features: mean 0 and deviation 1 over train; bytes from 0 to 1;"
-        " or none",
-    )
+    size: str = Field("", description=f"images: {SIZE_HELP}")
+    grey: bool = Field(False, description=f"images: {GREY_HELP}")
+    normalise: Normalise = Field("standard", description=f"images, features: {NORMALISE_HELP}")
     ragged: bool = Field(
         False, description="features: allow different lengths of samples along the first axis"
     )
@@ -92,11 +83,6 @@ class Fedscale(Importer):
     tokens: Literal["characters", "words"] = Field("words", description=TOKENS_HELP)
     vocabulary: int = Field(10_000, ge=4, description=VOCABULARY_HELP)
     length: int = Field(0, ge=0, description=LENGTH_HELP)
-
-    @field_validator("label_pattern")
-    @classmethod
-    def _names_label(cls, pattern: str | None) -> str | None:
-        return pattern and has_group(pattern, "label")
 
     def read(self, sources: Mapping[str, list[Path]], store: Store) -> Description:
         """Read the mapping of train twice; texts too."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -13,9 +12,9 @@ import numpy as np
 
 from mpifl.datasets.importers.numbered import Named, Numbered
 from mpifl.datasets.importers.patterns import matched_group
-from mpifl.datasets.importers.streams import text_lines
 from mpifl.errors import InputError
 from mpifl.io.restricted_pickle import read_pickle
+from mpifl.io.text import csv_rows
 
 TABLE = re.compile(r"\.csv(\.gz|\.xz)?$")
 
@@ -67,29 +66,22 @@ class SampleMap:
             yield Row(row.location, row.client, row.path, label)
 
     def _table(self) -> Iterator[Row]:
-        reader = csv.reader((line for _, line in text_lines(self.path)), strict=True)
-        header: list[str] | None = None
-        try:
-            for values in reader:
-                location = f"{self.path}: line {reader.line_num}"
-                if header is None:
-                    header = values
-                    indices = self._indices(header)
-                    continue
-                if len(values) != len(header):
-                    raise InputError(
-                        f"{location}: {len(values)} columns; the header has {len(header)}"
-                    )
+        rows = csv_rows(self.path)
+        _, header = next(rows, (0, []))
+        if not header:
+            raise InputError(f"{self.path}: no rows")
+        indices = self._indices(header)
 
-                cells = {column: values[index] for column, index in indices.items()}
-                client = cells.get("client", "all")
-                if not client:
-                    raise InputError(f"{location}: no {self.columns.client}")
-                yield Row(
-                    location, client, cells["path"], cells.get("label"), cells.get("label_name")
-                )
-        except csv.Error as error:
-            raise InputError(f"{self.path}: line {reader.line_num}: {error}") from error
+        for number, values in rows:
+            location = f"{self.path}: line {number}"
+            if len(values) != len(header):
+                raise InputError(f"{location}: {len(values)} columns; the header has {len(header)}")
+
+            cells = {column: values[index] for column, index in indices.items()}
+            client = cells.get("client", "all")
+            if not client:
+                raise InputError(f"{location}: no {self.columns.client}")
+            yield Row(location, client, cells["path"], cells.get("label"), cells.get("label_name"))
 
     def _indices(self, header: list[str]) -> dict[str, int]:
         """Return the index of each column that the header has."""

@@ -15,10 +15,10 @@ from mpifl.datasets.importers import huggingface_arrow as arrow
 from mpifl.datasets.importers.features import Features
 from mpifl.datasets.importers.huggingface_splits import NamedSplit, load_parts
 from mpifl.datasets.importers.importer import Importer
-from mpifl.datasets.importers.moments import Normalise
+from mpifl.datasets.importers.moments import NORMALISE_HELP, Normalise
 from mpifl.datasets.importers.numbered import Named, Numbered, whole_numbers
 from mpifl.datasets.importers.options import refuse_others
-from mpifl.datasets.importers.pictures import height_and_width, pictures
+from mpifl.datasets.importers.pictures import GREY_HELP, SIZE_HELP, height_and_width, pictures
 from mpifl.datasets.importers.sequences import LENGTH_HELP, Task, Texts, texts_of, windows
 from mpifl.datasets.store import Store
 from mpifl.errors import InputError
@@ -64,18 +64,9 @@ class Huggingface(Importer):
     )
     length: int = Field(0, ge=0, description=LENGTH_HELP)
     ragged: bool = Field(False, description="numbers: allow lists of different lengths")
-    size: str = Field(
-        "", description="images: HxW: resize each (bilinear); all need one size without"
-    )
-    grey: bool = Field(
-        False,
-        description="images: one channel: samples (height, width) instead of (3, height, width)",
-    )
-    normalise: Normalise = Field(
-        "standard",
-        description="images, numbers: mean 0 and deviation 1 over train; bytes from 0 to 1;"
-        " or none",
-    )
+    size: str = Field("", description=f"images: {SIZE_HELP}")
+    grey: bool = Field(False, description=f"images: {GREY_HELP}")
+    normalise: Normalise = Field("standard", description=f"images, numbers: {NORMALISE_HELP}")
 
     def read(self, sources: Mapping[str, list[Path]], store: Store) -> Description:
         if (self.task == "language") != (not self.y):

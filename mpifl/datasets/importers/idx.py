@@ -14,10 +14,11 @@ from mpifl.datasets.dataset import Description
 from mpifl.datasets.importers.idx_file import IdxFile, open_idx, writers
 from mpifl.datasets.importers.importer import Importer, one_folder
 from mpifl.datasets.importers.labels import Classes, classes_of
-from mpifl.datasets.importers.moments import Moments, Normalise
-from mpifl.datasets.importers.streams import CHUNK_BYTES, opened, text_lines
+from mpifl.datasets.importers.moments import NORMALISE_HELP, Moments, Normalise
+from mpifl.datasets.importers.streams import CHUNK_BYTES, opened
 from mpifl.datasets.store import Store
 from mpifl.errors import InputError
+from mpifl.io.text import text_lines
 
 NAME = re.compile(
     r"(?P<prefix>.*?)(?P<part>train|t10k|test)[-.](?P<what>images|labels)[-.]idx\d+[-.][a-z]+\d*(\.gz)?"
@@ -59,9 +60,7 @@ class Idx(Importer):
     transpose: bool = Field(
         False, description="swap height and width of each image, which EMNIST's files need"
     )
-    normalise: Normalise = Field(
-        "standard", description="mean 0 and deviation 1 over train; bytes from 0 to 1; or unchanged"
-    )
+    normalise: Normalise = Field("standard", description=NORMALISE_HELP)
 
     def read(self, sources: Mapping[str, list[Path]], store: Store) -> Description:
         """Store samples of one number (idx1) as rows of one feature."""

@@ -6,23 +6,29 @@ import itertools
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from mpifl.datasets.dataset import Description
 from mpifl.datasets.importers.folders import files_below
 from mpifl.datasets.importers.importer import Importer
 from mpifl.datasets.importers.labels import Classes
-from mpifl.datasets.importers.moments import Moments, Normalise
-from mpifl.datasets.importers.patterns import has_group, matched_group
-from mpifl.datasets.importers.pictures import height_and_width, picture
+from mpifl.datasets.importers.moments import NORMALISE_HELP, Moments, Normalise
+from mpifl.datasets.importers.patterns import (
+    CLIENT_HELP,
+    FOLDER_OF_LABEL,
+    LABEL_HELP,
+    matched_group,
+    with_group,
+)
+from mpifl.datasets.importers.pictures import GREY_HELP, SIZE_HELP, height_and_width, picture
 from mpifl.datasets.importers.streams import CHUNK_BYTES
 from mpifl.datasets.store import Store
 from mpifl.errors import InputError
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".pgm", ".ppm", ".webp", ".tif", ".tiff")
-FOLDER_OF_LABEL = r"^(?P<label>[^/]+)/[^/]+$"
 PARTS = {
     "train": "train",
     "valid": "validation",
@@ -41,36 +47,15 @@ class Images(Importer):
     "all", and a partitioner of the job distributes them.
     """
 
-    label_pattern: str = Field(
-        FOLDER_OF_LABEL,
-        description="regular expression with a group label, on the path below SOURCE",
+    label_pattern: Annotated[str, with_group("label")] = Field(
+        FOLDER_OF_LABEL, description=LABEL_HELP
     )
-    client_pattern: str | None = Field(
-        None, description="regular expression with a group client, on the path below SOURCE"
+    client_pattern: Annotated[str | None, with_group("client")] = Field(
+        None, description=CLIENT_HELP
     )
-    size: str = Field(
-        "",
-        description="HxW: resize each image to this height and width (bilinear);"
-        " all need one size without",
-    )
-    grey: bool = Field(
-        False,
-        description="one channel: samples (height, width) instead of (3, height, width)",
-    )
-    normalise: Normalise = Field(
-        "standard",
-        description="by channel: mean 0 and deviation 1 over train; 0 to 1; or unchanged",
-    )
-
-    @field_validator("label_pattern")
-    @classmethod
-    def _names_label(cls, pattern: str) -> str:
-        return has_group(pattern, "label")
-
-    @field_validator("client_pattern")
-    @classmethod
-    def _names_client(cls, pattern: str | None) -> str | None:
-        return pattern and has_group(pattern, "client")
+    size: str = Field("", description=SIZE_HELP)
+    grey: bool = Field(False, description=GREY_HELP)
+    normalise: Normalise = Field("standard", description=f"by channel: {NORMALISE_HELP}")
 
     def read(self, sources: Mapping[str, list[Path]], store: Store) -> Description:
         """Read in two passes: the classes from the train files' paths, then the images."""

@@ -11,6 +11,8 @@ from mpifl.errors import InputError
 Normalise = Literal["standard", "unit", "none"]
 """standard: mean 0, deviation 1 over the train part; unit: bytes from 0 to 1; none: unchanged."""
 
+NORMALISE_HELP = "mean 0 and deviation 1 over train; bytes from 0 to 1; or unchanged"
+
 Scaling = tuple[float | np.ndarray, float | np.ndarray]
 """feature_scale and feature_shift of a Description."""
 

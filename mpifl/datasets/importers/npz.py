@@ -15,7 +15,7 @@ from mpifl.datasets.dataset import Description
 from mpifl.datasets.importers.arrays import StoredArray, find_arrays, open_array
 from mpifl.datasets.importers.importer import Importer
 from mpifl.datasets.importers.labels import Classes, classes_of
-from mpifl.datasets.importers.moments import Moments, Normalise
+from mpifl.datasets.importers.moments import NORMALISE_HELP, Moments, Normalise
 from mpifl.datasets.importers.streams import CHUNK_BYTES
 from mpifl.datasets.store import Store
 from mpifl.errors import InputError
@@ -65,9 +65,7 @@ class Npz(Importer):
         ge=0,
         description="number of token ids, if x holds those; a language needs it",
     )
-    normalise: Normalise = Field(
-        "none", description="mean 0 and deviation 1 over train; bytes from 0 to 1; or unchanged"
-    )
+    normalise: Normalise = Field("none", description=NORMALISE_HELP)
     channel_axis: int | None = Field(
         None,
         ge=1,
@@ -227,7 +225,8 @@ def _blocks(columns: Columns, vocabulary: int, classes: Classes | None) -> Itera
         if columns.y is not None and classes:
             y = classes.numbers(y, columns.y.location)
         elif columns.y is not None:
-            y = _features(y, columns.y, start).astype(np.float32).reshape(len(y), -1)
+            # as floats, because targets are stored so: they need not fit into 32-bit integers
+            y = _features(y.astype(np.float64), columns.y, start).reshape(len(y), -1)
         owners = np.full(len(x), "all")
         if columns.client is not None:
             owners = _names(client, columns.client, start)
@@ -278,9 +277,9 @@ def _names(values: np.ndarray, array: StoredArray, start: int) -> np.ndarray:
         try:
             values = np.char.decode(values, "utf-8")
         except UnicodeDecodeError as error:
-            stop = start + len(values)
+            last = start + len(values) - 1
             raise InputError(
-                f"{array.location}: rows {start} to {stop}: not UTF-8: {error.object!r}"
+                f"{array.location}: rows {start} to {last}: not UTF-8: {error.object!r}"
             ) from error
     if values.dtype.kind == "U" and (values == "").any():
         row = start + int(np.argmax(values == ""))

@@ -4,18 +4,33 @@ from __future__ import annotations
 
 import re
 
+from pydantic import AfterValidator
+
 from mpifl.errors import InputError
 
+FOLDER_OF_LABEL = r"^(?P<label>[^/]+)/[^/]+$"
+LABEL_HELP = "regular expression with a group label, on the path below SOURCE"
+CLIENT_HELP = "regular expression with a group client, on the path below SOURCE"
 
-def has_group(pattern: str, group: str) -> str:
-    """Return the pattern. Raise ValueError if it is invalid or has no group of that name."""
-    try:
-        groups = re.compile(pattern).groupindex
-    except re.error as error:
-        raise ValueError(f"not a regular expression: {error}") from error
-    if group not in groups:
-        raise ValueError(f"no group (?P<{group}>...) in it")
-    return pattern
+
+def with_group(group: str) -> AfterValidator:
+    """Return a validator of an option that is a regular expression, or None.
+
+    It raises ValueError for an expression that is invalid, or has no group of that name.
+    """
+
+    def check(pattern: str | None) -> str | None:
+        if pattern is None:
+            return None
+        try:
+            groups = re.compile(pattern).groupindex
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from error
+        if group not in groups:
+            raise ValueError(f"no group (?P<{group}>...) in it")
+        return pattern
+
+    return AfterValidator(check)
 
 
 def matched_group(pattern: str, group: str, path: str) -> str:

@@ -15,6 +15,9 @@ MOST_PIXELS = 1 << 26  # of a resized picture; about where Pillow assumes a deco
 # Pillow's modes of more than 8 bits a channel (and I;16): a conversion to bytes would clip them
 DEEP = ("I", "F")
 
+SIZE_HELP = "HxW: resize each image to this height and width (bilinear); all need one size without"
+GREY_HELP = "one channel: samples (height, width) instead of (3, height, width)"
+
 
 def picture(
     source: Path | bytes, size: tuple[int, ...] | None, grey: bool, location: str

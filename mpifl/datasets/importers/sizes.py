@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,11 +12,11 @@ from scipy.io import loadmat
 
 from mpifl.datasets.dataset import Description
 from mpifl.datasets.importers.importer import Importer
-from mpifl.datasets.importers.streams import text_lines
 from mpifl.datasets.store import Store
 from mpifl.errors import InputError
 from mpifl.io.files import read_errors
 from mpifl.io.restricted_pickle import read_pickle
+from mpifl.io.text import csv_rows
 
 HEADER = ["client", "size"]
 MOST = 10**9  # samples of one client: more are a mistake
@@ -127,23 +126,13 @@ def _from_container(sizes: Any, path: Path) -> Iterator[Size]:
 
 
 def _from_rows(path: Path) -> Iterator[Size]:
-    number = 0
-
-    def lines() -> Iterator[str]:
-        nonlocal number
-        for number, line in text_lines(path):  # noqa: B007
-            yield line
-
-    try:
-        for row in csv.reader(lines(), strict=True):
-            cells = [cell.strip() for cell in row]
-            if not cells or (number == 1 and [cell.lower() for cell in cells] == HEADER):
-                continue
-            if len(cells) != len(HEADER) or not cells[0]:
-                row_text = ",".join(row)[:40]
-                raise InputError(f"{path}: line {number}: {row_text!r}; expected client,size")
-            is_number = cells[1].isascii() and cells[1].isdigit()
-            samples: Any = int(cells[1]) if is_number else cells[1]
-            yield Size(cells[0], samples, f"{path}: line {number}")
-    except csv.Error as error:
-        raise InputError(f"{path}: line {number}: {error}") from error
+    for number, row in csv_rows(path):
+        cells = [cell.strip() for cell in row]
+        if number == 1 and [cell.lower() for cell in cells] == HEADER:
+            continue
+        if len(cells) != len(HEADER) or not cells[0]:
+            row_text = ",".join(row)[:40]
+            raise InputError(f"{path}: line {number}: {row_text!r}; expected client,size")
+        is_number = cells[1].isascii() and cells[1].isdigit()
+        samples: Any = int(cells[1]) if is_number else cells[1]
+        yield Size(cells[0], samples, f"{path}: line {number}")

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from mpifl.datasets.importers.streams import text_lines
 from mpifl.errors import InputError
+from mpifl.io.text import text_lines
 
 Layout = Literal["plays", "roles", "tsv", "lines"]
 ROLES = {

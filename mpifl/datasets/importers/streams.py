@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-from codecs import BOM_UTF8
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Annotated
+
+from pydantic import AfterValidator, Field
 
 from mpifl.errors import InputError
-from mpifl.io.compressed import OPENERS
+from mpifl.io.compressed import open_bytes
 from mpifl.io.files import read_errors
 
 CHUNK_BYTES = 1 << 22
 """About how much of a source an importer holds at once."""
 
 _PIECE = 1 << 20  # bytes of one read
-LONGEST_LINE_BYTES = 1 << 28
 
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[Stream]:
     """Open a file as a Stream; decompress it if its name ends in ``.gz`` or ``.xz``."""
-    with read_errors(path):
-        file: IO[bytes] = OPENERS[path.suffix](path) if path.suffix in OPENERS else path.open("rb")
-    try:
+    with open_bytes(path) as file:
         yield Stream(path, file)
-    finally:
-        file.close()
 
 
 class Stream:
@@ -60,34 +56,7 @@ class Stream:
             raise InputError(f"{self.path}: more bytes than its header declares")
 
 
-def text_lines(path: Path, encoding: str = "utf-8") -> Iterator[tuple[int, str]]:
-    """Yield the lines of a text without their line ends, numbered from 1.
-
-    In ``encoding`` an ASCII character is one byte. A byte order mark of UTF-8 at the beginning is
-    skipped. Raise InputError naming file and line.
-    """
-    with opened(path) as stream:
-        number = 0
-        while True:
-            with read_errors(path):
-                raw = stream.file.readline(LONGEST_LINE_BYTES + 1)
-            if not raw:
-                return
-            number += 1
-            if len(raw) > LONGEST_LINE_BYTES:
-                raise InputError(f"{path}: line {number}: more than {LONGEST_LINE_BYTES:,} bytes")
-
-            try:
-                content = raw.removeprefix(BOM_UTF8) if number == 1 else raw
-                yield number, content.decode(encoding).rstrip("\r\n")
-            except UnicodeError as error:
-                reason = getattr(error, "reason", error)
-                raise InputError(
-                    f"{path}: line {number}: not {encoding.upper()} ({reason})"
-                ) from error
-
-
-def check_encoding(name: str) -> str:
+def _check_encoding(name: str) -> str:
     """Return the name. Raise ValueError if ``text_lines`` does not take that encoding."""
     try:
         is_ascii_compatible = "\n,:09AZaz".encode(name) == b"\n,:09AZaz"
@@ -99,3 +68,11 @@ def check_encoding(name: str) -> str:
             " allowed: utf-8, latin-1, cp1252, ..."
         )
     return name
+
+
+Encoding = Annotated[
+    str,
+    AfterValidator(_check_encoding),
+    Field(description="encoding of the files, such as latin-1"),
+]
+"""An option of an importer: an encoding that ``text_lines`` takes."""

@@ -17,9 +17,10 @@ from pydantic import Field
 from mpifl.datasets.dataset import Description
 from mpifl.datasets.importers.csv_rows import finite
 from mpifl.datasets.importers.importer import Importer
-from mpifl.datasets.importers.streams import CHUNK_BYTES, text_lines
+from mpifl.datasets.importers.streams import CHUNK_BYTES
 from mpifl.datasets.store import Store
 from mpifl.errors import InputError
+from mpifl.io.text import text_lines
 
 MOST_FEATURES = 1_000_000
 """More features need --features, because one wrong index would make samples of any size."""

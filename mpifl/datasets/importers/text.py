@@ -5,17 +5,17 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from mpifl.datasets.dataset import Description
 from mpifl.datasets.importers.importer import Importer
-from mpifl.datasets.importers.patterns import has_group
-from mpifl.datasets.importers.sequences import windows
+from mpifl.datasets.importers.patterns import with_group
+from mpifl.datasets.importers.sequences import TOKENS_HELP, VOCABULARY_HELP, windows
 from mpifl.datasets.importers.speeches import ROLES, Layout, Script
-from mpifl.datasets.importers.streams import check_encoding
+from mpifl.datasets.importers.streams import Encoding
 from mpifl.datasets.importers.vocabulary import characters, words
 from mpifl.datasets.store import Store
 from mpifl.errors import InputError
@@ -36,40 +36,24 @@ class Text(Importer):
     """
 
     layout: Layout = Field(description="layout of the texts")
-    role: str | None = Field(
+    role: Annotated[str | None, with_group("role")] = Field(
         None,
         description="plays, roles: regular expression with a group role for a speech's first line",
     )
-    tokens: Literal["characters", "words"] = Field(
-        "characters", description="what a token is: a character, a lower-case word"
-    )
-    vocabulary: int = Field(
-        10_000,
-        ge=3,
-        description="words: maximum number of token ids, including the unknown word's",
-    )
+    tokens: Literal["characters", "words"] = Field("characters", description=TOKENS_HELP)
+    vocabulary: int = Field(10_000, ge=3, description=VOCABULARY_HELP)
     length: int = Field(
         80,
         ge=1,
         description="input tokens of a sample, which has one more; a client's last may be shorter",
     )
-    encoding: str = Field("utf-8", description="encoding of the files, such as latin-1")
+    encoding: Encoding = "utf-8"
     skip_other: bool = Field(
         False, description="plays, roles: leave out files in another layout, instead of refusing"
     )
     skip_empty: bool = Field(
         False, description="leave out clients with fewer than two tokens, instead of refusing them"
     )
-
-    @field_validator("role")
-    @classmethod
-    def _names_role(cls, pattern: str | None) -> str | None:
-        return pattern and has_group(pattern, "role")
-
-    @field_validator("encoding")
-    @classmethod
-    def _is_encoding(cls, name: str) -> str:
-        return check_encoding(name)
 
     def read(self, sources: Mapping[str, list[Path]], store: Store) -> Description:
         """Read in three passes: which files have this layout, the train vocabulary, the samples."""

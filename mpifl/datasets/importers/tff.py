@@ -17,11 +17,11 @@ from mpifl.datasets.importers.moments import Normalise
 from mpifl.datasets.importers.numbered import Named, Numbered, whole_numbers
 from mpifl.datasets.importers.options import refuse_others
 from mpifl.datasets.importers.sequences import Task, Texts, between_ends, texts_of
-from mpifl.datasets.importers.streams import text_lines
 from mpifl.datasets.importers.tff_hdf5 import clients_of, fields_of, texts
 from mpifl.datasets.importers.vocabulary import LONGEST_WORD, UNKNOWN, Vocabulary
 from mpifl.datasets.store import Store
 from mpifl.errors import InputError
+from mpifl.io.text import text_lines
 
 LETTERS = (
     "dhlptx@DHLPTX $(,048cgkoswCGKOSW[_#'/37;?bfjnrvzBFJNRVZ\"&*.26:\naeimquyAEIMQUY]!%)-159\r"

@@ -6,7 +6,7 @@ import itertools
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field, field_validator
@@ -16,11 +16,17 @@ from mpifl.datasets.importers.folders import files_below
 from mpifl.datasets.importers.importer import Importer
 from mpifl.datasets.importers.labels import Classes
 from mpifl.datasets.importers.moments import Moments
-from mpifl.datasets.importers.patterns import has_group, matched_group
+from mpifl.datasets.importers.patterns import (
+    CLIENT_HELP,
+    FOLDER_OF_LABEL,
+    LABEL_HELP,
+    matched_group,
+    with_group,
+)
 from mpifl.datasets.importers.sounds import MELS, RATE, WINDOW, frames, log_mel, read_wav
-from mpifl.datasets.importers.streams import text_lines
 from mpifl.datasets.store import Store
 from mpifl.errors import InputError
+from mpifl.io.text import text_lines
 
 ENDINGS = (".wav", ".wave")
 LISTS = {"testing_list.txt": "test", "validation_list.txt": "validation"}
@@ -38,13 +44,11 @@ class Wav(Importer):
     rates are resampled. Files that are no .wav are skipped.
     """
 
-    label_pattern: str = Field(
-        r"^(?P<label>[^/]+)/[^/]+$",
-        description="regular expression with a group label, on the path below SOURCE",
+    label_pattern: Annotated[str, with_group("label")] = Field(
+        FOLDER_OF_LABEL, description=LABEL_HELP
     )
-    client_pattern: str = Field(
-        r"(?P<client>[^/]+)_nohash_\d+\.wav$",
-        description="regular expression with a group client, on the path below SOURCE",
+    client_pattern: Annotated[str, with_group("client")] = Field(
+        r"(?P<client>[^/]+)_nohash_\d+\.wav$", description=CLIENT_HELP
     )
     exclude: str = Field(
         "^_background_noise_/",
@@ -54,16 +58,6 @@ class Wav(Importer):
     normalise: Literal["standard", "none"] = Field(
         "standard", description="mean 0 and deviation 1 over train; or unchanged"
     )
-
-    @field_validator("label_pattern")
-    @classmethod
-    def _names_label(cls, pattern: str) -> str:
-        return has_group(pattern, "label")
-
-    @field_validator("client_pattern")
-    @classmethod
-    def _names_client(cls, pattern: str) -> str:
-        return has_group(pattern, "client")
 
     @field_validator("exclude")
     @classmethod

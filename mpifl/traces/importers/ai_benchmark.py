@@ -9,9 +9,10 @@ from typing import ClassVar
 import numpy as np
 
 from mpifl.errors import InputError
+from mpifl.io.text import read_json
 from mpifl.traces.importers.importer import TraceImporter
 from mpifl.traces.importers.parsed_trace import ParsedTrace
-from mpifl.traces.importers.parsing import only, read_json, shown
+from mpifl.traces.importers.parsing import only, shown
 
 # FLASH (Yang et al., WWW 2021, device_util.py) measured training of LEAF's FEMNIST CNN, in ms for a
 # batch of 10, on three phones. It gives every other phone the time of the one whose AI score is

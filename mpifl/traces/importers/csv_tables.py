@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,10 +11,11 @@ from typing import ClassVar
 import numpy as np
 
 from mpifl.errors import InputError, counted
+from mpifl.io.text import csv_rows
 from mpifl.traces.bandwidth import Bandwidth
 from mpifl.traces.importers.importer import TraceImporter
 from mpifl.traces.importers.parsed_trace import ParsedTrace
-from mpifl.traces.importers.parsing import numbers, only, read_text, shown
+from mpifl.traces.importers.parsing import numbers, only, shown
 from mpifl.traces.on_off import DAY_SECONDS
 from mpifl.traces.slots import Slots, check_slots, of_counts, without_empty
 from mpifl.traces.trace import DEVICE_COLUMNS
@@ -92,12 +91,7 @@ def read_table(path: Path) -> Table:
 
     Raises InputError for rows of different lengths and for a column that occurs twice.
     """
-    reader = csv.reader(io.StringIO(read_text(path)), strict=True)
-    try:
-        rows = [(reader.line_num, row) for row in reader if row]
-    except csv.Error as error:
-        raise InputError(f"{path}: line {reader.line_num}: {error}") from error
-
+    rows = list(csv_rows(path, whole=True))
     header = [name.strip() for name in rows[0][1]] if rows else []
     if len(rows) < 2:
         raise InputError(

@@ -14,9 +14,10 @@ import numpy as np
 from pydantic import Field
 
 from mpifl.errors import InputError
+from mpifl.io.text import read_json
 from mpifl.traces.importers.importer import TraceImporter
 from mpifl.traces.importers.parsed_trace import ParsedTrace
-from mpifl.traces.importers.parsing import only, read_json, shown
+from mpifl.traces.importers.parsing import only, shown
 from mpifl.traces.on_off import DAY_SECONDS
 from mpifl.traces.slots import check_slots, of_counts
 

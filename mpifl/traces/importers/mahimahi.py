@@ -17,7 +17,7 @@ from mpifl.errors import InputError
 from mpifl.traces.importers.curves import MOST_POINTS, SYMMETRIC, Steps, curves
 from mpifl.traces.importers.importer import TraceImporter
 from mpifl.traces.importers.parsed_trace import ParsedTrace
-from mpifl.traces.importers.parsing import names, read_text, shown
+from mpifl.traces.importers.parsing import names, read_lines, shown
 
 PACKET_BYTES = 1500
 
@@ -74,7 +74,7 @@ def _steps(path: Path, bin_ms: int) -> Steps:
 
 def _stamps(path: Path) -> np.ndarray:
     """Return the milliseconds of a file, (packets,) int64, not falling, the last above 0."""
-    lines = [line.strip() for line in read_text(path).rstrip("\n").split("\n")]
+    lines = [line.strip() for line in read_lines(path)]
     for number, line in enumerate(lines, 1):
         if not line.isdecimal() or not line.isascii() or len(line) > 15:
             raise InputError(

@@ -1,17 +1,16 @@
-"""Read text, JSON, arrays and numbers; errors are InputErrors that name file, line or key."""
+"""Read lines, arrays and numbers; errors are InputErrors that name file and line."""
 
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from mpifl.errors import InputError
 from mpifl.io.compressed import read_bytes
+from mpifl.io.text import text_lines
 
 SHOWN = 60  # characters of a wrong value in an error message
 
@@ -28,44 +27,15 @@ def names(paths: Sequence[Path]) -> str:
     return first + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
 
 
-def read_text(path: Path) -> str:
-    """Return the text of a UTF-8 file, without a byte order mark. Raises InputError."""
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: byte {error.start} is not UTF-8 text") from error
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from error
+def read_lines(path: Path) -> list[str]:
+    """Return the lines of a text, without empty ones at its end. Raises InputError for none."""
+    lines = [line for _, line in text_lines(path, whole=True)]
+    while lines and not lines[-1]:
+        lines.pop()
 
-
-def read_json(path: Path) -> Any:
-    """Return the value of a JSON file.
-
-    Raises InputError; also for a key that occurs twice and for NaN and infinite numbers.
-    """
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        value = dict(pairs)
-        if len(value) < len(pairs):
-            seen: set[str] = set()
-            for key, _ in pairs:
-                if key in seen:
-                    raise InputError(f"{path}: key {shown(key)} stands twice")
-                seen.add(key)
-        return value
-
-    def refuse(constant: str) -> Any:
-        raise InputError(f"{path}: {constant} is not a number that JSON allows")
-
-    text = read_text(path)
-    try:
-        return json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}: line {error.lineno}: not JSON ({error.msg})") from error
-    except RecursionError:
-        raise InputError(f"{path}: not JSON: nested too deeply") from None
-    except ValueError as error:  # a number with more digits than Python converts
-        raise InputError(f"{path}: not JSON that can be read ({error})") from None
+    if not lines:
+        raise InputError(f"{path}: no lines")
+    return lines
 
 
 def read_array(path: Path) -> np.ndarray:

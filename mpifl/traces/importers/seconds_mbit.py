@@ -16,7 +16,7 @@ from mpifl.errors import InputError
 from mpifl.traces.importers.curves import SYMMETRIC, Steps, curves
 from mpifl.traces.importers.importer import TraceImporter
 from mpifl.traces.importers.parsed_trace import ParsedTrace
-from mpifl.traces.importers.parsing import names, numbers, read_text, shown
+from mpifl.traces.importers.parsing import names, numbers, read_lines, shown
 
 
 class SecondsMbit(TraceImporter):
@@ -43,7 +43,7 @@ class SecondsMbit(TraceImporter):
 
 def _steps(path: Path) -> Steps:
     """Return the speeds of a log."""
-    lines = read_text(path).rstrip("\n").split("\n")
+    lines = read_lines(path)
     rows = [line.split() for line in lines]
     for number, row in enumerate(rows, 1):
         if len(row) != 2:

@@ -104,6 +104,6 @@ def test_the_weight_of_a_task_is_mixing_times_staleness(population_of):
 
 
 def test_more_than_one_update_a_round_is_refused():
-    with pytest.raises(InputError, match="mixes 1"):
+    with pytest.raises(InputError, match="takes 1 at a time"):
         Async(concurrency=2).updates(2)
     assert Async(concurrency=2).updates(1) == Async(concurrency=2).updates(None) == 1

@@ -131,7 +131,7 @@ def test_other_columns_are_refused(tmp_path: Path) -> None:
     assert "--path: 'sample_path'" in refusal(Fedscale(kind="none", client="client"), out, path)
     assert "--label" in refusal(Fedscale(kind="none", client="client", path="sample"), out, path)
     path.write_text("")
-    assert "no samples" in refusal(Fedscale(kind="none"), out, path)
+    assert refusal(Fedscale(kind="none"), out, path) == f"{path}: no rows"
     path.write_bytes(b"client_id,sample_path,label_name,label_id\n1,\xff,a,2\n")
     assert f"{path}: line 2: not UTF-8" in refusal(Fedscale(kind="none"), out, path)
     assert str(tmp_path / "none.csv") in refusal(Fedscale(kind="none"), out, tmp_path / "none.csv")

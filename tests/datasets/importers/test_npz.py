@@ -175,7 +175,9 @@ def test_labels_may_be_text_and_clients_bytes(folder: Path, out: Path) -> None:
     assert found.train.y.tolist() == [1, 0, 2, 1, 2, 0]
 
 
-@pytest.mark.parametrize("y", [Y / 4, np.stack([Y, Y + 1], 1), Y.astype(np.float64)[:, None]])
+@pytest.mark.parametrize(
+    "y", [Y / 4, np.stack([Y, Y + 1], 1), Y.astype(np.float64)[:, None], Y * 2**40]
+)
 def test_regression_takes_numbers(folder: Path, out: Path, y: np.ndarray) -> None:
     with_array(folder, y=y)
     found = imported(Npz(x="x", y="y", client="who", task="regression"), out, *both(folder))
@@ -250,7 +252,7 @@ OPTIONS: dict[str, Any] = {"x": "x", "y": "y", "client": "who", "test_rows": "te
         ({"y": np.array([1 + 2j] * 6)}, "y: complex128"),
         ({"who": WHO / 2}, "cannot be --client"),
         ({"who": np.array(["a", "b", "", "d", "e", "f"])}, "who: row 2: no client"),
-        ({"who": np.array([b"a", b"b", b"\xff", b"d", b"e", b"f"])}, "who: rows 0 to 6: not UTF-8"),
+        ({"who": np.array([b"a", b"b", b"\xff", b"d", b"e", b"f"])}, "who: rows 0 to 5: not UTF-8"),
         ({"test": TEST.astype(int)}, "cannot be --test-rows"),
         ({"test": TEST & False}, "--test-rows: 'test' is true for no row"),
         ({"test": TEST | True}, "test: true for all rows"),

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import Annotated, Any
 
-from mpifl.datasets.importers.patterns import has_group, matched_group
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from mpifl.datasets.importers.csv import Csv
+from mpifl.datasets.importers.fedscale import Fedscale
+from mpifl.datasets.importers.images import Images
+from mpifl.datasets.importers.importer import Importer
+from mpifl.datasets.importers.patterns import matched_group, with_group
+from mpifl.datasets.importers.text import Text
+from mpifl.datasets.importers.wav import Wav
 from mpifl.errors import InputError
 
 
@@ -20,9 +29,35 @@ def test_a_path_without_it_is_named(path: str) -> None:
 
 @pytest.mark.parametrize(
     ("pattern", "said"),
-    [("(", "not a regular expression"), ("(?P<lable>x)", r"no group \(\?P<label>")],
+    [
+        ("(", "not a regular expression"),
+        ("(?P<lable>x)", r"no group \(\?P<label>"),
+        ("", r"no group \(\?P<label>"),
+    ],
 )
 def test_patterns_without_the_group_are_refused(pattern: str, said: str) -> None:
+    option: TypeAdapter[str | None] = TypeAdapter(Annotated[str | None, with_group("label")])
     with pytest.raises(ValueError, match=said):
-        has_group(pattern, "label")
-    assert has_group("(?P<label>x)", "label") == "(?P<label>x)"
+        option.validate_python(pattern)
+    assert option.validate_python("(?P<label>x)") == "(?P<label>x)"
+    assert option.validate_python(None) is None
+
+
+@pytest.mark.parametrize(
+    ("importer", "options"),
+    [
+        (Images, {"label_pattern": "x"}),
+        (Images, {"client_pattern": ""}),
+        (Wav, {"label_pattern": "x"}),
+        (Wav, {"client_pattern": ""}),
+        (Fedscale, {"kind": "none", "label_pattern": ""}),
+        (Csv, {"label": ["y"], "client_pattern": ""}),
+        (Text, {"layout": "plays", "role": ""}),
+    ],
+    ids=lambda value: value.__name__ if isinstance(value, type) else list(value)[-1],
+)
+def test_every_pattern_of_an_importer_needs_its_group(
+    importer: type[Importer], options: dict[str, Any]
+) -> None:
+    with pytest.raises(ValidationError, match=rf"{list(options)[-1]}\n.*no group \(\?P<"):
+        importer(**options)

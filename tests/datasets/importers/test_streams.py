@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mpifl.datasets.importers.streams import opened, text_lines
+from mpifl.datasets.importers.streams import opened
 from mpifl.errors import InputError
 
 RAW = bytes(range(256)) * 10_000
@@ -54,11 +54,3 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "none", tmp_path / "none.gz"):
         with pytest.raises(InputError, match=f"^{path}: "), opened(path):
             pass
-
-
-def test_lines_are_numbered_and_utf_8(tmp_path: Path) -> None:
-    (tmp_path / "a.gz").write_bytes(gzip.compress("é\r\n\nb".encode()))
-    assert list(text_lines(tmp_path / "a.gz")) == [(1, "é"), (2, ""), (3, "b")]
-    (tmp_path / "a").write_bytes(b"a\nb\n\xe9\n")
-    with pytest.raises(InputError, match=f"^{tmp_path / 'a'}: line 3: not UTF-8"):
-        list(text_lines(tmp_path / "a"))

@@ -125,4 +125,4 @@ def test_two_tables_of_a_kind_and_other_text_are_refused(tmp_path: Path) -> None
     one, two = (lines(tmp_path / name, SLOTS) for name in ("1.csv", "2.csv"))
     assert "a second table of slots" in refusal(Csv(), one, two)
     two.write_bytes(b"pattern,start,end\nM\xfcller,0,5\n")
-    assert "byte 19 is not UTF-8" in refusal(Csv(), two)
+    assert "line 2: not UTF-8" in refusal(Csv(), two)

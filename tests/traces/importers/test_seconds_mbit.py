@@ -66,7 +66,7 @@ def test_pairs_of_directions_meet_at_all_their_points(tmp_path: Path) -> None:
         (["0 1", "1 2 3"], "line 2: '1 2 3'; expected"),
         (["0 1", "", "1 2"], "line 2: ''; expected"),
         (["0 1"], "1 line; a log needs two or more"),
-        ([], "line 1: ''"),
+        ([], "no lines"),
         (["0 0", "1 0"], "0 Mbit/s at all times"),
     ],
     ids=str,

@@ -1,0 +1,218 @@
+"""Write docs/algorithms/: a page for every algorithm, from its class, and its learning curve from benchmarks/algorithms.
+
+    python docs/algorithm_pages.py docs/algorithms
+
+The picture of a page is drawn from ``benchmarks/algorithms/results/digits.json``.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from job_reference import _key, table
+
+from mpifl.algorithms import REGISTRY
+from mpifl.algorithms.algorithm import Algorithm
+from mpifl.algorithms.arrays import Array
+from mpifl.job.component import COMPONENTS, find_part
+from mpifl.models.layout import Layout
+from mpifl.rounds.demands import computing
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "algorithms" / "results" / "digits.json"
+(COMPONENT,) = (component for component in COMPONENTS if component.path == ("algorithm",))
+
+SAMPLE = Layout(
+    trained=98,
+    averaged=4,
+    slices={
+        "0.weight": slice(0, 64),
+        "1.weight": slice(64, 68),
+        "2.weight": slice(68, 88),
+        "2.bias": slice(88, 98),
+        "1.running_mean": slice(98, 102),
+    },
+    shapes={
+        "0.weight": (4, 16),
+        "1.weight": (4,),
+        "2.weight": (5, 4),
+        "2.bias": (10,),
+        "1.running_mean": (4,),
+    },
+    head=("2.weight", "2.bias"),
+    norm=("1.weight", "1.running_mean"),
+)
+"""A small model of which pages take what an algorithm exchanges and computes."""
+
+INDEX = """\
+# Algorithms
+
+Every algorithm of `algorithm.name`, each one file in `mpifl/algorithms/`. The pages are made from the classes, the curves and the
+table of [benchmarks](../../benchmarks/README.md#algorithms) by `python -m benchmarks.algorithms digits`.
+[An algorithm of your own](../tutorials/algorithm.md) is a file like these.
+
+| algorithm | what it is | participant receives | participant uploads | computes | client keeps |
+|---|---|---|---|---|---|"""
+
+
+def main(folder: Path) -> None:
+    """Write all pages into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    results = json.loads(RESULTS.read_text())["runs"] if RESULTS.exists() else {}
+    rows = []
+    for name in sorted(REGISTRY):
+        kind = find_part(COMPONENT, name)[0]
+        assert issubclass(kind, Algorithm)
+        drawn = [run for run in results.get(name, []) if "error" not in run]
+        (folder / f"{name}.md").write_text(page(name, kind, bool(drawn)))
+        if drawn:
+            (folder / f"{name}.svg").write_text(picture(name, results))
+        rows.append(_index_row(name, kind))
+    (folder / "index.md").write_text("\n".join([INDEX, *rows]) + "\n")
+
+
+def page(name: str, kind: type[Algorithm], drawn: bool) -> str:
+    """Return the page of an algorithm."""
+    algorithm = kind()
+    parts = [
+        f"# {name}",
+        _title(kind),
+        f"`mpifl run quickstart algorithm={name}`; the class is `{kind.__module__}.{kind.__name__}`"
+        f" ([source](../../{kind.__module__.replace('.', '/')}.py)).",
+        "## Update rule",
+        _code(inspect.getdoc(kind) or ""),
+        "## What travels",
+        "\n".join(f"- {line}" for line in _travels(algorithm)),
+        "## Keys",
+        _keys(kind),
+    ]
+    if drawn:
+        parts += [
+            "## Learning curve",
+            f"![Accuracy of {name} and of FedAvg by round]({name}.svg)",
+            "60 clients with Dirichlet(0.1) digits, mean of three seeds: the global model (solid), each client's own model on its"
+            " own samples, the mean over clients (dashed), FedAvg's global model (grey). Made by"
+            f" `python -m benchmarks.algorithms digits --only {name}`.",
+        ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _title(kind: type[Algorithm]) -> str:
+    module = inspect.getmodule(kind)
+    return (inspect.getdoc(module) or "").splitlines()[0]
+
+
+def _code(text: str) -> str:
+    """Return a docstring as it stands: its formulas are aligned."""
+    return f"```text\n{text}\n```"
+
+
+def _keys(kind: type[Algorithm]) -> str:
+    schema = kind.model_json_schema()
+    own = [key for key in schema["properties"] if key != "name"]
+    if not own:
+        return "It has no options."
+
+    def rows() -> Iterator[str]:
+        for key in own:
+            yield from _key(key, schema, "algorithm.")
+
+    return table(rows())
+
+
+def _travels(algorithm: Algorithm) -> list[str]:
+    lines = [
+        f"A participant receives {_arrays(algorithm.received_arrays(SAMPLE))}"
+        f" and uploads {_arrays(algorithm.uploaded_arrays(SAMPLE))}.",
+        f"It computes {computing(algorithm.cost(SAMPLE))}; the clock charges that.",
+    ]
+    kept = algorithm.kept_arrays(SAMPLE)
+    if kept:
+        lines.append(f"Each client keeps {_arrays(kept)} until it takes part again.")
+    if algorithm.slots > 1:
+        lines.append(f"Uploads go into one of {algorithm.slots} sums of a round.")
+    if kind_overrides(algorithm, "personal"):
+        lines.append("`evaluation.personal` tests each client with a model of its own.")
+    return lines
+
+
+def kind_overrides(algorithm: Algorithm, method: str) -> bool:
+    """Return whether the class of an algorithm has a method of its own."""
+    return getattr(type(algorithm), method) is not getattr(Algorithm, method)
+
+
+def _arrays(arrays: Mapping[str, Array]) -> str:
+    """Return arrays in words, such as "`update` (a model)"."""
+    return ", ".join(f"`{name}` ({_shape(array)})" for name, array in arrays.items()) or "nothing"
+
+
+def _shape(array: Array) -> str:
+    if array.of_model:
+        leading = array.shape[:-1]
+        return "a model" if not leading else f"{' x '.join(map(str, leading))} models"
+    if not array.shape:
+        return "a number"
+    entries = int(np.prod([entry for entry in array.shape if isinstance(entry, int)]))
+    return "a part of a model" if entries < SAMPLE.size else f"{entries} numbers"
+
+
+def _index_row(name: str, kind: type[Algorithm]) -> str:
+    algorithm = kind()
+    cells = (
+        _arrays(algorithm.received_arrays(SAMPLE)),
+        _arrays(algorithm.uploaded_arrays(SAMPLE)),
+        computing(algorithm.cost(SAMPLE)),
+        _arrays(algorithm.kept_arrays(SAMPLE)),
+    )
+    what = _title(kind).rstrip(".").partition(": ")[2] or _title(kind).rstrip(".")
+    return f"| [{name}]({name}.md) | {what} | {' | '.join(cells)} |"
+
+
+WIDTH, HEIGHT, MARGIN = 560, 240, 34
+
+
+def picture(name: str, results: Mapping[str, list[dict[str, Any]]]) -> str:
+    """Return the learning curve of an algorithm as SVG."""
+    own = [run for run in results[name] if "error" not in run]
+    fedavg = [run for run in results.get("fedavg", []) if "error" not in run]
+    lines = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="11">',
+        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
+    ]
+    for share in (0, 0.25, 0.5, 0.75, 1):
+        y = _y(share)
+        lines.append(f'<path d="M{MARGIN} {y:.1f}H{WIDTH - 8}" stroke="#e4e4e4"/>')
+        lines.append(f'<text x="4" y="{y + 4:.1f}" fill="#555">{share:g}</text>')
+    if fedavg:
+        lines.append(_curve(fedavg, "accuracy", "#999999", ""))
+    lines.append(_curve(own, "client_accuracy", "#0072B2", "5 3"))
+    lines.append(_curve(own, "accuracy", "#0072B2", ""))
+    last = own[0]["round"][-1]
+    lines += [
+        f'<text x="{WIDTH - 8}" y="{HEIGHT - 6}" text-anchor="end" fill="#555">round {last}</text>',
+        "</svg>",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _curve(runs: list[dict[str, Any]], score: str, colour: str, dashes: str) -> str:
+    length = min(len(run["round"]) for run in runs)
+    values = np.mean([run[score][:length] for run in runs], axis=0)
+    xs = np.linspace(MARGIN, WIDTH - 8, length)
+    points = " ".join(f"{x:.1f},{_y(value):.1f}" for x, value in zip(xs, values, strict=True))
+    dashed = f' stroke-dasharray="{dashes}"' if dashes else ""
+    return f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.6"{dashed}/>'
+
+
+def _y(share: float) -> float:
+    return 10 + (HEIGHT - 30) * (1 - share)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,42 @@
+"""The head of a model: its last layer, where that is linear, and the features that go into it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mpifl.errors import InputError
+from mpifl.models.layout import Layout
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+
+def head_shape(layout: Layout, algorithm: str) -> tuple[int, int]:
+    """Return (outputs, features) of the last layer.
+
+    Raises InputError, naming the algorithm, where it is not linear with all weights trained.
+    """
+    shapes = [layout.shapes[name] for name in layout.head]
+    linear = len(shapes) in {1, 2} and len(shapes[0]) == 2 and shapes[1:] in ([], [shapes[0][:1]])
+    if not linear:
+        raise InputError(
+            f"algorithm.name: {algorithm!r} is not allowed: it needs a model whose last layer is"
+            " linear"
+        )
+    outputs, features = shapes[0]
+    return outputs, features
+
+
+def with_features(
+    module: nn.Module, layout: Layout, x: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the outputs for a batch, and what goes into the head: (batch, features)."""
+    seen: list[torch.Tensor] = []
+    head = module.get_submodule(layout.head[0].rpartition(".")[0])
+    hook = head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    try:
+        output = module(x)
+    finally:
+        hook.remove()
+    return output, seen[-1]

@@ -1,0 +1,91 @@
+"""``training.batch_norm``: what becomes of the running statistics of batch norm.
+
+average: the server's are the weighted mean of the participants' (``server_step.py``).
+local: each client goes on with those that it had last; the server's are that mean too, for the
+test of its model.
+recompute: the server makes its own from the validation part of the data, after each round.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from mpifl.errors import InputError
+from mpifl.job import Job
+from mpifl.models.flat import FlatModel
+from mpifl.population.population import Population
+from mpifl.rounds.experiment import Experiment
+from mpifl.rounds.round_result import STATISTICS
+from mpifl.seeds import Purpose, number
+from mpifl.training.device import CPU, seed_torch
+from mpifl.training.samples import pool_of
+
+STATISTICS_KEY = 1 << 32
+"""Keeps the seed of the server's passes apart from those of rounds."""
+
+
+def check_batch_norm(job: Job, model: FlatModel, population: Population) -> None:
+    """Raise InputError for a policy that the model or the data do not allow."""
+    policy = job.training.batch_norm
+    if policy == "average":
+        return
+    if not any(isinstance(layer, _BatchNorm) for layer in model.module.modules()):
+        raise InputError(
+            f"training.batch_norm: {policy!r} is not allowed: the model has no batch norm;"
+            " allowed: average"
+        )
+    if policy == "recompute" and "validation" not in population.data.parts:
+        raise InputError(
+            f"training.batch_norm: 'recompute' is not allowed: {population.data.name} has no"
+            " validation part; data.split makes one: data.split.by=clients"
+            " data.split.validation=0.1"
+        )
+
+
+def with_own_statistics(
+    experiment: Experiment,
+    arrays: dict[str, torch.Tensor],
+    kept: dict[str, torch.Tensor],
+) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """Return what a client receives and has kept, with its own statistics in the former.
+
+    ``kept`` has them where the job keeps them local and the client took part before.
+    """
+    if STATISTICS not in kept:
+        return arrays, kept
+    own = kept[STATISTICS]
+    model = arrays["model"].clone()
+    model[experiment.layout.averages] = own
+    rest = {name: array for name, array in kept.items() if name != STATISTICS}
+    return {**arrays, "model": model}, rest
+
+
+def recomputed(experiment: Experiment, weights: np.ndarray) -> np.ndarray:
+    """Return a model (size,) float32 with the statistics that it has on the validation part.
+
+    They are the means over its batches of ``evaluation.batch_size`` samples.
+    """
+    model = experiment.model
+    data = experiment.population.data
+    samples = pool_of(data, data.validation)
+    size = experiment.job.evaluation.batch_size
+
+    model.load(torch.from_numpy(weights))
+    model.module.train()
+    layers = [layer for layer in model.module.modules() if isinstance(layer, _BatchNorm)]
+    momenta = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None  # a plain mean over the batches
+
+    seed_torch(CPU, number(experiment.job.seed, Purpose.SERVER, STATISTICS_KEY))
+    with torch.no_grad():
+        for begin in range(0, data.validation.samples, size):
+            stop = min(begin + size, data.validation.samples)
+            if stop - begin > 1 or begin == 0:  # batch norm takes no single sample
+                model.module(samples.read(slice(begin, stop))[0])
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.momentum = momentum
+    return model.moving.numpy().copy()

@@ -1,0 +1,59 @@
+"""What a job will take: what participants transfer, compute and keep, and the memory of a rank."""
+
+from __future__ import annotations
+
+import math
+
+from rich.filesize import decimal
+
+from mpifl.clock.cost import Cost
+from mpifl.errors import counted
+from mpifl.rounds.experiment import Experiment, TimingExperiment
+
+BYTES_OF_NUMBER = 4
+BYTES_OF_SUM = 8
+
+
+def demands(experiment: TimingExperiment) -> list[str]:
+    """Return in words what a job will take, one line each."""
+    work = experiment.workload
+    lines = [
+        f"each participant: {decimal(work.bytes_down)} down, {decimal(work.bytes_up)} up;"
+        f" computes {computing(work.cost)}"
+    ]
+    if not isinstance(experiment, Experiment):
+        return lines
+
+    kept = BYTES_OF_NUMBER * sum(math.prod(shape) for shape in experiment.kept_shapes.values())
+    if kept:
+        clients = experiment.population.clients
+        lines.append(
+            f"each client that took part keeps {decimal(kept)} in the run directory:"
+            f" {decimal(kept * clients)} if all of {counted(clients, 'client')} do, twice as much"
+            " for those that take part again before the next checkpoint"
+        )
+    version = BYTES_OF_NUMBER * sum(math.prod(s) for s in experiment.version_shapes.values())
+    sums = BYTES_OF_SUM * sum(math.prod(shape) for shape in experiment.sums.shapes(1))
+    lines.append(
+        f"each rank, besides torch and samples: {decimal(version)} for a model version,"
+        f" {decimal(sums)} for the sums of a round"
+    )
+    return lines
+
+
+def computing(cost: Cost) -> str:
+    """Return a cost in words."""
+    parts = []
+    if cost.training:
+        times = "" if cost.training == 1 else f"{cost.training:g} times "
+        parts.append(f"{times}its local steps")
+    if cost.extra_steps:
+        parts.append(counted(cost.extra_steps, "more step"))
+    for passes, what in (
+        (cost.gradients, "with gradients"),
+        (cost.evaluations, "without gradients"),
+    ):
+        if passes:
+            noun = "pass" if passes == 1 else "passes"
+            parts.append(f"{passes:g} {noun} over its samples {what}")
+    return ", ".join(parts) or "nothing"

@@ -1,0 +1,24 @@
+"""The models with which clients are tested, as mpifl makes them."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from mpifl.rounds.client_program import Ended, advance
+from mpifl.rounds.personal import _start
+from mpifl.rounds.personal_clients import to_test
+from mpifl.rounds.serving import serve
+from mpifl.rounds.worker import make_worker
+from tests.algorithms.reference import Run
+
+
+def personal_model(run: Run, client: int) -> torch.Tensor:
+    """Return a client's model (size,) after the last round of a run."""
+    server = run.server
+    worker = make_worker(run.experiment, run.store)
+    rows = to_test(np.array([client]), server.version, server.rounds_done, server.state_rounds)
+    program = _start(worker, rows, 0, server.versions)
+    while not isinstance(reached := advance(worker, program), Ended):
+        (program,) = serve(worker, rows, [(program, reached)])
+    return reached.value

@@ -1,0 +1,101 @@
+"""The two sides of an algorithm, called by hand: no run, no ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn.functional import cross_entropy
+
+from mpifl.algorithms.algorithm import Algorithm
+from mpifl.algorithms.arrays import Arrays
+from mpifl.algorithms.context import ClientContext, ServerContext, Upload
+from mpifl.algorithms.requests import Request
+from mpifl.job.schema import Training
+from mpifl.models.layout import Layout
+from mpifl.optimizers.sgd import Sgd
+
+
+def start(algorithm: Algorithm, model: np.ndarray, layout: Layout | None = None) -> Arrays:
+    """The server's state before the first round, as mpifl keeps it."""
+    layout = layout or Layout(len(model))
+    state = algorithm.start(model.copy(), layout, np.random.default_rng(1))
+    return {name: np.asarray(values, np.float32) for name, values in state.items()}
+
+
+def step(
+    algorithm: Algorithm,
+    state: Arrays,
+    mean: Mapping[str, Any],
+    participants: int = 3,
+    clients: int = 10,
+    layout: Layout | None = None,
+    **changed: Any,
+) -> Arrays:
+    """The server's state after a round with these means, as mpifl keeps it.
+
+    All participants are in slot 0; ``changed`` are other fields of the ServerContext.
+    """
+    layout = layout or Layout(state["model"].shape[-1])
+    averaged = layout.averaged if algorithm.shares_averages else 0
+    slots = np.zeros(algorithm.slots)
+    slots[0] = 1.0
+    fields = {
+        "round": 1,
+        "asked": participants,
+        "weight": 1.0,
+        "slots": slots,
+        "averages": np.zeros((algorithm.slots, averaged)),
+        "make_generator": lambda: np.random.default_rng(7),
+    }
+    context = ServerContext(
+        state=state, participants=participants, clients=clients, layout=layout, **fields | changed
+    )
+    after = algorithm.server(context, dict(mean))
+    return state | {name: np.asarray(values, np.float32) for name, values in after.items()}
+
+
+def context(
+    received: Mapping[str, torch.Tensor],
+    kept: Mapping[str, torch.Tensor] | None = None,
+    layout: Layout | None = None,
+    **changed: Any,
+) -> ClientContext:
+    """A participant of 3 local steps at a learning rate of 0.1 with 10 samples of two classes."""
+    layout = layout or Layout(received["model"].shape[-1])
+    fields = {
+        "client": 4,
+        "round": 2,
+        "samples": 10,
+        "steps": 3,
+        "lr": 0.1,
+        "training": Training(optimizer=Sgd()),
+        "initial": torch.zeros(layout.size),
+        "kept_round": 1 if kept else 0,
+        "count_labels": lambda: np.array([4, 6]),
+        "loss": cross_entropy,
+        "make_generator": lambda: np.random.default_rng(8),
+    }
+    return ClientContext(
+        received=received,
+        kept=kept or {},
+        layout=layout,
+        **fields | changed,
+    )
+
+
+def uploaded(
+    algorithm: Algorithm, c: ClientContext, answer: Callable[[Request], Any]
+) -> tuple[Upload, list[Request]]:
+    """What a client program uploads where ``answer`` serves its requests, and the requests."""
+    program = algorithm.client(c)
+    requests: list[Request] = []
+    result = None
+    while True:
+        try:
+            requests.append(program.send(result))
+        except StopIteration as end:
+            return end.value, requests
+        result = answer(requests[-1])

@@ -1,0 +1,56 @@
+"""What ``mpifl check`` says that a job takes."""
+
+from __future__ import annotations
+
+import pytest
+
+from mpifl.rounds.build_experiment import check_job
+from mpifl.rounds.demands import demands
+
+LINEAR = (
+    "model={name: logreg}",
+    "data.partition={name: iid, clients: 10}",
+    "selection.participants=2",
+)
+"""650 weights: 2.6 kB."""
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "expected"),
+    [
+        ("fedavg", ["each participant: 2.6 kB down, 2.6 kB up; computes its local steps"]),
+        (
+            "ditto",
+            [
+                "each participant: 2.6 kB down, 2.6 kB up; computes 2 times its local steps",
+                "each client that took part keeps 2.6 kB in the run directory: 26.0 kB if all of 10 clients do, twice as"
+                " much for those that take part again before the next checkpoint",
+            ],
+        ),
+        (
+            "{name: ifca, clusters: 3}",
+            [
+                "each participant: 7.8 kB down, 2.6 kB up; computes its local steps, 3 passes over its samples without"
+                " gradients"
+            ],
+        ),
+        (
+            "{name: scaffold, option: I}",
+            [
+                "each participant: 5.2 kB down, 5.2 kB up; computes its local steps, 1 pass over its samples with"
+                " gradients"
+            ],
+        ),
+    ],
+    ids=["fedavg", "ditto", "ifca", "scaffold"],
+)
+def test_what_participants_transfer_compute_and_keep(algorithm: str, expected: list[str]) -> None:
+    experiment = check_job("quickstart", [*LINEAR, f"algorithm={algorithm}"])[0]
+    assert demands(experiment)[: len(expected)] == expected
+
+
+def test_a_job_that_only_times_its_rounds() -> None:
+    job = ["training.engine=none", "model={name: sized, parameters: 1000}", "algorithm=scaffold"]
+    assert demands(check_job("quickstart", job)[0]) == [
+        "each participant: 8.0 kB down, 8.0 kB up; computes its local steps"
+    ]
