@@ -21,6 +21,7 @@ LAYERS = [  # from low to high; a module may import from its own layer and from 
     {"job"},
     {"optimizers"},
     {"datasets", "traces"},
+    {"transforms"},
     {"population"},
     {"clock.kernels"},
     {"clock", "selection"},
