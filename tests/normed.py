@@ -1,4 +1,4 @@
-"""Plug-ins of the tests: a network with batch norm, and algorithms that sum what is small, or work in place."""
+"""Plug-ins of the tests: a network with batch norm, and algorithms that sum what is small."""
 
 from __future__ import annotations
 
@@ -73,7 +73,9 @@ class Squares(FedAvg):
 
     def server(self, s: ServerContext, mean: Arrays) -> Arrays:
         """See Algorithm."""
-        mean["update"] /= 1 + 1e4 * np.sqrt(mean["square"])  # in place: the means are this step's own
+        mean["update"] /= 1 + 1e4 * np.sqrt(
+            mean["square"]
+        )  # in place: the means are this step's own
         return {"model": s.state["model"] + mean["update"], "square": mean["square"]}
 
 
