@@ -52,7 +52,7 @@ class ClientProgram:
         context: What it sees.
         program: The generator.
         answer: The result of its last request.
-        requests: How many requests of local steps it has made.
+        requests: How many requests it has made.
         used: What it has asked for so far.
         loss: Its training loss, that of the first training; NaN where there is none.
         averages: The averaged segment after the first training.
