@@ -3,6 +3,7 @@
 REGISTRY = {
     "apfl": "mpifl.algorithms.apfl:Apfl",
     "ditto": "mpifl.algorithms.ditto:Ditto",
+    "faulttolerant": "mpifl.algorithms.faulttolerant:FaultTolerant",
     "fedadagrad": "mpifl.algorithms.fedadagrad:FedAdagrad",
     "fedadam": "mpifl.algorithms.fedadam:FedAdam",
     "fedala": "mpifl.algorithms.fedala:FedAla",
@@ -15,6 +16,7 @@ REGISTRY = {
     "fedproto": "mpifl.algorithms.fedproto:FedProto",
     "fedprox": "mpifl.algorithms.fedprox:FedProx",
     "fedrod": "mpifl.algorithms.fedrod:FedRod",
+    "fedsgd": "mpifl.algorithms.fedsgd:FedSgd",
     "fedyogi": "mpifl.algorithms.fedyogi:FedYogi",
     "ifca": "mpifl.algorithms.ifca:Ifca",
     "perfedavg": "mpifl.algorithms.perfedavg:PerFedAvg",

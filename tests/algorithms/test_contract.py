@@ -99,7 +99,7 @@ def serving(update: torch.Tensor) -> Callable[[Request], Any]:
         if isinstance(request, Evaluate):
             return Evaluated(float(next(tested)), 5, 10)
         if isinstance(request, Gradient):
-            return Differentiated(-10 * update, 0.5)
+            return Differentiated(-10 * update, 0.5, STILL[LAYOUT.averages])
         assert isinstance(request, Call)
         FLAT.load(request.weights)
         return request.function(FLAT.module, torch.randn(10, 3), torch.randint(2, (10,)))
