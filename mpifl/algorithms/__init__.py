@@ -4,8 +4,11 @@ REGISTRY = {
     "ditto": "mpifl.algorithms.ditto:Ditto",
     "fedasync": "mpifl.algorithms.fedasync:FedAsync",
     "fedavg": "mpifl.algorithms.fedavg:FedAvg",
+    "feddyn": "mpifl.algorithms.feddyn:FedDyn",
     "fedprox": "mpifl.algorithms.fedprox:FedProx",
     "fedyogi": "mpifl.algorithms.fedyogi:FedYogi",
     "ifca": "mpifl.algorithms.ifca:Ifca",
+    "mime": "mpifl.algorithms.mime:Mime",
+    "mimelite": "mpifl.algorithms.mimelite:MimeLite",
     "scaffold": "mpifl.algorithms.scaffold:Scaffold",
 }
