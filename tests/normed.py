@@ -1,4 +1,4 @@
-"""Plug-ins of the tests: a network with batch norm, and algorithms that sum what is small, or work in place."""
+"""Plug-ins of the tests: a network with batch norm, and algorithms that sum what is small."""
 
 from __future__ import annotations
 

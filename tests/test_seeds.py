@@ -14,6 +14,7 @@ from mpifl.seeds import KeyedGenerator, Purpose, generator, number
 SEEDS = st.integers(0, 2**64)
 KEYS = st.lists(st.integers(0, 2**40), max_size=3).map(tuple)
 PAIRS = st.tuples(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1))
+PARTS = st.integers(0, 2**64 - 1)
 PURPOSES = st.sampled_from(Purpose)
 
 
@@ -29,17 +30,17 @@ def test_equal_keys_give_equal_generators(
     assert number(seed, purpose, *keys) == number(seed, purpose, *keys)
 
 
-@given(SEEDS, PURPOSES, st.lists(PAIRS, min_size=1, max_size=4))
-def test_a_keyed_generator_is_philox_with_a_counter_for_each_pair(
-    seed: int, purpose: Purpose, pairs: list[tuple[int, int]]
+@given(SEEDS, PURPOSES, st.lists(st.tuples(PAIRS, PARTS), min_size=1, max_size=4))
+def test_a_keyed_generator_is_philox_with_a_counter_for_each_pair_and_part(
+    seed: int, purpose: Purpose, pairs: list[tuple[tuple[int, int], int]]
 ) -> None:
     keyed = KeyedGenerator(seed, purpose)
     key = np.random.SeedSequence(seed, spawn_key=(int(purpose),)).generate_state(2, np.uint64)
-    for first, second in pairs:
+    for (first, second), part in pairs:
         expected = np.random.Generator(
-            np.random.Philox(key=key, counter=np.array([0, 0, first, second], np.uint64))
+            np.random.Philox(key=key, counter=np.array([0, part, first, second], np.uint64))
         )
-        found = keyed(first, second)
+        found = keyed(first, second, part) if part else keyed(first, second)
         assert (
             found.permutation(7).tolist() == expected.permutation(7).tolist()
         )  # half a word is left over
@@ -97,7 +98,8 @@ def test_generators_of_neighbouring_clients_are_unrelated() -> None:
 def test_purposes_are_never_renumbered() -> None:
     """The values are part of every job's result."""
     names = ["MODEL", "SELECTION", "BATCHES", "DROPOUT", "PARTITION", "SPLIT", "PHONES", "TRACE"]
-    assert [Purpose[name].value for name in names] == list(range(1, 9))
+    names += ["ONLINE", "RECORD", "TEST", "SERVER", "CLIENT"]
+    assert [Purpose[name].value for name in names] == list(range(1, 14))
     assert len({purpose.value for purpose in Purpose}) == len(Purpose)
 
 

@@ -133,7 +133,8 @@ class Algorithm(Section):
     def server(self, s: ServerContext, mean: Arrays) -> Arrays:
         """Return the arrays of the state that change. Not called when nobody completed a round.
 
-        Of ``model`` only the trained segment counts: the averaged one is averaged by mpifl.
+        Of ``model`` only the trained segment counts: the averaged one is averaged by mpifl, unless
+        no model is returned, which then stays as it is.
 
         Args:
             s: The round, with the state before it. Its arrays may not be changed.

@@ -64,7 +64,7 @@ class Apfl(Algorithm):
         v = c.kept.get("v", model).clone()
         alpha = float(c.kept.get("alpha", self.alpha))
         mixture = _Mixture(c, v, alpha, adapts=self.adaptive)
-        trained: Trained = yield Train(model, loss=mixture)
+        trained: Trained = yield Train(model, loss=mixture, cost=2)
         return Upload(
             update=trained.update,
             keep={"v": mixture.v, "alpha": v.new_tensor(mixture.alpha)},

@@ -10,7 +10,11 @@ from mpifl.algorithms.context import ServerContext
 
 
 class FedAvg(Algorithm):
-    """McMahan et al., arXiv 1602.05629: add the mean update, weighted by samples, to the model."""
+    """McMahan et al., arXiv 1602.05629: add the mean update, weighted by samples, to the model.
+
+    With ``training.local_steps`` it is local SGD (Stich, arXiv 1805.09767): the same number of
+    steps for everybody between two averages.
+    """
 
     name: str = "fedavg"
     server_lr: float = Field(

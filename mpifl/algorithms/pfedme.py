@@ -61,7 +61,7 @@ class PFedMe(Algorithm):
     def client(self, c: ClientContext) -> Program:
         model = c.received["model"]
         envelope = _Envelope(self, c, model.clone())
-        trained: Trained = yield Train(model, loss=envelope)
+        trained: Trained = yield Train(model, loss=envelope, cost=self.inner_steps)
         return Upload(
             update=trained.update,
             averages=envelope.theta[c.layout.averages],

@@ -93,10 +93,17 @@ class Gradient:
 
 @dataclass(frozen=True, eq=False)
 class Differentiated:
-    """The result of Gradient: the gradient (size,), 0 in the averaged segment, and the loss."""
+    """The result of Gradient.
+
+    Attributes:
+        gradient: The gradient (size,), 0 in the averaged segment.
+        loss: The mean loss.
+        averages: The averaged segment as the passes in training mode left it, (averaged,) float32.
+    """
 
     gradient: torch.Tensor
     loss: float
+    averages: torch.Tensor
 
 
 @dataclass(frozen=True, eq=False)

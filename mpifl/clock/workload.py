@@ -85,6 +85,8 @@ class Workload:
         ``budget`` is int64, >= 0. The result is never more than the steps planned.
         """
         planned = self.steps(samples)
+        if not self.cost.training:  # steps cost nothing: all are possible, or none
+            return np.where(self._besides(samples) <= budget, planned, 0)
         if not self.cost.plain:
             left = (budget - self._besides(samples)) / self.cost.training
             budget = np.maximum(np.floor(left), 0).astype(np.int64)

@@ -11,7 +11,16 @@ import numpy as np
 import torch
 
 from mpifl.algorithms.context import ClientContext
-from mpifl.algorithms.requests import Call, Evaluate, Evaluated, Gradient, Request, Train, Trained
+from mpifl.algorithms.requests import (
+    Call,
+    Differentiated,
+    Evaluate,
+    Evaluated,
+    Gradient,
+    Request,
+    Train,
+    Trained,
+)
 from mpifl.clock.cost import NOTHING, Cost
 from mpifl.errors import TrainingError
 from mpifl.rounds.batch_norm import with_own_statistics
@@ -176,12 +185,13 @@ def advance(worker: Worker, program: ClientProgram) -> Request | Ended:
 
 
 def _note(experiment: Experiment, program: ClientProgram) -> None:
-    """Note loss and averaged segment of the first training, or the loss of the first test."""
+    """Note loss and averaged segment of the first training, or the loss of the first pass."""
     answer = program.answer
+    passed = isinstance(answer, Evaluated | Differentiated)
     if isinstance(answer, Trained) and program.averages is None:
         program.loss = answer.loss
         program.averages = answer.weights[experiment.layout.averages]
-    elif isinstance(answer, Evaluated) and program.averages is None and np.isnan(program.loss):
+    elif passed and program.averages is None and np.isnan(program.loss):
         program.loss = answer.loss
 
 

@@ -110,6 +110,9 @@ def next_state(
             " has to return new arrays"
         ) from error
     after = _with_changes(state, changed)
+    if "model" not in changed:
+        return checked(experiment, after)
+
     own = state["model"][experiment.layout.averages]
     if experiment.sums.averaged:
         own = _own_averages(own, round_sum.averages, share, weight)

@@ -161,13 +161,13 @@ def _alone(worker: Worker, program: ClientProgram, request: Request) -> tuple[An
         return (Evaluated(loss, correct, scored),)
     if isinstance(request, Gradient):
         samples = worker.samples.read(rows)
-        gradient, loss = _restored(
+        differentiated = _restored(
             worker,
             lambda: gradient_on(
                 worker.model, request.weights, experiment.objective, samples, at_once
             ),
         )
-        return (Differentiated(gradient, loss),)
+        return (Differentiated(*differentiated),)
     assert isinstance(request, Call)
     x, y = worker.samples.read(rows)
     worker.model.load(request.weights)

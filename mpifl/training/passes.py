@@ -34,10 +34,11 @@ def loss_on(
 
 def gradient_on(
     model: FlatModel, weights: torch.Tensor, objective: Objective, samples: Samples, at_once: int
-) -> tuple[torch.Tensor, float]:
+) -> tuple[torch.Tensor, float, torch.Tensor]:
     """Return the gradient (size,) of the mean loss of ``weights`` on samples, and that loss.
 
-    In training mode. The gradient is 0 in the averaged segment.
+    In training mode. The gradient is 0 in the averaged segment; third comes that segment as the
+    passes left it, (averaged,).
     """
     model.load(weights)
     model.module.train()
@@ -58,7 +59,7 @@ def gradient_on(
         mean += float(loss.detach()) * share
 
     model.check_trained()
-    return total, mean
+    return total, mean, model.moving[model.averages].clone()
 
 
 def _blocks(samples: Samples, at_once: int) -> Iterator[Samples]:

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mpifl.clock.cost import Cost
 from mpifl.clock.workload import Workload
 from mpifl.training.participant import EMPTY, minibatches
 from tests.budget import examples
@@ -78,6 +79,16 @@ def test_the_most_steps_within_a_budget(samples, batch_size, epochs, budget, dro
     walked = [size for _ in range(epochs) for size in _batches(samples, batch_size, drop_last)]
     fitting = [steps for steps in range(len(walked) + 1) if sum(walked[:steps]) <= budget]
     assert workload.steps_within(np.array([samples]), np.array([budget])).tolist() == [max(fitting)]
+
+
+@walks
+@given(samples=st.integers(1, 60), batch_size=st.integers(1, 70), budget=st.integers(0, 300))
+def test_without_training_all_steps_are_within_a_budget_or_none(samples, batch_size, budget):
+    cost = Cost(training=0, gradients=2, evaluations=3)
+    workload = Workload(0, 0, batch_size, 4, None, cost=cost)
+    planned = 4 * len(_batches(samples, batch_size, False))
+    expected = planned if 3 * samples <= budget else 0
+    assert workload.steps_within(np.array([samples]), np.array([budget])).tolist() == [expected]
 
 
 @walks

@@ -41,7 +41,7 @@ def job(clock: str) -> list[str]:
 def test_a_network_with_batch_norm_is_the_same_at_1_2_and_3_ranks(
     runs: list[Finished], clock: str
 ) -> None:
-    """With an algorithm that works in place and sums squares (tests/normed.py): issue 12, points 3 and 8."""
+    """With an algorithm that sums squares (tests/normed.py): issue 12, points 3 and 8."""
     assert [run.status for run in runs] == [0, 0, 0], runs[0].stderr
     assert len({run.summary["model_sha256"] for run in runs}) == 1
     assert all(run.table("rounds").tobytes() == runs[0].table("rounds").tobytes() for run in runs)

@@ -15,10 +15,12 @@ from mpifl.algorithms.fedavg import FedAvg
 class Mine(FedAvg):
     name: str = "mine"
 
-    def contribute(self, update, work):
+    def client(self, c):
+        upload = yield from super().client(c)
+        update = upload.arrays["update"]
         if {condition}:
             {action}
-        return super().contribute(update, work)
+        return upload
 """
 
 
@@ -118,8 +120,8 @@ def test_a_failing_server_names_the_round(tmp_path: Path) -> None:
         "from mpifl.algorithms.fedavg import FedAvg\n"
         "class Mine(FedAvg):\n"
         "    name: str = 'mine'\n"
-        "    def step(self, state, mean, participants, clients):\n"
-        "        return {'model': state['model'] / 0}\n"
+        "    def server(self, s, mean):\n"
+        "        return {'model': s.state['model'] / 0}\n"
     )
     done = run_job(3, tmp_path, "quickstart", f"algorithm.name={file}:Mine")
     assert done.status == 1
@@ -130,13 +132,16 @@ def test_an_algorithm_of_the_users_own_runs_and_repeats(tmp_path: Path) -> None:
     """With a file beside it that it imports, in no folder that Python would look into; again from its copies alone."""
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "mine.py").write_text(
+        "from mpifl.algorithms.context import Upload\n"
         "from mpifl.algorithms.fedavg import FedAvg\n"
+        "from mpifl.algorithms.requests import Train\n"
         "class Half(FedAvg):\n"
         "    name: str = 'half'\n"
         "    share: float = 0.5\n"
-        "    def contribute(self, update, work):\n"
+        "    def client(self, c):\n"
         "        from helper import times\n"
-        "        return {'update': times(update, self.share)}, None\n"
+        "        trained = yield Train(c.received['model'])\n"
+        "        return Upload(update=times(trained.update, self.share))\n"
     )
     (tmp_path / "code" / "helper.py").write_text(
         "def times(update, share):\n    return update * share\n"

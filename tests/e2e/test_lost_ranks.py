@@ -48,9 +48,11 @@ from mpifl.algorithms.fedavg import FedAvg
 class Mine(FedAvg):
     name: str = "mine"
 
-    def contribute(self, update, work):
+    def client(self, c):
+        upload = yield from super().client(c)
+        update = upload.arrays["update"]
         {action}
-        return super().contribute(update, work)
+        return upload
 """
 SOME_RAISE = "if int(update.abs().sum() * 1e4) % 3 == 0: raise KeyError('boom')"
 

@@ -33,6 +33,8 @@ from tests.launching import (
 SYNC = ("quickstart", "rounds=60", "training.engine=loop", "checkpoint.every=7")
 BUFFERED = (*SYNC, "clock={mode: buffered, concurrency: 20}", "selection.participants=5")
 SCAFFOLD = (*SYNC, "algorithm=scaffold", "selection.participants=5")
+DITTO = (*SYNC, "algorithm=ditto", "selection.participants=5")
+IFCA = (*SYNC, "algorithm={name: ifca, clusters: 3, spread: 0.2}", "selection.participants=5")
 TIMING = ("reddit-timing", "rounds=60", "checkpoint.every=7", "selection.participants=200")
 STARVED = (
     *TIMING[:3],
@@ -44,6 +46,8 @@ JOBS = {
     "sync": SYNC,
     "buffered": BUFFERED,
     "scaffold": SCAFFOLD,
+    "ditto": DITTO,
+    "ifca": IFCA,
     "timing": TIMING,
     "starved": STARVED,
 }
@@ -58,7 +62,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Fin
     return undisturbed_runs(tmp_path_factory, JOBS)
 
 
-LAST_DRAW = {"sync": 60, "buffered": 290, "scaffold": 60, "timing": 60, "starved": 1300}
+LAST_DRAW = dict.fromkeys(JOBS, 60) | {"buffered": 290, "starved": 1300}
 """Of the selection's draws one near the end, at which a run waits for ``go_on``: so that it is met under way."""
 
 
@@ -141,7 +145,7 @@ def test_killed_and_taken_up_again(
         assert found.summary["resumed_from"] is None or found.summary["resumed_from"] % 7 == 0
 
 
-def test_an_algorithm_that_sends_several_vectors_goes_on_with_each_where_it_belongs(
+def test_an_algorithm_that_sends_several_arrays_goes_on_with_each_where_it_belongs(
     tmp_path: Path, undisturbed: Callable[[str], Finished]
 ) -> None:
     out = tmp_path / "out"
@@ -230,8 +234,10 @@ from mpifl.algorithms.fedavg import FedAvg
 from helper import SHARE
 
 class Mine(FedAvg):
-    def contribute(self, update, work):
-        return {"update": update * SHARE}, None
+    def client(self, c):
+        upload = yield from super().client(c)
+        upload.arrays["update"] *= SHARE
+        return upload
 """
 
 

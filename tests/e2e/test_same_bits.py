@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from mpifl.algorithms import REGISTRY
 from mpifl.job import load_yaml
 from tests.launching import Finished, run_job
 
@@ -30,13 +31,38 @@ def test_the_quickstart_is_the_same_at_1_2_and_3_ranks_and_learns(runs: list[Fin
     assert runs[0].summary["final"]["accuracy"] >= 0.9
 
 
-@pytest.mark.parametrize("algorithm", ["fedprox", "fedyogi", "scaffold"])
-@pytest.mark.runs((1, 3), lambda algorithm: [*SHORT, f"algorithm={algorithm}"])
-def test_every_algorithm_is_the_same_at_1_and_3_ranks(runs: list[Finished], algorithm: str) -> None:
+OPTIONS = {
+    "fedasync": (
+        "clock={mode: async, concurrency: 20}",
+        "selection.participants=1",
+        "rounds=40",
+        "evaluation.every=20",
+    ),
+    "ifca": ("algorithm.clusters=3", "algorithm.spread=0.2"),
+    "scaffold": ("algorithm.option=I",),
+}
+"""What an algorithm needs in a job, or what shows more of it. ``rounds`` is 6 otherwise."""
+
+
+def with_algorithm(algorithm: str) -> list[str]:
+    return [*SHORT, f"algorithm={algorithm}", *OPTIONS.get(algorithm, ())]
+
+
+@pytest.mark.parametrize("algorithm", sorted(REGISTRY))
+@pytest.mark.runs((1, 2, 3), with_algorithm)
+def test_every_algorithm_is_the_same_at_1_2_and_3_ranks(
+    runs: list[Finished], algorithm: str
+) -> None:
+    assert_same(runs, 1, 2, 3)
+    assert np.isfinite(runs[0].summary["final"]["loss"])
+
+
+@pytest.mark.runs((1, 3), [*SHORT, "algorithm=scaffold"])
+def test_scaffolds_other_option_is_the_same_at_1_and_3_ranks(runs: list[Finished]) -> None:
     assert_same(runs, 1, 3)
 
 
-TRAINING = "training={batch_size: 7, local_steps: 9, lr: 0.1, momentum: 0.9, weight_decay: 0.001}"
+TRAINING = "training={batch_size: 7, local_steps: 9, lr: 0.1, optimizer: {momentum: 0.9, weight_decay: 0.001}}"
 
 
 @pytest.mark.runs(
@@ -50,7 +76,7 @@ def test_momentum_weight_decay_local_steps_and_rare_tests_are_the_same_at_1_and_
     assert tested.tolist() == [False, True, False, True, True]
 
 
-STACKED = ["training.engine=stacked", "training.stack=3", "training.momentum=0.9"]
+STACKED = ["training.engine=stacked", "training.stack=3", "training.optimizer.momentum=0.9"]
 
 
 @pytest.mark.runs((1, 2, 3), ["quickstart", "rounds=3", *STACKED])

@@ -41,7 +41,8 @@ from mpifl.algorithms.fedavg import FedAvg
 class Mine(FedAvg):
     name: str = "mine"
 
-    def contribute(self, update, work):
+    def client(self, c):
+        yield from super().client(c)
         print("asleep", flush=True)
         time.sleep(1e6)
 """

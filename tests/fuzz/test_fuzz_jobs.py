@@ -17,6 +17,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mpifl.algorithms import REGISTRY
 from mpifl.clock.timeline import ClockState
 from mpifl.errors import InputError
 from mpifl.job import dump_job, load_yaml, parse_job, read_job
@@ -63,7 +64,7 @@ PARTITIONS: tuple[Mapping, ...] = (
     {"name": "dirichlet", "clients": 10, "by": "client"},
     {"name": "vertical", "clients": 3, "features_per_client": [20, 20, 24]},
 )
-ALGORITHMS = ("fedavg", "fedprox", "fedyogi", "scaffold")
+ALGORITHMS = tuple(sorted(REGISTRY))
 
 
 def written_out(raw: Mapping) -> Mapping:
@@ -96,7 +97,7 @@ def jobs(trace: Path) -> list[Mapping]:
             "data": {"name": "digits", "partition": partition},
             "model": {"name": "mlp", "hidden": [4]},
         }
-        | {"algorithm": {"name": ALGORITHMS[k % 4]}}
+        | {"algorithm": {"name": ALGORITHMS[k % len(ALGORITHMS)]}}
         for k, partition in enumerate(PARTITIONS)
     ]
     trained[0]["data"]["split"] = {"by": "samples", "test": 0.2, "validation": 0.1}

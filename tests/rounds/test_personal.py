@@ -93,7 +93,9 @@ def test_some_clients_are_always_the_same(tmp_path: Path) -> None:
     assert len(set(few)) == 7
     assert few == sorted(few) == chosen("evaluation.personal_clients=7")
     assert few != chosen("evaluation.personal_clients=7", "seed=5")
-    assert chosen("evaluation.personal_clients=1000") == list(range(100))
+    everybody = chosen()
+    assert chosen("evaluation.personal_clients=1000") == everybody
+    assert 90 < len(everybody) < 100  # some have too few samples for one of their own in the test
 
 
 def test_groups_are_of_one_version() -> None:

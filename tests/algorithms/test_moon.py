@@ -1,0 +1,112 @@
+"""MOON against the paper's loss written down plainly, and its identities."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+
+from tests.algorithms.reference import NORMED, Run, assert_close
+
+MU, T = 5.0, 0.4
+NAME = f"algorithm={{name: moon, mu: {MU}, temperature: {T}}}"
+
+
+def representation(w: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """What the last layer of the mlp of 64, 16 and 10 units is given."""
+    weight, bias = w[: 16 * 64].view(16, 64), w[16 * 64 : 16 * 65]
+    return torch.relu(x.flatten(1) @ weight.T + bias)
+
+
+def paper_loss(
+    run: Run,
+    w: torch.Tensor,
+    glob: torch.Tensor,
+    prev: torch.Tensor,
+    x: torch.Tensor,
+    y: torch.Tensor,
+) -> torch.Tensor:
+    """Equations 3 and 4, sample by sample."""
+    contrast = 0.0
+    for z, z_glob, z_prev in zip(*(representation(v, x) for v in (w, glob, prev)), strict=True):
+        near, far = (
+            torch.exp((z @ other) / (z.norm() * other.norm()) / T) for other in (z_glob, z_prev)
+        )
+        contrast = contrast - torch.log(near / (near + far)) / len(x)
+    return cross_entropy(run.output(w, x), y) + MU * contrast
+
+
+def test_five_rounds_are_those_of_the_paper(tmp_path: Path) -> None:
+    run = Run(tmp_path, NAME)
+    lr = run.job.training.lr
+
+    model, previous = run.initial, {}
+    for number, participants in run.rounds():
+        mean = torch.zeros_like(model)
+        for client, share, steps in participants:
+            w, prev = model, previous.get(client, run.initial)
+            for x, y in run.batches(number, client, steps):
+                w = w.detach().requires_grad_()
+                loss = paper_loss(run, w, model, prev, x, y)
+                w = w.detach() - lr * torch.autograd.grad(loss, w)[0]
+            previous[client] = w
+            mean += share * (w - model)
+        model = model + mean
+
+    assert_close(run.state["model"], model, atol=5e-6)
+    assert len(previous) > 5
+    for client, expected in previous.items():
+        assert_close(run.kept(client)["previous"], expected, atol=5e-6)
+    fedavg = Run(tmp_path / "fedavg").state["model"]
+    assert (run.state["model"] - fedavg).abs().max() > 1e-3
+
+
+def test_without_mu_it_is_fedavg_to_the_bit(tmp_path: Path) -> None:
+    moon, fedavg = (
+        Run(tmp_path / name, f"algorithm={name}") for name in ("{name: moon, mu: 0}", "fedavg")
+    )
+    assert torch.equal(moon.state["model"], fedavg.state["model"])
+    one, other = (run.results[0].plan.timeline.participants for run in (moon, fedavg))
+    assert (one == other).all()
+
+
+def test_a_first_round_has_no_contrast(tmp_path: Path) -> None:
+    # The server's and the client's earlier model are both the initial one, as far from the trained one.
+    moon, fedavg = (
+        Run(tmp_path / name, f"algorithm={name}", "rounds=1", "training.engine=loop").state["model"]
+        for name in ("{name: moon, mu: 5}", "fedavg")
+    )
+    assert_close(moon, fedavg)
+
+
+@pytest.mark.parametrize(
+    "steps", ["{batch_size: 16, epochs: 3}", "{batch_size: 16, local_steps: 7}"]
+)
+def test_the_clock_charges_two_forward_passes_more(tmp_path: Path, steps: str) -> None:
+    # Of three that a training sample costs.
+    moon, fedavg = (
+        Run(tmp_path / name, f"algorithm={name}", "rounds=1", f"training={steps}")
+        .results[0]
+        .plan.timeline.participants
+        for name in ("moon", "fedavg")
+    )
+    np.testing.assert_allclose(moon["compute_seconds"], 5 / 3 * fedavg["compute_seconds"])
+    assert (moon["bytes_down"] == fedavg["bytes_down"]).all()
+    assert (moon["bytes_up"] == fedavg["bytes_up"]).all()
+
+
+def test_running_means_are_those_of_the_model_that_is_trained(tmp_path: Path) -> None:
+    """The passes through the others leave none behind: without steps in the model they are those of FedAvg."""
+    moon, fedavg = (
+        Run(tmp_path / name, f"algorithm={name}", *NORMED, "training.lr=1e-30").state["model"]
+        for name in ("moon", "fedavg")
+    )
+    assert torch.equal(moon, fedavg)
+
+
+def test_a_layer_that_is_given_sequences_has_a_representation(tmp_path: Path) -> None:
+    run = Run(tmp_path, "algorithm=moon", "model={name: cnn1d}", "rounds=2")
+    assert all(torch.isfinite(array).all() for array in run.state.values())
