@@ -32,7 +32,7 @@ from mpifl.training.choice import (
     with_drop_last,
 )
 from mpifl.transforms.mixup import Mixup
-from mpifl.transforms.unchanged import Unchanged
+from mpifl.transforms.none import None_
 from tests.normed import HERE
 
 Made = Callable[..., Dataset]
@@ -42,7 +42,7 @@ def settled(
     module: nn.Module, data: Dataset, optimizer: Optimizer | None = None, **settings: object
 ) -> tuple[str, int | None]:
     """Engine and stack that a job with these settings gets."""
-    parts = {"optimizer": optimizer or Sgd(), "transform": Unchanged()}
+    parts = {"optimizer": optimizer or Sgd(), "transform": None_()}
     training = Training.model_validate({**parts, **settings})
     found = chosen(training, flatten(module), REGISTRY[data.task](data.outputs), data)
     assert found == training.model_copy(update={"engine": found.engine, "stack": found.stack})
@@ -236,7 +236,7 @@ def test_a_recurrent_network_can_be_stacked(data: Dataset) -> None:
 def test_asking_leaves_the_model_as_it_is(pictures: Dataset) -> None:
     model = flatten(cnn())
     before = model.weights.clone()
-    parts = {"optimizer": Sgd(), "transform": Unchanged()}
+    parts = {"optimizer": Sgd(), "transform": None_()}
     training = Training.model_validate({"engine": "stacked", **parts})
     chosen(training, model, REGISTRY["classification"](3), pictures)
     assert torch.equal(model.weights, before)

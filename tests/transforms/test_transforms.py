@@ -28,8 +28,8 @@ from mpifl.training.participant import Participant
 from mpifl.training.samples import Pool
 from mpifl.transforms.flip_crop import FlipCrop
 from mpifl.transforms.mixup import Mixup
+from mpifl.transforms.none import None_
 from mpifl.transforms.transform import Mixture, Transform
-from mpifl.transforms.unchanged import Unchanged
 from tests.algorithms.reference import Run, assert_close
 from tests.launching import run_job, run_jobs
 from tests.training.test_stacked import work
@@ -327,7 +327,7 @@ def test_data_that_cannot_be_changed_are_refused(make_dataset: Callable[..., Dat
     for transform in (FlipCrop(), Mixup()):
         with pytest.raises(InputError, match="allowed: none"):
             transform.check(words)
-    Unchanged().check(words)
+    None_().check(words)
 
 
 def test_a_job_says_its_transform_whole() -> None:

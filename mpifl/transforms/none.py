@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import torch
 
 
-class Unchanged(Transform):
+class None_(Transform):  # noqa: N801  (None is a word of Python's)
     """Leave minibatches as they are."""
 
     name: str = "none"
