@@ -29,6 +29,8 @@ class FedBN(Algorithm):
     A model without batch norm is refused: for it this is FedAvg with equal weights.
     """
 
+    shares_averages = False
+
     name: str = "fedbn"
 
     def received_arrays(self, layout: Layout) -> dict[str, Array]:
@@ -50,12 +52,7 @@ class FedBN(Algorithm):
         norm = _norm(c.layout)
         trained: Trained = yield Train(_own_model(c, norm))
 
-        averages = norm.put(trained.weights, norm.of(c.initial))[c.layout.averages]
-        return Upload(
-            shared=norm.rest.of(trained.update),
-            averages=averages,
-            keep={"norm": norm.of(trained.weights)},
-        )
+        return Upload(shared=norm.rest.of(trained.update), keep={"norm": norm.of(trained.weights)})
 
     def personal(self, c: ClientContext) -> torch.Tensor:
         return _own_model(c, _norm(c.layout))

@@ -194,7 +194,11 @@ def test_what_a_program_declares_it_may_ask_for(
     assert not metrics["failed"].any()
 
 
-@pytest.mark.parametrize("nonsense", [None, 3, "train", Train, Upload(update=0.0)], ids=repr)
+@pytest.mark.parametrize(
+    "nonsense",
+    [None, 3, "train", Train, Upload(update=0.0)],
+    ids=["nothing", "number", "text", "class", "upload"],
+)
 def test_a_request_that_is_none_is_refused(
     experiment: Experiment, tmp_path: Path, nonsense: Any
 ) -> None:
