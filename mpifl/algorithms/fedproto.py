@@ -41,6 +41,7 @@ class FedProto(Algorithm):
 
     shares_averages = False
     kept = {"model": MODEL}
+    shares_averages = False
 
     name: str = "fedproto"
     lam: float = Field(
@@ -80,7 +81,6 @@ class FedProto(Algorithm):
         return Upload(
             sums=sums,
             counts=sums.new_tensor(counts),
-            averages=c.initial[c.layout.averages],
             keep={"model": trained.weights},
         )
 
