@@ -210,7 +210,7 @@ def test_a_request_that_is_none_is_refused(
         contributed(running(experiment, Programmed(ask=ask)), tmp_path)
     kind = type(nonsense).__name__
     allowed = "allowed: Train, Evaluate, Gradient, Call"
-    assert str(error.value) == f"algorithm.name: 'programmed': client yielded {kind}; {allowed}"
+    assert str(error.value) == f"algorithm.name: 'programmed' yielded {kind}; {allowed}"
 
 
 # What a program returns
