@@ -39,7 +39,9 @@ class FedProto(Algorithm):
     own (``evaluation.personal``).
     """
 
+    shares_averages = False
     kept = {"model": MODEL}
+    shares_averages = False
 
     name: str = "fedproto"
     lam: float = Field(
@@ -79,7 +81,6 @@ class FedProto(Algorithm):
         return Upload(
             sums=sums,
             counts=sums.new_tensor(counts),
-            averages=c.initial[c.layout.averages],
             keep={"model": trained.weights},
         )
 
