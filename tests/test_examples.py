@@ -105,6 +105,17 @@ def test_all_plug_ins_together_give_the_same_bits_at_1_2_and_3_ranks(tmp_path: P
     assert run.summary["cut"] > 0
 
 
+@pytest.mark.parametrize("name", ["fedscale_client", "numpy_client", "teacher_student"])
+def test_clients_of_other_kinds_give_the_same_bits_at_1_and_3_ranks_and_learn(
+    name: str, tmp_path: Path
+) -> None:
+    job = PLUG_INS / f"{name}.yaml"
+    runs = [run_job(ranks, tmp_path, job, "rounds=6", "evaluation.every=6") for ranks in (1, 3)]
+    assert [run.status for run in runs] == [0, 0], runs[0].stderr
+    assert len({run.summary["model_sha256"] for run in runs}) == 1
+    assert runs[0].summary["final"]["accuracy"] > 0.25
+
+
 def test_the_algorithm_is_its_formula() -> None:
     algorithm = _module("algorithm").ClippedMomentum(lr=0.5, beta=0.5, norm=5)
     participant = context({"model": torch.zeros(2)})

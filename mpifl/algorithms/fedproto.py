@@ -41,7 +41,6 @@ class FedProto(Algorithm):
 
     shares_averages = False
     kept = {"model": MODEL}
-    shares_averages = False
 
     name: str = "fedproto"
     lam: float = Field(
