@@ -16,6 +16,7 @@ from torch.nn.functional import cross_entropy
 from mpifl.algorithms.context import ClientContext, Program, Upload
 from mpifl.algorithms.fedavg import FedAvg
 from mpifl.algorithms.requests import Call
+from mpifl.algorithms.vectors import vector_of
 from mpifl.clock.cost import Cost
 from mpifl.models.layout import Layout
 
@@ -63,6 +64,7 @@ class FedScaleAlgorithm(FedAvg):
 
     def client(self, c: ClientContext) -> Program:
         """Call ``Client.train`` with the received model, and upload what it changed."""
+        model = c.received["model"]
         seed = int(c.make_generator().integers(2**62))
 
         def train(module: nn.Module, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -73,9 +75,8 @@ class FedScaleAlgorithm(FedAvg):
                 torch.Generator().manual_seed(seed),
             )
             Client().train(ClientData(x, y), module, conf)
-            return torch.cat([p.detach().reshape(-1) for p in module.parameters()])
+            return vector_of(module, c.layout, model)
 
-        model = c.received["model"]
         weights = yield Call(train, model, gradients=self.local_epochs)
         return Upload(update=weights - model)
 

@@ -1,4 +1,4 @@
-"""A client without torch: scikit-learn's SGDClassifier on NumPy arrays, for models of one linear layer."""
+"""A client without torch: scikit-learn on NumPy arrays, for models of one linear layer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mpifl.models.layout import Layout
 
 
 class SklearnClients(FedAvg):
-    """FedAvg over scikit-learn: each client fits one logistic regression a class, one against all."""
+    """FedAvg whose clients fit SGDClassifier: a logistic regression for each class."""
 
     name: str = "sklearn"
     epochs: int = Field(2, ge=1, description="passes over a client's samples")
