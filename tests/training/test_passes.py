@@ -40,7 +40,7 @@ def test_loss_and_gradient_are_those_of_torch(task: str, at_once: int) -> None:
 
     kept = weights.clone()
     loss, correct, scored = loss_on(flat, weights, REGISTRY[task](OUTPUTS), (x, y), at_once)
-    gradient, mean = gradient_on(flat, weights, REGISTRY[task](OUTPUTS), (x, y), at_once)
+    gradient, mean, _ = gradient_on(flat, weights, REGISTRY[task](OUTPUTS), (x, y), at_once)
     assert loss == pytest.approx(expected.item(), rel=1e-6)
     assert mean == pytest.approx(expected.item(), rel=1e-6)
     assert scored == COUNT
@@ -64,7 +64,7 @@ def test_only_targets_that_are_there_count(at_once: int) -> None:
 
     what = REGISTRY["language"](OUTPUTS)
     loss, _, scored = loss_on(flat, weights, what, (x, y), at_once)
-    gradient, mean = gradient_on(flat, weights, what, (x, y), at_once)
+    gradient, mean, _ = gradient_on(flat, weights, what, (x, y), at_once)
     assert scored == int((y != IGNORED).sum())
     assert loss == pytest.approx(expected.item(), rel=1e-6)
     assert mean == pytest.approx(expected.item(), rel=1e-6)
@@ -99,13 +99,14 @@ def test_the_loss_is_that_of_evaluation_and_the_gradient_that_of_training() -> N
     expected = cross_entropy(tested.train()(x), y)
     gradients = torch.autograd.grad(expected, again.parameters)
     torch.manual_seed(1)
-    gradient, mean = gradient_on(flat, weights, what, (x, y), 100)
+    gradient, mean, averages = gradient_on(flat, weights, what, (x, y), 100)
     assert mean == pytest.approx(expected.item(), rel=1e-6)
     found = gradient[: len(flat.gradient)]
     torch.testing.assert_close(
         found, torch.cat([g.flatten() for g in gradients]), rtol=0, atol=1e-6
     )
     assert (gradient[flat.averages] == 0).all()
+    assert torch.equal(averages, again.moving[again.averages])  # of one pass in training mode
 
 
 @pytest.mark.parametrize("at_once", [2, 11, 22])
@@ -136,7 +137,7 @@ def test_what_the_model_does_not_use_has_gradient_zero() -> None:
 
     flat = flatten(Half())
     given = samples("classification", (6,), COUNT, torch.Generator().manual_seed(0))
-    gradient, _ = gradient_on(
+    gradient, _, _ = gradient_on(
         flat, flat.moving.clone(), REGISTRY["classification"](OUTPUTS), given, 5
     )
     used = 7 * OUTPUTS
