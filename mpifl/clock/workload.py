@@ -78,20 +78,3 @@ class Workload:
         samples = extra * self.batch_size if self.full_batches else self.processed(held, extra)
         passes = self.cost.gradients + self.cost.evaluations / TRAINING_PER_INFERENCE
         return samples + passes * held
-
-    def steps_within(self, samples: np.ndarray, budget: np.ndarray) -> np.ndarray:
-        """Return the most steps, int64, whose cost is no more than ``budget`` samples.
-
-        ``budget`` is int64, >= 0. The result is never more than the steps planned.
-        """
-        planned = self.steps(samples)
-        if not self.cost.training:  # steps cost nothing: all are possible, or none
-            return np.where(self._besides(samples) <= budget, planned, 0)
-        if not self.cost.plain:
-            left = (budget - self._besides(samples)) / self.cost.training
-            budget = np.maximum(np.floor(left), 0).astype(np.int64)
-        if self.full_batches:
-            return np.minimum(planned, budget // self.batch_size)
-        epochs, rest = np.divmod(budget, self._epoch_samples(samples))
-        steps = epochs * self._epoch_steps(samples) + rest // self.batch_size
-        return np.minimum(planned, steps)

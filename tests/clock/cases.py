@@ -15,6 +15,7 @@ import pytest
 from hypothesis import assume
 from hypothesis import strategies as st
 
+from mpifl.clock.cost import PLANNED, Cost
 from mpifl.clock.timeline import Call, ClockState, Outcome, Timeline
 from mpifl.clock.workload import Workload
 from mpifl.errors import InputError
@@ -24,6 +25,16 @@ from mpifl.seeds import Purpose, number
 from mpifl.selection.uniform import Uniform
 from tests.clock import brute
 from tests.clock.events import COMPLETED, Cohort, Events, Flight, NeverError, Phone, phones_of
+
+EXACT_COSTS = (
+    *[PLANNED] * 5,
+    Cost(training=2.0),
+    Cost(extra_steps=2),
+    Cost(training=0.5, gradients=1.0),
+    Cost(evaluations=6.0),
+)
+"""What algorithms declare: such that times stay exact."""
+COSTS = (*EXACT_COSTS, Cost(evaluations=2.0), Cost(training=1.3, extra_steps=1, gradients=0.7))
 
 
 @dataclass(frozen=True)
@@ -199,6 +210,7 @@ def raw_cases(draw: st.DrawFn, tidy: bool, clients: int = 40, busy: bool = False
         1024.0 if kibit else 1000.0,
         random.random() < 0.2,
         random.random() < 0.3,
+        Random(f"{several} cost").choice(EXACT_COSTS if tidy else COSTS),
     )
     return (
         [random.randint(1, 12) for _ in range(random.randint(1, 4))],

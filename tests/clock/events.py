@@ -65,7 +65,16 @@ class Phone:
         return sum(itertools.islice(itertools.cycle(self.batches), steps))
 
     def compute(self, steps: int) -> Fraction:
-        return self.one * (
+        """Seconds of all that the algorithm declares."""
+        cost = self.workload.cost
+        forward = Fraction(1, 3)  # of what training on a sample takes, with the pass back
+        passes = Fraction(cost.gradients) + forward * Fraction(cost.evaluations)
+        training = Fraction(cost.training) * self.charged(steps) + self.charged(cost.extra_steps)
+        return self.one * (training + passes * self.held)
+
+    def charged(self, steps: int) -> int:
+        """Samples that so many steps cost."""
+        return (
             steps * self.workload.batch_size if self.workload.full_batches else self.samples(steps)
         )
 

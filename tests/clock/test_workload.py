@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -66,19 +68,48 @@ def test_local_steps_go_on_into_further_epochs(samples, batch_size, local_steps,
     assert workload.processed(held, steps).tolist() == processed
 
 
+costs = st.builds(
+    Cost,
+    training=st.sampled_from([0.0, 0.5, 1.0, 1.3, 2.0]),
+    extra_steps=st.integers(0, 9),
+    gradients=st.sampled_from([0.0, 0.25, 1.0, 3.0]),
+    evaluations=st.sampled_from([0.0, 0.1, 1.0, 2.0, 7.0]),
+)
+
+
 @walks
 @given(
-    samples=st.integers(1, 60),
+    samples=sizes,
     batch_size=st.integers(1, 70),
     epochs=st.integers(1, 4),
-    budget=st.integers(0, 300),
     drop_last=st.booleans(),
+    full_batches=st.booleans(),
+    cost=costs,
 )
-def test_the_most_steps_within_a_budget(samples, batch_size, epochs, budget, drop_last):
-    workload = Workload(0, 0, batch_size, epochs, None, drop_last=drop_last)
-    walked = [size for _ in range(epochs) for size in _batches(samples, batch_size, drop_last)]
-    fitting = [steps for steps in range(len(walked) + 1) if sum(walked[:steps]) <= budget]
-    assert workload.steps_within(np.array([samples]), np.array([budget])).tolist() == [max(fitting)]
+def test_what_is_charged_is_a_walk_through_all_that_a_program_may_ask_for(
+    samples, batch_size, epochs, drop_last, full_batches, cost
+):
+    """Step by step and pass by pass, in fractions; a pass without gradients costs a third."""
+    workload = Workload(
+        0, 0, batch_size, epochs, None, full_batches=full_batches, drop_last=drop_last, cost=cost
+    )
+    held = np.array(samples)
+    steps = workload.steps(held)
+    found = workload.costed(held, workload.processed(held, steps), steps)
+    expected = []
+    for n in samples:
+        epoch = _batches(n, batch_size, drop_last)
+        charged = [batch_size] * len(epoch) if full_batches else epoch
+        total = Fraction(0)
+        for _ in range(epochs):
+            for size in charged:
+                total += Fraction(cost.training) * size
+        for step in range(cost.extra_steps):
+            total += charged[step % len(charged)]
+        total += Fraction(cost.gradients) * n + Fraction(cost.evaluations) * n / 3
+        expected.append(float(total))
+    np.testing.assert_allclose(found, expected, rtol=1e-14)
+    assert found.dtype == (np.int64 if cost == Cost() else np.float64)
 
 
 @walks

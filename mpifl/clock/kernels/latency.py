@@ -48,7 +48,7 @@ class Rates(NamedTuple):
 
 
 @inner_kernel
-def compute_seconds(phones: Phones, phone: int, rates: Rates, samples: int) -> float:
+def compute_seconds(phones: Phones, phone: int, rates: Rates, samples: float) -> float:
     """Return the seconds to train on ``samples`` samples.
 
     samples x inferences_per_sample x ms / 1000.
@@ -59,7 +59,7 @@ def compute_seconds(phones: Phones, phone: int, rates: Rates, samples: int) -> f
 
 @inner_kernel
 def phone_seconds(
-    phones: Phones, client: int, rates: Rates, samples: int
+    phones: Phones, client: int, rates: Rates, samples: float
 ) -> tuple[float, float, float]:
     """Return download, compute and upload seconds of a client that trains on ``samples`` samples.
 
@@ -74,7 +74,7 @@ def phone_seconds(
 
 @inner_kernel
 def _course(
-    phones: Phones, phone: int, rule: int, rates: Rates, samples: int, start: float
+    phones: Phones, phone: int, rule: int, rates: Rates, samples: float, start: float
 ) -> tuple[float, float, float, float]:
     """Return download, compute and upload seconds, and the moment at which all is done.
 
@@ -164,36 +164,18 @@ def time_participants(
 
 
 @kernel
-def samples_until(
-    phones: Phones,
-    rule: int,
-    clients: np.ndarray,
-    planned: np.ndarray,
-    rates: Rates,
-    start: float,
-    deadline: float,
+def finish_seconds(
+    phones: Phones, rule: int, clients: np.ndarray, samples: np.ndarray, rates: Rates, start: float
 ) -> np.ndarray:
-    """Return the most samples (n,) int64 that each has trained on and uploaded by ``deadline``.
+    """Return the moment (n,) at which each, asked at ``start``, would be done if nothing ended it.
 
-    At most ``planned`` (n,). -1 where even an update of no samples would not arrive in time. More
-    samples are never done sooner, so a bisection finds the most.
+    More samples are never done sooner.
     """
-    most = np.empty(len(clients), np.int64)
+    finish = np.empty(len(clients), np.float64)
     for i in range(len(clients)):
         phone = permuted(clients[i], phones.size, phones.key)
-
-        low = -1
-        high = planned[i] + 1
-        middle = planned[i]  # first, because most participants can do all of them
-
-        while high - low > 1:
-            if _course(phones, phone, rule, rates, middle, start)[3] <= deadline:
-                low = middle
-            else:
-                high = middle
-            middle = (low + high) // 2
-        most[i] = low
-    return most
+        finish[i] = _course(phones, phone, rule, rates, samples[i], start)[3]
+    return finish
 
 
 @inner_kernel

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import Field, model_validator
 
-from mpifl.clock.kernels.latency import samples_until
+from mpifl.clock.kernels.latency import finish_seconds
 from mpifl.clock.latency import rates, work_seconds
 from mpifl.clock.policy import RoundPolicy, asked
 from mpifl.clock.timeline import Call, ClockState, Outcome, Timeline
@@ -87,20 +87,39 @@ class Deadline(RoundPolicy):
 
         A participant that cannot do a single step stays as it is, to be cut.
         """
-        start = float(rows["start_seconds"][0])
-        held = call.population.samples(rows["client"])
-        clients = np.ascontiguousarray(rows["client"])
-        costed = call.workload.costed(held, rows["samples"], rows["steps"])
-        planned = np.ceil(costed).astype(np.int64)
-
-        budget = samples_until(
-            call.population.phones, self.rule, clients, planned, rates(call), start, deadline
-        )
-        steps = call.workload.steps_within(held, np.maximum(budget, 0))
-
+        steps = self._steps_until(call, rows, deadline)
         partly = (steps > 0) & (steps < rows["steps"])
         shorter = rows[partly]
+        held = call.population.samples(shorter["client"])
         shorter["steps"] = steps[partly]
-        shorter["samples"] = call.workload.processed(held[partly], steps[partly])
+        shorter["samples"] = call.workload.processed(held, shorter["steps"])
         self.retime(call, shorter)
         rows[partly] = shorter
+
+    def _steps_until(self, call: Call, rows: np.ndarray, deadline: float) -> np.ndarray:
+        """Return the most steps (n,) int64 that each has done and uploaded by the deadline.
+
+        At most those planned; 0 where even one is too many. More steps are never done sooner, so a
+        bisection finds the most.
+        """
+        low = np.zeros(len(rows), np.int64)
+        high = rows["steps"] + 1
+        middle = rows["steps"].copy()  # first, because most participants can do all of them
+        left = np.arange(len(rows))
+
+        while len(left):
+            in_time = self._finish(call, rows[left], middle[left]) <= deadline
+            low[left[in_time]] = middle[left[in_time]]
+            high[left[~in_time]] = middle[left[~in_time]]
+
+            left = left[high[left] - low[left] > 1]
+            middle[left] = (low[left] + high[left]) // 2
+        return low
+
+    def _finish(self, call: Call, rows: np.ndarray, steps: np.ndarray) -> np.ndarray:
+        """Return the moment (n,) at which each would be done with ``steps`` (n,) steps."""
+        clients = np.ascontiguousarray(rows["client"])
+        held = call.population.samples(clients)
+        cost = call.workload.costed(held, call.workload.processed(held, steps), steps)
+        start = float(rows["start_seconds"][0])
+        return finish_seconds(call.population.phones, self.rule, clients, cost, rates(call), start)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mpifl.clock.cost import Cost
 from mpifl.clock.policies.deadline import Deadline
 from mpifl.clock.timeline import ClockState
 from mpifl.clock.workload import Workload
@@ -114,6 +116,24 @@ def test_partial_work_is_the_most_steps_that_leave_time_to_upload(
     assert after.version == (outcome == COMPLETED)
 
 
+def test_what_an_algorithm_does_besides_is_done_whole_however_few_the_steps(
+    population_of, round_of
+):
+    # As above with two trainings of 0.5 s a step, 5 extra samples (0.5 s), and a pass of 2 s / 3 x 3 = 2 s: 1 + 2.5 + 4 + 1 s.
+    cost = Cost(training=2, extra_steps=1, evaluations=3)
+    work = replace(TWO_SECONDS, cost=cost)
+    population = population_of([{}], held=20)
+    found = [
+        round_of(Deadline(seconds=s), population, 1, 10.0, work)[0].participants[0]
+        for s in (8.5, 8.375, 7.5, 7.375, 5.5)
+    ]
+    assert [row["steps"] for row in found] == [4, 3, 3, 2, 1]
+    assert [row["samples"] for row in found] == [20, 15, 15, 10, 5]
+    assert [row["compute_seconds"] for row in found] == [6.5, 5.5, 5.5, 4.5, 3.5]
+    with pytest.raises(InputError, match=r"^population"):  # not a single step, for anybody
+        round_of(Deadline(seconds=5.375), population, 1, 10.0, work)
+
+
 def test_a_smaller_last_step_costs_what_it_holds(population_of, round_of):
     # 12 samples: steps of 5, 5 and 2 samples, that is 0.5, 0.5 and 0.2 s; batches of the second epoch the same.
     population = population_of([{}], held=12)
@@ -157,16 +177,21 @@ def test_a_quantile_that_float_arithmetic_would_get_wrong(population_of, round_o
     assert timeline.count(COMPLETED) == percent * asked // 100
 
 
-def test_who_sets_the_deadline_by_quantile_does_all_its_steps(population_of, round_of):
+COSTS = [Cost(), Cost(evaluations=2), Cost(training=1.3), Cost(gradients=0.7, extra_steps=1)]
+
+
+@pytest.mark.parametrize("cost", COSTS, ids=str)
+def test_who_sets_the_deadline_by_quantile_does_all_its_steps(population_of, round_of, cost):
     random = np.random.default_rng(0)
     for now in (0.0, 12_345.678, 1e7 + 0.1):
         for _ in range(60):
             population = population_of(
                 [{"ms": ms, "down": 3071.3, "up": 777.7} for ms in random.uniform(20, 300, 5)]
             )
-            work = Workload(123_456, 123_456, 3, 2, None)
+            work = Workload(123_456, 123_456, 3, 2, None, cost=cost)
             timeline, _ = round_of(Deadline(quantile=0.6), population, 5, now % 100, work)
-            full = timeline.participants["steps"] == 8
+            rows = timeline.participants
+            full = (rows["steps"] == 8) & (rows["outcome"] == COMPLETED)
             assert (
                 np.count_nonzero(full) == 3
             )  # "share of the cohort that can do all its work in time"
