@@ -12,7 +12,7 @@ from mpifl.algorithms.algorithm import Algorithm
 from mpifl.algorithms.arrays import MODEL, SCALAR, Arrays
 from mpifl.algorithms.context import ClientContext, Program, ServerContext, Upload
 from mpifl.algorithms.requests import Train, Trained
-from mpifl.algorithms.requirements import needs_bare_steps, needs_plain_sgd
+from mpifl.algorithms.requirements import needs_bare_steps
 from mpifl.algorithms.vectors import gradient_at, vector_of
 from mpifl.clock.cost import Cost
 from mpifl.job import Job
@@ -50,7 +50,6 @@ class Apfl(Algorithm):
     adaptive: bool = Field(False, description="whether each client adapts its alpha")
 
     def check(self, job: Job) -> None:
-        needs_plain_sgd(self, job)
         needs_bare_steps(self, job)
 
     def weight(self, samples: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from mpifl.algorithms.context import ClientContext, Program, Upload
 from mpifl.algorithms.fedavg import FedAvg
 from mpifl.algorithms.part import Part, part_of
 from mpifl.algorithms.requests import Train, Trained
-from mpifl.algorithms.requirements import needs_bare_steps, needs_plain_sgd
+from mpifl.algorithms.requirements import needs_bare_steps
 from mpifl.clock.cost import Cost
 from mpifl.job import Job
 from mpifl.models.layout import Layout
@@ -49,7 +49,6 @@ class FedAla(FedAvg):
     eta: float = Field(1.0, gt=0, description="learning rate of W (the paper's 1)")
 
     def check(self, job: Job) -> None:
-        needs_plain_sgd(self, job)
         needs_bare_steps(self, job)
 
     def kept_arrays(self, layout: Layout) -> dict[str, Array]:

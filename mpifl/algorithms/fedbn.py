@@ -23,11 +23,14 @@ class FedBN(Algorithm):
 
     Each client keeps the parameters and the statistics of its batch norm layers, those of the
     initial model at first. All other tensors become the unweighted mean over the participants, as
-    in the paper. The layers that clients keep never travel: the global model has the initial ones,
-    so clients should be tested with their own models (``evaluation.personal``).
+    in the paper. The layers that clients keep never travel: the global model has the initial ones
+    (and the initial values of all other buffers), so clients should be tested with their own models
+    (``evaluation.personal``).
 
     A model without batch norm is refused: for it this is FedAvg with equal weights.
     """
+
+    shares_averages = False
 
     name: str = "fedbn"
 
@@ -49,13 +52,7 @@ class FedBN(Algorithm):
     def client(self, c: ClientContext) -> Program:
         norm = _norm(c.layout)
         trained: Trained = yield Train(_own_model(c, norm))
-
-        averages = norm.put(trained.weights, norm.of(c.initial))[c.layout.averages]
-        return Upload(
-            shared=norm.rest.of(trained.update),
-            averages=averages,
-            keep={"norm": norm.of(trained.weights)},
-        )
+        return Upload(shared=norm.rest.of(trained.update), keep={"norm": norm.of(trained.weights)})
 
     def personal(self, c: ClientContext) -> torch.Tensor:
         return _own_model(c, _norm(c.layout))

@@ -40,6 +40,7 @@ class FedProto(Algorithm):
     """
 
     kept = {"model": MODEL}
+    shares_averages = False
 
     name: str = "fedproto"
     lam: float = Field(
@@ -79,7 +80,6 @@ class FedProto(Algorithm):
         return Upload(
             sums=sums,
             counts=sums.new_tensor(counts),
-            averages=c.initial[c.layout.averages],
             keep={"model": trained.weights},
         )
 

@@ -14,7 +14,7 @@ from mpifl.algorithms.fedavg import FedAvg
 from mpifl.algorithms.head import head_shape, with_features
 from mpifl.algorithms.part import Part, part_of
 from mpifl.algorithms.requests import Train, Trained
-from mpifl.algorithms.requirements import needs_bare_steps, needs_plain_sgd
+from mpifl.algorithms.requirements import needs_bare_steps
 from mpifl.job import Job
 from mpifl.models.layout import Layout
 
@@ -44,7 +44,6 @@ class FedRod(FedAvg):
     )
 
     def check(self, job: Job) -> None:
-        needs_plain_sgd(self, job)
         needs_bare_steps(self, job)
 
     def received_arrays(self, layout: Layout) -> Mapping[str, Array]:

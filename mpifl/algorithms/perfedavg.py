@@ -12,7 +12,7 @@ from mpifl.algorithms.algorithm import Algorithm
 from mpifl.algorithms.arrays import Arrays
 from mpifl.algorithms.context import ClientContext, PersonalModel, Program, ServerContext, Upload
 from mpifl.algorithms.requests import Differentiated, Gradient, Train, Trained
-from mpifl.algorithms.requirements import needs_plain_sgd
+from mpifl.algorithms.requirements import needs_no_clipping, needs_plain_sgd
 from mpifl.algorithms.vectors import output_with, tensors_in
 from mpifl.clock.cost import Cost
 from mpifl.job import Job
@@ -46,6 +46,8 @@ class PerFedAvg(Algorithm):
 
     def check(self, job: Job) -> None:
         needs_plain_sgd(self, job)
+        if self.variant == "HF":
+            needs_no_clipping(self, job)
 
     def weight(self, samples: np.ndarray) -> np.ndarray:
         return np.ones(len(samples))
@@ -63,7 +65,7 @@ class PerFedAvg(Algorithm):
             after = w + moved.update
             if self.variant == "HF":
                 product = _HessianProduct(c, moved.update / -c.lr, self.delta)
-                second: Trained = yield Train(w, steps=1, lr=1.0, loss=product)
+                second: Trained = yield Train(w, steps=1, lr=1.0, loss=product, cost=2)
                 after[trained] -= self.alpha * c.lr * second.update[trained]
             w = after
         return Upload(update=w - model, averages=w[c.layout.averages])

@@ -42,16 +42,12 @@ def needs_plain_sgd(algorithm: Algorithm, job: Job) -> None:
 
 
 def needs_bare_steps(algorithm: Algorithm, job: Job) -> None:
-    """Raise InputError for local steps that do not all have the round's learning rate, or clip."""
-    training = job.training
-    changed = {
-        "lr_decay": training.lr_decay != 1.0,
-        "clip_value": training.clip_value is not None,
-        "clip_norm": training.clip_norm is not None,
-    }
-    for key, is_changed in changed.items():
-        if is_changed:
-            raise InputError(
-                f"training.{key}: {getattr(training, key):g} is not allowed: {algorithm.name}"
-                " makes steps besides, which know nothing of it"
-            )
+    """Raise InputError for local steps that are not ``w -= lr g``, all with the round's rate."""
+    needs_plain_sgd(algorithm, job)
+    needs_no_clipping(algorithm, job)
+    decay = job.training.lr_decay
+    if decay != 1.0:
+        raise InputError(
+            f"training.lr_decay: {decay:g} is not allowed: {algorithm.name} assumes one learning"
+            " rate for all steps of a round; allowed: 1"
+        )
