@@ -90,6 +90,13 @@ def check_optimizer(
         _check((section, f"training.engine={engine}", *overrides))
 
 
+def check_transform(
+    part: str | type, options: Mapping[str, Any] | None = None, overrides: Sequence[str] = ()
+) -> None:
+    """Check a transform as ``check_algorithm`` does; arguments and errors are the same."""
+    _check((f"training.transform={_section('name', part, options)}", *overrides))
+
+
 def check_selection(
     part: str | type, options: Mapping[str, Any] | None = None, overrides: Sequence[str] = ()
 ) -> None:

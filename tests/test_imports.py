@@ -21,6 +21,7 @@ LAYERS = [  # from low to high; a module may import from its own layer and from 
     {"job"},
     {"optimizers"},
     {"datasets", "traces"},
+    {"transforms"},
     {"population"},
     {"clock.kernels"},
     {"clock", "selection"},
@@ -37,6 +38,7 @@ LAYERS = [  # from low to high; a module may import from its own layer and from 
     {"state"},
     {"commands"},
     {"run", "__main__"},
+    {"testing"},
 ]
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 SERIALISERS = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}

@@ -78,6 +78,9 @@ COMPONENTS = (
     Component(
         ("training", "optimizer"), "mpifl.optimizers", "mpifl.optimizers.optimizer:Optimizer"
     ),
+    Component(
+        ("training", "transform"), "mpifl.transforms", "mpifl.transforms.transform:Transform"
+    ),
     Component(("selection",), "mpifl.selection", "mpifl.selection.selection:Selection"),
     Component(("clock",), "mpifl.clock.policies", "mpifl.clock.policy:RoundPolicy", key="mode"),
     Component(("algorithm",), "mpifl.algorithms", "mpifl.algorithms.algorithm:Algorithm"),

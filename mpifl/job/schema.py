@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from mpifl.models.model import Model
     from mpifl.optimizers.optimizer import Optimizer
     from mpifl.selection.selection import Selection
+    from mpifl.transforms.transform import Transform
 else:
-    Algorithm = Model = Natural = Optimizer = Partitioner = RoundPolicy = Selection = Any
+    Algorithm = Model = Natural = Optimizer = Partitioner = RoundPolicy = Any
+    Selection = Transform = Any
 
 Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
 """A number that the round protocol holds in 32 bits."""
@@ -131,6 +133,9 @@ class Training(Section):
     schedule: Schedule = Field(Schedule(), description="how lr changes from round to round")
     optimizer: Optimizer = Field(
         _default(name="sgd"), description="how a local step follows from a gradient"
+    )
+    transform: Transform = Field(
+        _default(name="none"), description="a random change of minibatches"
     )
     label_smoothing: float = Field(
         0.0, ge=0, lt=1, description="share of a target that is spread evenly over all classes"

@@ -31,7 +31,6 @@ from mpifl.seeds import Purpose, number
 
 if TYPE_CHECKING:
     from mpifl.algorithms.algorithm import Algorithm
-    from mpifl.objectives.objective import Objective
 
 BYTES_PER_WEIGHT = 4
 LONGEST_TRANSFER_SECONDS = 1e7
@@ -151,6 +150,7 @@ def _experiment_with_model(job: Job, population: Population) -> TimingExperiment
     from mpifl.models.fingerprint import fingerprint
     from mpifl.models.flat import flatten
     from mpifl.models.flops import training_flops
+    from mpifl.objectives.make import make_objective
     from mpifl.rounds.batch_norm import check_batch_norm
     from mpifl.training.allocator import keep_freed_memory
     from mpifl.training.choice import check_single_samples, chosen, with_drop_last
@@ -183,7 +183,8 @@ def _experiment_with_model(job: Job, population: Population) -> TimingExperiment
     if job.training.engine == "none":
         return TimingExperiment(job, population, workload)
 
-    objective = _objective(job, population.data)
+    job.training.transform.check(population.data)
+    objective = make_objective(job.training, population.data)
     if job.runtime.on_client_error == "abort":
         check_single_samples(job.training, model, population)
     training = chosen(job.training, model, objective, population.data)
@@ -196,22 +197,6 @@ def _experiment_with_model(job: Job, population: Population) -> TimingExperiment
         objective=objective,
         fingerprint=hashes,
     )
-
-
-def _objective(job: Job, data: Dataset) -> Objective:
-    """Return the objective of the data's task. Raises InputError for options of another one."""
-    from mpifl.objectives import REGISTRY
-    from mpifl.objectives.classification import Classification
-
-    smoothing = job.training.label_smoothing
-    if smoothing and data.task != "classification":
-        raise InputError(
-            f"training.label_smoothing: {smoothing:g} is not allowed: {data.name} is for"
-            f" {data.task}; allowed: 0, or data for classification"
-        )
-    if smoothing:
-        return Classification(data.outputs, smoothing)
-    return REGISTRY[data.task](data.outputs)
 
 
 def _seed_global_generators(seed: int) -> None:

@@ -23,6 +23,7 @@ import torch
 from torch import nn
 
 from mpifl.errors import InputError
+from mpifl.job import Job
 from mpifl.job.section import Section
 from mpifl.models.fingerprint import TORCHS_OWN
 
@@ -47,14 +48,23 @@ def is_plug_in(part: object) -> bool:
     return not type(part).__module__.startswith("mpifl.")
 
 
+def called_parts(job: Job) -> dict[str, Section]:
+    """Return the parts of a job that are called for single clients, by key."""
+    return {
+        "algorithm": job.algorithm,
+        "model": job.model,
+        "training.optimizer": job.training.optimizer,
+        "training.transform": job.training.transform,
+    }
+
+
 class Contract:
-    """Checks the plug-ins among a job's algorithm and model against their state at construction.
+    """Checks the plug-ins among a job's parts against their state at construction.
 
     ``module`` is the model that is trained.
     """
 
-    def __init__(self, algorithm: Section, model: Section, module: nn.Module) -> None:
-        parts = {"algorithm": algorithm, "model": model}
+    def __init__(self, parts: Mapping[str, Section], module: nn.Module) -> None:
         self._parts = {key: part for key, part in parts.items() if is_plug_in(part)}
         self._modules = {
             name: source

@@ -11,7 +11,7 @@ import numpy as np
 
 from mpifl.algorithms.arrays import Arrays
 from mpifl.clock.timeline import ClockState
-from mpifl.rounds.contract import Contract
+from mpifl.rounds.contract import Contract, called_parts
 from mpifl.rounds.experiment import Experiment
 from mpifl.rounds.plan import Plan
 from mpifl.rounds.protocol import Versions
@@ -57,8 +57,8 @@ class Server:
 
     def __post_init__(self) -> None:
         """Record the state of the plug-ins before they are called."""
-        job = self.experiment.job
-        self.contract = Contract(job.algorithm, job.model, self.experiment.model.module)
+        experiment = self.experiment
+        self.contract = Contract(called_parts(experiment.job), experiment.model.module)
 
 
 def make_server(experiment: Experiment, snapshot: Snapshot) -> Server:

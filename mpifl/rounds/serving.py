@@ -92,6 +92,7 @@ def _participant(worker: Worker, program: ClientProgram, request: Train) -> Part
         rng_seed=partial(number, experiment.job.seed, Purpose.DROPOUT, *program.seed_keys),
         adjust=request.adjust,
         loss=request.loss,
+        transforms=partial(worker.transforms, *program.sample_keys),
     )
     program.requests += 1
     return participant

@@ -13,7 +13,7 @@ from mpifl.clock.cost import Cost
 from mpifl.models.flat import FlatModel, flatten
 from mpifl.mpi.placement import own_share
 from mpifl.rounds.client_state import ClientStore
-from mpifl.rounds.contract import Contract
+from mpifl.rounds.contract import Contract, called_parts
 from mpifl.rounds.experiment import Experiment
 from mpifl.rounds.protocol import Version, Versions
 from mpifl.seeds import KeyedGenerator, Purpose
@@ -38,6 +38,7 @@ class Worker:
         samples: What is trained on.
         tested: What is tested on.
         order: Makes the generator of a participant's sample order.
+        transforms: Makes the generator of the changes of its minibatches.
         contract: Checks the job's plug-ins.
         cost: What the algorithm's client program computes at most.
         received: Names of the arrays that participants receive.
@@ -55,6 +56,7 @@ class Worker:
     samples: Pool
     tested: Pool
     order: KeyedGenerator
+    transforms: KeyedGenerator
     contract: Contract
     cost: Cost
     received: tuple[str, ...]
@@ -115,7 +117,8 @@ def make_worker(experiment: Experiment, store: ClientStore) -> Worker:
         samples=pool_of(data, data.train, device),
         tested=pool_of(data, experiment.tested_part, device),
         order=KeyedGenerator(job.seed, Purpose.BATCHES),
-        contract=Contract(algorithm, job.model, model.module),
+        transforms=KeyedGenerator(job.seed, Purpose.TRANSFORM),
+        contract=Contract(called_parts(job), model.module),
         cost=algorithm.cost(experiment.layout),
         received=tuple(algorithm.received_arrays(experiment.layout)),
         initial=torch.from_numpy(experiment.initial).to(device),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
@@ -11,10 +12,12 @@ from mpifl.models.flat import FlatModel
 from mpifl.objectives.objective import Objective
 from mpifl.optimizers.adjust import Adjust, AdjustFunction, Change, linear_change
 from mpifl.training.device import fetched, seed_torch
-from mpifl.training.participant import LocalResult, Participant, minibatches
+from mpifl.training.participant import LocalResult, Loss, Participant, minibatches
 from mpifl.training.recipe import Recipe, clipped, numbers_of
+from mpifl.transforms.transform import Mixture
 
-Batches = Iterator[tuple[torch.Tensor, torch.Tensor]]
+Targets = torch.Tensor | Mixture
+Batches = Iterator[tuple[torch.Tensor, Targets]]
 Losses = Iterator[tuple[torch.Tensor, int | torch.Tensor]]
 """For each step its mean loss, and the number of predictions that it is the mean of."""
 
@@ -60,8 +63,14 @@ def _batches(recipe: Recipe, participant: Participant) -> Batches:
         participant.order(),
         recipe.drop_last,
     )
+    random = None if participant.transforms is None else participant.transforms()
     for row, count in zip(torch.from_numpy(rows).to(x.device), counts.tolist(), strict=True):
-        yield x[row[:count]], y[row[:count]]
+        batch = x[row[:count]], y[row[:count]]
+        if recipe.transform is None:
+            yield batch
+        else:
+            assert random is not None
+            yield recipe.transform.apply(*batch, random)
 
 
 def _steps(
@@ -75,10 +84,7 @@ def _steps(
     state = recipe.optimizer.start(weights)
 
     for number, (x, y) in enumerate(_batches(recipe, participant)):
-        if participant.loss is None:
-            loss = objective.loss(model.module(x), y)
-        else:
-            loss = participant.loss(model.module, x, y)
+        loss = _loss(model, objective, participant.loss, x, y)
         gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
         present = [
             torch.zeros_like(weight) if gradient is None else gradient
@@ -88,7 +94,18 @@ def _steps(
             present = change(present, weights)
         present = clipped(recipe, present, 0)
         recipe.optimizer.step(weights, present, state, recipe.lr_of(number), number)
-        yield loss.detach(), objective.scored(y)
+        yield loss.detach(), objective.scored(y.first if isinstance(y, Mixture) else y)
+
+
+def _loss(
+    model: FlatModel, objective: Objective, own: Loss | None, x: torch.Tensor, y: Targets
+) -> torch.Tensor:
+    """Return the mean loss of a minibatch, by the objective or by an algorithm's own loss."""
+    if own is None:
+        loss = partial(objective.loss, model.module(x))
+    else:
+        loss = partial(own, model.module, x)
+    return y.loss(loss) if isinstance(y, Mixture) else loss(y)
 
 
 def _change(

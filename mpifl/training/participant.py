@@ -32,6 +32,8 @@ class Participant:
         rng_seed: Return a seed for torch's generator, from which layers such as dropout draw.
         adjust: What the algorithm does to a gradient; None where it does nothing.
         loss: A loss in place of the objective's; None for the objective's.
+        transforms: Return the generator of the recipe's transform, shared as that of ``order`` is;
+            None where there is no transform.
     """
 
     start: torch.Tensor
@@ -42,6 +44,7 @@ class Participant:
     rng_seed: Callable[[], int]
     adjust: Adjust | AdjustFunction | None = None
     loss: Loss | None = None
+    transforms: Callable[[], np.random.Generator] | None = None
 
     @property
     def count(self) -> int:

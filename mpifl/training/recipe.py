@@ -10,13 +10,15 @@ import torch
 from mpifl.errors import InputError
 from mpifl.job.schema import Training
 from mpifl.optimizers.optimizer import Optimizer
+from mpifl.transforms.transform import Transform
 
 
 @dataclass(frozen=True)
 class Recipe:
     """The settings of local steps; see the job's section ``training``.
 
-    ``trainable`` names the parameters to train, None for all.
+    ``trainable`` names the parameters to train, None for all. ``transform`` changes minibatches;
+    None leaves them as they are.
     """
 
     batch_size: int
@@ -27,6 +29,7 @@ class Recipe:
     clip_value: float | None = None
     clip_norm: float | None = None
     trainable: frozenset[str] | None = None
+    transform: Transform | None = None
 
     def lr_of(self, step: int) -> float:
         """Return the learning rate of a local step, counted from 0."""
@@ -49,6 +52,7 @@ def recipe_of(training: Training, lr: float) -> Recipe:
         lr_decay=training.lr_decay,
         clip_value=training.clip_value,
         clip_norm=training.clip_norm,
+        transform=training.transform if training.transform.changes else None,
     )
 
 

@@ -194,7 +194,11 @@ def test_what_a_program_declares_it_may_ask_for(
     assert not metrics["failed"].any()
 
 
-@pytest.mark.parametrize("nonsense", [None, 3, "train", Train, Upload(update=0.0)], ids=repr)
+@pytest.mark.parametrize(
+    "nonsense",
+    [None, 3, "train", Train, Upload(update=0.0)],
+    ids=["nothing", "number", "text", "class", "upload"],
+)
 def test_a_request_that_is_none_is_refused(
     experiment: Experiment, tmp_path: Path, nonsense: Any
 ) -> None:
@@ -206,7 +210,7 @@ def test_a_request_that_is_none_is_refused(
         contributed(running(experiment, Programmed(ask=ask)), tmp_path)
     kind = type(nonsense).__name__
     allowed = "allowed: Train, Evaluate, Gradient, Call"
-    assert str(error.value) == f"algorithm.name: 'programmed': client yielded {kind}; {allowed}"
+    assert str(error.value) == f"algorithm.name: 'programmed' yielded {kind}; {allowed}"
 
 
 # What a program returns

@@ -141,7 +141,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 @pytest.mark.parametrize(("statement", "place"), STATES.items())
 def test_state_outside_of_the_arguments_is_found(folder: Path, statement: str, place: str) -> None:
     algorithm = plug_in(folder, statement)
-    contract = Contract(algorithm, Mlp(), nn.Linear(2, 2))
+    contract = Contract({"algorithm": algorithm, "model": Mlp()}, nn.Linear(2, 2))
     contract.check()
     contribute(algorithm, 6)
     with pytest.raises(InputError) as error:
@@ -166,7 +166,7 @@ def test_state_outside_of_the_arguments_is_found(folder: Path, statement: str, p
 )
 def test_a_plug_in_that_keeps_nothing_passes(folder: Path, statement: str) -> None:
     algorithm = plug_in(folder, statement)
-    contract = Contract(algorithm, Mlp(), nn.Linear(2, 2))
+    contract = Contract({"algorithm": algorithm, "model": Mlp()}, nn.Linear(2, 2))
     for _ in range(3):
         contribute(algorithm, 6)
         contract.check()
@@ -174,7 +174,7 @@ def test_a_plug_in_that_keeps_nothing_passes(folder: Path, statement: str) -> No
 
 def test_state_that_is_kept_later_is_found_within_64_calls(folder: Path) -> None:
     algorithm = plug_in(folder, "SEEN.append(1) if len(update) == 7 else None")
-    contract = Contract(algorithm, Mlp(), nn.Linear(2, 2))
+    contract = Contract({"algorithm": algorithm, "model": Mlp()}, nn.Linear(2, 2))
 
     def check(times: int) -> None:
         for _ in range(times):
@@ -226,7 +226,7 @@ class Mine(Model):
 def test_state_of_a_models_layers_is_found(folder: Path, statement: str, place: str) -> None:
     model = plug_in(folder, statement, MODEL)
     module = model.build(None)
-    contract = Contract(FedAvg(), model, module)
+    contract = Contract({"algorithm": FedAvg(), "model": model}, module)
     module(torch.ones(2, 4))
     with pytest.raises(InputError, match=rf"model\.name: 'mine' .*: {place} has changed"):
         contract.check()
@@ -237,13 +237,13 @@ def test_what_a_layer_may_do(folder: Path, statement: str) -> None:
     """It may note what it has just seen; where training puts its buffers is another's care."""
     model = plug_in(folder, statement, MODEL)
     module = model.build(None)
-    contract = Contract(FedAvg(), model, module)
+    contract = Contract({"algorithm": FedAvg(), "model": model}, module)
     module(torch.ones(2, 4))
     contract.check()
 
 
 def test_what_comes_with_mpifl_is_not_looked_at() -> None:
     assert not is_plug_in(FedAvg())
-    contract = Contract(FedAvg(), Mlp(), nn.Linear(2, 2))
+    contract = Contract({"algorithm": FedAvg(), "model": Mlp()}, nn.Linear(2, 2))
     np.random.rand()  # noqa: NPY002
     contract.check()

@@ -31,6 +31,8 @@ from mpifl.training.choice import (
     chosen,
     with_drop_last,
 )
+from mpifl.transforms.mixup import Mixup
+from mpifl.transforms.none import None_
 from tests.normed import HERE
 
 Made = Callable[..., Dataset]
@@ -40,7 +42,8 @@ def settled(
     module: nn.Module, data: Dataset, optimizer: Optimizer | None = None, **settings: object
 ) -> tuple[str, int | None]:
     """Engine and stack that a job with these settings gets."""
-    training = Training.model_validate({**settings, "optimizer": optimizer or Sgd()})
+    parts = {"optimizer": optimizer or Sgd(), "transform": None_()}
+    training = Training.model_validate({**parts, **settings})
     found = chosen(training, flatten(module), REGISTRY[data.task](data.outputs), data)
     assert found == training.model_copy(update={"engine": found.engine, "stack": found.stack})
     return found.engine, found.stack
@@ -151,6 +154,17 @@ def test_the_rule_loops_over_all_other_models(
     assert settled(mlp(8, 3), sequences) == ("loop", 1)
 
 
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_transforms_are_for_the_loop(data: Dataset, device: str) -> None:
+    transform = Mixup()
+    assert settled(mlp(4, 3), data, transform=transform, device=device) == ("loop", 1)
+    said = refused(mlp(4, 3), data, transform=transform, device=device, engine="stacked")
+    assert said == (
+        "training.engine: 'stacked' is not allowed: training.transform changes the minibatches of"
+        " one client at a time; allowed: loop"
+    )
+
+
 def test_a_job_says_how_many(data: Dataset, pictures: Dataset) -> None:
     assert settled(mlp(4, 3), data, stack=3) == ("stacked", 3)
     assert settled(mlp(4, 3), data, engine="stacked", stack=20) == ("stacked", 20)
@@ -222,7 +236,8 @@ def test_a_recurrent_network_can_be_stacked(data: Dataset) -> None:
 def test_asking_leaves_the_model_as_it_is(pictures: Dataset) -> None:
     model = flatten(cnn())
     before = model.weights.clone()
-    training = Training.model_validate({"engine": "stacked", "optimizer": Sgd()})
+    parts = {"optimizer": Sgd(), "transform": None_()}
+    training = Training.model_validate({"engine": "stacked", **parts})
     chosen(training, model, REGISTRY["classification"](3), pictures)
     assert torch.equal(model.weights, before)
     assert model.module(torch.zeros(1, 4, 4)).shape == (1, 3)
