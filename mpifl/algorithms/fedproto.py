@@ -39,7 +39,6 @@ class FedProto(Algorithm):
     own (``evaluation.personal``).
     """
 
-    shares_averages = False
     kept = {"model": MODEL}
 
     name: str = "fedproto"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from mpifl.algorithms.vectors import output_with
 from mpifl.errors import InputError
 from mpifl.models.layout import Layout
 
@@ -29,14 +31,20 @@ def head_shape(layout: Layout, algorithm: str) -> tuple[int, int]:
 
 
 def with_features(
-    module: nn.Module, layout: Layout, x: torch.Tensor
+    module: nn.Module,
+    layout: Layout,
+    x: torch.Tensor,
+    tensors: Mapping[str, torch.Tensor] | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the outputs for a batch, and what goes into the head: (batch, features)."""
+    """Return the outputs for a batch, and what goes into the head: (batch, features).
+
+    ``tensors`` are put into the module for that, as ``output_with`` does.
+    """
     seen: list[torch.Tensor] = []
     head = module.get_submodule(layout.head[0].rpartition(".")[0])
     hook = head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     try:
-        output = module(x)
+        output = module(x) if tensors is None else output_with(module, tensors, x)
     finally:
         hook.remove()
     return output, seen[-1]

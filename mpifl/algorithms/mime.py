@@ -9,8 +9,8 @@ import numpy as np
 from mpifl.algorithms.arrays import MODEL, Arrays
 from mpifl.algorithms.context import ClientContext, ServerContext
 from mpifl.algorithms.mimelite import MimeLite
-from mpifl.algorithms.other_model import output_with, parameters_in
 from mpifl.algorithms.requests import Train
+from mpifl.algorithms.vectors import gradient_at, same_draws, tensors_in
 from mpifl.clock.cost import Cost
 from mpifl.models.layout import Layout
 from mpifl.optimizers.adjust import shift
@@ -66,17 +66,12 @@ def _corrected(c: ClientContext) -> Loss:
     model = c.received["model"]
 
     def loss(module: nn.Module, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        at_model = parameters_in(module, c.layout, model)
-        for parameter in at_model.values():
-            parameter.requires_grad_()
-        there = c.loss(output_with(module, c.layout, model, at_model, x), y)
-        gradients = torch.autograd.grad(there, list(at_model.values()), allow_unused=True)
-
-        own = dict(module.named_parameters())
-        product = torch.zeros_like(there)
-        for name, gradient in zip(at_model, gradients, strict=True):
-            if gradient is not None:
-                product = product + (gradient * own[name]).sum()
+        with same_draws(x.device):
+            gradient, _ = gradient_at(module, c.layout, model.clone(), c.loss, x, y)
+        there = tensors_in(module, c.layout, gradient)
+        own = module.named_parameters()
+        products = [(there[name] * tensor).sum() for name, tensor in own if name in there]
+        product = torch.stack(products).sum()
         return c.loss(module(x), y) - product + product.detach()
 
     return loss

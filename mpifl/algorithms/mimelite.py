@@ -9,7 +9,7 @@ from mpifl.algorithms.algorithm import Algorithm
 from mpifl.algorithms.arrays import MODEL, Arrays
 from mpifl.algorithms.context import ClientContext, Program, ServerContext, Upload
 from mpifl.algorithms.requests import Differentiated, Gradient, Train, Trained
-from mpifl.algorithms.requirements import needs_one_base, needs_plain_sgd
+from mpifl.algorithms.requirements import needs_no_clipping, needs_one_base, needs_plain_sgd
 from mpifl.clock.cost import Cost
 from mpifl.job import Job
 from mpifl.models.layout import Layout
@@ -34,6 +34,7 @@ class MimeLite(Algorithm):
     def check(self, job: Job) -> None:
         needs_one_base(self, job)
         needs_plain_sgd(self, job)
+        needs_no_clipping(self, job)
 
     def weight(self, samples: np.ndarray) -> np.ndarray:
         return np.ones(len(samples))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -11,8 +9,9 @@ from pydantic import Field
 from mpifl.algorithms.arrays import MODEL
 from mpifl.algorithms.context import ClientContext, Program, Upload
 from mpifl.algorithms.fedavg import FedAvg
-from mpifl.algorithms.other_model import output_with, parameters_in
+from mpifl.algorithms.head import with_features
 from mpifl.algorithms.requests import Train, Trained
+from mpifl.algorithms.vectors import same_draws, tensors_in
 from mpifl.clock.cost import TRAINING_PER_INFERENCE, Cost
 from mpifl.models.layout import Layout
 
@@ -69,13 +68,11 @@ def _contrastive(c: ClientContext, mu: float, temperature: float) -> Loss:
     others = c.received["model"], c.kept.get("previous", c.initial)
 
     def loss(module: nn.Module, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        with _inputs_of(module.get_submodule(_layer(c.layout))) as seen:
-            with torch.no_grad():
-                for other in others:
-                    output_with(module, c.layout, other, parameters_in(module, c.layout, other), x)
-            output = module(x)
+        with torch.no_grad(), same_draws(x.device):
+            z_glob, z_prev = (_representation(module, c.layout, other, x) for other in others)
+        output, features = with_features(module, c.layout, x)
 
-        z_glob, z_prev, z = (inputs.flatten(1) for inputs in seen)
+        z = features.flatten(1)
         similarities = [cosine_similarity(z, other, dim=1) for other in (z_glob, z_prev)]
         logits = torch.stack(similarities, dim=1) / temperature
         is_glob = torch.zeros(len(x), dtype=torch.int64, device=x.device)
@@ -84,17 +81,10 @@ def _contrastive(c: ClientContext, mu: float, temperature: float) -> Loss:
     return loss
 
 
-def _layer(layout: Layout) -> str:
-    """Return the name of the last layer."""
-    return layout.head[0].rpartition(".")[0]
-
-
-@contextmanager
-def _inputs_of(layer: nn.Module) -> Iterator[list[torch.Tensor]]:
-    """Collect what a layer is called with."""
-    seen: list[torch.Tensor] = []
-    handle = layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    try:
-        yield seen
-    finally:
-        handle.remove()
+def _representation(
+    module: nn.Module, layout: Layout, model: torch.Tensor, x: torch.Tensor
+) -> torch.Tensor:
+    """Return what goes into the head of a model (size,) for a batch, (batch, features)."""
+    tensors = tensors_in(module, layout, model.clone())
+    _, features = with_features(module, layout, x, tensors)
+    return features.flatten(1)

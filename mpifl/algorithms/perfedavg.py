@@ -13,7 +13,7 @@ from mpifl.algorithms.arrays import Arrays
 from mpifl.algorithms.context import ClientContext, PersonalModel, Program, ServerContext, Upload
 from mpifl.algorithms.requests import Differentiated, Gradient, Train, Trained
 from mpifl.algorithms.requirements import needs_no_clipping, needs_plain_sgd
-from mpifl.algorithms.vectors import tensors_in
+from mpifl.algorithms.vectors import output_with, tensors_in
 from mpifl.clock.cost import Cost
 from mpifl.job import Job
 from mpifl.models.layout import Layout
@@ -96,10 +96,6 @@ class _HessianProduct:
         self, module: nn.Module, x: torch.Tensor, y: torch.Tensor, step: float
     ) -> torch.Tensor:
         """Return the loss of w + step g on a batch."""
-        import torch
-
         g = tensors_in(module, self.c.layout, self.g)
-        named = module.named_parameters(remove_duplicate=False)
-        moved = {name: p + step * g[name] for name, p in named if name in g}
-        output = torch.func.functional_call(module, moved, (x,), tie_weights=False)
-        return self.c.loss(output, y)
+        moved = {name: p + step * g[name] for name, p in module.named_parameters() if name in g}
+        return self.c.loss(output_with(module, moved, x), y)

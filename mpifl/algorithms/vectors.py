@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from mpifl.models.layout import Layout
@@ -61,17 +62,61 @@ def gradient_at(
     pieces = tensors_in(module, layout, gradient)
     names = [name for name in layout.parameters if name in tensors]
     leaves = {name: tensors[name].detach().requires_grad_() for name in names}
-    # A tensor with several names is one leaf under all of them.
-    by_place = {tensors[name].data_ptr(): leaf for name, leaf in leaves.items()}
-    given = {name: by_place.get(tensor.data_ptr(), tensor) for name, tensor in tensors.items()}
 
-    output = torch.func.functional_call(module, given, (x,), tie_weights=False)
-    value = loss(output, y)
+    value = loss(output_with(module, tensors | leaves, x), y)
     found = torch.autograd.grad(value, list(leaves.values()), allow_unused=True)
     for name, own in zip(names, found, strict=True):
         if own is not None:
             pieces[name].copy_(own)
     return gradient, value.detach()
+
+
+def output_with(
+    module: nn.Module, tensors: Mapping[str, torch.Tensor], x: torch.Tensor
+) -> torch.Tensor:
+    """Return a module's output for a batch with other tensors in it; it keeps its own.
+
+    Args:
+        module: The module, in training mode or not.
+        tensors: What takes the place of its own, by name: by the first one where a tensor has
+            several. Buffers among them are changed in place, as training changes them.
+        x: The batch.
+    """
+    import torch
+
+    names: dict[int, str] = {}
+    for name, own in _tensors(module):
+        if name in tensors:
+            names.setdefault(id(own), name)
+
+    placed = {}
+    for place, own in _places(module):
+        if id(own) in names:
+            placed[place] = tensors[names[id(own)]]
+        elif not isinstance(own, torch.nn.Parameter):
+            placed[place] = own.clone()  # a buffer, such as batch norm's count of batches
+    output: torch.Tensor = torch.func.functional_call(module, placed, (x,), tie_weights=False)
+    return output
+
+
+@contextmanager
+def same_draws(device: torch.device) -> Iterator[None]:
+    """Set torch's generator back afterwards: dropout then hides the same in the next pass."""
+    import torch
+
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        yield
+
+
+def _places(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield every place of a tensor in a module; a tensor may be in several.
+
+    A layer with two names is one place: given both, functional_call would leave there what it has
+    put in (torch 2.13).
+    """
+    for prefix, layer in module.named_modules():
+        yield from layer.named_parameters(prefix, recurse=False, remove_duplicate=False)
+        yield from layer.named_buffers(prefix, recurse=False, remove_duplicate=False)
 
 
 def _tensors(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:

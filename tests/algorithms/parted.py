@@ -53,5 +53,5 @@ def followed(
 
 def clients_of(run: Run) -> tuple[int, int]:
     """A client that took part, and one that never did."""
-    took_part = set(run.server.state_rounds)
+    took_part = {client for _, participants in run.rounds() for client, _, _ in participants}
     return min(took_part), min(set(range(run.clients)) - took_part)

@@ -15,7 +15,6 @@ from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
 import tests.normed
-from mpifl.algorithms.context import ClientContext
 from mpifl.mpi.world import connect
 from mpifl.rounds.aggregator import run_aggregator
 from mpifl.rounds.build_experiment import check_job
@@ -48,7 +47,6 @@ EQUAL = (
 NORMED = (
     f"model={{name: '{tests.normed.HERE}:Normed', hidden: [16]}}",
     *EQUAL,
-    "training.batch_size=13",
 )
 """A network with batch norm; all batches are full, so that none is dropped."""
 
@@ -120,26 +118,6 @@ class Run:
         last = self.server.state_rounds.get(client, 0)
         arrays = self.store.read(client, last) if last else {}
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
-
-    def context(self, client: int) -> ClientContext:
-        """Return what a client's program would see after the last round."""
-        x, y = self.samples(client)
-        workload = self.experiment.workload
-        return ClientContext(
-            client=client,
-            round=len(self.results) + 1,
-            samples=len(x),
-            steps=int(workload.steps(np.array([len(x)]))[0]),
-            lr=self.job.training.lr,
-            received={n: self.state[n] for n in self.job.algorithm.received_arrays(self.layout)},
-            initial=self.initial,
-            kept=self.kept(client),
-            kept_round=self.server.state_rounds.get(client, 0),
-            layout=self.layout,
-            count_labels=lambda: np.bincount(y.numpy(), minlength=10),
-            loss=self.experiment.objective.loss,
-            make_generator=lambda: np.random.default_rng(0),
-        )
 
     def batches(
         self, round_number: int, client: int, steps: int, request: int = 0

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from mpifl.algorithms.requests import Train, Trained
-from tests.algorithms.parted import MODELS, body_of, followed, head_of
+from mpifl.rounds.personal import PERSONAL_PART
+from tests.algorithms.parted import MODELS, body_of, clients_of, followed, head_of
+from tests.algorithms.personal import personal_model
 from tests.algorithms.reference import Run, assert_close
 
 
@@ -32,7 +33,7 @@ def test_the_head_is_neither_trained_nor_sent_nor_kept(tmp_path: Path, model: st
     run = Run(tmp_path, "algorithm=fedbabu", *MODELS[model])
     head = head_of(run)
     assert torch.equal(run.state["model"][head], run.initial[head])
-    assert not run.job.algorithm.keeps_state
+    assert not run.server.state_rounds
     assert not run.store.folder.exists()
 
     participants = run.results[0].plan.timeline.participants
@@ -45,22 +46,18 @@ def test_the_personal_model_is_the_whole_model_after_steps_on_the_clients_sample
     tmp_path: Path, steps: int | None
 ) -> None:
     option = "" if steps is None else f", fine_tune_steps: {steps}"
-    run = Run(tmp_path, f"algorithm={{name: fedbabu{option}}}")
-    program = run.job.algorithm.personal(run.context(3))
-    request = next(program)
-    assert isinstance(request, Train)
-    assert_close(request.start, run.state["model"], atol=0)
-    assert (request.steps, request.trainable) == (steps, None)
-    with pytest.raises(StopIteration) as end:
-        program.send(Trained(request.start, request.start + 1, 0.1, 4))
-    assert torch.equal(end.value.value, request.start + 1)
+    run = Run(tmp_path, f"algorithm={{name: fedbabu{option}}}", "rounds=1")
+    batch = run.job.training.batch_size
+    for client in clients_of(run):
+        planned = -(-len(run.samples(client)[0]) // batch)
+        keys = (1, client, steps or planned, PERSONAL_PART)
+        expected = run.sgd(run.state["model"], *keys)
+        assert_close(personal_model(run, client), expected)
 
 
 def test_without_steps_the_personal_model_is_the_servers(tmp_path: Path) -> None:
     run = Run(tmp_path, "algorithm={name: fedbabu, fine_tune_steps: 0}")
-    with pytest.raises(StopIteration) as end:
-        next(run.job.algorithm.personal(run.context(3)))
-    assert torch.equal(end.value.value, run.state["model"])
+    assert torch.equal(personal_model(run, 3), run.state["model"])
 
 
 def test_the_clock_charges_what_fedavg_computes(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import torch
 from mpifl.errors import InputError
 from mpifl.rounds.build_experiment import check_job
 from tests.algorithms.parted import MODELS, body_of, clients_of, followed, head_of
+from tests.algorithms.personal import personal_model
 from tests.algorithms.reference import SETTING, Run, assert_close
 
 PARTED = ("fedbabu", "fedper", "fedrep", "lgfedavg")
@@ -55,7 +56,7 @@ def test_the_personal_model_has_the_clients_head_and_else_the_initial_one(
     run = Run(tmp_path, "algorithm=fedper", "rounds=1", *MODELS[model])
     head = head_of(run)
     for client in clients_of(run):
-        personal = run.job.algorithm.personal(run.context(client))
+        personal = personal_model(run, client)
         own = run.kept(client).get("own", run.initial[head])
         assert torch.equal(personal[head], own)
         assert torch.equal(personal[~head], run.state["shared"])

@@ -11,6 +11,7 @@ import torch
 
 from mpifl.algorithms.fedrep import FedRep
 from tests.algorithms.parted import MODELS, body_of, clients_of, followed, head_of
+from tests.algorithms.personal import personal_model
 from tests.algorithms.reference import EQUAL, Run, assert_close
 
 HEAD_STEPS = 7
@@ -54,7 +55,7 @@ def test_the_personal_model_has_the_clients_head(tmp_path: Path) -> None:
     run = Run(tmp_path, "algorithm=fedrep", "rounds=1")
     head = head_of(run)
     for client in clients_of(run):
-        personal = run.job.algorithm.personal(run.context(client))
+        personal = personal_model(run, client)
         assert torch.equal(personal[head], run.kept(client).get("own", run.initial[head]))
         assert torch.equal(personal[~head], run.state["shared"])
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tests.algorithms.parted import MODELS, clients_of, followed, head_of
+from tests.algorithms.personal import personal_model
 from tests.algorithms.reference import Run, assert_close
 
 
@@ -53,6 +54,6 @@ def test_the_personal_model_has_the_clients_layers(tmp_path: Path, model: str) -
     run = Run(tmp_path, "algorithm=lgfedavg", "rounds=1", *MODELS[model])
     head = head_of(run)
     for client in clients_of(run):
-        personal = run.job.algorithm.personal(run.context(client))
+        personal = personal_model(run, client)
         assert torch.equal(personal[~head], run.kept(client).get("own", run.initial[~head]))
         assert torch.equal(personal[head], run.state["shared"])

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tests.algorithms.parted import MODELS, clients_of
+from tests.algorithms.personal import personal_model
 from tests.algorithms.reference import Run, assert_close
 
 
@@ -44,9 +45,7 @@ def test_nothing_is_on_the_air_and_steps_cost_what_they_do_in_fedavg(tmp_path: P
 
 def test_the_personal_model_is_the_clients_own(tmp_path: Path) -> None:
     run = Run(tmp_path, "algorithm=local", "rounds=1")
-    trained, untrained = (
-        run.job.algorithm.personal(run.context(client)) for client in clients_of(run)
-    )
+    trained, untrained = (personal_model(run, client) for client in clients_of(run))
     assert torch.equal(trained, run.kept(clients_of(run)[0])["model"])
     assert torch.equal(untrained, run.initial)
 

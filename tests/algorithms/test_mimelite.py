@@ -71,6 +71,7 @@ def test_every_participant_counts_the_same() -> None:
     ("section", "said"),
     [
         ({"training": {"optimizer": {"name": "sgd", "momentum": 0.5}}}, "assumes plain SGD"),
+        ({"training": {"clip_norm": 1.0}}, "not clipped"),
         ({"clock": {"mode": "async", "concurrency": 6}}, "the same model"),
     ],
 )

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from mpifl.algorithms.vectors import gradient_at, tensors_in, vector_of
+from mpifl.algorithms.vectors import gradient_at, output_with, same_draws, tensors_in, vector_of
 from mpifl.models.flat import FlatModel, flatten
 from mpifl.models.layout import layout_of
 
@@ -29,6 +29,14 @@ class Tied(nn.Module):
         """Scores of five classes."""
         hidden = self.frozen(self.convolutions(x).flatten(1))
         return self.last(self.again(self.first(hidden).relu()))
+
+
+def named(module: nn.Module) -> list[tuple[str, torch.Tensor]]:
+    """Every tensor, by every name."""
+    return [
+        *module.named_parameters(remove_duplicate=False),
+        *module.named_buffers(remove_duplicate=False),
+    ]
 
 
 @pytest.fixture
@@ -52,12 +60,11 @@ def test_the_vector_of_a_module_is_that_of_the_flat_model(model: FlatModel) -> N
 def test_its_tensors_are_those_of_the_module_by_every_name(model: FlatModel) -> None:
     module, layout = model.module, layout_of(model)
     views = tensors_in(module, layout, model.moving.clone())
-    named = dict(module.named_parameters(remove_duplicate=False))
-    named |= {name: buffer for name, buffer in module.named_buffers() if "num" not in name}
-    assert set(views) == {name for name in named if "frozen" not in name}
+    own = {name: tensor for name, tensor in named(module) if "num" not in name}
+    assert set(views) == {name for name in own if "frozen" not in name}
     assert {"first.weight", "again.weight", "convolutions.1.running_var"} <= set(views)
     for name, view in views.items():
-        assert torch.equal(view, named[name])
+        assert torch.equal(view, own[name])
 
 
 def test_gradient_and_statistics_are_those_of_the_module_with_these_weights(
@@ -84,3 +91,29 @@ def test_gradient_and_statistics_are_those_of_the_module_with_these_weights(
     assert torch.equal(there[: layout.trained], vector[: layout.trained])
     assert torch.equal(model.moving, before)
     model.check_trained()
+
+
+def test_the_module_keeps_its_own_tensors(
+    model: FlatModel, batch: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    """Also in a layer that is there twice, and the counts of batches."""
+    layout, (x, y) = layout_of(model), batch
+    module = model.module
+    before = {name: (tensor, tensor.clone()) for name, tensor in named(module)}
+    gradient_at(module, layout, model.moving + 0.1, cross_entropy, x, y)
+    output_with(module, tensors_in(module, layout, model.moving + 0.1), x)
+    for name, tensor in named(module):
+        assert tensor is before[name][0]
+        assert torch.equal(tensor, before[name][1])
+
+
+def test_dropout_hides_the_same_in_the_pass_after_one_whose_draws_are_set_back() -> None:
+    model = flatten(nn.Sequential(nn.Dropout(0.5), nn.Linear(6, 6)).train())
+    x = torch.randn(20, 6)
+    torch.manual_seed(5)
+    alone = model.module(x)
+    torch.manual_seed(5)
+    with same_draws(x.device):
+        beside = output_with(model.module, {}, x)
+    assert torch.equal(beside, alone)
+    assert torch.equal(model.module(x), alone)
