@@ -29,20 +29,20 @@ RESULTS = ROOT / "benchmarks" / "algorithms" / "results" / "digits.json"
 (COMPONENT,) = (component for component in COMPONENTS if component.path == ("algorithm",))
 
 SAMPLE = Layout(
-    trained=98,
+    trained=93,
     averaged=4,
     slices={
         "0.weight": slice(0, 64),
         "1.weight": slice(64, 68),
         "2.weight": slice(68, 88),
-        "2.bias": slice(88, 98),
-        "1.running_mean": slice(98, 102),
+        "2.bias": slice(88, 93),
+        "1.running_mean": slice(93, 97),
     },
     shapes={
         "0.weight": (4, 16),
         "1.weight": (4,),
         "2.weight": (5, 4),
-        "2.bias": (10,),
+        "2.bias": (5,),
         "1.running_mean": (4,),
     },
     head=("2.weight", "2.bias"),
@@ -158,8 +158,10 @@ def _shape(array: Array) -> str:
         return "a model" if not leading else f"{' x '.join(map(str, leading))} models"
     if not array.shape:
         return "a number"
-    entries = int(np.prod([entry for entry in array.shape if isinstance(entry, int)]))
-    return "a part of a model" if entries < SAMPLE.size else f"{entries} numbers"
+    if len(array.shape) > 1:
+        return "a table of numbers"
+    classes = SAMPLE.shapes[SAMPLE.head[0]][0]
+    return "a number a class" if array.shape == (classes,) else "a part of a model"
 
 
 def _index_row(name: str, kind: type[Algorithm]) -> str:

@@ -29,6 +29,7 @@ class TeacherStudent(FedAvg):
     def client(self, c: ClientContext) -> Program:
         """Train with the received model as the teacher."""
         model = c.received["model"]
+
         def loss(module: nn.Module, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
             output = module(x)
             with torch.no_grad():

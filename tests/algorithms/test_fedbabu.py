@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mpifl.rounds.personal import PERSONAL_PART
-from tests.algorithms.parted import MODELS, body_of, clients_of, followed, head_of
+from tests.algorithms.parted import MODELS, body_of, followed, head_of
 from tests.algorithms.personal import personal_model
 from tests.algorithms.reference import Run, assert_close
 
@@ -41,22 +40,10 @@ def test_the_head_is_neither_trained_nor_sent_nor_kept(tmp_path: Path, model: st
     assert (participants["bytes_up"] == 4 * int((~head).sum())).all()
 
 
-@pytest.mark.parametrize("steps", [None, 4])
-def test_the_personal_model_is_the_whole_model_after_steps_on_the_clients_samples(
-    tmp_path: Path, steps: int | None
+def test_the_personal_model_is_the_servers_to_be_tuned_as_the_evaluation_says(
+    tmp_path: Path,
 ) -> None:
-    option = "" if steps is None else f", fine_tune_steps: {steps}"
-    run = Run(tmp_path, f"algorithm={{name: fedbabu{option}}}", "rounds=1")
-    batch = run.job.training.batch_size
-    for client in clients_of(run):
-        planned = -(-len(run.samples(client)[0]) // batch)
-        keys = (1, client, steps or planned, PERSONAL_PART)
-        expected = run.sgd(run.state["model"], *keys)
-        assert_close(personal_model(run, client), expected)
-
-
-def test_without_steps_the_personal_model_is_the_servers(tmp_path: Path) -> None:
-    run = Run(tmp_path, "algorithm={name: fedbabu, fine_tune_steps: 0}")
+    run = Run(tmp_path, "algorithm=fedbabu", "rounds=1")
     assert torch.equal(personal_model(run, 3), run.state["model"])
 
 

@@ -113,16 +113,6 @@ def test_what_is_charged_is_a_walk_through_all_that_a_program_may_ask_for(
 
 
 @walks
-@given(samples=st.integers(1, 60), batch_size=st.integers(1, 70), budget=st.integers(0, 300))
-def test_without_training_all_steps_are_within_a_budget_or_none(samples, batch_size, budget):
-    cost = Cost(training=0, gradients=2, evaluations=3)
-    workload = Workload(0, 0, batch_size, 4, None, cost=cost)
-    planned = 4 * len(_batches(samples, batch_size, False))
-    expected = planned if 3 * samples <= budget else 0
-    assert workload.steps_within(np.array([samples]), np.array([budget])).tolist() == [expected]
-
-
-@walks
 @given(
     samples=st.integers(1, 60),
     batch_size=st.integers(1, 70),
