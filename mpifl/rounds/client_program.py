@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator
 from dataclasses import dataclass
 from functools import partial
@@ -21,10 +22,9 @@ from mpifl.algorithms.requests import (
     Train,
     Trained,
 )
-from mpifl.clock.cost import NOTHING, Cost
+from mpifl.clock.cost import NOTHING, PLANNED, Cost
 from mpifl.errors import TrainingError
 from mpifl.rounds.batch_norm import with_own_statistics
-from mpifl.rounds.contract import is_plug_in
 from mpifl.rounds.experiment import Experiment
 from mpifl.rounds.protocol import Versions
 from mpifl.rounds.worker import Worker
@@ -68,7 +68,7 @@ class ClientProgram:
         requests: How many of its requests were served.
         used: What it has asked for so far.
         loss: Its training loss, that of the first training; NaN where there is none.
-        averages: The averaged segment after the first training.
+        first: The result of its first training.
     """
 
     index: int
@@ -81,7 +81,7 @@ class ClientProgram:
     requests: int = 0
     used: Cost = NOTHING
     loss: float = float("nan")
-    averages: torch.Tensor | None = None
+    first: Trained | None = None
 
     @property
     def sample_keys(self) -> tuple[int, int, int]:
@@ -163,12 +163,12 @@ def advance(worker: Worker, program: ClientProgram) -> Request | Ended:
     Raises TrainingError for a request of more than the algorithm declares.
     """
     experiment = worker.experiment
-    if is_plug_in(experiment.job.algorithm):  # it may draw from torch's generators
+    if worker.plug_in:  # it may draw from torch's generators
         keys = (program.context.round, program.context.client, AFTER_TRAINING)
         part = program.part + program.requests
         for device in {CPU, worker.device}:
             seed_torch(device, number(experiment.job.seed, Purpose.DROPOUT, *keys, part))
-    _note(experiment, program)
+    _note(program)
 
     try:
         request = program.program.send(program.answer)
@@ -184,14 +184,15 @@ def advance(worker: Worker, program: ClientProgram) -> Request | Ended:
     return request
 
 
-def _note(experiment: Experiment, program: ClientProgram) -> None:
-    """Note loss and averaged segment of the first training, or the loss of the first pass."""
+def _note(program: ClientProgram) -> None:
+    """Note the first training and its loss, or the loss of the first pass."""
     answer = program.answer
-    passed = isinstance(answer, Evaluated | Differentiated)
-    if isinstance(answer, Trained) and program.averages is None:
+    if answer is None or program.first is not None:
+        return
+    if isinstance(answer, Trained):
         program.loss = answer.loss
-        program.averages = answer.weights[experiment.layout.averages]
-    elif passed and program.averages is None and np.isnan(program.loss):
+        program.first = answer
+    elif isinstance(answer, Evaluated | Differentiated) and math.isnan(program.loss):
         program.loss = answer.loss
 
 
@@ -201,6 +202,11 @@ def _charge(
     """Add a request to what a program has used. Raises TrainingError for more than is declared."""
     used = program.used
     planned = program.context.steps
+    is_plain = isinstance(request, Train) and request.steps is None and request.cost == 1
+    if is_plain and used is NOTHING and declared.training >= 1:  # the usual case, in less time
+        program.used = PLANNED
+        return
+
     training = used.training
     gradients = used.gradients
     evaluations = used.evaluations

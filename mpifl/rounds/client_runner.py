@@ -50,13 +50,15 @@ def client_updates(
         program = or_drop(experiment, task, partial(start_program, worker, tasks, index, versions))
         if program is not None:
             running.append(program)
-    received = _received(running)
+    # Those that come with mpifl are tested not to write into what they receive.
+    received = _received(running) if worker.plug_in else {}
 
     while running:
         waiting: list[tuple[ClientProgram, Request]] = []
         for program in running:
             reached = or_drop(experiment, program.task, partial(advance, worker, program))
-            _check_received(experiment, tasks[[program.index]], received)
+            if received:
+                _check_received(experiment, tasks[[program.index]], received)
             if isinstance(reached, Ended):
                 make = partial(_update, worker, program, reached.value, update_sum, oldest)
                 update = or_drop(experiment, program.task, make)
@@ -82,8 +84,8 @@ def _update(
         _summed(experiment, upload, number, worker.device)
         for number in range(len(experiment.sums.arrays))
     ]
-    unknown = set(upload.arrays) - {summed.name for summed in experiment.sums.arrays}
-    if unknown:
+    if len(upload.arrays) > len(arrays):
+        unknown = set(upload.arrays) - {summed.name for summed in experiment.sums.arrays}
         raise TrainingError(
             f"{_name(experiment)} uploads {min(unknown)}, which it does not declare"
         )
@@ -93,17 +95,25 @@ def _update(
             f" {experiment.sums.slots}, counted from 0"
         )
 
-    averages = program.averages if upload.averages is None else upload.averages
-    if averages is None:
-        model = program.context.received.get("model", program.context.initial)
-        averages = model[experiment.layout.averages]
-    if not experiment.sums.averaged:
-        averages = averages[:0]
+    averages = _averages(worker, program, upload)
+    shared = averages if experiment.sums.averaged else worker.nothing
     if experiment.job.runtime.on_client_error == "drop":
-        update_sum.check(arrays, averages)  # before anything is added: no half of a client
+        update_sum.check(arrays, shared)  # before anything is added: no half of a client
 
     _keep(worker, program, upload, averages, oldest)
-    return ClientUpdate(program.index, upload.slot, arrays, averages, program.loss)
+    return ClientUpdate(program.index, upload.slot, arrays, shared, program.loss)
+
+
+def _averages(worker: Worker, program: ClientProgram, upload: Upload) -> torch.Tensor:
+    """Return the averaged segment that a client ends with, (averaged,) float32."""
+    layout = worker.experiment.layout
+    if not layout.averaged:
+        return worker.nothing
+    if upload.averages is not None:
+        return upload.averages
+    if program.first is not None:
+        return program.first.weights[layout.averages]
+    return program.context.received.get("model", program.context.initial)[layout.averages]
 
 
 def _summed(
@@ -114,14 +124,14 @@ def _summed(
     if summed.name not in upload.arrays:
         raise TrainingError(f"{_name(experiment)} does not upload {summed.name}")
     values = torch.as_tensor(upload.arrays[summed.name], dtype=torch.float32, device=device)
-    if tuple(values.shape) != summed.shape:
+    if values.shape != summed.shape:
         raise TrainingError(
             f"{summed.name} is not usable: its shape is {tuple(values.shape)}, declared is"
             f" {summed.shape}"
         )
-    if summed.of_model:
+    if summed.of_model and experiment.layout.averaged:
         values = values[..., : experiment.layout.trained]
-    return values.reshape(-1)
+    return values if values.dim() == 1 else values.reshape(-1)
 
 
 def _keep(
@@ -130,7 +140,7 @@ def _keep(
     """Write what a client keeps."""
     experiment = worker.experiment
     names = set(worker.store.shapes) - {STATISTICS}
-    if set(upload.keep) != names:
+    if upload.keep.keys() != names:
         kept = ", ".join(sorted(upload.keep)) or "nothing"
         declared = ", ".join(sorted(names)) or "nothing"
         raise TrainingError(f"{_name(experiment)} keeps {kept}, declared in ``kept`` is {declared}")

@@ -56,7 +56,7 @@ def serve(worker: Worker, tasks: np.ndarray, waiting: Waiting) -> list[ClientPro
         pull = request.adjust.pull if isinstance(request.adjust, Adjust) else 0.0
         work = (program, request, participant)
         for other, other_pull, group in groups:
-            alike = other == recipe and other_pull == pull
+            alike = (other is recipe or other == recipe) and other_pull == pull
             if alike and participant.stackable and group[0][2].stackable:
                 group.append(work)
                 break

@@ -13,7 +13,7 @@ from mpifl.clock.cost import Cost
 from mpifl.models.flat import FlatModel, flatten
 from mpifl.mpi.placement import own_share
 from mpifl.rounds.client_state import ClientStore
-from mpifl.rounds.contract import Contract, called_parts
+from mpifl.rounds.contract import Contract, called_parts, is_plug_in
 from mpifl.rounds.experiment import Experiment
 from mpifl.rounds.protocol import Version, Versions
 from mpifl.seeds import KeyedGenerator, Purpose
@@ -41,6 +41,8 @@ class Worker:
         transforms: Makes the generator of the changes of its minibatches.
         contract: Checks the job's plug-ins.
         cost: What the algorithm's client program computes at most.
+        plug_in: Whether the algorithm does not come with mpifl.
+        nothing: An empty vector on the device.
         received: Names of the arrays that participants receive.
         initial: The model before the first round, on the device.
         loaded: The model versions that tasks have asked for, on the device.
@@ -59,6 +61,8 @@ class Worker:
     transforms: KeyedGenerator
     contract: Contract
     cost: Cost
+    plug_in: bool
+    nothing: torch.Tensor
     received: tuple[str, ...]
     initial: torch.Tensor
     loaded: dict[int, tuple[Version, dict[str, torch.Tensor]]] = field(default_factory=dict)
@@ -120,6 +124,8 @@ def make_worker(experiment: Experiment, store: ClientStore) -> Worker:
         transforms=KeyedGenerator(job.seed, Purpose.TRANSFORM),
         contract=Contract(called_parts(job), model.module),
         cost=algorithm.cost(experiment.layout),
+        plug_in=is_plug_in(algorithm),
+        nothing=torch.empty(0, device=device),
         received=tuple(algorithm.received_arrays(experiment.layout)),
         initial=torch.from_numpy(experiment.initial).to(device),
     )
