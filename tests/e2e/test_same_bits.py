@@ -12,6 +12,7 @@ from safetensors.numpy import load_file
 from mpifl.algorithms import REGISTRY
 from mpifl.job import load_yaml
 from tests.launching import Finished, run_job
+from tests.normed import HERE
 
 SHORT = ("quickstart", "rounds=6")
 
@@ -38,14 +39,21 @@ OPTIONS = {
         "rounds=40",
         "evaluation.every=20",
     ),
+    "fedbn": (f"model={{name: {HERE}:Normed, hidden: [32]}}",),
     "ifca": ("algorithm.clusters=3", "algorithm.spread=0.2"),
     "scaffold": ("algorithm.option=I",),
 }
 """What an algorithm needs in a job, or what shows more of it. ``rounds`` is 6 otherwise."""
 
 
+PERSONAL = (
+    "data.split={by: samples, test: 0.3}",
+    "evaluation={personal: true, personal_clients: 20, fine_tune_steps: 2, every: 3}",
+)
+
+
 def with_algorithm(algorithm: str) -> list[str]:
-    return [*SHORT, f"algorithm={algorithm}", *OPTIONS.get(algorithm, ())]
+    return [*SHORT, *PERSONAL, f"algorithm={algorithm}", *OPTIONS.get(algorithm, ())]
 
 
 @pytest.mark.parametrize("algorithm", sorted(REGISTRY))
@@ -55,6 +63,10 @@ def test_every_algorithm_is_the_same_at_1_2_and_3_ranks(
 ) -> None:
     assert_same(runs, 1, 2, 3)
     assert np.isfinite(runs[0].summary["final"]["loss"])
+
+    clients = [run.table("clients") for run in runs]
+    assert len(clients[0]) >= 2 * 20
+    assert all(rows.tobytes() == clients[0].tobytes() for rows in clients)
 
 
 @pytest.mark.runs((1, 3), [*SHORT, "algorithm=scaffold"])
