@@ -39,6 +39,7 @@ class FedProto(Algorithm):
     own (``evaluation.personal``).
     """
 
+    shares_averages = False
     kept = {"model": MODEL}
 
     name: str = "fedproto"
