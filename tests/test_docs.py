@@ -77,7 +77,8 @@ def test_every_key_has_a_description() -> None:
 def test_every_page_is_in_the_navigation() -> None:
     pages = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")}
     named = set(re.findall(r": (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE))
-    assert pages <= named
+    # docs/hooks.py lists the pages of algorithms.
+    assert {page for page in pages if not page.startswith("algorithms/")} <= named
     assert all((ROOT / page).exists() for page in named - pages)
 
 

@@ -126,9 +126,9 @@ def test_every_field_of_every_section_is_written_out() -> None:
             at = at[part]
         assert set(at) == set(type(section).model_fields), path
         seen += 1
-    # the job, data, partition, split, population, model, training, its schedule, its optimizer, selection, clock, its latency,
-    # algorithm, evaluation, record, checkpoint, runtime
-    assert seen == 17
+    # the job, data, partition, split, population, model, training, its schedule, optimizer and transform, selection, clock,
+    # its latency, algorithm, evaluation, record, checkpoint, runtime
+    assert seen == 18
 
 
 def sections_of(
@@ -502,7 +502,8 @@ def test_an_option_of_another_algorithm_is_refused() -> None:
     [
         (
             {"evaluation": {"xyzzy": 1}},
-            "allowed: evaluation.every, evaluation.batch_size, evaluation.part, evaluation.per_client",
+            "allowed: evaluation.every, evaluation.batch_size, evaluation.part, evaluation.per_client,"
+            " evaluation.personal, evaluation.personal_clients, evaluation.fine_tune_steps",
         ),
         ({"training": {"steps": 9}}, "did you mean training.local_steps?"),
         ({"lr": 0.1}, "did you mean training.lr?"),
