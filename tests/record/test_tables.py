@@ -23,7 +23,7 @@ from mpifl.rounds.round_result import CLIENT_TEST, METRIC, RoundResult
 from mpifl.rounds.round_result import Tested as _Tested  # pytest would take it for a test
 
 COMPLETED, DROPPED, CUT, STALE, FAILED = Outcome
-CLIENTS = np.array([(6, 3, 4, 2, 12.0), (6, 5, 2, 2, 1.0)], CLIENT_TEST)
+CLIENTS = np.array([(6, 3, -1, 4, 2, 12.0), (6, 5, -1, 2, 2, 1.0)], CLIENT_TEST)
 UNKNOWN = pytest.approx(np.nan, nan_ok=True)
 
 
@@ -137,6 +137,7 @@ def test_a_round_is_summed_up(result: RoundResult) -> None:
         "client_loss": pytest.approx((3.0 + 0.5) / 2),
         "worst_decile_accuracy": 0.5,
         "worst_decile_loss": 3.0,
+        "client_accuracy_variance": 0.0625,
     }
 
 

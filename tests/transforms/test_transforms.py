@@ -33,8 +33,7 @@ from mpifl.transforms.transform import Mixture, Transform
 from tests.algorithms.reference import Run, assert_close
 from tests.launching import run_job, run_jobs
 from tests.training.test_stacked import work
-
-HERE = __file__
+from tests.transforms.negated import HERE
 
 
 def drawn(seed: int = 0) -> np.random.Generator:
@@ -215,24 +214,6 @@ def test_an_algorithms_own_loss_gets_both_targets_of_a_mixture() -> None:
     )
     torch.testing.assert_close(first, second, rtol=0, atol=1e-6)
 
-
-class Negated(Transform):
-    """A plug-in that changes its minibatches in place, and counts them where that is allowed."""
-
-    name: str = "negated"
-    counts: bool = False
-
-    def apply(
-        self, x: torch.Tensor, y: torch.Tensor, random: np.random.Generator
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        if self.counts:
-            COUNTED.append(len(x))
-        if random.random() < 0.5:
-            x.neg_()
-        return x, y
-
-
-COUNTED: list[int] = []
 
 IMAGES = (
     "rounds=3",
