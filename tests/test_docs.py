@@ -119,3 +119,11 @@ def test_links_lead_somewhere(page: str) -> None:
 
 def test_the_readme_has_two_commands_that_install_everything() -> None:
     assert len(re.findall(r"^python3 -m venv .*$", README, re.MULTILINE)) == 2
+
+
+def test_the_pages_of_algorithms_are_what_the_classes_say(tmp_path: Path) -> None:
+    script = ROOT / "docs" / "algorithm_pages.py"
+    subprocess.run([sys.executable, str(script), str(tmp_path)], check=True, timeout=120)
+    made = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    kept = {path.name: path.read_text() for path in (ROOT / "docs" / "algorithms").iterdir()}
+    assert made == kept, "run: make docs"
