@@ -79,7 +79,7 @@ class Run:
     ``state`` is the server's after the last round, ``initial`` the first model, ``clients`` how many there are.
     """
 
-    def __init__(self, folder: Path, *overrides: str) -> None:
+    def __init__(self, folder: Path, *overrides: str, checkpoint_every: int = 10**6) -> None:
         experiment = check_job("quickstart", [*SETTING, *overrides])[0]
         assert isinstance(experiment, Experiment)
         self.experiment = experiment
@@ -91,7 +91,7 @@ class Run:
         self._orders = KeyedGenerator(self.job.seed, Purpose.BATCHES)
 
         server = make_server(experiment, Snapshot())
-        checkpoints = Checkpoints(folder, every=10**6, keep=1, records=NoRecords())
+        checkpoints = Checkpoints(folder, checkpoint_every, keep=1, records=NoRecords())
         callbacks = RunCallbacks(Snapshot(), self.results.append, checkpoints, lambda: False)
         run_aggregator(connect(), server, self.store, callbacks)
         self.server = server

@@ -75,12 +75,15 @@ def test_fine_tuning_changes_neither_the_model_nor_the_clock(tmp_path: Path) -> 
 
 def test_the_state_is_that_of_the_round_that_is_tested(tmp_path: Path) -> None:
     """With an asynchronous clock several rounds are tested after all of them: each with what clients had kept then."""
-    clock = ("clock={mode: buffered, concurrency: 6, availability: always}", "rounds=6")
-    every = Run(tmp_path / "1", *PERSONAL_TEST, *clock, "algorithm=ditto", "evaluation.every=1")
-    last = Run(tmp_path / "2", *PERSONAL_TEST, *clock, "algorithm=ditto", "evaluation.every=3")
-    for number in (3, 6):
-        ones = [run.results[number - 1].tested.clients for run in (every, last)]
-        assert ones[0].tobytes() == ones[1].tobytes()
+    clock = ("clock={mode: buffered, concurrency: 6, availability: always}", "rounds=12")
+    job = (*PERSONAL_TEST, *clock, "algorithm=ditto")
+    every = Run(tmp_path / "1", *job, "evaluation.every=1")
+    last = Run(tmp_path / "2", *job, "evaluation.every=3")
+    # What is older than the one checkpoint is removed, but for what is still to be tested.
+    saved = Run(tmp_path / "3", *job, "evaluation.every=1", checkpoint_every=1)
+    for number in (3, 6, 9, 12):
+        tested = [run.results[number - 1].tested.clients for run in (every, last, saved)]
+        assert len({rows.tobytes() for rows in tested}) == 1
 
 
 def test_some_clients_are_always_the_same(tmp_path: Path) -> None:
