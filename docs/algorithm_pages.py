@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from job_reference import _key, table
+from job_reference import key_rows, table
 
 from mpifl.algorithms import REGISTRY
 from mpifl.algorithms.algorithm import Algorithm
@@ -121,7 +121,7 @@ def _keys(kind: type[Algorithm]) -> str:
 
     def rows() -> Iterator[str]:
         for key in own:
-            yield from _key(key, schema, "algorithm.")
+            yield from key_rows(key, schema, "algorithm.")
 
     return table(rows())
 

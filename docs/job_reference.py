@@ -87,7 +87,7 @@ def component(component: Component) -> list[str]:
             row
             for name in schema["properties"]
             if name in common
-            for row in _key(name, schema, f"{heading}.")
+            for row in key_rows(name, schema, f"{heading}.")
         )
         without = _without(component, common)
         parts += [
@@ -111,7 +111,7 @@ def component(component: Component) -> list[str]:
         ]
         parts += [f"### {heading}: {name}", _prose(inspect.getdoc(kind) or "")]
         if own:
-            parts.append(table(row for key in own for row in _key(key, schema, f"{heading}.")))
+            parts.append(table(row for key in own for row in key_rows(key, schema, f"{heading}.")))
     return parts
 
 
@@ -142,7 +142,7 @@ def _anchor(heading: str, name: str) -> str:
 
 def _rows(section: dict[str, Any], schema: dict[str, Any], prefix: str) -> Iterator[str]:
     for name in section["properties"]:
-        yield from _key(
+        yield from key_rows(
             name,
             {
                 **schema,
@@ -153,7 +153,7 @@ def _rows(section: dict[str, Any], schema: dict[str, Any], prefix: str) -> Itera
         )
 
 
-def _key(name: str, schema: dict[str, Any], prefix: str) -> Iterator[str]:
+def key_rows(name: str, schema: dict[str, Any], prefix: str) -> Iterator[str]:
     """The rows of a key: one, or those of the keys of a section within."""
     field = schema["properties"][name]
     if prefix + name in COMPONENT_KEYS:

@@ -70,7 +70,7 @@ def check_algorithm(
     section = f"algorithm={_section('name', part, options)}"
     for engine in ("loop", "stacked"):
         _check((section, f"training.engine={engine}", *overrides))
-    alone = _finite((section, "selection.participants=1", *overrides))
+    alone = _alone((section, "selection.participants=1", *overrides))
     assert np.isfinite(alone.summary["final"]["loss"]), "a round of one client: the loss is not"
 
 
@@ -140,7 +140,8 @@ def _check(overrides: Sequence[str]) -> None:
             assert resumed.table(name) == tables[name], f"a resumed run gives other {name}"
 
 
-def _finite(overrides: Sequence[str]) -> Finished:
+def _alone(overrides: Sequence[str]) -> Finished:
+    """Run a job on one rank."""
     with tempfile.TemporaryDirectory(prefix="mpifl-check-") as folder:
         return _run(Path(folder) / "1", 1, overrides)
 

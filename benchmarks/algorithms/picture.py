@@ -13,12 +13,12 @@ from benchmarks.figures.picture import BLUE, GREY, page
 COLUMNS = 5
 
 
-def draw(result: dict[str, Any], path: Path, names: list[str] | None = None) -> None:
+def draw(result: dict[str, Any], path: Path) -> None:
     """Draw accuracy by round, the mean over seeds; that of clients' own models dashed."""
     good = {
         name: [run for run in runs if "error" not in run] for name, runs in result["runs"].items()
     }
-    shown = [name for name in names or good if good.get(name)]
+    shown = [name for name in good if good[name]]
     columns = min(COLUMNS, len(shown))
     rows = math.ceil(len(shown) / columns)
     with page(path, 1.1 + 1.35 * rows) as figure:

@@ -54,6 +54,5 @@ OPTIONS: dict[str, dict[str, object]] = {
 
 EXTRA: dict[str, tuple[str, ...]] = {
     "fedasync": ("clock={mode: async, concurrency: 13}", "selection.participants=1"),
-    "fedsgd": (),
 }
 """Changes of the job that an algorithm needs."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from pydantic import Field
 from torch import nn
@@ -53,6 +52,8 @@ class Client:
 class FedScaleAlgorithm(FedAvg):
     """FedAvg whose clients train with ``Client``."""
 
+    weighs_samples = False  # FedScale's mean is unweighted
+
     name: str = "fedscale_client"
     learning_rate: float = Field(0.05, gt=0, description="conf.learning_rate")
     local_epochs: int = Field(2, ge=1, description="conf.local_epochs")
@@ -79,7 +80,3 @@ class FedScaleAlgorithm(FedAvg):
 
         weights = yield Call(train, model, gradients=self.local_epochs)
         return Upload(update=weights - model)
-
-    def weight(self, samples: np.ndarray) -> np.ndarray:
-        """Return equal weights: FedScale's mean is unweighted."""
-        return np.ones(len(samples))

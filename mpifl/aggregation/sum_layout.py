@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from mpifl.aggregation.exact_sum import RoundSum
-
 
 @dataclass(frozen=True)
 class Summed:
@@ -51,8 +47,3 @@ class SumLayout:
     def shapes(self, rounds: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Return the shapes of the sums and of the averages of several rounds."""
         return (rounds, self.total), (rounds, self.slots, 2, self.averaged)
-
-    def empty(self) -> RoundSum:
-        """Return the sums of a round to which nothing was added."""
-        sums, averages = (np.zeros(shape, np.int64) for shape in self.shapes(1))
-        return RoundSum(sums[0], averages[0])

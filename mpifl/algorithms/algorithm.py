@@ -32,6 +32,8 @@ class Algorithm(Section):
         received: The arrays of the server's state that participants receive, by name.
         uploaded: The arrays that participants upload, by name; each becomes a weighted mean.
         kept: The arrays that a client keeps from one participation to the next, by name.
+        weighs_samples: Whether clients count by their samples in the means; if not, all count the
+            same.
         weighs_work: Whether a client that a clock cuts short (clock.partial) weighs by the samples
             that it went through, instead of by those that it has.
         shares_averages: Whether participants upload the averaged segment.
@@ -44,6 +46,8 @@ class Algorithm(Section):
     """The arrays that participants upload, by name; each becomes a weighted mean."""
     kept: ClassVar[Mapping[str, Array]] = {}
     """The arrays that a client keeps from one participation to the next, by name."""
+    weighs_samples: ClassVar[bool] = True
+    """Whether clients count by their samples in the means; if not, all count the same."""
     weighs_work: ClassVar[bool] = True
     """Whether a client that a clock cuts short weighs by the samples that it went through."""
     shares_averages: ClassVar[bool] = True
@@ -93,9 +97,10 @@ class Algorithm(Section):
             samples: The number of samples of each client, (clients,) int64.
 
         Returns:
-            One weight > 0 for each client, (clients,) float64. By default the number of samples.
+            One weight > 0 for each client, (clients,) float64. By default the number of samples, or
+            1 without ``weighs_samples``.
         """
-        return samples.astype(np.float64)
+        return samples.astype(np.float64) if self.weighs_samples else np.ones(len(samples))
 
     def start(self, model: np.ndarray, layout: Layout, random: np.random.Generator) -> Arrays:
         """Return the server's state before the first round, with ``model`` in it.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 from pydantic import Field
 
 from mpifl.algorithms.algorithm import Algorithm
@@ -38,6 +37,7 @@ class Apfl(Algorithm):
     """
 
     kept = {"v": MODEL, "alpha": SCALAR}
+    weighs_samples = False
 
     name: str = "apfl"
     alpha: float = Field(
@@ -51,9 +51,6 @@ class Apfl(Algorithm):
 
     def check(self, job: Job) -> None:
         needs_bare_steps(self, job)
-
-    def weight(self, samples: np.ndarray) -> np.ndarray:
-        return np.ones(len(samples))
 
     def cost(self, layout: Layout) -> Cost:
         return Cost(training=2)

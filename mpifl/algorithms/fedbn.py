@@ -31,6 +31,7 @@ class FedBN(Algorithm):
     """
 
     shares_averages = False
+    weighs_samples = False
 
     name: str = "fedbn"
 
@@ -42,9 +43,6 @@ class FedBN(Algorithm):
 
     def kept_arrays(self, layout: Layout) -> dict[str, Array]:
         return {"norm": Array((len(_norm(layout).indices),))}
-
-    def weight(self, samples: np.ndarray) -> np.ndarray:
-        return np.ones(len(samples))
 
     def start(self, model: np.ndarray, layout: Layout, random: np.random.Generator) -> Arrays:
         return {"model": model, "shared": model[_norm(layout).rest.indices]}

@@ -26,6 +26,7 @@ class FedDyn(Algorithm):
     """
 
     kept = {"gradient": MODEL}
+    weighs_samples = False
 
     name: str = "feddyn"
     alpha: float = Field(
@@ -36,9 +37,6 @@ class FedDyn(Algorithm):
 
     def check(self, job: Job) -> None:
         needs_one_base(self, job)
-
-    def weight(self, samples: np.ndarray) -> np.ndarray:
-        return np.ones(len(samples))
 
     def start(self, model: np.ndarray, layout: Layout, random: np.random.Generator) -> Arrays:
         return {"model": model, "h": np.zeros_like(model)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 from pydantic import Field
 
 from mpifl.algorithms.algorithm import Algorithm
@@ -22,6 +21,7 @@ class FedExP(Algorithm):
     """
 
     uploaded = {"update": MODEL, "squared": SCALAR}
+    weighs_samples = False
 
     name: str = "fedexp"
     eps: float = Field(
@@ -32,9 +32,6 @@ class FedExP(Algorithm):
 
     def check(self, job: Job) -> None:
         needs_one_base(self, job)
-
-    def weight(self, samples: np.ndarray) -> np.ndarray:
-        return np.ones(len(samples))
 
     def client(self, c: ClientContext) -> Program:
         trained: Trained = yield Train(c.received["model"])

@@ -41,6 +41,7 @@ class FedProto(Algorithm):
 
     shares_averages = False
     kept = {"model": MODEL}
+    weighs_samples = False
 
     name: str = "fedproto"
     lam: float = Field(
@@ -54,9 +55,6 @@ class FedProto(Algorithm):
     def uploaded_arrays(self, layout: Layout) -> dict[str, Array]:
         classes, features = head_shape(layout, self.name)
         return {"sums": Array((classes, features)), "counts": Array((classes,))}
-
-    def weight(self, samples: np.ndarray) -> np.ndarray:
-        return np.ones(len(samples))
 
     def cost(self, layout: Layout) -> Cost:
         return Cost(evaluations=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 from pydantic import Field
 
 from mpifl.algorithms.context import ClientContext, Program
@@ -21,6 +20,8 @@ class FedRep(FedPer):
     keeps h and uploads phi, whose mean is unweighted, as in the paper.
     """
 
+    weighs_samples = False
+
     name: str = "fedrep"
     head_steps: int = Field(
         10,
@@ -28,9 +29,6 @@ class FedRep(FedPer):
         le=1_000_000,
         description="local steps of the head, tau; the paper's experiments make 10 passes",
     )
-
-    def weight(self, samples: np.ndarray) -> np.ndarray:
-        return np.ones(len(samples))
 
     def cost(self, layout: Layout) -> Cost:
         return Cost(extra_steps=self.head_steps)

@@ -27,6 +27,7 @@ class MimeLite(Algorithm):
 
     received = {"model": MODEL, "momentum": MODEL}
     uploaded = {"update": MODEL, "gradient": MODEL}
+    weighs_samples = False
 
     name: str = "mimelite"
     beta: float = Field(0.9, ge=0, lt=1, description="momentum; 0.9 is the usual value")
@@ -35,9 +36,6 @@ class MimeLite(Algorithm):
         needs_one_base(self, job)
         needs_plain_sgd(self, job)
         needs_no_clipping(self, job)
-
-    def weight(self, samples: np.ndarray) -> np.ndarray:
-        return np.ones(len(samples))
 
     def cost(self, layout: Layout) -> Cost:
         return Cost(gradients=1)

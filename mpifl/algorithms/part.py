@@ -27,7 +27,7 @@ class Part:
     indices: np.ndarray
     size: int
 
-    @property
+    @cached_property
     def rest(self) -> Part:
         """The other entries."""
         mask = np.ones(self.size, bool)
@@ -49,6 +49,21 @@ class Part:
         return vector.index_copy(0, self._index.to(vector.device), values)
 
 
-def part_of(layout: Layout, names: Iterable[str]) -> Part:
-    """Return the entries of some tensors, by their names in the module. Raises InputError."""
-    return Part(np.flatnonzero(layout.mask(names)), layout.size)
+def part_of(layout: Layout, names: Iterable[str], averages: bool = False) -> Part:
+    """Return the entries of some tensors; the same object each time, since every client asks.
+
+    Args:
+        layout: The model.
+        names: The tensors, by their names in the module.
+        averages: Whether the averaged segment belongs to the part, too.
+
+    Raises:
+        InputError: The model has no trained or averaged tensor of a name.
+    """
+    key = (Part, frozenset(names), averages)
+    if key not in layout.notes:
+        mask = layout.mask(key[1])
+        mask[layout.averages] |= averages
+        layout.notes[key] = Part(np.flatnonzero(mask), layout.size)
+    part: Part = layout.notes[key]
+    return part

@@ -62,9 +62,7 @@ class Partial(Algorithm):
 
     def shared(self, layout: Layout) -> Part:
         """Return the part that is shared."""
-        trained = self._trained(layout).indices
-        averaged = layout.averages if self.shares_averages else slice(0, 0)
-        return Part(np.concatenate([trained, np.arange(layout.size)[averaged]]), layout.size)
+        return part_of(layout, self.shared_names(layout), averages=self.shares_averages)
 
     def _trained(self, layout: Layout) -> Part:
         """Return the trained entries of the part that is shared."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
 from pydantic import Field
 
 from mpifl.algorithms.algorithm import Algorithm
@@ -35,6 +34,8 @@ class PerFedAvg(Algorithm):
     The personal model is w - alpha grad f(w) over all of the client's samples.
     """
 
+    weighs_samples = False
+
     name: str = "perfedavg"
     variant: Literal["FO", "HF"] = Field("FO", description="what becomes of the Hessian")
     alpha: float = Field(
@@ -48,9 +49,6 @@ class PerFedAvg(Algorithm):
         needs_plain_sgd(self, job)
         if self.variant == "HF":
             needs_no_clipping(self, job)
-
-    def weight(self, samples: np.ndarray) -> np.ndarray:
-        return np.ones(len(samples))
 
     def cost(self, layout: Layout) -> Cost:
         return Cost(training=2 if self.variant == "FO" else 4)

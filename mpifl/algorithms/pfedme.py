@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 from pydantic import Field
 
 from mpifl.algorithms.algorithm import Algorithm
@@ -34,6 +33,7 @@ class PFedMe(Algorithm):
     """
 
     kept = {"personal": MODEL}
+    weighs_samples = False
 
     name: str = "pfedme"
     lam: float = Field(
@@ -51,9 +51,6 @@ class PFedMe(Algorithm):
     beta: float = Field(
         1.0, gt=0, description="factor on the mean update; 1 (the authors' code) is averaging"
     )
-
-    def weight(self, samples: np.ndarray) -> np.ndarray:
-        return np.ones(len(samples))
 
     def cost(self, layout: Layout) -> Cost:
         return Cost(training=self.inner_steps)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 from pydantic import Field
 
 from mpifl.algorithms.algorithm import Algorithm
@@ -28,6 +27,7 @@ class QFedAvg(Algorithm):
     """
 
     uploaded = {"update": MODEL, "h": SCALAR}
+    weighs_samples = False
 
     name: str = "qfedavg"
     q: float = Field(
@@ -36,9 +36,6 @@ class QFedAvg(Algorithm):
 
     def check(self, job: Job) -> None:
         needs_one_base(self, job)
-
-    def weight(self, samples: np.ndarray) -> np.ndarray:
-        return np.ones(len(samples))
 
     def cost(self, layout: Layout) -> Cost:
         return Cost(evaluations=1 if self.q else 0)

@@ -31,6 +31,7 @@ class Scaffold(Algorithm):
     received = {"model": MODEL, "control": MODEL}
     uploaded = {"update": MODEL, "control": MODEL}
     kept = {"control": MODEL}
+    weighs_samples = False
 
     name: str = "scaffold"
     option: Literal["I", "II"] = Field("II", description="how a client's control variate is made")
@@ -44,9 +45,6 @@ class Scaffold(Algorithm):
                 f"training.lr_decay: {job.training.lr_decay:g} is not allowed: option II of"
                 " scaffold divides by one learning rate; allowed: 1, or algorithm.option I"
             )
-
-    def weight(self, samples: np.ndarray) -> np.ndarray:
-        return np.ones(len(samples))
 
     def cost(self, layout: Layout) -> Cost:
         return Cost(gradients=1 if self.option == "I" else 0)

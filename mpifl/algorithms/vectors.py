@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-Loss = Callable[["torch.Tensor", "torch.Tensor"], "torch.Tensor"]
-"""loss(output, y) is a scalar tensor."""
+LossOfOutput = Callable[["torch.Tensor", "torch.Tensor"], "torch.Tensor"]
+"""loss(output, y) is a scalar tensor, as ``ClientContext.loss``."""
 
 
 def tensors_in(module: nn.Module, layout: Layout, vector: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -46,7 +46,7 @@ def gradient_at(
     module: nn.Module,
     layout: Layout,
     vector: torch.Tensor,
-    loss: Loss,
+    loss: LossOfOutput,
     x: torch.Tensor,
     y: torch.Tensor,
 ) -> tuple[torch.Tensor, torch.Tensor]:

@@ -16,7 +16,7 @@ from mpifl.io.files import is_file, shipped, shipped_names
 from mpifl.job.component import COMPONENTS, Component, absolute_name, find_part, find_plug_ins
 from mpifl.job.plug_in import PlugIn, check_recorded
 from mpifl.job.problems import Problems, explain
-from mpifl.job.schema import Data, Job, Training
+from mpifl.job.schema import Job
 from mpifl.job.section import Section
 from mpifl.job.yaml_text import load_value, load_yaml
 
@@ -153,7 +153,8 @@ def _plain_sections(raw: dict[str, Any], problems: Problems) -> dict[str, Any]:
         section: Any = raw
         for parent in component.path[:-1]:
             inner = section.get(parent, {})
-            if isinstance(inner, str) and parent == "data":  # the short form: `data: digits`
+            has_name = "name" in _section_class((parent,)).model_fields
+            if isinstance(inner, str) and has_name:  # the short form: `data: digits`
                 inner = {"name": inner}
             if not isinstance(inner, dict):
                 break
@@ -245,17 +246,16 @@ def _job_class(
     types: tuple[tuple[str, type[Section]], ...], plug_ins: tuple[tuple[str, PlugIn], ...]
 ) -> type[Job]:
     fields: dict[str, Any] = {name: (section, ...) for name, section in types if "." not in name}
-    inner: dict[str, dict[str, Any]] = {"data": {}, "training": {}}
+    inner: dict[str, dict[str, Any]] = {}
     for name, section in types:
         parent, _, last = name.rpartition(".")
         if parent:
-            inner[parent][last] = (section, ...)
+            inner.setdefault(parent, {})[last] = (section, ...)
 
-    data = create_model("Data", __base__=Data, **inner["data"])
-    training = create_model("Training", __base__=Training, **inner["training"])
-    job_class = create_model(
-        "Job", __base__=Job, data=(data, ...), training=(training, ...), **fields
-    )
+    for parent, components in inner.items():
+        base = _section_class((parent,))
+        fields[parent] = (create_model(base.__name__, __base__=base, **components), ...)
+    job_class = create_model("Job", __base__=Job, **fields)
     job_class.plug_ins = dict(plug_ins)
     return job_class
 
@@ -263,8 +263,14 @@ def _job_class(
 def _field(path: tuple[str, ...]) -> FieldInfo:
     """Return the field of Job at a dotted path."""
     field = Job.model_fields[path[0]]
-    for name in path[1:]:
-        assert isinstance(field.annotation, type)
-        assert issubclass(field.annotation, Section)
-        field = field.annotation.model_fields[name]
+    for depth, name in enumerate(path[1:], 1):
+        field = _section_class(path[:depth]).model_fields[name]
     return field
+
+
+def _section_class(path: tuple[str, ...]) -> type[Section]:
+    """Return the class of the section at a dotted path."""
+    kind = _field(path).annotation
+    assert isinstance(kind, type)
+    assert issubclass(kind, Section)
+    return kind

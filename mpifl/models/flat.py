@@ -25,6 +25,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from mpifl.aggregation.exact_sum import AVERAGE_LIMIT
 from mpifl.errors import InputError
@@ -79,6 +80,17 @@ class FlatModel:
         """The averaged segment, as a slice of the vector."""
         return slice(len(self.gradient), len(self.gradient) + self.averaged)
 
+    @property
+    def slices(self) -> list[slice]:
+        """Where each of ``tensors`` lies in the vector."""
+        stops = (*self.starts[1:], len(self.weights))
+        return [slice(start, stop) for start, stop in zip(self.starts, stops, strict=True)]
+
+    @property
+    def batch_norms(self) -> list[_BatchNorm]:
+        """The layers of batch norm, of any number of dimensions."""
+        return [layer for layer in self.module.modules() if isinstance(layer, _BatchNorm)]
+
     def load(self, weights: torch.Tensor) -> None:
         """Set ``moving`` to ``weights`` (size,) and the local buffers to their first values."""
         self.moving.copy_(weights)
@@ -90,12 +102,10 @@ class FlatModel:
 
         Each view is (..., *shape). Of a shorter vector only the tensors in it are returned.
         """
-        stops = (*self.starts[1:], len(self.weights))
-        pieces = zip(self.starts, stops, self.tensors, strict=True)
         return [
-            _shaped(vectors[..., start:stop], like)
-            for start, stop, like in pieces
-            if stop <= vectors.shape[-1]
+            _shaped(vectors[..., place], like)
+            for place, like in zip(self.slices, self.tensors, strict=True)
+            if place.stop <= vectors.shape[-1]
         ]
 
     def where(self, index: int) -> str:

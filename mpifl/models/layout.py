@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -36,6 +37,14 @@ class Layout:
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     head: tuple[str, ...] = ()
     norm: tuple[str, ...] = ()
+
+    @cached_property
+    def notes(self) -> dict[Any, Any]:
+        """A cache for what other modules derive from this layout, by a key of theirs.
+
+        No result of a run may depend on it.
+        """
+        return {}
 
     @property
     def size(self) -> int:
@@ -74,31 +83,27 @@ class Layout:
 
 def layout_of(model: FlatModel) -> Layout:
     """Return the layout of a model."""
-    from torch.nn.modules.batchnorm import _BatchNorm
-
-    stops = (*model.starts[1:], len(model.weights))
     moving = [
-        (name, slice(start, stop), tuple(tensor.shape))
-        for name, start, stop, tensor in zip(
-            model.names, model.starts, stops, model.tensors, strict=True
-        )
-        if stop <= model.averages.stop
+        (name, place, tuple(tensor.shape))
+        for name, place, tensor in zip(model.names, model.slices, model.tensors, strict=True)
+        if place.stop <= model.averages.stop
     ]
 
     head: tuple[str, ...] = ()
     norm: list[str] = []
     known = {name for name, _, _ in moving}
+    norms = model.batch_norms
     for prefix, layer in model.module.named_modules():
         own = [name for name, _ in layer.named_parameters(prefix, recurse=False) if name in known]
         head = tuple(own) or head
-        if isinstance(layer, _BatchNorm):
+        if layer in norms:
             buffers = [name for name, _ in layer.named_buffers(prefix, recurse=False)]
             norm += own + [name for name in buffers if name in known]
 
     return Layout(
         trained=len(model.gradient),
         averaged=model.averaged,
-        slices={name: where for name, where, _ in moving},
+        slices={name: place for name, place, _ in moving},
         shapes={name: shape for name, _, shape in moving},
         head=head,
         norm=tuple(norm),

@@ -49,7 +49,10 @@ def shift(add: torch.Tensor) -> Adjust:
 def linear_change(
     towards: list[torch.Tensor] | None, add: list[torch.Tensor] | None, pull: float
 ) -> Change:
-    """Return an Adjust on lists of tensors, one a parameter; None is 0."""
+    """Return what an Adjust does to gradients, as a function of lists with a tensor a parameter.
+
+    ``towards`` and ``add`` are those of the Adjust; None is 0.
+    """
     import torch
 
     def change(gradients: list[torch.Tensor], weights: list[torch.Tensor]) -> list[torch.Tensor]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from mpifl.errors import InputError
 from mpifl.job import Job
@@ -31,7 +30,7 @@ def check_batch_norm(job: Job, model: FlatModel, population: Population) -> None
     policy = job.training.batch_norm
     if policy == "average":
         return
-    if not any(isinstance(layer, _BatchNorm) for layer in model.module.modules()):
+    if not model.batch_norms:
         raise InputError(
             f"training.batch_norm: {policy!r} is not allowed: the model has no batch norm;"
             " allowed: average"
@@ -74,7 +73,7 @@ def recomputed(experiment: Experiment, weights: np.ndarray) -> np.ndarray:
 
     model.load(torch.from_numpy(weights))
     model.module.train()
-    layers = [layer for layer in model.module.modules() if isinstance(layer, _BatchNorm)]
+    layers = model.batch_norms
     momenta = [layer.momentum for layer in layers]
     for layer in layers:
         layer.reset_running_stats()

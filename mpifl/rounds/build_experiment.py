@@ -32,7 +32,6 @@ from mpifl.seeds import Purpose, number
 if TYPE_CHECKING:
     from mpifl.algorithms.algorithm import Algorithm
 
-BYTES_PER_WEIGHT = 4
 LONGEST_TRANSFER_SECONDS = 1e7
 
 
@@ -131,7 +130,7 @@ def _check_model(job: Job, shape: DataShape) -> None:
             f"model.name: {job.model.name!r} is not allowed: it cannot be built ({reason})"
         ) from error
 
-    size = 2 * BYTES_PER_WEIGHT * weights
+    size = 2 * BYTES_PER_NUMBER * weights
     _check_memory(f"model.name: {job.model.name!r}", f"{weights:,} weights", size)
 
 

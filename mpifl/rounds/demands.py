@@ -6,12 +6,12 @@ import math
 
 from rich.filesize import decimal
 
+from mpifl.algorithms.arrays import BYTES_PER_NUMBER
 from mpifl.clock.cost import Cost
 from mpifl.errors import counted
 from mpifl.rounds.experiment import Experiment, TimingExperiment
 
-BYTES_OF_NUMBER = 4
-BYTES_OF_SUM = 8
+BYTES_PER_SUM = 8
 
 
 def demands(experiment: TimingExperiment) -> list[str]:
@@ -24,7 +24,7 @@ def demands(experiment: TimingExperiment) -> list[str]:
     if not isinstance(experiment, Experiment):
         return lines
 
-    kept = BYTES_OF_NUMBER * sum(math.prod(shape) for shape in experiment.kept_shapes.values())
+    kept = BYTES_PER_NUMBER * sum(math.prod(shape) for shape in experiment.kept_shapes.values())
     if kept:
         clients = experiment.population.clients
         lines.append(
@@ -32,8 +32,8 @@ def demands(experiment: TimingExperiment) -> list[str]:
             f" {decimal(kept * clients)} if all of {counted(clients, 'client')} do, twice as much"
             " for those that take part again before the next checkpoint"
         )
-    version = BYTES_OF_NUMBER * sum(math.prod(s) for s in experiment.version_shapes.values())
-    sums = BYTES_OF_SUM * sum(math.prod(shape) for shape in experiment.sums.shapes(1))
+    version = BYTES_PER_NUMBER * sum(math.prod(s) for s in experiment.version_shapes.values())
+    sums = BYTES_PER_SUM * sum(math.prod(shape) for shape in experiment.sums.shapes(1))
     lines.append(
         f"each rank, besides torch and samples: {decimal(version)} for a model version,"
         f" {decimal(sums)} for the sums of a round"

@@ -118,8 +118,8 @@ def next_state(
         own = _own_averages(own, round_sum.averages, share, weight)
     after = checked(experiment, _with_averages(experiment, after, own))
     if experiment.job.training.batch_norm == "recompute":
-        after["model"] = recomputed(experiment, after["model"])
-    return checked(experiment, after)
+        after = checked(experiment, {**after, "model": recomputed(experiment, after["model"])})
+    return after
 
 
 def _slot_weights(experiment: Experiment, weights: np.ndarray, slots: np.ndarray) -> np.ndarray:

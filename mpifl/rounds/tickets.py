@@ -28,7 +28,7 @@ from mpifl.rounds.update_sum import UpdateSum
 from mpifl.rounds.worker import Worker
 from mpifl.seeds import Purpose, number
 from mpifl.training.device import seed_torch
-from mpifl.training.evaluate import evaluate_shard
+from mpifl.training.evaluate import score_samples
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ def _test(
 
     # A model may draw while it is tested (dropout that stays on): the same draws on whichever rank.
     seed_torch(worker.device, number(experiment.job.seed, Purpose.TEST, version, shard))
-    scores = evaluate_shard(worker.model, model, experiment.objective, samples)
+    scores = score_samples(worker.model, model, experiment.objective, samples)
 
     loss = float(scores.loss.sum())
     scored = int(scores.scored.sum())

@@ -9,7 +9,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from mpifl.datasets.dataset import Dataset
 from mpifl.errors import InputError
@@ -42,7 +41,7 @@ def with_drop_last(training: Training, model: FlatModel) -> Training:
     """
     if training.drop_last != "auto":
         return training
-    return training.model_copy(update={"drop_last": _has_batch_norm(model)})
+    return training.model_copy(update={"drop_last": bool(model.batch_norms)})
 
 
 def check_single_samples(training: Training, model: FlatModel, population: Population) -> None:
@@ -54,7 +53,7 @@ def check_single_samples(training: Training, model: FlatModel, population: Popul
     """
     counts = np.diff(population.data.train.offsets)[: population.clients]
     single = np.flatnonzero(counts == 1) if training.batch_size > 1 else np.arange(len(counts))
-    if not len(single) or not _has_batch_norm(model):
+    if not len(single) or not model.batch_norms:
         return
     if not _fails_on(model, population.data, int(single[0])):
         return
@@ -67,10 +66,6 @@ def check_single_samples(training: Training, model: FlatModel, population: Popul
         f" as {len(single)} of {len(counts)} clients have: {why}; deal two or more to each"
         " (min_samples: 2), or go on without (runtime.on_client_error: drop)"
     )
-
-
-def _has_batch_norm(model: FlatModel) -> bool:
-    return any(isinstance(layer, _BatchNorm) for layer in model.module.modules())
 
 
 def _fails_on(model: FlatModel, data: Dataset, client: int) -> bool:

@@ -1,4 +1,4 @@
-"""The test of a model on one shard of a part of the data."""
+"""The test of a model on some samples: a shard of a part of the data, or those of a client."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from mpifl.objectives.objective import Objective, Scores
 from mpifl.training.samples import Samples
 
 
-def evaluate_shard(
+def score_samples(
     model: FlatModel, weights: torch.Tensor, objective: Objective, samples: Samples
 ) -> Scores:
-    """Return the scores of the model with ``weights`` (n,) on one shard, in evaluation mode.
+    """Return the scores of the model with ``weights`` (size,) on samples, in evaluation mode.
 
     All inputs are on one device; the scores are on the host. The model keeps ``weights``.
     """

@@ -8,6 +8,7 @@ import torch
 
 from mpifl.models.flat import FlatModel
 from mpifl.objectives.objective import Objective
+from mpifl.training.evaluate import score_samples
 from mpifl.training.samples import Samples
 
 
@@ -18,17 +19,14 @@ def loss_on(
 
     In evaluation mode. ``at_once`` samples are in memory with their activations.
     """
-    model.load(weights)
-    model.module.eval()
     loss = 0.0
     correct = 0
     scored = 0
-    with torch.inference_mode():
-        for x, y in _blocks(samples, at_once):
-            scores = objective.score(model.module(x), y)
-            loss += float(scores.loss.sum())
-            correct += int(scores.correct.sum())
-            scored += int(scores.scored.sum())
+    for block in _blocks(samples, at_once):
+        scores = score_samples(model, weights, objective, block)
+        loss += float(scores.loss.sum())
+        correct += int(scores.correct.sum())
+        scored += int(scores.scored.sum())
     return loss / max(scored, 1), correct, scored
 
 

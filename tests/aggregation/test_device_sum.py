@@ -21,6 +21,7 @@ from mpifl.aggregation.exact_sum import (
 )
 from mpifl.aggregation.sum_layout import SumLayout, Summed
 from mpifl.training.device import CPU
+from tests.summed import no_sums
 
 ELSEWHERE = torch.device("cpu", 0)
 """Another name for the host: what lies there is treated as on a GPU."""
@@ -95,7 +96,7 @@ def test_each_vector_has_the_limit_of_its_unit() -> None:
 def test_a_term_goes_into_the_place_of_its_array_and_slot() -> None:
     for device in (CPU, ELSEWHERE):
         for number, slot, place in ((0, 0, 0), (0, 1, 3), (1, 0, 6), (1, 1, 9)):
-            part = LAYOUT.empty()
+            part = no_sums(LAYOUT)
             sums = DeviceSum(part, LAYOUT, device)
             value = value_limit(BITS[number]) / 2
             sums.add(number, slot, torch.tensor([value, 0.0, -value]), 0.5, (7, number))
@@ -109,7 +110,7 @@ def averaged(
     device: torch.device, values: list[list[float]], weights: list[float]
 ) -> tuple[np.ndarray, Wrong | None]:
     layout = SumLayout((), 2, 0, len(values[0]))
-    part = layout.empty()
+    part = no_sums(layout)
     sums, found = DeviceSum(part, layout, device), None
     for number, (vector, weight) in enumerate(zip(values, weights, strict=True)):
         found = sums.add_averages(1, torch.tensor(vector), weight, (number, None)) or found

@@ -251,5 +251,5 @@ def test_option_2_refuses_a_learning_rate_that_falls_within_a_round() -> None:
 
 
 def test_takes_plain_sgd() -> None:
-    Scaffold().check(job())
-    Scaffold().check(job(lr=0.3, local_steps=4))
+    assert Scaffold().check(job()) is None
+    assert Scaffold().check(job(lr=0.3, local_steps=4)) is None

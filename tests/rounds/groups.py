@@ -17,6 +17,7 @@ from mpifl.rounds.plan import TASK
 from mpifl.rounds.protocol import Version
 from mpifl.rounds.tickets import train_group
 from mpifl.rounds.worker import make_worker
+from tests.summed import no_sums
 
 ROUND, CLIENTS, STEPS, WEIGHTS = 2, (1, 4, 6, 9), (3, 7, 5, 4), (0.1, 0.4, 0.2, 0.3)
 FAILS = 2
@@ -73,7 +74,7 @@ def contributed(
     store: type[ClientStore] = ClientStore,
 ) -> Contributed:
     """The running sums of a group that begins with nothing, and its metrics."""
-    part = experiment.sums.empty()
+    part = no_sums(experiment.sums)
     worker = make_worker(experiment, store(folder / "clients", experiment.kept_shapes))
     return part.vectors, train_group(worker, tasks, {1: version(experiment)}, part, 0)
 

@@ -55,6 +55,7 @@ from tests.rounds.groups import (
     running,
     small_experiment,
 )
+from tests.summed import no_sums
 
 Ask = Callable[[ClientContext], Any]
 """A client's program, written as a function of its context: a generator."""
@@ -529,7 +530,7 @@ def test_requests_that_are_alike_are_one_computation(tmp_path: Path) -> None:
         groups.append((recipe.lr, [participant.steps for participant in group]))
         return engine(recipe, group)
 
-    part = experiment.sums.empty()
+    part = no_sums(experiment.sums)
     noted_worker = replace(worker, engine=noting)
     train_group(noted_worker, TASKS, {1: {"model": experiment.initial}}, part, 0)
     assert groups == [

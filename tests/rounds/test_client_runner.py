@@ -50,6 +50,7 @@ from tests.rounds.groups import (
     version,
 )
 from tests.small_disk import Mount, mounting, mounts
+from tests.summed import no_sums
 
 
 class Refuses(FedAvg):
@@ -146,7 +147,7 @@ def test_a_group_adds_each_ones_weighted_update(experiment: Experiment, tmp_path
 
 def test_a_group_adds_to_what_is_there(experiment: Experiment, tmp_path: Path) -> None:
     first, _ = contributed(experiment, tmp_path)
-    part = RoundSum(np.full_like(first, 1000), experiment.sums.empty().averages)
+    part = RoundSum(np.full_like(first, 1000), no_sums(experiment.sums).averages)
     worker = make_worker(experiment, ClientStore(tmp_path, {}))
     train_group(worker, TASKS, {1: version(experiment)}, part, 0)
     assert np.array_equal(part.vectors, first + 1000)
@@ -453,7 +454,7 @@ def normed() -> Experiment:
 
 def test_buffers_are_summed_as_values(normed: Experiment, tmp_path: Path) -> None:
     worker = make_worker(normed, ClientStore(tmp_path, {}))
-    model, part = normed.model, normed.sums.empty()
+    model, part = normed.model, no_sums(normed.sums)
     frozen = model.fixed.numpy().copy()
     assert model.averaged == 2 * 64
     other = normed.initial.copy()
@@ -478,7 +479,7 @@ def test_a_buffer_that_cannot_be_averaged_is_named(
     large = replace(normed.population, dataset=replace(data, train=replace(data.train, x=x)))
     changed = replace(normed, population=large)
     worker = make_worker(dropping(changed) if drop else changed, ClientStore(tmp_path, {}))
-    part = normed.sums.empty()
+    part = no_sums(normed.sums)
     expected = rf"buffer 3\.running_(mean|var) is not usable: it {said}.*scale them in the data"
     if drop:
         with logged() as lines:

@@ -32,6 +32,7 @@ from mpifl.rounds.round_result import METRIC
 from mpifl.rounds.server_step import checked, first_state, next_state
 from mpifl.training.device import CPU
 from tests.normed import HERE
+from tests.summed import no_sums
 
 VALUES = st.floats(0, 2.0**30, width=32)
 Upload = tuple[int, float, list[np.ndarray], np.ndarray]
@@ -72,7 +73,7 @@ def metrics_of(slots: list[int], failed: tuple[int, ...] = ()) -> np.ndarray:
 
 
 def sums(experiment: Experiment, uploads: list[Upload]) -> RoundSum:
-    part = experiment.sums.empty()
+    part = no_sums(experiment.sums)
     adding = DeviceSum(part, experiment.sums, CPU)
     for slot, weight, arrays, averages in uploads:
         for number, values in enumerate(arrays):

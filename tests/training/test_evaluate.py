@@ -11,7 +11,7 @@ from torch import nn
 
 from mpifl.models.flat import flatten
 from mpifl.objectives.classification import Classification
-from mpifl.training.evaluate import evaluate_shard
+from mpifl.training.evaluate import score_samples
 
 TASK = Classification(4)
 
@@ -26,7 +26,7 @@ def test_same_as_scikit_learn(count: int) -> None:
     x, y = make_samples(count)
     flat = flatten(nn.Linear(6, 4))
     weights = torch.randn(28, generator=torch.Generator().manual_seed(1))
-    result = evaluate_shard(flat, weights, TASK, (x, y))
+    result = score_samples(flat, weights, TASK, (x, y))
     logits = (
         x.double().numpy() @ weights[:24].double().numpy().reshape(4, 6).T
         + weights[24:].double().numpy()
@@ -41,9 +41,9 @@ def test_shards_add_up_to_the_whole() -> None:
     x, y = make_samples(50)
     flat = flatten(nn.Linear(6, 4))
     weights = flat.weights.clone()
-    whole = evaluate_shard(flat, weights, TASK, (x, y))
+    whole = score_samples(flat, weights, TASK, (x, y))
     shards = [
-        evaluate_shard(flat, weights, TASK, (x[i : i + 20], y[i : i + 20])) for i in (0, 20, 40)
+        score_samples(flat, weights, TASK, (x[i : i + 20], y[i : i + 20])) for i in (0, 20, 40)
     ]
     assert [len(s.scored) for s in shards] == [20, 20, 10]
     assert sum(int(s.correct.sum()) for s in shards) == int(whole.correct.sum())
@@ -58,8 +58,8 @@ def test_in_evaluation_mode_and_without_a_trace() -> None:
     weights, samples = flat.weights.clone(), make_samples(30)
     flat.module.train()
     flat.gradient.fill_(2.0)
-    first = evaluate_shard(flat, weights, TASK, samples)
-    again = evaluate_shard(flat, weights, TASK, samples)
+    first = score_samples(flat, weights, TASK, samples)
+    again = score_samples(flat, weights, TASK, samples)
     assert all(torch.equal(a, b) for a, b in zip(again, first, strict=True))  # dropout would differ
     assert torch.equal(flat.weights, weights)  # running means too
     assert (flat.gradient == 2.0).all()
@@ -70,7 +70,7 @@ def test_tests_the_weights_given_and_not_those_in_place() -> None:
     samples = make_samples(40)
     with torch.no_grad():
         flat.weights.fill_(100.0)
-    zero = evaluate_shard(flat, torch.zeros(28), TASK, samples)
+    zero = score_samples(flat, torch.zeros(28), TASK, samples)
     assert float(zero.loss.sum()) == pytest.approx(40 * np.log(4), rel=1e-6)
     assert int(zero.correct.sum()) == int(
         (samples[1] == 0).sum()
