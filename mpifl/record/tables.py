@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from mpifl.clock.timeline import Outcome
-from mpifl.rounds.round_result import RoundResult
+from mpifl.rounds.round_result import RoundResult, set_metrics
 
 ROUND = {
     "round": ("<i4", "number from 1"),
@@ -121,13 +121,7 @@ def participant_rows(result: RoundResult) -> np.ndarray:
     rows["round"] = result.plan.round_number
     for name in set(PARTICIPANT_COLUMNS).intersection(participants.dtype.names or ()):
         rows[name] = participants[name]
-
-    rows["loss"] = np.nan
-    completed = np.flatnonzero(rows["outcome"] == Outcome.COMPLETED)
-    by_client = completed[np.argsort(rows["client"][completed])]
-    if len(result.metrics):  # empty in a run that only times its rounds
-        rows["loss"][by_client] = result.metrics["loss"]
-        rows["outcome"][by_client[result.metrics["failed"] > 0]] = Outcome.FAILED
+    set_metrics(rows, result.metrics, ["loss"])
     return rows
 
 

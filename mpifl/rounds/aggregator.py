@@ -22,6 +22,7 @@ from mpifl.mpi.world import World
 from mpifl.rounds.callbacks import RunCallbacks
 from mpifl.rounds.client_state import ClientStore
 from mpifl.rounds.evaluation import tested_rounds
+from mpifl.rounds.learning import learned
 from mpifl.rounds.personal_clients import to_test
 from mpifl.rounds.plan import TASK, Plan, largest_first, make_plan
 from mpifl.rounds.protocol import (
@@ -123,7 +124,7 @@ def _next_plans(server: Server, watch: Stopwatch) -> list[Plan]:
         plans.append(plan)
         server.ahead = None
         server.clock = plan.after
-        if not job.clock.asynchronous:
+        if not job.clock.asynchronous or job.selection.learns:
             break
     return plans
 
@@ -138,6 +139,7 @@ def _plan(server: Server, round_number: int, watch: Stopwatch) -> Plan:
             experiment.workload,
             round_number,
             server.clock,
+            server.learned,
             watch,
         )
     return replace(plan, tasks=largest_first(plan.tasks, experiment.stack))
@@ -186,12 +188,14 @@ def _versions_for(server: Server, assignment: Assignment) -> tuple[np.ndarray, V
 def _meanwhile(server: Server, callbacks: RunCallbacks, watch: Stopwatch) -> None:
     """Report the rounds that are over, and plan the round after the assignment under way.
 
-    Nothing that executors do changes that plan. An error in it is raised when its turn comes.
+    Nothing that executors do changes that plan, unless the selection rule learns from it. An error
+    in it is raised when its turn comes.
     """
+    job = server.experiment.job
     round_number = server.rounds_done + len(server.plans) + 1
     with watch.meanwhile():
         _report_rounds(server, callbacks, watch)
-        if server.ahead is None and round_number <= server.experiment.job.rounds:
+        if server.ahead is None and round_number <= job.rounds and not job.selection.learns:
             with contextlib.suppress(InputError, TrainingError):
                 server.ahead = _plan(server, round_number, watch)
 
@@ -225,6 +229,7 @@ def _end_assignment(
                 trained = round_metrics["client"][round_metrics["failed"] == 0]
                 server.state_rounds.update(dict.fromkeys(trained.tolist(), plan.round_number))
             _step(server, plan, round_metrics, results.round_sum(index))
+            server.learned = learned(experiment, server.learned, plan, round_metrics)
             _end_round(server, plan, round_metrics)
 
 

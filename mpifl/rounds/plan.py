@@ -14,6 +14,8 @@ from mpifl.job import Job
 from mpifl.population.population import Population
 from mpifl.seeds import Purpose, number
 from mpifl.selection.checked import checked
+from mpifl.selection.context import SelectionContext
+from mpifl.selection.feedback import State
 from mpifl.stopwatch import UNWATCHED, Stopwatch
 
 ONLINE_SAMPLE = 4096
@@ -56,6 +58,7 @@ def make_plan(
     workload: Workload,
     round_number: int,
     state: ClockState,
+    learned: State | None = None,
     watch: Stopwatch = UNWATCHED,
 ) -> Plan:
     """Return the plan of a round. Nothing is trained.
@@ -66,16 +69,33 @@ def make_plan(
         workload: What the round costs a participant.
         round_number: From 1 on.
         state: The clock's state after the round before.
+        learned: What the selection rule has learned from the rounds before; None before the first.
         watch: Counts the time of selection and clock.
     """
+    rule = job.selection
+    rule_state = rule.start(population, workload) if learned is None else learned
 
     def choose(now: float, wanted: int, draw: int, busy: np.ndarray) -> np.ndarray:
-        with watch("selection"):
-            chosen = job.selection.choose_free(population, now, wanted, job.seed, draw, busy)
-            return checked(job.selection.name, chosen, population, now, wanted, busy)
+        def launch(clients: np.ndarray) -> np.ndarray:
+            return job.clock.launch(call, np.ascontiguousarray(clients, np.int64), now, 0)
 
+        context = SelectionContext(
+            population=population,
+            workload=workload,
+            launch=launch,
+            seed=job.seed,
+            round=round_number,
+            draw=draw,
+            now=now,
+            wanted=wanted,
+            busy=busy,
+            state=rule_state,
+        )
+        with watch("selection"):
+            return checked(rule.name, rule.choose(context), population, now, wanted, busy)
+
+    call = Call(job.clock.updates(rule.participants), choose, population, workload)
     with watch("clock"):
-        call = Call(job.clock.updates(job.selection.participants), choose, population, workload)
         timeline, after = job.clock.advance(state, call)
 
         key = number(job.seed, Purpose.ONLINE, round_number)

@@ -31,7 +31,7 @@ from mpifl.mpi.queue import Queue
 from mpifl.mpi.world import World
 from mpifl.rounds.experiment import Experiment
 from mpifl.rounds.plan import TASK
-from mpifl.rounds.round_result import METRIC, PERSONAL
+from mpifl.rounds.round_result import LOSSES, METRIC, PERSONAL
 
 Version = dict[str, np.ndarray]
 """The arrays (float32) of one model version by name: the model, and what participants receive."""
@@ -81,10 +81,10 @@ class Results:
 
     ``vectors`` (rounds, total) and ``averages`` (rounds, slots, 2, averaged) are the running sums
     of the client updates. ``tests`` (tests, numbers) counts scored and correct predictions, the
-    mean loss in fixed point, and the objective's own counts. ``losses`` (tasks, 2) is known to one
-    rank each: the bits of the training loss (float64), and the slot of the sums that the upload
-    went into, FAILED where training failed. It rides in the same Reduce, since a Gather of its own
-    costs a round more than it does.
+    mean loss in fixed point, and the objective's own counts. ``losses`` (tasks, 1 + LOSSES) is
+    known to one rank each: the slot of the sums that the upload went into, FAILED where training
+    failed, and the bits of the training losses (float64). It rides in the same Reduce, since a
+    Gather of its own costs a round more than it does.
     """
 
     whole: np.ndarray
@@ -99,7 +99,7 @@ class Results:
         shapes = (
             *experiment.sums.shapes(assignment.rounds),
             (len(assignment.tests), 3 + experiment.objective.counted),
-            (len(assignment.tasks), 2),
+            (len(assignment.tasks), 1 + len(LOSSES)),
         )
         ends = np.cumsum([math.prod(shape) for shape in shapes])
 
@@ -114,18 +114,20 @@ class Results:
         return RoundSum(self.vectors[index], self.averages[index])
 
     def set_metrics(self, tasks: slice, metrics: np.ndarray) -> None:
-        """Set loss and failure of tasks that this rank trained; ``metrics`` (structured METRIC)."""
-        self.losses[tasks, 0] = metrics["loss"].view(np.int64)
-        self.losses[tasks, 1] = np.where(metrics["failed"], FAILED, metrics["slot"])
+        """Set losses and failure of tasks that this rank trained; ``metrics`` (METRIC)."""
+        self.losses[tasks, 0] = np.where(metrics["failed"], FAILED, metrics["slot"])
+        for column, name in enumerate(LOSSES, 1):
+            self.losses[tasks, column] = np.ascontiguousarray(metrics[name]).view(np.int64)
 
     def metrics(self, assignment: Assignment) -> np.ndarray:
         """Return on rank 0 the metrics of all tasks (structured METRIC), once results have come."""
         metrics = np.empty(len(assignment.tasks), METRIC)
         metrics["round"] = assignment.tasks["round"]
         metrics["client"] = assignment.tasks["client"]
-        metrics["loss"] = np.ascontiguousarray(self.losses[:, 0]).view(np.float64)
-        metrics["failed"] = self.losses[:, 1] == FAILED
-        metrics["slot"] = np.maximum(self.losses[:, 1], 0)
+        metrics["failed"] = self.losses[:, 0] == FAILED
+        metrics["slot"] = np.maximum(self.losses[:, 0], 0)
+        for column, name in enumerate(LOSSES, 1):
+            metrics[name] = np.ascontiguousarray(self.losses[:, column]).view(np.float64)
         return metrics
 
 

@@ -23,7 +23,7 @@ from mpifl.rounds.personal import test_personal
 from mpifl.rounds.personal_clients import personal_groups
 from mpifl.rounds.plan import task_groups
 from mpifl.rounds.protocol import Assignment, Results, Versions, executor_take_tickets
-from mpifl.rounds.round_result import CLIENT_TEST, METRIC
+from mpifl.rounds.round_result import CLIENT_TEST, LOSSES, METRIC
 from mpifl.rounds.update_sum import UpdateSum
 from mpifl.rounds.worker import Worker
 from mpifl.seeds import Purpose, number
@@ -127,7 +127,8 @@ def train_group(
     metrics = np.zeros(len(tasks), METRIC)
     metrics["round"] = tasks["round"]
     metrics["client"] = tasks["client"]
-    metrics["loss"] = np.nan
+    for name in LOSSES:
+        metrics[name] = np.nan
     metrics["failed"] = True
 
     update_sum = UpdateSum(experiment, round_sum, worker.device)
@@ -137,7 +138,8 @@ def train_group(
             weight = float(task["weight"])
             update_sum.add(int(task["client"]), update.slot, update.arrays, update.averages, weight)
         metrics["slot"][update.index] = update.slot
-        metrics["loss"][update.index] = update.loss
+        for name, value in update.losses._asdict().items():
+            metrics[name][update.index] = value
         metrics["failed"][update.index] = False
 
     late = update_sum.close()

@@ -22,7 +22,7 @@ from mpifl.errors import InputError
 from mpifl.kernels.permutation import permuted
 from mpifl.population.population import Population
 from mpifl.seeds import Purpose, number
-from mpifl.selection.uniform import Uniform
+from tests.asking import uniform
 from tests.clock import brute
 from tests.clock.events import COMPLETED, Cohort, Events, Flight, NeverError, Phone, phones_of
 
@@ -50,9 +50,7 @@ class Case:
     random: Random
 
     def choose(self, now: float, wanted: int, draw: int, busy: np.ndarray) -> np.ndarray:
-        return Uniform(participants=1).choose_free(
-            self.population, now, wanted, self.seed, draw, busy
-        )
+        return uniform(self.population, now, wanted, self.seed, draw, busy)
 
     def listed(self, now: Fraction, wanted: int, draw: int) -> list[int]:
         """Who is online, in the order of the draw, from the definitions."""
