@@ -27,6 +27,9 @@ def round_lines(row: np.ndarray, rounds: int) -> list[str]:
     if others:
         completed += f" ({others})"
 
+    if row["probed"][0]:
+        completed += f", {counted(int(row['probed'][0]), 'candidate')} probed"
+
     number = f"round {row['round'][0]}/{rounds}"
     virtual = f"virtual {clock_text(row['end_seconds'][0])}"
     return [*notices(row), ", ".join([number, virtual, *scores(row), completed])]

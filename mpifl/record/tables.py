@@ -27,6 +27,7 @@ ROUND = {
     "cut": ("<i8", "participants"),
     "stale": ("<i8", "participants"),
     "failed": ("<i8", "participants"),
+    "probed": ("<i8", "candidates that told their loss before the participants were chosen"),
     "samples": ("<i8", "training samples gone through by those who completed"),
     "bytes_down": ("<i8", "B to participants"),
     "bytes_up": ("<i8", "B from participants"),
@@ -138,7 +139,8 @@ def round_row(result: RoundResult, participants: np.ndarray) -> np.ndarray:
         row[name] = getattr(timeline, name)
 
     row["online"] = result.plan.online
-    row["asked"] = len(participants)
+    probed = participants["outcome"] == Outcome.PROBED
+    row["asked"] = len(participants) - np.count_nonzero(probed)
     for outcome in Outcome:
         row[outcome.name.lower()] = np.count_nonzero(participants["outcome"] == outcome)
 
@@ -147,7 +149,7 @@ def round_row(result: RoundResult, participants: np.ndarray) -> np.ndarray:
     row["samples"] = done["samples"].sum()
     for name in ("bytes_down", "bytes_up", "joules"):
         row[name] = participants[name].sum()
-    row["joules_wasted"] = participants["joules"][~completed].sum()
+    row["joules_wasted"] = participants["joules"][~completed & ~probed].sum()
     row["train_loss"] = (
         (done["loss"] * done["samples"]).sum() / done["samples"].sum() if len(done) else np.nan
     )

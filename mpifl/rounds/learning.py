@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mpifl.clock.latency import work_seconds
+from mpifl.clock.timeline import Outcome
 from mpifl.errors import TrainingError
 from mpifl.rounds.experiment import TimingExperiment
 from mpifl.rounds.plan import Plan
@@ -61,7 +62,7 @@ def learned(experiment: TimingExperiment, state: State, plan: Plan, metrics: np.
 
 def _feedback(experiment: TimingExperiment, plan: Plan, metrics: np.ndarray) -> Feedback:
     timeline = plan.timeline
-    ended = timeline.participants
+    ended = timeline.participants[timeline.participants["outcome"] != Outcome.PROBED]
     rows = np.zeros(len(ended), FEEDBACK)
     for name in set(FEEDBACK.names or ()).intersection(ended.dtype.names or ()):
         rows[name] = ended[name]

@@ -12,9 +12,10 @@ from mpifl.clock.timeline import Call, ClockState, Outcome, Timeline
 from mpifl.clock.workload import Workload
 from mpifl.job import Job
 from mpifl.population.population import Population
+from mpifl.rounds.probe import Probe
 from mpifl.seeds import Purpose, number
 from mpifl.selection.checked import checked
-from mpifl.selection.context import SelectionContext
+from mpifl.selection.context import NOT_PROBED, SelectionContext
 from mpifl.selection.feedback import State
 from mpifl.stopwatch import UNWATCHED, Stopwatch
 
@@ -60,6 +61,7 @@ def make_plan(
     state: ClockState,
     learned: State | None = None,
     watch: Stopwatch = UNWATCHED,
+    probed: tuple[Probe, np.ndarray] | None = None,
 ) -> Plan:
     """Return the plan of a round. Nothing is trained.
 
@@ -71,6 +73,7 @@ def make_plan(
         state: The clock's state after the round before.
         learned: What the selection rule has learned from the rounds before; None before the first.
         watch: Counts the time of selection and clock.
+        probed: The round's probe, and the losses (n,) of those who answered; None without one.
     """
     rule = job.selection
     rule_state = rule.start(population, workload) if learned is None else learned
@@ -90,13 +93,18 @@ def make_plan(
             wanted=wanted,
             busy=busy,
             state=rule_state,
+            probed=NOT_PROBED if probed is None else probed[0].answers(probed[1]),
         )
         with watch("selection"):
             return checked(rule.name, rule.choose(context), population, now, wanted, busy)
 
     call = Call(job.clock.updates(rule.participants), choose, population, workload)
     with watch("clock"):
-        timeline, after = job.clock.advance(state, call)
+        if probed is None:
+            timeline, after = job.clock.advance(state, call)
+        else:
+            timeline, after = job.clock.advance(probed[0].clock(state), call)
+            timeline = probed[0].before(timeline)
 
         key = number(job.seed, Purpose.ONLINE, round_number)
         online = count_online(

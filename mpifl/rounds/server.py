@@ -15,6 +15,7 @@ from mpifl.rounds.contract import Contract, called_parts
 from mpifl.rounds.experiment import Experiment
 from mpifl.rounds.learning import first_learned
 from mpifl.rounds.plan import Plan
+from mpifl.rounds.probe import Probe
 from mpifl.rounds.protocol import Versions
 from mpifl.rounds.round_result import RoundResult
 from mpifl.rounds.server_step import checked, first_state
@@ -36,6 +37,8 @@ class Server:
         clock: The clock after the rounds of ``plans``.
         learned: What the selection rule has learned from the rounds that are over.
         ahead: The plan of the round after those of ``plans``, if it is made already.
+        probe: The probe of the next round, and the losses of those who answered, None as long as
+            they are not known; None where no probe is under way.
         plans: The plans of the assignment under way.
         untested: Rounds that are over and wait for the test of their model.
         unwritten: Rounds that are over and tested, and not reported to the callbacks yet.
@@ -53,6 +56,7 @@ class Server:
     clock: ClockState = field(default_factory=ClockState)
     learned: State = field(default_factory=dict)
     ahead: Plan | None = None
+    probe: tuple[Probe, np.ndarray | None] | None = None
     plans: list[Plan] = field(default_factory=list)
     untested: list[Waiting] = field(default_factory=list)
     unwritten: list[RoundResult] = field(default_factory=list)

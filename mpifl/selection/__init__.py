@@ -22,4 +22,5 @@ PRESETS = {
 REGISTRY = {
     "uniform": "mpifl.selection.uniform:Uniform",
     "oort": "mpifl.selection.oort:Oort",
+    "power_of_choice": "mpifl.selection.power_of_choice:PowerOfChoice",
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -14,6 +14,11 @@ from mpifl.clock.workload import Workload
 from mpifl.population.population import Population
 from mpifl.seeds import Purpose, generator, number
 from mpifl.selection.feedback import State
+
+PROBED = np.dtype([("client", "<i8"), ("loss", "<f8")])
+"""A candidate that was probed, and the mean loss of the model on its training samples."""
+
+NOT_PROBED = np.empty(0, PROBED)
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,8 @@ class SelectionContext:
         busy: Clients that may not be asked now, int64, sorted: those who are under way, or have
             counted in this round.
         state: What the rule has learned, read-only arrays.
+        probed: The candidates of a rule that probes (n,), structured PROBED, as far as they
+            answered.
     """
 
     population: Population
@@ -45,6 +52,7 @@ class SelectionContext:
     wanted: int
     busy: np.ndarray
     state: State
+    probed: np.ndarray = field(default_factory=NOT_PROBED.copy)
 
     def uniform(self, wanted: int, but: np.ndarray = NOBODY) -> np.ndarray:
         """Return clients that may be asked, drawn uniformly without repeats.

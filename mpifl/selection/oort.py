@@ -12,6 +12,7 @@ from mpifl.clock.timeline import Outcome
 from mpifl.clock.workload import Workload
 from mpifl.population.population import Population
 from mpifl.selection.context import SelectionContext
+from mpifl.selection.draw import drawn_by_weight
 from mpifl.selection.feedback import Feedback, State
 from mpifl.selection.selection import Selection
 from mpifl.selection.table import rows_of, updated
@@ -188,7 +189,7 @@ class Oort(Selection):
         else:
             weight = 1.0 / np.maximum(seconds, 1e-9)
         order = np.lexsort((unknown, -weight))
-        return _drawn(unknown[order], weight[order], wanted, c.random(0))
+        return drawn_by_weight(unknown[order], weight[order], wanted, c.random(0))
 
     def _exploited(
         self,
@@ -219,7 +220,7 @@ class Oort(Selection):
         pool = int(np.count_nonzero(score >= self.cut_off * score[order[last]]))
         pool = max(pool, int(POOL_OF_CODE * wanted) + 1) if of_code else pool
         order = order[:pool]
-        return _drawn(table["client"][order], score[order], wanted, c.random(1))
+        return drawn_by_weight(table["client"][order], score[order], wanted, c.random(1))
 
     def _norm(self, utility: np.ndarray) -> tuple[float, float, float]:
         """Return what is subtracted from utilities, by what they are divided, and their clip."""
@@ -245,13 +246,3 @@ class Oort(Selection):
         if abs(now - before) >= 5 * before:
             return max(self.pacer_step, percentile - self.pacer_step)
         return percentile
-
-
-def _drawn(
-    clients: np.ndarray, weight: np.ndarray, wanted: int, random: np.random.Generator
-) -> np.ndarray:
-    """Return ``wanted`` of ``clients``, drawn without repeats in proportion to their weights."""
-    if not wanted or np.count_nonzero(weight) < wanted:
-        return clients[:wanted]
-    drawn: np.ndarray = random.choice(clients, wanted, replace=False, p=weight / weight.sum())
-    return drawn

@@ -42,6 +42,11 @@ class Selection(Section):
     )
 
     @property
+    def probes(self) -> bool:
+        """Whether candidates compute the model's loss before the clients of a round are chosen."""
+        return False
+
+    @property
     def learns(self) -> bool:
         """Whether the rule learns from rounds."""
         return type(self).learn is not Selection.learn
@@ -52,6 +57,11 @@ class Selection(Section):
         Raises:
             InputError: It does not. By default: it uses losses, and nothing is trained.
         """
+        if self.probes and job.clock.asynchronous:
+            raise InputError(
+                f"clock.mode: {job.clock.mode!r} is not allowed with selection.name {self.name},"
+                " which probes clients before a round; allowed: sync, all, deadline"
+            )
         if self.losses != "none" and job.training.engine == "none":
             raise InputError(
                 f"training.engine: 'none' is not allowed with selection.name {self.name}, which"
@@ -69,6 +79,20 @@ class Selection(Section):
             Arrays of numbers by name, of any shape.
         """
         return {}
+
+    def candidates(self, c: SelectionContext) -> np.ndarray:
+        """Return the clients to probe, of a rule that ``probes``.
+
+        They compute the loss of the model on all their samples, which takes virtual time, bytes and
+        energy. ``choose`` then sees the answers in ``c.probed``.
+
+        Args:
+            c: The moment, before the round; ``c.wanted`` is how many will be chosen.
+
+        Returns:
+            Clients as of ``choose``, any number of them.
+        """
+        raise NotImplementedError
 
     def choose(self, c: SelectionContext) -> np.ndarray:
         """Return the clients to ask, in the order in which they are asked.
