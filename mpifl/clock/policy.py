@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from mpifl.clock.kernels.latency import how_many_can_finish
+from mpifl.clock.kernels.transfer import Loads
 from mpifl.clock.latency import rates, work_seconds
 from mpifl.clock.online import NOBODY, online_index
 from mpifl.clock.participation import Participation
@@ -98,19 +99,20 @@ class RoundPolicy(Participation):
         """
         raise NotImplementedError
 
-    def least_work(self, call: Call, held: np.ndarray) -> tuple[np.ndarray, float]:
+    def least_work(self, call: Call, clients: np.ndarray) -> tuple[np.ndarray, float]:
         """Return the least that a client has to do for an update that counts.
 
         Args:
             call: What the round is asked for.
-            held: Samples of each client (n,), int64.
+            clients: Client numbers (n,), int64.
 
         Returns:
             The samples (n,) that cost time, and the seconds in which it has to be done.
         """
+        held = call.population.samples(clients)
         steps = call.workload.steps(held)
         processed = call.workload.processed(held, steps)
-        return call.workload.costed(held, processed, steps), math.inf
+        return call.workload.costed(clients, held, processed, steps), math.inf
 
     def bases(self, state: ClockState) -> np.ndarray:
         """Return the model versions that somebody under way may still need.
@@ -227,12 +229,13 @@ class RoundPolicy(Participation):
         server = np.array([math.inf if kbps is None else kbps for kbps in link])
         for begin in range(0, population.clients, CHUNK_CLIENTS):
             clients = np.arange(begin, min(begin + CHUNK_CLIENTS, population.clients))
-            cost, limit = self.least_work(call, population.samples(clients))
+            cost, limit = self.least_work(call, clients)
             able += how_many_can_finish(
                 population.phones,
                 self.rule,
                 clients,
                 cost,
+                Loads(*call.workload.loads(clients)),
                 rates(call),
                 server,
                 limit,

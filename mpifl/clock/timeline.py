@@ -46,6 +46,8 @@ PARTICIPANT = np.dtype(
         ("stop_seconds", "<f8"),  # when it finished, dropped out or was cut
         ("steps", "<i8"),
         ("samples", "<i8"),
+        ("load_down", "<i8"),  # bytes that it has to receive
+        ("load_up", "<i8"),  # bytes that it has to send
         ("bytes_down", "<i8"),  # sent by stop_seconds
         ("bytes_up", "<i8"),
         ("joules", "<f8"),  # of computing and of the radio, by stop_seconds
