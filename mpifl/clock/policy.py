@@ -20,8 +20,8 @@ CHUNK_CLIENTS = 1 << 20
 class RoundPolicy(Participation):
     """Base of the round policies (``clock.mode``).
 
-    A policy has to have ``advance``. It may override ``updates``, ``at_once``, ``check``,
-    ``least_work`` and ``bases``. The other methods are steps that ``advance`` may use.
+    A policy has to have ``advance``. It may override ``updates``, ``wanted``, ``at_once``,
+    ``check``, ``least_work`` and ``bases``. The other methods are steps that ``advance`` may use.
 
     An instance holds the job's keys and never changes. What changes is in the ClockState. The same
     state and call must always give the same round.
@@ -55,6 +55,17 @@ class RoundPolicy(Participation):
                 " waits for"
             )
         return participants
+
+    def wanted(self, participants: int | None) -> int:
+        """Return how many updates a round waits for, for the record.
+
+        Args:
+            participants: The key ``selection.participants``; None when the job leaves it out.
+
+        Returns:
+            The number of updates; 0 where a round ends at a moment, however few have come.
+        """
+        return self.updates(participants)
 
     def at_once(self, participants: int) -> int:
         """Return how many clients are asked in a round, or are under way at a time.
