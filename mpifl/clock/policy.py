@@ -215,7 +215,7 @@ class RoundPolicy(Participation):
         return Timeline(start, end, start - state.now, rows), after
 
     def check_possible(self, call: Call, needed: int = 1) -> None:
-        """Check, after a round that nobody finished, that clients can finish at another time.
+        """Check, after a round with fewer updates than it needs, that more can come another time.
 
         Looks at one client after the other until enough are found. The answer does not depend on
         the time, so it is found once a run.
@@ -262,6 +262,6 @@ class RoundPolicy(Participation):
 
 
 def asked(overcommitment: float, participants: int) -> int:
-    """Return ceil(overcommitment x participants)."""
+    """Return ceil(overcommitment x participants), also for a share below 1."""
     # round() first: 1.1 * 10 is 11.000000000000002, and that is not 12 clients.
     return math.ceil(round(overcommitment * participants, 9))

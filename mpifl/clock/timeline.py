@@ -29,6 +29,7 @@ class Outcome(IntEnum):
     CUT = 2  # the round ended before it had finished, or with as many updates as it needed
     STALE = 3  # finished, but the model had moved on by more versions than are allowed
     FAILED = 4  # its training raised an error, and runtime.on_client_error is drop
+    ABANDONED = 5  # finished, but too few others did: its round was abandoned
 
 
 PARTICIPANT = np.dtype(

@@ -42,7 +42,12 @@ def notices(row: np.ndarray) -> list[str]:
         lines.append(
             f"round {number}: nobody was online; the clock moved on by {waited}, until a client was"
         )
-    if not row["completed"][0]:
+    if row["abandoned"][0]:
+        lines.append(
+            f"round {number}: abandoned: {row['abandoned'][0]:,} of {row['wanted'][0]:,} updates"
+            " are fewer than clock.least_share; the model stays as it is"
+        )
+    elif not row["completed"][0]:
         asked = int(row["asked"][0])
         only = "the only participant did not finish"
         several = f"none of the {asked:,} participants finished"

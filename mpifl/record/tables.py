@@ -28,6 +28,7 @@ ROUND = {
     "cut": ("<i8", "participants"),
     "stale": ("<i8", "participants"),
     "failed": ("<i8", "participants"),
+    "abandoned": ("<i8", "participants"),
     "samples": ("<i8", "training samples gone through by those who completed"),
     "bytes_down": ("<i8", "B to participants"),
     "bytes_up": ("<i8", "B from participants"),
@@ -82,6 +83,7 @@ ENDS = {
     "cut": "cut",
     "stale": "too late",
     "failed": "failed",
+    "abandoned": "abandoned",
 }
 """The columns of /rounds that count participants by how they ended, and that end in words."""
 

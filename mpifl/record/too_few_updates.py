@@ -15,7 +15,7 @@ from mpifl.rounds.shortage import more_updates
 
 @dataclass
 class TooFewUpdates:
-    """Counts the rounds that fewer participants completed than the round waits for.
+    """Counts the rounds in which fewer updates came than the round waits for, abandoned or not.
 
     A round at whose start fewer clients were online than that does not count here:
     ``TooFewOnline`` says so.
@@ -25,14 +25,14 @@ class TooFewUpdates:
         silent: Whether nothing is said, as in a run that only times its rounds.
         rounds: The rounds so far.
         short: How many of them had too few updates.
-        completed, dropped, cut: Sums over those.
+        came, dropped, cut: Updates and lost participants in those, summed.
     """
 
     clock: RoundPolicy
     silent: bool
     rounds: int = 0
     short: int = 0
-    completed: int = 0
+    came: int = 0
     dropped: int = 0
     cut: int = 0
 
@@ -44,20 +44,20 @@ class TooFewUpdates:
     def add(self, row: np.ndarray) -> list[str]:
         """Count a /rounds row (an array of one); return the line for the first short round."""
         wanted = int(row["wanted"][0])
-        completed = int(row["completed"][0])
+        came = int(row["completed"][0] + row["abandoned"][0])
         self.rounds += 1
-        if self.silent or completed >= wanted or row["online"][0] < wanted:
+        if self.silent or came >= wanted or row["online"][0] < wanted:
             return []
 
         self.short += 1
-        self.completed += completed
+        self.came += came
         self.dropped += int(row["dropped"][0])
         self.cut += int(row["cut"][0])
         if self.short > 1:
             return []
         ended = counted(int(row["asked"][0]), "participant")
         return [
-            f"round {row['round'][0]}: {completed:,} of the {wanted:,} updates that a round waits"
+            f"round {row['round'][0]}: {came:,} of the {wanted:,} updates that a round waits"
             f" for came ({ended}: {losses_text(row) or 'no others were asked'}); {self._keys()}"
         ]
 
@@ -67,7 +67,7 @@ class TooFewUpdates:
             return []
         return [
             f"in {self.short} of {counted(self.rounds, 'round')} fewer updates came than a round"
-            f" waits for: {self.completed / self.short:,.1f} on average"
+            f" waits for: {self.came / self.short:,.1f} on average"
             f" ({self.dropped / self.short:,.1f} dropped out, {self.cut / self.short:,.1f} cut);"
             f" {self._keys()}"
         ]

@@ -10,7 +10,7 @@ MORE_ONLINE = (
 )
 """The keys that change how many clients are online."""
 
-LIMITS = ("seconds", "quantile")
+LIMITS = ("timeout_seconds", "seconds", "quantile")
 """Keys of round policies that end a round before participants are done."""
 
 

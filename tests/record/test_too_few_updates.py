@@ -48,6 +48,11 @@ def test_the_first_short_round_says_so_and_the_end_counts_them() -> None:
     ]
 
 
+def test_updates_of_an_abandoned_round_came() -> None:
+    (line,) = TooFewUpdates(Sync(), silent=False).add(row(1, 0, abandoned=3, dropped=5))
+    assert line.startswith("round 1: 3 of the 6 updates that a round waits for came (8 part")
+
+
 @pytest.mark.parametrize(
     "full",
     [
@@ -85,12 +90,17 @@ def test_a_run_that_only_times_its_rounds_says_nothing() -> None:
             f"a larger clock.seconds gives them more time, {ASK_MORE}",
         ),
         (
+            Sync(timeout_seconds=9.0),
+            {"dropped": 1, "cut": 3},
+            f"a larger clock.timeout_seconds gives them more time, {ASK_MORE}",
+        ),
+        (
             Deadline(quantile=0.5),
             {"cut": 4},
             f"a larger clock.quantile gives them more time, {ASK_MORE}",
         ),
     ],
-    ids=["strict", "resume", "all", "deadline", "quantile"],
+    ids=["strict", "resume", "all", "deadline", "timeout", "quantile"],
 )
 def test_the_keys_are_those_that_change_it(
     clock: RoundPolicy, ended: dict[str, int], keys: str
