@@ -15,6 +15,7 @@ from mpifl.clock.kernels.progress import joules, progress
 from mpifl.clock.kernels.server_link import advance, join, left_behind
 from mpifl.clock.kernels.transfer import Loads
 from mpifl.clock.latency import Latency, loads, rates, work_seconds
+from mpifl.clock.start import Start
 from mpifl.clock.timeline import PARTICIPANT, Call, Outcome
 from mpifl.errors import InputError
 from mpifl.job.section import Section
@@ -31,6 +32,11 @@ class Participation(Section):
         "strict",
         description="what going offline does: drops out, pauses, is tested at the end only,"
         " never happens",
+    )
+    start: Start = Field(
+        0.0,
+        description="second of the trace at which the run begins, or its day (from 0) and hour:"
+        ' `"2 18:30"`; the run counts its own time from 0',
     )
     latency: Latency = Latency()
 

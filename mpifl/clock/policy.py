@@ -21,8 +21,8 @@ CHUNK_CLIENTS = 1 << 20
 class RoundPolicy(Participation):
     """Base of the round policies (``clock.mode``).
 
-    A policy has to have ``advance``. It may override ``updates``, ``at_once``, ``check``,
-    ``least_work`` and ``bases``. The other methods are steps that ``advance`` may use.
+    A policy has to have ``advance``. It may override ``updates``, ``wanted``, ``at_once``,
+    ``check``, ``least_work`` and ``bases``. The other methods are steps that ``advance`` may use.
 
     An instance holds the job's keys and never changes. What changes is in the ClockState. The same
     state and call must always give the same round.
@@ -56,6 +56,17 @@ class RoundPolicy(Participation):
                 " waits for"
             )
         return participants
+
+    def wanted(self, participants: int | None) -> int:
+        """Return how many updates a round waits for, for the record.
+
+        Args:
+            participants: The key ``selection.participants``; None when the job leaves it out.
+
+        Returns:
+            The number of updates; 0 where a round ends at a moment, however few have come.
+        """
+        return self.updates(participants)
 
     def at_once(self, participants: int) -> int:
         """Return how many clients are asked in a round, or are under way at a time.
@@ -206,7 +217,7 @@ class RoundPolicy(Participation):
         return Timeline(start, end, start - state.now, rows), after
 
     def check_possible(self, call: Call, needed: int = 1) -> None:
-        """Check, after a round that nobody finished, that clients can finish at another time.
+        """Check, after a round with fewer updates than it needs, that more can come another time.
 
         Looks at one client after the other until enough are found. The answer does not depend on
         the time, so it is found once a run.
@@ -254,6 +265,6 @@ class RoundPolicy(Participation):
 
 
 def asked(overcommitment: float, participants: int) -> int:
-    """Return ceil(overcommitment x participants)."""
+    """Return ceil(overcommitment x participants), also for a share below 1."""
     # round() first: 1.1 * 10 is 11.000000000000002, and that is not 12 clients.
     return math.ceil(round(overcommitment * participants, 9))

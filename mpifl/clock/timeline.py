@@ -29,7 +29,8 @@ class Outcome(IntEnum):
     CUT = 2  # the round ended before it had finished, or with as many updates as it needed
     STALE = 3  # finished, but the model had moved on by more versions than are allowed
     FAILED = 4  # its training raised an error, and runtime.on_client_error is drop
-    PROBED = 5  # no participant: it has told the loss of the model, before the round was chosen
+    ABANDONED = 5  # finished, but too few others did: its round was abandoned
+    PROBED = 6  # no participant: it has told the loss of the model, before the round was chosen
 
 
 PARTICIPANT = np.dtype(

@@ -21,12 +21,14 @@ ROUND = {
         "<f8",
         "clients online at the start; an estimate where the population has more than 4096",
     ),
+    "wanted": ("<i8", "updates that the round waits for; 0 where it ends at a moment, as semisync"),
     "asked": ("<i8", "participants who ended in the round"),
     "completed": ("<i8", "participants"),
     "dropped": ("<i8", "participants"),
     "cut": ("<i8", "participants"),
     "stale": ("<i8", "participants"),
     "failed": ("<i8", "participants"),
+    "abandoned": ("<i8", "participants"),
     "probed": ("<i8", "candidates that told their loss before the participants were chosen"),
     "samples": ("<i8", "training samples gone through by those who completed"),
     "bytes_down": ("<i8", "B to participants"),
@@ -76,6 +78,16 @@ CLIENT = {
     "accuracy": ("<f8", "share of them that are right; NaN in a regression"),
     "loss": ("<f8", "their mean loss"),
 }
+ENDS = {
+    "completed": "completed",
+    "dropped": "dropped out",
+    "cut": "cut",
+    "stale": "too late",
+    "failed": "failed",
+    "abandoned": "abandoned",
+}
+"""The columns of /rounds that count participants by how they ended, and that end in words."""
+
 SCORES = ("accuracy", "top5", "f1", "perplexity", "rmse", "loss")
 CLIENT_SCORES = (
     "client_accuracy",
@@ -126,10 +138,10 @@ def participant_rows(result: RoundResult) -> np.ndarray:
     return rows
 
 
-def round_row(result: RoundResult, participants: np.ndarray) -> np.ndarray:
+def round_row(result: RoundResult, participants: np.ndarray, wanted: int) -> np.ndarray:
     """Return the /rounds row of a round (an array of one).
 
-    ``participants`` are its /participants rows.
+    ``participants`` are its /participants rows, ``wanted`` the updates that it waits for.
     """
     timeline = result.plan.timeline
     tested = result.tested
@@ -139,6 +151,7 @@ def round_row(result: RoundResult, participants: np.ndarray) -> np.ndarray:
         row[name] = getattr(timeline, name)
 
     row["online"] = result.plan.online
+    row["wanted"] = wanted
     probed = participants["outcome"] == Outcome.PROBED
     row["asked"] = len(participants) - np.count_nonzero(probed)
     for outcome in Outcome:

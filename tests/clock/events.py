@@ -24,6 +24,7 @@ from mpifl.population.population import Population
 from tests.clock import brute
 
 COMPLETED, DROPPED, CUT, STALE = Outcome.COMPLETED, Outcome.DROPPED, Outcome.CUT, Outcome.STALE
+ABANDONED = Outcome.ABANDONED
 
 
 class NeverError(Exception):
