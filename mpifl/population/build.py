@@ -34,6 +34,7 @@ from mpifl.io.files import cache_folder, is_file, shipped, shipped_names
 from mpifl.io.hdf5 import check_content
 from mpifl.io.verified import bytes_sha256, verified
 from mpifl.job import Job
+from mpifl.population.pinning import pinned_rows, table_of
 from mpifl.population.population import Population
 from mpifl.seeds import Purpose, generator, number
 from mpifl.traces import trace as traces
@@ -79,7 +80,10 @@ def open_population(job: Job, data_path: Path | None, trace_path: Path | None) -
     clients = job.population.clients or (data.train.clients if data else 0)
     phone_key = number(job.seed, Purpose.PHONES)
     always = job.clock.availability == "always"
-    return Population(clients, data, trace, phone_key, always, job.data.samples_per_client)
+    dealt = Population(clients, data, trace, phone_key, always, job.data.samples_per_client)
+    if trace is None:
+        return dealt
+    return replace(dealt, pinned=pinned_rows(dealt, job.population.devices))
 
 
 def resolved(job: Job, population: Population) -> Job:
@@ -91,6 +95,9 @@ def resolved(job: Job, population: Population) -> Job:
     section = job.population
     if shipped("traces", section.trace) is None:
         section = section.model_copy(update={"trace": str(Path(section.trace).resolve())})
+    table = table_of(section.devices)
+    if table is not None:
+        section = section.model_copy(update={"devices": str(table.resolve())})
     section = section.model_copy(update={"clients": population.clients})
 
     return job.model_copy(update={"data": data, "population": section})

@@ -24,8 +24,7 @@ from mpifl.clock.kernels.transfer import (
     paused_transfer,
 )
 from mpifl.kernels.compile import inner_kernel, kernel
-from mpifl.kernels.permutation import permuted
-from mpifl.population.population import Phones
+from mpifl.population.phones import Phones, device_row, pattern_row, phone_of
 
 STRICT, RESUME, FEDSCALE = range(3)
 AVAILABILITY = {"strict": STRICT, "resume": RESUME, "fedscale": FEDSCALE, "always": STRICT}
@@ -53,7 +52,7 @@ def compute_seconds(phones: Phones, phone: int, rates: Rates, samples: float) ->
 
     samples x inferences_per_sample x ms / 1000.
     """
-    ms = phones.compute_ms_per_sample[phone % len(phones.compute_ms_per_sample)]
+    ms = phones.compute_ms_per_sample[device_row(phones, phone)]
     return rates.inferences_per_sample * samples * ms / 1000
 
 
@@ -66,7 +65,7 @@ def phone_seconds(
     download = 8 bytes / (bits_per_kbit kbit/s), upload likewise, at its phone's best speeds. Where
     speeds change over time it may take longer.
     """
-    phone = permuted(client, phones.size, phones.key)
+    phone = phone_of(phones, client)
     down = rates.bytes_down * 8 / (rates.bits_per_kbit * best_kbps(phones, phone, DOWN))
     up = rates.bytes_up * 8 / (rates.bits_per_kbit * best_kbps(phones, phone, UP))
     return down, compute_seconds(phones, phone, rates, samples), up
@@ -88,7 +87,7 @@ def _course(
     up = constant_seconds(phones, phone, UP, rates.bytes_up, rates.bits_per_kbit)
     work = down + compute + up
     if rule == RESUME:
-        finish = resumed_until(phones, phone % len(phones.period), start, work)
+        finish = resumed_until(phones, pattern_row(phones, phone), start, work)
     else:
         finish = start + work
     return down, compute, up, finish
@@ -102,7 +101,7 @@ def _curve_course(
 
     A transfer that never ends takes infinite seconds.
     """
-    pattern = phone % len(phones.period)
+    pattern = pattern_row(phones, phone)
     kbit_down = rates.bytes_down * 8 / rates.bits_per_kbit
     kbit_up = rates.bytes_up * 8 / rates.bits_per_kbit
 
@@ -153,8 +152,8 @@ def time_participants(
     finished = np.empty(len(clients), np.bool_)
 
     for i in range(len(clients)):
-        phone = permuted(clients[i], phones.size, phones.key)
-        pattern = phone % len(phones.period)
+        phone = phone_of(phones, clients[i])
+        pattern = pattern_row(phones, phone)
         down, compute, up, finish = _course(phones, phone, rule, rates, samples[i], start)
         seconds[0, i] = down
         seconds[1, i] = compute
@@ -173,7 +172,7 @@ def finish_seconds(
     """
     finish = np.empty(len(clients), np.float64)
     for i in range(len(clients)):
-        phone = permuted(clients[i], phones.size, phones.key)
+        phone = phone_of(phones, clients[i])
         finish[i] = _course(phones, phone, rule, rates, samples[i], start)[3]
     return finish
 

@@ -8,8 +8,7 @@ from mpifl.clock.kernels.availability import online_seconds, resumed_until
 from mpifl.clock.kernels.latency import RESUME, Rates
 from mpifl.clock.kernels.transfer import DOWN, UP, carried, has_curves, paused_transfer
 from mpifl.kernels.compile import inner_kernel, kernel
-from mpifl.kernels.permutation import permuted
-from mpifl.population.population import Phones
+from mpifl.population.phones import Phones, device_row, pattern_row, phone_of
 
 
 @kernel
@@ -43,10 +42,10 @@ def progress(
             sent[UP, i] = rates.bytes_up
             continue
 
-        phone = permuted(clients[i], phones.size, phones.key)
+        phone = phone_of(phones, clients[i])
         spent = stop - start
         if rule == RESUME:
-            spent = online_seconds(phones, phone % len(phones.period), start, stop)
+            spent = online_seconds(phones, pattern_row(phones, phone), start, stop)
 
         computed[i] = min(max(spent - down, 0.0), compute)
         sent[DOWN, i] = _sent(phones, phone, rule, DOWN, rates, spent, down, start, stop)
@@ -54,7 +53,7 @@ def progress(
         if spent > down + compute:
             begin = start + down + compute
             if rule == RESUME and has_curves(phones):
-                begin = resumed_until(phones, phone % len(phones.period), start, down + compute)
+                begin = resumed_until(phones, pattern_row(phones, phone), start, down + compute)
             elapsed = spent - down - compute
             sent[UP, i] = _sent(phones, phone, rule, UP, rates, elapsed, up, begin, stop)
     return sent, computed
@@ -101,7 +100,7 @@ def joules(
     """
     spent = np.empty(len(clients), np.float64)
     for i in range(len(clients)):
-        device = permuted(clients[i], phones.size, phones.key) % len(phones.compute_ms_per_sample)
+        device = device_row(phones, phone_of(phones, clients[i]))
         down_joules = phones.download_joules_per_byte[device] * down[i]
         up_joules = phones.upload_joules_per_byte[device] * up[i]
         radio = down_joules + up_joules
