@@ -17,6 +17,7 @@ from mpifl.io.restricted_pickle import read_pickle
 from mpifl.traces.importers.importer import TraceImporter
 from mpifl.traces.importers.parsed_trace import ParsedTrace
 from mpifl.traces.importers.parsing import only, shown
+from mpifl.traces.importers.published import recognised
 from mpifl.traces.labels import Labels, name_labels, pattern_labels
 from mpifl.traces.slots import Slots, check_slots, merged_slots, of_counts, without_empty
 
@@ -31,7 +32,8 @@ class Fedscale(TraceImporter):
     has one bandwidth for both directions. BEHAVE is {client: {"active": [s], "inactive": [s],
     "finish_time": s, ...}}: online from active[i] until inactive[i], repeated every finish_time.
     Slots of no length, of which the real file has some, are left out; slots that touch, of which it
-    has many, are merged. Raises InputError naming file, client, key and value.
+    has many, are merged. The files that FedScale published are recognised by their content. Raises
+    InputError naming file, client, key and value.
     """
 
     files: ClassVar[str] = "CAPACITY [BEHAVE]"
@@ -40,7 +42,8 @@ class Fedscale(TraceImporter):
         only(paths, 1, 2, "CAPACITY, or CAPACITY and BEHAVE")
         capacity = _entries(paths[0], tuple(CAPACITY.values()), "client_device_capacity")
         devices = _devices(paths[0], capacity)
-        notes = [f"{paths[0].name} has one bandwidth for both ways: upload_kbps is download_kbps"]
+        names, notes = map(list, zip(*map(recognised, paths), strict=True))
+        notes += [f"{paths[0].name} has one bandwidth for both ways: upload_kbps is download_kbps"]
 
         slots = None
         patterns = {}
@@ -50,7 +53,7 @@ class Fedscale(TraceImporter):
             patterns = pattern_labels(behave)
             notes += slot_notes
         return ParsedTrace(
-            source=f"FedScale's {' and '.join(path.name for path in paths)}",
+            source=f"FedScale's {' and '.join(names)}",
             licence="Apache-2.0 (FedScale)",
             devices=devices,
             slots=slots,
