@@ -104,6 +104,25 @@ class Population:
         """Return the availability pattern (int64) that each of ``clients`` (int64) has."""
         return rows_of(self.phones, clients)[1]
 
+    def labels(self, clients: np.ndarray) -> dict[str, np.ndarray]:
+        """Return what the trace says of the rows of ``clients`` (n,) int64: columns (n,) of str.
+
+        They are ``device_name``, ``device_model``, ``device_country`` and the same of
+        ``availability``, as far as the trace has them. An empty text is unknown.
+        """
+        assert self.trace is not None
+        labels = self.trace.labels
+        device, pattern = rows_of(self.phones, clients)
+        tables = (
+            ("device", labels.devices, device),
+            ("availability", labels.patterns, pattern),
+        )
+        return {
+            f"{kind}_{name}": np.char.decode(column[rows], "utf-8")
+            for kind, columns, rows in tables
+            for name, column in columns.items()
+        }
+
     def client_name(self, client: int) -> str:
         """Return a client's number, with its name in the source if that is another one."""
         name = self.data.train.client[self.data_client(client)]

@@ -88,6 +88,17 @@ def test_what_the_trace_does_not_name_is_dealt(population_of) -> None:
     assert rows(population) == [rows(dealt)[0], [1, 0, 2]]
 
 
+def test_a_client_has_the_labels_of_its_rows(population_of) -> None:
+    devices = ["x", "cy", "ann", "y", "bo"]
+    _, population = population_of({"devices": "by_name"}, devices, ["bo", "ann", "cy", "z"])
+    labels = population.labels(np.array([2, 0]))
+    assert {name: texts.tolist() for name, texts in labels.items()} == {
+        "device_name": ["cy", "ann"],
+        "availability_name": ["cy", "ann"],
+    }
+    assert population_of({})[1].labels(np.arange(3)) == {}
+
+
 @pytest.mark.parametrize(
     ("devices", "data", "message"),
     [
