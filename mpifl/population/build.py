@@ -56,7 +56,7 @@ def prepare(job: Job) -> tuple[Path | None, Path]:
             f" it goes with {SIZES}"
         )
 
-    trace_path = _trace_path(job.population.trace)
+    trace_path = _trace_path(job.population.trace, job.population.phones)
     if job.data.name == SIZES:
         _check_sizes(job)
         return None, trace_path
@@ -228,8 +228,8 @@ def _clients(
     return client, np.array([str(number).encode() for number in range(partition.clients)])
 
 
-def _trace_path(name: str) -> Path:
-    """Return the file of a trace; for a recipe a cache file."""
+def _trace_path(name: str, phones: int | None) -> Path:
+    """Return the file of a trace; for a recipe a cache file, with so many ``phones``."""
     source = find_trace(name)
     if source is None:
         names = ", ".join(shipped_names("traces"))
@@ -238,11 +238,18 @@ def _trace_path(name: str) -> Path:
             f" allowed: {names}, or a file"
         )
     if source.suffix != ".yaml":
+        if phones is not None:
+            raise InputError(
+                f"population.phones: {phones} is not allowed: population.trace {name!r} is no"
+                " recipe, and has the phones that it has; leave it out"
+            )
         open_trace(source)  # its errors are more specific than those of ``verified``
         verified(source, traces.FORMAT, traces.SCHEMA_VERSION)
         return source.resolve()
 
     recipe = read_recipe(source)
+    if phones is not None:
+        recipe = recipe.model_copy(update={"phones": phones})
 
     def write(path: Path) -> None:
         trace = synthesize(recipe)
