@@ -11,11 +11,13 @@ from rich.console import Console
 from rich.table import Table
 
 from mpifl.errors import counted
+from mpifl.traces.labels import counts_of
 from mpifl.traces.summary import PER_CENT, Summary
 from mpifl.traces.trace import Trace
 
 PIPE_COLUMNS = 100  # width where the output is not a terminal
 BAR_COLUMNS = 40
+MOST_LABELS = 8
 LABELS: dict[str, tuple[str, float | None]] = {
     "compute_ms_per_sample": ("compute, ms", 1),
     "download_kbps": ("download, kbit/s", 1),
@@ -63,9 +65,23 @@ def _heading(trace: Trace, summary: Summary) -> Table:
         else "none: speeds are constant",
         "online": f"{summary.online:.1%} of the time",
     }
-    for name, text in rows.items():
+    for name, text in (rows | _labels(trace)).items():
         table.add_row(name, text)
     return table
+
+
+def _labels(trace: Trace) -> dict[str, str]:
+    """Return a line for each column of labels: how many there are, and the most frequent ones."""
+    lines = {}
+    tables = (("device", trace.labels.devices), ("pattern", trace.labels.patterns))
+    for kind, columns in tables:
+        for name, column in columns.items():
+            found = counts_of(column)
+            shown = [f"{text or 'unknown'} {count:,}" for text, count in found[:MOST_LABELS]]
+            more = ", ..." if len(found) > MOST_LABELS else ""
+            which = "each row has its own" if name == "name" else ", ".join(shown) + more
+            lines[f"{kind} {name}"] = f"{len(found):,}: {which}"
+    return lines
 
 
 def _quantiles(summary: Summary) -> Table:

@@ -94,6 +94,16 @@ class Population(Section):
         "phones",
         description="a recipe in traces/, a recipe file (.yaml), or a device trace in HDF5",
     )
+    phones: Count | None = Field(
+        None,
+        description="with a recipe: how many phones are drawn from its distributions; default: the"
+        " recipe's number",
+    )
+    devices: str = Field(
+        "permuted",
+        description="which device and which availability of the trace a client has: `permuted`"
+        " (dealt by the seed), `by_name` (those of its name), or a CSV table",
+    )
     merge_gaps_seconds: float | None = Field(
         None,
         ge=0,

@@ -21,6 +21,7 @@ from mpifl.io.files import PACKAGE, cache_path
 SOURCES = (
     "kernels/permutation.py",
     "aggregation/exact_sum.py",
+    "population/phones.py",
     "population/population.py",
     "clock/kernels/periodic.py",
     "clock/kernels/availability.py",

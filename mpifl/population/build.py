@@ -34,6 +34,7 @@ from mpifl.io.files import cache_folder, is_file, shipped, shipped_names
 from mpifl.io.hdf5 import check_content
 from mpifl.io.verified import bytes_sha256, verified
 from mpifl.job import Job
+from mpifl.population.pinning import pinned_rows, table_of
 from mpifl.population.population import Population
 from mpifl.seeds import Purpose, generator, number
 from mpifl.traces import trace as traces
@@ -55,7 +56,7 @@ def prepare(job: Job) -> tuple[Path | None, Path]:
             f" it goes with {SIZES}"
         )
 
-    trace_path = _trace_path(job.population.trace)
+    trace_path = _trace_path(job.population.trace, job.population.phones)
     if job.data.name == SIZES:
         _check_sizes(job)
         return None, trace_path
@@ -81,7 +82,10 @@ def open_population(job: Job, data_path: Path | None, trace_path: Path | None) -
     clients = job.population.clients or (data.train.clients if data else 0)
     phone_key = number(job.seed, Purpose.PHONES)
     always = job.clock.availability == "always"
-    return Population(clients, data, trace, phone_key, always, job.data.samples_per_client)
+    dealt = Population(clients, data, trace, phone_key, always, job.data.samples_per_client)
+    if trace is None:
+        return dealt
+    return replace(dealt, pinned=pinned_rows(dealt, job.population.devices))
 
 
 def resolved(job: Job, population: Population) -> Job:
@@ -93,6 +97,9 @@ def resolved(job: Job, population: Population) -> Job:
     section = job.population
     if shipped("traces", section.trace) is None:
         section = section.model_copy(update={"trace": str(Path(section.trace).resolve())})
+    table = table_of(section.devices)
+    if table is not None:
+        section = section.model_copy(update={"devices": str(table.resolve())})
     section = section.model_copy(update={"clients": population.clients})
 
     return job.model_copy(update={"data": data, "population": section})
@@ -223,8 +230,8 @@ def _clients(
     return client, np.array([str(number).encode() for number in range(partition.clients)])
 
 
-def _trace_path(name: str) -> Path:
-    """Return the file of a trace; for a recipe a cache file."""
+def _trace_path(name: str, phones: int | None) -> Path:
+    """Return the file of a trace; for a recipe a cache file, with so many ``phones``."""
     source = find_trace(name)
     if source is None:
         names = ", ".join(shipped_names("traces"))
@@ -233,11 +240,18 @@ def _trace_path(name: str) -> Path:
             f" allowed: {names}, or a file"
         )
     if source.suffix != ".yaml":
+        if phones is not None:
+            raise InputError(
+                f"population.phones: {phones} is not allowed: population.trace {name!r} is no"
+                " recipe, and has the phones that it has; leave it out"
+            )
         open_trace(source)  # its errors are more specific than those of ``verified``
         verified(source, traces.FORMAT, traces.SCHEMA_VERSION)
         return source.resolve()
 
     recipe = read_recipe(source)
+    if phones is not None:
+        recipe = recipe.model_copy(update={"phones": phones})
 
     def write(path: Path) -> None:
         trace = synthesize(recipe)

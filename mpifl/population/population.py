@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -12,73 +12,17 @@ from mpifl.datasets.dataset import Dataset
 from mpifl.errors import InputError, counted
 from mpifl.job.quantiles import Quantiles
 from mpifl.kernels.compile import kernel
-from mpifl.kernels.permutation import permuted, uniforms
-from mpifl.traces.bandwidth import Bandwidth
+from mpifl.kernels.permutation import uniforms
+from mpifl.population.phones import (
+    Curves,
+    Phones,
+    Pinned,
+    pattern_row,
+    phone_of,
+    phones_of_pattern,
+    rows_of,
+)
 from mpifl.traces.trace import DEVICE_COLUMNS, Trace
-
-
-class Curves(NamedTuple):
-    """Bandwidth over time as the Numba kernels read it; row 0 of each pair is down, row 1 up.
-
-    Curve k has points offsets[k] to offsets[k + 1]. From each point on the speed is ``kbps``
-    (2, points) kbit/s; ``kbit`` (2, points) is what the curve has carried from its begin to the
-    point. A whole ``period`` (curves,) seconds carries ``period_kbit`` (2, curves), and the highest
-    speed is ``peak_kbps`` (2, curves).
-    """
-
-    offsets: np.ndarray
-    start: np.ndarray
-    period: np.ndarray
-    kbps: np.ndarray
-    kbit: np.ndarray
-    period_kbit: np.ndarray
-    peak_kbps: np.ndarray
-
-    @classmethod
-    def of(cls, bandwidth: Bandwidth) -> Curves:
-        """Return the curves of a trace, with the sums of what they have carried."""
-        # Copies: mapped arrays are read-only, which is another type for Numba, and every kernel
-        # would be compiled once more.
-        offsets = np.array(bandwidth.offsets)
-        start = np.array(bandwidth.start)
-        period = np.array(bandwidth.period)
-        kbps = np.stack([bandwidth.download_kbps, bandwidth.upload_kbps])
-
-        kbit = np.zeros_like(kbps)
-        period_kbit = np.zeros((2, len(period)))
-        peak_kbps = np.zeros((2, len(period)))
-        for curve in range(len(period)):
-            points = slice(offsets[curve], offsets[curve + 1])
-            seconds = np.diff(start[points], append=period[curve])
-            carried = np.cumsum(kbps[:, points] * seconds, axis=1)
-            kbit[:, points][:, 1:] = carried[:, :-1]
-            period_kbit[:, curve] = carried[:, -1]
-            peak_kbps[:, curve] = kbps[:, points].max(axis=1)
-        return cls(offsets, start, period, kbps, kbit, period_kbit, peak_kbps)
-
-
-class Phones(NamedTuple):
-    """A trace as the Numba kernels read it: its columns, and which phone each client has.
-
-    ``size`` and ``key`` are those of the permutation that deals phones to clients. With
-    ``always_online`` availability patterns are ignored. ``curves``, where there are any, replace
-    the constant download_kbps and upload_kbps of the devices.
-    """
-
-    size: int
-    key: int
-    always_online: bool
-    compute_ms_per_sample: np.ndarray
-    download_kbps: np.ndarray
-    upload_kbps: np.ndarray
-    compute_watts: np.ndarray
-    download_joules_per_byte: np.ndarray
-    upload_joules_per_byte: np.ndarray
-    offsets: np.ndarray
-    start: np.ndarray
-    end: np.ndarray
-    period: np.ndarray
-    curves: Curves
 
 
 @dataclass(frozen=True)
@@ -88,8 +32,9 @@ class Population:
     Client c trains on the samples of data client ``c mod data clients``. In a population without
     data (``dataset`` None) its number of samples is drawn from ``sizes`` by the client's number.
     Its phone is ``permuted(c)`` of a permutation keyed by ``phone_key``: neighbours in the trace
-    are not neighbours here, and no two clients share a phone while there are enough phones.
-    ``trace`` is None on ranks that do not use it.
+    are not neighbours here, and no two clients share a phone while there are enough phones. Where
+    ``pinned`` is given, it has the rows of the trace that each client has instead. ``trace`` is
+    None on ranks that do not use it.
     """
 
     clients: int
@@ -98,14 +43,17 @@ class Population:
     phone_key: int
     always_online: bool = False
     sizes: Quantiles | None = None
+    pinned: Pinned | None = None
 
     @cached_property
     def phones(self) -> Phones:
-        """The trace, and the permutation that deals its phones to clients."""
+        """The trace, and which of its phones each client has."""
         trace = self.trace
         assert trace is not None
         # Not the number of curves: a client has the same phone with or without curves.
         size = max(self.clients, trace.devices, trace.patterns)
+        if self.pinned is not None:
+            size = self.clients
         return Phones(
             size,
             self.phone_key,
@@ -116,6 +64,7 @@ class Population:
             end=trace.end,
             period=trace.period,
             curves=Curves.of(trace.bandwidth),
+            pinned=self.pinned or Pinned.none(),
         )
 
     @cached_property
@@ -149,9 +98,30 @@ class Population:
 
     def devices(self, clients: np.ndarray) -> np.ndarray:
         """Return the device of the trace (int64) that each of ``clients`` (int64) has."""
-        phones = self.phones
-        places = [int(permuted(client, phones.size, phones.key)) for client in clients.tolist()]
-        return np.array(places, np.int64) % len(phones.compute_ms_per_sample)
+        return rows_of(self.phones, clients)[0]
+
+    def patterns(self, clients: np.ndarray) -> np.ndarray:
+        """Return the availability pattern (int64) that each of ``clients`` (int64) has."""
+        return rows_of(self.phones, clients)[1]
+
+    def labels(self, clients: np.ndarray) -> dict[str, np.ndarray]:
+        """Return what the trace says of the rows of ``clients`` (n,) int64: columns (n,) of str.
+
+        They are ``device_name``, ``device_model``, ``device_country`` and the same of
+        ``availability``, as far as the trace has them. An empty text is unknown.
+        """
+        assert self.trace is not None
+        labels = self.trace.labels
+        device, pattern = rows_of(self.phones, clients)
+        tables = (
+            ("device", labels.devices, device),
+            ("availability", labels.patterns, pattern),
+        )
+        return {
+            f"{kind}_{name}": np.char.decode(column[rows], "utf-8")
+            for kind, columns, rows in tables
+            for name, column in columns.items()
+        }
 
     def client_name(self, client: int) -> str:
         """Return a client's number, with its name in the source if that is another one."""
@@ -187,15 +157,14 @@ def ever_online(phones: Phones, clients: int) -> int:
     if phones.always_online:
         return clients
 
-    patterns = len(phones.period)
     count = 0
     if clients < phones.size:
         for client in range(clients):
-            pattern = permuted(client, phones.size, phones.key) % patterns
+            pattern = pattern_row(phones, phone_of(phones, client))
             count += phones.offsets[pattern] < phones.offsets[pattern + 1]
         return count
 
-    for pattern in range(patterns):
+    for pattern in range(len(phones.period)):
         if phones.offsets[pattern] < phones.offsets[pattern + 1]:
-            count += (phones.size - pattern + patterns - 1) // patterns
+            count += phones_of_pattern(phones, pattern)
     return count

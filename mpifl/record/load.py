@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
@@ -16,6 +16,9 @@ from mpifl.io.files import is_file, read_errors
 from mpifl.io.hdf5 import check_heaps
 from mpifl.job import load_yaml
 from mpifl.record.tables import TABLES
+
+if TYPE_CHECKING:
+    from mpifl.population.population import Population
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,24 @@ class Run:
     def environment(self) -> dict[str, Any]:
         """environment.json: versions, processors, hosts and content hashes."""
         return self._json("environment.json")
+
+    @cached_property
+    def population(self) -> Population:
+        """The run's clients: ``labels``, ``devices``, ``patterns`` and ``samples`` of each.
+
+        Reads the job, loading its plug-ins, its data set and its trace. Raises InputError when the
+        trace is not the one of the run.
+        """
+        # Imported here: reading a table needs neither Numba nor the job's classes.
+        from mpifl.job import read_job
+        from mpifl.population.build import open_population, prepare
+
+        job = read_job(str(self.folder / "job.yaml"), [])
+        population = open_population(job, *prepare(job))
+        trace = population.trace
+        if trace is None or trace.content_sha256 != self.environment["content_sha256"]["trace"]:
+            raise InputError(f"{self.folder}: population.trace has changed since the run began")
+        return population
 
     @property
     def complete(self) -> bool:

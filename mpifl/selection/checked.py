@@ -9,7 +9,8 @@ from mpifl.clock.kernels.online_patterns import is_in
 from mpifl.clock.online import NOBODY
 from mpifl.errors import TrainingError
 from mpifl.kernels.compile import kernel
-from mpifl.population.population import Phones, Population
+from mpifl.population.phones import Phones
+from mpifl.population.population import Population
 
 FINE, OUTSIDE, OFFLINE, TWICE, BUSY = range(5)
 """What may be wrong with a client that was chosen."""

@@ -11,8 +11,10 @@ from typing import IO
 
 from mpifl.errors import InputError
 from mpifl.io.files import disk_full_errors, is_file, locked, write_text
+from mpifl.io.verified import bytes_sha256
 from mpifl.job import Job, difference, dump_job, part_name, with_names
 from mpifl.job.plug_in import COPIES, ENVIRONMENT
+from mpifl.population.pinning import table_of
 from mpifl.record.run_directory import check_empty, make_run_directory
 from mpifl.rounds.build_experiment import check_job
 from mpifl.rounds.experiment import Experiment, TimingExperiment
@@ -23,6 +25,8 @@ JOB = "job.yaml"
 SUMMARY = "summary.json"
 CHECKPOINTS = "checkpoint"
 LOCK = "lock"
+INPUTS = {"data": "data.name", "trace": "population.trace", "devices": "population.devices"}
+"""The job key of each input whose hash environment.json has."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +51,14 @@ class RunStart:
 
     @property
     def content_sha256(self) -> dict[str, str]:
-        """The hashes of the data set and of the trace, those that the job has."""
+        """The hashes of the data set, the trace and the table of devices that the job has."""
         parts = {
             "data": self.experiment.population.dataset,
             "trace": self.experiment.population.trace,
         }
-        return {name: part.content_sha256 for name, part in parts.items() if part}
+        hashes = {name: part.content_sha256 for name, part in parts.items() if part}
+        table = table_of(self.experiment.job.population.devices)
+        return hashes if table is None else hashes | {"devices": bytes_sha256(table)}
 
 
 def job_and_overrides(
@@ -210,7 +216,7 @@ def _check_same_inputs(folder: Path, hashes: dict[str, str]) -> None:
 
     for name, digest in hashes.items():
         if before.get(name) != digest:
-            key = {"data": "data.name", "trace": "population.trace"}[name]
+            key = INPUTS[name]
             raise InputError(
                 f"--resume: {folder}: {key} has changed since the run began (content_sha256"
                 f" {digest[:12]})"

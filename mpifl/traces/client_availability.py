@@ -11,6 +11,7 @@ import numpy as np
 
 from mpifl.errors import InputError
 from mpifl.traces.importers.parsed_trace import ParsedTrace, completed, read_trace
+from mpifl.traces.labels import Labels, name_labels
 from mpifl.traces.on_off import DAY_SECONDS
 from mpifl.traces.slots import check_slots, of_counts, without_empty
 from mpifl.traces.trace import Trace
@@ -66,7 +67,8 @@ def load_client_availability(
         ) from None
 
     check_slots(FUNCTION, list(clients), slots)
-    parsed = ParsedTrace(source, licence, slots=without_empty(slots))
+    labels = Labels(patterns=name_labels(list(clients)))
+    parsed = ParsedTrace(source, licence, slots=without_empty(slots), labels=labels)
     base_trace = read_trace(base) if isinstance(base, str) else base
     return completed(name, parsed, base_trace)[0]
 

@@ -14,6 +14,8 @@ Layout, schema version 1 (``docs/formats.md`` describes it for users)::
     availability/period    (patterns,) float64  seconds after which the pattern repeats
     bandwidth/...          offsets, start, download_kbps, upload_kbps, period: see Bandwidth;
                            the group may be missing
+    labels/devices/..., labels/patterns/...  name, model, country: UTF-8 of fixed length, see
+                           Labels; groups and columns may be missing
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from mpifl.io.files import read_errors, whole_file
 from mpifl.io.hdf5 import content_sha256, mapped, open_hdf5, writing_hdf5
 from mpifl.traces.bandwidth import COLUMNS as BANDWIDTH_COLUMNS
 from mpifl.traces.bandwidth import Bandwidth, bandwidth_from, check_bandwidth
+from mpifl.traces.labels import Labels, check_labels
 from mpifl.traces.slots import Slots, merged_slots, slots_from
 
 FORMAT = "mpifl-trace"
@@ -43,6 +46,7 @@ DEVICE_COLUMNS = (
     "upload_joules_per_byte",
 )
 SLOT_COLUMNS = ("offsets", "start", "end", "period")
+LABELLED = ("devices", "patterns")
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,7 @@ class Trace:
     end: np.ndarray
     period: np.ndarray
     bandwidth: Bandwidth = field(default_factory=Bandwidth)
+    labels: Labels = field(default_factory=Labels)
     content_sha256: str = ""
 
     @property
@@ -114,6 +119,10 @@ def _write_columns(file: h5py.File, trace: Trace) -> None:
         for column in BANDWIDTH_COLUMNS:
             group[column] = getattr(trace.bandwidth, column).astype(np.float64)
 
+    for kind in LABELLED:
+        for name, texts in getattr(trace.labels, kind).items():
+            file[f"labels/{kind}/{name}"] = texts
+
 
 def open_trace(path: Path) -> Trace:
     """Map and check a trace of ``write_trace``.
@@ -128,10 +137,11 @@ def open_trace(path: Path) -> Trace:
         if "bandwidth" in file:
             for name in ("offsets", *BANDWIDTH_COLUMNS):
                 curves[name] = _column(file, f"bandwidth/{name}")
+        labels = {kind: _texts(file, f"labels/{kind}") for kind in LABELLED}
         keys = ("name", "source", "licence", "content_sha256")
         attributes: dict[str, Any] = {key: file.attrs[key] for key in keys}
 
-    trace = Trace(**(attributes | columns), bandwidth=Bandwidth(**curves))
+    trace = Trace(**(attributes | columns), bandwidth=Bandwidth(**curves), labels=Labels(**labels))
     check_trace(path, trace)
     return trace
 
@@ -152,6 +162,12 @@ def _column(file: h5py.File, name: str) -> np.ndarray:
             f" expected a column of {expected}"
         )
     return mapped(column, name)
+
+
+def _texts(file: h5py.File, group: str) -> dict[str, np.ndarray]:
+    """Return the labels of a group, by column; none where the group is missing."""
+    columns = file.get(group, {})
+    return {str(name): columns[name][:] for name in columns}
 
 
 def check_trace(source: Path | str, trace: Trace) -> None:
@@ -181,6 +197,7 @@ def check_trace(source: Path | str, trace: Trace) -> None:
 
     _check_slots(source, trace)
     check_bandwidth(source, trace.bandwidth)
+    check_labels(source, trace.labels, trace.devices, trace.patterns)
 
 
 def merged(trace: Trace, gap_seconds: float) -> Trace:

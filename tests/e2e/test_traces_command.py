@@ -244,6 +244,19 @@ def test_show_prints_counts_quantiles_and_hours(slots: Path, tmp_path: Path) -> 
     assert table.split()[2:4] == ["60", "min"]
 
 
+def test_show_counts_labels(slots: Path, tmp_path: Path) -> None:
+    models = ["Pixel", "Nexus", "Pixel", ""] + [f"model {k}" for k in range(9)]
+    rows = [f"{model},{ms}" for ms, model in enumerate(models, 1)]
+    (tmp_path / "devices.csv").write_text("\n".join(["model,compute_ms_per_sample", *rows]))
+    assert (
+        traces("import", "csv", slots, tmp_path / "devices.csv", "-o", tmp_path / "x.h5").exit_code
+        == 0
+    )
+    said = " ".join(traces("show", tmp_path / "x.h5").stdout.split())
+    assert "device model 12: Pixel 2, Nexus 1, unknown 1, model 0 1," in said
+    assert "model 4 1, ... pattern name 2: each row has its own" in said
+
+
 def test_recipes_can_be_shown_without_a_file() -> None:
     said = traces("show", "charging").stdout
     assert "290 never online" in said

@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 import pytest
 import yaml
+from scipy.stats import kstest
 
 from mpifl.datasets.dataset import Dataset, open_dataset, repack, write_dataset
 from mpifl.errors import InputError
@@ -329,6 +330,22 @@ def test_a_recipe_file_is_a_trace(empty_cache: Path, tmp_path: Path) -> None:
     assert (trace.name, trace.devices) == ("four", 4)
     (tmp_path / "four.yaml").write_text(yaml.safe_dump(recipe | {"seed": 1}))
     assert prepare(job)[1] != path
+
+
+def test_a_job_draws_as_many_phones_as_it_asks_for(empty_cache: Path, small_trace: str) -> None:
+    shipped = prepare(job_of())[1]
+    assert prepare(job_of(phones=1000))[1] == shipped
+    more = open_trace(prepare(job_of(phones=3000))[1])
+    assert (more.devices, more.patterns, open_trace(shipped).devices) == (3000, 3000, 1000)
+    assert len(set(zip(more.download_kbps, more.compute_ms_per_sample, strict=True))) == 3000
+
+    # The same distributions: quantiles of 1,000 and of 3,000 draws.
+    for column in ("download_kbps", "compute_ms_per_sample"):
+        found = kstest(getattr(more, column), getattr(open_trace(shipped), column))
+        assert found.pvalue > 0.01
+
+    message = refusal(job_of(phones=5, trace=small_trace))
+    assert message.startswith("population.phones: 5 is not allowed: population.trace ")
 
 
 def test_a_wrong_recipe_is_refused_with_its_key(tmp_path: Path) -> None:

@@ -37,6 +37,26 @@ def test_a_run_is_read_whole(finished: Finished) -> None:
     assert hashlib.sha256(in_order).hexdigest() == run.summary["model_sha256"]
 
 
+def test_a_run_has_its_clients(finished: Finished, tmp_path: Path) -> None:
+    run = mpifl.load_run(finished.folder)
+    rows = run.participants
+    trace = run.population.trace
+    seconds = (
+        3
+        * rows["samples"]
+        * trace.compute_ms_per_sample[run.population.devices(rows["client"])]
+        / 1000
+    )
+    assert rows["compute_seconds"] == pytest.approx(seconds)
+    assert run.population.labels(rows["client"]) == {}
+
+    folder = Path(shutil.copytree(finished.folder, tmp_path / "run"))
+    text = (folder / "environment.json").read_text()
+    (folder / "environment.json").write_text(text.replace(trace.content_sha256, "0" * 64))
+    with pytest.raises(InputError, match=r"population\.trace has changed"):
+        _ = mpifl.load_run(folder).population
+
+
 def test_a_table_becomes_a_data_frame(finished: Finished) -> None:
     pandas = pytest.importorskip("pandas")
     frame = mpifl.load_run(str(finished.folder)).frame("participants")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import json
 import shutil
 import subprocess
@@ -222,3 +223,18 @@ def test_a_module_that_has_changed_is_refused_with_both_hashes(
         [*line, "selection.name=begun_pack.mine:Mine"], capture_output=True, text=True, check=False
     )
     assert allowed.returncode == 0, allowed.stderr
+
+
+def test_a_table_of_devices_that_has_changed_is_refused(folder: Path) -> None:
+    table = folder / "rows.csv"
+    rows = [f"{client},{client % 4}" for client in range(200)]
+    table.write_text("\n".join(["client,device", *rows]))
+    pinned = (f"population.devices={table}", "selection.name=uniform")
+    begun(folder / "asked.yaml", folder / "out", *pinned)
+    hashes = json.loads((folder / "out" / "environment.json").read_text())["content_sha256"]
+    assert hashes["devices"] == hashlib.sha256(table.read_bytes()).hexdigest()
+    begun(None, folder / "out", resume=True)
+
+    table.write_text("\n".join(["client,device", *reversed(rows)]))
+    message = refusal(lambda: begun(None, folder / "out", resume=True))
+    assert "population.devices has changed since the run began" in message

@@ -12,7 +12,7 @@ import numpy as np
 from mpifl.clock.kernels.periodic import moment_of, place
 from mpifl.kernels.compile import inner_kernel, kernel
 from mpifl.kernels.permutation import permuted
-from mpifl.population.population import Phones
+from mpifl.population.phones import Phones, pattern_row, phone_of
 
 
 @inner_kernel
@@ -139,7 +139,7 @@ def longest_stay(phones: Phones, pattern: int) -> float:
 @inner_kernel
 def pattern_of(phones: Phones, client: int) -> int:
     """Return the availability pattern of a client."""
-    return permuted(client, phones.size, phones.key) % len(phones.period)
+    return pattern_row(phones, phone_of(phones, client))
 
 
 @kernel

@@ -27,8 +27,7 @@ from mpifl.clock.kernels.transfer import (
     paused_transfer,
 )
 from mpifl.kernels.compile import inner_kernel, kernel
-from mpifl.kernels.permutation import permuted
-from mpifl.population.population import Phones
+from mpifl.population.phones import Phones, device_row, pattern_row, phone_of
 
 STRICT, RESUME, FEDSCALE = range(3)
 AVAILABILITY = {"strict": STRICT, "resume": RESUME, "fedscale": FEDSCALE, "always": STRICT}
@@ -54,7 +53,7 @@ def compute_seconds(phones: Phones, phone: int, rates: Rates, samples: float) ->
 
     samples x inferences_per_sample x ms / 1000.
     """
-    ms = phones.compute_ms_per_sample[phone % len(phones.compute_ms_per_sample)]
+    ms = phones.compute_ms_per_sample[device_row(phones, phone)]
     return rates.inferences_per_sample * samples * ms / 1000
 
 
@@ -67,7 +66,7 @@ def phone_seconds(
     download = 8 bytes / (bits_per_kbit kbit/s), upload likewise, at its phone's best speeds. Where
     speeds change over time it may take longer.
     """
-    phone = permuted(client, phones.size, phones.key)
+    phone = phone_of(phones, client)
     down = load.down * 8 / (rates.bits_per_kbit * best_kbps(phones, phone, DOWN))
     up = load.up * 8 / (rates.bits_per_kbit * best_kbps(phones, phone, UP))
     return down, compute_seconds(phones, phone, rates, samples), up
@@ -89,7 +88,7 @@ def _course(
     up = constant_seconds(phones, phone, UP, load.up, rates.bits_per_kbit)
     work = down + compute + up
     if rule == RESUME:
-        finish = resumed_until(phones, phone % len(phones.period), start, work)
+        finish = resumed_until(phones, pattern_row(phones, phone), start, work)
     else:
         finish = start + work
     return down, compute, up, finish
@@ -103,7 +102,7 @@ def _curve_course(
 
     A transfer that never ends takes infinite seconds.
     """
-    pattern = phone % len(phones.period)
+    pattern = pattern_row(phones, phone)
     kbit_down = load.down * 8 / rates.bits_per_kbit
     kbit_up = load.up * 8 / rates.bits_per_kbit
 
@@ -160,8 +159,8 @@ def time_participants(
     finished = np.empty(len(clients), np.bool_)
 
     for i in range(len(clients)):
-        phone = permuted(clients[i], phones.size, phones.key)
-        pattern = phone % len(phones.period)
+        phone = phone_of(phones, clients[i])
+        pattern = pattern_row(phones, phone)
         load = load_of(loads, i)
         down, compute, up, finish = _course(phones, phone, rule, rates, samples[i], load, start)
         seconds[0, i] = down
@@ -187,7 +186,7 @@ def finish_seconds(
     """
     finish = np.empty(len(clients), np.float64)
     for i in range(len(clients)):
-        phone = permuted(clients[i], phones.size, phones.key)
+        phone = phone_of(phones, clients[i])
         load = load_of(loads, i)
         finish[i] = _course(phones, phone, rule, rates, samples[i], load, start)[3]
     return finish

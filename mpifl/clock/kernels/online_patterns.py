@@ -10,7 +10,7 @@ from mpifl.clock.kernels.availability import next_online, online_until, pattern_
 from mpifl.clock.kernels.heaps import Heaps, least, put, take
 from mpifl.kernels.compile import constant, inner_kernel, kernel
 from mpifl.kernels.permutation import inverse_permuted, permuted
-from mpifl.population.population import Phones
+from mpifl.population.phones import Phones, client_of_pattern, phones_of_pattern
 
 OPENS, PARKED, CLOSES = (constant(heap) for heap in range(3))
 """Heaps of patterns.
@@ -102,8 +102,8 @@ def members_of(
     count = 0
 
     for pattern in patterns:
-        for phone in range(pattern, phones.size, len(phones.period)):
-            client = inverse_permuted(phone, phones.size, phones.key)
+        for place in range(phones_of_pattern(phones, pattern)):
+            client = client_of_pattern(phones, pattern, place)
             if client < clients and not is_in(busy, client):
                 free[count] = client
                 count += 1
@@ -159,7 +159,7 @@ def patterns_at(phones: Phones, clients: int, now: float) -> Patterns:
 
     if clients == phones.size:
         for pattern in range(patterns):
-            index.members[pattern] = (clients - pattern + patterns - 1) // patterns
+            index.members[pattern] = phones_of_pattern(phones, pattern)
     else:
         for client in range(clients):
             index.members[pattern_of(phones, client)] += 1
@@ -227,8 +227,8 @@ def next_opening(phones: Phones, clients: int, index: Patterns, busy: np.ndarray
     heaps = index.heaps
     while heaps.sizes[OPENS]:
         pattern = heaps.items[OPENS, 0]
-        for phone in range(pattern, phones.size, len(phones.period)):
-            client = inverse_permuted(phone, phones.size, phones.key)
+        for place in range(phones_of_pattern(phones, pattern)):
+            client = client_of_pattern(phones, pattern, place)
             if client < clients and not is_in(busy, client):
                 return heaps.keys[OPENS, pattern]
 

@@ -8,8 +8,7 @@ from mpifl.clock.kernels.availability import online_seconds, resumed_until
 from mpifl.clock.kernels.latency import RESUME, Rates
 from mpifl.clock.kernels.transfer import DOWN, UP, Loads, carried, has_curves, paused_transfer
 from mpifl.kernels.compile import inner_kernel, kernel
-from mpifl.kernels.permutation import permuted
-from mpifl.population.population import Phones
+from mpifl.population.phones import Phones, device_row, pattern_row, phone_of
 
 
 @kernel
@@ -44,10 +43,10 @@ def progress(
             sent[UP, i] = loads.up[i]
             continue
 
-        phone = permuted(clients[i], phones.size, phones.key)
+        phone = phone_of(phones, clients[i])
         spent = stop - start
         if rule == RESUME:
-            spent = online_seconds(phones, phone % len(phones.period), start, stop)
+            spent = online_seconds(phones, pattern_row(phones, phone), start, stop)
 
         computed[i] = min(max(spent - down, 0.0), compute)
         size = loads.down[i]
@@ -56,7 +55,7 @@ def progress(
         if spent > down + compute:
             begin = start + down + compute
             if rule == RESUME and has_curves(phones):
-                begin = resumed_until(phones, phone % len(phones.period), start, down + compute)
+                begin = resumed_until(phones, pattern_row(phones, phone), start, down + compute)
             elapsed = spent - down - compute
             size = loads.up[i]
             sent[UP, i] = _sent(phones, phone, rule, UP, rates, size, elapsed, up, begin, stop)
@@ -104,7 +103,7 @@ def joules(
     """
     spent = np.empty(len(clients), np.float64)
     for i in range(len(clients)):
-        device = permuted(clients[i], phones.size, phones.key) % len(phones.compute_ms_per_sample)
+        device = device_row(phones, phone_of(phones, clients[i]))
         down_joules = phones.download_joules_per_byte[device] * down[i]
         up_joules = phones.upload_joules_per_byte[device] * up[i]
         radio = down_joules + up_joules

@@ -24,8 +24,7 @@ from mpifl.clock.kernels.heaps import least, put, take
 from mpifl.clock.kernels.latency import RESUME, Rates
 from mpifl.clock.kernels.transfer import DOWN, UP, Loads, speed_from
 from mpifl.kernels.compile import inner_kernel, kernel
-from mpifl.kernels.permutation import permuted
-from mpifl.population.population import Phones
+from mpifl.population.phones import Phones, pattern_row, phone_of
 
 # Moments, or amounts, that would be equal without rounding. Sums of floats that differ by less than
 # this share of themselves count as equal.
@@ -52,7 +51,7 @@ def join(
     for k in range(len(numbers)):
         flow = link.flows[numbers[k]]
         flow.client = clients[k]
-        flow.phone = permuted(clients[k], phones.size, phones.key)
+        flow.phone = phone_of(phones, clients[k])
         flow.load_down = loads.down[k]
         flow.load_up = loads.up[k]
         flow.compute_seconds = compute_seconds[k]
@@ -62,7 +61,7 @@ def join(
         flow.online = True
         flow.delayed = False
 
-        flow.border = online_until(phones, flow.phone % len(phones.period), start[k])
+        flow.border = online_until(phones, pattern_row(phones, flow.phone), start[k])
         _begin(link, phones, rates, numbers[k], DOWNLOADING, start[k])
 
 
@@ -218,7 +217,7 @@ def _cross(link: Link, phones: Phones, rule: int, i: int) -> None:
     Going offline pauses its participant with the resume rule, else it drops out.
     """
     flow = link.flows[i]
-    pattern = flow.phone % len(phones.period)
+    pattern = pattern_row(phones, flow.phone)
     border = flow.border
     if not flow.online:
         flow.online = True

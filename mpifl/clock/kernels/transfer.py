@@ -15,7 +15,7 @@ import numpy as np
 from mpifl.clock.kernels.availability import next_online, online_until
 from mpifl.clock.kernels.periodic import common_period, moment_of, place
 from mpifl.kernels.compile import constant, inner_kernel
-from mpifl.population.population import Phones
+from mpifl.population.phones import Phones, curve_row, device_row, pattern_row
 
 DOWN = constant(0)
 UP = constant(1)
@@ -50,7 +50,7 @@ def has_curves(phones: Phones) -> bool:
 
 @inner_kernel
 def _device_kbps(phones: Phones, phone: int, direction: int) -> float:
-    device = phone % len(phones.download_kbps)
+    device = device_row(phones, phone)
     return phones.download_kbps[device] if direction == DOWN else phones.upload_kbps[device]
 
 
@@ -58,7 +58,7 @@ def _device_kbps(phones: Phones, phone: int, direction: int) -> float:
 def best_kbps(phones: Phones, phone: int, direction: int) -> float:
     """Return the highest speed that a phone ever has."""
     if has_curves(phones):
-        return phones.curves.peak_kbps[direction, phone % len(phones.curves.period)]
+        return phones.curves.peak_kbps[direction, curve_row(phones, phone)]
     return _device_kbps(phones, phone, direction)
 
 
@@ -86,7 +86,7 @@ def _segment(phones: Phones, phone: int, now: float) -> tuple[int, float, int, f
     period.
     """
     curves = phones.curves
-    curve = phone % len(phones.curves.period)
+    curve = curve_row(phones, phone)
     stop = curves.offsets[curve + 1]
     period = curves.period[curve]
     cycle, point = place(period, curves.start, curves.offsets[curve], stop, now)
@@ -191,8 +191,8 @@ def paused_transfer(
     Walks the phone's stays. Once its availability and its curve have both come to the end of a
     period together, whole such rounds are taken at once.
     """
-    pattern = phone % len(phones.period)
-    curve_period = phones.curves.period[phone % len(phones.curves.period)]
+    pattern = pattern_row(phones, phone)
+    curve_period = phones.curves.period[curve_row(phones, phone)]
     common = common_period(phones.period[pattern], curve_period)
 
     now = begin

@@ -13,6 +13,7 @@ from mpifl.io.text import read_json
 from mpifl.traces.importers.importer import TraceImporter
 from mpifl.traces.importers.parsed_trace import ParsedTrace
 from mpifl.traces.importers.parsing import only, shown
+from mpifl.traces.labels import Labels, encoded
 
 # FLASH (Yang et al., WWW 2021, device_util.py) measured training of LEAF's FEMNIST CNN, in ms for a
 # batch of 10, on three phones. It gives every other phone the time of the one whose AI score is
@@ -37,13 +38,15 @@ class AiBenchmark(TraceImporter):
 
     def read(self, paths: Sequence[Path]) -> ParsedTrace:
         path = only(paths, 1, 1, "one table of phones")[0]
-        scores = _scores(path, read_json(path))
+        phones = _phones(path, read_json(path))
+        scores = np.array([_score(path, model, score) for model, score in phones])
         note = f"{len(scores)} phones; ms of inference of FLASH's FEMNIST CNN, by AI score"
         return ParsedTrace(
             source=f"AI Benchmark's table {path.name}, timed by FLASH's FEMNIST measurements",
             licence="as AI Benchmark says; table kept by FLASH (BSD-2-Clause)",
             devices={"compute_ms_per_sample": compute_ms(scores)},
             notes=(f"{path.name}: {note}",),
+            labels=Labels({"model": encoded([model for model, _ in phones])}),
         )
 
 
@@ -56,8 +59,8 @@ def compute_ms(scores: np.ndarray) -> np.ndarray:
     return np.exp(y[piece] + slope[piece] * (np.log(scores) - x[piece]))
 
 
-def _scores(path: Path, table: object) -> np.ndarray:
-    """Return the AI score of every phone of a table, (phones,) float64."""
+def _phones(path: Path, table: object) -> list[tuple[str, object]]:
+    """Return model and score of every phone of a table."""
     if isinstance(table, dict):
         pairs = list(table.items())
     elif isinstance(table, list):
@@ -69,7 +72,7 @@ def _scores(path: Path, table: object) -> np.ndarray:
             f"{path}: {shown(table)} at its top; expected [{{'Model': ..., 'AI_Score': ...}}] or"
             " {model: score}, not empty"
         )
-    return np.array([_score(path, model, score) for model, score in pairs])
+    return pairs
 
 
 def _pair(path: Path, row: int, phone: object) -> tuple[str, object]:

@@ -16,13 +16,14 @@ from mpifl.traces.bandwidth import Bandwidth
 from mpifl.traces.importers.importer import TraceImporter
 from mpifl.traces.importers.parsed_trace import ParsedTrace
 from mpifl.traces.importers.parsing import numbers, only, shown
+from mpifl.traces.labels import LABELS, Labels, check_labels, encoded, name_labels
 from mpifl.traces.on_off import DAY_SECONDS
 from mpifl.traces.slots import Slots, check_slots, of_counts, without_empty
 from mpifl.traces.trace import DEVICE_COLUMNS
 
 SLOTS = ("pattern", "start", "end")
 CURVES = ("curve", "start", "download_kbps", "upload_kbps", "period")
-TABLES = {"devices": DEVICE_COLUMNS, "slots": (*SLOTS, "period"), "curves": CURVES}
+TABLES = {"devices": (*DEVICE_COLUMNS, *LABELS), "slots": (*SLOTS, "period"), "curves": CURVES}
 """The columns that each kind of table may have."""
 
 
@@ -44,7 +45,8 @@ class Csv(TraceImporter):
 
     Each has a header and is in UTF-8, comma-separated; files and columns may be in any order.
 
-    - devices: one row a phone, columns such as compute_ms_per_sample, named as in a trace;
+    - devices: one row a phone, columns such as compute_ms_per_sample, named as in a trace; beside
+      them texts if you have them: name (of this phone alone), model, country;
     - slots: pattern, start, end, and optionally period, all in seconds. A pattern's rows are
       contiguous and sorted; one row without start and end is a pattern that is never online.
       Without a period it is the smallest number of whole days that holds all ends;
@@ -62,6 +64,7 @@ class Csv(TraceImporter):
         devices: dict[str, np.ndarray] = {}
         slots: Slots | None = None
         bandwidth: Bandwidth | None = None
+        labels: dict[str, dict[str, np.ndarray]] = {}
         notes: list[str] = []
         for path in paths:
             table = read_table(path)
@@ -71,10 +74,12 @@ class Csv(TraceImporter):
             path_of[kind] = path
             if kind == "slots":
                 slots, notes = _slots(table)
+                labels["patterns"] = name_labels(_groups(table, "pattern")[0])
             elif kind == "curves":
                 bandwidth = _curves(table)
             else:
                 devices = _devices(table)
+                labels["devices"] = _device_labels(table)
 
         return ParsedTrace(
             f"tables {', '.join(path.name for path in paths)}",
@@ -83,6 +88,7 @@ class Csv(TraceImporter):
             slots,
             bandwidth,
             tuple(notes),
+            Labels(**labels),
         )
 
 
@@ -143,12 +149,26 @@ def _check_columns(table: Table, needed: Sequence[str], allowed: Sequence[str]) 
 
 
 def _devices(table: Table) -> dict[str, np.ndarray]:
-    """Return the device columns of a table."""
-    _check_columns(table, (), DEVICE_COLUMNS)
-    devices = {column: table.numbers(column) for column in table.columns}
+    """Return the device columns of a table, those of numbers."""
+    _check_columns(table, (), TABLES["devices"])
+    columns = [column for column in table.columns if column in DEVICE_COLUMNS]
+    if not columns:
+        raise InputError(
+            f"{table.path}: no column of numbers; needed: one or more of"
+            f" {', '.join(DEVICE_COLUMNS)}"
+        )
+    devices = {column: table.numbers(column) for column in columns}
     for column, values in devices.items():
         _refuse(table, column, ~(values > 0), "must be above 0")
     return devices
+
+
+def _device_labels(table: Table) -> dict[str, np.ndarray]:
+    """Return the labels of a table of devices."""
+    texts = [name for name in LABELS if name in table.columns]
+    labels = {name: encoded(table.columns[name]) for name in texts}
+    check_labels(table.path, Labels(labels), len(table.lines), 0)
+    return labels
 
 
 def _slots(table: Table) -> tuple[Slots, list[str]]:

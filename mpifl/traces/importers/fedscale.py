@@ -17,6 +17,8 @@ from mpifl.io.restricted_pickle import read_pickle
 from mpifl.traces.importers.importer import TraceImporter
 from mpifl.traces.importers.parsed_trace import ParsedTrace
 from mpifl.traces.importers.parsing import only, shown
+from mpifl.traces.importers.published import recognised
+from mpifl.traces.labels import Labels, name_labels, pattern_labels
 from mpifl.traces.slots import Slots, check_slots, merged_slots, of_counts, without_empty
 
 CAPACITY = {"compute_ms_per_sample": "computation", "download_kbps": "communication"}
@@ -30,32 +32,38 @@ class Fedscale(TraceImporter):
     has one bandwidth for both directions. BEHAVE is {client: {"active": [s], "inactive": [s],
     "finish_time": s, ...}}: online from active[i] until inactive[i], repeated every finish_time.
     Slots of no length, of which the real file has some, are left out; slots that touch, of which it
-    has many, are merged. Raises InputError naming file, client, key and value.
+    has many, are merged. The files that FedScale published are recognised by their content. Raises
+    InputError naming file, client, key and value.
     """
 
     files: ClassVar[str] = "CAPACITY [BEHAVE]"
 
     def read(self, paths: Sequence[Path]) -> ParsedTrace:
         only(paths, 1, 2, "CAPACITY, or CAPACITY and BEHAVE")
-        devices = _devices(paths[0])
-        notes = [f"{paths[0].name} has one bandwidth for both ways: upload_kbps is download_kbps"]
+        capacity = _entries(paths[0], tuple(CAPACITY.values()), "client_device_capacity")
+        devices = _devices(paths[0], capacity)
+        names, notes = map(list, zip(*map(recognised, paths), strict=True))
+        notes += [f"{paths[0].name} has one bandwidth for both ways: upload_kbps is download_kbps"]
 
         slots = None
+        patterns = {}
         if len(paths) == 2:
-            slots, slot_notes = _slots(paths[1])
+            behave = _entries(paths[1], BEHAVE, "client_behave_trace")
+            slots, slot_notes = _slots(paths[1], behave)
+            patterns = pattern_labels(behave)
             notes += slot_notes
         return ParsedTrace(
-            source=f"FedScale's {' and '.join(path.name for path in paths)}",
+            source=f"FedScale's {' and '.join(names)}",
             licence="Apache-2.0 (FedScale)",
             devices=devices,
             slots=slots,
             notes=tuple(notes),
+            labels=Labels(name_labels(list(capacity)), patterns),
         )
 
 
-def _devices(path: Path) -> dict[str, np.ndarray]:
+def _devices(path: Path, entries: dict[Any, dict[str, Any]]) -> dict[str, np.ndarray]:
     """Return the device columns of a CAPACITY file."""
-    entries = _entries(path, tuple(CAPACITY.values()), "client_device_capacity")
     devices = {column: _column(path, entries, key) for column, key in CAPACITY.items()}
     for column, key in CAPACITY.items():
         wrong = ~(devices[column] > 0)
@@ -117,9 +125,8 @@ def _is_number(value: object) -> bool:
     return type(value) is float or isinstance(value, np.integer | np.floating)
 
 
-def _slots(path: Path) -> tuple[Slots, list[str]]:
+def _slots(path: Path, entries: dict[Any, dict[str, Any]]) -> tuple[Slots, list[str]]:
     """Return the slots of a BEHAVE file, and notes for the user."""
-    entries = _entries(path, BEHAVE, "client_behave_trace")
     period = _column(path, entries, "finish_time")
     for client, entry in entries.items():
         _check_times(path, client, entry)

@@ -18,6 +18,7 @@ from mpifl.io.text import read_json
 from mpifl.traces.importers.importer import TraceImporter
 from mpifl.traces.importers.parsed_trace import ParsedTrace
 from mpifl.traces.importers.parsing import only, shown
+from mpifl.traces.labels import Labels, pattern_labels
 from mpifl.traces.on_off import DAY_SECONDS
 from mpifl.traces.slots import check_slots, of_counts
 
@@ -101,6 +102,7 @@ class FlashStates(TraceImporter):
             "BSD-2-Clause (FLASH)",
             slots=slots,
             notes=tuple(self._notes(path, users, counts)),
+            labels=Labels(patterns=pattern_labels(entries)),
         )
 
     def _notes(self, path: Path, users: list[_User], counts: np.ndarray) -> list[str]:

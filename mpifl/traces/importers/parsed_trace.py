@@ -11,6 +11,7 @@ from mpifl.errors import InputError, counted
 from mpifl.io.files import shipped_names
 from mpifl.io.hdf5 import check_content
 from mpifl.traces.bandwidth import Bandwidth
+from mpifl.traces.labels import Labels
 from mpifl.traces.slots import Slots
 from mpifl.traces.synthesis import find_trace, read_recipe, synthesize
 from mpifl.traces.trace import DEVICE_COLUMNS, FORMAT, SCHEMA_VERSION, Trace, open_trace
@@ -21,7 +22,8 @@ class ParsedTrace:
     """What a source has of a trace; what it lacks is empty or None.
 
     ``devices`` holds some of the columns DEVICE_COLUMNS, all (devices,) float64. ``notes`` tell the
-    user what was decided on the way, one sentence each.
+    user what was decided on the way, one sentence each. ``labels`` are of the source's own devices
+    and slots.
     """
 
     source: str
@@ -30,6 +32,7 @@ class ParsedTrace:
     slots: Slots | None = None
     bandwidth: Bandwidth | None = None
     notes: tuple[str, ...] = ()
+    labels: Labels = field(default_factory=Labels)
 
 
 def read_trace(name: str) -> Trace:
@@ -56,7 +59,7 @@ def completed(name: str, parsed: ParsedTrace, base: Trace) -> tuple[Trace, list[
 
     If the source has device columns, it determines the number of devices, and device k takes the
     other columns from the base's device k mod devices; if it has none, the devices are the base's.
-    Patterns and curves are the source's or the base's.
+    Patterns and curves are the source's or the base's. Labels are of the rows' own source.
     """
     from_base = [column for column in DEVICE_COLUMNS if column not in parsed.devices]
     devices = len(next(iter(parsed.devices.values()))) if parsed.devices else base.devices
@@ -66,6 +69,10 @@ def completed(name: str, parsed: ParsedTrace, base: Trace) -> tuple[Trace, list[
 
     slots = parsed.slots or Slots(base.offsets, base.start, base.end, base.period)
     bandwidth = parsed.bandwidth or base.bandwidth
+    labels = Labels(
+        parsed.labels.devices if parsed.devices else base.labels.devices,
+        parsed.labels.patterns if parsed.slots else base.labels.patterns,
+    )
 
     lent = [*from_base, *([] if parsed.slots else ["availability"])]
     if not parsed.bandwidth and base.bandwidth.curves:
@@ -86,6 +93,7 @@ def completed(name: str, parsed: ParsedTrace, base: Trace) -> tuple[Trace, list[
         end=slots.end,
         period=slots.period,
         bandwidth=bandwidth,
+        labels=labels,
     )
     return trace, _origins(trace, parsed, from_base, base)
 
