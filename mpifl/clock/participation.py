@@ -68,6 +68,8 @@ class Participation(Section):
         rows["steps"] = call.workload.steps(held)
         rows["samples"] = call.workload.processed(held, rows["steps"])
         rows["load_down"], rows["load_up"] = call.workload.loads(clients)
+        if len(call.holders):
+            rows["load_down"][np.isin(clients, call.holders)] = 0
 
         self.retime(call, rows)
         return rows

@@ -119,10 +119,11 @@ class Call:
     """What a round policy is asked for.
 
     A round of ``participants`` updates of this workload, by clients of this population that the
-    selection rule ``choose`` names.
+    selection rule ``choose`` names. ``holders`` (int64) have what participants download already.
     """
 
     participants: int
     choose: Choose
     population: Population
     workload: Workload
+    holders: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))

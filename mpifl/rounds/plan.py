@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 
 from mpifl.clock.kernels.availability import count_online
+from mpifl.clock.online import NOBODY
 from mpifl.clock.timeline import Call, ClockState, Outcome, Timeline
 from mpifl.clock.workload import Workload
 from mpifl.job import Job
@@ -98,7 +99,9 @@ def make_plan(
         with watch("selection"):
             return checked(rule.name, rule.choose(context), population, now, wanted, busy)
 
-    call = Call(job.clock.updates(rule.participants), choose, population, workload)
+    updates = job.clock.updates(rule.participants)
+    holders = NOBODY if probed is None else probed[0].clients
+    call = Call(updates, choose, population, workload, holders)
     with watch("clock"):
         if probed is None:
             timeline, after = job.clock.advance(state, call)
