@@ -40,6 +40,7 @@ class Prospects:
     completed: float
     dropped: float
     cut: float
+    abandoned: float
 
 
 def prospects(experiment: TimingExperiment) -> list[str]:
@@ -71,10 +72,11 @@ def prospects(experiment: TimingExperiment) -> list[str]:
     wanted = job.clock.wanted(job.selection.participants)
     if job.clock.asynchronous or not wanted:
         return lines
+    abandoned = f", {found.abandoned:,.1f} are abandoned" if found.abandoned else ""
     lines.append(
         f"a round: {found.completed:,.1f} of the {counted(wanted, 'update')} that it waits for;"
         f" {found.asked:,.1f} participants, of whom {found.dropped:,.1f} drop out and"
-        f" {found.cut:,.1f} are cut (mean of {MOMENTS // EVERY} rounds over the trace)"
+        f" {found.cut:,.1f} are cut{abandoned} (mean of {MOMENTS // EVERY} rounds over the trace)"
     )
     if found.completed < SHORT * wanted <= found.asked:
         keys = more_updates(job.clock, found.dropped, found.cut)
@@ -101,7 +103,7 @@ def foretell(experiment: TimingExperiment) -> Prospects:
             for moment in moments.tolist()
         ]
     )
-    counts = np.zeros(4)
+    counts = np.zeros(5)
     if not job.clock.asynchronous:
         rounds = [
             _round(experiment, float(moments[index]), float(online[index]), index)
@@ -112,7 +114,7 @@ def foretell(experiment: TimingExperiment) -> Prospects:
 
 
 def _round(experiment: TimingExperiment, now: float, online: float, draw: int) -> list[float]:
-    """Return how many are asked, complete, drop out and are cut in a round that begins ``now``.
+    """Return how many are asked, complete, drop out, are cut and abandoned in a round from ``now``.
 
     ``online`` clients are online then. ``draw`` is the number of the draw, from 0.
     """
@@ -129,7 +131,7 @@ def _round(experiment: TimingExperiment, now: float, online: float, draw: int) -
 
     call = Call(timed, choose, experiment.population, experiment.workload)
     timeline = job.clock.advance(ClockState(now=now, draws=draw), call)[0]
-    outcomes = (Outcome.COMPLETED, Outcome.DROPPED, Outcome.CUT)
+    outcomes = (Outcome.COMPLETED, Outcome.DROPPED, Outcome.CUT, Outcome.ABANDONED)
     return [
         scale * count
         for count in (len(timeline.participants), *(timeline.count(kind) for kind in outcomes))

@@ -15,7 +15,7 @@ from mpifl.kernels.permutation import permuted
 from mpifl.rounds import prospects as module
 from mpifl.rounds.build_experiment import check_job
 from mpifl.rounds.experiment import TimingExperiment
-from mpifl.rounds.prospects import MOMENTS, foretell, prospects
+from mpifl.rounds.prospects import EVERY, MOMENTS, foretell, prospects
 from mpifl.traces.trace import write_trace
 
 MORE_ONLINE = (
@@ -89,6 +89,17 @@ def test_a_job_with_enough_of_both_is_only_counted(job_of) -> None:
         "a round: 4.0 of the 4 updates that it waits for; 6.0 participants, of whom 0.0 drop out and"
         " 2.0 are cut (mean of 16 rounds over the trace)",
     ]
+
+
+def test_rounds_that_are_abandoned_are_foretold(job_of) -> None:
+    experiment = job_of(
+        [BLINKING] * 3 + [[(0, 100)]] * 3, 3, 6, "clock.overcommitment=1.0", "clock.least_share=1.0"
+    )
+    found = foretell(experiment)
+    assert found.completed * MOMENTS / EVERY % 3 == 0  # three of a round or none
+    assert 0 < found.abandoned < 3
+    assert found.completed + found.abandoned + found.dropped == pytest.approx(found.asked)
+    assert f"0.0 are cut, {found.abandoned:.1f} are abandoned (mean" in prospects(experiment)[1]
 
 
 def test_a_large_round_is_foretold_from_a_smaller_one(job_of, monkeypatch) -> None:
