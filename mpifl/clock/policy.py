@@ -12,7 +12,7 @@ from mpifl.clock.kernels.transfer import Loads
 from mpifl.clock.latency import rates, work_seconds
 from mpifl.clock.online import NOBODY, online_index
 from mpifl.clock.participation import Participation
-from mpifl.clock.timeline import Call, ClockState, Outcome, Timeline
+from mpifl.clock.timeline import Asked, Call, ClockState, Outcome, Timeline
 from mpifl.errors import InputError, TrainingError
 
 CHUNK_CLIENTS = 1 << 20
@@ -21,8 +21,9 @@ CHUNK_CLIENTS = 1 << 20
 class RoundPolicy(Participation):
     """Base of the round policies (``clock.mode``).
 
-    A policy has to have ``advance``. It may override ``updates``, ``wanted``, ``at_once``,
-    ``check``, ``least_work`` and ``bases``. The other methods are steps that ``advance`` may use.
+    A policy has to have ``settle``, or ``advance``. It may override ``ask``, ``updates``,
+    ``wanted``, ``at_once``, ``check``, ``least_work`` and ``bases``. The other methods are steps
+    that these may use.
 
     An instance holds the job's keys and never changes. What changes is in the ClockState. The same
     state and call must always give the same round.
@@ -94,21 +95,50 @@ class RoundPolicy(Participation):
                     " or leave the key out"
                 )
 
-    def advance(self, state: ClockState, call: Call) -> tuple[Timeline, ClockState]:
-        """Return the next round and the state after it.
+    def ask(self, state: ClockState, call: Call) -> Asked:
+        """Return who begins the next round, and when each would finish if nothing ended it.
+
+        ``at_once`` clients, all at the same moment: as soon as anyone is online.
 
         Args:
             state: The clock at the end of the last round. It is not changed.
             call: What the round is asked for: updates, selection rule, population, workload.
 
         Returns:
+            The participants as launched, and the latest end of the round.
+
+        Raises:
+            InputError: No client is ever online.
+            TrainingError: The selection rule chose nobody although clients are online.
+        """
+        return Asked(self.cohort(state, call, self.at_once(call.participants)))
+
+    def settle(self, state: ClockState, call: Call, asked: Asked) -> tuple[Timeline, ClockState]:
+        """Return the round of those who were asked, and the state after it.
+
+        Called before the round is trained, with the costs that are declared, or afterwards, with
+        those that were measured (``clock.settle``).
+
+        Args:
+            state: The clock at the end of the last round. It is not changed.
+            call: What the round is asked for.
+            asked: Who was asked; its rows may be changed.
+
+        Returns:
             The round's timeline, with the participants that ended in it, and the next state.
 
         Raises:
             InputError: No client can ever finish.
-            TrainingError: The selection rule chose nobody although clients are online.
         """
         raise NotImplementedError
+
+    def advance(self, state: ClockState, call: Call) -> tuple[Timeline, ClockState]:
+        """Return the next round and the state after it: ask, and settle at once.
+
+        A policy whose participants do not begin together overrides this instead of ``settle``.
+        Arguments, results and errors are theirs.
+        """
+        return self.settle(state, call, self.ask(state, call))
 
     def least_work(self, call: Call, clients: np.ndarray) -> tuple[np.ndarray, float]:
         """Return the least that a client has to do for an update that counts.
@@ -264,7 +294,7 @@ class RoundPolicy(Participation):
         )
 
 
-def asked(overcommitment: float, participants: int) -> int:
+def overcommitted(overcommitment: float, participants: int) -> int:
     """Return ceil(overcommitment x participants), also for a share below 1."""
     # round() first: 1.1 * 10 is 11.000000000000002, and that is not 12 clients.
     return math.ceil(round(overcommitment * participants, 9))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -77,6 +78,17 @@ class Timeline:
     def count(self, outcome: Outcome) -> int:
         """Return how many participants ended with ``outcome``."""
         return int(np.count_nonzero(self.participants["outcome"] == outcome))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Who begins a round: ``rows`` (n,), structured PARTICIPANT as launched, all with one start.
+
+    ``latest`` is the latest end of the round, a virtual second.
+    """
+
+    rows: np.ndarray
+    latest: float = math.inf
 
 
 @dataclass(frozen=True)
