@@ -38,6 +38,11 @@ class Participation(Section):
         description="second of the trace at which the run begins, or its day (from 0) and hour:"
         ' `"2 18:30"`; the run counts its own time from 0',
     )
+    costs: Literal["declared", "measured"] = Field(
+        "declared",
+        description="settle a round before it is trained, with the costs that its algorithm"
+        " declares; or afterwards, with those of what participants did, training all who are asked",
+    )
     latency: Latency = Latency()
 
     @property

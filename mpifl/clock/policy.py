@@ -86,6 +86,11 @@ class RoundPolicy(Participation):
         Raises:
             InputError: They do not.
         """
+        if self.costs == "measured" and type(self).settle is RoundPolicy.settle:
+            raise InputError(
+                f"clock.costs: 'measured' is not allowed with clock.mode {self.mode}, whose"
+                " participants do not begin together; allowed: declared"
+            )
         for key in ("server_down_kbps", "server_up_kbps"):
             kbps = getattr(self.latency, key)
             if self.availability == "fedscale" and kbps is not None:

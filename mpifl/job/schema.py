@@ -147,6 +147,13 @@ class Training(Section):
     transform: Transform = Field(
         _default(name="none"), description="a random change of minibatches"
     )
+    early_stop: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="a client stops after an epoch whose mean training loss is not below that of"
+        " the epoch before by more than this share; needs clock.costs: measured",
+    )
     label_smoothing: float = Field(
         0.0, ge=0, lt=1, description="share of a target that is spread evenly over all classes"
     )

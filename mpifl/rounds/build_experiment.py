@@ -52,6 +52,7 @@ def check_job(job_name: str, overrides: Sequence[str]) -> tuple[TimingExperiment
     job.algorithm.check(job)
     job.clock.check()
     job.selection.check(job)
+    _check_measured(job)
     updates = job.clock.updates(job.selection.participants)
 
     data_path, trace_path = prepare(job)
@@ -68,6 +69,28 @@ def load_experiment(job: Job, data_path: Path | None, trace_path: Path | None) -
     For every rank. Executors need no trace.
     """
     return _experiment(job, open_population(job, data_path, trace_path))
+
+
+def _check_measured(job: Job) -> None:
+    """Raise InputError where costs are to be measured and cannot be, or have to be and are not."""
+    measured = job.clock.costs == "measured"
+    if measured and job.training.engine == "none":
+        raise InputError(
+            "clock.costs: 'measured' is not allowed with training.engine none; allowed: declared"
+        )
+    if job.training.early_stop is None:
+        return
+    if not measured:
+        raise InputError(
+            f"training.early_stop: {job.training.early_stop:g} is not allowed with clock.costs"
+            " declared: who stops early is known when all have been trained; set clock.costs to"
+            " measured"
+        )
+    if job.training.epochs is None:
+        raise InputError(
+            f"training.early_stop: {job.training.early_stop:g} is not allowed with"
+            " training.local_steps; give epochs"
+        )
 
 
 def _check_cohort(job: Job, population: Population) -> None:

@@ -64,6 +64,10 @@ class Probe:
         )
 
 
+Probed = tuple[Probe, np.ndarray]
+"""The probe of a round, and the losses (n,) of those who answered."""
+
+
 def plan_probe(
     job: Job,
     population: Population,
