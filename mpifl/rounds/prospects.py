@@ -12,9 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from mpifl.clock.kernels.availability import count_online
-from mpifl.clock.online import online_index
+from mpifl.clock.kernels.online_patterns import walk
+from mpifl.clock.online import NOBODY, online_index
 from mpifl.clock.timeline import Call, ClockState, Outcome
 from mpifl.errors import counted
+from mpifl.population.population import Population
 from mpifl.rounds.experiment import TimingExperiment
 from mpifl.rounds.plan import ONLINE_SAMPLE
 from mpifl.rounds.shortage import MORE_ONLINE, asked_text, more_updates
@@ -26,6 +28,9 @@ EVERY = 6
 
 MOST_UPDATES = 500
 """Larger rounds are timed as rounds of so many updates, and their numbers scaled up."""
+
+MOST_DRAWS = 1 << 17
+"""So many clients are looked at, one by one, to find those that a round asks."""
 
 SHORT = 0.995
 """The share of the updates wanted below which a round is called short: less may be chance."""
@@ -126,8 +131,8 @@ def _round(experiment: TimingExperiment, now: float, online: float, draw: int) -
     def choose(now: float, wanted: int, draw: int, busy: np.ndarray) -> np.ndarray:
         # As small a share of the smaller round as of the real one, where few are online.
         wanted = min(wanted, max(1, math.ceil(online / scale)))
-        index = online_index(experiment.population)
-        return index.draw(number(job.seed, Purpose.ONLINE, 0, draw), now, wanted, busy)
+        key = number(job.seed, Purpose.ONLINE, 0, draw)
+        return _drawn(experiment.population, key, now, wanted)
 
     call = Call(timed, choose, experiment.population, experiment.workload)
     timeline = job.clock.advance(ClockState(now=now, draws=draw), call)[0]
@@ -136,3 +141,17 @@ def _round(experiment: TimingExperiment, now: float, online: float, draw: int) -
         scale * count
         for count in (len(timeline.participants), *(timeline.count(kind) for kind in outcomes))
     ]
+
+
+def _drawn(population: Population, key: int, now: float, wanted: int) -> np.ndarray:
+    """Return up to ``wanted`` clients that are online ``now``, drawn uniformly, int64.
+
+    The index of who is online takes time with the patterns of a trace, and serves for moments that
+    lie close together. It is used where few are online alone.
+    """
+    clients = population.clients
+    draws = min(clients, MOST_DRAWS)
+    drawn, _ = walk(population.phones, clients, key, now, wanted, NOBODY, 0, draws)
+    if len(drawn) == wanted or draws == clients:
+        return drawn
+    return online_index(population).draw(key, now, wanted, NOBODY)

@@ -113,6 +113,15 @@ def test_a_large_round_is_foretold_from_a_smaller_one(job_of, monkeypatch) -> No
         assert getattr(small, column) == pytest.approx(getattr(large, column), rel=0.1, abs=40)
 
 
+def test_where_few_are_online_the_same_clients_are_found(job_of, monkeypatch) -> None:
+    experiment = job_of([[(0, 60)], [(0, 90)], *[[]] * 30], 20, 1000)
+    found = foretell(experiment)
+    monkeypatch.setattr(module, "MOST_DRAWS", 50)
+    again = foretell(experiment)
+    for column in ("asked", "completed", "dropped", "cut"):
+        assert getattr(found, column) == getattr(again, column)
+
+
 def test_it_is_what_the_clock_does(job_of) -> None:
     """One round of the run itself, at the first of the moments at which rounds are timed."""
     experiment = job_of([[(0, 100)]] * 2 + [BLINKING] * 2, 4, 4, "clock.overcommitment=1.0")
