@@ -89,7 +89,7 @@ def both(make_dataset, make_trace):
         device = random.integers(DEVICES, size=CLIENTS)
         pattern = random.integers(PATTERNS, size=CLIENTS)
         dataset = make_dataset([10, 25, 40])
-        rows = Pinned.of(device, pattern, PATTERNS)
+        rows = Pinned.of(device, pattern, device % CURVES, PATTERNS)
         return (
             Population(CLIENTS, dataset, trace, KEY, pinned=rows),
             Population(CLIENTS, dataset, sorted_as(trace, device, pattern), KEY),
