@@ -96,10 +96,13 @@ def run(
 def check(job: JobArgument, overrides: Overrides = None) -> None:
     """Check that a job would run here, with everything it needs.
 
-    Print the job with every default written out, and as comments what it will take.
+    Print the job with every default written out, and as comments what it will take, and how many
+    clients and updates its rounds can expect.
     """
     from mpifl.job import dump_job
+    from mpifl.kernels.notice import say_when_compiling
     from mpifl.rounds.demands import demands
+    from mpifl.rounds.prospects import prospects
     from mpifl.state.resume import check_device_of
 
     experiment = _check(job, overrides or [])
@@ -110,8 +113,10 @@ def check(job: JobArgument, overrides: Overrides = None) -> None:
             raise InputError(
                 f"{error}; nothing else is wrong, so it would run where there is a GPU"
             ) from error
+        say_when_compiling()
+        expected = prospects(experiment)
     print(dump_job(experiment.job), end="")
-    for line in demands(experiment):
+    for line in (*demands(experiment), *expected):
         print(f"# {line}")
 
 

@@ -27,6 +27,7 @@ class Purpose(IntEnum):
     SERVER = 12  # the server's side of an algorithm, by round
     CLIENT = 13  # the client's side of an algorithm, by (round, client)
     PERSONAL = 14  # which clients are tested with their own models
+    PROBE = 16  # torch's own generator while a client is probed, by (version, client)
     TRANSFORM = 15  # changes of a client's minibatches, by (round, client) and request
 
 

@@ -8,7 +8,7 @@ import time
 import numpy as np
 from pydantic import Field
 
-from mpifl.population.population import Population
+from mpifl.selection.context import SelectionContext
 from mpifl.selection.uniform import Uniform
 
 
@@ -19,16 +19,8 @@ class Held(Uniform):
     file: str = Field(..., description="the file that is waited for")
     held: int = Field(..., description="the first draw that waits for it")
 
-    def choose_free(
-        self,
-        population: Population,
-        now: float,
-        wanted: int,
-        seed: int,
-        draw: int,
-        busy: np.ndarray,
-    ) -> np.ndarray:
+    def choose(self, c: SelectionContext) -> np.ndarray:
         """See Selection."""
-        while draw >= self.held and not os.path.exists(self.file):
+        while c.draw >= self.held and not os.path.exists(self.file):
             time.sleep(0.01)
-        return super().choose_free(population, now, wanted, seed, draw, busy)
+        return super().choose(c)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from mpifl.population.population import Population
+from mpifl.selection.context import SelectionContext
 from mpifl.selection.selection import Selection
-from mpifl.selection.uniform import Uniform
 
 
 class EnoughSamples(Selection):
@@ -19,19 +18,17 @@ class EnoughSamples(Selection):
     name: str = "enough_samples"
     least: int = Field(10, ge=1, description="samples that a client must hold")
 
-    def choose(
-        self, population: Population, now: float, wanted: int, seed: int, draw: int
-    ) -> np.ndarray:
-        """Return at most ``wanted`` clients, int64.
+    def choose(self, c: SelectionContext) -> np.ndarray:
+        """Return at most ``c.wanted`` clients, int64.
 
-        Draws from those online, and draws more until enough of them hold enough. A draw with a
-        larger number begins with the same clients, so the result does not depend on how often it
-        was repeated.
+        Draws from those online, and draws more until enough of them hold enough. A draw of more
+        clients begins with the same ones, so the result does not depend on how often it was
+        repeated.
         """
-        asked = wanted
+        drawn = c.wanted
         while True:
-            online = Uniform().choose(population, now, asked, seed, draw)
-            suitable = online[population.samples(online) >= self.least]
-            if len(suitable) >= wanted or len(online) < asked:
-                return suitable[:wanted]
-            asked *= 2
+            online = c.uniform(drawn)
+            suitable = online[c.population.samples(online) >= self.least]
+            if len(suitable) >= c.wanted or len(online) < drawn:
+                return suitable[: c.wanted]
+            drawn *= 2

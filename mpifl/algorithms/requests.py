@@ -6,6 +6,7 @@ are served together.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -55,12 +56,16 @@ class Trained:
         weights: The weights after, (size,) float32, with the averaged segment as training left it.
         loss: The mean training loss over all predictions, each as it was made during training.
         steps: How many steps were made.
+        squared_loss: The mean square of the samples' losses; NaN unless the selection rule uses it.
+        last_squared_loss: The same, over the last minibatch.
     """
 
     start: torch.Tensor
     weights: torch.Tensor
     loss: float
     steps: int
+    squared_loss: float = math.nan
+    last_squared_loss: float = math.nan
 
     @cached_property
     def update(self) -> torch.Tensor:

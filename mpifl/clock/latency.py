@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from mpifl.clock.kernels.latency import Rates
+from mpifl.clock.kernels.transfer import Loads
 from mpifl.clock.timeline import Call
 from mpifl.job.section import Section
 
@@ -51,7 +52,12 @@ class Latency(Section):
 def rates(call: Call) -> Rates:
     """Return what the kernels need of the workload."""
     work = call.workload
-    return Rates(work.bytes_down, work.bytes_up, work.inferences_per_sample, work.bits_per_kbit)
+    return Rates(work.inferences_per_sample, work.bits_per_kbit)
+
+
+def loads(rows: np.ndarray) -> Loads:
+    """Return what participants (n,), structured PARTICIPANT, have to transfer."""
+    return Loads(np.ascontiguousarray(rows["load_down"]), np.ascontiguousarray(rows["load_up"]))
 
 
 def work_seconds(rows: np.ndarray) -> np.ndarray:

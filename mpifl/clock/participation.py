@@ -13,7 +13,9 @@ from mpifl.clock.kernels.flow import DONE, flow_progress
 from mpifl.clock.kernels.latency import AVAILABILITY, time_participants
 from mpifl.clock.kernels.progress import joules, progress
 from mpifl.clock.kernels.server_link import advance, join, left_behind
-from mpifl.clock.latency import Latency, rates, work_seconds
+from mpifl.clock.kernels.transfer import Loads
+from mpifl.clock.latency import Latency, loads, rates, work_seconds
+from mpifl.clock.start import Start
 from mpifl.clock.timeline import PARTICIPANT, Call, Outcome
 from mpifl.errors import InputError
 from mpifl.job.section import Section
@@ -30,6 +32,11 @@ class Participation(Section):
         "strict",
         description="what going offline does: drops out, pauses, is tested at the end only,"
         " never happens",
+    )
+    start: Start = Field(
+        0.0,
+        description="second of the trace at which the run begins, or its day (from 0) and hour:"
+        ' `"2 18:30"`; the run counts its own time from 0',
     )
     latency: Latency = Latency()
 
@@ -60,6 +67,9 @@ class Participation(Section):
         rows["start_seconds"] = start
         rows["steps"] = call.workload.steps(held)
         rows["samples"] = call.workload.processed(held, rows["steps"])
+        rows["load_down"], rows["load_up"] = call.workload.loads(clients)
+        if len(call.holders):
+            rows["load_down"][np.isin(clients, call.holders)] = 0
 
         self.retime(call, rows)
         return rows
@@ -75,11 +85,11 @@ class Participation(Section):
             return
         clients = np.ascontiguousarray(rows["client"])
         held = call.population.samples(clients)
-        cost = call.workload.costed(held, rows["samples"], rows["steps"])
+        cost = call.workload.costed(clients, held, rows["samples"], rows["steps"])
         start = float(rows["start_seconds"][0])
 
         seconds, finished = time_participants(
-            call.population.phones, self.rule, clients, cost, rates(call), start
+            call.population.phones, self.rule, clients, cost, loads(rows), rates(call), start
         )
 
         rows["download_seconds"], rows["compute_seconds"] = seconds[:2]
@@ -173,7 +183,9 @@ class Participation(Section):
             seconds = np.stack(
                 [rows[f"{phase}_seconds"] for phase in ("download", "compute", "upload")]
             )
-            sent, computed = progress(phones, self.rule, rates(call), clients, span, seconds, done)
+            sent, computed = progress(
+                phones, self.rule, rates(call), clients, loads(rows), span, seconds, done
+            )
         else:
             sent, computed = flow_progress(
                 flows, rates(call), np.ascontiguousarray(rows["stop_seconds"])
@@ -183,18 +195,20 @@ class Participation(Section):
         rows["joules"] = joules(phones, clients, computed, *sent)
 
 
-def to_join(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def to_join(
+    rows: np.ndarray,
+) -> tuple[np.ndarray, Loads, np.ndarray, np.ndarray, np.ndarray]:
     """Return what ``join`` takes of participants as launched.
 
-    Client, start, seconds of training, and the end if each had the server's link to itself
-    (infinity for who would drop out), each (n,).
+    Client, what it has to transfer, start, seconds of training, and the end if each had the
+    server's link to itself (infinity for who would drop out), each (n,).
     """
     completes = rows["outcome"] == Outcome.COMPLETED
     alone = np.where(completes, rows["stop_seconds"], math.inf)
     client = np.ascontiguousarray(rows["client"])
     start = np.ascontiguousarray(rows["start_seconds"])
     compute = np.ascontiguousarray(rows["compute_seconds"])
-    return client, start, compute, alone
+    return client, loads(rows), start, compute, alone
 
 
 def nobody_ever(participants: int) -> InputError:

@@ -8,10 +8,11 @@ from typing import ClassVar
 import numpy as np
 
 from mpifl.clock.kernels.latency import how_many_can_finish
+from mpifl.clock.kernels.transfer import Loads
 from mpifl.clock.latency import rates, work_seconds
 from mpifl.clock.online import NOBODY, online_index
 from mpifl.clock.participation import Participation
-from mpifl.clock.timeline import Call, ClockState, Outcome, Timeline
+from mpifl.clock.timeline import Asked, Call, ClockState, Outcome, Timeline
 from mpifl.errors import InputError, TrainingError
 
 CHUNK_CLIENTS = 1 << 20
@@ -20,8 +21,9 @@ CHUNK_CLIENTS = 1 << 20
 class RoundPolicy(Participation):
     """Base of the round policies (``clock.mode``).
 
-    A policy has to have ``advance``. It may override ``updates``, ``at_once``, ``check``,
-    ``least_work`` and ``bases``. The other methods are steps that ``advance`` may use.
+    A policy has to have ``settle``, or ``advance``. It may override ``ask``, ``updates``,
+    ``wanted``, ``at_once``, ``check``, ``least_work`` and ``bases``. The other methods are steps
+    that these may use.
 
     An instance holds the job's keys and never changes. What changes is in the ClockState. The same
     state and call must always give the same round.
@@ -56,6 +58,17 @@ class RoundPolicy(Participation):
             )
         return participants
 
+    def wanted(self, participants: int | None) -> int:
+        """Return how many updates a round waits for, for the record.
+
+        Args:
+            participants: The key ``selection.participants``; None when the job leaves it out.
+
+        Returns:
+            The number of updates; 0 where a round ends at a moment, however few have come.
+        """
+        return self.updates(participants)
+
     def at_once(self, participants: int) -> int:
         """Return how many clients are asked in a round, or are under way at a time.
 
@@ -82,35 +95,65 @@ class RoundPolicy(Participation):
                     " or leave the key out"
                 )
 
-    def advance(self, state: ClockState, call: Call) -> tuple[Timeline, ClockState]:
-        """Return the next round and the state after it.
+    def ask(self, state: ClockState, call: Call) -> Asked:
+        """Return who begins the next round, and when each would finish if nothing ended it.
+
+        ``at_once`` clients, all at the same moment: as soon as anyone is online.
 
         Args:
             state: The clock at the end of the last round. It is not changed.
             call: What the round is asked for: updates, selection rule, population, workload.
 
         Returns:
+            The participants as launched, and the latest end of the round.
+
+        Raises:
+            InputError: No client is ever online.
+            TrainingError: The selection rule chose nobody although clients are online.
+        """
+        return Asked(self.cohort(state, call, self.at_once(call.participants)))
+
+    def settle(self, state: ClockState, call: Call, asked: Asked) -> tuple[Timeline, ClockState]:
+        """Return the round of those who were asked, and the state after it.
+
+        Called before the round is trained, with the costs that are declared, or afterwards, with
+        those that were measured (``clock.settle``).
+
+        Args:
+            state: The clock at the end of the last round. It is not changed.
+            call: What the round is asked for.
+            asked: Who was asked; its rows may be changed.
+
+        Returns:
             The round's timeline, with the participants that ended in it, and the next state.
 
         Raises:
             InputError: No client can ever finish.
-            TrainingError: The selection rule chose nobody although clients are online.
         """
         raise NotImplementedError
 
-    def least_work(self, call: Call, held: np.ndarray) -> tuple[np.ndarray, float]:
+    def advance(self, state: ClockState, call: Call) -> tuple[Timeline, ClockState]:
+        """Return the next round and the state after it: ask, and settle at once.
+
+        A policy whose participants do not begin together overrides this instead of ``settle``.
+        Arguments, results and errors are theirs.
+        """
+        return self.settle(state, call, self.ask(state, call))
+
+    def least_work(self, call: Call, clients: np.ndarray) -> tuple[np.ndarray, float]:
         """Return the least that a client has to do for an update that counts.
 
         Args:
             call: What the round is asked for.
-            held: Samples of each client (n,), int64.
+            clients: Client numbers (n,), int64.
 
         Returns:
             The samples (n,) that cost time, and the seconds in which it has to be done.
         """
+        held = call.population.samples(clients)
         steps = call.workload.steps(held)
         processed = call.workload.processed(held, steps)
-        return call.workload.costed(held, processed, steps), math.inf
+        return call.workload.costed(clients, held, processed, steps), math.inf
 
     def bases(self, state: ClockState) -> np.ndarray:
         """Return the model versions that somebody under way may still need.
@@ -204,7 +247,7 @@ class RoundPolicy(Participation):
         return Timeline(start, end, start - state.now, rows), after
 
     def check_possible(self, call: Call, needed: int = 1) -> None:
-        """Check, after a round that nobody finished, that clients can finish at another time.
+        """Check, after a round with fewer updates than it needs, that more can come another time.
 
         Looks at one client after the other until enough are found. The answer does not depend on
         the time, so it is found once a run.
@@ -227,12 +270,13 @@ class RoundPolicy(Participation):
         server = np.array([math.inf if kbps is None else kbps for kbps in link])
         for begin in range(0, population.clients, CHUNK_CLIENTS):
             clients = np.arange(begin, min(begin + CHUNK_CLIENTS, population.clients))
-            cost, limit = self.least_work(call, population.samples(clients))
+            cost, limit = self.least_work(call, clients)
             able += how_many_can_finish(
                 population.phones,
                 self.rule,
                 clients,
                 cost,
+                Loads(*call.workload.loads(clients)),
                 rates(call),
                 server,
                 limit,
@@ -250,7 +294,7 @@ class RoundPolicy(Participation):
         )
 
 
-def asked(overcommitment: float, participants: int) -> int:
-    """Return ceil(overcommitment x participants)."""
+def overcommitted(overcommitment: float, participants: int) -> int:
+    """Return ceil(overcommitment x participants), also for a share below 1."""
     # round() first: 1.1 * 10 is 11.000000000000002, and that is not 12 clients.
     return math.ceil(round(overcommitment * participants, 9))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -29,6 +30,8 @@ class Outcome(IntEnum):
     CUT = 2  # the round ended before it had finished, or with as many updates as it needed
     STALE = 3  # finished, but the model had moved on by more versions than are allowed
     FAILED = 4  # its training raised an error, and runtime.on_client_error is drop
+    ABANDONED = 5  # finished, but too few others did: its round was abandoned
+    PROBED = 6  # no participant: it has told the loss of the model, before the round was chosen
 
 
 PARTICIPANT = np.dtype(
@@ -45,6 +48,8 @@ PARTICIPANT = np.dtype(
         ("stop_seconds", "<f8"),  # when it finished, dropped out or was cut
         ("steps", "<i8"),
         ("samples", "<i8"),
+        ("load_down", "<i8"),  # bytes that it has to receive
+        ("load_up", "<i8"),  # bytes that it has to send
         ("bytes_down", "<i8"),  # sent by stop_seconds
         ("bytes_up", "<i8"),
         ("joules", "<f8"),  # of computing and of the radio, by stop_seconds
@@ -73,6 +78,17 @@ class Timeline:
     def count(self, outcome: Outcome) -> int:
         """Return how many participants ended with ``outcome``."""
         return int(np.count_nonzero(self.participants["outcome"] == outcome))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Who begins a round: ``rows`` (n,), structured PARTICIPANT as launched, all with one start.
+
+    ``latest`` is the latest end of the round, a virtual second.
+    """
+
+    rows: np.ndarray
+    latest: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -115,10 +131,11 @@ class Call:
     """What a round policy is asked for.
 
     A round of ``participants`` updates of this workload, by clients of this population that the
-    selection rule ``choose`` names.
+    selection rule ``choose`` names. ``holders`` (int64) have what participants download already.
     """
 
     participants: int
     choose: Choose
     population: Population
     workload: Workload
+    holders: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))

@@ -61,16 +61,34 @@ class Workload:
         epochs, rest = np.divmod(steps, self._epoch_steps(samples))
         return epochs * self._epoch_samples(samples) + rest * self.batch_size
 
-    def costed(self, held: np.ndarray, processed: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    def loads(self, clients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the bytes (n,) int64 that each of ``clients`` has to receive, and to send.
+
+        A subclass may give each client its own.
+        """
+        down = np.full(len(clients), self.bytes_down, np.int64)
+        return down, np.full(len(clients), self.bytes_up, np.int64)
+
+    def compute_scale(self, clients: np.ndarray) -> int | np.ndarray:
+        """Return what a sample costs each of ``clients``, as a multiple of what it costs the model.
+
+        1, or (n,) float64. A subclass may give each client its own, as where clients train parts of
+        the model.
+        """
+        return 1
+
+    def costed(
+        self, clients: np.ndarray, held: np.ndarray, processed: np.ndarray, steps: np.ndarray
+    ) -> np.ndarray:
         """Return the samples that cost time, int64, or float64 where ``cost`` is not plain.
 
-        Of participants with ``held`` samples that go through ``processed`` samples in ``steps``
+        Of ``clients`` with ``held`` samples that go through ``processed`` samples in ``steps``
         steps of their planned training.
         """
         samples = steps * self.batch_size if self.full_batches else processed
-        if self.cost.plain:
-            return samples
-        return self.cost.training * samples + self._besides(held)
+        if not self.cost.plain:
+            samples = self.cost.training * samples + self._besides(held)
+        return self.compute_scale(clients) * samples
 
     def _besides(self, held: np.ndarray) -> np.ndarray:
         """Return the training samples (float64) that cost as much as all but the planned steps."""

@@ -115,3 +115,16 @@ class _UniqueKeys(yaml.SafeLoader):
                 raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
             seen.add(key_node.value)
         return super().construct_mapping(node, deep)
+
+
+def _no_base_60(loader: _UniqueKeys, node: yaml.ScalarNode) -> Any:
+    """Return a number, but refuse 18:30, which YAML 1.1 takes for 18 x 60 + 30."""
+    if ":" in node.value:
+        problem = f"{node.value} is a number to base 60; for a text put it in quotes"
+        raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+    of_type = "int" if node.tag.endswith("int") else "float"
+    return getattr(loader, f"construct_yaml_{of_type}")(node)
+
+
+for _tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float"):
+    _UniqueKeys.add_constructor(_tag, _no_base_60)

@@ -39,6 +39,13 @@ class Classification(Objective):
             output, targets, ignore_index=IGNORED, label_smoothing=self.label_smoothing
         )
 
+    def sample_losses(self, output: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        logarithms = torch.log_softmax(output, -1)
+        each = logarithms.gather(-1, y.unsqueeze(-1)).squeeze(-1)
+        if self.label_smoothing:
+            each = (1 - self.label_smoothing) * each + self.label_smoothing * logarithms.mean(-1)
+        return -each
+
     def loss_and_grad(
         self, output: torch.Tensor, y: torch.Tensor, share: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:

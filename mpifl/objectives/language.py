@@ -21,6 +21,12 @@ class Language(Objective):
             y = torch.where(mask[:, None], y, IGNORED)
         return cross_entropy(output.flatten(0, 1), y.flatten(), ignore_index=IGNORED)
 
+    def sample_losses(self, output: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        counts = y != IGNORED
+        of_token = torch.where(counts, y, 0).unsqueeze(-1)
+        each = torch.log_softmax(output, -1).gather(-1, of_token).squeeze(-1) * counts
+        return -each.sum(-1) / counts.sum(-1).clamp(min=1)
+
     def scored(self, y: torch.Tensor) -> torch.Tensor:
         return (y != IGNORED).sum()
 

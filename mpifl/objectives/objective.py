@@ -61,6 +61,20 @@ class Objective:
         """
         raise NotImplementedError
 
+    def sample_losses(self, output: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """Return the loss of each sample, of which ``loss`` is the mean.
+
+        Args:
+            output: The outputs of one model (samples, ..., outputs), or of several (models,
+                samples, ..., outputs).
+            y: Their targets.
+
+        Returns:
+            (samples,) or (models, samples). A sample with several predictions has their mean, one
+            without any 0.
+        """
+        raise NotImplementedError
+
     def loss_and_grad(
         self, output: torch.Tensor, y: torch.Tensor, share: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor] | None:

@@ -21,6 +21,9 @@ class Regression(Objective):
             return mse_loss(output, y)
         return (mse_loss(output, y, reduction="none").mean(1) * mask).sum() / mask.sum()
 
+    def sample_losses(self, output: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return (output - y).square().mean(-1)
+
     def loss_and_grad(
         self, output: torch.Tensor, y: torch.Tensor, share: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:

@@ -40,7 +40,7 @@ from mpifl.population.population import Population
 from mpifl.seeds import Purpose, generator, number
 from mpifl.traces import trace as traces
 from mpifl.traces.synthesis import find_trace, read_recipe, synthesize
-from mpifl.traces.trace import check_trace, merged, open_trace, write_trace
+from mpifl.traces.trace import begun_at, check_trace, merged, open_trace, write_trace
 
 SIZES = "sizes"  # the data.name of a population without samples
 BUILD_VERSION = 4  # part of every cache key: raise it when a builder changes what it makes
@@ -77,6 +77,8 @@ def open_population(job: Job, data_path: Path | None, trace_path: Path | None) -
     trace = None if trace_path is None else open_trace(trace_path)
     if trace is not None and job.population.merge_gaps_seconds is not None:
         trace = merged(trace, job.population.merge_gaps_seconds)
+    if trace is not None and job.clock.start:
+        trace = begun_at(trace, job.clock.start)
 
     clients = job.population.clients or (data.train.clients if data else 0)
     phone_key = number(job.seed, Purpose.PHONES)

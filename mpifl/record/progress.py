@@ -6,7 +6,7 @@ import numpy as np
 
 from mpifl.errors import counted
 from mpifl.record.summary import clock_text, score_text
-from mpifl.record.tables import SCORES
+from mpifl.record.tables import ENDS, SCORES
 
 
 def round_lines(row: np.ndarray, rounds: int) -> list[str]:
@@ -17,19 +17,22 @@ def round_lines(row: np.ndarray, rounds: int) -> list[str]:
     """
     asked = counted(int(row["asked"][0]), "participant")
     completed = f"{row['completed'][0]:,} of {asked} completed"
-    kinds = (
-        ("dropped", "dropped out"),
-        ("cut", "cut"),
-        ("stale", "too late"),
-        ("failed", "failed"),
-    )
-    others = ", ".join(f"{row[name][0]:,} {text}" for name, text in kinds if row[name][0])
+    others = losses_text(row)
     if others:
         completed += f" ({others})"
+
+    if row["probed"][0]:
+        completed += f", {counted(int(row['probed'][0]), 'candidate')} probed"
 
     number = f"round {row['round'][0]}/{rounds}"
     virtual = f"virtual {clock_text(row['end_seconds'][0])}"
     return [*notices(row), ", ".join([number, virtual, *scores(row), completed])]
+
+
+def losses_text(row: np.ndarray) -> str:
+    """Return how many participants of a round ended without an update, and how; "" if none did."""
+    losses = [(row[name][0], text) for name, text in ENDS.items() if name != "completed"]
+    return ", ".join(f"{count:,} {text}" for count, text in losses if count)
 
 
 def notices(row: np.ndarray) -> list[str]:
@@ -42,7 +45,12 @@ def notices(row: np.ndarray) -> list[str]:
         lines.append(
             f"round {number}: nobody was online; the clock moved on by {waited}, until a client was"
         )
-    if not row["completed"][0]:
+    if row["abandoned"][0]:
+        lines.append(
+            f"round {number}: abandoned: {row['abandoned'][0]:,} of {row['wanted'][0]:,} updates"
+            " are fewer than clock.least_share; the model stays as it is"
+        )
+    elif not row["completed"][0]:
         asked = int(row["asked"][0])
         only = "the only participant did not finish"
         several = f"none of the {asked:,} participants finished"

@@ -41,6 +41,7 @@ class RunFile:
         """
         self._path = path
         self._record = job.record
+        self._wanted = job.clock.wanted(job.selection.participants)
         self._key = number(job.seed, Purpose.RECORD)
         self._waiting: dict[str, list[np.ndarray]] = {table: [] for table in TABLES}
         self._written = time.monotonic()
@@ -88,7 +89,7 @@ class RunFile:
         for a hundred.
         """
         participants = participant_rows(result)
-        row = round_row(result, participants)
+        row = round_row(result, participants, self._wanted)
         kept = participants[self._kept(participants["client"])]
         self._waiting["rounds"].append(row)
         self._waiting["participants"].append(kept)

@@ -9,11 +9,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mpifl.record.progress import round_lines
 from mpifl.record.run_directory import write_summary
 from mpifl.record.run_file import RunFile, run_file
 from mpifl.record.summary import Totals, closing_lines
 from mpifl.record.too_few_online import TooFewOnline
+from mpifl.record.too_few_updates import TooFewUpdates
 from mpifl.rounds.experiment import TimingExperiment
 from mpifl.rounds.round_result import RoundResult
 
@@ -28,17 +31,21 @@ class RunRecord:
         self._folder = folder
         self._rounds = experiment.job.rounds
         self._totals = Totals()
-        self._too_few = TooFewOnline.of(experiment)
+        self._too_few = (TooFewOnline.of(experiment), TooFewUpdates.of(experiment))
         for row in file.rounds():
             self._totals.add(row)
-            self._too_few.add(row)
+            self._too_few_lines(row)
 
     def ended_round(self, result: RoundResult) -> None:
         """Write a round's rows, and its line. Raises DiskFull."""
         row = self.file.append(result)
         self._totals.add(row)
-        for line in (*self._too_few.add(row), *round_lines(row, self._rounds)):
+        for line in (*self._too_few_lines(row), *round_lines(row, self._rounds)):
             LOG.info(line)
+
+    def _too_few_lines(self, row: np.ndarray) -> list[str]:
+        """Count what a round lacks; return the lines that say so for the first time."""
+        return [line for counter in self._too_few for line in counter.add(row)]
 
     def check_trained(self) -> None:
         """Raise TrainingError when every participant that was to be trained has failed."""
@@ -49,7 +56,8 @@ class RunRecord:
         summary = {**facts, **self._totals.summary()}
         write_summary(self._folder, summary)
         lines = closing_lines(summary, os.path.relpath(self._folder))
-        for line in (*self._too_few.closing(), *lines):
+        too_few = [line for counter in self._too_few for line in counter.closing()]
+        for line in (*too_few, *lines):
             LOG.info(line)
 
 

@@ -10,10 +10,10 @@ import numpy as np
 from rich.filesize import decimal
 
 from mpifl.errors import TrainingError, counted
-from mpifl.record.tables import CLIENT_SCORES, SCORES
+from mpifl.record.tables import CLIENT_SCORES, ENDS, SCORES
 from mpifl.stopwatch import EXECUTOR_PHASES, PHASES, Stopwatch
 
-COUNTS = ("asked", "completed", "dropped", "cut", "stale", "failed", "bytes_down", "bytes_up")
+COUNTS = ("asked", *ENDS, "bytes_down", "bytes_up")
 ENERGY = ("joules", "joules_wasted")
 FINAL = (*SCORES, *CLIENT_SCORES)
 
@@ -101,16 +101,11 @@ def closing_lines(summary: dict[str, Any], folder: str) -> list[str]:
     wall = summary["wall_seconds"]
     final = summary["final"]
     scores = score_text(final) if final else "nothing was trained (timing only)"
-    ends = (
-        ("completed", "completed"),
-        ("dropped", "dropped out"),
-        ("cut", "cut"),
-        ("stale", "too late"),
-        ("failed", "failed"),
-    )
     always = ("completed", "dropped", "cut")
     ended = ", ".join(
-        f"{summary[name]:,} {text}" for name, text in ends if summary[name] or name in always
+        f"{summary[name]:,} {text}"
+        for name, text in ENDS.items()
+        if summary[name] or name in always
     )
     digest = summary["model_sha256"]
 

@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from mpifl.clock.timeline import Outcome
-from mpifl.rounds.round_result import RoundResult
+from mpifl.rounds.round_result import RoundResult, set_metrics
 
 ROUND = {
     "round": ("<i4", "number from 1"),
@@ -21,12 +21,15 @@ ROUND = {
         "<f8",
         "clients online at the start; an estimate where the population has more than 4096",
     ),
+    "wanted": ("<i8", "updates that the round waits for; 0 where it ends at a moment, as semisync"),
     "asked": ("<i8", "participants who ended in the round"),
     "completed": ("<i8", "participants"),
     "dropped": ("<i8", "participants"),
     "cut": ("<i8", "participants"),
     "stale": ("<i8", "participants"),
     "failed": ("<i8", "participants"),
+    "abandoned": ("<i8", "participants"),
+    "probed": ("<i8", "candidates that told their loss before the participants were chosen"),
     "samples": ("<i8", "training samples gone through by those who completed"),
     "bytes_down": ("<i8", "B to participants"),
     "bytes_up": ("<i8", "B from participants"),
@@ -75,6 +78,16 @@ CLIENT = {
     "accuracy": ("<f8", "share of them that are right; NaN in a regression"),
     "loss": ("<f8", "their mean loss"),
 }
+ENDS = {
+    "completed": "completed",
+    "dropped": "dropped out",
+    "cut": "cut",
+    "stale": "too late",
+    "failed": "failed",
+    "abandoned": "abandoned",
+}
+"""The columns of /rounds that count participants by how they ended, and that end in words."""
+
 SCORES = ("accuracy", "top5", "f1", "perplexity", "rmse", "loss")
 CLIENT_SCORES = (
     "client_accuracy",
@@ -121,20 +134,14 @@ def participant_rows(result: RoundResult) -> np.ndarray:
     rows["round"] = result.plan.round_number
     for name in set(PARTICIPANT_COLUMNS).intersection(participants.dtype.names or ()):
         rows[name] = participants[name]
-
-    rows["loss"] = np.nan
-    completed = np.flatnonzero(rows["outcome"] == Outcome.COMPLETED)
-    by_client = completed[np.argsort(rows["client"][completed])]
-    if len(result.metrics):  # empty in a run that only times its rounds
-        rows["loss"][by_client] = result.metrics["loss"]
-        rows["outcome"][by_client[result.metrics["failed"] > 0]] = Outcome.FAILED
+    set_metrics(rows, result.metrics, ["loss"])
     return rows
 
 
-def round_row(result: RoundResult, participants: np.ndarray) -> np.ndarray:
+def round_row(result: RoundResult, participants: np.ndarray, wanted: int) -> np.ndarray:
     """Return the /rounds row of a round (an array of one).
 
-    ``participants`` are its /participants rows.
+    ``participants`` are its /participants rows, ``wanted`` the updates that it waits for.
     """
     timeline = result.plan.timeline
     tested = result.tested
@@ -144,7 +151,9 @@ def round_row(result: RoundResult, participants: np.ndarray) -> np.ndarray:
         row[name] = getattr(timeline, name)
 
     row["online"] = result.plan.online
-    row["asked"] = len(participants)
+    row["wanted"] = wanted
+    probed = participants["outcome"] == Outcome.PROBED
+    row["asked"] = len(participants) - np.count_nonzero(probed)
     for outcome in Outcome:
         row[outcome.name.lower()] = np.count_nonzero(participants["outcome"] == outcome)
 
@@ -153,7 +162,7 @@ def round_row(result: RoundResult, participants: np.ndarray) -> np.ndarray:
     row["samples"] = done["samples"].sum()
     for name in ("bytes_down", "bytes_up", "joules"):
         row[name] = participants[name].sum()
-    row["joules_wasted"] = participants["joules"][~completed].sum()
+    row["joules_wasted"] = participants["joules"][~completed & ~probed].sum()
     row["train_loss"] = (
         (done["loss"] * done["samples"]).sum() / done["samples"].sum() if len(done) else np.nan
     )

@@ -8,8 +8,7 @@ import numpy as np
 
 from mpifl.errors import counted
 from mpifl.rounds.experiment import Experiment, TimingExperiment
-
-REMEDY = "clock.availability=always ignores availability"
+from mpifl.rounds.shortage import MORE_ONLINE, asked_text
 
 
 @dataclass
@@ -38,13 +37,8 @@ class TooFewOnline:
         job = experiment.job
         clients = experiment.population.clients
         at_once = job.clock.at_once(job.clock.updates(job.selection.participants))
-        words = (
-            f"the {at_once:,} to be under way"
-            if job.clock.asynchronous
-            else f"the {at_once:,} that a round asks"
-        )
         asks = min(at_once, clients) if isinstance(experiment, Experiment) else 0
-        return cls(clients, asks, words)
+        return cls(clients, asks, asked_text(job))
 
     def add(self, row: np.ndarray) -> list[str]:
         """Count a /rounds row (an array of one); return a warning for the first short round."""
@@ -59,7 +53,7 @@ class TooFewOnline:
         return [
             f"round {row['round'][0]}: {online:,.0f} of {counted(self.clients, 'client')}"
             f" ({online / self.clients:.0%}) are online, fewer than {self.words}:"
-            f" only those take part; {REMEDY}"
+            f" only those take part; {MORE_ONLINE}"
         ]
 
     def closing(self) -> list[str]:
@@ -69,5 +63,5 @@ class TooFewOnline:
         mean = self.online / self.short
         return [
             f"in {self.short} of {counted(self.rounds, 'round')} fewer clients were online than"
-            f" {self.words}: {mean:,.1f} of {self.clients:,} on average; {REMEDY}"
+            f" {self.words}: {mean:,.1f} of {self.clients:,} on average; {MORE_ONLINE}"
         ]

@@ -22,8 +22,10 @@ from mpifl.mpi.world import World
 from mpifl.rounds.callbacks import RunCallbacks
 from mpifl.rounds.client_state import ClientStore
 from mpifl.rounds.evaluation import tested_rounds
+from mpifl.rounds.learning import learned
 from mpifl.rounds.personal_clients import to_test
 from mpifl.rounds.plan import TASK, Plan, largest_first, make_plan
+from mpifl.rounds.probe import plan_probe
 from mpifl.rounds.protocol import (
     Assignment,
     Results,
@@ -71,7 +73,8 @@ def run_aggregator(
     server.unsent = set(server.versions)
 
     while server.plans or server.rounds_done < experiment.job.rounds or server.untested:
-        server.plans = server.plans or _next_plans(server, watch)
+        if not _has_to_probe(server, watch):
+            server.plans = server.plans or _next_plans(server, watch)
         assignment = _assignment(server, server.plans, callbacks.checkpoints.oldest)
         kept, fresh = _versions_for(server, assignment)
         with watch("broadcast"):
@@ -103,6 +106,27 @@ def run_aggregator(
 # Before training: plans and the assignment
 
 
+def _has_to_probe(server: Server, watch: Stopwatch) -> bool:
+    """Return whether the next assignment is the probe of the next round; plan that probe."""
+    experiment = server.experiment
+    job = experiment.job
+    left = server.rounds_done < job.rounds and not server.plans
+    if job.selection.probes and left and server.probe is None:
+        round_number = server.rounds_done + 1
+        with at(f"round {round_number}"):
+            probe = plan_probe(
+                job,
+                experiment.population,
+                experiment.workload,
+                round_number,
+                server.clock,
+                server.learned,
+                watch,
+            )
+        server.probe = (probe, None)
+    return server.probe is not None and server.probe[1] is None
+
+
 def _next_plans(server: Server, watch: Stopwatch) -> list[Plan]:
     """Return the plans of the next rounds whose base versions are known.
 
@@ -122,8 +146,9 @@ def _next_plans(server: Server, watch: Stopwatch) -> list[Plan]:
 
         plans.append(plan)
         server.ahead = None
+        server.probe = None
         server.clock = plan.after
-        if not job.clock.asynchronous:
+        if not job.clock.asynchronous or job.selection.learns:
             break
     return plans
 
@@ -131,6 +156,11 @@ def _next_plans(server: Server, watch: Stopwatch) -> list[Plan]:
 def _plan(server: Server, round_number: int, watch: Stopwatch) -> Plan:
     """Return the plan of a round, its tasks in the order in which executors take them."""
     experiment = server.experiment
+    probed = None
+    if server.probe is not None:
+        probe, losses = server.probe
+        assert losses is not None
+        probed = (probe, losses)
     with at(f"round {round_number}"):
         plan = make_plan(
             experiment.job,
@@ -138,7 +168,9 @@ def _plan(server: Server, round_number: int, watch: Stopwatch) -> Plan:
             experiment.workload,
             round_number,
             server.clock,
+            server.learned,
             watch,
+            probed,
         )
     return replace(plan, tasks=largest_first(plan.tasks, experiment.stack))
 
@@ -163,6 +195,7 @@ def _assignment(server: Server, plans: list[Plan], oldest: int) -> Assignment:
         tasks=tasks,
         tests=np.array(sorted(tests), np.int64),
         personal=np.concatenate([np.empty(0, PERSONAL), *(personal[i] for i in first)]),
+        probes=np.empty(0, np.int64) if server.probe is None else server.probe[0].clients,
         oldest=oldest,
     )
 
@@ -186,12 +219,15 @@ def _versions_for(server: Server, assignment: Assignment) -> tuple[np.ndarray, V
 def _meanwhile(server: Server, callbacks: RunCallbacks, watch: Stopwatch) -> None:
     """Report the rounds that are over, and plan the round after the assignment under way.
 
-    Nothing that executors do changes that plan. An error in it is raised when its turn comes.
+    Nothing that executors do changes that plan, unless the selection rule learns from it or probes
+    the model. An error in it is raised when its turn comes.
     """
+    job = server.experiment.job
+    depends = job.selection.learns or job.selection.probes
     round_number = server.rounds_done + len(server.plans) + 1
     with watch.meanwhile():
         _report_rounds(server, callbacks, watch)
-        if server.ahead is None and round_number <= server.experiment.job.rounds:
+        if server.ahead is None and round_number <= job.rounds and not depends:
             with contextlib.suppress(InputError, TrainingError):
                 server.ahead = _plan(server, round_number, watch)
 
@@ -213,6 +249,8 @@ def _end_assignment(
     experiment = server.experiment
     plans = server.plans
     server.plans = []
+    if server.probe is not None:
+        server.probe = (server.probe[0], results.probe_losses())
     metrics = results.metrics(assignment)
     server.unwritten += tested_rounds(experiment, server.untested, assignment, results.tests, rows)
     server.untested.clear()
@@ -225,6 +263,7 @@ def _end_assignment(
                 trained = round_metrics["client"][round_metrics["failed"] == 0]
                 server.state_rounds.update(dict.fromkeys(trained.tolist(), plan.round_number))
             _step(server, plan, round_metrics, results.round_sum(index))
+            server.learned = learned(experiment, server.learned, plan, round_metrics)
             _end_round(server, plan, round_metrics)
 
 

@@ -51,6 +51,7 @@ def check_job(job_name: str, overrides: Sequence[str]) -> tuple[TimingExperiment
     job = read_job(job_name, overrides)
     job.algorithm.check(job)
     job.clock.check()
+    job.selection.check(job)
     updates = job.clock.updates(job.selection.participants)
 
     data_path, trace_path = prepare(job)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Generator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -37,6 +37,20 @@ AFTER_TRAINING = 1
 TOLERANCE = 1e-9
 
 
+class Losses(NamedTuple):
+    """A client's training losses, as LocalResult has them.
+
+    Of a pass over all samples only the mean loss is known; the squares are then its square.
+    """
+
+    loss: float
+    squared_loss: float
+    last_squared_loss: float
+
+
+NO_LOSSES = Losses(math.nan, math.nan, math.nan)
+
+
 @dataclass(frozen=True)
 class ClientUpdate:
     """What one client contributes to the round's sums.
@@ -50,7 +64,7 @@ class ClientUpdate:
     slot: int
     arrays: list[torch.Tensor]
     averages: torch.Tensor
-    loss: float
+    losses: Losses
 
 
 @dataclass
@@ -67,7 +81,7 @@ class ClientProgram:
         declared: The most that it may ask for; None where nothing is charged.
         requests: How many of its requests were served.
         used: What it has asked for so far.
-        loss: Its training loss, that of the first training; NaN where there is none.
+        losses: Its training losses, those of the first training or pass; NaN where there is none.
         first: The result of its first training.
     """
 
@@ -80,7 +94,7 @@ class ClientProgram:
     answer: Any = None
     requests: int = 0
     used: Cost = NOTHING
-    loss: float = float("nan")
+    losses: Losses = NO_LOSSES
     first: Trained | None = None
 
     @property
@@ -190,10 +204,11 @@ def _note(program: ClientProgram) -> None:
     if answer is None or program.first is not None:
         return
     if isinstance(answer, Trained):
-        program.loss = answer.loss
+        program.losses = Losses(answer.loss, answer.squared_loss, answer.last_squared_loss)
         program.first = answer
-    elif isinstance(answer, Evaluated | Differentiated) and math.isnan(program.loss):
-        program.loss = answer.loss
+    elif isinstance(answer, Evaluated | Differentiated) and program.losses is NO_LOSSES:
+        square = answer.loss**2
+        program.losses = Losses(answer.loss, square, square)
 
 
 def _charge(

@@ -101,7 +101,7 @@ def _update(
         update_sum.check(arrays, shared)  # before anything is added: no half of a client
 
     _keep(worker, program, upload, averages, oldest)
-    return ClientUpdate(program.index, upload.slot, arrays, shared, program.loss)
+    return ClientUpdate(program.index, upload.slot, arrays, shared, program.losses)
 
 
 def _averages(worker: Worker, program: ClientProgram, upload: Upload) -> torch.Tensor:

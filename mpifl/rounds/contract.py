@@ -49,10 +49,11 @@ def is_plug_in(part: object) -> bool:
 
 
 def called_parts(job: Job) -> dict[str, Section]:
-    """Return the parts of a job that are called for single clients, by key."""
+    """Return the parts of a job that are called for single clients or rounds, by key."""
     return {
         "algorithm": job.algorithm,
         "model": job.model,
+        "selection": job.selection,
         "training.optimizer": job.training.optimizer,
         "training.transform": job.training.transform,
     }

@@ -8,12 +8,16 @@ from itertools import pairwise
 import numpy as np
 
 from mpifl.clock.kernels.availability import count_online
+from mpifl.clock.online import NOBODY
 from mpifl.clock.timeline import Call, ClockState, Outcome, Timeline
 from mpifl.clock.workload import Workload
 from mpifl.job import Job
 from mpifl.population.population import Population
+from mpifl.rounds.probe import Probe
 from mpifl.seeds import Purpose, number
 from mpifl.selection.checked import checked
+from mpifl.selection.context import NOT_PROBED, SelectionContext
+from mpifl.selection.feedback import State
 from mpifl.stopwatch import UNWATCHED, Stopwatch
 
 ONLINE_SAMPLE = 4096
@@ -56,7 +60,9 @@ def make_plan(
     workload: Workload,
     round_number: int,
     state: ClockState,
+    learned: State | None = None,
     watch: Stopwatch = UNWATCHED,
+    probed: tuple[Probe, np.ndarray] | None = None,
 ) -> Plan:
     """Return the plan of a round. Nothing is trained.
 
@@ -66,17 +72,42 @@ def make_plan(
         workload: What the round costs a participant.
         round_number: From 1 on.
         state: The clock's state after the round before.
+        learned: What the selection rule has learned from the rounds before; None before the first.
         watch: Counts the time of selection and clock.
+        probed: The round's probe, and the losses (n,) of those who answered; None without one.
     """
+    rule = job.selection
+    rule_state = rule.start(population, workload) if learned is None else learned
 
     def choose(now: float, wanted: int, draw: int, busy: np.ndarray) -> np.ndarray:
-        with watch("selection"):
-            chosen = job.selection.choose_free(population, now, wanted, job.seed, draw, busy)
-            return checked(job.selection.name, chosen, population, now, wanted, busy)
+        def launch(clients: np.ndarray) -> np.ndarray:
+            return job.clock.launch(call, np.ascontiguousarray(clients, np.int64), now, 0)
 
+        context = SelectionContext(
+            population=population,
+            workload=workload,
+            launch=launch,
+            seed=job.seed,
+            round=round_number,
+            draw=draw,
+            now=now,
+            wanted=wanted,
+            busy=busy,
+            state=rule_state,
+            probed=NOT_PROBED if probed is None else probed[0].answers(probed[1]),
+        )
+        with watch("selection"):
+            return checked(rule.name, rule.choose(context), population, now, wanted, busy)
+
+    updates = job.clock.updates(rule.participants)
+    holders = NOBODY if probed is None else probed[0].clients
+    call = Call(updates, choose, population, workload, holders)
     with watch("clock"):
-        call = Call(job.clock.updates(job.selection.participants), choose, population, workload)
-        timeline, after = job.clock.advance(state, call)
+        if probed is None:
+            timeline, after = job.clock.advance(state, call)
+        else:
+            timeline, after = job.clock.advance(probed[0].clock(state), call)
+            timeline = probed[0].before(timeline)
 
         key = number(job.seed, Purpose.ONLINE, round_number)
         online = count_online(

@@ -31,7 +31,7 @@ from mpifl.mpi.queue import Queue
 from mpifl.mpi.world import World
 from mpifl.rounds.experiment import Experiment
 from mpifl.rounds.plan import TASK
-from mpifl.rounds.round_result import METRIC, PERSONAL
+from mpifl.rounds.round_result import LOSSES, METRIC, PERSONAL
 
 Version = dict[str, np.ndarray]
 """The arrays (float32) of one model version by name: the model, and what participants receive."""
@@ -47,6 +47,7 @@ HEADER_FIELDS = (
     "tasks",
     "tests",
     "personal",
+    "probes",
     "kept",
     "fresh",
     "oldest",
@@ -61,8 +62,9 @@ class Assignment:
     With a synchronous clock that is one round, with an asynchronous one often several. ``tasks``
     (structured TASK) are those of rounds ``first_round`` to ``first_round + rounds - 1``; ``tests``
     (int64) are the model versions to test, ``personal`` (structured PERSONAL, by version) the
-    clients to test with their own models. ``oldest`` is the round after which the run might be
-    resumed: the state that clients had then is kept.
+    clients to test with their own models. ``probes`` (int64) are clients that compute the loss of
+    the newest model version, before the next round is planned. ``oldest`` is the round after which
+    the run might be resumed: the state that clients had then is kept.
     """
 
     first_round: int
@@ -70,6 +72,7 @@ class Assignment:
     tasks: np.ndarray
     tests: np.ndarray
     personal: np.ndarray
+    probes: np.ndarray
     oldest: int
 
 
@@ -81,10 +84,11 @@ class Results:
 
     ``vectors`` (rounds, total) and ``averages`` (rounds, slots, 2, averaged) are the running sums
     of the client updates. ``tests`` (tests, numbers) counts scored and correct predictions, the
-    mean loss in fixed point, and the objective's own counts. ``losses`` (tasks, 2) is known to one
-    rank each: the bits of the training loss (float64), and the slot of the sums that the upload
-    went into, FAILED where training failed. It rides in the same Reduce, since a Gather of its own
-    costs a round more than it does.
+    mean loss in fixed point, and the objective's own counts. ``losses`` (tasks, 1 + LOSSES) is
+    known to one rank each: the slot of the sums that the upload went into, FAILED where training
+    failed, and the bits of the training losses (float64). It rides in the same Reduce, since a
+    Gather of its own costs a round more than it does. ``probes`` (probes, 1) are the bits of the
+    losses of the clients probed, in the same way.
     """
 
     whole: np.ndarray
@@ -92,6 +96,7 @@ class Results:
     averages: np.ndarray
     tests: np.ndarray
     losses: np.ndarray
+    probes: np.ndarray
 
     @staticmethod
     def empty(experiment: Experiment, assignment: Assignment) -> Results:
@@ -99,7 +104,8 @@ class Results:
         shapes = (
             *experiment.sums.shapes(assignment.rounds),
             (len(assignment.tests), 3 + experiment.objective.counted),
-            (len(assignment.tasks), 2),
+            (len(assignment.tasks), 1 + len(LOSSES)),
+            (len(assignment.probes), 1),
         )
         ends = np.cumsum([math.prod(shape) for shape in shapes])
 
@@ -113,19 +119,25 @@ class Results:
         """Return the sums of one round of the assignment, counted from 0."""
         return RoundSum(self.vectors[index], self.averages[index])
 
+    def probe_losses(self) -> np.ndarray:
+        """Return on rank 0 the losses (probes,) float64, once results have come."""
+        return np.ascontiguousarray(self.probes[:, 0]).view(np.float64)
+
     def set_metrics(self, tasks: slice, metrics: np.ndarray) -> None:
-        """Set loss and failure of tasks that this rank trained; ``metrics`` (structured METRIC)."""
-        self.losses[tasks, 0] = metrics["loss"].view(np.int64)
-        self.losses[tasks, 1] = np.where(metrics["failed"], FAILED, metrics["slot"])
+        """Set losses and failure of tasks that this rank trained; ``metrics`` (METRIC)."""
+        self.losses[tasks, 0] = np.where(metrics["failed"], FAILED, metrics["slot"])
+        for column, name in enumerate(LOSSES, 1):
+            self.losses[tasks, column] = np.ascontiguousarray(metrics[name]).view(np.int64)
 
     def metrics(self, assignment: Assignment) -> np.ndarray:
         """Return on rank 0 the metrics of all tasks (structured METRIC), once results have come."""
         metrics = np.empty(len(assignment.tasks), METRIC)
         metrics["round"] = assignment.tasks["round"]
         metrics["client"] = assignment.tasks["client"]
-        metrics["loss"] = np.ascontiguousarray(self.losses[:, 0]).view(np.float64)
-        metrics["failed"] = self.losses[:, 1] == FAILED
-        metrics["slot"] = np.maximum(self.losses[:, 1], 0)
+        metrics["failed"] = self.losses[:, 0] == FAILED
+        metrics["slot"] = np.maximum(self.losses[:, 0], 0)
+        for column, name in enumerate(LOSSES, 1):
+            metrics[name] = np.ascontiguousarray(self.losses[:, column]).view(np.float64)
         return metrics
 
 
@@ -176,6 +188,7 @@ def aggregator_send_assignment(
         len(assignment.tasks),
         len(assignment.tests),
         len(assignment.personal),
+        len(assignment.probes),
         len(kept),
         len(fresh),
         assignment.oldest,
@@ -184,6 +197,7 @@ def aggregator_send_assignment(
         assignment.tasks,
         assignment.tests,
         assignment.personal,
+        assignment.probes,
         kept,
         np.array(list(fresh), np.int64),
     )
@@ -217,6 +231,7 @@ def executor_receive_assignment(
         "tasks": TASK,
         "tests": number,
         "personal": PERSONAL,
+        "probes": number,
         "kept": number,
         "fresh": number,
     }
@@ -229,11 +244,13 @@ def executor_receive_assignment(
     world.broadcast(packed, *itertools.chain(*(version.values() for version in arrays)))
 
     pieces = zip(np.split(packed, ends[:-1]), types.values(), strict=True)
-    tasks, tests, personal, kept, fresh = (piece.view(kind) for piece, kind in pieces)
+    tasks, tests, personal, probes, kept, fresh = (piece.view(kind) for piece, kind in pieces)
     keep_only(versions, kept)
     versions.update(zip(fresh.tolist(), arrays, strict=True))
     first_round = counts["first_round"]
-    return Assignment(first_round, counts["rounds"], tasks, tests, personal, counts["oldest"])
+    return Assignment(
+        first_round, counts["rounds"], tasks, tests, personal, probes, counts["oldest"]
+    )
 
 
 def keep_only(versions: Versions, kept: np.ndarray) -> None:

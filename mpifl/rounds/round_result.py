@@ -2,17 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
+from mpifl.clock.timeline import Outcome
 from mpifl.rounds.plan import Plan
 
+LOSSES = ("loss", "squared_loss", "last_squared_loss")
+"""What is measured of a task's training, see LocalResult."""
+
 METRIC = np.dtype(
-    [("round", "<i4"), ("client", "<i8"), ("loss", "<f8"), ("slot", "<i4"), ("failed", "<u1")]
+    [
+        ("round", "<i4"),
+        ("client", "<i8"),
+        *[(name, "<f8") for name in LOSSES],
+        ("slot", "<i4"),
+        ("failed", "<u1"),
+    ]
 )
-"""A task's mean training loss, and the slot of the sums that its upload went into; or 1 in
-``failed`` where its training failed and added nothing."""
+"""A task's training losses, and the slot of the sums that its upload went into; or 1 in ``failed``
+where its training failed and added nothing."""
+
+
+def set_metrics(rows: np.ndarray, metrics: np.ndarray, losses: Iterable[str]) -> None:
+    """Set losses, and the outcome FAILED, of a round's participants in place.
+
+    Args:
+        rows: Its participants (n,), structured, with ``client``, ``outcome`` and ``losses``.
+        metrics: Those of its tasks (structured METRIC, in the order of the clients); empty in a run
+            that trains nothing.
+        losses: Names of LOSSES. They are NaN of those who did not complete.
+    """
+    completed = np.flatnonzero(rows["outcome"] == Outcome.COMPLETED)
+    by_client = completed[np.argsort(rows["client"][completed])]
+    for name in losses:
+        rows[name] = np.nan
+        if len(metrics):
+            rows[name][by_client] = metrics[name]
+    if len(metrics):
+        rows["outcome"][by_client[metrics["failed"] > 0]] = Outcome.FAILED
+
 
 PERSONAL = np.dtype(
     [("version", "<i8"), ("round", "<i4"), ("client", "<i8"), ("state_round", "<i4")]

@@ -13,11 +13,14 @@ from mpifl.algorithms.arrays import Arrays
 from mpifl.clock.timeline import ClockState
 from mpifl.rounds.contract import Contract, called_parts
 from mpifl.rounds.experiment import Experiment
+from mpifl.rounds.learning import first_learned
 from mpifl.rounds.plan import Plan
+from mpifl.rounds.probe import Probe
 from mpifl.rounds.protocol import Versions
 from mpifl.rounds.round_result import RoundResult
 from mpifl.rounds.server_step import checked, first_state
 from mpifl.rounds.snapshot import STATE_ROUND, Snapshot, Waiting
+from mpifl.selection.feedback import State
 
 
 @dataclass
@@ -32,7 +35,10 @@ class Server:
         unsent: Numbers of those versions that the executors do not have yet.
         rounds_done: Number of rounds that are over.
         clock: The clock after the rounds of ``plans``.
+        learned: What the selection rule has learned from the rounds that are over.
         ahead: The plan of the round after those of ``plans``, if it is made already.
+        probe: The probe of the next round, and the losses of those who answered, None as long as
+            they are not known; None where no probe is under way.
         plans: The plans of the assignment under way.
         untested: Rounds that are over and wait for the test of their model.
         unwritten: Rounds that are over and tested, and not reported to the callbacks yet.
@@ -48,7 +54,9 @@ class Server:
     unsent: set[int] = field(default_factory=set)
     rounds_done: int = 0
     clock: ClockState = field(default_factory=ClockState)
+    learned: State = field(default_factory=dict)
     ahead: Plan | None = None
+    probe: tuple[Probe, np.ndarray | None] | None = None
     plans: list[Plan] = field(default_factory=list)
     untested: list[Waiting] = field(default_factory=list)
     unwritten: list[RoundResult] = field(default_factory=list)
@@ -64,7 +72,8 @@ class Server:
 def make_server(experiment: Experiment, snapshot: Snapshot) -> Server:
     """Return the server at the start of a run, or as a checkpoint has it."""
     if snapshot.state is None:
-        server = Server(experiment, first_state(experiment))
+        rule_state = first_learned(experiment, None)
+        server = Server(experiment, first_state(experiment), learned=rule_state)
         keep_version(server)
         return server
 
@@ -82,6 +91,7 @@ def make_server(experiment: Experiment, snapshot: Snapshot) -> Server:
         unsent=set(versions),
         rounds_done=snapshot.rounds_done,
         clock=snapshot.clock,
+        learned=first_learned(experiment, snapshot.learned),
         untested=list(snapshot.untested),
         state_rounds=dict(snapshot.state_rounds.tolist()),
     )
@@ -98,6 +108,7 @@ def make_snapshot(server: Server) -> Snapshot:
         state=dict(server.state),
         versions={number: server.versions[number] for number in needed_versions(server).tolist()},
         clock=server.clock,
+        learned=server.learned,
         untested=tuple(server.untested),
         state_rounds=np.array(sorted(server.state_rounds.items()), STATE_ROUND),
     )

@@ -13,6 +13,7 @@ import numpy as np
 from mpifl.aggregation.exact_sum import RoundSum, from_fixed, from_parts
 from mpifl.algorithms.arrays import Arrays
 from mpifl.algorithms.context import ServerContext
+from mpifl.clock.timeline import Outcome
 from mpifl.errors import TrainingError
 from mpifl.rounds.batch_norm import recomputed
 from mpifl.rounds.experiment import Experiment
@@ -89,7 +90,7 @@ def next_state(
     context = ServerContext(
         state={name: _read_only(values) for name, values in state.items()},
         round=plan.round_number,
-        asked=len(plan.timeline.participants),
+        asked=len(plan.timeline.participants) - plan.timeline.count(Outcome.PROBED),
         participants=int(trained.sum()),
         clients=experiment.population.clients,
         weight=weight,

@@ -131,7 +131,12 @@ def _train(
     for (program, _, participant), result in zip(group, results, strict=True):
         if result is not None:
             program.answer = Trained(
-                participant.start, result.weights, result.loss, participant.steps
+                participant.start,
+                result.weights,
+                result.loss,
+                participant.steps,
+                result.squared_loss,
+                result.last_squared_loss,
             )
             trained.append(program)
     return trained

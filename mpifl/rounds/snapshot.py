@@ -9,6 +9,7 @@ import numpy as np
 from mpifl.clock.timeline import ClockState
 from mpifl.rounds.plan import Plan
 from mpifl.rounds.round_result import PERSONAL
+from mpifl.selection.feedback import State
 
 Vectors = dict[str, np.ndarray]
 
@@ -41,6 +42,7 @@ class Snapshot:
         state: The server's vectors (float32) by name; None at the start of a run.
         versions: Model versions that a client in flight or a test still needs, by number.
         clock: The state of the clock.
+        learned: What the selection rule has learned, by name; None at the start of a run.
         untested: Rounds that are over and wait for the test of their model.
         state_rounds: Structured STATE_ROUND, sorted by client.
         rows: Number of rows of each table of run.h5; None at the start of a run.
@@ -51,6 +53,7 @@ class Snapshot:
     state: Vectors | None = None
     versions: dict[int, Vectors] | None = None
     clock: ClockState = field(default_factory=ClockState)
+    learned: State | None = None
     untested: tuple[Waiting, ...] = ()
     state_rounds: np.ndarray = field(default_factory=lambda: np.empty(0, STATE_ROUND))
     rows: dict[str, int] | None = None

@@ -23,23 +23,28 @@ from mpifl.rounds.personal import test_personal
 from mpifl.rounds.personal_clients import personal_groups
 from mpifl.rounds.plan import task_groups
 from mpifl.rounds.protocol import Assignment, Results, Versions, executor_take_tickets
-from mpifl.rounds.round_result import CLIENT_TEST, METRIC
+from mpifl.rounds.round_result import CLIENT_TEST, LOSSES, METRIC
 from mpifl.rounds.update_sum import UpdateSum
 from mpifl.rounds.worker import Worker
 from mpifl.seeds import Purpose, number
 from mpifl.training.device import seed_torch
 from mpifl.training.evaluate import score_samples
+from mpifl.training.passes import loss_on
+
+PROBES = 16
+"""The most clients that a ticket probes."""
 
 
 @dataclass(frozen=True)
 class Tickets:
     """What the tickets of an assignment stand for, in their order.
 
-    ``groups`` of tasks, then ``personal`` groups of clients that are tested with their own models,
-    then the shards of the tests.
+    ``groups`` of tasks, then groups of ``probes``, then ``personal`` groups of clients that are
+    tested with their own models, then the shards of the tests.
     """
 
     groups: list[slice]
+    probes: list[slice]
     personal: list[slice]
     costs: np.ndarray
 
@@ -53,12 +58,17 @@ def tickets_of(experiment: Experiment, assignment: Assignment) -> Tickets:
     groups = task_groups(assignment.tasks, experiment.stack)
     personal = personal_groups(assignment.personal, experiment.stack)
 
-    tests = len(personal) + len(assignment.tests) * experiment.shards
+    probes = [
+        slice(begin, min(begin + PROBES, len(assignment.probes)))
+        for begin in range(0, len(assignment.probes), PROBES)
+    ]
+
+    tests = len(probes) + len(personal) + len(assignment.tests) * experiment.shards
     costs = np.zeros(len(groups) + tests)
     if groups:
         begins = [group.start for group in groups]
         costs[: len(groups)] = np.add.reduceat(assignment.tasks["samples"], begins)
-    return Tickets(groups, personal, costs)
+    return Tickets(groups, probes, personal, costs)
 
 
 def ticket_costs(experiment: Experiment, assignment: Assignment) -> np.ndarray:
@@ -90,6 +100,11 @@ def work_on(
             continue
 
         with world.watch("evaluation"):
+            if place < len(tickets.probes):
+                probes = tickets.probes[place]
+                results.probes[probes] = _probe(worker, assignment.probes[probes], versions)
+                continue
+            place -= len(tickets.probes)
             if place < len(tickets.personal):
                 rows = assignment.personal[tickets.personal[place]]
                 clients.append(test_personal(worker, rows, versions))
@@ -127,7 +142,8 @@ def train_group(
     metrics = np.zeros(len(tasks), METRIC)
     metrics["round"] = tasks["round"]
     metrics["client"] = tasks["client"]
-    metrics["loss"] = np.nan
+    for name in LOSSES:
+        metrics[name] = np.nan
     metrics["failed"] = True
 
     update_sum = UpdateSum(experiment, round_sum, worker.device)
@@ -137,7 +153,8 @@ def train_group(
             weight = float(task["weight"])
             update_sum.add(int(task["client"]), update.slot, update.arrays, update.averages, weight)
         metrics["slot"][update.index] = update.slot
-        metrics["loss"][update.index] = update.loss
+        for name, value in update.losses._asdict().items():
+            metrics[name][update.index] = value
         metrics["failed"][update.index] = False
 
     late = update_sum.close()
@@ -160,6 +177,20 @@ def _train(
 
     metrics = train_group(worker, tasks, versions, round_sum, assignment.oldest)
     results.set_metrics(group, metrics)
+
+
+def _probe(worker: Worker, clients: np.ndarray, versions: Versions) -> np.ndarray:
+    """Return the bits (n, 1) int64 of the newest model's loss on the samples of each client."""
+    experiment = worker.experiment
+    newest = max(versions)
+    model = worker.version(newest, versions)["model"]
+    at_once = experiment.job.evaluation.batch_size
+    losses = np.empty((len(clients), 1))
+    for row, client in zip(losses, clients.tolist(), strict=True):
+        seed_torch(worker.device, number(experiment.job.seed, Purpose.PROBE, newest, client))
+        samples = worker.samples.read(worker.rows(client))
+        row[0] = loss_on(worker.model, model, experiment.objective, samples, at_once)[0]
+    return losses.view(np.int64)
 
 
 def _test(

@@ -7,6 +7,7 @@ import numpy as np
 from mpifl.errors import Interrupted, at
 from mpifl.rounds.callbacks import RunCallbacks
 from mpifl.rounds.experiment import TimingExperiment
+from mpifl.rounds.learning import first_learned, learned
 from mpifl.rounds.plan import make_plan
 from mpifl.rounds.round_result import METRIC, RoundResult
 from mpifl.rounds.snapshot import Snapshot
@@ -21,11 +22,19 @@ def run_timing(experiment: TimingExperiment, callbacks: RunCallbacks, watch: Sto
     """
     job = experiment.job
     state = callbacks.snapshot.clock
+    rule_state = first_learned(experiment, callbacks.snapshot.learned)
     for round_number in range(callbacks.snapshot.rounds_done + 1, job.rounds + 1):
         with at(f"round {round_number}"):
             plan = make_plan(
-                job, experiment.population, experiment.workload, round_number, state, watch
+                job,
+                experiment.population,
+                experiment.workload,
+                round_number,
+                state,
+                rule_state,
+                watch,
             )
+            rule_state = learned(experiment, rule_state, plan, np.empty(0, METRIC))
         with watch("writing"):
             callbacks.ended_round(RoundResult(plan, np.empty(0, METRIC), None))
         state = plan.after
@@ -33,6 +42,7 @@ def run_timing(experiment: TimingExperiment, callbacks: RunCallbacks, watch: Sto
         stopped = callbacks.stop()
         if callbacks.checkpoints.due(round_number) or stopped:
             with watch("writing"):
-                callbacks.checkpoints.save(Snapshot(rounds_done=round_number, clock=state))
+                snapshot = Snapshot(rounds_done=round_number, clock=state, learned=rule_state)
+                callbacks.checkpoints.save(snapshot)
         if stopped and round_number < job.rounds:
             raise Interrupted(f"stopped after round {round_number}, with a checkpoint")

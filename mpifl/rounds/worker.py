@@ -74,7 +74,8 @@ class Worker:
             self.recipes.clear()
             job = self.experiment.job
             lr = job.training.lr * job.training.schedule.factor(round_number, job.rounds)
-            self.recipes[round_number] = recipe_of(job.training, lr)
+            squares = job.selection.losses == "squared"
+            self.recipes[round_number] = recipe_of(job.training, lr, squares)
         return self.recipes[round_number]
 
     def rows(self, client: int) -> slice:

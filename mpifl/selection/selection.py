@@ -2,88 +2,120 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, ClassVar, Literal
+
 import numpy as np
 from pydantic import Field
 
+from mpifl.clock.workload import Workload
+from mpifl.errors import InputError
 from mpifl.job.section import Section
 from mpifl.population.population import Population
-from mpifl.selection.checked import checked
+from mpifl.selection.context import SelectionContext
+from mpifl.selection.feedback import Feedback, State
 
-SPARE = 4  # clients asked for beyond those wanted, because some may be busy
+if TYPE_CHECKING:
+    from mpifl.job import Job
 
 
 class Selection(Section):
     """Base of the selection rules (``selection.name``).
 
-    A rule has to have ``choose``. Asynchronous clocks call ``choose_free``, which calls it.
+    A rule has to have ``choose``. One that learns from rounds has ``start`` and ``learn`` too: its
+    state goes from one to the next, and into checkpoints. A round is then planned only when the
+    one before it is over.
 
-    Every answer is checked, apart from its order (``checked``): a wrong one is a TrainingError.
+    An instance holds the rule's keys and never changes. Every answer is checked.
+
+    Attributes:
+        losses: What the rule uses of the training losses of participants: ``none``, their ``mean``,
+            or the ``squared`` losses of single samples too, which take a little time to measure.
+            Runs that train nothing refuse rules that use losses.
     """
+
+    losses: ClassVar[Literal["none", "mean", "squared"]] = "none"
+    """What the rule uses of the training losses of participants."""
 
     name: str
     participants: int | None = Field(
         None, ge=1, description="N: the number of updates that a round waits for"
     )
 
-    def choose(
-        self, population: Population, now: float, wanted: int, seed: int, draw: int
-    ) -> np.ndarray:
-        """Return clients that are online, in the order in which they are asked.
+    @property
+    def probes(self) -> bool:
+        """Whether candidates compute the model's loss before the clients of a round are chosen."""
+        return False
 
-        The same arguments always have to give the same clients in the same order, and more of them
-        when more are wanted.
+    @property
+    def learns(self) -> bool:
+        """Whether the rule learns from rounds."""
+        return type(self).learn is not Selection.learn
+
+    def check(self, job: Job) -> None:
+        """Check that the rule goes with the rest of a job.
+
+        Raises:
+            InputError: It does not. By default: it uses losses, and nothing is trained.
+        """
+        if self.probes and job.clock.asynchronous:
+            raise InputError(
+                f"clock.mode: {job.clock.mode!r} is not allowed with selection.name {self.name},"
+                " which probes clients before a round; allowed: sync, all, deadline"
+            )
+        if self.losses != "none" and job.training.engine == "none":
+            raise InputError(
+                f"training.engine: 'none' is not allowed with selection.name {self.name}, which"
+                " uses the losses of training; allowed: auto, loop, stacked"
+            )
+
+    def start(self, population: Population, workload: Workload) -> State:
+        """Return the state before the first round.
 
         Args:
             population: All clients.
-            now: The virtual second.
-            wanted: The most clients to return.
-            seed: The seed of the job.
-            draw: The number of this draw, from 1: one for each round, or for each place that became
-                free. Use it as a key of the rule's generator.
+            workload: What a participant's round costs.
 
         Returns:
-            At most ``wanted`` clients, int64 (n,), without repeats, all of them online at ``now``.
+            Arrays of numbers by name, of any shape.
+        """
+        return {}
+
+    def candidates(self, c: SelectionContext) -> np.ndarray:
+        """Return the clients to probe, of a rule that ``probes``.
+
+        They compute the loss of the model on all their samples, which takes virtual time, bytes and
+        energy. ``choose`` then sees the answers in ``c.probed``.
+
+        Args:
+            c: The moment, before the round; ``c.wanted`` is how many will be chosen.
+
+        Returns:
+            Clients as of ``choose``, any number of them.
         """
         raise NotImplementedError
 
-    def choose_free(
-        self,
-        population: Population,
-        now: float,
-        wanted: int,
-        seed: int,
-        draw: int,
-        busy: np.ndarray,
-    ) -> np.ndarray:
-        """Return clients as ``choose`` does, leaving out those in ``busy``.
+    def choose(self, c: SelectionContext) -> np.ndarray:
+        """Return the clients to ask, in the order in which they are asked.
 
-        This implementation asks ``choose`` for more and more clients until enough of them are free.
-        A rule may do better.
+        The same context always has to give the same clients.
 
         Args:
-            population: All clients.
-            now: The virtual second.
-            wanted: The most clients to return.
-            seed: The seed of the job.
-            draw: The number of this draw, from 1.
-            busy: Clients that are under way or have counted in this round, int64, sorted.
+            c: The moment: who may be asked, how many are wanted, what was learned.
 
         Returns:
-            At most ``wanted`` clients, int64 (n,), without repeats, online and not in ``busy``.
-
-        Raises:
-            TrainingError: The clients that ``choose`` returned are wrong.
+            At most ``c.wanted`` clients, int64 (n,), without repeats, all of them online at
+            ``c.now`` and none of them busy.
         """
-        asked = wanted + SPARE if len(busy) else wanted
-        while True:
-            # Checked here too: a rule that repeats one client would be asked for more forever.
-            chosen = self.choose(population, now, asked, seed, draw)
-            drawn = checked(self.name, chosen, population, now, asked)
-            if not len(busy):
-                return drawn
+        raise NotImplementedError
 
-            place = np.minimum(np.searchsorted(busy, drawn), len(busy) - 1)
-            free = drawn[busy[place] != drawn]
-            if len(free) >= wanted or len(drawn) < asked:
-                return free[:wanted]
-            asked *= 2
+    def learn(self, state: State, feedback: Feedback) -> State:
+        """Return the state after a round.
+
+        Args:
+            state: The state before; its arrays are read-only.
+            feedback: The round.
+
+        Returns:
+            Arrays of the same names; shapes may change.
+        """
+        return state

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mpifl.clock.online import NOBODY, online_index
-from mpifl.population.population import Population
-from mpifl.seeds import Purpose, number
+from mpifl.selection.context import SelectionContext
 from mpifl.selection.selection import Selection
 
 
@@ -18,19 +16,5 @@ class Uniform(Selection):
 
     name: str = "uniform"
 
-    def choose(
-        self, population: Population, now: float, wanted: int, seed: int, draw: int
-    ) -> np.ndarray:
-        return self.choose_free(population, now, wanted, seed, draw, NOBODY)
-
-    def choose_free(
-        self,
-        population: Population,
-        now: float,
-        wanted: int,
-        seed: int,
-        draw: int,
-        busy: np.ndarray,
-    ) -> np.ndarray:
-        key = number(seed, Purpose.SELECTION, draw)
-        return online_index(population).draw(key, now, wanted, busy)
+    def choose(self, c: SelectionContext) -> np.ndarray:
+        return c.uniform(c.wanted)

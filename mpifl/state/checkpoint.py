@@ -1,11 +1,12 @@
 """Checkpoints: everything that the rest of a run depends on, in one HDF5 file of the run directory.
 
-Layout, schema version 2 (``checkpoint/round-00000120-DIGEST.h5``)::
+Layout, schema version 4 (``checkpoint/round-00000120-DIGEST.h5``)::
 
     attributes   format="mpifl-checkpoint" schema_version rounds_done version rows
     state/...    the server's vectors (float32) by name
     versions/... the model versions that a client in flight still needs, by number and name
     clock/...    the clock's state: numbers as attributes, clients in flight as tables
+    selection/.. what the selection rule has learned, by name
     untested/... rounds that are over and wait for their test: what run.h5 will hold of them
     state_rounds (clients,) the round after which each client last kept state; that state itself is
                  in files of its own
@@ -38,7 +39,7 @@ from mpifl.rounds.snapshot import Snapshot, Vectors, Waiting
 LOG = logging.getLogger(__name__)
 
 FORMAT = "mpifl-checkpoint"
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 PATTERN = "round-*.h5"
 
 
@@ -74,6 +75,7 @@ def _write(path: Path, snapshot: Snapshot) -> None:
         for number, vectors in (snapshot.versions or {}).items():
             _put_vectors(file.create_group(f"versions/{number}"), vectors)
         _put_fields(file.create_group("clock"), snapshot.clock)
+        _put_vectors(file.create_group("selection"), snapshot.learned or {})
         for index, waiting in enumerate(snapshot.untested):
             _put_waiting(file.create_group(f"untested/{index}"), waiting)
         file["state_rounds"] = snapshot.state_rounds
@@ -100,6 +102,7 @@ def read_checkpoint(path: Path) -> Snapshot:
             state=_vectors(file["state"]) or None,
             versions=versions,
             clock=ClockState(**_fields(file["clock"])),
+            learned=_vectors(file["selection"]),
             untested=tuple(_waiting(waiting[str(index)]) for index in range(len(waiting))),
             state_rounds=file["state_rounds"][:],
             rows=json.loads(file.attrs["rows"]),

@@ -82,3 +82,38 @@ def check_bandwidth(source: Path | str, bandwidth: Bandwidth) -> None:
         if wrong.any():
             row = int(np.argmax(wrong))
             raise InputError(f"{source}: curve {curve_of[row]}: {name} {values[row]}; {problem}")
+
+
+def bandwidth_from(bandwidth: Bandwidth, seconds: float) -> Bandwidth:
+    """Return the curves as they are from ``seconds`` (>= 0) on: that moment is their second 0.
+
+    A curve gets another point at its beginning where no segment begins at that moment.
+    """
+    if not bandwidth.curves:
+        return bandwidth
+    curve = np.repeat(np.arange(bandwidth.curves), np.diff(bandwidth.offsets))
+    now = np.mod(seconds, bandwidth.period)
+    since = bandwidth.start - now[curve]
+    start = np.where(since < 0, bandwidth.period[curve] + since, since)
+
+    # The segment in force at that moment: the last point of the curve that lies not after it.
+    passed = np.bincount(curve, weights=since <= 0, minlength=bandwidth.curves).astype(np.int64)
+    first = bandwidth.offsets[:-1] + passed - 1
+    start = np.concatenate([np.zeros(len(first)), start])
+    point = np.concatenate([first, np.arange(len(curve))])
+    curve = np.concatenate([np.arange(bandwidth.curves), curve])
+
+    # Points that come at the same moment, of which the second counts, or not within the period.
+    order = np.lexsort((np.arange(len(curve)), start, curve))
+    moments = np.stack([curve[order], start[order]])
+    repeats = np.append((moments[:, 1:] == moments[:, :-1]).all(axis=0), False)
+    order = order[~repeats & (start[order] < bandwidth.period[curve[order]])]
+
+    counts = np.bincount(curve[order], minlength=bandwidth.curves)
+    return Bandwidth(
+        offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        start=start[order],
+        download_kbps=bandwidth.download_kbps[point[order]],
+        upload_kbps=bandwidth.upload_kbps[point[order]],
+        period=bandwidth.period,
+    )

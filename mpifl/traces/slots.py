@@ -101,6 +101,38 @@ def merged_slots(slots: Slots, gap_seconds: float) -> Slots:
     return of_counts(counts, slots.start[first], slots.end[last], slots.period)
 
 
+def slots_from(slots: Slots, seconds: float) -> Slots:
+    """Return the slots as they are from ``seconds`` (>= 0) on: that moment is their second 0.
+
+    A slot that holds that moment of the period becomes two, at the beginning and at the end of the
+    period. Slots that touch still do, to the bit.
+    """
+    counts = np.diff(slots.offsets)
+    pattern = np.repeat(np.arange(len(slots.period)), counts)
+    period = slots.period[pattern]
+    now = np.mod(seconds, slots.period)[pattern]
+
+    # Slots that begin by then come a period later; the rest of one that is under way comes first.
+    before = slots.start < now
+    start = np.where(before, period + (slots.start - now), slots.start - now)
+    end = np.where(slots.end <= now, period + (slots.end - now), slots.end - now)
+    under_way = before & (slots.end > now)
+
+    # Each pattern's new slots: the rest of one (if any), those from then on, those before.
+    rests = np.bincount(pattern[under_way], minlength=len(counts))
+    passed = np.bincount(pattern[before], minlength=len(counts))
+    begin = np.concatenate([[0], np.cumsum(counts + rests)])[:-1]
+    turn = np.where(before, counts[pattern], 0) - passed[pattern] + rests[pattern]
+    place = begin[pattern] + np.arange(len(pattern)) - slots.offsets[pattern] + turn
+
+    new_start = np.zeros(len(pattern) + int(rests.sum()))
+    new_end = np.empty_like(new_start)
+    new_start[place] = start
+    new_end[place] = np.where(under_way, period, end)
+    new_end[begin[pattern[under_way]]] = end[under_way]
+    return without_empty(of_counts(counts + rests, new_start, new_end, slots.period))
+
+
 def joined(parts: list[Slots]) -> Slots:
     """Return the patterns of several parts, one part after the other."""
     counts = np.concatenate([np.diff(part.offsets) for part in parts])

@@ -32,9 +32,9 @@ from mpifl.errors import InputError
 from mpifl.io.files import read_errors, whole_file
 from mpifl.io.hdf5 import content_sha256, mapped, open_hdf5, writing_hdf5
 from mpifl.traces.bandwidth import COLUMNS as BANDWIDTH_COLUMNS
-from mpifl.traces.bandwidth import Bandwidth, check_bandwidth
+from mpifl.traces.bandwidth import Bandwidth, bandwidth_from, check_bandwidth
 from mpifl.traces.labels import Labels, check_labels
-from mpifl.traces.slots import Slots, merged_slots
+from mpifl.traces.slots import Slots, merged_slots, slots_from
 
 FORMAT = "mpifl-trace"
 SCHEMA_VERSION = 1
@@ -217,6 +217,15 @@ def merged(trace: Trace, gap_seconds: float) -> Trace:
     slots = Slots(trace.offsets, trace.start, trace.end, trace.period)
     slots = merged_slots(slots, gap_seconds)
     return replace(trace, offsets=slots.offsets, start=slots.start, end=slots.end)
+
+
+def begun_at(trace: Trace, seconds: float) -> Trace:
+    """Return the trace as it is from ``seconds`` (>= 0) on: that moment is its second 0."""
+    slots = slots_from(Slots(trace.offsets, trace.start, trace.end, trace.period), seconds)
+    bandwidth = bandwidth_from(trace.bandwidth, seconds)
+    return replace(
+        trace, offsets=slots.offsets, start=slots.start, end=slots.end, bandwidth=bandwidth
+    )
 
 
 def _check_slots(source: Path | str, trace: Trace) -> None:

@@ -103,6 +103,9 @@ class LinearStack:
         assert differentiated is not None
         assert self._recipe is not None
         losses, grad = differentiated
+        if self._recipe.squares:
+            squares = self._objective.sample_losses(output, y).square()
+            losses = torch.stack([losses, (squares * share).sum(-1)])
 
         lr = self._recipe.lr_of(number)
         stays = 1 - lr * self._pull

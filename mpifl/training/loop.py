@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 import torch
 
 from mpifl.models.flat import FlatModel
@@ -18,8 +19,9 @@ from mpifl.transforms.transform import Mixture
 
 Targets = torch.Tensor | Mixture
 Batches = Iterator[tuple[torch.Tensor, Targets]]
-Losses = Iterator[tuple[torch.Tensor, int | torch.Tensor]]
-"""For each step its mean loss, and the number of predictions that it is the mean of."""
+Losses = Iterator[tuple[torch.Tensor, int | torch.Tensor, torch.Tensor | None, int]]
+"""For each step its mean loss and the number of predictions that it is the mean of; the mean of its
+samples' squared losses, None where the recipe does not ask for it, and the number of samples."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +46,23 @@ def _train(
     model.module.train()
     seed_torch(model.weights.device, participant.rng_seed())
 
-    losses, scored = (
-        fetched(column)
-        for column in zip(*_steps(model, objective, recipe, participant), strict=True)
-    )
-    (mean,) = sum(loss * count for loss, count in zip(losses, scored, strict=True)) / sum(scored)
+    columns = zip(*_steps(model, objective, recipe, participant), strict=True)
+    losses, scored, squares, samples = columns
+    mean = _mean(fetched(losses), fetched(scored))
+    squared: tuple[float, ...] = ()
+    if recipe.squares:
+        steps = fetched(squares)
+        squared = _mean(steps, fetched(samples)), float(steps[-1][0])
 
     model.check_trained()
-    return LocalResult(model.moving.clone(), float(mean))
+    return LocalResult(model.moving.clone(), mean, *squared)
+
+
+def _mean(values: list[np.ndarray], counts: list[np.ndarray]) -> float:
+    """Return the mean of the steps' values (1,), each with the weight of its count (1,)."""
+    total = sum(value * count for value, count in zip(values, counts, strict=True))
+    (mean,) = total / sum(counts)
+    return float(mean)
 
 
 def _batches(recipe: Recipe, participant: Participant) -> Batches:
@@ -84,7 +95,7 @@ def _steps(
     state = recipe.optimizer.start(weights)
 
     for number, (x, y) in enumerate(_batches(recipe, participant)):
-        loss = _loss(model, objective, participant.loss, x, y)
+        loss, squared = _loss(model, objective, recipe, participant.loss, x, y)
         gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
         present = [
             torch.zeros_like(weight) if gradient is None else gradient
@@ -94,17 +105,35 @@ def _steps(
             present = change(present, weights)
         present = clipped(recipe, present, 0)
         recipe.optimizer.step(weights, present, state, recipe.lr_of(number), number)
-        yield loss.detach(), objective.scored(y.first if isinstance(y, Mixture) else y)
+        scored = objective.scored(y.first if isinstance(y, Mixture) else y)
+        yield loss.detach(), scored, squared, len(x)
 
 
 def _loss(
-    model: FlatModel, objective: Objective, own: Loss | None, x: torch.Tensor, y: Targets
-) -> torch.Tensor:
-    """Return the mean loss of a minibatch, by the objective or by an algorithm's own loss."""
-    if own is None:
-        loss = partial(objective.loss, model.module(x))
-    else:
-        loss = partial(own, model.module, x)
+    model: FlatModel,
+    objective: Objective,
+    recipe: Recipe,
+    own: Loss | None,
+    x: torch.Tensor,
+    y: Targets,
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Return the mean loss of a minibatch, by the objective or by an algorithm's own loss.
+
+    Second comes the mean of the squared losses of its samples, None where it is not asked for.
+    """
+    if own is not None:
+        loss = _of_targets(partial(own, model.module, x), y)
+        return loss, loss.detach().square() if recipe.squares else None
+
+    output = model.module(x)
+    loss = _of_targets(partial(objective.loss, output), y)
+    if not recipe.squares:
+        return loss, None
+    each = _of_targets(partial(objective.sample_losses, output.detach()), y)
+    return loss, each.square().mean()
+
+
+def _of_targets(loss: Callable[[torch.Tensor], torch.Tensor], y: Targets) -> torch.Tensor:
     return y.loss(loss) if isinstance(y, Mixture) else loss(y)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -65,10 +66,16 @@ class LocalResult:
         weights: The weights after the steps, (size,) float32; the averaged segment as training
             left it.
         loss: The mean training loss over all predictions, each as it was made during training.
+        squared_loss: The mean over the samples gone through of the square of each one's loss. Where
+            the loss is the algorithm's own, of the mean losses of the minibatches. NaN where the
+            recipe does not ask for squares.
+        last_squared_loss: The same, over the last minibatch.
     """
 
     weights: torch.Tensor
     loss: float
+    squared_loss: float = math.nan
+    last_squared_loss: float = math.nan
 
 
 def minibatches(

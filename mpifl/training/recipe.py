@@ -18,7 +18,7 @@ class Recipe:
     """The settings of local steps; see the job's section ``training``.
 
     ``trainable`` names the parameters to train, None for all. ``transform`` changes minibatches;
-    None leaves them as they are.
+    None leaves them as they are. With ``squares`` the squares of the samples' losses are measured.
     """
 
     batch_size: int
@@ -30,6 +30,7 @@ class Recipe:
     clip_norm: float | None = None
     trainable: frozenset[str] | None = None
     transform: Transform | None = None
+    squares: bool = False
 
     def lr_of(self, step: int) -> float:
         """Return the learning rate of a local step, counted from 0."""
@@ -42,7 +43,7 @@ class Recipe:
         return self.optimizer.pull is not None and not clips and self.trainable is None
 
 
-def recipe_of(training: Training, lr: float) -> Recipe:
+def recipe_of(training: Training, lr: float, squares: bool = False) -> Recipe:
     """Return the recipe of a job, with the learning rate of a round."""
     return Recipe(
         batch_size=training.batch_size,
@@ -53,6 +54,7 @@ def recipe_of(training: Training, lr: float) -> Recipe:
         clip_value=training.clip_value,
         clip_norm=training.clip_norm,
         transform=training.transform if training.transform.changes else None,
+        squares=squares,
     )
 
 

@@ -43,10 +43,17 @@ class Stack(Protocol):
     def step(
         self, x: torch.Tensor, y: torch.Tensor, mask: torch.Tensor | None, number: int
     ) -> torch.Tensor:
-        """Make one step of the first clients of the group, and return their losses (clients,).
+        """Make one step of the first clients of the group, and return their losses.
 
-        ``x`` (clients, samples, ...) says how many clients; ``mask`` (clients, samples) bool says
-        which samples count, None when all do. ``number`` is which step it is, from 0 on.
+        Args:
+            x: Samples (clients, samples, ...).
+            y: Their targets.
+            mask: Which samples count (clients, samples) bool, None when all do.
+            number: Which step it is, from 0 on.
+
+        Returns:
+            The mean losses (clients,); or, with ``recipe.squares``, (2, clients): those, and the
+            means of the samples' squared losses.
         """
 
 

@@ -91,7 +91,7 @@ class Stacked:
         after = starts.new_empty(starts.shape)
         for weight, piece in zip(stack.weights, self._model.split(after), strict=True):
             piece.copy_(weight[: len(group)])
-        results = [LocalResult(row, loss) for row, loss in zip(after, losses, strict=True)]
+        results = [LocalResult(row, *loss) for row, loss in zip(after, losses, strict=True)]
         return [results[order.index(i)] for i in range(len(group))]
 
     def stack(self, recipe: Recipe, clients: int) -> Stack:
@@ -112,10 +112,12 @@ class Stacked:
             self._graphs.forget()
         return stack
 
-    def _train(self, stack: Stack, recipe: Recipe, group: Sequence[Participant]) -> list[float]:
-        """Make all steps of a group (most steps first); return each client's mean loss.
+    def _train(
+        self, stack: Stack, recipe: Recipe, group: Sequence[Participant]
+    ) -> list[tuple[float, ...]]:
+        """Make all steps of a group (most steps first); return the losses of each client.
 
-        The mean is over all predictions.
+        They are the fields of LocalResult that the recipe asks for.
         """
         stack.begin(recipe, group)
         adjusts = any(participant.adjust is not None for participant in group)
@@ -126,17 +128,36 @@ class Stacked:
 
         losses = []
         scored = []
+        samples = []
         for number, step in enumerate(_steps(recipe, group)):
             losses.append(take(step.x, step.y, step.mask, number))
             scored.append(self._objective.scored_each(step.y, step.mask, step.counts))
+            samples.append(step.counts)
 
-        total = np.zeros(len(group))
-        predicted = np.zeros(len(group))
-        for loss, count in zip(fetched(losses), fetched(scored), strict=True):
-            total[: len(loss)] += loss * count
-            predicted[: len(loss)] += count
-        means: list[float] = (total / predicted).tolist()
-        return means
+        steps = [loss.reshape(1 + recipe.squares, -1) for loss in fetched(losses)]
+        means = _means([step[0] for step in steps], fetched(scored), len(group))
+        if not recipe.squares:
+            return list(zip(means.tolist(), strict=True))
+        squares = [step[1] for step in steps]
+        last = np.empty(len(group))
+        for step in squares:
+            last[: len(step)] = step
+        squared = _means(squares, fetched(samples), len(group))
+        return list(zip(means.tolist(), squared.tolist(), last.tolist(), strict=True))
+
+
+def _means(steps: list[np.ndarray], counts: list[np.ndarray], clients: int) -> np.ndarray:
+    """Return each client's mean (clients,) over its steps, which have the weights ``counts``.
+
+    A step has an entry for each of the first clients, down to one.
+    """
+    total = np.zeros(clients)
+    weight = np.zeros(clients)
+    for step, count in zip(steps, counts, strict=True):
+        total[: len(step)] += step * count
+        weight[: len(step)] += count
+    mean: np.ndarray = total / weight
+    return mean
 
 
 def _steps(recipe: Recipe, group: Sequence[Participant]) -> Iterator[Step]:

@@ -38,6 +38,9 @@ class VmapStack:
         self._differentiate: Callable[..., tuple[Tensors, torch.Tensor]] = vmap(
             grad_and_value(self._loss), randomness="different"
         )
+        self._with_squares: Callable[..., tuple[Tensors, tuple[torch.Tensor, torch.Tensor]]] = vmap(
+            grad_and_value(self._loss_and_squares, has_aux=True), randomness="different"
+        )
 
     def begin(self, recipe: Recipe, group: Sequence[Participant]) -> None:
         """Set the generators, the optimizer's state and the adjustments."""
@@ -83,9 +86,12 @@ class VmapStack:
         active = len(x)
         weights = _first(self.weights, active)
         trained = [weights[number] for number in self._numbers]
-        gradients, losses = self._differentiate(
-            trained, weights, x, y, *([] if mask is None else [mask])
-        )
+        batch = trained, weights, x, y, *([] if mask is None else [mask])
+        if self._recipe.squares:
+            gradients, both = self._with_squares(*batch)
+            losses = torch.stack(both)
+        else:
+            gradients, losses = self._differentiate(*batch)
 
         gradients = list(gradients)
         if self._pull or self._add is not None:
@@ -108,14 +114,34 @@ class VmapStack:
         mask: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Return the loss of one client, to be mapped over the group."""
+        return self._objective.loss(self._output(trained, weights, x), y, mask)
+
+    def _loss_and_squares(
+        self,
+        trained: Tensors,
+        weights: Tensors,
+        x: torch.Tensor,
+        y: torch.Tensor,
+        mask: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the loss of one client, and the mean of its samples' squared losses."""
+        output = self._output(trained, weights, x)
+        squares = self._objective.sample_losses(output.detach(), y).square()
+        mean = squares.mean() if mask is None else (squares * mask).sum() / mask.sum()
+        return self._objective.loss(output, y, mask), mean
+
+    def _output(self, trained: Tensors, weights: Tensors, x: torch.Tensor) -> torch.Tensor:
+        """Return what the model of one client puts out."""
         current = list(weights)
         for number, weight in zip(self._numbers, trained, strict=True):
             current[number] = weight
         parameters = {name: current[number] for name, number in self._places}
         # Not tie_weights: with a layer that has two names, it leaves its own tensors behind in
         # the module (torch 2.13).
-        output = functional_call(self._model.module, parameters, (x,), tie_weights=False)
-        return self._objective.loss(output, y, mask)
+        output: torch.Tensor = functional_call(
+            self._model.module, parameters, (x,), tie_weights=False
+        )
+        return output
 
     def _picked(self, tensors: Tensors | None) -> Tensors | None:
         return None if tensors is None else [tensors[number] for number in self._numbers]

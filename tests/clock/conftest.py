@@ -9,7 +9,7 @@ import pytest
 from mpifl.clock.timeline import Call, ClockState
 from mpifl.clock.workload import Workload
 from mpifl.kernels.permutation import permuted
-from mpifl.selection.uniform import Uniform
+from tests.asking import uniform
 from tests.clock.cases import Case
 
 # Small rounds worked out by hand. 1,000 bytes at 8 kbit/s are 1 s, 10 samples of 100 ms are 3 s: 1 + 3 + 1 = 5 s of work.
@@ -89,11 +89,7 @@ def round_of():
 
     def make(policy, population, participants, state=0.0, workload=WORK, choose=None):
         def lowest(now, wanted, draw, busy):
-            return np.sort(
-                Uniform(participants=1).choose_free(
-                    population, now, population.clients, 1, draw, busy
-                )
-            )[:wanted]
+            return np.sort(uniform(population, now, population.clients, 1, draw, busy))[:wanted]
 
         state = state if isinstance(state, ClockState) else ClockState(now=state)
         return policy.advance(state, Call(participants, choose or lowest, population, workload))

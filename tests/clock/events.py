@@ -8,9 +8,10 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -23,10 +24,34 @@ from mpifl.population.population import Population
 from tests.clock import brute
 
 COMPLETED, DROPPED, CUT, STALE = Outcome.COMPLETED, Outcome.DROPPED, Outcome.CUT, Outcome.STALE
+ABANDONED = Outcome.ABANDONED
 
 
 class NeverError(Exception):
     """No client is ever online, or none for long enough."""
+
+
+@dataclass(frozen=True)
+class OwnWork(Workload):
+    """Work of each client's own: a multiple of the bytes each way, and of what a sample costs, drawn from its number."""
+
+    key: int = 0
+
+    def multiples(self, client: int) -> tuple[int, int, float]:
+        random = Random(f"{self.key} {client}")
+        return random.randint(0, 3), random.randint(0, 3), random.choice([0.25, 0.5, 1.0, 2.0])
+
+    def loads(self, clients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        own = [self.of(client) for client in clients.tolist()]
+        down, up = [work.bytes_down for work in own], [work.bytes_up for work in own]
+        return np.array(down, np.int64), np.array(up, np.int64)
+
+    def compute_scale(self, clients: np.ndarray) -> np.ndarray:
+        return np.array([self.multiples(client)[2] for client in clients.tolist()])
+
+    def of(self, client: int) -> Workload:
+        down, up, _ = self.multiples(client)
+        return replace(self, bytes_down=down * self.bytes_down, bytes_up=up * self.bytes_up)
 
 
 @dataclass(frozen=True)
@@ -123,6 +148,9 @@ def phones_of(population: Population, workload: Workload) -> list[Phone]:
             for k in range(*trace.offsets[pattern : pattern + 2])
         ]
         kbit, period = Fraction(workload.bits_per_kbit), float(trace.period[pattern])
+        own, scale = workload, 1.0
+        if isinstance(workload, OwnWork):
+            own, scale = workload.of(client), workload.multiples(client)[2]
         phones.append(
             Phone(
                 held=int(
@@ -130,12 +158,13 @@ def phones_of(population: Population, workload: Workload) -> list[Phone]:
                         client % population.dataset.train.clients
                     ]
                 ),
-                workload=workload,
-                down=workload.bytes_down * 8 / (kbit * Fraction(trace.download_kbps[device])),
-                one=Fraction(workload.inferences_per_sample)
+                workload=own,
+                down=own.bytes_down * 8 / (kbit * Fraction(trace.download_kbps[device])),
+                one=Fraction(scale)
+                * Fraction(workload.inferences_per_sample)
                 * Fraction(trace.compute_ms_per_sample[device])
                 / 1000,
-                up=workload.bytes_up * 8 / (kbit * Fraction(trace.upload_kbps[device])),
+                up=own.bytes_up * 8 / (kbit * Fraction(trace.upload_kbps[device])),
                 slots=[(0.0, period)] if population.always_online else slots,
                 period=period,
                 watts=float(trace.compute_watts[device]),
@@ -319,13 +348,10 @@ class Events:
             work.bytes_up, elapsed - before, phone.up
         )
 
-    def joules(self, flight: Flight) -> float:
+    def joules(self, flight: Flight, sent: tuple[int, int]) -> float:
         """Of computing and of the bytes that went over the air."""
         phone = flight.phone
-        radio = sum(
-            joules * size
-            for joules, size in zip(phone.joules_per_byte, self.sent(flight), strict=True)
-        )
+        radio = sum(joules * size for joules, size in zip(phone.joules_per_byte, sent, strict=True))
         return phone.watts * float(self.computing(flight)) + radio
 
     def computing(self, flight: Flight) -> Fraction:

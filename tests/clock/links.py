@@ -68,7 +68,7 @@ class CurvedPhone(Phone):
     """``down`` and ``up`` are the seconds of the transfers at the curves' best, which nothing can beat."""
 
     curves: tuple[Curve, Curve]
-    kind: tuple[int, int]  # device, curve
+    kind: tuple[int, int, Workload]  # device, curve, its own work
 
     def can_finish(self, rule: str, steps: int | None = None) -> bool:
         if rule == "fedscale" and any(len(curve.starts) > 1 for curve in self.curves):
@@ -123,9 +123,11 @@ def curved_phones(population: Population, workload: Workload) -> list[CurvedPhon
             )
         best = [
             8 * size / (Fraction(workload.bits_per_kbit) * max(curve.speeds))
-            for size, curve in zip((workload.bytes_down, workload.bytes_up), curves, strict=True)
+            for size, curve in zip(
+                (phone.workload.bytes_down, phone.workload.bytes_up), curves, strict=True
+            )
         ]
-        kind = device, curve
+        kind = device, curve, phone.workload
         plain = {name: getattr(phone, name) for name in Phone.__dataclass_fields__} | {
             "down": best[0],
             "up": best[1],

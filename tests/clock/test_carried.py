@@ -13,8 +13,8 @@ from mpifl.clock.policies.semisync import Semisync
 from mpifl.clock.timeline import PARTICIPANT, Call, ClockState
 from mpifl.clock.workload import Workload
 from mpifl.rounds.snapshot import Snapshot
-from mpifl.selection.uniform import Uniform
 from mpifl.state.checkpoint import read_checkpoint, write_checkpoint
+from tests.asking import uniform
 
 WORK = Workload(bytes_down=1000, bytes_up=1000, batch_size=10, epochs=1, local_steps=None)
 LINK = Latency(server_down_kbps=300.0, server_up_kbps=200.0)
@@ -52,7 +52,7 @@ def advance(make_dataset, make_trace, make_population):
         (policy, participants), people = POLICIES[name], people or population()
 
         def choose(now, wanted, draw, busy):
-            return Uniform(participants=1).choose_free(people, now, wanted, 7, draw, busy)
+            return uniform(people, now, wanted, 7, draw, busy)
 
         timeline, after = policy.advance(state, Call(participants, choose, people, WORK))
         values = (

@@ -176,7 +176,7 @@ def test_wasted_is_what_those_spent_who_did_not_complete(population_of):
     population = population_of([{}, {"ms": 1000}, {"ms": 1000, "slots": [(0, 2)]}, {"ms": 50}])
     timeline, after = timeline_of(Sync(overcommitment=2), population, 2)
     result = RoundResult(Plan(1, np.empty(0, TASK), timeline, after, 4), np.empty(0, METRIC), None)
-    row = round_row(result, participant_rows(result))[0]
+    row = round_row(result, participant_rows(result), 2)[0]
     assert (row["completed"], row["cut"], row["dropped"]) == (2, 1, 1)
     wasted = (1000e-6 + 4 * 2) + (1000e-6 + 1 * 2)
     assert row["joules_wasted"] == pytest.approx(wasted, rel=1e-12)
@@ -186,7 +186,7 @@ def test_wasted_is_what_those_spent_who_did_not_complete(population_of):
 def test_nothing_is_wasted_where_all_complete(population_of):
     timeline, after = timeline_of(Sync(overcommitment=1), population_of([{}, {}]), 2)
     result = RoundResult(Plan(1, np.empty(0, TASK), timeline, after, 2), np.empty(0, METRIC), None)
-    row = round_row(result, participant_rows(result))[0]
+    row = round_row(result, participant_rows(result), 2)[0]
     assert row["joules_wasted"] == 0
     assert row["joules"] == pytest.approx(2 * WHOLE, rel=1e-12)
 

@@ -9,7 +9,7 @@ from mpifl.clock.policies.buffered import Buffered
 from mpifl.clock.timeline import Call, ClockState
 from mpifl.clock.workload import Workload
 from mpifl.population.population import Population
-from mpifl.selection.uniform import Uniform
+from tests.asking import uniform
 
 ROUNDS = 300
 WORK = Workload(bytes_down=500_000, bytes_up=500_000, batch_size=10, epochs=1, local_steps=None)
@@ -32,10 +32,10 @@ def ends_of(make_dataset, make_trace):
             [[(0, 86_400)]] * 50, 86_400, (ms * (1 + nudge)).tolist(), down.tolist(), up.tolist()
         )
         population = Population(500, data, trace, 1)
-        rule, policy = Uniform(participants=3), Buffered(concurrency=20, **clock)
+        policy = Buffered(concurrency=20, **clock)
 
         def choose(now, wanted, draw, busy):
-            return rule.choose_free(population, now, wanted, 1, draw, busy)
+            return uniform(population, now, wanted, 1, draw, busy)
 
         call = Call(3, choose, population, WORK)
         state, ends = ClockState(), []

@@ -25,6 +25,7 @@ from mpifl.rounds.timing_only import run_timing
 from mpifl.state.checkpoint import Checkpoints
 from mpifl.stopwatch import UNWATCHED
 from mpifl.traces.trace import Trace, write_trace
+from tests.asking import ask
 
 ROUNDS = 1000
 BATCH, STEPS, WEIGHTS = 20, 100, 5_000_000
@@ -160,7 +161,7 @@ def test_a_thousand_rounds_are_those_of_fedscales_rule(
     now, dropped, short, empty, ties = 0.0, 0, 0, 0, 0
     assert len(timelines) == ROUNDS
     for number, timeline in enumerate(timelines, 1):
-        picked = job.selection.choose(population, now, asked, job.seed, number).tolist()
+        picked = ask(job.selection, population, now, asked, job.seed, number).tolist()
         picks = [
             (client, permuted(client, population.phones.size, population.phones.key))
             for client in picked

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,15 +12,14 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from mpifl.clock import online
-from mpifl.clock.online import NOBODY, OnlineIndex, online_index
+from mpifl.clock.online import NOBODY, OnlineIndex
 from mpifl.clock.policies.buffered import Buffered
 from mpifl.clock.policies.sync import Sync
 from mpifl.clock.timeline import Call, ClockState
 from mpifl.clock.workload import Workload
 from mpifl.kernels.permutation import permuted
 from mpifl.seeds import Purpose, number
-from mpifl.selection.selection import Selection
-from mpifl.selection.uniform import Uniform
+from tests.asking import uniform
 from tests.budget import examples
 from tests.clock import brute
 
@@ -208,7 +206,7 @@ WORK = Workload(bytes_down=1000, bytes_up=1000, batch_size=10, epochs=1, local_s
 
 def _call(population, participants):
     def choose(now, wanted, draw, busy):
-        return Uniform(participants=1).choose_free(population, now, wanted, 1, draw, busy)
+        return uniform(population, now, wanted, 1, draw, busy)
 
     return Call(participants, choose, population, WORK)
 
@@ -286,46 +284,3 @@ def test_one_place_among_many_who_are_busy_looks_at_few(people, looked_at):
     for _ in range(20):
         _, state = policy.advance(state, call)
     assert looked_at["clients"] - before < 200 * 50
-
-
-# Rules that know nothing of who is busy
-
-
-class Listed(Selection):
-    """A rule of somebody's own: the clients that are online, by number."""
-
-    name: str = "listed"
-
-    def choose(self, population, now, wanted, seed, draw):
-        return np.sort(online_index(population).draw(0, now, population.clients, NOBODY))[:wanted]
-
-
-@examples(60, derandomize=True)
-@given(busy=st.sets(st.integers(0, 39)), wanted=st.integers(0, 45))
-def test_a_rule_that_only_chooses_is_asked_until_enough_are_free(people, busy, wanted):
-    population = people(HALF_ONLINE, clients=40)
-    there = Listed(participants=1).choose(population, 0.0, 40, 1, 1)
-    found = Listed(participants=1).choose_free(
-        population, 0.0, wanted, 1, 1, np.array(sorted(busy), np.int64)
-    )
-    assert found.tolist() == [client for client in there if client not in busy][:wanted]
-
-
-def test_a_rule_that_only_chooses_runs_an_asynchronous_clock(people):
-    population = people(HALF_ONLINE, clients=40)
-    rule = SimpleNamespace(own=Listed(participants=1), uniform=Uniform(participants=1))
-
-    def rounds(which):
-        def choose(now, wanted, draw, busy):
-            order = getattr(rule, which).choose_free(population, now, 40, 1, draw, busy)
-            return np.sort(order)[:wanted]
-
-        state, found = ClockState(), []
-        for _ in range(10):
-            timeline, state = Buffered(concurrency=15).advance(
-                state, Call(5, choose, population, WORK)
-            )
-            found.append(timeline.participants.tolist())
-        return found
-
-    assert rounds("own") == rounds("uniform")

@@ -95,7 +95,8 @@ def test_what_is_charged_is_a_walk_through_all_that_a_program_may_ask_for(
     )
     held = np.array(samples)
     steps = workload.steps(held)
-    found = workload.costed(held, workload.processed(held, steps), steps)
+    clients = np.arange(len(samples))
+    found = workload.costed(clients, held, workload.processed(held, steps), steps)
     expected = []
     for n in samples:
         epoch = _batches(n, batch_size, drop_last)

@@ -13,7 +13,7 @@ from scipy import stats
 from mpifl.job.quantiles import Quantiles
 from mpifl.kernels.permutation import permuted, uniforms
 from mpifl.population.population import Population
-from mpifl.selection.uniform import Uniform
+from tests.asking import uniform
 
 N = 20_000
 KEYS = [0, 1, 2, 12345, 2**62, 2**63 - 1]
@@ -94,12 +94,11 @@ def test_samples_have_nothing_to_do_with_the_phone() -> None:
 
 def test_a_hundred_million_clients_cost_no_memory(make_trace) -> None:
     trace = make_trace([[(0, 50)], [(20, 90)]])
-    selection = Uniform(participants=1)
-    selection.choose(people(1, trace=trace, quantiles=QUANTILES), 30.0, 10, 1, 1)  # compiled
+    uniform(people(1, trace=trace, quantiles=QUANTILES), 30.0, 10, 1, 1)  # compiled
     tracemalloc.start()
     try:
         population = people(1, 100_000_000, trace, quantiles=QUANTILES)
-        chosen = selection.choose(population, 30.0, 1000, 1, 1)
+        chosen = uniform(population, 30.0, 1000, 1, 1)
         held = population.samples(chosen)
         peak = tracemalloc.get_traced_memory()[1]
     finally:

@@ -165,7 +165,7 @@ def test_the_run_directory_holds_what_it_promises_and_nothing_else(runs: list[Fi
     ]
     wanted = (
         "name seed ranks mpi rounds virtual_seconds wall_seconds model_sha256 final participants completed dropped cut"
-        " bytes_down bytes_up resumed_from ranks_lost stale failed joules joules_wasted"
+        " bytes_down bytes_up resumed_from ranks_lost stale failed abandoned joules joules_wasted"
         " seconds hidden_seconds executor_seconds peak_bytes"
     )
     assert set(wanted.split()) == set(done.summary)

@@ -32,6 +32,12 @@ def test_an_ordinary_round_is_not_remarked_on() -> None:
     assert notices(row(dropped=2, cut=1)) == []
 
 
+def test_an_abandoned_round_is_told() -> None:
+    assert notices(row(completed=0, abandoned=3, cut=9, wanted=10)) == [
+        "round 3: abandoned: 3 of 10 updates are fewer than clock.least_share; the model stays as it is"
+    ]
+
+
 def test_waiting_is_told_with_its_length() -> None:
     (line,) = notices(row(waited_seconds=3600.0))
     assert "round 3" in line

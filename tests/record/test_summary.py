@@ -69,6 +69,7 @@ def test_counts_add_up_and_the_last_values_stay() -> None:
         "cut": 1,
         "stale": 3,
         "failed": 0,
+        "abandoned": 0,
         "bytes_down": 107,
         "bytes_up": 53,
         "joules": 4.5,
@@ -164,6 +165,7 @@ def test_closing_lines_say_result_time_traffic_and_place() -> None:
         "cut": 50,
         "stale": 3,
         "failed": 0,
+        "abandoned": 0,
         "joules": 11_900.0,
         "joules_wasted": 74.8,
         "seconds": {"training": 27.0, "start": 9.0},
@@ -207,6 +209,7 @@ def test_a_run_that_trained_nothing_says_so() -> None:
             "cut",
             "stale",
             "failed",
+            "abandoned",
             "bytes_down",
             "bytes_up",
         ),
@@ -230,7 +233,7 @@ def test_a_run_that_trained_nothing_says_so() -> None:
 )
 def test_one_of_something_is_one(count: int, noun: str) -> None:
     summary = dict.fromkeys(
-        ("completed", "dropped", "cut", "stale", "failed", "bytes_down", "bytes_up"), 0
+        ("completed", "dropped", "cut", "stale", "failed", "abandoned", "bytes_down", "bytes_up"), 0
     )
     summary |= {
         "rounds": 1,

@@ -22,7 +22,7 @@ from mpifl.rounds.plan import TASK, Plan
 from mpifl.rounds.round_result import CLIENT_TEST, METRIC, RoundResult
 from mpifl.rounds.round_result import Tested as _Tested  # pytest would take it for a test
 
-COMPLETED, DROPPED, CUT, STALE, FAILED = Outcome
+COMPLETED, DROPPED, CUT, STALE, FAILED, ABANDONED = Outcome
 CLIENTS = np.array([(6, 3, -1, 4, 2, 12.0), (6, 5, -1, 2, 2, 1.0)], CLIENT_TEST)
 UNKNOWN = pytest.approx(np.nan, nan_ok=True)
 
@@ -51,7 +51,7 @@ def result() -> RoundResult:
     for name, values in columns.items():
         ended[name] = values
     tasks = np.array([(7, 9, 6, 3, 30, 0.75, 0), (7, 2, 5, 4, 10, 0.125, 0)], TASK)
-    metrics = np.array([(7, 2, 0.5, 0, 0), (7, 9, 0.25, 0, 0)], METRIC)  # by client
+    metrics = np.array([(7, 2, 0.5, 0, 0, 0, 0), (7, 9, 0.25, 0, 0, 0, 0)], METRIC)  # by client
     plan = Plan(7, tasks, Timeline(100.0, 160.0, 12.5, ended), ClockState(160.0, 7, 3), 40.0)
     return RoundResult(
         plan, metrics, _Tested({"accuracy": 0.875, "f1": 0.75, "loss": 0.4}, CLIENTS)
@@ -107,7 +107,7 @@ def test_losses_go_to_their_clients_and_are_nan_for_the_rest(result: RoundResult
 
 
 def test_a_round_is_summed_up(result: RoundResult) -> None:
-    row = round_row(result, participant_rows(result))
+    row = round_row(result, participant_rows(result), 3)
     assert row.shape == (1,)
     assert dict(zip(row.dtype.names, row[0].tolist(), strict=True)) == {
         "round": 7,
@@ -115,12 +115,14 @@ def test_a_round_is_summed_up(result: RoundResult) -> None:
         "end_seconds": 160.0,
         "waited_seconds": 12.5,
         "online": 40.0,
+        "wanted": 3,
         "asked": 5,
         "completed": 2,
         "dropped": 1,
         "cut": 1,
         "stale": 1,
         "failed": 0,
+        "abandoned": 0,
         "samples": 40,
         "bytes_down": 5000,
         "bytes_up": 1600,
@@ -165,24 +167,24 @@ def test_the_worst_decile_is_the_tenth_rounded_up(result: RoundResult) -> None:
         np.arange(21),
     )
     scored = replace(result, tested=_Tested({"accuracy": 0.1, "loss": 0.1}, clients))
-    row = round_row(scored, participant_rows(scored))
+    row = round_row(scored, participant_rows(scored), 3)
     assert row["worst_decile_accuracy"][0] == pytest.approx((0.00 + 0.01 + 0.02) / 3)
     assert row["worst_decile_loss"][0] == pytest.approx((0.20 + 0.19 + 0.18) / 3)
 
 
 def test_who_failed_did_not_complete(result: RoundResult) -> None:
-    metrics = np.array([(7, 2, np.nan, 0, 1), (7, 9, 0.25, 0, 0)], METRIC)
+    metrics = np.array([(7, 2, np.nan, 0, 0, 0, 1), (7, 9, 0.25, 0, 0, 0, 0)], METRIC)
     failed = replace(result, metrics=metrics)
     rows = participant_rows(failed)
     assert rows["outcome"].tolist() == [COMPLETED, FAILED, DROPPED, CUT, STALE]
-    row = round_row(failed, rows)
+    row = round_row(failed, rows, 3)
     assert (row["completed"][0], row["failed"][0], row["samples"][0]) == (1, 1, 30)
     assert row["train_loss"][0] == 0.25
     assert row["joules_wasted"][0] == 27.0
 
 
 def test_what_was_not_tested_is_nan(result: RoundResult) -> None:
-    row = round_row(replace(result, tested=None), participant_rows(result))
+    row = round_row(replace(result, tested=None), participant_rows(result), 3)
     assert np.isnan(row["accuracy"][0])
     assert np.isnan(row["loss"][0])
     assert np.isfinite(row["train_loss"][0])
@@ -191,7 +193,7 @@ def test_what_was_not_tested_is_nan(result: RoundResult) -> None:
 def test_a_round_that_nobody_completed(result: RoundResult) -> None:
     result = nobody(result)
     rows = participant_rows(result)
-    row = round_row(result, rows)
+    row = round_row(result, rows, 3)
     assert np.isnan(rows["loss"]).all()
     assert np.isnan(row["train_loss"][0])
     assert (row["asked"][0], row["completed"][0], row["samples"][0]) == (5, 0, 0)
@@ -200,7 +202,7 @@ def test_a_round_that_nobody_completed(result: RoundResult) -> None:
 
 def test_outcomes_add_up(result: RoundResult) -> None:
     for round_result in (result, nobody(result)):
-        row = round_row(round_result, participant_rows(round_result))
+        row = round_row(round_result, participant_rows(round_result), 3)
         assert sum(row[outcome.name.lower()] for outcome in Outcome) == row["asked"]
 
 
@@ -210,7 +212,7 @@ def test_rows_have_the_declared_columns(result: RoundResult, table: str) -> None
     losses = np.zeros(1, row_type(TABLES["losses"]))
     made = {
         "participants": rows,
-        "rounds": round_row(result, rows),
+        "rounds": round_row(result, rows, 3),
         "clients": client_rows(result),
         "losses": losses,
     }[table]

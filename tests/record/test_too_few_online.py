@@ -56,12 +56,12 @@ def test_the_first_short_round_says_so_and_no_other(experiment_of):
     (line,) = said[2]
     assert line == (
         "round 3: 1 of 6 clients (17%) are online, fewer than the 2 that a round asks: only those take part;"
-        " clock.availability=always ignores availability"
+        " a larger population.clients has more of them; clock.availability=always ignores availability"
     )
     (closing,) = too_few.closing()
     assert closing == (
         "in 3 of 6 rounds fewer clients were online than the 2 that a round asks: 0.7 of 6 on average;"
-        " clock.availability=always ignores availability"
+        " a larger population.clients has more of them; clock.availability=always ignores availability"
     )
 
 

@@ -9,6 +9,7 @@ from mpifl.clock.timeline import ClockState, Outcome
 from mpifl.clock.workload import Workload
 from mpifl.job import parse_job
 from mpifl.rounds.plan import TASK, largest_first, make_plan, task_groups
+from tests.asking import ask
 
 HELD = [25, 4, 25, 60, 11, 4, 33]
 WORKLOAD = Workload(bytes_down=1000, bytes_up=1000, batch_size=10, epochs=2, local_steps=None)
@@ -242,7 +243,7 @@ def test_the_clients_asked_are_those_that_the_selection_rule_picks(population):
     job = _job()
     timeline = make_plan(job, population, WORKLOAD, 4, ClockState(now=30.0, draws=3)).timeline
     asked = timeline.participants["client"].tolist()
-    assert asked == job.selection.choose(population, 30.0, 18, job.seed, 4).tolist()  # 1.5 x 12
+    assert asked == ask(job.selection, population, 30.0, 18, job.seed, 4).tolist()  # 1.5 x 12
     assert timeline.start_seconds == 30.0
 
 

@@ -28,8 +28,8 @@ from mpifl.selection.selection import Selection
 class Mine(Selection):
     answer: str
 
-    def choose(self, population, now, wanted, seed, draw):
-        return eval(self.answer, {"np": np, "wanted": wanted, "draw": draw, "now": now})
+    def choose(self, c):
+        return eval(self.answer, {"np": np, "wanted": c.wanted, "draw": c.draw, "now": c.now})
 """
 CLOCKS = {
     "sync": {"mode": "sync", "overcommitment": 1.3},

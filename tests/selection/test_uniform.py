@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from mpifl.selection.uniform import Uniform
+from tests.asking import ask, uniform
 from tests.budget import examples
 
 
@@ -22,8 +23,8 @@ def population(make_dataset, make_trace, make_population):
 def picks(population):
     """picks(wanted, seed, round_number, now)."""
     rule = Uniform(participants=5)
-    return lambda wanted=20, seed=1, round_number=1, now=10.0: rule.choose(
-        population, now, wanted, seed, round_number
+    return lambda wanted=20, seed=1, round_number=1, now=10.0: ask(
+        rule, population, now, wanted, seed, round_number
     ).tolist()
 
 
@@ -58,18 +59,18 @@ def test_who_is_online_all_the_time_keeps_the_place_in_the_order(picks):
 
 
 def test_the_number_of_participants_does_not_limit_what_is_picked(population):
-    assert len(Uniform(participants=1).choose(population, 10.0, 30, 1, 1)) == 30
+    assert len(uniform(population, 10.0, 30, 1, 1)) == 30
 
 
 def test_small_populations_are_drawn_from_fairly(make_dataset, make_trace, make_population):
-    rule, times = Uniform(participants=1), 20_000
+    times = 20_000
     trace = make_trace([[(0, 100)]])
     five, eight = (
         make_population(make_dataset([3, 4]), trace, clients=clients) for clients in (5, 8)
     )
-    first = np.array([rule.choose(five, 10.0, 1, 1, draw)[0] for draw in range(1, times + 1)])
+    first = np.array([uniform(five, 10.0, 1, 1, draw)[0] for draw in range(1, times + 1)])
     assert stats.chisquare(np.bincount(first)).pvalue > 1e-3
-    pairs = np.sort([rule.choose(eight, 10.0, 2, 1, draw) for draw in range(1, times + 1)], axis=1)
+    pairs = np.sort([uniform(eight, 10.0, 2, 1, draw) for draw in range(1, times + 1)], axis=1)
     counts = np.bincount(pairs[:, 0] * 8 + pairs[:, 1])
     counts = counts[counts > 0]
     assert len(counts) == 28

@@ -35,7 +35,10 @@ def participants(count: int) -> np.ndarray:
 def snapshot(rounds_done: int = 7) -> Snapshot:
     timeline = Timeline(0.1, 2.5, 0.0, participants(3))
     plan = Plan(rounds_done, np.empty(0, TASK), timeline, ClockState(), 12.0)
-    metrics = np.array([(rounds_done, 4, 0.5, 2, 0), (rounds_done, 9, np.nan, 0, 1)], METRIC)
+    metrics = np.array(
+        [(rounds_done, 4, 0.5, 0.3, 0.2, 2, 0), (rounds_done, 9, np.nan, np.nan, np.nan, 0, 1)],
+        METRIC,
+    )
     return Snapshot(
         rounds_done=rounds_done,
         version=6,
@@ -45,6 +48,7 @@ def snapshot(rounds_done: int = 7) -> Snapshot:
             4: {"model": np.zeros(5, np.float32)},
         },
         clock=ClockState(1e9 + 1 / 3, 6, 11, participants(2)),
+        learned={"client": np.arange(3), "utility": np.array([0.1, np.nan, 3.0])},
         untested=(Waiting(plan, metrics, 6), Waiting(plan, metrics[:0], None)),
         state_rounds=np.array([(3, 6), (2**40, 1)], STATE_ROUND),
         rows={"rounds": 6, "participants": 70},

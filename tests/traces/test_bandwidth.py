@@ -9,10 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mpifl.errors import InputError
-from mpifl.traces.bandwidth import COLUMNS, Bandwidth, check_bandwidth
+from mpifl.traces.bandwidth import COLUMNS, Bandwidth, bandwidth_from, check_bandwidth
 from mpifl.traces.trace import Trace, open_trace, write_trace
+from tests.budget import examples
 
 CURVES = Bandwidth(
     offsets=np.array([0, 2, 3]),
@@ -73,3 +76,33 @@ def test_what_the_clock_cannot_rely_on_is_named(columns: dict[str, Any], said: s
         check_bandwidth("x.h5", changed(**columns))
     assert str(caught.value).startswith("x.h5: ")
     assert said in str(caught.value)
+
+
+def speeds(bandwidth: Bandwidth, curve: int, moment: float) -> tuple[float, float]:
+    """The download and upload of a curve at a moment, from the definition."""
+    within = moment % bandwidth.period[curve]
+    own = range(bandwidth.offsets[curve], bandwidth.offsets[curve + 1])
+    point = max(k for k in own if bandwidth.start[k] <= within)
+    return bandwidth.download_kbps[point], bandwidth.upload_kbps[point]
+
+
+@given(
+    curves=st.lists(st.sets(st.integers(1, 19), max_size=5).map(sorted), min_size=1, max_size=4),
+    seconds=st.integers(0, 50),
+)
+@examples(200)
+def test_curves_from_a_moment_on_have_the_speeds_of_so_much_later(
+    curves: list[list[int]], seconds: int
+) -> None:
+    start = [moment for curve in curves for moment in [0, *curve]]
+    kbps = 1.0 + np.arange(len(start))
+    offsets = np.cumsum([0, *(1 + len(curve) for curve in curves)])
+    period = 20.0 + np.arange(len(curves))
+    bandwidth = Bandwidth(offsets, np.array(start, float), kbps, 2 * kbps, period)
+
+    moved = bandwidth_from(bandwidth, seconds)
+    check_bandwidth("x", moved)
+    for curve in range(len(curves)):
+        for moment in np.arange(0, 30, 0.5):
+            assert speeds(moved, curve, moment) == speeds(bandwidth, curve, moment + seconds)
+    assert bandwidth_from(Bandwidth(), 5.0).curves == 0

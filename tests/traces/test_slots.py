@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mpifl.errors import InputError
-from mpifl.traces.slots import Slots, check_slots, joined, of_counts, without_empty
+from mpifl.traces.slots import Slots, check_slots, joined, of_counts, slots_from, without_empty
+from tests.budget import examples
 
 NAMES = ["anna", 17, "bo"]
 
@@ -64,3 +67,41 @@ def test_parts_are_joined_in_order() -> None:
     whole = joined([made([(0, 1)], []), made([(2, 3), (4, 5)])])
     assert whole.offsets.tolist() == [0, 1, 1, 3]
     assert whole.start.tolist() == [0, 2, 4]
+
+
+def online(slots: Slots, pattern: int, moment: float) -> bool:
+    """Whether a pattern is online at a moment, from the definition."""
+    within = moment % slots.period[pattern]
+    own = range(slots.offsets[pattern], slots.offsets[pattern + 1])
+    return any(slots.start[k] <= within < slots.end[k] for k in own)
+
+
+@given(
+    borders=st.lists(st.lists(st.integers(0, 40), unique=True, max_size=9).map(sorted), min_size=1),
+    period=st.integers(40, 45),
+    seconds=st.integers(0, 130),
+)
+@examples(200)
+def test_slots_from_a_moment_on_are_online_when_the_slots_are_so_much_later(
+    borders: list[list[int]], period: int, seconds: int
+) -> None:
+    slots = made(
+        *(list(zip(each[::2], each[1::2], strict=False)) for each in borders), period=period
+    )
+    moved = slots_from(slots, seconds)
+    if len(moved.start):
+        check_slots("x", range(len(borders)), moved)
+    for pattern in range(len(borders)):
+        for moment in np.arange(-0.5, period, 0.5):
+            assert online(moved, pattern, moment) == online(slots, pattern, moment + seconds)
+
+
+def test_slots_that_touch_still_do_at_any_moment() -> None:
+    random = np.random.default_rng(1)
+    for period in random.uniform(50, 1e6, 20).tolist():
+        border = random.uniform(0, period)
+        for seconds in [border, *random.uniform(0, 5 * period, 9)]:
+            moved = slots_from(made([(0, border), (border, period)], period=period), seconds)
+            assert moved.start[0] == 0
+            assert moved.end[-1] == period
+            assert moved.start[1:].tolist() == moved.end[:-1].tolist()

@@ -81,7 +81,7 @@ def test_the_loops_steps_too(name: str) -> None:
     for settings in SETTINGS:
         found = list(loop_steps(flat, what, work(**settings), together[0]))
         assert len(found) == together[0].steps
-        assert all(loss.device == META for loss, _ in found)
+        assert all(loss.device == META for loss, *_ in found)
 
 
 def test_samples_go_where_the_model_is_before_they_are_made_floats() -> None:

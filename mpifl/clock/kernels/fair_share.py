@@ -18,7 +18,6 @@ import numpy as np
 
 from mpifl.clock.kernels.flow import COMPUTING, FLOW, IDLE, OWN, SHARED, UPLOADING
 from mpifl.clock.kernels.heaps import Heaps, least, put, take
-from mpifl.clock.kernels.latency import Rates
 from mpifl.kernels.compile import constant, inner_kernel
 
 # The heap of participants by their next event that does not depend on the others.
@@ -72,7 +71,7 @@ def open_link(down_kbps: float | None, up_kbps: float | None, room: int, now: fl
 
 
 @inner_kernel
-def level_out(link: Link, rates: Rates, direction: int) -> None:
+def level_out(link: Link, direction: int) -> None:
     """Set the level of a direction, and move transfers to SHARED or OWN accordingly.
 
     The level limits those whose phones could carry more.
@@ -90,13 +89,13 @@ def level_out(link: Link, rates: Rates, direction: int) -> None:
         flow.delayed = True
         put(heaps, shared, i, flow.target)
         put(heaps, SLOWEST + direction, i, flow.kbps)
-        schedule(link, rates, i)
+        schedule(link, i)
 
     while heaps.sizes[shared] and least(heaps, SLOWEST + direction) <= _level(link, direction):
         i = heaps.items[SLOWEST + direction, 0]
         leave(link, i, link.now[0])
         limit_by_phone(link, i)
-        schedule(link, rates, i)
+        schedule(link, i)
 
     link.level[direction] = _level(link, direction)
     if not heaps.sizes[shared]:
@@ -160,10 +159,10 @@ def _add_own(link: Link, direction: int, kbps: float) -> None:
 
 
 @inner_kernel
-def schedule(link: Link, rates: Rates, i: int) -> None:
+def schedule(link: Link, i: int) -> None:
     """Find the next event of a participant at work that does not depend on the others."""
     flow = link.flows[i]
-    last_stage = flow.stage == UPLOADING or (flow.stage == COMPUTING and rates.bytes_up == 0)
+    last_stage = flow.stage == UPLOADING or (flow.stage == COMPUTING and flow.load_up == 0)
 
     flow.end = np.inf
     if not flow.delayed and last_stage:

@@ -18,6 +18,8 @@ FLOW = np.dtype(
     [
         ("client", "<i8"),
         ("phone", "<i8"),
+        ("load_down", "<i8"),  # bytes that it has to transfer
+        ("load_up", "<i8"),
         ("compute_seconds", "<f8"),
         ("alone", "<f8"),  # its end if it had the link to itself; infinity if it would drop out
         ("left", "<f8"),  # kbit of its transfer, or seconds of its training, left at ``since``
@@ -57,13 +59,13 @@ def flow_progress(
         open_bytes = int(np.ceil(left * rates.bits_per_kbit / 8))
 
         if flow.stage == DOWNLOADING:
-            sent[DOWN, i] = max(rates.bytes_down - open_bytes, 0)
+            sent[DOWN, i] = max(flow.load_down - open_bytes, 0)
         else:
-            sent[DOWN, i] = rates.bytes_down
-        sent[UP, i] = max(rates.bytes_up - open_bytes, 0) if flow.stage == UPLOADING else 0
+            sent[DOWN, i] = flow.load_down
+        sent[UP, i] = max(flow.load_up - open_bytes, 0) if flow.stage == UPLOADING else 0
         computed[i] = 0.0 if flow.stage == DOWNLOADING else flow.compute_seconds
         if flow.stage == COMPUTING:
             computed[i] = max(flow.compute_seconds - left, 0.0)
         if flow.stage == DONE:
-            sent[UP, i] = rates.bytes_up
+            sent[UP, i] = flow.load_up
     return sent, computed

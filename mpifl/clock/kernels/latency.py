@@ -17,10 +17,13 @@ from mpifl.clock.kernels.availability import (
 from mpifl.clock.kernels.transfer import (
     DOWN,
     UP,
+    Load,
+    Loads,
     best_kbps,
     constant_seconds,
     curve_seconds,
     has_curves,
+    load_of,
     paused_transfer,
 )
 from mpifl.kernels.compile import inner_kernel, kernel
@@ -38,10 +41,8 @@ dropped out, and nobody waited for it. always: strict, with phones that never go
 
 
 class Rates(NamedTuple):
-    """What a participant's seconds depend on besides its phone: see ``phone_seconds``."""
+    """What seconds depend on besides phones and work: see ``phone_seconds``."""
 
-    bytes_down: int
-    bytes_up: int
     inferences_per_sample: float
     bits_per_kbit: float
 
@@ -58,7 +59,7 @@ def compute_seconds(phones: Phones, phone: int, rates: Rates, samples: float) ->
 
 @inner_kernel
 def phone_seconds(
-    phones: Phones, client: int, rates: Rates, samples: float
+    phones: Phones, client: int, rates: Rates, samples: float, load: Load
 ) -> tuple[float, float, float]:
     """Return download, compute and upload seconds of a client that trains on ``samples`` samples.
 
@@ -66,14 +67,14 @@ def phone_seconds(
     speeds change over time it may take longer.
     """
     phone = phone_of(phones, client)
-    down = rates.bytes_down * 8 / (rates.bits_per_kbit * best_kbps(phones, phone, DOWN))
-    up = rates.bytes_up * 8 / (rates.bits_per_kbit * best_kbps(phones, phone, UP))
+    down = load.down * 8 / (rates.bits_per_kbit * best_kbps(phones, phone, DOWN))
+    up = load.up * 8 / (rates.bits_per_kbit * best_kbps(phones, phone, UP))
     return down, compute_seconds(phones, phone, rates, samples), up
 
 
 @inner_kernel
 def _course(
-    phones: Phones, phone: int, rule: int, rates: Rates, samples: float, start: float
+    phones: Phones, phone: int, rule: int, rates: Rates, samples: float, load: Load, start: float
 ) -> tuple[float, float, float, float]:
     """Return download, compute and upload seconds, and the moment at which all is done.
 
@@ -81,10 +82,10 @@ def _course(
     """
     compute = compute_seconds(phones, phone, rates, samples)
     if has_curves(phones):
-        return _curve_course(phones, phone, rule, rates, compute, start)
+        return _curve_course(phones, phone, rule, rates, compute, load, start)
 
-    down = constant_seconds(phones, phone, DOWN, rates.bytes_down, rates.bits_per_kbit)
-    up = constant_seconds(phones, phone, UP, rates.bytes_up, rates.bits_per_kbit)
+    down = constant_seconds(phones, phone, DOWN, load.down, rates.bits_per_kbit)
+    up = constant_seconds(phones, phone, UP, load.up, rates.bits_per_kbit)
     work = down + compute + up
     if rule == RESUME:
         finish = resumed_until(phones, pattern_row(phones, phone), start, work)
@@ -95,15 +96,15 @@ def _course(
 
 @inner_kernel
 def _curve_course(
-    phones: Phones, phone: int, rule: int, rates: Rates, compute: float, start: float
+    phones: Phones, phone: int, rule: int, rates: Rates, compute: float, load: Load, start: float
 ) -> tuple[float, float, float, float]:
     """Return what ``_course`` does, of a phone with a bandwidth curve.
 
     A transfer that never ends takes infinite seconds.
     """
     pattern = pattern_row(phones, phone)
-    kbit_down = rates.bytes_down * 8 / rates.bits_per_kbit
-    kbit_up = rates.bytes_up * 8 / rates.bits_per_kbit
+    kbit_down = load.down * 8 / rates.bits_per_kbit
+    kbit_up = load.up * 8 / rates.bits_per_kbit
 
     down = curve_seconds(phones, phone, DOWN, start, kbit_down)
     up = curve_seconds(phones, phone, UP, start + down + compute, kbit_up)
@@ -140,7 +141,13 @@ def _stop(
 
 @kernel
 def time_participants(
-    phones: Phones, rule: int, clients: np.ndarray, samples: np.ndarray, rates: Rates, start: float
+    phones: Phones,
+    rule: int,
+    clients: np.ndarray,
+    samples: np.ndarray,
+    loads: Loads,
+    rates: Rates,
+    start: float,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return seconds (4, n) float64 of every participant asked at ``start``, and ``finished`` (n,).
 
@@ -154,7 +161,8 @@ def time_participants(
     for i in range(len(clients)):
         phone = phone_of(phones, clients[i])
         pattern = pattern_row(phones, phone)
-        down, compute, up, finish = _course(phones, phone, rule, rates, samples[i], start)
+        load = load_of(loads, i)
+        down, compute, up, finish = _course(phones, phone, rule, rates, samples[i], load, start)
         seconds[0, i] = down
         seconds[1, i] = compute
         seconds[2, i] = up
@@ -164,7 +172,13 @@ def time_participants(
 
 @kernel
 def finish_seconds(
-    phones: Phones, rule: int, clients: np.ndarray, samples: np.ndarray, rates: Rates, start: float
+    phones: Phones,
+    rule: int,
+    clients: np.ndarray,
+    samples: np.ndarray,
+    loads: Loads,
+    rates: Rates,
+    start: float,
 ) -> np.ndarray:
     """Return the moment (n,) at which each, asked at ``start``, would be done if nothing ended it.
 
@@ -173,7 +187,8 @@ def finish_seconds(
     finish = np.empty(len(clients), np.float64)
     for i in range(len(clients)):
         phone = phone_of(phones, clients[i])
-        finish[i] = _course(phones, phone, rule, rates, samples[i], start)[3]
+        load = load_of(loads, i)
+        finish[i] = _course(phones, phone, rule, rates, samples[i], load, start)[3]
     return finish
 
 
@@ -207,6 +222,7 @@ def how_many_can_finish(
     rule: int,
     clients: np.ndarray,
     samples: np.ndarray,
+    loads: Loads,
     rates: Rates,
     server_kbps: np.ndarray,
     limit: float,
@@ -220,9 +236,10 @@ def how_many_can_finish(
     count = 0
     for i in range(len(clients)):
         pattern = pattern_of(phones, clients[i])
-        down, compute, up = phone_seconds(phones, clients[i], rates, samples[i])
-        down = max(down, rates.bytes_down * 8 / rates.bits_per_kbit / server_kbps[0])
-        up = max(up, rates.bytes_up * 8 / rates.bits_per_kbit / server_kbps[1])
+        load = load_of(loads, i)
+        down, compute, up = phone_seconds(phones, clients[i], rates, samples[i], load)
+        down = max(down, load.down * 8 / rates.bits_per_kbit / server_kbps[0])
+        up = max(up, load.up * 8 / rates.bits_per_kbit / server_kbps[1])
 
         work = down + compute + up
         count += work <= limit and _can_finish(phones, pattern, rule, work)

@@ -45,6 +45,17 @@ def is_in(busy: np.ndarray, client: int) -> bool:
 
 
 @kernel
+def may_be_asked(phones: Phones, clients: np.ndarray, now: float, busy: np.ndarray) -> np.ndarray:
+    """Return which of ``clients`` (n,) int64 are online ``now`` and not in ``busy`` (sorted)."""
+    free = np.empty(len(clients), np.bool_)
+    for index in range(len(clients)):
+        client = clients[index]
+        online = online_until(phones, pattern_of(phones, client), now) > now
+        free[index] = online and not is_in(busy, client)
+    return free
+
+
+@kernel
 def walk(
     phones: Phones,
     clients: int,

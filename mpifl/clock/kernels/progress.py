@@ -6,7 +6,7 @@ import numpy as np
 
 from mpifl.clock.kernels.availability import online_seconds, resumed_until
 from mpifl.clock.kernels.latency import RESUME, Rates
-from mpifl.clock.kernels.transfer import DOWN, UP, carried, has_curves, paused_transfer
+from mpifl.clock.kernels.transfer import DOWN, UP, Loads, carried, has_curves, paused_transfer
 from mpifl.kernels.compile import inner_kernel, kernel
 from mpifl.population.phones import Phones, device_row, pattern_row, phone_of
 
@@ -17,6 +17,7 @@ def progress(
     rule: int,
     rates: Rates,
     clients: np.ndarray,
+    loads: Loads,
     span: np.ndarray,
     seconds: np.ndarray,
     done: np.ndarray,
@@ -37,9 +38,9 @@ def progress(
         compute = seconds[1, i]
         up = seconds[2, i]
         if done[i]:
-            sent[DOWN, i] = rates.bytes_down
+            sent[DOWN, i] = loads.down[i]
             computed[i] = compute
-            sent[UP, i] = rates.bytes_up
+            sent[UP, i] = loads.up[i]
             continue
 
         phone = phone_of(phones, clients[i])
@@ -48,14 +49,16 @@ def progress(
             spent = online_seconds(phones, pattern_row(phones, phone), start, stop)
 
         computed[i] = min(max(spent - down, 0.0), compute)
-        sent[DOWN, i] = _sent(phones, phone, rule, DOWN, rates, spent, down, start, stop)
+        size = loads.down[i]
+        sent[DOWN, i] = _sent(phones, phone, rule, DOWN, rates, size, spent, down, start, stop)
         sent[UP, i] = 0
         if spent > down + compute:
             begin = start + down + compute
             if rule == RESUME and has_curves(phones):
                 begin = resumed_until(phones, pattern_row(phones, phone), start, down + compute)
             elapsed = spent - down - compute
-            sent[UP, i] = _sent(phones, phone, rule, UP, rates, elapsed, up, begin, stop)
+            size = loads.up[i]
+            sent[UP, i] = _sent(phones, phone, rule, UP, rates, size, elapsed, up, begin, stop)
     return sent, computed
 
 
@@ -66,16 +69,16 @@ def _sent(
     rule: int,
     direction: int,
     rates: Rates,
+    size: int,
     elapsed: float,
     seconds: float,
     begin: float,
     stop: float,
 ) -> int:
-    """Return the whole bytes that a transfer begun at ``begin`` has carried by ``stop``.
+    """Return the whole bytes, of ``size``, that a transfer has carried by ``stop``.
 
-    It has been at work for ``elapsed`` of the ``seconds`` that it takes.
+    It began at ``begin``, and has been at work for ``elapsed`` of the ``seconds`` that it takes.
     """
-    size = rates.bytes_down if direction == DOWN else rates.bytes_up
     if elapsed >= seconds:
         return size
 

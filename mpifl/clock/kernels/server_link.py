@@ -22,7 +22,7 @@ from mpifl.clock.kernels.fair_share import (
 from mpifl.clock.kernels.flow import COMPUTING, DONE, DOWNLOADING, IDLE, OWN, SHARED, UPLOADING
 from mpifl.clock.kernels.heaps import least, put, take
 from mpifl.clock.kernels.latency import RESUME, Rates
-from mpifl.clock.kernels.transfer import DOWN, UP, speed_from
+from mpifl.clock.kernels.transfer import DOWN, UP, Loads, speed_from
 from mpifl.kernels.compile import inner_kernel, kernel
 from mpifl.population.phones import Phones, pattern_row, phone_of
 
@@ -39,6 +39,7 @@ def join(
     rates: Rates,
     numbers: np.ndarray,
     clients: np.ndarray,
+    loads: Loads,
     start: np.ndarray,
     compute_seconds: np.ndarray,
     alone: np.ndarray,
@@ -51,6 +52,8 @@ def join(
         flow = link.flows[numbers[k]]
         flow.client = clients[k]
         flow.phone = phone_of(phones, clients[k])
+        flow.load_down = loads.down[k]
+        flow.load_up = loads.up[k]
         flow.compute_seconds = compute_seconds[k]
         flow.alone = alone[k]
         flow.stop = np.inf
@@ -108,7 +111,7 @@ def advance(
     done = 0
     while done < finished and link.stops[0] < stopped and link.now[0] < until:
         for direction in (DOWN, UP):
-            level_out(link, rates, direction)
+            level_out(link, direction)
         moment = _next_moment(link, until)
         if moment == np.inf:
             break
@@ -161,10 +164,10 @@ def _happen(link: Link, phones: Phones, rule: int, rates: Rates, moment: float) 
         if flow.end <= min(flow.border, flow.change) * (1 + SAME_MOMENT):
             _end(link, phones, rates, i, flow.end)
         elif flow.border <= flow.change:
-            _cross(link, phones, rule, rates, i)
+            _cross(link, phones, rule, i)
         else:
             leave(link, i, flow.change)
-            _go_on(link, phones, rates, i, flow.change)
+            _go_on(link, phones, i, flow.change)
 
 
 @inner_kernel
@@ -208,7 +211,7 @@ def _stop(link: Link, i: int) -> None:
 
 
 @inner_kernel
-def _cross(link: Link, phones: Phones, rule: int, rates: Rates, i: int) -> None:
+def _cross(link: Link, phones: Phones, rule: int, i: int) -> None:
     """Let a phone go offline or come back online.
 
     Going offline pauses its participant with the resume rule, else it drops out.
@@ -219,7 +222,7 @@ def _cross(link: Link, phones: Phones, rule: int, rates: Rates, i: int) -> None:
     if not flow.online:
         flow.online = True
         flow.border = online_until(phones, pattern, border)
-        _go_on(link, phones, rates, i, border)
+        _go_on(link, phones, i, border)
         return
 
     leave(link, i, border)
@@ -238,20 +241,20 @@ def _cross(link: Link, phones: Phones, rule: int, rates: Rates, i: int) -> None:
 def _begin(link: Link, phones: Phones, rates: Rates, i: int, stage: int, moment: float) -> None:
     """Begin a stage of a participant, or the one after it where there is nothing to send."""
     flow = link.flows[i]
-    nothing_down = stage == DOWNLOADING and rates.bytes_down == 0
-    nothing_up = stage == UPLOADING and rates.bytes_up == 0
+    nothing_down = stage == DOWNLOADING and flow.load_down == 0
+    nothing_up = stage == UPLOADING and flow.load_up == 0
     stage += nothing_down or nothing_up
     flow.stage = stage
     if stage == DONE:
         return
 
-    size = rates.bytes_down if stage == DOWNLOADING else rates.bytes_up
+    size = flow.load_down if stage == DOWNLOADING else flow.load_up
     flow.left = flow.compute_seconds if stage == COMPUTING else size * 8 / rates.bits_per_kbit
-    _go_on(link, phones, rates, i, moment)
+    _go_on(link, phones, i, moment)
 
 
 @inner_kernel
-def _go_on(link: Link, phones: Phones, rates: Rates, i: int, moment: float) -> None:
+def _go_on(link: Link, phones: Phones, i: int, moment: float) -> None:
     """Work on the present stage from ``moment`` on; a transfer starts at its phone's own speed."""
     flow = link.flows[i]
     flow.since = moment
@@ -261,4 +264,4 @@ def _go_on(link: Link, phones: Phones, rates: Rates, i: int, moment: float) -> N
         flow.kbps, flow.change = speed_from(phones, flow.phone, flow.stage // 2, moment)
         if flow.kbps > 0:
             limit_by_phone(link, i)
-    schedule(link, rates, i)
+    schedule(link, i)

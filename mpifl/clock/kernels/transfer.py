@@ -8,6 +8,8 @@ periods it crosses. Sizes are kbit, times virtual seconds, float64.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from mpifl.clock.kernels.availability import next_online, online_until
@@ -18,6 +20,26 @@ from mpifl.population.phones import Phones, curve_row, device_row, pattern_row
 DOWN = constant(0)
 UP = constant(1)
 """The directions of a transfer, and their index in arrays."""
+
+
+class Loads(NamedTuple):
+    """What each of several participants has to transfer: bytes ``down`` and ``up``, (n,) int64."""
+
+    down: np.ndarray
+    up: np.ndarray
+
+
+class Load(NamedTuple):
+    """What one participant has to transfer, in bytes."""
+
+    down: int
+    up: int
+
+
+@inner_kernel
+def load_of(loads: Loads, i: int) -> Load:
+    """Return the load of participant ``i``."""
+    return Load(loads.down[i], loads.up[i])
 
 
 @inner_kernel

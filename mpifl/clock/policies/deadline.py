@@ -9,9 +9,9 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from mpifl.clock.kernels.latency import finish_seconds
-from mpifl.clock.latency import rates, work_seconds
-from mpifl.clock.policy import RoundPolicy, asked
-from mpifl.clock.timeline import Call, ClockState, Outcome, Timeline
+from mpifl.clock.latency import loads, rates, work_seconds
+from mpifl.clock.policy import RoundPolicy, overcommitted
+from mpifl.clock.timeline import Asked, Call, ClockState, Outcome, Timeline
 
 
 class Deadline(RoundPolicy):
@@ -46,13 +46,18 @@ class Deadline(RoundPolicy):
         return raw
 
     def at_once(self, participants: int) -> int:
-        return asked(self.overcommitment, participants)
+        return overcommitted(self.overcommitment, participants)
 
-    def advance(self, state: ClockState, call: Call) -> tuple[Timeline, ClockState]:
-        rows = self.cohort(state, call, self.at_once(call.participants))
+    def ask(self, state: ClockState, call: Call) -> Asked:
+        rows = super().ask(state, call).rows
         deadline = self._deadline(rows)
         if self.partial:
             self._shorten(call, rows, deadline)
+        return Asked(rows, deadline)
+
+    def settle(self, state: ClockState, call: Call, asked: Asked) -> tuple[Timeline, ClockState]:
+        rows = asked.rows
+        deadline = asked.latest
         flows = self.share(call, rows, len(rows), deadline)
 
         end = min(deadline, float(rows["stop_seconds"].max()))
@@ -64,14 +69,15 @@ class Deadline(RoundPolicy):
             self.check_possible(call)
         return self.together(state, call, rows, done, flows, end, deadline)
 
-    def least_work(self, call: Call, held: np.ndarray) -> tuple[np.ndarray, float]:
+    def least_work(self, call: Call, clients: np.ndarray) -> tuple[np.ndarray, float]:
         """Return the least work, see RoundPolicy. With ``partial`` one step is enough."""
         limit = math.inf if self.seconds is None else self.seconds
         if not self.partial:
-            return super().least_work(call, held)[0], limit
+            return super().least_work(call, clients)[0], limit
+        held = call.population.samples(clients)
         one_step = np.ones(len(held), np.int64)
         processed = call.workload.processed(held, one_step)
-        return call.workload.costed(held, processed, one_step), limit
+        return call.workload.costed(clients, held, processed, one_step), limit
 
     def _deadline(self, rows: np.ndarray) -> float:
         """Return the moment at which the round has to end."""
@@ -120,6 +126,8 @@ class Deadline(RoundPolicy):
         """Return the moment (n,) at which each would be done with ``steps`` (n,) steps."""
         clients = np.ascontiguousarray(rows["client"])
         held = call.population.samples(clients)
-        cost = call.workload.costed(held, call.workload.processed(held, steps), steps)
+        cost = call.workload.costed(clients, held, call.workload.processed(held, steps), steps)
         start = float(rows["start_seconds"][0])
-        return finish_seconds(call.population.phones, self.rule, clients, cost, rates(call), start)
+        return finish_seconds(
+            call.population.phones, self.rule, clients, cost, loads(rows), rates(call), start
+        )

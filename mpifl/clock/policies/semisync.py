@@ -24,6 +24,10 @@ class Semisync(Asynchronous):
         """Return 1, whatever the job says: a window waits for no update, but asks some client."""
         return 1
 
+    def wanted(self, participants: int | None) -> int:
+        """Return 0: a window waits for no update."""
+        return 0
+
     def advance(self, state: ClockState, call: Call) -> tuple[Timeline, ClockState]:
         events = EventLoop.of(self, call, state)
         events.fill_or_wait()

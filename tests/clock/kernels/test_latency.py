@@ -12,6 +12,7 @@ from mpifl.clock.kernels.latency import (
     phone_seconds,
     time_participants,
 )
+from mpifl.clock.kernels.transfer import Load, Loads
 from mpifl.clock.workload import TRAINING_PER_INFERENCE
 from mpifl.kernels.permutation import permuted
 
@@ -19,12 +20,19 @@ ALWAYS = [(0, 100)]
 NO_LIMIT = np.full(2, np.inf)
 
 
-def can_finish(phones, rule, clients, samples, rates) -> bool:
-    return how_many_can_finish(phones, rule, clients, samples, rates, NO_LIMIT, np.inf, 1) == 1
+RATES = Rates(TRAINING_PER_INFERENCE, 1000.0)
+KIBIT = Rates(TRAINING_PER_INFERENCE, 1024.0)
 
 
-def _rates(bytes_down, bytes_up, bits_per_kbit=1000.0):
-    return Rates(bytes_down, bytes_up, TRAINING_PER_INFERENCE, bits_per_kbit)
+def can_finish(phones, rule, clients, samples, *load) -> bool:
+    loads = _loads(len(clients), *load)
+    return (
+        how_many_can_finish(phones, rule, clients, samples, loads, RATES, NO_LIMIT, np.inf, 1) == 1
+    )
+
+
+def _loads(n, down, up):
+    return Loads(np.full(n, down), np.full(n, up))
 
 
 @pytest.fixture(scope="session")
@@ -64,7 +72,7 @@ def test_seconds_worked_out_by_hand_for_2_mbit_down_half_a_mbit_up_and_10_ms(
     phones = phones_of(
         [ALWAYS], compute_ms_per_sample=[10], download_kbps=[2000], upload_kbps=[500]
     )
-    assert phone_seconds(phones, 0, _rates(bytes_down, bytes_up), samples) == pytest.approx(
+    assert phone_seconds(phones, 0, RATES, samples, Load(bytes_down, bytes_up)) == pytest.approx(
         seconds, rel=1e-15
     )
 
@@ -81,7 +89,9 @@ def test_a_client_has_all_three_columns_of_the_device_that_its_phone_names(phone
     devices = [permuted(client, 6, 1) % 3 for client in range(6)]
     assert sorted(devices) == [0, 0, 1, 1, 2, 2]
     for client, device in enumerate(devices):
-        seconds = phone_seconds(phones, client, _rates(32_000, 32_000), 1000)  # 256 kbit each way
+        seconds = phone_seconds(
+            phones, client, RATES, 1000, Load(32_000, 32_000)
+        )  # 256 kbit each way
         assert seconds == (32.0 / 2**device, 3.0 * 2**device, 4.0 / 2**device)
 
 
@@ -109,13 +119,13 @@ def test_phones_of_fedscales_own_trace_take_fedscales_seconds(
         upload_kbps=[kbps],
     )
     assert capacity["computation"] == ms
-    down, trained, up = phone_seconds(phones, 0, _rates(2**20, 2**20), 20 * 20)
+    down, trained, up = phone_seconds(phones, 0, RATES, 20 * 20, Load(2**20, 2**20))
     assert trained == pytest.approx(compute, rel=1e-12)
     # Ours counts kbit of 1000 bit, so it has 1024 / 1000 of FedScale's seconds: 16,777.216 kbit are its 16,384 Kibit.
     assert (down + up) * 1000 / 1024 == pytest.approx(communication, rel=1e-12)
     assert down == up
     # With FedScale's kbit of 1024 bit they are the same seconds.
-    down, trained, up = phone_seconds(phones, 0, _rates(2**20, 2**20, 1024.0), 20 * 20)
+    down, trained, up = phone_seconds(phones, 0, KIBIT, 20 * 20, Load(2**20, 2**20))
     assert (down + up, trained) == pytest.approx((communication, compute), rel=1e-12)
 
 
@@ -133,7 +143,7 @@ def test_a_participant_stops_when_it_has_finished_or_goes_offline(phones_of):
         (1_000_015.5, [1_000_030.0, 1_000_021.5], [False, True]),
     ]:
         seconds, finished = time_participants(
-            phones, STRICT, clients, samples, _rates(250_000, 125_000), start
+            phones, STRICT, clients, samples, _loads(2, 250_000, 125_000), RATES, start
         )
         assert seconds[:3].T.tolist() == [[1.0, 12.0, 2.0], [1.0, 3.0, 2.0]]
         assert seconds[3].tolist() == stops
@@ -154,10 +164,7 @@ def test_a_participant_stops_when_it_has_finished_or_goes_offline(phones_of):
 )
 def test_work_is_possible_where_it_fits_into_a_stay(phones_of, slots, possible):
     phones = phones_of([slots], compute_ms_per_sample=[10], download_kbps=[2000], upload_kbps=[500])
-    assert (
-        can_finish(phones, STRICT, np.array([0]), np.array([400]), _rates(250_000, 125_000))
-        == possible
-    )
+    assert can_finish(phones, STRICT, np.array([0]), np.array([400]), 250_000, 125_000) == possible
 
 
 def test_one_client_that_can_finish_is_enough(phones_of):
@@ -165,8 +172,8 @@ def test_one_client_that_can_finish_is_enough(phones_of):
     phones = phones_of(
         [[(0, 14)], [(0, 15)], []], clients=3, compute_ms_per_sample=[10] * 3, upload_kbps=[500] * 3
     )
-    work, rates = np.full(3, 400), _rates(125_000, 125_000)
-    able = [can_finish(phones, STRICT, np.array([c]), work[:1], rates) for c in range(3)]
+    work, load = np.full(3, 400), (125_000, 125_000)
+    able = [can_finish(phones, STRICT, np.array([c]), work[:1], *load) for c in range(3)]
     assert sorted(able) == [False, False, True]
-    assert can_finish(phones, STRICT, np.arange(3), work, rates)
-    assert not can_finish(phones, STRICT, np.flatnonzero(~np.array(able)), work[:2], rates)
+    assert can_finish(phones, STRICT, np.arange(3), work, *load)
+    assert not can_finish(phones, STRICT, np.flatnonzero(~np.array(able)), work[:2], *load)

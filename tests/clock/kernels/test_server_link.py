@@ -15,6 +15,7 @@ from mpifl.clock.kernels.fair_share import open_link
 from mpifl.clock.kernels.flow import DOWNLOADING, FLOW, IDLE, OWN, SHARED
 from mpifl.clock.kernels.latency import RESUME, STRICT, Rates, time_participants
 from mpifl.clock.kernels.server_link import advance, join, left_behind, take_up
+from mpifl.clock.kernels.transfer import Loads
 from mpifl.clock.latency import Latency
 from mpifl.clock.policies.all import All
 from mpifl.clock.policies.async_ import Async
@@ -197,9 +198,12 @@ def cohort_of(population_of):
             points = [(start, *random.choice([0.0, 4.0, 20.0], 2)) for start in (0.0, 1.5, 4.0)]
             given_ = bandwidth((7.0, [*points, (6.0, 9.0, 9.0)]), (30.0, [(0.0, 6.0, 2.0)]))
             population = replace(population, trace=replace(population.trace, bandwidth=given_))
-        rates = Rates(int(random.integers(0, 4000)), int(random.integers(0, 4000)), 3.0, 1000.0)
+        rates = Rates(3.0, 1000.0)
+        loads = Loads(random.integers(0, 4000, n), random.integers(0, 4000, n))
         clients, samples = np.arange(n), random.integers(1, 20, n)
-        seconds, finished = time_participants(population.phones, rule, clients, samples, rates, 0.0)
+        seconds, finished = time_participants(
+            population.phones, rule, clients, samples, loads, rates, 0.0
+        )
         link = open_link(down, up, n, 0.0)
         alone = np.where(finished, seconds[3], np.inf)
         join(
@@ -208,6 +212,7 @@ def cohort_of(population_of):
             rates,
             np.arange(n),
             clients,
+            loads,
             np.zeros(n),
             np.ascontiguousarray(seconds[1]),
             alone,

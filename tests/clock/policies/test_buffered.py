@@ -11,8 +11,8 @@ import mpifl.clock.asynchronous
 from mpifl.clock.latency import Latency
 from mpifl.clock.policies.buffered import Buffered
 from mpifl.errors import InputError, TrainingError
-from mpifl.selection.uniform import Uniform
 from mpifl.traces.bandwidth import Bandwidth
+from tests.asking import uniform
 from tests.budget import examples
 from tests.clock.cases import raw_cases, rule_of
 from tests.clock.events import COMPLETED, DROPPED, STALE
@@ -213,9 +213,7 @@ def _patient(population, draws):
     def choose(now, wanted, draw, busy):
         if draw > draws:
             raise EndlessError
-        return np.sort(
-            Uniform(participants=1).choose_free(population, now, population.clients, 1, draw, busy)
-        )[:wanted]
+        return np.sort(uniform(population, now, population.clients, 1, draw, busy))[:wanted]
 
     return choose
 

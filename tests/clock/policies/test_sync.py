@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,20 +12,29 @@ from mpifl.clock.policies.sync import Sync
 from mpifl.clock.workload import Workload
 from mpifl.errors import InputError
 from tests.budget import examples
-from tests.clock.cases import advance_cohort, raw_cases
-from tests.clock.events import COMPLETED, CUT, DROPPED, Cohort, wanted
+from tests.clock.cases import advance_cohort, raw_cases, rule_of
+from tests.clock.events import ABANDONED, COMPLETED, CUT, DROPPED, Cohort, NeverError, wanted
 
 rounds = examples(200, derandomize=True)
 
 
 class SyncRound(Cohort):
-    """Ends with the N-th that finishes, or with the last that anyone waits for."""
+    """Ends with the N-th that finishes, with the last that anyone waits for, or at the timeout."""
 
-    def __init__(self, case, rule, overcommitment):
-        super().__init__(
-            case.phones, case.listed, rule, case.now, wanted(overcommitment, case.participants)
-        )
+    def __init__(self, case, policy):
+        asked = wanted(policy.overcommitment, case.participants)
+        super().__init__(case.phones, case.listed, policy.availability, case.now, asked)
         self.participants = case.participants
+        self.timeout = policy.timeout_seconds
+        self.least = max(1, wanted(policy.least_share, case.participants))
+        self.deadline: Fraction = self.env.now
+
+    def begin(self, clients):
+        super().begin(clients)
+        if self.timeout is None:
+            return None
+        self.deadline = self.env.now + Fraction(self.timeout)
+        return self.deadline
 
     def over(self):
         return (
@@ -37,35 +48,67 @@ class SyncRound(Cohort):
             self.participants :
         ]:
             flight.outcome = CUT
+        if len(finished) < self.least:
+            for flight in finished:
+                flight.outcome = ABANDONED
+
+    def able(self, phone):
+        in_time = self.timeout is None or phone.work() <= Fraction(self.timeout)
+        return in_time and phone.can_finish(self.rule)
+
+    def check_possible(self):
+        if sum(self.able(phone) for phone in self.phones) < self.least:
+            raise NeverError
 
 
-def _check(case, rule):
+def _check(case, **keys):
     overcommitment = case.random.choice([1.0, 1.1, 1.3, 2.0])
-    policy = Sync(overcommitment=overcommitment, availability=rule)
-    simulation = SyncRound(case, rule, overcommitment)
-    advance_cohort(case, policy, simulation)
+    policy = Sync(overcommitment=overcommitment, **keys)
+    simulation = SyncRound(case, policy)
+    marks = [] if policy.timeout_seconds is None else [simulation.deadline]
+    return advance_cohort(case, policy, simulation, lambda: marks and [simulation.deadline])
 
 
 @rounds
 @given(raw=raw_cases(tidy=True))
 def test_a_round_is_that_of_an_event_simulation_to_the_last_bit(case_of, raw):
-    _check(case_of(raw), "strict")
+    _check(case_of(raw))
 
 
 @rounds
 @given(raw=raw_cases(tidy=False))
 def test_a_round_with_decimal_speeds_is_that_of_an_event_simulation(case_of, raw):
-    _check(case_of(raw), "strict")
+    _check(case_of(raw))
+
+
+def _check_limits(case, rule):
+    length = float(case.random.choice(case.phones).work()) * case.random.uniform(0.3, 1.3)
+    keys = {"timeout_seconds": max(1, round(8 * length)) / 8, "least_share": 0.0}
+    keys["least_share"] = case.random.choice([0.0, 0.25, 0.5, 0.8, 1.0])
+    return _check(case, availability=rule, **keys)
+
+
+@rounds
+@given(raw=raw_cases(tidy=True))
+def test_a_round_with_a_timeout_is_that_of_an_event_simulation_to_the_last_bit(case_of, raw):
+    rule = rule_of(raw)
+    _check_limits(case_of(raw, rule), rule)
+
+
+@rounds
+@given(raw=raw_cases(tidy=False))
+def test_a_round_with_a_timeout_and_decimal_speeds_is_that_of_an_event_simulation(case_of, raw):
+    rule = rule_of(raw)
+    _check_limits(case_of(raw, rule), rule)
 
 
 @pytest.fixture(scope="session")
 def sync_of(round_of):
     """sync_of(population, participants, overcommitment=2, now=0, ...): the timeline of round_of."""
 
-    def make(population, participants, overcommitment=2.0, now=0.0, **how):
-        return round_of(Sync(overcommitment=overcommitment), population, participants, now, **how)[
-            0
-        ]
+    def make(population, participants, overcommitment=2.0, now=0.0, keys=(), **how):
+        policy = Sync(overcommitment=overcommitment, **dict(keys))
+        return round_of(policy, population, participants, now, **how)[0]
 
     return make
 
@@ -235,6 +278,60 @@ def test_who_goes_offline_when_the_round_ends_has_dropped_out_and_later_is_cut(
     timeline = sync_of(population_of([{}, *slow]), 1, 3.0)
     assert timeline.participants["outcome"].tolist() == [COMPLETED, DROPPED, CUT]
     assert timeline.participants["stop_seconds"].tolist() == [5, 5, 5]
+
+
+PHONES = [{"ms": 100}, {"ms": 200}, {"ms": 300}, {"ms": 400}]  # 5, 8, 11 and 14 s
+
+
+@pytest.mark.parametrize(
+    ("timeout", "outcomes", "end"),
+    [
+        (20.0, [COMPLETED, COMPLETED, COMPLETED, CUT], 11),  # the third comes first
+        (11.0, [COMPLETED, COMPLETED, COMPLETED, CUT], 11),  # at the very moment
+        (10.875, [COMPLETED, COMPLETED, CUT, CUT], 10.875),
+        (5.0, [COMPLETED, CUT, CUT, CUT], 5),
+    ],
+)
+def test_a_round_ends_with_the_nth_or_at_the_timeout(
+    sync_of, population_of, timeout, outcomes, end
+):
+    timeline = sync_of(population_of(PHONES), 3, now=10.0, keys={"timeout_seconds": timeout})
+    assert timeline.participants["outcome"].tolist() == outcomes
+    assert timeline.end_seconds - 10 == end
+
+
+@pytest.mark.parametrize(
+    ("share", "outcomes", "version"),
+    [
+        (0.5, [COMPLETED, COMPLETED, CUT, CUT], 1),  # 2 of 4
+        (0.51, [ABANDONED, ABANDONED, CUT, CUT], 0),  # 3 of 4
+    ],
+)
+def test_a_round_with_too_few_updates_is_abandoned_and_its_work_wasted(
+    population_of, round_of, share, outcomes, version
+):
+    policy = Sync(overcommitment=1.0, timeout_seconds=10.0, least_share=share)
+    population = population_of([*PHONES, {}])  # the fifth is not asked, and could finish
+    timeline, after = round_of(policy, population, 4)
+    rows = timeline.participants
+    assert rows["outcome"].tolist() == outcomes
+    assert rows["stop_seconds"].tolist() == [5, 8, 10, 10]
+    assert rows["bytes_up"].tolist() == [1000, 1000, 0, 0]
+    assert (after.version, after.now) == (version, 10)
+
+
+def test_a_round_may_be_abandoned_without_a_timeout(sync_of, population_of):
+    population = population_of([{}, {"slots": [(0, 4)]}, {}, {"slots": [(0, 4.5), (50, 60)]}])
+    timeline = sync_of(population, 4, 1.0, keys={"least_share": 0.75})
+    assert timeline.participants["outcome"].tolist() == [ABANDONED, DROPPED, ABANDONED, DROPPED]
+    assert timeline.end_seconds == 5
+    with pytest.raises(InputError, match="fewer than 4 of the 4 clients can ever finish"):
+        sync_of(population, 4, 1.0, keys={"least_share": 1.0})
+
+
+def test_a_timeout_within_which_nobody_can_ever_finish_is_an_error(sync_of, population_of):
+    with pytest.raises(InputError, match="round is long enough"):
+        sync_of(population_of([{}]), 1, keys={"timeout_seconds": 4.875})
 
 
 @pytest.mark.parametrize(

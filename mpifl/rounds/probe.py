@@ -1,0 +1,125 @@
+"""Candidates that compute the model's loss before the clients of a round are chosen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mpifl.clock.cost import Cost
+from mpifl.clock.timeline import Call, ClockState, Outcome, Timeline
+from mpifl.clock.workload import Workload
+from mpifl.job import Job
+from mpifl.population.population import Population
+from mpifl.selection.checked import checked
+from mpifl.selection.context import PROBED, SelectionContext
+from mpifl.selection.feedback import State
+from mpifl.stopwatch import UNWATCHED, Stopwatch
+
+ANSWER_BYTES = 4
+"""A loss, float32."""
+
+LOSS_ONLY = Cost(training=0.0, evaluations=1.0)
+"""One pass over the client's samples, forward only."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """The probe of a round, in virtual time.
+
+    Attributes:
+        version: The model version whose loss is computed.
+        timeline: Its seconds, and the candidates (structured PARTICIPANT); the outcome of those
+            that answered is PROBED.
+    """
+
+    version: int
+    timeline: Timeline
+
+    @property
+    def clients(self) -> np.ndarray:
+        """The candidates that answered, int64, in the order in which they were asked."""
+        rows = self.timeline.participants
+        return rows["client"][rows["outcome"] == Outcome.PROBED]
+
+    def answers(self, losses: np.ndarray) -> np.ndarray:
+        """Return what the selection rule is told (structured PROBED), given losses (n,)."""
+        rows = np.zeros(len(losses), PROBED)
+        rows["client"] = self.clients
+        rows["loss"] = losses
+        return rows
+
+    def clock(self, state: ClockState) -> ClockState:
+        """Return the state of the clock after the probe, given that before it."""
+        return replace(state, now=self.timeline.end_seconds, draws=state.draws + 1)
+
+    def before(self, timeline: Timeline) -> Timeline:
+        """Return a round that began after the probe, with the probe as its beginning."""
+        own = self.timeline
+        return Timeline(
+            start_seconds=own.start_seconds,
+            end_seconds=timeline.end_seconds,
+            waited_seconds=own.waited_seconds + timeline.waited_seconds,
+            participants=np.concatenate([own.participants, timeline.participants]),
+        )
+
+
+def plan_probe(
+    job: Job,
+    population: Population,
+    workload: Workload,
+    round_number: int,
+    state: ClockState,
+    learned: State,
+    watch: Stopwatch = UNWATCHED,
+) -> Probe:
+    """Return the probe of a round: who is asked for the loss, and what that costs.
+
+    A candidate downloads what participants receive, goes through its samples once without
+    gradients, and uploads a number. The probe ends when all have answered or dropped out.
+
+    Args:
+        job: Has the selection rule and the clock.
+        population: The clients.
+        workload: What the round costs a participant.
+        round_number: From 1 on.
+        state: The clock's state after the round before.
+        learned: What the selection rule has learned.
+        watch: Counts the time of selection and clock.
+    """
+    rule = job.selection
+    clock = job.clock
+
+    def candidates(now: float, wanted: int, draw: int, busy: np.ndarray) -> np.ndarray:
+        context = SelectionContext(
+            population=population,
+            workload=workload,
+            launch=lambda clients: clock.launch(call, clients, now, 0),
+            seed=job.seed,
+            round=round_number,
+            draw=draw,
+            now=now,
+            wanted=wanted,
+            busy=busy,
+            state=learned,
+        )
+        with watch("selection"):
+            chosen = rule.candidates(context)
+            return checked(rule.name, chosen, population, now, population.clients, busy)
+
+    work = replace(workload, bytes_up=ANSWER_BYTES, cost=LOSS_ONLY)
+    participants = clock.updates(rule.participants)
+    call = Call(participants, candidates, population, work)
+    with watch("clock"):
+        rows = clock.cohort(state, call, clock.at_once(participants))
+        flows = clock.share(call, rows, len(rows))
+        end = clock.last_stop(rows)
+        clock.cut(rows, end)
+        done = rows["outcome"] == Outcome.COMPLETED
+        clock.account(call, rows, done, flows, end)
+        rows["outcome"][done] = Outcome.PROBED
+        rows["steps"] = 0
+        rows["samples"] = 0
+
+    start = float(rows["start_seconds"][0])
+    return Probe(state.version, Timeline(start, end, start - state.now, rows))

@@ -1,0 +1,138 @@
+"""What a job's rounds will lack, foretold from its trace: clients online, and updates.
+
+Who is online is counted at moments over the trace's time. Some rounds are timed by the job's own
+clock, each beginning at one of these moments, with clients drawn uniformly.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from mpifl.clock.kernels.availability import count_online
+from mpifl.clock.online import online_index
+from mpifl.clock.timeline import Call, ClockState, Outcome
+from mpifl.errors import counted
+from mpifl.rounds.experiment import TimingExperiment
+from mpifl.rounds.plan import ONLINE_SAMPLE
+from mpifl.rounds.shortage import MORE_ONLINE, asked_text, more_updates
+from mpifl.seeds import Purpose, number
+
+MOMENTS = 96
+EVERY = 6
+"""A round is timed at one of so many moments."""
+
+MOST_UPDATES = 500
+"""Larger rounds are timed as rounds of so many updates, and their numbers scaled up."""
+
+SHORT = 0.995
+"""The share of the updates wanted below which a round is called short: less may be chance."""
+
+
+@dataclass(frozen=True)
+class Prospects:
+    """The clients online at each of the moments (MOMENTS,), and the mean of the timed rounds."""
+
+    online: np.ndarray
+    asked: float
+    completed: float
+    dropped: float
+    cut: float
+    abandoned: float
+
+
+def prospects(experiment: TimingExperiment) -> list[str]:
+    """Return in words who is online, what a round gets, and the keys to change where it lacks.
+
+    Raises:
+        InputError: No client can ever finish.
+    """
+    job = experiment.job
+    clients = experiment.population.clients
+    found = foretell(experiment)
+    lines = []
+
+    if not experiment.population.always_online:
+        mean = found.online.mean()
+        lines.append(
+            f"online: {mean:,.0f} of {counted(clients, 'client')} ({mean / clients:.0%}) on average"
+            f" over the trace, {found.online.min():,.0f} at the least of {MOMENTS} moments"
+        )
+    updates = job.clock.updates(job.selection.participants)
+    asks = min(job.clock.at_once(updates), clients)
+    few = np.count_nonzero(found.online < asks)
+    if few:
+        lines.append(
+            f"at {few} of {MOMENTS} moments fewer are online than {asked_text(job)}: only those"
+            f" take part; {MORE_ONLINE}"
+        )
+
+    wanted = job.clock.wanted(job.selection.participants)
+    if job.clock.asynchronous or not wanted:
+        return lines
+    abandoned = f", {found.abandoned:,.1f} are abandoned" if found.abandoned else ""
+    lines.append(
+        f"a round: {found.completed:,.1f} of the {counted(wanted, 'update')} that it waits for;"
+        f" {found.asked:,.1f} participants, of whom {found.dropped:,.1f} drop out and"
+        f" {found.cut:,.1f} are cut{abandoned} (mean of {MOMENTS // EVERY} rounds over the trace)"
+    )
+    if found.completed < SHORT * wanted <= found.asked:
+        keys = more_updates(job.clock, found.dropped, found.cut)
+        lines.append(f"that is fewer updates than a round waits for; {keys}")
+    return lines
+
+
+def foretell(experiment: TimingExperiment) -> Prospects:
+    """Return what a job's rounds are likely to have. It depends on the job and its trace alone.
+
+    Raises:
+        InputError: No client can ever finish.
+    """
+    job = experiment.job
+    population = experiment.population
+    phones = population.phones
+    horizon = float(np.max(phones.period))
+    moments = (np.arange(MOMENTS) + 0.5) * horizon / MOMENTS
+
+    key = number(job.seed, Purpose.ONLINE, 0)
+    online = np.array(
+        [
+            count_online(phones, population.clients, key, moment, ONLINE_SAMPLE)
+            for moment in moments.tolist()
+        ]
+    )
+    counts = np.zeros(5)
+    if not job.clock.asynchronous:
+        rounds = [
+            _round(experiment, float(moments[index]), float(online[index]), index)
+            for index in range(EVERY // 2, MOMENTS, EVERY)
+        ]
+        counts = np.mean(rounds, axis=0)
+    return Prospects(online, *counts.tolist())
+
+
+def _round(experiment: TimingExperiment, now: float, online: float, draw: int) -> list[float]:
+    """Return how many are asked, complete, drop out, are cut and abandoned in a round from ``now``.
+
+    ``online`` clients are online then. ``draw`` is the number of the draw, from 0.
+    """
+    job = experiment.job
+    updates = job.clock.updates(job.selection.participants)
+    timed = min(updates, MOST_UPDATES)
+    scale = updates / timed
+
+    def choose(now: float, wanted: int, draw: int, busy: np.ndarray) -> np.ndarray:
+        # As small a share of the smaller round as of the real one, where few are online.
+        wanted = min(wanted, max(1, math.ceil(online / scale)))
+        index = online_index(experiment.population)
+        return index.draw(number(job.seed, Purpose.ONLINE, 0, draw), now, wanted, busy)
+
+    call = Call(timed, choose, experiment.population, experiment.workload)
+    timeline = job.clock.advance(ClockState(now=now, draws=draw), call)[0]
+    outcomes = (Outcome.COMPLETED, Outcome.DROPPED, Outcome.CUT, Outcome.ABANDONED)
+    return [
+        scale * count
+        for count in (len(timeline.participants), *(timeline.count(kind) for kind in outcomes))
+    ]

@@ -1,0 +1,37 @@
+"""A table of clients in the state of a selection rule: columns of the same length, by client."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mpifl.selection.feedback import State
+
+
+def rows_of(known: np.ndarray, clients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return which of ``clients`` (n,) are in ``known`` (int64, sorted), and where.
+
+    The second array is (n,) int64, with no meaning where the first is false, but always a place of
+    ``known`` if there is any.
+    """
+    place = np.minimum(np.searchsorted(known, clients), max(0, len(known) - 1))
+    if not len(known):
+        return np.zeros(len(clients), bool), place
+    return known[place] == clients, place
+
+
+def updated(state: State, rows: State) -> State:
+    """Return the columns of a table with rows replaced or added.
+
+    Args:
+        state: Has the columns of the table, sorted by ``client``; other arrays are left alone.
+        rows: The same columns for other clients, each once, in any order.
+
+    Returns:
+        The columns, sorted by ``client``.
+    """
+    stays = ~np.isin(state["client"], rows["client"])
+    client = np.concatenate([state["client"][stays], rows["client"]])
+    order = np.argsort(client)
+    return {
+        name: np.concatenate([state[name][stays], values])[order] for name, values in rows.items()
+    }
