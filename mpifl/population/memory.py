@@ -72,6 +72,6 @@ def _with_never_online(trace: Trace, always: bool) -> Trace:
     return replace(
         trace,
         offsets=np.append(trace.offsets, trace.offsets[-1]),
-        period=np.append(trace.period, DAY_SECONDS),
+        period=np.append(trace.period, trace.period.min()),
         labels=Labels(trace.labels.devices, more),
     )
