@@ -104,6 +104,12 @@ class Population(Section):
         description="which device and which availability of the trace a client has: `permuted`"
         " (dealt by the seed), `by_name` (those of its name), or a CSV table",
     )
+    memory_mb: float | None = Field(
+        None,
+        gt=0,
+        description="memory that a participant needs, MB; clients of devices with less are never"
+        " online; needs a trace with `memory_mb`",
+    )
     merge_gaps_seconds: float | None = Field(
         None,
         ge=0,

@@ -21,6 +21,13 @@ def demands(experiment: TimingExperiment) -> list[str]:
         f"each participant: {decimal(work.bytes_down)} down, {decimal(work.bytes_up)} up;"
         f" computes {computing(work.cost)}"
     ]
+    lacking = experiment.population.without_memory
+    if experiment.job.population.memory_mb is not None:
+        every = counted(experiment.population.clients, "client")
+        lines.append(
+            f"{lacking:,} of {every} have devices of less than"
+            f" {experiment.job.population.memory_mb:g} MB and are never online"
+        )
     if not isinstance(experiment, Experiment):
         return lines
 
