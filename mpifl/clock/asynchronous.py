@@ -96,7 +96,9 @@ class EventLoop:
         self.draws += 1
         chosen = self.call.choose(self.now, wanted, self.draws, self._not_asked())
         if len(chosen):
-            self.in_flight.add(self.policy.launch(self.call, chosen, self.now, self.version))
+            self.in_flight.add(
+                self.policy.launch(self.call, chosen, self.now, self.version, self.draws)
+            )
             self.busy = _with(self.busy, chosen)
         return len(chosen)
 

@@ -215,5 +215,5 @@ class SharedLink:
         numbers = numbers[np.argsort(self._client[numbers], kind="stable")]
 
         flows = left_behind(self._link)
-        rows = self._rows.view(WHOLE)[numbers].view(PARTICIPANT)
-        return rows, flows.view(WHOLE_FLOW)[numbers].view(FLOW)
+        rows = self._rows.view(WHOLE).take(numbers).view(PARTICIPANT)
+        return rows, flows.view(WHOLE_FLOW).take(numbers).view(FLOW)

@@ -10,6 +10,7 @@ from pydantic import Field
 from mpifl.clock.kernels.latency import Rates
 from mpifl.clock.kernels.transfer import Loads
 from mpifl.clock.timeline import Call
+from mpifl.clock.variation import Variation
 from mpifl.job.section import Section
 
 
@@ -42,6 +43,7 @@ class Latency(Section):
     server_up_kbps: float | None = Field(
         None, gt=0, description="what all uploads share, kbit/s; default: no limit"
     )
+    variation: Variation = Variation()
 
     @property
     def shared(self) -> bool:
@@ -57,7 +59,8 @@ def rates(call: Call) -> Rates:
 
 def loads(rows: np.ndarray) -> Loads:
     """Return what participants (n,), structured PARTICIPANT, have to transfer."""
-    return Loads(np.ascontiguousarray(rows["load_down"]), np.ascontiguousarray(rows["load_up"]))
+    columns = ("load_down", "load_up", "bandwidth_factor")
+    return Loads(*(np.ascontiguousarray(rows[name]) for name in columns))
 
 
 def work_seconds(rows: np.ndarray) -> np.ndarray:

@@ -50,7 +50,14 @@ class Participation(Section):
         """The availability rule as the number that the kernels use."""
         return AVAILABILITY[self.availability]
 
-    def launch(self, call: Call, clients: np.ndarray, start: float, base: int) -> np.ndarray:
+    def launch(
+        self,
+        call: Call,
+        clients: np.ndarray,
+        start: float,
+        base: int,
+        draw: int | None = None,
+    ) -> np.ndarray:
         """Start clients and compute when each stops, as if the server's link had no limit.
 
         Args:
@@ -58,6 +65,8 @@ class Participation(Section):
             clients: Client numbers (n,), int64.
             start: The moment at which they begin.
             base: The model version that they train from.
+            draw: The draw of the selection rule that chose them; None: as a forecast, without the
+                variation of speeds.
 
         Returns:
             Rows in the order of ``clients``. Their outcome is COMPLETED or DROPPED, and
@@ -75,6 +84,11 @@ class Participation(Section):
         rows["load_down"], rows["load_up"] = call.workload.loads(clients)
         if len(call.holders):
             rows["load_down"][np.isin(clients, call.holders)] = 0
+        rows["compute_factor"] = 1.0
+        rows["bandwidth_factor"] = 1.0
+        if draw is not None and self.latency.variation.varies:
+            factors = self.latency.variation.factors(call.seed, draw, clients)
+            rows["compute_factor"], rows["bandwidth_factor"] = factors
 
         self.retime(call, rows)
         return rows
@@ -89,8 +103,7 @@ class Participation(Section):
         if not len(rows):
             return
         clients = np.ascontiguousarray(rows["client"])
-        held = call.population.samples(clients)
-        cost = call.workload.costed(clients, held, rows["samples"], rows["steps"])
+        cost = self.cost(call, rows, rows["samples"], rows["steps"])
         start = float(rows["start_seconds"][0])
 
         seconds, finished = time_participants(
@@ -100,6 +113,22 @@ class Participation(Section):
         rows["download_seconds"], rows["compute_seconds"] = seconds[:2]
         rows["upload_seconds"], rows["stop_seconds"] = seconds[2:]
         rows["outcome"] = np.where(finished, Outcome.COMPLETED, Outcome.DROPPED)
+
+    def cost(
+        self, call: Call, rows: np.ndarray, samples: np.ndarray, steps: np.ndarray
+    ) -> np.ndarray:
+        """Return the samples (n,) that cost time at the speed of each participant's device.
+
+        Args:
+            call: What the round is asked for.
+            rows: The participants.
+            samples: Samples (n,), int64, that their training goes through.
+            steps: Its steps (n,), int64.
+        """
+        clients = np.ascontiguousarray(rows["client"])
+        held = call.population.samples(clients)
+        cost = call.workload.costed(clients, held, samples, steps)
+        return cost / rows["compute_factor"] if self.latency.variation.compute else cost
 
     def share(
         self, call: Call, rows: np.ndarray, wanted: int, until: float = math.inf

@@ -197,7 +197,7 @@ class RoundPolicy(Participation):
                     "the selection rule chose nobody at a moment at which clients are online"
                 )
 
-        return self.launch(call, clients, start, state.version)
+        return self.launch(call, clients, start, state.version, state.draws + 1)
 
     def next_start(self, call: Call, now: float) -> float:
         """Return the first moment, from ``now`` on, at which any client is online.
@@ -254,7 +254,8 @@ class RoundPolicy(Participation):
     def check_possible(self, call: Call, needed: int = 1) -> None:
         """Check, after a round with fewer updates than it needs, that more can come another time.
 
-        Looks at one client after the other until enough are found. The answer does not depend on
+        Looks at one client after the other until enough are found. Where speeds vary, they are
+        taken to be as high as they hardly ever are. The answer does not depend on
         the time, so it is found once a run.
 
         Args:
@@ -276,12 +277,14 @@ class RoundPolicy(Participation):
         for begin in range(0, population.clients, CHUNK_CLIENTS):
             clients = np.arange(begin, min(begin + CHUNK_CLIENTS, population.clients))
             cost, limit = self.least_work(call, clients)
+            compute, bandwidth = self.latency.variation.best
+            down, up = call.workload.loads(clients)
             able += how_many_can_finish(
                 population.phones,
                 self.rule,
                 clients,
-                cost,
-                Loads(*call.workload.loads(clients)),
+                cost if compute == 1 else cost / compute,
+                Loads(down, up, np.full(len(clients), bandwidth)),
                 rates(call),
                 server,
                 limit,

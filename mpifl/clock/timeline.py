@@ -50,6 +50,8 @@ PARTICIPANT = np.dtype(
         ("samples", "<i8"),
         ("load_down", "<i8"),  # bytes that it has to receive
         ("load_up", "<i8"),  # bytes that it has to send
+        ("compute_factor", "<f8"),  # on its device's speed, for variation
+        ("bandwidth_factor", "<f8"),
         ("bytes_down", "<i8"),  # sent by stop_seconds
         ("bytes_up", "<i8"),
         ("joules", "<f8"),  # of computing and of the radio, by stop_seconds
@@ -132,10 +134,12 @@ class Call:
 
     A round of ``participants`` updates of this workload, by clients of this population that the
     selection rule ``choose`` names. ``holders`` (int64) have what participants download already.
+    Random numbers are keyed by the job's ``seed``.
     """
 
     participants: int
     choose: Choose
     population: Population
     workload: Workload
+    seed: int = 0
     holders: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))

@@ -117,7 +117,8 @@ def call_of(
 
     updates = job.clock.updates(rule.participants)
     holders = NOBODY if probed is None else probed[0].clients
-    call = Call(updates, choose, population, workload, holders)  # ``choose`` looks at it too
+    # ``choose`` looks at it too.
+    call = Call(updates, choose, population, workload, job.seed, holders)
     return call
 
 

@@ -113,7 +113,7 @@ def plan_probe(
 
     work = replace(workload, bytes_up=ANSWER_BYTES, cost=LOSS_ONLY)
     participants = clock.updates(rule.participants)
-    call = Call(participants, candidates, population, work)
+    call = Call(participants, candidates, population, work, job.seed)
     with watch("clock"):
         rows = clock.cohort(state, call, clock.at_once(participants))
         flows = clock.share(call, rows, len(rows))

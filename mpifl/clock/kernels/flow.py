@@ -20,6 +20,7 @@ FLOW = np.dtype(
         ("phone", "<i8"),
         ("load_down", "<i8"),  # bytes that it has to transfer
         ("load_up", "<i8"),
+        ("bandwidth_factor", "<f8"),  # on its phone's speeds
         ("compute_seconds", "<f8"),
         ("alone", "<f8"),  # its end if it had the link to itself; infinity if it would drop out
         ("left", "<f8"),  # kbit of its transfer, or seconds of its training, left at ``since``

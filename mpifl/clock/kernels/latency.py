@@ -67,8 +67,10 @@ def phone_seconds(
     speeds change over time it may take longer.
     """
     phone = phone_of(phones, client)
-    down = load.down * 8 / (rates.bits_per_kbit * best_kbps(phones, phone, DOWN))
-    up = load.up * 8 / (rates.bits_per_kbit * best_kbps(phones, phone, UP))
+    down_kbps = load.factor * best_kbps(phones, phone, DOWN)
+    up_kbps = load.factor * best_kbps(phones, phone, UP)
+    down = load.down * 8 / (rates.bits_per_kbit * down_kbps)
+    up = load.up * 8 / (rates.bits_per_kbit * up_kbps)
     return down, compute_seconds(phones, phone, rates, samples), up
 
 
@@ -84,8 +86,8 @@ def _course(
     if has_curves(phones):
         return _curve_course(phones, phone, rule, rates, compute, load, start)
 
-    down = constant_seconds(phones, phone, DOWN, load.down, rates.bits_per_kbit)
-    up = constant_seconds(phones, phone, UP, load.up, rates.bits_per_kbit)
+    down = constant_seconds(phones, phone, DOWN, load, rates.bits_per_kbit)
+    up = constant_seconds(phones, phone, UP, load, rates.bits_per_kbit)
     work = down + compute + up
     if rule == RESUME:
         finish = resumed_until(phones, pattern_row(phones, phone), start, work)
@@ -103,8 +105,9 @@ def _curve_course(
     A transfer that never ends takes infinite seconds.
     """
     pattern = pattern_row(phones, phone)
-    kbit_down = load.down * 8 / rates.bits_per_kbit
-    kbit_up = load.up * 8 / rates.bits_per_kbit
+    # Of the curve as it is, which carries ``factor`` times as much.
+    kbit_down = load.down * 8 / rates.bits_per_kbit / load.factor
+    kbit_up = load.up * 8 / rates.bits_per_kbit / load.factor
 
     down = curve_seconds(phones, phone, DOWN, start, kbit_down)
     up = curve_seconds(phones, phone, UP, start + down + compute, kbit_up)

@@ -54,6 +54,7 @@ def join(
         flow.phone = phone_of(phones, clients[k])
         flow.load_down = loads.down[k]
         flow.load_up = loads.up[k]
+        flow.bandwidth_factor = loads.factor[k]
         flow.compute_seconds = compute_seconds[k]
         flow.alone = alone[k]
         flow.stop = np.inf
@@ -261,7 +262,8 @@ def _go_on(link: Link, phones: Phones, i: int, moment: float) -> None:
     flow.change = np.inf
 
     if flow.stage != COMPUTING:
-        flow.kbps, flow.change = speed_from(phones, flow.phone, flow.stage // 2, moment)
+        kbps, flow.change = speed_from(phones, flow.phone, flow.stage // 2, moment)
+        flow.kbps = flow.bandwidth_factor * kbps
         if flow.kbps > 0:
             limit_by_phone(link, i)
     schedule(link, i)

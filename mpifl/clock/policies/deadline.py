@@ -126,7 +126,7 @@ class Deadline(RoundPolicy):
         """Return the moment (n,) at which each would be done with ``steps`` (n,) steps."""
         clients = np.ascontiguousarray(rows["client"])
         held = call.population.samples(clients)
-        cost = call.workload.costed(clients, held, call.workload.processed(held, steps), steps)
+        cost = self.cost(call, rows, call.workload.processed(held, steps), steps)
         start = float(rows["start_seconds"][0])
         return finish_seconds(
             call.population.phones, self.rule, clients, cost, loads(rows), rates(call), start
