@@ -43,6 +43,19 @@ class Latency(Section):
     server_up_kbps: float | None = Field(
         None, gt=0, description="what all uploads share, kbit/s; default: no limit"
     )
+    round_trip_ms: float = Field(
+        0.0,
+        ge=0,
+        le=1e7,
+        description="milliseconds from the beginning of a download, and of an upload, to its first"
+        " byte",
+    )
+    server_seconds: float = Field(
+        0.0,
+        ge=0,
+        le=1e9,
+        description="seconds that the server computes after each synchronous round",
+    )
     variation: Variation = Variation()
 
     @property
@@ -51,10 +64,11 @@ class Latency(Section):
         return self.server_down_kbps is not None or self.server_up_kbps is not None
 
 
-def rates(call: Call) -> Rates:
-    """Return what the kernels need of the workload."""
+def rates(latency: Latency, call: Call) -> Rates:
+    """Return what the kernels need of the job's keys and of the workload."""
+    round_trip_seconds = latency.round_trip_ms / 1000
     work = call.workload
-    return Rates(work.inferences_per_sample, work.bits_per_kbit)
+    return Rates(work.inferences_per_sample, work.bits_per_kbit, round_trip_seconds)
 
 
 def loads(rows: np.ndarray) -> Loads:

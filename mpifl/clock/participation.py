@@ -107,7 +107,13 @@ class Participation(Section):
         start = float(rows["start_seconds"][0])
 
         seconds, finished = time_participants(
-            call.population.phones, self.rule, clients, cost, loads(rows), rates(call), start
+            call.population.phones,
+            self.rule,
+            clients,
+            cost,
+            loads(rows),
+            rates(self.latency, call),
+            start,
         )
 
         rows["download_seconds"], rows["compute_seconds"] = seconds[:2]
@@ -156,9 +162,9 @@ class Participation(Section):
         link = open_link(
             self.latency.server_down_kbps, self.latency.server_up_kbps, len(rows), begin
         )
-        join(link, phones, rates(call), numbers, *to_join(rows))
+        join(link, phones, rates(self.latency, call), numbers, *to_join(rows))
         awaited = int(np.count_nonzero(np.isfinite(rows["stop_seconds"])))
-        advance(link, phones, self.rule, rates(call), until, wanted, awaited)
+        advance(link, phones, self.rule, rates(self.latency, call), until, wanted, awaited)
 
         flows = left_behind(link)
         stopped = np.isfinite(flows["stop"])
@@ -218,11 +224,18 @@ class Participation(Section):
                 [rows[f"{phase}_seconds"] for phase in ("download", "compute", "upload")]
             )
             sent, computed = progress(
-                phones, self.rule, rates(call), clients, loads(rows), span, seconds, done
+                phones,
+                self.rule,
+                rates(self.latency, call),
+                clients,
+                loads(rows),
+                span,
+                seconds,
+                done,
             )
         else:
             sent, computed = flow_progress(
-                flows, rates(call), np.ascontiguousarray(rows["stop_seconds"])
+                flows, rates(self.latency, call), np.ascontiguousarray(rows["stop_seconds"])
             )
 
         rows["bytes_down"], rows["bytes_up"] = sent

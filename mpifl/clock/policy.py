@@ -227,7 +227,7 @@ class RoundPolicy(Participation):
 
         By the fedscale rule all of them may be offline at their end. Such a round would take no
         time, and the next would begin at the same moment with the same result. It ends when the
-        first of them would have finished, or at ``latest``.
+        first of them would have finished, or at ``latest``. Then the server computes.
 
         Args:
             state: The clock at the end of the last round.
@@ -235,7 +235,7 @@ class RoundPolicy(Participation):
             rows: The participants, all of whom have ended by ``end``.
             done: Which (n,) bool did all of their work.
             flows: As ``share`` returned them.
-            end: The end of the round.
+            end: The end of the round but for the server's seconds.
             latest: The latest end that the policy allows.
 
         Returns:
@@ -247,6 +247,7 @@ class RoundPolicy(Participation):
 
         self.account(call, rows, done, flows, end)
 
+        end += self.latency.server_seconds
         version = state.version + bool((rows["outcome"] == Outcome.COMPLETED).any())
         after = ClockState(now=end, version=version, draws=state.draws + 1)
         return Timeline(start, end, start - state.now, rows), after
@@ -285,7 +286,7 @@ class RoundPolicy(Participation):
                 clients,
                 cost if compute == 1 else cost / compute,
                 Loads(down, up, np.full(len(clients), bandwidth)),
-                rates(call),
+                rates(self.latency, call),
                 server,
                 limit,
                 needed - able,

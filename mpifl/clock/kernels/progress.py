@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from mpifl.clock.kernels.availability import online_seconds, resumed_until
-from mpifl.clock.kernels.latency import RESUME, Rates
+from mpifl.clock.kernels.availability import after_pauses, online_seconds, resumed_until
+from mpifl.clock.kernels.latency import RESUME, Rates, set_up_seconds
 from mpifl.clock.kernels.transfer import (
     DOWN,
     UP,
@@ -85,19 +85,25 @@ def _sent(
 ) -> int:
     """Return the whole bytes that one direction's transfer has carried by ``stop``.
 
-    It began at ``begin``, and has been at work for ``elapsed`` of the ``seconds`` that it takes.
+    Its set-up began at ``begin``, and it has been at work for ``elapsed`` of the ``seconds`` that
+    both take.
     """
     size = load.down if direction == DOWN else load.up
     if elapsed >= seconds:
         return size
 
+    set_up = set_up_seconds(rates, size)
+    if elapsed <= set_up:
+        return 0
     if not has_curves(phones):
-        return int(size * elapsed / seconds)
+        return int(size * (elapsed - set_up) / (seconds - set_up))
 
     if rule == RESUME:
+        begin = after_pauses(phones, phone % len(phones.period), begin, set_up)
         wanted = size * 8 / rates.bits_per_kbit / load.factor
         _, kbit = paused_transfer(phones, phone, direction, begin, wanted, stop)
     else:
+        begin += set_up
         kbit = carried(phones, phone, direction, begin, max(begin, stop))
     return min(int(kbit * load.factor * rates.bits_per_kbit / 8), size)
 

@@ -129,5 +129,11 @@ class Deadline(RoundPolicy):
         cost = self.cost(call, rows, call.workload.processed(held, steps), steps)
         start = float(rows["start_seconds"][0])
         return finish_seconds(
-            call.population.phones, self.rule, clients, cost, loads(rows), rates(call), start
+            call.population.phones,
+            self.rule,
+            clients,
+            cost,
+            loads(rows),
+            rates(self.latency, call),
+            start,
         )

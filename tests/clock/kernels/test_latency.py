@@ -20,8 +20,8 @@ ALWAYS = [(0, 100)]
 NO_LIMIT = np.full(2, np.inf)
 
 
-RATES = Rates(TRAINING_PER_INFERENCE, 1000.0)
-KIBIT = Rates(TRAINING_PER_INFERENCE, 1024.0)
+RATES = Rates(TRAINING_PER_INFERENCE, 1000.0, 0.0)
+KIBIT = Rates(TRAINING_PER_INFERENCE, 1024.0, 0.0)
 
 
 def can_finish(phones, rule, clients, samples, *load) -> bool:
