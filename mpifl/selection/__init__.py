@@ -29,4 +29,6 @@ REGISTRY = {
     "device_class": "mpifl.selection.device_class:DeviceClass",
     "fair": "mpifl.selection.fair:Fair",
     "available": "mpifl.selection.available:Available",
+    "tifl": "mpifl.selection.tifl:TiFL",
+    "refl": "mpifl.selection.refl:REFL",
 }

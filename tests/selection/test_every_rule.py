@@ -22,6 +22,8 @@ OPTIONS = {
     "fair": {"second_cost": 0.01},
     "loss": {"temperature": 0.5, "left_out": 0.5, "uniform": 0.2, "unknown": "mean"},
     "available": {"accuracy": 0.7},
+    "tifl": {"profiling_rounds": 1, "interval": 1, "credits": [1, 0, 2, 1, 1]},
+    "refl": {"hold_off": 1},
 }
 """What makes a rule do more than by its defaults."""
 
