@@ -31,4 +31,5 @@ REGISTRY = {
     "available": "mpifl.selection.available:Available",
     "tifl": "mpifl.selection.tifl:TiFL",
     "refl": "mpifl.selection.refl:REFL",
+    "pyramidfl": "mpifl.selection.pyramidfl:PyramidFL",
 }
