@@ -14,12 +14,14 @@ from mpifl.datasets.importers import REGISTRY as IMPORTERS
 from mpifl.job import Job, Section
 from mpifl.job.component import COMPONENTS, find_part
 from mpifl.record.tables import TABLES
+from mpifl.selection import REGISTRY as RULES
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = (ROOT / "docs" / "reference.md").read_text()
 FORMATS = (ROOT / "docs" / "formats.md").read_text()
 README = (ROOT / "README.md").read_text()
 DATA_PAGE = (ROOT / "docs" / "data.md").read_text()
+RULES_PAGE = (ROOT / "docs" / "selection.md").read_text()
 COMPONENT_SECTIONS = {".".join(component.path) for component in COMPONENTS}
 
 
@@ -127,3 +129,8 @@ def test_the_pages_of_algorithms_are_what_the_classes_say(tmp_path: Path) -> Non
     made = {path.name: path.read_text() for path in tmp_path.iterdir()}
     kept = {path.name: path.read_text() for path in (ROOT / "docs" / "algorithms").iterdir()}
     assert made == kept, "run: make docs"
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_every_selection_rule_has_a_row_in_the_table_of_rules(rule: str) -> None:
+    assert f"\n| [`{rule}`](reference.md#selection-{rule}) |" in RULES_PAGE

@@ -23,4 +23,13 @@ REGISTRY = {
     "uniform": "mpifl.selection.uniform:Uniform",
     "oort": "mpifl.selection.oort:Oort",
     "power_of_choice": "mpifl.selection.power_of_choice:PowerOfChoice",
+    "weighted": "mpifl.selection.weighted:Weighted",
+    "round_robin": "mpifl.selection.round_robin:RoundRobin",
+    "loss": "mpifl.selection.loss:Loss",
+    "device_class": "mpifl.selection.device_class:DeviceClass",
+    "fair": "mpifl.selection.fair:Fair",
+    "available": "mpifl.selection.available:Available",
+    "tifl": "mpifl.selection.tifl:TiFL",
+    "refl": "mpifl.selection.refl:REFL",
+    "pyramidfl": "mpifl.selection.pyramidfl:PyramidFL",
 }

@@ -35,3 +35,23 @@ def updated(state: State, rows: State) -> State:
     return {
         name: np.concatenate([state[name][stays], values])[order] for name, values in rows.items()
     }
+
+
+def looked_up(state: State, name: str, clients: np.ndarray, unknown: float) -> np.ndarray:
+    """Return the values (n,) float64 of a column for ``clients``; ``unknown`` for others.
+
+    The columns are sorted by ``client``.
+    """
+    known, place = rows_of(state["client"], clients)
+    values = np.full(len(clients), unknown)
+    values[known] = state[name][place[known]]
+    return values
+
+
+def latest(ended: np.ndarray) -> np.ndarray:
+    """Return the last row of each client, sorted by client.
+
+    With asynchronous clocks a client that dropped out may have ended more than once in a round.
+    """
+    _, place = np.unique(ended["client"][::-1], return_index=True)
+    return ended[::-1][place]

@@ -56,6 +56,16 @@ def may_be_asked(phones: Phones, clients: np.ndarray, now: float, busy: np.ndarr
 
 
 @kernel
+def online_through(phones: Phones, clients: np.ndarray, begin: float, end: float) -> np.ndarray:
+    """Return which of ``clients`` (n,) int64 are online from ``begin`` to ``end``, (n,) bool."""
+    stays = np.empty(len(clients), np.bool_)
+    for index in range(len(clients)):
+        until = online_until(phones, pattern_of(phones, clients[index]), begin)
+        stays[index] = until > begin and until >= end
+    return stays
+
+
+@kernel
 def walk(
     phones: Phones,
     clients: int,
