@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import os
 import sys
 from types import ModuleType, SimpleNamespace
@@ -13,6 +14,7 @@ import pytest
 
 from mpifl.clock.timeline import Outcome
 from mpifl.clock.workload import Workload
+from mpifl.population.sample_size import clients_to_test
 from mpifl.selection import PRESETS
 from mpifl.selection.feedback import FEEDBACK, Feedback
 from mpifl.selection.oort import Oort
@@ -170,3 +172,13 @@ def test_the_published_code_stops_when_it_has_no_more_than_it_exploits(published
     with pytest.raises(IndexError):
         both.choose(2)
     assert len(set(both.rule.choose(both.context).tolist())) == 40
+
+
+def test_the_published_test_selector_has_the_bound_for_one_side(published) -> None:
+    code = published.create_testing_selector()
+    for clients in (60, 2187, 10**6):
+        for deviation, confidence in ((0.02, 0.8), (0.1, 0.95)):
+            one_side = code._hoeffding_bound(deviation, 1, clients, confidence=(1 + confidence) / 2)
+            assert clients_to_test(clients, deviation, confidence) == math.ceil(one_side)
+    given = [code.select_by_deviation(0.1, 1, 10**6, confidence=c) for c in (0.8, 0.99)]
+    assert given[0] == given[1]  # it takes 0.8
