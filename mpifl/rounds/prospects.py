@@ -134,7 +134,7 @@ def _round(experiment: TimingExperiment, now: float, online: float, draw: int) -
         key = number(job.seed, Purpose.ONLINE, 0, draw)
         return _drawn(experiment.population, key, now, wanted)
 
-    call = Call(timed, choose, experiment.population, experiment.workload)
+    call = Call(timed, choose, experiment.population, experiment.workload, job.seed)
     timeline = job.clock.advance(ClockState(now=now, draws=draw), call)[0]
     outcomes = (Outcome.COMPLETED, Outcome.DROPPED, Outcome.CUT, Outcome.ABANDONED)
     return [
