@@ -7,15 +7,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from mpifl.clock.kernels.latency import how_many_can_finish
-from mpifl.clock.kernels.transfer import Loads
-from mpifl.clock.latency import rates, work_seconds
+from mpifl.clock.latency import work_seconds
 from mpifl.clock.online import NOBODY, online_index
 from mpifl.clock.participation import Participation
+from mpifl.clock.possible import can_finish
 from mpifl.clock.timeline import Asked, Call, ClockState, Outcome, Timeline
 from mpifl.errors import InputError, TrainingError
-
-CHUNK_CLIENTS = 1 << 20
 
 
 class RoundPolicy(Participation):
@@ -255,10 +252,6 @@ class RoundPolicy(Participation):
     def check_possible(self, call: Call, needed: int = 1) -> None:
         """Check, after a round with fewer updates than it needs, that more can come another time.
 
-        Looks at one client after the other until enough are found. Where speeds vary, they are
-        taken to be as high as they hardly ever are. The answer does not depend on
-        the time, so it is found once a run.
-
         Args:
             call: What the round is asked for.
             needed: How many clients have to be able to finish.
@@ -266,39 +259,12 @@ class RoundPolicy(Participation):
         Raises:
             InputError: Fewer than ``needed`` clients can ever finish.
         """
-        population = call.population
-        confirmed = population.notes.setdefault("can finish", set())
-        question = (self, call.workload, needed)
-        if question in confirmed:
+        if can_finish(self, call, needed):
             return
-
-        able = 0
-        link = (self.latency.server_down_kbps, self.latency.server_up_kbps)
-        server = np.array([math.inf if kbps is None else kbps for kbps in link])
-        for begin in range(0, population.clients, CHUNK_CLIENTS):
-            clients = np.arange(begin, min(begin + CHUNK_CLIENTS, population.clients))
-            cost, limit = self.least_work(call, clients)
-            compute, bandwidth = self.latency.variation.best
-            down, up = call.workload.loads(clients)
-            able += how_many_can_finish(
-                population.phones,
-                self.rule,
-                clients,
-                cost if compute == 1 else cost / compute,
-                Loads(down, up, np.full(len(clients), bandwidth)),
-                rates(self.latency, call),
-                server,
-                limit,
-                needed - able,
-            )
-            if able == needed:
-                confirmed.add(question)
-                return
-
         who = "none" if needed == 1 else f"fewer than {needed}"
         raise InputError(
-            f"population.trace: {who} of the {population.clients} clients can ever finish a round:"
-            " neither a client's time online without a break nor the round is long enough (less"
+            f"population.trace: {who} of the {call.population.clients} clients can ever finish a"
+            " round: neither a client's time online without a break nor the round is long enough (less"
             " local work, a smaller model or a faster server would help)"
         )
 

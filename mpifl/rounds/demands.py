@@ -43,6 +43,15 @@ def demands(experiment: TimingExperiment) -> list[str]:
             f" {decimal(kept * clients)} if all of {counted(clients, 'client')} do, twice as much"
             " for those that take part again before the next checkpoint"
         )
+    if experiment.job.clock.costs == "measured":
+        job = experiment.job
+        asked = job.clock.at_once(job.clock.updates(job.selection.participants))
+        sizes = [math.prod(array.shape) for array in experiment.sums.arrays]
+        update = BYTES_PER_NUMBER * (sum(sizes) + experiment.sums.averaged)
+        lines.append(
+            f"each rank keeps the updates of its share of {counted(asked, 'participant')} until"
+            f" the round is settled: {decimal(update)} each"
+        )
     version = BYTES_PER_NUMBER * sum(math.prod(s) for s in experiment.version_shapes.values())
     sums = BYTES_PER_SUM * sum(math.prod(shape) for shape in experiment.sums.shapes(1))
     lines.append(
