@@ -264,8 +264,8 @@ class RoundPolicy(Participation):
         who = "none" if needed == 1 else f"fewer than {needed}"
         raise InputError(
             f"population.trace: {who} of the {call.population.clients} clients can ever finish a"
-            " round: neither a client's time online without a break nor the round is long enough (less"
-            " local work, a smaller model or a faster server would help)"
+            " round: neither a client's time online without a break nor the round is long enough"
+            " (less local work, a smaller model or a faster server would help)"
         )
 
 
