@@ -9,6 +9,7 @@ from pydantic import Field
 
 from mpifl.clock.kernels.latency import Rates
 from mpifl.clock.kernels.transfer import Loads
+from mpifl.clock.radio import Radio
 from mpifl.clock.timeline import Call
 from mpifl.clock.variation import Variation
 from mpifl.job.section import Section
@@ -57,6 +58,7 @@ class Latency(Section):
         description="seconds that the server computes after each synchronous round",
     )
     variation: Variation = Variation()
+    radio: Radio = Radio()
 
     @property
     def shared(self) -> bool:

@@ -11,7 +11,7 @@ from pydantic import Field
 from mpifl.clock.kernels.fair_share import open_link
 from mpifl.clock.kernels.flow import DONE, flow_progress
 from mpifl.clock.kernels.latency import AVAILABILITY, time_participants
-from mpifl.clock.kernels.progress import joules, progress
+from mpifl.clock.kernels.progress import joules, progress, seconds_at_work
 from mpifl.clock.kernels.server_link import advance, join, left_behind
 from mpifl.clock.kernels.transfer import Loads
 from mpifl.clock.latency import Latency, loads, rates, work_seconds
@@ -212,14 +212,15 @@ class Participation(Section):
         phones = call.population.phones
         clients = np.ascontiguousarray(rows["client"])
 
+        stop = rows["stop_seconds"]
+        if flows is None and self.availability == "fedscale":
+            finish = rows["start_seconds"] + work_seconds(rows)
+            dropped = rows["outcome"] == Outcome.DROPPED
+            stop = np.where(dropped, np.minimum(finish, end), stop)
+            done = done | (dropped & (finish <= end))
+        span = np.stack([rows["start_seconds"], stop])
+
         if flows is None:
-            stop = rows["stop_seconds"]
-            if self.availability == "fedscale":
-                finish = rows["start_seconds"] + work_seconds(rows)
-                dropped = rows["outcome"] == Outcome.DROPPED
-                stop = np.where(dropped, np.minimum(finish, end), stop)
-                done = done | (dropped & (finish <= end))
-            span = np.stack([rows["start_seconds"], stop])
             seconds = np.stack(
                 [rows[f"{phase}_seconds"] for phase in ("download", "compute", "upload")]
             )
@@ -234,12 +235,13 @@ class Participation(Section):
                 done,
             )
         else:
-            sent, computed = flow_progress(
-                flows, rates(self.latency, call), np.ascontiguousarray(rows["stop_seconds"])
-            )
+            sent, computed = flow_progress(flows, rates(self.latency, call), span[1])
 
         rows["bytes_down"], rows["bytes_up"] = sent
         rows["joules"] = joules(phones, clients, computed, *sent)
+        if self.latency.radio.counted:
+            at_work = seconds_at_work(phones, self.rule, clients, span)
+            rows["joules"] += self.latency.radio.joules(rows, at_work, computed)
 
 
 def to_join(

@@ -127,8 +127,8 @@ def test_every_field_of_every_section_is_written_out() -> None:
         assert set(at) == set(type(section).model_fields), path
         seen += 1
     # the job, data, partition, split, population, model, training, its schedule, optimizer and transform, selection, clock,
-    # its latency and variation, algorithm, evaluation, record, checkpoint, runtime
-    assert seen == 19
+    # its latency, variation and radio, algorithm, evaluation, record, checkpoint, runtime
+    assert seen == 20
 
 
 def sections_of(

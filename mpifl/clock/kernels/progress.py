@@ -109,6 +109,17 @@ def _sent(
 
 
 @kernel
+def seconds_at_work(phones: Phones, rule: int, clients: np.ndarray, span: np.ndarray) -> np.ndarray:
+    """Return the seconds (n,) between the moments span[0] and span[1] (2, n), without pauses."""
+    seconds = span[1] - span[0]
+    if rule == RESUME:
+        for i in range(len(clients)):
+            pattern = permuted(clients[i], phones.size, phones.key) % len(phones.period)
+            seconds[i] = online_seconds(phones, pattern, span[0, i], span[1, i])
+    return seconds
+
+
+@kernel
 def joules(
     phones: Phones, clients: np.ndarray, computing: np.ndarray, down: np.ndarray, up: np.ndarray
 ) -> np.ndarray:
