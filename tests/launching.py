@@ -108,31 +108,58 @@ def run_job(ranks: int, folder: Path, job: str | Path, *overrides: str) -> Finis
 
 
 def run_jobs(ranks: int, asked: Sequence[tuple[Path, Sequence[str]]]) -> list[Finished]:
-    """Run jobs, each ``(folder, [JOB, override, ...])`` as ``run_job`` does it, one after the other under one mpirun.
+    """Run jobs, each ``(folder, [JOB, override, ...])`` as ``run_job`` does it, one after the other under one mpirun."""
+    outs = [
+        folder / Path(tempfile.mkdtemp(prefix="log-", dir=folder)).name.replace("log-", "out-")
+        for folder, _ in asked
+    ]
+    lines = [[*job, "--out", str(out)] for (_, job), out in zip(asked, outs, strict=True)]
+    return _in_one_session(ranks, outs, lines)
+
+
+def resume_runs(ranks: int, runs: Sequence[Finished]) -> list[Finished]:
+    """Take runs up again that have ended, each from its second to last checkpoint, one after the other under one mpirun.
+
+    They go on in their folders, as if they had been killed after that checkpoint.
+    """
+    for run in runs:
+        (run.folder / "summary.json").unlink()
+        (run.folder / "model.safetensors").unlink()
+        *_, before, last = sorted((run.folder / "checkpoint").glob("round-*.h5"))
+        assert before.exists()
+        last.unlink()
+    folders = [run.folder for run in runs]
+    return _in_one_session(ranks, folders, [["--resume", str(folder)] for folder in folders])
+
+
+def _in_one_session(
+    ranks: int, outs: Sequence[Path], lines: Sequence[Sequence[str]]
+) -> list[Finished]:
+    """Run ``python -m mpifl.run`` with each line of arguments, in the parents of their run directories, under one mpirun.
 
     That starts once more after a job that has failed, because that has ended the ranks (tests/several.py).
     """
     finished: list[Finished] = []
-    while len(finished) < len(asked):
-        left = asked[len(finished) :]
-        logs = [Path(tempfile.mkdtemp(prefix="log-", dir=folder)) for folder, _ in left]
-        outs = [
-            folder / log.name.replace("log-", "out-")
-            for (folder, _), log in zip(left, logs, strict=True)
+    while len(finished) < len(outs):
+        left = range(len(finished), len(outs))
+        logs = [Path(tempfile.mkdtemp(prefix="log-", dir=outs[job].parent)) for job in left]
+        listed = [
+            [str(outs[job].parent), str(log), lines[job]]
+            for job, log in zip(left, logs, strict=True)
         ]
-        jobs = zip(left, logs, outs, strict=True)
-        lines = [
-            [str(folder), str(log), [*job, "--out", str(out)]] for (folder, job), log, out in jobs
-        ]
-        (logs[0] / "list.json").write_text(json.dumps(lines))
+        (logs[0] / "list.json").write_text(json.dumps(listed))
 
-        done = mpirun(ranks, [SEVERAL, str(logs[0] / "list.json")], left[0][0], LIST_LIMIT_SECONDS)
-        for log, out in zip(logs, outs, strict=True):
+        done = mpirun(
+            ranks, [SEVERAL, str(logs[0] / "list.json")], logs[0].parent, LIST_LIMIT_SECONDS
+        )
+        for job, log in zip(left, logs, strict=True):
             succeeded = (log / "done").exists()
             stdout, stderr = _printed(log, "stdout"), _printed(log, "stderr")
             if not succeeded:
                 stdout, stderr = stdout + done.stdout, stderr + done.stderr
-            finished.append(Finished(0 if succeeded else done.returncode, stdout, stderr, out))
+            finished.append(
+                Finished(0 if succeeded else done.returncode, stdout, stderr, outs[job])
+            )
             if not succeeded:
                 break
     return finished
