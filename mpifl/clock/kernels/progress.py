@@ -114,7 +114,7 @@ def seconds_at_work(phones: Phones, rule: int, clients: np.ndarray, span: np.nda
     seconds = span[1] - span[0]
     if rule == RESUME:
         for i in range(len(clients)):
-            pattern = permuted(clients[i], phones.size, phones.key) % len(phones.period)
+            pattern = pattern_row(phones, phone_of(phones, clients[i]))
             seconds[i] = online_seconds(phones, pattern, span[0, i], span[1, i])
     return seconds
 
