@@ -29,6 +29,7 @@ class Purpose(IntEnum):
     PERSONAL = 14  # which clients are tested with their own models
     PROBE = 16  # torch's own generator while a client is probed, by (version, client)
     TRANSFORM = 15  # changes of a client's minibatches, by (round, client) and request
+    VARIATION = 16  # of a participant's speeds, by (draw, which number)
 
 
 def generator(seed: int, purpose: Purpose, *keys: int) -> np.random.Generator:

@@ -1,4 +1,4 @@
-"""A selection rule that waits: a run with it is under way until the test lets it end, however fast it is."""
+"""Selection rules that wait: a run with one is under way until the test lets it end, however fast it is."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ import numpy as np
 from pydantic import Field
 
 from mpifl.selection.context import SelectionContext
+from mpifl.selection.oort import Oort
+from mpifl.selection.power_of_choice import PowerOfChoice
+from mpifl.selection.selection import Selection
 from mpifl.selection.uniform import Uniform
 
 
-class Held(Uniform):
-    """Uniform, whose draws from number ``held`` on wait for a file."""
+class Waits(Selection):
+    """A rule whose draws from number ``held`` on wait for a file."""
 
-    name: str = "held"
     file: str = Field(..., description="the file that is waited for")
     held: int = Field(..., description="the first draw that waits for it")
 
@@ -24,3 +26,21 @@ class Held(Uniform):
         while c.draw >= self.held and not os.path.exists(self.file):
             time.sleep(0.01)
         return super().choose(c)
+
+
+class Held(Waits, Uniform):
+    """Uniform that waits."""
+
+    name: str = "held"
+
+
+class HeldOort(Waits, Oort):
+    """Oort that waits."""
+
+    name: str = "held_oort"
+
+
+class HeldChoice(Waits, PowerOfChoice):
+    """Power-of-choice that waits."""
+
+    name: str = "held_choice"

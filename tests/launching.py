@@ -24,7 +24,7 @@ LIMIT_SECONDS = 300
 """What hangs hangs for ever: nothing here may last so long on any machine, however busy."""
 LIST_LIMIT_SECONDS = 3 * LIMIT_SECONDS  # of a list of jobs
 SEVERAL = str(Path(__file__).parent / "several.py")
-RULE = f"{Path(__file__).parent / 'held.py'}:Held"
+RULES = f"{Path(__file__).parent / 'held.py'}"
 MEASURED = (
     "wall_seconds",
     "seconds",
@@ -95,9 +95,9 @@ class Finished:
         return rows
 
 
-def held(file: Path, draw: int) -> list[str]:
+def held(file: Path, draw: int, rule: str = "Held") -> list[str]:
     """What holds a run under way until ``file`` is there: its selection's draws from ``draw`` on wait for that."""
-    return [f"selection.name={RULE}", f"selection.file={file}", f"selection.held={draw}"]
+    return [f"selection.name={RULES}:{rule}", f"selection.file={file}", f"selection.held={draw}"]
 
 
 def run_job(ranks: int, folder: Path, job: str | Path, *overrides: str) -> Finished:

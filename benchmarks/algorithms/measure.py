@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +28,17 @@ def run(workload: Workload, algorithm: str, seed: int, data: str | None) -> dict
         rounds *= 10  # a round is one update
         extra.append("evaluation.every=50")
 
+    where = [f"data.name={data}", "data.partition=natural"] if data else []
+    section_of = f"algorithm={section}"
+    changes = (f"rounds={rounds}", f"seed={seed}", *workload.overrides, *where, *extra, section_of)
+    return measured(changes)
+
+
+def measured(changes: Sequence[str]) -> dict[str, Any]:
+    """Return what quickstart with ``changes`` gave, or its error."""
     with tempfile.TemporaryDirectory(prefix="mpifl-algorithms-") as folder:
         out = Path(folder) / "run"
-        line = [
-            *(sys.executable, "-m", "mpifl.run", "quickstart", f"rounds={rounds}", f"seed={seed}"),
-            *workload.overrides,
-            *([f"data.name={data}", "data.partition=natural"] if data else []),
-            *extra,
-            f"algorithm={section}",
-            *("--out", str(out)),
-        ]
+        line = [sys.executable, "-m", "mpifl.run", "quickstart", *changes, "--out", str(out)]
         done = subprocess.run(line, capture_output=True, text=True, timeout=SECONDS, check=False)
         if done.returncode:
             return {"error": done.stderr.strip().splitlines()[-1] if done.stderr else "failed"}

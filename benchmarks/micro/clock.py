@@ -89,7 +89,7 @@ def measure(name: str, participants: int) -> dict[str, float]:
         "median": median(timed),
         "least": min(timed),
         "asked": median(asked[WARM_UP:]),
-        "peak_mib": _peak_mib(),
+        "peak_mib": peak_mib(),
     }
 
 
@@ -119,7 +119,7 @@ def _bandwidth() -> Bandwidth:
     return Bandwidth(np.arange(CURVES + 1) * SEGMENTS, start, down, up, np.full(CURVES, 86_400.0))
 
 
-def _peak_mib() -> float:
+def peak_mib() -> float:
     """The most memory that was resident at a time; of this program, not of the one that started it (getrusage)."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024

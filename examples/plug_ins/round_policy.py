@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from mpifl.clock.policy import RoundPolicy, asked
-from mpifl.clock.timeline import Call, ClockState, Outcome, Timeline
+from mpifl.clock.policy import RoundPolicy, overcommitted
+from mpifl.clock.timeline import Asked, Call, ClockState, Outcome, Timeline
 
 
 class GoalOrTimeout(RoundPolicy):
@@ -27,12 +27,12 @@ class GoalOrTimeout(RoundPolicy):
 
     def at_once(self, participants: int) -> int:
         """Return how many clients a round asks."""
-        return asked(self.overcommitment, participants)
+        return overcommitted(self.overcommitment, participants)
 
-    def advance(self, state: ClockState, call: Call) -> tuple[Timeline, ClockState]:
-        """Return the next round and the clock's state after it."""
-        # Who is asked, and when each of them would finish or drop out if nothing ended the round.
-        rows = self.cohort(state, call, self.at_once(call.participants))
+    def settle(self, state: ClockState, call: Call, asked: Asked) -> tuple[Timeline, ClockState]:
+        """Return the round of those who were asked, and the clock's state after it."""
+        # Who was asked, and when each of them would finish or drop out if nothing ended the round.
+        rows = asked.rows
         limit = float(rows["start_seconds"][0]) + self.timeout_seconds
         flows = self.share(call, rows, call.participants, limit)
 

@@ -44,6 +44,15 @@ class Asynchronous(RoundPolicy):
     def at_once(self, participants: int) -> int:
         return self.concurrency
 
+    def check(self) -> None:
+        super().check()
+        seconds = self.latency.server_seconds
+        if seconds:
+            raise InputError(
+                f"clock.latency.server_seconds: {seconds:g} is not allowed with clock.mode"
+                f" {self.mode}, where participants go on while the server computes; leave it out"
+            )
+
     def bases(self, state: ClockState) -> np.ndarray:
         """Return the versions needed; who will drop out, or is too late already, needs none."""
         completes = state.flights["outcome"] == COMPLETED
@@ -96,7 +105,9 @@ class EventLoop:
         self.draws += 1
         chosen = self.call.choose(self.now, wanted, self.draws, self._not_asked())
         if len(chosen):
-            self.in_flight.add(self.policy.launch(self.call, chosen, self.now, self.version))
+            self.in_flight.add(
+                self.policy.launch(self.call, chosen, self.now, self.version, self.draws)
+            )
             self.busy = _with(self.busy, chosen)
         return len(chosen)
 

@@ -123,7 +123,7 @@ class SharedLink:
 
         self._rule = policy.rule
         self._phones = call.population.phones
-        self._rates = rates(call)
+        self._rates = rates(latency, call)
         self._link = open_link(latency.server_down_kbps, latency.server_up_kbps, room, state.now)
 
         # Participants by their number on the link; a client of -1 marks a free number.
@@ -215,5 +215,5 @@ class SharedLink:
         numbers = numbers[np.argsort(self._client[numbers], kind="stable")]
 
         flows = left_behind(self._link)
-        rows = self._rows.view(WHOLE)[numbers].view(PARTICIPANT)
-        return rows, flows.view(WHOLE_FLOW)[numbers].view(FLOW)
+        rows = self._rows.view(WHOLE).take(numbers).view(PARTICIPANT)
+        return rows, flows.view(WHOLE_FLOW).take(numbers).view(FLOW)

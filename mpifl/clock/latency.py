@@ -9,7 +9,9 @@ from pydantic import Field
 
 from mpifl.clock.kernels.latency import Rates
 from mpifl.clock.kernels.transfer import Loads
+from mpifl.clock.radio import Radio
 from mpifl.clock.timeline import Call
+from mpifl.clock.variation import Variation
 from mpifl.job.section import Section
 
 
@@ -42,6 +44,21 @@ class Latency(Section):
     server_up_kbps: float | None = Field(
         None, gt=0, description="what all uploads share, kbit/s; default: no limit"
     )
+    round_trip_ms: float = Field(
+        0.0,
+        ge=0,
+        le=1e7,
+        description="milliseconds from the beginning of a download, and of an upload, to its first"
+        " byte",
+    )
+    server_seconds: float = Field(
+        0.0,
+        ge=0,
+        le=1e9,
+        description="seconds that the server computes after each synchronous round",
+    )
+    variation: Variation = Variation()
+    radio: Radio = Radio()
 
     @property
     def shared(self) -> bool:
@@ -49,15 +66,17 @@ class Latency(Section):
         return self.server_down_kbps is not None or self.server_up_kbps is not None
 
 
-def rates(call: Call) -> Rates:
-    """Return what the kernels need of the workload."""
+def rates(latency: Latency, call: Call) -> Rates:
+    """Return what the kernels need of the job's keys and of the workload."""
+    round_trip_seconds = latency.round_trip_ms / 1000
     work = call.workload
-    return Rates(work.inferences_per_sample, work.bits_per_kbit)
+    return Rates(work.inferences_per_sample, work.bits_per_kbit, round_trip_seconds)
 
 
 def loads(rows: np.ndarray) -> Loads:
     """Return what participants (n,), structured PARTICIPANT, have to transfer."""
-    return Loads(np.ascontiguousarray(rows["load_down"]), np.ascontiguousarray(rows["load_up"]))
+    columns = ("load_down", "load_up", "bandwidth_factor")
+    return Loads(*(np.ascontiguousarray(rows[name]) for name in columns))
 
 
 def work_seconds(rows: np.ndarray) -> np.ndarray:

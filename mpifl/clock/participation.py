@@ -11,7 +11,7 @@ from pydantic import Field
 from mpifl.clock.kernels.fair_share import open_link
 from mpifl.clock.kernels.flow import DONE, flow_progress
 from mpifl.clock.kernels.latency import AVAILABILITY, time_participants
-from mpifl.clock.kernels.progress import joules, progress
+from mpifl.clock.kernels.progress import joules, progress, seconds_at_work
 from mpifl.clock.kernels.server_link import advance, join, left_behind
 from mpifl.clock.kernels.transfer import Loads
 from mpifl.clock.latency import Latency, loads, rates, work_seconds
@@ -38,6 +38,11 @@ class Participation(Section):
         description="second of the trace at which the run begins, or its day (from 0) and hour:"
         ' `"2 18:30"`; the run counts its own time from 0',
     )
+    costs: Literal["declared", "measured"] = Field(
+        "declared",
+        description="settle a round before it is trained, with the costs that its algorithm"
+        " declares; or afterwards, with those of what participants did, training all who are asked",
+    )
     latency: Latency = Latency()
 
     @property
@@ -45,7 +50,14 @@ class Participation(Section):
         """The availability rule as the number that the kernels use."""
         return AVAILABILITY[self.availability]
 
-    def launch(self, call: Call, clients: np.ndarray, start: float, base: int) -> np.ndarray:
+    def launch(
+        self,
+        call: Call,
+        clients: np.ndarray,
+        start: float,
+        base: int,
+        draw: int | None = None,
+    ) -> np.ndarray:
         """Start clients and compute when each stops, as if the server's link had no limit.
 
         Args:
@@ -53,6 +65,8 @@ class Participation(Section):
             clients: Client numbers (n,), int64.
             start: The moment at which they begin.
             base: The model version that they train from.
+            draw: The draw of the selection rule that chose them; None: as a forecast, without the
+                variation of speeds.
 
         Returns:
             Rows in the order of ``clients``. Their outcome is COMPLETED or DROPPED, and
@@ -70,6 +84,11 @@ class Participation(Section):
         rows["load_down"], rows["load_up"] = call.workload.loads(clients)
         if len(call.holders):
             rows["load_down"][np.isin(clients, call.holders)] = 0
+        rows["compute_factor"] = 1.0
+        rows["bandwidth_factor"] = 1.0
+        if draw is not None and self.latency.variation.varies:
+            factors = self.latency.variation.factors(call.seed, draw, clients)
+            rows["compute_factor"], rows["bandwidth_factor"] = factors
 
         self.retime(call, rows)
         return rows
@@ -84,17 +103,38 @@ class Participation(Section):
         if not len(rows):
             return
         clients = np.ascontiguousarray(rows["client"])
-        held = call.population.samples(clients)
-        cost = call.workload.costed(clients, held, rows["samples"], rows["steps"])
+        cost = self.cost(call, rows, rows["samples"], rows["steps"])
         start = float(rows["start_seconds"][0])
 
         seconds, finished = time_participants(
-            call.population.phones, self.rule, clients, cost, loads(rows), rates(call), start
+            call.population.phones,
+            self.rule,
+            clients,
+            cost,
+            loads(rows),
+            rates(self.latency, call),
+            start,
         )
 
         rows["download_seconds"], rows["compute_seconds"] = seconds[:2]
         rows["upload_seconds"], rows["stop_seconds"] = seconds[2:]
         rows["outcome"] = np.where(finished, Outcome.COMPLETED, Outcome.DROPPED)
+
+    def cost(
+        self, call: Call, rows: np.ndarray, samples: np.ndarray, steps: np.ndarray
+    ) -> np.ndarray:
+        """Return the samples (n,) that cost time at the speed of each participant's device.
+
+        Args:
+            call: What the round is asked for.
+            rows: The participants.
+            samples: Samples (n,), int64, that their training goes through.
+            steps: Its steps (n,), int64.
+        """
+        clients = np.ascontiguousarray(rows["client"])
+        held = call.population.samples(clients)
+        cost = call.workload.costed(clients, held, samples, steps)
+        return cost / rows["compute_factor"] if self.latency.variation.compute else cost
 
     def share(
         self, call: Call, rows: np.ndarray, wanted: int, until: float = math.inf
@@ -122,9 +162,9 @@ class Participation(Section):
         link = open_link(
             self.latency.server_down_kbps, self.latency.server_up_kbps, len(rows), begin
         )
-        join(link, phones, rates(call), numbers, *to_join(rows))
+        join(link, phones, rates(self.latency, call), numbers, *to_join(rows))
         awaited = int(np.count_nonzero(np.isfinite(rows["stop_seconds"])))
-        advance(link, phones, self.rule, rates(call), until, wanted, awaited)
+        advance(link, phones, self.rule, rates(self.latency, call), until, wanted, awaited)
 
         flows = left_behind(link)
         stopped = np.isfinite(flows["stop"])
@@ -172,27 +212,36 @@ class Participation(Section):
         phones = call.population.phones
         clients = np.ascontiguousarray(rows["client"])
 
+        stop = rows["stop_seconds"]
+        if flows is None and self.availability == "fedscale":
+            finish = rows["start_seconds"] + work_seconds(rows)
+            dropped = rows["outcome"] == Outcome.DROPPED
+            stop = np.where(dropped, np.minimum(finish, end), stop)
+            done = done | (dropped & (finish <= end))
+        span = np.stack([rows["start_seconds"], stop])
+
         if flows is None:
-            stop = rows["stop_seconds"]
-            if self.availability == "fedscale":
-                finish = rows["start_seconds"] + work_seconds(rows)
-                dropped = rows["outcome"] == Outcome.DROPPED
-                stop = np.where(dropped, np.minimum(finish, end), stop)
-                done = done | (dropped & (finish <= end))
-            span = np.stack([rows["start_seconds"], stop])
             seconds = np.stack(
                 [rows[f"{phase}_seconds"] for phase in ("download", "compute", "upload")]
             )
             sent, computed = progress(
-                phones, self.rule, rates(call), clients, loads(rows), span, seconds, done
+                phones,
+                self.rule,
+                rates(self.latency, call),
+                clients,
+                loads(rows),
+                span,
+                seconds,
+                done,
             )
         else:
-            sent, computed = flow_progress(
-                flows, rates(call), np.ascontiguousarray(rows["stop_seconds"])
-            )
+            sent, computed = flow_progress(flows, rates(self.latency, call), span[1])
 
         rows["bytes_down"], rows["bytes_up"] = sent
         rows["joules"] = joules(phones, clients, computed, *sent)
+        if self.latency.radio.counted:
+            at_work = seconds_at_work(phones, self.rule, clients, span)
+            rows["joules"] += self.latency.radio.joules(rows, at_work, computed)
 
 
 def to_join(

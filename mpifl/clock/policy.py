@@ -7,22 +7,20 @@ from typing import ClassVar
 
 import numpy as np
 
-from mpifl.clock.kernels.latency import how_many_can_finish
-from mpifl.clock.kernels.transfer import Loads
-from mpifl.clock.latency import rates, work_seconds
+from mpifl.clock.latency import work_seconds
 from mpifl.clock.online import NOBODY, online_index
 from mpifl.clock.participation import Participation
-from mpifl.clock.timeline import Call, ClockState, Outcome, Timeline
+from mpifl.clock.possible import can_finish
+from mpifl.clock.timeline import Asked, Call, ClockState, Outcome, Timeline
 from mpifl.errors import InputError, TrainingError
-
-CHUNK_CLIENTS = 1 << 20
 
 
 class RoundPolicy(Participation):
     """Base of the round policies (``clock.mode``).
 
-    A policy has to have ``advance``. It may override ``updates``, ``wanted``, ``at_once``,
-    ``check``, ``least_work`` and ``bases``. The other methods are steps that ``advance`` may use.
+    A policy has to have ``settle``, or ``advance``. It may override ``ask``, ``updates``,
+    ``wanted``, ``at_once``, ``check``, ``least_work`` and ``bases``. The other methods are steps
+    that these may use.
 
     An instance holds the job's keys and never changes. What changes is in the ClockState. The same
     state and call must always give the same round.
@@ -85,6 +83,11 @@ class RoundPolicy(Participation):
         Raises:
             InputError: They do not.
         """
+        if self.costs == "measured" and type(self).settle is RoundPolicy.settle:
+            raise InputError(
+                f"clock.costs: 'measured' is not allowed with clock.mode {self.mode}, whose"
+                " participants do not begin together; allowed: declared"
+            )
         for key in ("server_down_kbps", "server_up_kbps"):
             kbps = getattr(self.latency, key)
             if self.availability == "fedscale" and kbps is not None:
@@ -94,21 +97,50 @@ class RoundPolicy(Participation):
                     " or leave the key out"
                 )
 
-    def advance(self, state: ClockState, call: Call) -> tuple[Timeline, ClockState]:
-        """Return the next round and the state after it.
+    def ask(self, state: ClockState, call: Call) -> Asked:
+        """Return who begins the next round, and when each would finish if nothing ended it.
+
+        ``at_once`` clients, all at the same moment: as soon as anyone is online.
 
         Args:
             state: The clock at the end of the last round. It is not changed.
             call: What the round is asked for: updates, selection rule, population, workload.
 
         Returns:
+            The participants as launched, and the latest end of the round.
+
+        Raises:
+            InputError: No client is ever online.
+            TrainingError: The selection rule chose nobody although clients are online.
+        """
+        return Asked(self.cohort(state, call, self.at_once(call.participants)))
+
+    def settle(self, state: ClockState, call: Call, asked: Asked) -> tuple[Timeline, ClockState]:
+        """Return the round of those who were asked, and the state after it.
+
+        Called before the round is trained, with the costs that are declared, or afterwards, with
+        those that were measured (``clock.settle``).
+
+        Args:
+            state: The clock at the end of the last round. It is not changed.
+            call: What the round is asked for.
+            asked: Who was asked; its rows may be changed.
+
+        Returns:
             The round's timeline, with the participants that ended in it, and the next state.
 
         Raises:
             InputError: No client can ever finish.
-            TrainingError: The selection rule chose nobody although clients are online.
         """
         raise NotImplementedError
+
+    def advance(self, state: ClockState, call: Call) -> tuple[Timeline, ClockState]:
+        """Return the next round and the state after it: ask, and settle at once.
+
+        A policy whose participants do not begin together overrides this instead of ``settle``.
+        Arguments, results and errors are theirs.
+        """
+        return self.settle(state, call, self.ask(state, call))
 
     def least_work(self, call: Call, clients: np.ndarray) -> tuple[np.ndarray, float]:
         """Return the least that a client has to do for an update that counts.
@@ -162,7 +194,7 @@ class RoundPolicy(Participation):
                     "the selection rule chose nobody at a moment at which clients are online"
                 )
 
-        return self.launch(call, clients, start, state.version)
+        return self.launch(call, clients, start, state.version, state.draws + 1)
 
     def next_start(self, call: Call, now: float) -> float:
         """Return the first moment, from ``now`` on, at which any client is online.
@@ -192,7 +224,7 @@ class RoundPolicy(Participation):
 
         By the fedscale rule all of them may be offline at their end. Such a round would take no
         time, and the next would begin at the same moment with the same result. It ends when the
-        first of them would have finished, or at ``latest``.
+        first of them would have finished, or at ``latest``. Then the server computes.
 
         Args:
             state: The clock at the end of the last round.
@@ -200,7 +232,7 @@ class RoundPolicy(Participation):
             rows: The participants, all of whom have ended by ``end``.
             done: Which (n,) bool did all of their work.
             flows: As ``share`` returned them.
-            end: The end of the round.
+            end: The end of the round but for the server's seconds.
             latest: The latest end that the policy allows.
 
         Returns:
@@ -212,15 +244,13 @@ class RoundPolicy(Participation):
 
         self.account(call, rows, done, flows, end)
 
+        end += self.latency.server_seconds
         version = state.version + bool((rows["outcome"] == Outcome.COMPLETED).any())
         after = ClockState(now=end, version=version, draws=state.draws + 1)
         return Timeline(start, end, start - state.now, rows), after
 
     def check_possible(self, call: Call, needed: int = 1) -> None:
         """Check, after a round with fewer updates than it needs, that more can come another time.
-
-        Looks at one client after the other until enough are found. The answer does not depend on
-        the time, so it is found once a run.
 
         Args:
             call: What the round is asked for.
@@ -229,42 +259,17 @@ class RoundPolicy(Participation):
         Raises:
             InputError: Fewer than ``needed`` clients can ever finish.
         """
-        population = call.population
-        confirmed = population.notes.setdefault("can finish", set())
-        question = (self, call.workload, needed)
-        if question in confirmed:
+        if can_finish(self, call, needed):
             return
-
-        able = 0
-        link = (self.latency.server_down_kbps, self.latency.server_up_kbps)
-        server = np.array([math.inf if kbps is None else kbps for kbps in link])
-        for begin in range(0, population.clients, CHUNK_CLIENTS):
-            clients = np.arange(begin, min(begin + CHUNK_CLIENTS, population.clients))
-            cost, limit = self.least_work(call, clients)
-            able += how_many_can_finish(
-                population.phones,
-                self.rule,
-                clients,
-                cost,
-                Loads(*call.workload.loads(clients)),
-                rates(call),
-                server,
-                limit,
-                needed - able,
-            )
-            if able == needed:
-                confirmed.add(question)
-                return
-
         who = "none" if needed == 1 else f"fewer than {needed}"
         raise InputError(
-            f"population.trace: {who} of the {population.clients} clients can ever finish a round:"
-            " neither a client's time online without a break nor the round is long enough (less"
-            " local work, a smaller model or a faster server would help)"
+            f"population.trace: {who} of the {call.population.clients} clients can ever finish a"
+            " round: neither a client's time online without a break nor the round is long enough"
+            " (less local work, a smaller model or a faster server would help)"
         )
 
 
-def asked(overcommitment: float, participants: int) -> int:
+def overcommitted(overcommitment: float, participants: int) -> int:
     """Return ceil(overcommitment x participants), also for a share below 1."""
     # round() first: 1.1 * 10 is 11.000000000000002, and that is not 12 clients.
     return math.ceil(round(overcommitment * participants, 9))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -49,6 +50,8 @@ PARTICIPANT = np.dtype(
         ("samples", "<i8"),
         ("load_down", "<i8"),  # bytes that it has to receive
         ("load_up", "<i8"),  # bytes that it has to send
+        ("compute_factor", "<f8"),  # on its device's speed, for variation
+        ("bandwidth_factor", "<f8"),
         ("bytes_down", "<i8"),  # sent by stop_seconds
         ("bytes_up", "<i8"),
         ("joules", "<f8"),  # of computing and of the radio, by stop_seconds
@@ -77,6 +80,17 @@ class Timeline:
     def count(self, outcome: Outcome) -> int:
         """Return how many participants ended with ``outcome``."""
         return int(np.count_nonzero(self.participants["outcome"] == outcome))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Who begins a round: ``rows`` (n,), structured PARTICIPANT as launched, all with one start.
+
+    ``latest`` is the latest end of the round, a virtual second.
+    """
+
+    rows: np.ndarray
+    latest: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -120,10 +134,12 @@ class Call:
 
     A round of ``participants`` updates of this workload, by clients of this population that the
     selection rule ``choose`` names. ``holders`` (int64) have what participants download already.
+    Random numbers are keyed by the job's ``seed``.
     """
 
     participants: int
     choose: Choose
     population: Population
     workload: Workload
+    seed: int = 0
     holders: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))

@@ -25,6 +25,7 @@ LABELS: dict[str, tuple[str, float | None]] = {
     "compute_watts": ("compute, W", 1),
     "download_joules_per_byte": ("download, µJ/B", 1e6),
     "upload_joules_per_byte": ("upload, µJ/B", 1e6),
+    "memory_mb": ("memory, MB", 1),
     "stay_seconds": ("stay online", None),
     "gap_seconds": ("gap", None),
     "online_share": ("time online, %", 100),

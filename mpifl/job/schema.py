@@ -104,6 +104,12 @@ class Population(Section):
         description="which device and which availability of the trace a client has: `permuted`"
         " (dealt by the seed), `by_name` (those of its name), or a CSV table",
     )
+    memory_mb: float | None = Field(
+        None,
+        gt=0,
+        description="memory that a participant needs, MB; clients of devices with less are never"
+        " online; needs a trace with `memory_mb`",
+    )
     merge_gaps_seconds: float | None = Field(
         None,
         ge=0,
@@ -146,6 +152,13 @@ class Training(Section):
     )
     transform: Transform = Field(
         _default(name="none"), description="a random change of minibatches"
+    )
+    early_stop: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="a client stops after an epoch whose mean training loss is not below that of"
+        " the epoch before by more than this share; needs clock.costs: measured",
     )
     label_smoothing: float = Field(
         0.0, ge=0, lt=1, description="share of a target that is spread evenly over all classes"

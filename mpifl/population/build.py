@@ -34,6 +34,7 @@ from mpifl.io.files import cache_folder, is_file, shipped, shipped_names
 from mpifl.io.hdf5 import check_content
 from mpifl.io.verified import bytes_sha256, verified
 from mpifl.job import Job
+from mpifl.population.memory import with_memory
 from mpifl.population.pinning import pinned_rows, table_of
 from mpifl.population.population import Population
 from mpifl.seeds import Purpose, generator, number
@@ -85,7 +86,9 @@ def open_population(job: Job, data_path: Path | None, trace_path: Path | None) -
     dealt = Population(clients, data, trace, phone_key, always, job.data.samples_per_client)
     if trace is None:
         return dealt
-    return replace(dealt, pinned=pinned_rows(dealt, job.population.devices))
+    population = replace(dealt, pinned=pinned_rows(dealt, job.population.devices))
+    needed_mb = job.population.memory_mb
+    return population if needed_mb is None else with_memory(population, needed_mb)
 
 
 def resolved(job: Job, population: Population) -> Job:

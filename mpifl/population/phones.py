@@ -54,22 +54,25 @@ class Curves(NamedTuple):
 class Pinned(NamedTuple):
     """The rows of the trace that each client has, where they are not dealt; else empty arrays.
 
-    Client c has the device ``device[c]`` and the availability pattern ``pattern[c]`` (clients,)
-    int64. ``clients`` (clients,) int64 are all clients, sorted by pattern: pattern k is that of
-    clients[offsets[k]] to clients[offsets[k + 1]].
+    Client c has the device ``device[c]``, the availability pattern ``pattern[c]`` and, where there
+    are any, the bandwidth curve ``curve[c]`` (clients,) int64. ``clients`` (clients,) int64 are all
+    clients, sorted by pattern: pattern k is that of clients[offsets[k]] to clients[offsets[k + 1]].
     """
 
     device: np.ndarray
     pattern: np.ndarray
+    curve: np.ndarray
     clients: np.ndarray
     offsets: np.ndarray
 
     @classmethod
-    def of(cls, device: np.ndarray, pattern: np.ndarray, patterns: int) -> Pinned:
+    def of(
+        cls, device: np.ndarray, pattern: np.ndarray, curve: np.ndarray, patterns: int
+    ) -> Pinned:
         """Return the rows (clients,) int64 of a trace with so many patterns, sorted as well."""
         counts = np.bincount(pattern, minlength=patterns)
         offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        return cls(device, pattern, np.argsort(pattern, kind="stable"), offsets)
+        return cls(device, pattern, curve, np.argsort(pattern, kind="stable"), offsets)
 
     @classmethod
     def none(cls) -> Pinned:
@@ -129,9 +132,9 @@ def pattern_row(phones: Phones, phone: int) -> int:
 
 @inner_kernel
 def curve_row(phones: Phones, phone: int) -> int:
-    """Return the bandwidth curve of a phone: its number, or its pinned device, mod curves."""
-    if len(phones.pinned.device) > 0:
-        phone = phones.pinned.device[phone]
+    """Return the bandwidth curve of a phone: its pinned row, or its number mod curves."""
+    if len(phones.pinned.curve) > 0:
+        return phones.pinned.curve[phone]
     return phone % len(phones.curves.period)
 
 
@@ -159,10 +162,15 @@ def client_of_pattern(phones: Phones, pattern: int, place: int) -> int:
 
 @kernel
 def rows_of(phones: Phones, clients: np.ndarray) -> np.ndarray:
-    """Return device and availability pattern, (2, n) int64, of each of ``clients`` (n,)."""
-    rows = np.empty((2, len(clients)), np.int64)
+    """Return device, availability pattern and curve, (3, n) int64, of each of ``clients`` (n,).
+
+    The curve is 0 where there are none.
+    """
+    rows = np.zeros((3, len(clients)), np.int64)
     for i in range(len(clients)):
         phone = phone_of(phones, clients[i])
         rows[0, i] = device_row(phones, phone)
         rows[1, i] = pattern_row(phones, phone)
+        if len(phones.curves.period) > 0:
+            rows[2, i] = curve_row(phones, phone)
     return rows

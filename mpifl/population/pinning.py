@@ -16,7 +16,7 @@ import numpy as np
 
 from mpifl.errors import InputError, counted
 from mpifl.io.files import is_file
-from mpifl.population.phones import Pinned
+from mpifl.population.phones import Pinned, rows_of
 from mpifl.population.population import Population
 from mpifl.traces.importers.csv_tables import Table, read_table
 from mpifl.traces.importers.parsing import shown
@@ -58,10 +58,11 @@ def pinned_rows(population: Population, devices: str) -> Pinned | None:
     path = table_of(devices)
     rows = _by_name(population, trace) if path is None else _by_table(population, trace, path)
 
-    clients = np.arange(population.clients)
-    device = rows["device"] if "device" in rows else population.devices(clients)
-    pattern = rows["availability"] if "availability" in rows else population.patterns(clients)
-    return Pinned.of(device, pattern, trace.patterns)
+    device, pattern, curve = rows_of(population.phones, np.arange(population.clients))
+    if "device" in rows:
+        device = rows["device"]
+        curve = device % max(trace.bandwidth.curves, 1)
+    return Pinned.of(device, rows.get("availability", pattern), curve, trace.patterns)
 
 
 def _by_name(population: Population, trace: Trace) -> dict[str, np.ndarray]:

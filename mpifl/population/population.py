@@ -34,7 +34,8 @@ class Population:
     Its phone is ``permuted(c)`` of a permutation keyed by ``phone_key``: neighbours in the trace
     are not neighbours here, and no two clients share a phone while there are enough phones. Where
     ``pinned`` is given, it has the rows of the trace that each client has instead. ``trace`` is
-    None on ranks that do not use it.
+    None on ranks that do not use it. ``without_memory`` is the number of clients that are never
+    online because their devices lack memory.
     """
 
     clients: int
@@ -44,6 +45,7 @@ class Population:
     always_online: bool = False
     sizes: Quantiles | None = None
     pinned: Pinned | None = None
+    without_memory: int = 0
 
     @cached_property
     def phones(self) -> Phones:
@@ -112,7 +114,7 @@ class Population:
         """
         assert self.trace is not None
         labels = self.trace.labels
-        device, pattern = rows_of(self.phones, clients)
+        device, pattern, _ = rows_of(self.phones, clients)
         tables = (
             ("device", labels.devices, device),
             ("availability", labels.patterns, pattern),
@@ -142,8 +144,9 @@ def check_participants(population: Population, participants: int) -> None:
 
     ever = ever_online(population.phones, population.clients)
     if ever < participants:
+        keys = "population.trace" + (", population.memory_mb" if population.without_memory else "")
         raise InputError(
-            f"{refused}: of {clients} only {ever:,} are ever online (population.trace); ask fewer,"
+            f"{refused}: of {clients} only {ever:,} are ever online ({keys}); ask fewer,"
             " or set clock.availability: always, which ignores availability"
         )
 

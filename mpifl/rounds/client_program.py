@@ -24,9 +24,9 @@ from mpifl.algorithms.requests import (
 )
 from mpifl.clock.cost import NOTHING, PLANNED, Cost
 from mpifl.errors import TrainingError
+from mpifl.rounds.assignment import Versions
 from mpifl.rounds.batch_norm import with_own_statistics
 from mpifl.rounds.experiment import Experiment
-from mpifl.rounds.protocol import Versions
 from mpifl.rounds.worker import Worker
 from mpifl.seeds import Purpose, generator, number
 from mpifl.training.device import CPU, seed_torch
@@ -57,7 +57,8 @@ class ClientUpdate:
 
     ``index`` is its place in the group, ``slot`` the sum it goes into. ``arrays`` are the entries
     that are summed, in the order of the SumLayout, each (size,) float32; ``averages`` the averaged
-    buffers, (averaged,) float32.
+    buffers, (averaged,) float32. ``kept`` is what the client keeps if its update counts, ``steps``
+    the local steps that it made.
     """
 
     index: int
@@ -65,6 +66,8 @@ class ClientUpdate:
     arrays: list[torch.Tensor]
     averages: torch.Tensor
     losses: Losses
+    kept: dict[str, np.ndarray]
+    steps: int
 
 
 @dataclass

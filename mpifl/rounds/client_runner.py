@@ -16,10 +16,10 @@ import torch
 from mpifl.algorithms.context import Upload
 from mpifl.algorithms.requests import Request
 from mpifl.errors import InputError, TrainingError, at
+from mpifl.rounds.assignment import Versions
 from mpifl.rounds.client_errors import or_drop, task_names
 from mpifl.rounds.client_program import ClientProgram, ClientUpdate, Ended, advance, start_program
 from mpifl.rounds.experiment import Experiment
-from mpifl.rounds.protocol import Versions
 from mpifl.rounds.round_result import STATISTICS
 from mpifl.rounds.serving import serve
 from mpifl.rounds.update_sum import UpdateSum
@@ -30,7 +30,7 @@ Received = dict[int, tuple[str, torch.Tensor, int]]
 
 
 def client_updates(
-    worker: Worker, tasks: np.ndarray, versions: Versions, update_sum: UpdateSum, oldest: int
+    worker: Worker, tasks: np.ndarray, versions: Versions, update_sum: UpdateSum
 ) -> Iterator[ClientUpdate]:
     """Run the client programs of a group of tasks and yield their updates.
 
@@ -42,7 +42,6 @@ def client_updates(
         tasks: The group (structured TASK), all of one round.
         versions: Model versions by number, among them those that the tasks train from.
         update_sum: What the updates are going to be added to; checks whether they can be.
-        oldest: The round after which the run might be resumed.
     """
     experiment = worker.experiment
     running: list[ClientProgram] = []
@@ -60,7 +59,7 @@ def client_updates(
             if received:
                 _check_received(experiment, tasks[[program.index]], received)
             if isinstance(reached, Ended):
-                make = partial(_update, worker, program, reached.value, update_sum, oldest)
+                make = partial(_update, worker, program, reached.value, update_sum)
                 update = or_drop(experiment, program.task, make)
                 if update is not None:
                     yield update
@@ -71,9 +70,9 @@ def client_updates(
 
 
 def _update(
-    worker: Worker, program: ClientProgram, upload: object, update_sum: UpdateSum, oldest: int
+    worker: Worker, program: ClientProgram, upload: object, update_sum: UpdateSum
 ) -> ClientUpdate:
-    """Return what an upload adds to the sums; write the state that the client keeps."""
+    """Return what an upload adds to the sums, and what the client keeps."""
     experiment = worker.experiment
     if not isinstance(upload, Upload):
         raise TrainingError(
@@ -100,8 +99,15 @@ def _update(
     if experiment.job.runtime.on_client_error == "drop":
         update_sum.check(arrays, shared)  # before anything is added: no half of a client
 
-    _keep(worker, program, upload, averages, oldest)
-    return ClientUpdate(program.index, upload.slot, arrays, shared, program.losses)
+    return ClientUpdate(
+        index=program.index,
+        slot=upload.slot,
+        arrays=arrays,
+        averages=shared,
+        losses=program.losses,
+        kept=_kept(worker, upload, averages),
+        steps=program.context.steps if program.first is None else program.first.steps,
+    )
 
 
 def _averages(worker: Worker, program: ClientProgram, upload: Upload) -> torch.Tensor:
@@ -134,24 +140,19 @@ def _summed(
     return values if values.dim() == 1 else values.reshape(-1)
 
 
-def _keep(
-    worker: Worker, program: ClientProgram, upload: Upload, averages: torch.Tensor, oldest: int
-) -> None:
-    """Write what a client keeps."""
+def _kept(worker: Worker, upload: Upload, averages: torch.Tensor) -> dict[str, np.ndarray]:
+    """Return what a client keeps, by name."""
     experiment = worker.experiment
     names = set(worker.store.shapes) - {STATISTICS}
     if upload.keep.keys() != names:
         kept = ", ".join(sorted(upload.keep)) or "nothing"
         declared = ", ".join(sorted(names)) or "nothing"
         raise TrainingError(f"{_name(experiment)} keeps {kept}, declared in ``kept`` is {declared}")
-    if worker.store.shapes:
-        values = {**upload.keep, STATISTICS: averages}
-        arrays = {
-            name: torch.as_tensor(values[name], dtype=torch.float32).cpu().numpy()
-            for name in worker.store.shapes
-        }
-        context = program.context
-        worker.store.write(context.client, context.round, arrays, oldest)
+    values = {**upload.keep, STATISTICS: averages}
+    return {
+        name: torch.as_tensor(values[name], dtype=torch.float32).cpu().numpy()
+        for name in worker.store.shapes
+    }
 
 
 def _name(experiment: Experiment) -> str:

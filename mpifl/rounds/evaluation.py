@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from mpifl.aggregation.exact_sum import from_fixed
+from mpifl.rounds.assignment import Assignment
 from mpifl.rounds.experiment import Experiment
-from mpifl.rounds.protocol import Assignment
 from mpifl.rounds.round_result import CLIENT_TEST, RoundResult, Tested
 from mpifl.rounds.snapshot import Waiting
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from mpifl.mpi.queue import Queue
 from mpifl.mpi.world import World
+from mpifl.rounds.assignment import Versions
 from mpifl.rounds.client_state import ClientStore
 from mpifl.rounds.experiment import Experiment
-from mpifl.rounds.protocol import Versions, executor_receive_assignment, executor_send_results
+from mpifl.rounds.protocol import executor_receive_assignment, executor_send_results
 from mpifl.rounds.tickets import work_on
 from mpifl.rounds.worker import make_worker
 

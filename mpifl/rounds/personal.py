@@ -11,10 +11,10 @@ import torch
 from mpifl.algorithms.context import ClientContext, PersonalModel
 from mpifl.algorithms.requests import Request, Train, Trained
 from mpifl.errors import TrainingError, at
+from mpifl.rounds.assignment import Versions
 from mpifl.rounds.client_errors import task_names
 from mpifl.rounds.client_program import ClientProgram, Ended, advance, context_of
 from mpifl.rounds.experiment import Experiment
-from mpifl.rounds.protocol import Versions
 from mpifl.rounds.round_result import CLIENT_TEST
 from mpifl.rounds.serving import serve
 from mpifl.rounds.worker import Worker

@@ -13,7 +13,7 @@ from mpifl.clock.timeline import Call, ClockState, Outcome, Timeline
 from mpifl.clock.workload import Workload
 from mpifl.job import Job
 from mpifl.population.population import Population
-from mpifl.rounds.probe import Probe
+from mpifl.rounds.probe import Probed
 from mpifl.seeds import Purpose, number
 from mpifl.selection.checked import checked
 from mpifl.selection.context import NOT_PROBED, SelectionContext
@@ -62,9 +62,9 @@ def make_plan(
     state: ClockState,
     learned: State | None = None,
     watch: Stopwatch = UNWATCHED,
-    probed: tuple[Probe, np.ndarray] | None = None,
+    probed: Probed | None = None,
 ) -> Plan:
-    """Return the plan of a round. Nothing is trained.
+    """Return the plan of a round, settled before it is trained.
 
     Args:
         job: Has the selection, the clock and the weights of the algorithm.
@@ -76,6 +76,22 @@ def make_plan(
         watch: Counts the time of selection and clock.
         probed: The round's probe, and the losses (n,) of those who answered; None without one.
     """
+    call = call_of(job, population, workload, round_number, learned, watch, probed)
+    with watch("clock"):
+        timeline, after = job.clock.advance(after_probe(state, probed), call)
+        return plan_of(job, population, round_number, timeline, after, probed)
+
+
+def call_of(
+    job: Job,
+    population: Population,
+    workload: Workload,
+    round_number: int,
+    learned: State | None = None,
+    watch: Stopwatch = UNWATCHED,
+    probed: Probed | None = None,
+) -> Call:
+    """Return what the round policy is asked for a round; arguments are those of ``make_plan``."""
     rule = job.selection
     rule_state = rule.start(population, workload) if learned is None else learned
 
@@ -101,21 +117,33 @@ def make_plan(
 
     updates = job.clock.updates(rule.participants)
     holders = NOBODY if probed is None else probed[0].clients
-    call = Call(updates, choose, population, workload, holders)
-    with watch("clock"):
-        if probed is None:
-            timeline, after = job.clock.advance(state, call)
-        else:
-            timeline, after = job.clock.advance(probed[0].clock(state), call)
-            timeline = probed[0].before(timeline)
+    # ``choose`` looks at it too.
+    call = Call(updates, choose, population, workload, job.seed, holders)
+    return call
 
-        key = number(job.seed, Purpose.ONLINE, round_number)
-        online = count_online(
-            population.phones, population.clients, key, timeline.start_seconds, ONLINE_SAMPLE
-        )
 
-        tasks = _tasks(timeline, job, population, round_number)
-        return Plan(round_number, tasks, timeline, after, online)
+def after_probe(state: ClockState, probed: Probed | None) -> ClockState:
+    """Return the clock's state at which a round begins, given that after the round before."""
+    return state if probed is None else probed[0].clock(state)
+
+
+def plan_of(
+    job: Job,
+    population: Population,
+    round_number: int,
+    timeline: Timeline,
+    after: ClockState,
+    probed: Probed | None,
+) -> Plan:
+    """Return the plan of a round that the policy has settled."""
+    if probed is not None:
+        timeline = probed[0].before(timeline)
+    key = number(job.seed, Purpose.ONLINE, round_number)
+    online = count_online(
+        population.phones, population.clients, key, timeline.start_seconds, ONLINE_SAMPLE
+    )
+    tasks = _tasks(timeline, job, population, round_number)
+    return Plan(round_number, tasks, timeline, after, online)
 
 
 def largest_first(tasks: np.ndarray, stack: int) -> np.ndarray:

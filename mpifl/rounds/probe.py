@@ -64,6 +64,10 @@ class Probe:
         )
 
 
+Probed = tuple[Probe, np.ndarray]
+"""The probe of a round, and the losses (n,) of those who answered."""
+
+
 def plan_probe(
     job: Job,
     population: Population,
@@ -109,7 +113,7 @@ def plan_probe(
 
     work = replace(workload, bytes_up=ANSWER_BYTES, cost=LOSS_ONLY)
     participants = clock.updates(rule.participants)
-    call = Call(participants, candidates, population, work)
+    call = Call(participants, candidates, population, work, job.seed)
     with watch("clock"):
         rows = clock.cohort(state, call, clock.at_once(participants))
         flows = clock.share(call, rows, len(rows))

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from mpifl.clock.kernels.availability import count_online
-from mpifl.clock.online import online_index
+from mpifl.clock.kernels.online_patterns import walk
+from mpifl.clock.online import NOBODY, online_index
 from mpifl.clock.timeline import Call, ClockState, Outcome
 from mpifl.errors import counted
+from mpifl.population.population import Population
 from mpifl.rounds.experiment import TimingExperiment
 from mpifl.rounds.plan import ONLINE_SAMPLE
 from mpifl.rounds.shortage import MORE_ONLINE, asked_text, more_updates
@@ -26,6 +28,9 @@ EVERY = 6
 
 MOST_UPDATES = 500
 """Larger rounds are timed as rounds of so many updates, and their numbers scaled up."""
+
+MOST_DRAWS = 1 << 17
+"""So many clients are looked at, one by one, to find those that a round asks."""
 
 SHORT = 0.995
 """The share of the updates wanted below which a round is called short: less may be chance."""
@@ -40,6 +45,7 @@ class Prospects:
     completed: float
     dropped: float
     cut: float
+    abandoned: float
 
 
 def prospects(experiment: TimingExperiment) -> list[str]:
@@ -71,10 +77,11 @@ def prospects(experiment: TimingExperiment) -> list[str]:
     wanted = job.clock.wanted(job.selection.participants)
     if job.clock.asynchronous or not wanted:
         return lines
+    abandoned = f", {found.abandoned:,.1f} are abandoned" if found.abandoned else ""
     lines.append(
         f"a round: {found.completed:,.1f} of the {counted(wanted, 'update')} that it waits for;"
         f" {found.asked:,.1f} participants, of whom {found.dropped:,.1f} drop out and"
-        f" {found.cut:,.1f} are cut (mean of {MOMENTS // EVERY} rounds over the trace)"
+        f" {found.cut:,.1f} are cut{abandoned} (mean of {MOMENTS // EVERY} rounds over the trace)"
     )
     if found.completed < SHORT * wanted <= found.asked:
         keys = more_updates(job.clock, found.dropped, found.cut)
@@ -101,7 +108,7 @@ def foretell(experiment: TimingExperiment) -> Prospects:
             for moment in moments.tolist()
         ]
     )
-    counts = np.zeros(4)
+    counts = np.zeros(5)
     if not job.clock.asynchronous:
         rounds = [
             _round(experiment, float(moments[index]), float(online[index]), index)
@@ -112,7 +119,7 @@ def foretell(experiment: TimingExperiment) -> Prospects:
 
 
 def _round(experiment: TimingExperiment, now: float, online: float, draw: int) -> list[float]:
-    """Return how many are asked, complete, drop out and are cut in a round that begins ``now``.
+    """Return how many are asked, complete, drop out, are cut and abandoned in a round from ``now``.
 
     ``online`` clients are online then. ``draw`` is the number of the draw, from 0.
     """
@@ -124,13 +131,27 @@ def _round(experiment: TimingExperiment, now: float, online: float, draw: int) -
     def choose(now: float, wanted: int, draw: int, busy: np.ndarray) -> np.ndarray:
         # As small a share of the smaller round as of the real one, where few are online.
         wanted = min(wanted, max(1, math.ceil(online / scale)))
-        index = online_index(experiment.population)
-        return index.draw(number(job.seed, Purpose.ONLINE, 0, draw), now, wanted, busy)
+        key = number(job.seed, Purpose.ONLINE, 0, draw)
+        return _drawn(experiment.population, key, now, wanted)
 
-    call = Call(timed, choose, experiment.population, experiment.workload)
+    call = Call(timed, choose, experiment.population, experiment.workload, job.seed)
     timeline = job.clock.advance(ClockState(now=now, draws=draw), call)[0]
-    outcomes = (Outcome.COMPLETED, Outcome.DROPPED, Outcome.CUT)
+    outcomes = (Outcome.COMPLETED, Outcome.DROPPED, Outcome.CUT, Outcome.ABANDONED)
     return [
         scale * count
         for count in (len(timeline.participants), *(timeline.count(kind) for kind in outcomes))
     ]
+
+
+def _drawn(population: Population, key: int, now: float, wanted: int) -> np.ndarray:
+    """Return up to ``wanted`` clients that are online ``now``, drawn uniformly, int64.
+
+    The index of who is online takes time with the patterns of a trace, and serves for moments that
+    lie close together. It is used where few are online alone.
+    """
+    clients = population.clients
+    draws = min(clients, MOST_DRAWS)
+    drawn, _ = walk(population.phones, clients, key, now, wanted, NOBODY, 0, draws)
+    if len(drawn) == wanted or draws == clients:
+        return drawn
+    return online_index(population).draw(key, now, wanted, NOBODY)

@@ -19,31 +19,21 @@ from __future__ import annotations
 
 import itertools
 import json
-import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from mpifl.aggregation.exact_sum import RoundSum
 from mpifl.mpi.queue import Queue
 from mpifl.mpi.world import World
-from mpifl.rounds.experiment import Experiment
+from mpifl.rounds.assignment import Assignment, Results, Stage, Versions, keep_only
 from mpifl.rounds.plan import TASK
-from mpifl.rounds.round_result import LOSSES, METRIC, PERSONAL
-
-Version = dict[str, np.ndarray]
-"""The arrays (float32) of one model version by name: the model, and what participants receive."""
-
-Versions = dict[int, Version]
-
-FAILED = -1
-"""In the place of a slot: training failed."""
+from mpifl.rounds.round_result import PERSONAL
 
 HEADER_FIELDS = (
     "first_round",
     "rounds",
+    "stage",
     "tasks",
     "tests",
     "personal",
@@ -53,92 +43,6 @@ HEADER_FIELDS = (
     "oldest",
 )
 HEADER = np.dtype([(name, "<i8") for name in HEADER_FIELDS])
-
-
-@dataclass(frozen=True)
-class Assignment:
-    """One round or several that can be trained now, because all their base versions are known.
-
-    With a synchronous clock that is one round, with an asynchronous one often several. ``tasks``
-    (structured TASK) are those of rounds ``first_round`` to ``first_round + rounds - 1``; ``tests``
-    (int64) are the model versions to test, ``personal`` (structured PERSONAL, by version) the
-    clients to test with their own models. ``probes`` (int64) are clients that compute the loss of
-    the newest model version, before the next round is planned. ``oldest`` is the round after which
-    the run might be resumed: the state that clients had then is kept.
-    """
-
-    first_round: int
-    rounds: int
-    tasks: np.ndarray
-    tests: np.ndarray
-    personal: np.ndarray
-    probes: np.ndarray
-    oldest: int
-
-
-@dataclass(frozen=True)
-class Results:
-    """What the ranks' results add up to for an assignment: views into ``whole`` (int64).
-
-    It is summed in one Reduce.
-
-    ``vectors`` (rounds, total) and ``averages`` (rounds, slots, 2, averaged) are the running sums
-    of the client updates. ``tests`` (tests, numbers) counts scored and correct predictions, the
-    mean loss in fixed point, and the objective's own counts. ``losses`` (tasks, 1 + LOSSES) is
-    known to one rank each: the slot of the sums that the upload went into, FAILED where training
-    failed, and the bits of the training losses (float64). It rides in the same Reduce, since a
-    Gather of its own costs a round more than it does. ``probes`` (probes, 1) are the bits of the
-    losses of the clients probed, in the same way.
-    """
-
-    whole: np.ndarray
-    vectors: np.ndarray
-    averages: np.ndarray
-    tests: np.ndarray
-    losses: np.ndarray
-    probes: np.ndarray
-
-    @staticmethod
-    def empty(experiment: Experiment, assignment: Assignment) -> Results:
-        """Return results to which nothing has been added."""
-        shapes = (
-            *experiment.sums.shapes(assignment.rounds),
-            (len(assignment.tests), 3 + experiment.objective.counted),
-            (len(assignment.tasks), 1 + len(LOSSES)),
-            (len(assignment.probes), 1),
-        )
-        ends = np.cumsum([math.prod(shape) for shape in shapes])
-
-        whole = np.zeros(int(ends[-1]), np.int64)
-        pieces = np.split(whole, ends[:-1])
-        views = [piece.reshape(shape) for piece, shape in zip(pieces, shapes, strict=True)]
-
-        return Results(whole, *views)
-
-    def round_sum(self, index: int) -> RoundSum:
-        """Return the sums of one round of the assignment, counted from 0."""
-        return RoundSum(self.vectors[index], self.averages[index])
-
-    def probe_losses(self) -> np.ndarray:
-        """Return on rank 0 the losses (probes,) float64, once results have come."""
-        return np.ascontiguousarray(self.probes[:, 0]).view(np.float64)
-
-    def set_metrics(self, tasks: slice, metrics: np.ndarray) -> None:
-        """Set losses and failure of tasks that this rank trained; ``metrics`` (METRIC)."""
-        self.losses[tasks, 0] = np.where(metrics["failed"], FAILED, metrics["slot"])
-        for column, name in enumerate(LOSSES, 1):
-            self.losses[tasks, column] = np.ascontiguousarray(metrics[name]).view(np.int64)
-
-    def metrics(self, assignment: Assignment) -> np.ndarray:
-        """Return on rank 0 the metrics of all tasks (structured METRIC), once results have come."""
-        metrics = np.empty(len(assignment.tasks), METRIC)
-        metrics["round"] = assignment.tasks["round"]
-        metrics["client"] = assignment.tasks["client"]
-        metrics["failed"] = self.losses[:, 0] == FAILED
-        metrics["slot"] = np.maximum(self.losses[:, 0], 0)
-        for column, name in enumerate(LOSSES, 1):
-            metrics[name] = np.ascontiguousarray(self.losses[:, column]).view(np.float64)
-        return metrics
 
 
 # Start
@@ -185,6 +89,7 @@ def aggregator_send_assignment(
     counts = (
         assignment.first_round,
         assignment.rounds,
+        assignment.stage,
         len(assignment.tasks),
         len(assignment.tests),
         len(assignment.personal),
@@ -249,14 +154,15 @@ def executor_receive_assignment(
     versions.update(zip(fresh.tolist(), arrays, strict=True))
     first_round = counts["first_round"]
     return Assignment(
-        first_round, counts["rounds"], tasks, tests, personal, probes, counts["oldest"]
+        first_round=first_round,
+        rounds=counts["rounds"],
+        tasks=tasks,
+        tests=tests,
+        personal=personal,
+        probes=probes,
+        oldest=counts["oldest"],
+        stage=Stage(counts["stage"]),
     )
-
-
-def keep_only(versions: Versions, kept: np.ndarray) -> None:
-    """Remove every version that is not among ``kept``, in place; both sides do so."""
-    for number in versions.keys() - set(kept.tolist()):
-        del versions[number]
 
 
 # Tickets

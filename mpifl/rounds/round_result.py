@@ -17,13 +17,14 @@ METRIC = np.dtype(
     [
         ("round", "<i4"),
         ("client", "<i8"),
+        ("steps", "<i8"),
         *[(name, "<f8") for name in LOSSES],
         ("slot", "<i4"),
         ("failed", "<u1"),
     ]
 )
-"""A task's training losses, and the slot of the sums that its upload went into; or 1 in ``failed``
-where its training failed and added nothing."""
+"""A task's local steps as they were made, its training losses, and the slot of the sums that its
+upload went into; or 1 in ``failed`` where its training failed and added nothing."""
 
 
 def set_metrics(rows: np.ndarray, metrics: np.ndarray, losses: Iterable[str]) -> None:

@@ -11,14 +11,15 @@ import numpy as np
 
 from mpifl.algorithms.arrays import Arrays
 from mpifl.clock.timeline import ClockState
+from mpifl.rounds.assignment import Versions
 from mpifl.rounds.contract import Contract, called_parts
 from mpifl.rounds.experiment import Experiment
 from mpifl.rounds.learning import first_learned
 from mpifl.rounds.plan import Plan
 from mpifl.rounds.probe import Probe
-from mpifl.rounds.protocol import Versions
 from mpifl.rounds.round_result import RoundResult
 from mpifl.rounds.server_step import checked, first_state
+from mpifl.rounds.settling import Unsettled
 from mpifl.rounds.snapshot import STATE_ROUND, Snapshot, Waiting
 from mpifl.selection.feedback import State
 
@@ -39,6 +40,8 @@ class Server:
         ahead: The plan of the round after those of ``plans``, if it is made already.
         probe: The probe of the next round, and the losses of those who answered, None as long as
             they are not known; None where no probe is under way.
+        unsettled: The next round, where it is settled after it was trained and is not settled yet,
+            or its updates are not counted yet.
         plans: The plans of the assignment under way.
         untested: Rounds that are over and wait for the test of their model.
         unwritten: Rounds that are over and tested, and not reported to the callbacks yet.
@@ -57,6 +60,7 @@ class Server:
     learned: State = field(default_factory=dict)
     ahead: Plan | None = None
     probe: tuple[Probe, np.ndarray | None] | None = None
+    unsettled: Unsettled | None = None
     plans: list[Plan] = field(default_factory=list)
     untested: list[Waiting] = field(default_factory=list)
     unwritten: list[RoundResult] = field(default_factory=list)

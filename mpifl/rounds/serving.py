@@ -134,7 +134,7 @@ def _train(
                 participant.start,
                 result.weights,
                 result.loss,
-                participant.steps,
+                participant.steps if result.steps is None else result.steps,
                 result.squared_loss,
                 result.last_squared_loss,
             )

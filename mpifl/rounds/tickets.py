@@ -16,13 +16,15 @@ from mpifl.errors import TrainingError, at
 from mpifl.mpi.queue import Queue
 from mpifl.mpi.world import World
 from mpifl.objectives.objective import Scores
+from mpifl.rounds.assignment import Assignment, Results, Stage, Versions
 from mpifl.rounds.client_errors import task_names
+from mpifl.rounds.client_program import ClientUpdate
 from mpifl.rounds.client_runner import client_updates
 from mpifl.rounds.experiment import Experiment
 from mpifl.rounds.personal import test_personal
 from mpifl.rounds.personal_clients import personal_groups
-from mpifl.rounds.plan import task_groups
-from mpifl.rounds.protocol import Assignment, Results, Versions, executor_take_tickets
+from mpifl.rounds.plan import TASK, task_groups
+from mpifl.rounds.protocol import executor_take_tickets
 from mpifl.rounds.round_result import CLIENT_TEST, LOSSES, METRIC
 from mpifl.rounds.update_sum import UpdateSum
 from mpifl.rounds.worker import Worker
@@ -55,7 +57,8 @@ def tickets_of(experiment: Experiment, assignment: Assignment) -> Tickets:
     Their costs (tickets,) float64 are what each is expected to take, in samples trained; those of
     tests count as 0.
     """
-    groups = task_groups(assignment.tasks, experiment.stack)
+    counts = assignment.stage == Stage.COUNT
+    groups = [] if counts else task_groups(assignment.tasks, experiment.stack)
     personal = personal_groups(assignment.personal, experiment.stack)
 
     probes = [
@@ -88,6 +91,9 @@ def work_on(
     experiment = worker.experiment
     with world.watch("training"):
         results = Results.empty(experiment, assignment)
+        if assignment.stage == Stage.COUNT:
+            round_sum = results.round_sum(0)
+            count_held(worker, assignment.tasks, round_sum, assignment.oldest)
     tickets = tickets_of(experiment, assignment)
     clients = [np.empty(0, CLIENT_TEST)]
     per_client = experiment.job.evaluation.per_client
@@ -121,9 +127,14 @@ def work_on(
 
 
 def train_group(
-    worker: Worker, tasks: np.ndarray, versions: Versions, round_sum: RoundSum, oldest: int
+    worker: Worker,
+    tasks: np.ndarray,
+    versions: Versions,
+    round_sum: RoundSum,
+    oldest: int,
+    hold: bool = False,
 ) -> np.ndarray:
-    """Train a group of tasks and add its updates to ``round_sum``.
+    """Train a group of tasks and add its updates to ``round_sum``, or ``hold`` them.
 
     A client whose training fails ends the run or is left out, as ``runtime.on_client_error`` says.
     A plug-in that breaks its contract (``contract.py``) always ends the run.
@@ -134,6 +145,7 @@ def train_group(
         versions: Model versions by number, among them those that the tasks train from.
         round_sum: The running sum of that round.
         oldest: The round after which the run might be resumed.
+        hold: Keep the updates in ``worker.held`` by client, and add nothing.
 
     Returns:
         The metrics of the tasks (structured METRIC).
@@ -147,25 +159,61 @@ def train_group(
     metrics["failed"] = True
 
     update_sum = UpdateSum(experiment, round_sum, worker.device)
-    for update in client_updates(worker, tasks, versions, update_sum, oldest):
+    for update in client_updates(worker, tasks, versions, update_sum):
         task = tasks[update.index]
-        with at(partial(task_names, experiment, tasks[update.index : update.index + 1])):
-            weight = float(task["weight"])
-            update_sum.add(int(task["client"]), update.slot, update.arrays, update.averages, weight)
+        if hold:
+            worker.held[int(task["client"])] = update
+        else:
+            _count(worker, update_sum, task, update, oldest)
         metrics["slot"][update.index] = update.slot
+        metrics["steps"][update.index] = update.steps
         for name, value in update.losses._asdict().items():
             metrics[name][update.index] = value
         metrics["failed"][update.index] = False
 
+    _close(experiment, update_sum, tasks)
+    with at(partial(task_names, experiment, tasks)):
+        worker.contract.check()
+    return metrics
+
+
+def count_held(worker: Worker, tasks: np.ndarray, round_sum: RoundSum, oldest: int) -> None:
+    """Add those updates of a round that this rank has kept, and that count, to ``round_sum``.
+
+    Args:
+        worker: Holds the updates; they are let go.
+        tasks: Those that count (structured TASK), with their weights.
+        round_sum: The running sum of the round.
+        oldest: The round after which the run might be resumed.
+    """
+    update_sum = UpdateSum(worker.experiment, round_sum, worker.device)
+    for task in tasks:
+        update = worker.held.get(int(task["client"]))
+        if update is not None:
+            _count(worker, update_sum, task, update, oldest)
+    _close(worker.experiment, update_sum, tasks)
+    worker.held.clear()
+
+
+def _count(
+    worker: Worker, update_sum: UpdateSum, task: np.void, update: ClientUpdate, oldest: int
+) -> None:
+    """Add an update to the sum of its round, and write what its client keeps."""
+    client = int(task["client"])
+    weight = float(task["weight"])
+    with at(partial(task_names, worker.experiment, np.array([task], TASK))):
+        update_sum.add(client, update.slot, update.arrays, update.averages, weight)
+        if update.kept:
+            worker.store.write(client, int(task["round"]), update.kept, oldest)
+
+
+def _close(experiment: Experiment, update_sum: UpdateSum, tasks: np.ndarray) -> None:
+    """Finish a sum. Raises TrainingError for an update that could not be summed."""
     late = update_sum.close()
     if late is not None:
         client, error = late
         with at(partial(task_names, experiment, tasks[tasks["client"] == client])):
             raise error
-
-    with at(partial(task_names, experiment, tasks)):
-        worker.contract.check()
-    return metrics
 
 
 def _train(
@@ -175,7 +223,8 @@ def _train(
     tasks = assignment.tasks[group]
     round_sum = results.round_sum(int(tasks["round"][0]) - assignment.first_round)
 
-    metrics = train_group(worker, tasks, versions, round_sum, assignment.oldest)
+    hold = assignment.stage == Stage.TRAIN
+    metrics = train_group(worker, tasks, versions, round_sum, assignment.oldest, hold)
     results.set_metrics(group, metrics)
 
 

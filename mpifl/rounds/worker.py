@@ -6,22 +6,26 @@ import copy
 import os
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TYPE_CHECKING
 
 import torch
 
 from mpifl.clock.cost import Cost
 from mpifl.models.flat import FlatModel, flatten
 from mpifl.mpi.placement import own_share
+from mpifl.rounds.assignment import Version, Versions
 from mpifl.rounds.client_state import ClientStore
 from mpifl.rounds.contract import Contract, called_parts, is_plug_in
 from mpifl.rounds.experiment import Experiment
-from mpifl.rounds.protocol import Version, Versions
 from mpifl.seeds import KeyedGenerator, Purpose
 from mpifl.training import make_engine
 from mpifl.training.device import CPU, start_device
 from mpifl.training.participant import Engine
 from mpifl.training.recipe import Recipe, recipe_of
 from mpifl.training.samples import Pool, pool_of
+
+if TYPE_CHECKING:
+    from mpifl.rounds.client_program import ClientUpdate
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class Worker:
         initial: The model before the first round, on the device.
         loaded: The model versions that tasks have asked for, on the device.
         recipes: How local steps are made, by round; the last one only.
+        held: The updates of a round of which it is not known yet which count, by client.
     """
 
     experiment: Experiment
@@ -67,6 +72,7 @@ class Worker:
     initial: torch.Tensor
     loaded: dict[int, tuple[Version, dict[str, torch.Tensor]]] = field(default_factory=dict)
     recipes: dict[int, Recipe] = field(default_factory=dict)
+    held: dict[int, ClientUpdate] = field(default_factory=dict)
 
     def recipe(self, round_number: int) -> Recipe:
         """Return how the local steps of a round are made."""

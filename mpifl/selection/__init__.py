@@ -7,6 +7,7 @@ PRESETS = {
         "exploration": 0.9,
         "exploration_decay": 0.98,
         "exploration_least": 0.3,
+        "looked_at": 10_000,
         "explore_window": 5.0,
         "alpha": 2.0,
         "percentile": 30.0,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mpifl.clock.kernels.online_patterns import may_be_asked
+from mpifl.clock.kernels.online_patterns import joined, may_be_asked
 from mpifl.clock.latency import work_seconds
 from mpifl.clock.online import NOBODY, online_index
 from mpifl.clock.workload import Workload
@@ -67,7 +67,7 @@ class SelectionContext:
         Returns:
             At most ``wanted`` clients, int64, in the order drawn.
         """
-        out = np.union1d(self.busy, but) if len(but) else self.busy
+        out = joined(self.busy, np.sort(but, kind="stable")) if len(but) else self.busy
         key = number(self.seed, Purpose.SELECTION, self.draw)
         return online_index(self.population).draw(key, self.now, wanted, out)
 

@@ -1,6 +1,8 @@
-"""Draws of clients with unequal probabilities."""
+"""Draws of clients with unequal probabilities, and values by their place in order."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
@@ -23,3 +25,14 @@ def drawn_by_weight(
         return clients[:wanted]
     drawn: np.ndarray = random.choice(clients, wanted, replace=False, p=weight / weight.sum())
     return drawn
+
+
+def at_place(values: np.ndarray, place: int) -> float:
+    """Return the value at ``place`` (from 0) of values (n,) in ascending order; the last beyond it.
+
+    Infinity if there are none. O(n): nothing is sorted.
+    """
+    if not len(values):
+        return math.inf
+    place = min(place, len(values) - 1)
+    return float(np.partition(values, place)[place])

@@ -29,12 +29,18 @@ def updated(state: State, rows: State) -> State:
     Returns:
         The columns, sorted by ``client``.
     """
-    stays = ~np.isin(state["client"], rows["client"])
-    client = np.concatenate([state["client"][stays], rows["client"]])
-    order = np.argsort(client)
-    return {
-        name: np.concatenate([state[name][stays], values])[order] for name, values in rows.items()
-    }
+    clients = rows["client"]
+    known, place = rows_of(state["client"], clients)
+    new = np.flatnonzero(~known)
+    new = new[np.argsort(clients[new])]
+    before = np.searchsorted(state["client"], clients[new])
+
+    table = {}
+    for name, values in rows.items():
+        column = state[name].copy()
+        column[place[known]] = values[known]
+        table[name] = np.insert(column, before, values[new])
+    return table
 
 
 def looked_up(state: State, name: str, clients: np.ndarray, unknown: float) -> np.ndarray:

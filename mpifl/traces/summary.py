@@ -8,7 +8,7 @@ import numpy as np
 
 from mpifl.traces.bandwidth import Bandwidth
 from mpifl.traces.on_off import DAY_SECONDS
-from mpifl.traces.trace import DEVICE_COLUMNS, Trace, merged
+from mpifl.traces.trace import Trace, merged
 
 PER_CENT = (0, 5, 25, 50, 75, 95, 100)
 HOUR_SECONDS = 3600.0
@@ -48,7 +48,7 @@ def summarise(trace: Trace) -> Summary:
     lengths = stays.end - stays.start
     online = np.bincount(pattern, lengths, minlength=trace.patterns)
 
-    tables = {column: getattr(trace, column) for column in DEVICE_COLUMNS}
+    tables = {column: getattr(trace, column) for column in trace.device_columns}
     tables["stay_seconds"] = _stay_seconds(stays, lengths)
     tables["gap_seconds"] = _gap_seconds(stays, pattern)
     tables["online_share"] = online / trace.period

@@ -17,7 +17,7 @@ from mpifl.seeds import Purpose, generator
 from mpifl.traces.distributions import Distribution, Rising, has_key
 from mpifl.traces.diurnal import Diurnal
 from mpifl.traces.on_off import OnOff
-from mpifl.traces.trace import DEVICE_COLUMNS, Trace
+from mpifl.traces.trace import DEVICE_COLUMNS, MEMORY, Trace
 
 Availability = Annotated[
     Annotated[Diurnal, Tag("<diurnal>")] | Annotated[OnOff, Tag("<turns>")],
@@ -41,6 +41,7 @@ class Recipe(Section):
     compute_watts: Distribution
     download_joules_per_byte: Distribution
     upload_joules_per_byte: Distribution
+    memory_mb: Distribution | None = None
     bandwidth_rank_correlation: float = Field(0.0, gt=-1, lt=1)
     availability: Availability
 
@@ -102,7 +103,9 @@ def synthesize(recipe: Recipe) -> Trace:
     up = recipe.upload_kbps.at(ndtr(rho * first + np.sqrt(1 - rho * rho) * second))
 
     slots = recipe.availability.slots(phones, random)
-    energy = {name: getattr(recipe, name).at(random.random(phones)) for name in DEVICE_COLUMNS[3:]}
+    columns = {name: getattr(recipe, name).at(random.random(phones)) for name in DEVICE_COLUMNS[3:]}
+    if recipe.memory_mb is not None:
+        columns[MEMORY] = recipe.memory_mb.at(random.random(phones))
     return Trace(
         name=recipe.name,
         source=recipe.source,
@@ -110,7 +113,7 @@ def synthesize(recipe: Recipe) -> Trace:
         compute_ms_per_sample=compute,
         download_kbps=down,
         upload_kbps=up,
-        **energy,
+        **columns,
         offsets=slots.offsets,
         start=slots.start,
         end=slots.end,

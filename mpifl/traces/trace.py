@@ -8,6 +8,7 @@ Layout, schema version 1 (``docs/formats.md`` describes it for users)::
     upload_kbps            (devices,) float64
     compute_watts          (devices,) float64  power while training
     download_joules_per_byte, upload_joules_per_byte  (devices,) float64  energy of the radio
+    memory_mb              (devices,) float64  MB; may be missing
     availability/offsets   (patterns + 1,) int64; pattern k has slots offsets[k] to offsets[k + 1]
     availability/start     (slots,) float64  seconds into the period; online from start ...
     availability/end       (slots,) float64  ... until just before end
@@ -45,6 +46,7 @@ DEVICE_COLUMNS = (
     "download_joules_per_byte",
     "upload_joules_per_byte",
 )
+MEMORY = "memory_mb"
 SLOT_COLUMNS = ("offsets", "start", "end", "period")
 LABELLED = ("devices", "patterns")
 
@@ -55,7 +57,7 @@ class Trace:
 
     Their numbers may differ. A client with phone p has device p mod devices and pattern
     p mod patterns. Where ``bandwidth`` has curves, it has the speeds of curve p mod curves instead
-    of its device's.
+    of its device's. ``memory_mb`` is empty where the source does not know it.
     """
 
     name: str
@@ -73,12 +75,18 @@ class Trace:
     period: np.ndarray
     bandwidth: Bandwidth = field(default_factory=Bandwidth)
     labels: Labels = field(default_factory=Labels)
+    memory_mb: np.ndarray = field(default_factory=lambda: np.empty(0))
     content_sha256: str = ""
 
     @property
     def devices(self) -> int:
         """Number of devices."""
         return len(self.compute_ms_per_sample)
+
+    @property
+    def device_columns(self) -> tuple[str, ...]:
+        """The columns of devices that the trace has."""
+        return (*DEVICE_COLUMNS, MEMORY) if len(self.memory_mb) else DEVICE_COLUMNS
 
     @property
     def patterns(self) -> int:
@@ -105,7 +113,7 @@ def write_trace(path: Path, trace: Trace) -> None:
 
 
 def _write_columns(file: h5py.File, trace: Trace) -> None:
-    for column in DEVICE_COLUMNS:
+    for column in trace.device_columns:
         file[column] = getattr(trace, column).astype(np.float64)
 
     group = file.create_group("availability")
@@ -130,7 +138,8 @@ def open_trace(path: Path) -> Trace:
     Raises InputError naming the file and what is wrong in it.
     """
     with open_hdf5(path, FORMAT, SCHEMA_VERSION) as file, read_errors(path):
-        columns = {name: _column(file, name) for name in DEVICE_COLUMNS}
+        known = [MEMORY] if MEMORY in file else []
+        columns = {name: _column(file, name) for name in (*DEVICE_COLUMNS, *known)}
         for name in SLOT_COLUMNS:
             columns[name] = _column(file, f"availability/{name}")
         curves = {}
@@ -181,7 +190,7 @@ def check_trace(source: Path | str, trace: Trace) -> None:
             " each needs 1 or more"
         )
 
-    for column in DEVICE_COLUMNS:
+    for column in trace.device_columns:
         values = getattr(trace, column)
         if len(values) != trace.devices:
             raise InputError(

@@ -97,7 +97,8 @@ def chosen(training: Training, model: FlatModel, objective: Objective, data: Dat
     device = training.device
     if engine == "auto" and device == "cpu":
         linear = is_linear(model, objective) and recipe_of(training, training.lr).linear
-        fast = linear and data.train.begin is None and not training.transform.changes
+        alike = training.early_stop is None and not training.transform.changes
+        fast = linear and data.train.begin is None and alike
         engine = "stacked" if fast else "loop"
 
     reason = None if engine == "loop" else _not_stackable(training, model, objective, data)
@@ -122,6 +123,8 @@ def _not_stackable(
     training: Training, model: FlatModel, objective: Objective, data: Dataset
 ) -> str | None:
     """Return why a group of clients cannot be one computation; None when it can."""
+    if training.early_stop is not None:
+        return "training.early_stop ends the steps of one client at a time"
     if training.transform.changes:
         return "training.transform changes the minibatches of one client at a time"
     if data.train.begin is not None:

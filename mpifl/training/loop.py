@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +15,7 @@ from mpifl.models.flat import FlatModel
 from mpifl.objectives.objective import Objective
 from mpifl.optimizers.adjust import Adjust, AdjustFunction, Change, linear_change
 from mpifl.training.device import fetched, seed_torch
-from mpifl.training.participant import LocalResult, Loss, Participant, minibatches
+from mpifl.training.participant import LocalResult, Loss, Participant, minibatches, steps_of_epoch
 from mpifl.training.recipe import Recipe, clipped, numbers_of
 from mpifl.transforms.transform import Mixture
 
@@ -46,16 +48,35 @@ def _train(
     model.module.train()
     seed_torch(model.weights.device, participant.rng_seed())
 
-    columns = zip(*_steps(model, objective, recipe, participant), strict=True)
+    steps_made = _until_done(recipe, participant, _steps(model, objective, recipe, participant))
+    columns = zip(*steps_made, strict=True)
     losses, scored, squares, samples = columns
     mean = _mean(fetched(losses), fetched(scored))
-    squared: tuple[float, ...] = ()
+    squared = {}
     if recipe.squares:
         steps = fetched(squares)
-        squared = _mean(steps, fetched(samples)), float(steps[-1][0])
+        squared["squared_loss"] = _mean(steps, fetched(samples))
+        squared["last_squared_loss"] = float(steps[-1][0])
 
     model.check_trained()
-    return LocalResult(model.moving.clone(), mean, *squared)
+    return LocalResult(model.moving.clone(), mean, steps=len(losses), **squared)
+
+
+def _until_done(recipe: Recipe, participant: Participant, steps: Losses) -> Losses:
+    """Yield steps until the loss does not fall any more, where the recipe says so."""
+    if recipe.early_stop is None:
+        yield from steps
+        return
+
+    epoch = steps_of_epoch(participant.count, recipe.batch_size, recipe.drop_last)
+    before = math.inf
+    while made := list(itertools.islice(steps, epoch)):
+        yield from made
+        losses, scored, *_ = zip(*made, strict=True)
+        mean = _mean(fetched(losses), fetched(scored))
+        if not mean < (1 - recipe.early_stop) * before:
+            return
+        before = mean
 
 
 def _mean(values: list[np.ndarray], counts: list[np.ndarray]) -> float:

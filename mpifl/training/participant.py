@@ -70,12 +70,19 @@ class LocalResult:
             the loss is the algorithm's own, of the mean losses of the minibatches. NaN where the
             recipe does not ask for squares.
         last_squared_loss: The same, over the last minibatch.
+        steps: The local steps that were made; None for all that were planned.
     """
 
     weights: torch.Tensor
     loss: float
     squared_loss: float = math.nan
     last_squared_loss: float = math.nan
+    steps: int | None = None
+
+
+def steps_of_epoch(count: int, batch_size: int, drop_last: bool) -> int:
+    """Return the steps of an epoch of ``count`` samples."""
+    return max(1, count // batch_size) if drop_last else -(-count // batch_size)
 
 
 def minibatches(
@@ -89,7 +96,7 @@ def minibatches(
     only one. ``Workload`` counts the same steps and samples.
     """
     width = min(batch_size, count)
-    epoch_steps = max(1, count // batch_size) if drop_last else -(-count // batch_size)
+    epoch_steps = steps_of_epoch(count, batch_size, drop_last)
     epochs = -(-steps // epoch_steps)
     taken = min(count, epoch_steps * width)
 

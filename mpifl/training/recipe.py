@@ -19,6 +19,8 @@ class Recipe:
 
     ``trainable`` names the parameters to train, None for all. ``transform`` changes minibatches;
     None leaves them as they are. With ``squares`` the squares of the samples' losses are measured.
+    With ``early_stop`` a participant stops after an epoch whose mean loss is not below that of the
+    epoch before by more than this share.
     """
 
     batch_size: int
@@ -31,6 +33,7 @@ class Recipe:
     trainable: frozenset[str] | None = None
     transform: Transform | None = None
     squares: bool = False
+    early_stop: float | None = None
 
     def lr_of(self, step: int) -> float:
         """Return the learning rate of a local step, counted from 0."""
@@ -55,6 +58,7 @@ def recipe_of(training: Training, lr: float, squares: bool = False) -> Recipe:
         clip_norm=training.clip_norm,
         transform=training.transform if training.transform.changes else None,
         squares=squares,
+        early_stop=training.early_stop,
     )
 
 

@@ -114,10 +114,10 @@ class Stacked:
 
     def _train(
         self, stack: Stack, recipe: Recipe, group: Sequence[Participant]
-    ) -> list[tuple[float, ...]]:
+    ) -> list[tuple[float, float, float]]:
         """Make all steps of a group (most steps first); return the losses of each client.
 
-        They are the fields of LocalResult that the recipe asks for.
+        They are those of LocalResult.
         """
         stack.begin(recipe, group)
         adjusts = any(participant.adjust is not None for participant in group)
@@ -137,7 +137,7 @@ class Stacked:
         steps = [loss.reshape(1 + recipe.squares, -1) for loss in fetched(losses)]
         means = _means([step[0] for step in steps], fetched(scored), len(group))
         if not recipe.squares:
-            return list(zip(means.tolist(), strict=True))
+            return [(mean, math.nan, math.nan) for mean in means.tolist()]
         squares = [step[1] for step in steps]
         last = np.empty(len(group))
         for step in squares:

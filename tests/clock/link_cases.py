@@ -40,19 +40,21 @@ Server = tuple[float | None, float | None]
 
 @dataclass(frozen=True)
 class LinkedCase(Case):
-    """A case with curves or with a server's bandwidth, (down, up) in kbit/s."""
+    """A case with curves, with a server's bandwidth, (down, up) in kbit/s, or with a round trip in milliseconds."""
 
     server: Server = (None, None)
+    round_trip_ms: float = 0.0
     tally: Counter[str] = field(default_factory=Counter)
 
     @cached_property
     def phones(self) -> list[CurvedPhone]:
-        return curved_phones(self.population, self.workload)
+        return curved_phones(self.population, self.workload, Fraction(self.round_trip_ms) / 1000)
 
     @property
     def latency(self) -> dict[str, float]:
         given = zip(("server_down_kbps", "server_up_kbps"), self.server, strict=True)
-        return {key: kbps for key, kbps in given if kbps is not None}
+        found = {key: kbps for key, kbps in given if kbps is not None}
+        return found | {"round_trip_ms": self.round_trip_ms}
 
     def agree(self, ours: Any, theirs: Any) -> bool:
         """To the last bit where all times are dyadic, else to 1e-9 of seconds since the start and last bits of the clock."""
@@ -116,9 +118,13 @@ def _told_apart(simulation: Links, *marks: Fraction) -> bool:
 
 
 def linked(case: Case, tally: Counter[str] | None = None) -> LinkedCase:
-    """The same case; ``tally`` counts what is compared."""
+    """The same case, every third time with a round trip; ``tally`` counts what is compared."""
     given = {part.name: getattr(case, part.name) for part in fields(case)}
-    return LinkedCase(**given, tally=Counter() if tally is None else tally)
+    random = Random(case.seed)
+    round_trip_ms = 125.0 * random.randint(1, 12) if random.random() < 0.3 else 0.0
+    return LinkedCase(
+        **given, tally=Counter() if tally is None else tally, round_trip_ms=round_trip_ms
+    )
 
 
 def _curve(random: Random, tidy: bool) -> tuple[list[float], list[float], list[float], float]:

@@ -69,17 +69,27 @@ class CurvedPhone(Phone):
 
     curves: tuple[Curve, Curve]
     kind: tuple[int, int, Workload]  # device, curve, its own work
+    round_trip: Fraction  # seconds before each transfer
 
     def can_finish(self, rule: str, steps: int | None = None) -> bool:
         if rule == "fedscale" and any(len(curve.starts) > 1 for curve in self.curves):
             return bool(self.slots)  # when it is done depends on when it begins
         return super().can_finish(rule, steps)
 
+    def set_up(self, size: Fraction) -> Fraction:
+        return self.round_trip if size else Fraction(0)
+
     def stages(self, steps: int) -> list[tuple[Fraction, Curve]]:
-        """Kilobits down, seconds of training, kilobits up, and how fast each goes."""
+        """Seconds of set-up and kilobits down, seconds of training, set-up and kilobits up, and how fast each goes."""
         work, kbit = self.workload, Fraction(self.workload.bits_per_kbit)
         down, up = Fraction(work.bytes_down * 8) / kbit, Fraction(work.bytes_up * 8) / kbit
-        return [(down, self.curves[0]), (self.compute(steps), steady(1)), (up, self.curves[1])]
+        return [
+            (self.set_up(down), steady(1)),
+            (down, self.curves[0]),
+            (self.compute(steps), steady(1)),
+            (self.set_up(up), steady(1)),
+            (up, self.curves[1]),
+        ]
 
     def alone(self, rule: str, start: Fraction, steps: int) -> tuple[list[Fraction], Fraction]:
         """Seconds at work on each stage with nobody else there, and when the last is done: a walk from border to border."""
@@ -99,10 +109,12 @@ class CurvedPhone(Phone):
                 there = min([border - now, end - now] + ([on_grid(left / speed)] if speed else []))
                 left, now, seconds = left - speed * there, now + there, seconds + there
             found.append(seconds)
-        return found, now
+        return [found[0] + found[1], found[2], found[3] + found[4]], now
 
 
-def curved_phones(population: Population, workload: Workload) -> list[CurvedPhone]:
+def curved_phones(
+    population: Population, workload: Workload, round_trip: Fraction = Fraction(0)
+) -> list[CurvedPhone]:
     """Every client, from the definitions; without curves a phone has the constant speeds of its device."""
     trace, phones, given = population.trace, [], population.trace.bandwidth
     for client, phone in enumerate(phones_of(population, workload)):
@@ -129,10 +141,10 @@ def curved_phones(population: Population, workload: Workload) -> list[CurvedPhon
         ]
         kind = device, curve, phone.workload
         plain = {name: getattr(phone, name) for name in Phone.__dataclass_fields__} | {
-            "down": best[0],
-            "up": best[1],
+            "down": best[0] + (round_trip if best[0] else 0),
+            "up": best[1] + (round_trip if best[1] else 0),
         }
-        phones.append(CurvedPhone(**plain, curves=curves, kind=kind))
+        phones.append(CurvedPhone(**plain, curves=curves, kind=kind, round_trip=round_trip))
     return phones
 
 
@@ -271,7 +283,8 @@ class Links(Events):
         flight = super().launch(client, base, steps)
         flight.own, flight.finish = flight.phone.alone(self.rule, flight.start, flight.steps)
         down, up = (link if link.kbps else Link(self.env, None, self.tidy) for link in self.shared)
-        work = zip(flight.phone.stages(flight.steps), (down, Link(self.env), up), strict=True)
+        links = (Link(self.env), down, Link(self.env), Link(self.env), up)
+        work = zip(flight.phone.stages(flight.steps), links, strict=True)
         flight.stages = [Stage(size, curve, link, flight) for (size, curve), link in work]
         return flight
 
@@ -283,9 +296,9 @@ class Links(Events):
 
     def within(self, phone: CurvedPhone) -> CurvedPhone:
         """A phone whose best is no better than the server's."""
-        sizes = phone.stages(1)[0][0], phone.stages(1)[2][0]
+        sizes = phone.stages(1)[1][0], phone.stages(1)[4][0]
         least = [
-            size / link.kbps if link.kbps else 0
+            phone.set_up(size) + size / link.kbps if link.kbps else 0
             for size, link in zip(sizes, self.shared, strict=True)
         ]
         return replace(phone, down=max(phone.down, least[0]), up=max(phone.up, least[1]))
@@ -329,11 +342,11 @@ class Links(Events):
             yield self.env.timeout(0)
 
     def sent(self, flight: Linked) -> tuple[int, int]:
-        kbit, (down, _, up) = Fraction(flight.phone.workload.bits_per_kbit), flight.stages
+        kbit, (_, down, _, _, up) = Fraction(flight.phone.workload.bits_per_kbit), flight.stages
         return tuple(math.floor(self.carried(stage) * kbit / 8) for stage in (down, up))
 
     def computing(self, flight: Linked) -> Fraction:
-        return self.carried(flight.stages[1])
+        return self.carried(flight.stages[2])
 
     def carried(self, stage: Stage) -> Fraction:
         flight = stage.flight
@@ -341,7 +354,8 @@ class Links(Events):
             self.rule == "fedscale" and flight.outcome == DROPPED
         ):  # at work all the same, see at_work
             place = flight.stages.index(stage)
-            begin = flight.start + sum(flight.own[:place], Fraction(0))
+            set_up = flight.stages[place - 1].size if place in (1, 4) else Fraction(0)
+            begin = flight.start + sum(flight.own[: place // 2], Fraction(0)) + set_up
             return min(stage.size, stage.curve.carried(begin, flight.start + self.at_work(flight)))
         stage.link.change()
         return stage.size - stage.left

@@ -18,9 +18,9 @@ from mpifl.clock.workload import Workload
 from mpifl.kernels.permutation import permuted
 from mpifl.population.phones import Pinned
 from mpifl.population.population import Population, ever_online
-from mpifl.selection.uniform import Uniform
 from mpifl.traces.bandwidth import Bandwidth
 from mpifl.traces.trace import DEVICE_COLUMNS
+from tests.asking import uniform
 
 CLIENTS, DEVICES, PATTERNS, CURVES, KEY = 90, 7, 11, 3, 5
 WORK = Workload(bytes_down=1000, bytes_up=3000, batch_size=10, epochs=1, local_steps=None)
@@ -89,7 +89,7 @@ def both(make_dataset, make_trace):
         device = random.integers(DEVICES, size=CLIENTS)
         pattern = random.integers(PATTERNS, size=CLIENTS)
         dataset = make_dataset([10, 25, 40])
-        rows = Pinned.of(device, pattern, PATTERNS)
+        rows = Pinned.of(device, pattern, device % CURVES, PATTERNS)
         return (
             Population(CLIENTS, dataset, trace, KEY, pinned=rows),
             Population(CLIENTS, dataset, sorted_as(trace, device, pattern), KEY),
@@ -108,7 +108,7 @@ def test_rounds_are_those_of_the_same_phones_dealt(both, mode, rule, server, cur
         policy, state = POLICIES[mode](availability=rule, latency=latency), ClockState()
 
         def choose(now, wanted, draw, busy):
-            return Uniform(participants=1).choose_free(population, now, wanted, 3, draw, busy)
+            return uniform(population, now, wanted, 3, draw, busy)
 
         for _ in range(4):
             timeline, state = policy.advance(state, Call(8, choose, population, WORK))

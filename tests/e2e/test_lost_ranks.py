@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,12 +34,31 @@ ROUNDS = 48
 SYNC = ("quickstart", f"rounds={ROUNDS}", "training.engine=loop", "checkpoint.every=7")
 BUFFERED = (*SYNC, "clock={mode: buffered, concurrency: 20}", "selection.participants=5")
 SCAFFOLD = (*SYNC, "algorithm=scaffold", "selection.participants=5")
-JOBS = {"sync": SYNC, "buffered": BUFFERED, "scaffold": SCAFFOLD}
+LEARNED = (*SYNC, "selection={name: oort, participants: 5}")
+COSTS = (
+    *SYNC,
+    "algorithm=scaffold",
+    "selection={name: power_of_choice, participants: 5}",
+    "clock.costs=measured",
+    "training.epochs=4",
+    "training.early_stop=0.1",
+)
+JOBS = {
+    "sync": SYNC,
+    "buffered": BUFFERED,
+    "scaffold": SCAFFOLD,
+    "learned": LEARNED,
+    "measured costs": COSTS,
+}
+RULES = {"learned": "HeldOort", "measured costs": "HeldChoice"}
 
 TRIALS = int(os.environ.get("MPIFL_TRIALS", "1"))  # of each job
 RECOVERS = recovers()
 needs_ulfm = pytest.mark.skipif(not RECOVERS, reason="this MPI was built without ULFM")
-LAST_DRAW = {"sync": ROUNDS, "buffered": 5 * ROUNDS - 10, "scaffold": ROUNDS}
+LAST_DRAW = dict.fromkeys(JOBS, ROUNDS) | {
+    "buffered": 5 * ROUNDS - 10,
+    "measured costs": 2 * ROUNDS,
+}
 """Of the selection's draws one near the end, at which a run waits until the test has done what it does to it."""
 BEGUN = str(Path(__file__).parents[1] / "begun.py")
 
@@ -93,11 +113,12 @@ class Ranks:
         *arguments: str,
         recovers: bool = True,
         wait_at: int | None = None,
+        rule: str = "Held",
     ) -> None:
         self.may_end, self.begun = out.with_suffix(".may-end"), out.with_suffix(".begun")
         self.begun.mkdir()
         if wait_at is not None:
-            arguments = (*arguments, *held(self.may_end, wait_at))
+            arguments = (*arguments, *held(self.may_end, wait_at, rule))
         # A folder of its own: mpirun stumbles over what a killed one that had its number has left behind.
         self.session = tempfile.mkdtemp(prefix="mpi", dir="/tmp")
         environment = os.environ | {"TMPDIR": self.session}
@@ -190,14 +211,8 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """start(3, *SYNC): begin a run; whatever becomes of the test, nothing of it is left."""
     begun: list[Ranks] = []
 
-    def start(
-        ranks: int, *arguments: str, recovers: bool = True, wait_at: int | None = None
-    ) -> Ranks:
-        begun.append(
-            Ranks(
-                ranks, tmp_path / f"out{len(begun)}", *arguments, recovers=recovers, wait_at=wait_at
-            )
-        )
+    def start(ranks: int, *arguments: str, **how: Any) -> Ranks:
+        begun.append(Ranks(ranks, tmp_path / f"out{len(begun)}", *arguments, **how))
         return begun[-1]
 
     yield start
@@ -236,7 +251,7 @@ def test_an_executor_is_killed(
     """At moments drawn by name and trial: a round, and up to a tenth of a second after it."""
     draw = random.Random(f"{name} {trial}")
     ranks = draw.choice([2, 3, 4])
-    run = start(ranks, *JOBS[name], wait_at=LAST_DRAW[name])
+    run = start(ranks, *JOBS[name], wait_at=LAST_DRAW[name], rule=RULES.get(name, "Held"))
     after = draw.randint(1, 35)
     run.until_round(after)
     time.sleep(draw.random() / 10)
@@ -257,7 +272,7 @@ def test_the_aggregator_is_killed(
 ) -> None:
     draw = random.Random(f"aggregator {name} {trial}")
     ranks = draw.choice([3, 4])  # so that what a checkpoint holds is sent again
-    run = start(ranks, *JOBS[name], wait_at=LAST_DRAW[name])
+    run = start(ranks, *JOBS[name], wait_at=LAST_DRAW[name], rule=RULES.get(name, "Held"))
     run.until_round(draw.randint(9, 35))
     time.sleep(draw.random() / 10)
     run.kill(0)

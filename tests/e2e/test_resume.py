@@ -35,6 +35,15 @@ BUFFERED = (*SYNC, "clock={mode: buffered, concurrency: 20}", "selection.partici
 SCAFFOLD = (*SYNC, "algorithm=scaffold", "selection.participants=5")
 DITTO = (*SYNC, "algorithm=ditto", "selection.participants=5")
 IFCA = (*SYNC, "algorithm={name: ifca, clusters: 3, spread: 0.2}", "selection.participants=5")
+LEARNED = (*SYNC, "selection={name: oort, participants: 5}")
+COSTS = (
+    *SYNC,
+    "algorithm=scaffold",
+    "selection={name: power_of_choice, participants: 5}",
+    "clock.costs=measured",
+    "training.epochs=4",
+    "training.early_stop=0.1",
+)
 TIMING = ("reddit-timing", "rounds=60", "checkpoint.every=7", "selection.participants=200")
 STARVED = (
     *TIMING[:3],
@@ -50,7 +59,10 @@ JOBS = {
     "ifca": IFCA,
     "timing": TIMING,
     "starved": STARVED,
+    "learned": LEARNED,
+    "measured costs": COSTS,
 }
+RULES = {"learned": "HeldOort", "measured costs": "HeldChoice"}
 
 GO = "go"  # the file that a run waits for
 TRIALS = int(os.environ.get("MPIFL_TRIALS", "1"))  # of each job; 5 are 20 runs in all
@@ -62,17 +74,16 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Fin
     return undisturbed_runs(tmp_path_factory, JOBS)
 
 
-LAST_DRAW = dict.fromkeys(JOBS, 60) | {"buffered": 290, "starved": 1300}
+LAST_DRAW = dict.fromkeys(JOBS, 60) | {"buffered": 290, "starved": 1300, "measured costs": 120}
 """Of the selection's draws one near the end, at which a run waits for ``go_on``: so that it is met under way."""
 
 
 def start(
-    ranks: int, folder: Path, *arguments: str, wait_at: int | None = None
+    ranks: int, folder: Path, *arguments: str, wait_at: int | None = None, rule: str = "Held"
 ) -> subprocess.Popen[str]:
     """Start ranks and go on; their folder is in the command line of every one of them."""
-    line = command(
-        ranks, [*arguments, *(held(folder / GO, wait_at) if wait_at else [])], os.environ
-    )
+    waits = held(folder / GO, wait_at, rule) if wait_at else []
+    line = command(ranks, [*arguments, *waits], os.environ)
     return subprocess.Popen(
         line, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -132,9 +143,10 @@ def test_killed_and_taken_up_again(
     """At moments drawn by name and trial: a round, and up to a tenth of a second after it."""
     draw = random.Random(f"{name} {trial}")
     out = tmp_path / "out"
-    run = start(
-        draw.choice([1, 2, 3]), tmp_path, *JOBS[name], "--out", str(out), wait_at=LAST_DRAW[name]
-    )
+    ranks = draw.choice([1, 2, 3])
+    rule = RULES.get(name, "Held")
+    line = (*JOBS[name], "--out", str(out))
+    run = start(ranks, tmp_path, *line, wait_at=LAST_DRAW[name], rule=rule)
     for _ in lines_until_round(run, draw.randint(1, 50)):
         pass
     time.sleep(draw.random() / 10)

@@ -63,7 +63,9 @@ def round_result(round_number: int, asked: int = 3) -> RoundResult:
     timeline = Timeline(100.0 * round_number, 100.0 * round_number + asked, 0.0, rows)
     tasks = np.zeros(asked, TASK)
     tasks["client"] = rows["client"]
-    metrics = np.array([(round_number, c, 0.5, 0.25, 0.25, 0, 0) for c in rows["client"]], METRIC)
+    metrics = np.array(
+        [(round_number, c, 1, 0.5, 0.25, 0.25, 0, 0) for c in rows["client"]], METRIC
+    )
     return RoundResult(
         Plan(round_number, tasks, timeline, ClockState(), 50.0),
         metrics,

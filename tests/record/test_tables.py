@@ -51,7 +51,9 @@ def result() -> RoundResult:
     for name, values in columns.items():
         ended[name] = values
     tasks = np.array([(7, 9, 6, 3, 30, 0.75, 0), (7, 2, 5, 4, 10, 0.125, 0)], TASK)
-    metrics = np.array([(7, 2, 0.5, 0, 0, 0, 0), (7, 9, 0.25, 0, 0, 0, 0)], METRIC)  # by client
+    metrics = np.array(
+        [(7, 2, 1, 0.5, 0, 0, 0, 0), (7, 9, 1, 0.25, 0, 0, 0, 0)], METRIC
+    )  # by client
     plan = Plan(7, tasks, Timeline(100.0, 160.0, 12.5, ended), ClockState(160.0, 7, 3), 40.0)
     return RoundResult(
         plan, metrics, _Tested({"accuracy": 0.875, "f1": 0.75, "loss": 0.4}, CLIENTS)
@@ -173,7 +175,7 @@ def test_the_worst_decile_is_the_tenth_rounded_up(result: RoundResult) -> None:
 
 
 def test_who_failed_did_not_complete(result: RoundResult) -> None:
-    metrics = np.array([(7, 2, np.nan, 0, 0, 0, 1), (7, 9, 0.25, 0, 0, 0, 0)], METRIC)
+    metrics = np.array([(7, 2, 0, np.nan, 0, 0, 0, 1), (7, 9, 1, 0.25, 0, 0, 0, 0)], METRIC)
     failed = replace(result, metrics=metrics)
     rows = participant_rows(failed)
     assert rows["outcome"].tolist() == [COMPLETED, FAILED, DROPPED, CUT, STALE]

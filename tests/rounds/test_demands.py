@@ -54,3 +54,15 @@ def test_a_job_that_only_times_its_rounds() -> None:
     assert demands(check_job("quickstart", job)[0]) == [
         "each participant: 8.0 kB down, 8.0 kB up; computes its local steps"
     ]
+
+
+def test_it_says_what_a_sample_of_the_clients_is_worth() -> None:
+    def said(*changes: str) -> list[str]:
+        job = ["evaluation.personal=true", "data.split={by: samples, test: 0.2}", *changes]
+        return [line for line in demands(check_job("quickstart", job)[0]) if "tested" in line]
+
+    assert said() == said("evaluation.personal_clients=100") == []
+    assert said("evaluation.personal_clients=20") == [
+        "20 of 100 clients are tested: their mean accuracy is within 0.27 of that of all with a"
+        " probability of 95%; that of 89 would be within 0.05"
+    ]

@@ -15,7 +15,7 @@ from mpifl.kernels.permutation import permuted
 from mpifl.rounds import prospects as module
 from mpifl.rounds.build_experiment import check_job
 from mpifl.rounds.experiment import TimingExperiment
-from mpifl.rounds.prospects import MOMENTS, foretell, prospects
+from mpifl.rounds.prospects import EVERY, MOMENTS, foretell, prospects
 from mpifl.traces.trace import write_trace
 
 MORE_ONLINE = (
@@ -91,6 +91,17 @@ def test_a_job_with_enough_of_both_is_only_counted(job_of) -> None:
     ]
 
 
+def test_rounds_that_are_abandoned_are_foretold(job_of) -> None:
+    experiment = job_of(
+        [BLINKING] * 3 + [[(0, 100)]] * 3, 3, 6, "clock.overcommitment=1.0", "clock.least_share=1.0"
+    )
+    found = foretell(experiment)
+    assert found.completed * MOMENTS / EVERY % 3 == 0  # three of a round or none
+    assert 0 < found.abandoned < 3
+    assert found.completed + found.abandoned + found.dropped == pytest.approx(found.asked)
+    assert f"0.0 are cut, {found.abandoned:.1f} are abandoned (mean" in prospects(experiment)[1]
+
+
 def test_a_large_round_is_foretold_from_a_smaller_one(job_of, monkeypatch) -> None:
     slots = [BLINKING] * 3 + [[(0, 30), (31, 60)]] * 3 + [[(0, 40)]] * 2
     experiment = job_of(slots, 4000, 10_000, "clock.overcommitment=1.5")
@@ -100,6 +111,15 @@ def test_a_large_round_is_foretold_from_a_smaller_one(job_of, monkeypatch) -> No
     assert large.completed < 4000  # so that it is the online and the drop-outs that count
     for column in ("asked", "completed", "dropped", "cut"):
         assert getattr(small, column) == pytest.approx(getattr(large, column), rel=0.1, abs=40)
+
+
+def test_where_few_are_online_the_same_clients_are_found(job_of, monkeypatch) -> None:
+    experiment = job_of([[(0, 60)], [(0, 90)], *[[]] * 30], 20, 1000)
+    found = foretell(experiment)
+    monkeypatch.setattr(module, "MOST_DRAWS", 50)
+    again = foretell(experiment)
+    for column in ("asked", "completed", "dropped", "cut"):
+        assert getattr(found, column) == getattr(again, column)
 
 
 def test_it_is_what_the_clock_does(job_of) -> None:

@@ -36,7 +36,7 @@ def snapshot(rounds_done: int = 7) -> Snapshot:
     timeline = Timeline(0.1, 2.5, 0.0, participants(3))
     plan = Plan(rounds_done, np.empty(0, TASK), timeline, ClockState(), 12.0)
     metrics = np.array(
-        [(rounds_done, 4, 0.5, 0.3, 0.2, 2, 0), (rounds_done, 9, np.nan, np.nan, np.nan, 0, 1)],
+        [(rounds_done, 4, 3, 0.5, 0.3, 0.2, 2, 0), (rounds_done, 9, 0, *3 * [np.nan], 0, 1)],
         METRIC,
     )
     return Snapshot(

@@ -122,3 +122,24 @@ def test_a_table_of_devices_needs_a_number(tmp_path: Path) -> None:
         InputError, match=r"devices\.csv: no column of numbers; needed: one or more"
     ):
         Csv().read([tmp_path / "devices.csv"])
+
+
+def test_memory_comes_from_sources_that_know_it(
+    tmp_path: Path, make_trace: Callable[..., Trace]
+) -> None:
+    (tmp_path / "devices.csv").write_text("memory_mb,compute_ms_per_sample\n512,5\n2e3,6\n")
+    rows = [
+        {"Model": "x", "AI_Score": "100", "RAM": "0.5GB"},
+        {"Model": "y", "AI_Score": "200", "RAM": "6GB"},
+    ]
+    (tmp_path / "scores.json").write_text(json.dumps(rows))
+    base = make_trace([[(0, 1)]] * 2)
+    found = completed("x", Csv().read([tmp_path / "devices.csv"]), base)[0]
+    assert found.memory_mb.tolist() == [512, 2000]
+    base = found
+    found = completed("x", AiBenchmark().read([tmp_path / "scores.json"]), base)[0]
+    assert found.memory_mb.tolist() == [500, 6000]
+    (tmp_path / "scores.json").write_text(json.dumps({"Pixel": 9, "Nexus": 8, "One": 7}))
+    found, lines = completed("x", AiBenchmark().read([tmp_path / "scores.json"]), base)
+    assert found.memory_mb.tolist() == [512, 2000, 512]
+    assert any("memory_mb from the base" in line for line in lines)

@@ -124,6 +124,12 @@ def resumed_until(phones: Phones, pattern: int, begin: float, seconds: float) ->
 
 
 @inner_kernel
+def after_pauses(phones: Phones, pattern: int, begin: float, seconds: float) -> float:
+    """Return ``begin`` where there is nothing to do, else what ``resumed_until`` does."""
+    return resumed_until(phones, pattern, begin, seconds) if seconds > 0 else begin
+
+
+@inner_kernel
 def longest_stay(phones: Phones, pattern: int) -> float:
     """Return the seconds of a pattern's longest stay.
 

@@ -137,7 +137,7 @@ def leave(link: Link, i: int, moment: float) -> None:
         flow.left = flow.target - link.total[direction]
         take(link.heaps, ENDS + direction, i)
         take(link.heaps, SLOWEST + direction, i)
-    elif flow.stage == COMPUTING:
+    elif flow.stage == COMPUTING or flow.setting_up:
         flow.left -= moment - flow.since
 
     flow.left = max(flow.left, 0.0)
@@ -162,12 +162,13 @@ def _add_own(link: Link, direction: int, kbps: float) -> None:
 def schedule(link: Link, i: int) -> None:
     """Find the next event of a participant at work that does not depend on the others."""
     flow = link.flows[i]
-    last_stage = flow.stage == UPLOADING or (flow.stage == COMPUTING and flow.load_up == 0)
+    uploads = flow.stage == UPLOADING and not flow.setting_up
+    last_stage = uploads or (flow.stage == COMPUTING and flow.load_up == 0)
 
     flow.end = np.inf
     if not flow.delayed and last_stage:
         flow.end = flow.alone  # to the last bit as without a limit on the server's bandwidth
-    elif flow.stage == COMPUTING:
+    elif flow.stage == COMPUTING or flow.setting_up:
         flow.end = flow.since + flow.left
     elif flow.limit == OWN:
         flow.end = flow.since + flow.left / flow.kbps

@@ -20,9 +20,11 @@ FLOW = np.dtype(
         ("phone", "<i8"),
         ("load_down", "<i8"),  # bytes that it has to transfer
         ("load_up", "<i8"),
+        ("bandwidth_factor", "<f8"),  # on its phone's speeds
         ("compute_seconds", "<f8"),
         ("alone", "<f8"),  # its end if it had the link to itself; infinity if it would drop out
-        ("left", "<f8"),  # kbit of its transfer, or seconds of its training, left at ``since``
+        # Kbit of its transfer, or seconds of its training or of the set-up, left at ``since``.
+        ("left", "<f8"),
         ("since", "<f8"),
         ("kbps", "<f8"),  # its phone's speed, in a transfer
         ("end", "<f8"),  # the end of its stage, if that depends on nobody else; else infinity
@@ -31,6 +33,7 @@ FLOW = np.dtype(
         ("target", "<f8"),  # if SHARED: the running total, kbit, at which its transfer ends
         ("stop", "<f8"),  # when it finished or dropped out; infinity before
         ("stage", "<u1"),
+        ("setting_up", "<u1"),  # whether its transfer has still to begin
         ("limit", "<u1"),
         ("online", "<u1"),
         ("delayed", "<u1"),  # whether the server ever slowed it down
@@ -57,6 +60,8 @@ def flow_progress(
         speed = flow.kbps if flow.limit == OWN else computing
         left = max(flow.left - speed * (moment[i] - flow.since), 0.0)
         open_bytes = int(np.ceil(left * rates.bits_per_kbit / 8))
+        if flow.setting_up:
+            open_bytes = max(flow.load_down, flow.load_up)
 
         if flow.stage == DOWNLOADING:
             sent[DOWN, i] = max(flow.load_down - open_bytes, 0)

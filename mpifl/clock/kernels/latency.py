@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mpifl.clock.kernels.availability import (
+    after_pauses,
     longest_stay,
     next_online,
     online_seconds,
@@ -45,6 +46,13 @@ class Rates(NamedTuple):
 
     inferences_per_sample: float
     bits_per_kbit: float
+    round_trip_seconds: float
+
+
+@inner_kernel
+def set_up_seconds(rates: Rates, size: int) -> float:
+    """Return the seconds before the first of ``size`` bytes is carried; 0 for no bytes."""
+    return rates.round_trip_seconds if size > 0 else 0.0
 
 
 @inner_kernel
@@ -63,12 +71,14 @@ def phone_seconds(
 ) -> tuple[float, float, float]:
     """Return download, compute and upload seconds of a client that trains on ``samples`` samples.
 
-    download = 8 bytes / (bits_per_kbit kbit/s), upload likewise, at its phone's best speeds. Where
-    speeds change over time it may take longer.
+    download = round trip + 8 bytes / (bits_per_kbit kbit/s), upload likewise, at its phone's best
+    speeds. Where speeds change over time it may take longer.
     """
     phone = phone_of(phones, client)
-    down = load.down * 8 / (rates.bits_per_kbit * best_kbps(phones, phone, DOWN))
-    up = load.up * 8 / (rates.bits_per_kbit * best_kbps(phones, phone, UP))
+    down_kbps = load.factor * best_kbps(phones, phone, DOWN)
+    up_kbps = load.factor * best_kbps(phones, phone, UP)
+    down = load.down * 8 / (rates.bits_per_kbit * down_kbps) + set_up_seconds(rates, load.down)
+    up = load.up * 8 / (rates.bits_per_kbit * up_kbps) + set_up_seconds(rates, load.up)
     return down, compute_seconds(phones, phone, rates, samples), up
 
 
@@ -84,8 +94,10 @@ def _course(
     if has_curves(phones):
         return _curve_course(phones, phone, rule, rates, compute, load, start)
 
-    down = constant_seconds(phones, phone, DOWN, load.down, rates.bits_per_kbit)
-    up = constant_seconds(phones, phone, UP, load.up, rates.bits_per_kbit)
+    down = constant_seconds(phones, phone, DOWN, load, rates.bits_per_kbit)
+    down += set_up_seconds(rates, load.down)
+    up = constant_seconds(phones, phone, UP, load, rates.bits_per_kbit)
+    up += set_up_seconds(rates, load.up)
     work = down + compute + up
     if rule == RESUME:
         finish = resumed_until(phones, pattern_row(phones, phone), start, work)
@@ -103,22 +115,27 @@ def _curve_course(
     A transfer that never ends takes infinite seconds.
     """
     pattern = pattern_row(phones, phone)
-    kbit_down = load.down * 8 / rates.bits_per_kbit
-    kbit_up = load.up * 8 / rates.bits_per_kbit
+    # Of the curve as it is, which carries ``factor`` times as much.
+    kbit_down = load.down * 8 / rates.bits_per_kbit / load.factor
+    kbit_up = load.up * 8 / rates.bits_per_kbit / load.factor
 
-    down = curve_seconds(phones, phone, DOWN, start, kbit_down)
-    up = curve_seconds(phones, phone, UP, start + down + compute, kbit_up)
+    set_up_down = set_up_seconds(rates, load.down)
+    set_up_up = set_up_seconds(rates, load.up)
+
+    down = set_up_down + curve_seconds(phones, phone, DOWN, start + set_up_down, kbit_down)
+    begin_up = start + down + compute + set_up_up
+    up = set_up_up + curve_seconds(phones, phone, UP, begin_up, kbit_up)
     finish = start + (down + compute + up)
     if rule != RESUME or finish <= online_until(phones, pattern, start):
         return down, compute, up, finish
 
-    downloaded, _ = paused_transfer(phones, phone, DOWN, start, kbit_down, np.inf)
+    begin_down = after_pauses(phones, pattern, start, set_up_down)
+    downloaded, _ = paused_transfer(phones, phone, DOWN, begin_down, kbit_down, np.inf)
     if downloaded == np.inf:
         return np.inf, compute, np.inf, np.inf
-    trained = downloaded
-    if compute > 0:
-        trained = resumed_until(phones, pattern, downloaded, compute)
-    finish, _ = paused_transfer(phones, phone, UP, trained, kbit_up, np.inf)
+    trained = after_pauses(phones, pattern, downloaded, compute)
+    begin_up = after_pauses(phones, pattern, trained, set_up_up)
+    finish, _ = paused_transfer(phones, phone, UP, begin_up, kbit_up, np.inf)
     up = online_seconds(phones, pattern, trained, finish) if finish < np.inf else np.inf
     return online_seconds(phones, pattern, start, downloaded), compute, up, finish
 
@@ -238,8 +255,10 @@ def how_many_can_finish(
         pattern = pattern_of(phones, clients[i])
         load = load_of(loads, i)
         down, compute, up = phone_seconds(phones, clients[i], rates, samples[i], load)
-        down = max(down, load.down * 8 / rates.bits_per_kbit / server_kbps[0])
-        up = max(up, load.up * 8 / rates.bits_per_kbit / server_kbps[1])
+        server_down = load.down * 8 / rates.bits_per_kbit / server_kbps[0]
+        server_up = load.up * 8 / rates.bits_per_kbit / server_kbps[1]
+        down = max(down, server_down + set_up_seconds(rates, load.down))
+        up = max(up, server_up + set_up_seconds(rates, load.up))
 
         work = down + compute + up
         count += work <= limit and _can_finish(phones, pattern, rule, work)

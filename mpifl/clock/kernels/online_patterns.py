@@ -153,6 +153,27 @@ def left_out(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 
 
 @kernel
+def joined(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return the entries of two sorted arrays, sorted, each once."""
+    both = np.empty(len(first) + len(second), np.int64)
+    count = 0
+    i = 0
+    j = 0
+
+    while i < len(first) or j < len(second):
+        if j == len(second) or (i < len(first) and first[i] <= second[j]):
+            entry = first[i]
+            i += 1
+        else:
+            entry = second[j]
+            j += 1
+        if count == 0 or both[count - 1] != entry:
+            both[count] = entry
+            count += 1
+    return both[:count]
+
+
+@kernel
 def patterns_at(phones: Phones, clients: int, now: float) -> Patterns:
     """Return a new index at ``now``.
 

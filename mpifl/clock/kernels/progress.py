@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from mpifl.clock.kernels.availability import online_seconds, resumed_until
-from mpifl.clock.kernels.latency import RESUME, Rates
-from mpifl.clock.kernels.transfer import DOWN, UP, Loads, carried, has_curves, paused_transfer
+from mpifl.clock.kernels.availability import after_pauses, online_seconds, resumed_until
+from mpifl.clock.kernels.latency import RESUME, Rates, set_up_seconds
+from mpifl.clock.kernels.transfer import (
+    DOWN,
+    UP,
+    Load,
+    Loads,
+    carried,
+    has_curves,
+    load_of,
+    paused_transfer,
+)
 from mpifl.kernels.compile import inner_kernel, kernel
 from mpifl.population.phones import Phones, device_row, pattern_row, phone_of
 
@@ -49,16 +58,15 @@ def progress(
             spent = online_seconds(phones, pattern_row(phones, phone), start, stop)
 
         computed[i] = min(max(spent - down, 0.0), compute)
-        size = loads.down[i]
-        sent[DOWN, i] = _sent(phones, phone, rule, DOWN, rates, size, spent, down, start, stop)
+        load = load_of(loads, i)
+        sent[DOWN, i] = _sent(phones, phone, rule, DOWN, rates, load, spent, down, start, stop)
         sent[UP, i] = 0
         if spent > down + compute:
             begin = start + down + compute
             if rule == RESUME and has_curves(phones):
                 begin = resumed_until(phones, pattern_row(phones, phone), start, down + compute)
             elapsed = spent - down - compute
-            size = loads.up[i]
-            sent[UP, i] = _sent(phones, phone, rule, UP, rates, size, elapsed, up, begin, stop)
+            sent[UP, i] = _sent(phones, phone, rule, UP, rates, load, elapsed, up, begin, stop)
     return sent, computed
 
 
@@ -69,28 +77,46 @@ def _sent(
     rule: int,
     direction: int,
     rates: Rates,
-    size: int,
+    load: Load,
     elapsed: float,
     seconds: float,
     begin: float,
     stop: float,
 ) -> int:
-    """Return the whole bytes, of ``size``, that a transfer has carried by ``stop``.
+    """Return the whole bytes that one direction's transfer has carried by ``stop``.
 
-    It began at ``begin``, and has been at work for ``elapsed`` of the ``seconds`` that it takes.
+    Its set-up began at ``begin``, and it has been at work for ``elapsed`` of the ``seconds`` that
+    both take.
     """
+    size = load.down if direction == DOWN else load.up
     if elapsed >= seconds:
         return size
 
+    set_up = set_up_seconds(rates, size)
+    if elapsed <= set_up:
+        return 0
     if not has_curves(phones):
-        return int(size * elapsed / seconds)
+        return int(size * (elapsed - set_up) / (seconds - set_up))
 
     if rule == RESUME:
-        wanted = size * 8 / rates.bits_per_kbit
+        begin = after_pauses(phones, phone % len(phones.period), begin, set_up)
+        wanted = size * 8 / rates.bits_per_kbit / load.factor
         _, kbit = paused_transfer(phones, phone, direction, begin, wanted, stop)
     else:
+        begin += set_up
         kbit = carried(phones, phone, direction, begin, max(begin, stop))
-    return min(int(kbit * rates.bits_per_kbit / 8), size)
+    return min(int(kbit * load.factor * rates.bits_per_kbit / 8), size)
+
+
+@kernel
+def seconds_at_work(phones: Phones, rule: int, clients: np.ndarray, span: np.ndarray) -> np.ndarray:
+    """Return the seconds (n,) between the moments span[0] and span[1] (2, n), without pauses."""
+    seconds = span[1] - span[0]
+    if rule == RESUME:
+        for i in range(len(clients)):
+            pattern = permuted(clients[i], phones.size, phones.key) % len(phones.period)
+            seconds[i] = online_seconds(phones, pattern, span[0, i], span[1, i])
+    return seconds
 
 
 @kernel

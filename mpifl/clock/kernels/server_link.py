@@ -1,10 +1,12 @@
 """Participants on a server's link, event by event.
 
-Events: transfers and training end, phones go offline and online, speeds change. Rates change at
-events only, and are those of ``fair_share`` between them. Each event costs O(log n).
+Events: set-ups, transfers and training end, phones go offline and online, speeds change. Rates
+change at events only, and are those of ``fair_share`` between them. Each event costs O(log n).
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
@@ -54,6 +56,7 @@ def join(
         flow.phone = phone_of(phones, clients[k])
         flow.load_down = loads.down[k]
         flow.load_up = loads.up[k]
+        flow.bandwidth_factor = loads.factor[k]
         flow.compute_seconds = compute_seconds[k]
         flow.alone = alone[k]
         flow.stop = np.inf
@@ -195,8 +198,15 @@ def _finish(link: Link, before: int) -> int:
 
 @inner_kernel
 def _end(link: Link, phones: Phones, rates: Rates, i: int, moment: float) -> None:
-    """End a participant's stage; it begins the next or is done."""
+    """End a participant's stage, or the set-up of its transfer; it begins the next or is done."""
     leave(link, i, moment)
+    flow = link.flows[i]
+    if flow.setting_up:
+        flow.setting_up = False
+        flow.left = _size(flow) * 8 / rates.bits_per_kbit
+        _go_on(link, phones, i, moment)
+        return
+
     _begin(link, phones, rates, i, link.flows[i].stage + 1, moment)
     if link.flows[i].stage == DONE:
         _stop(link, i)
@@ -248,9 +258,20 @@ def _begin(link: Link, phones: Phones, rates: Rates, i: int, stage: int, moment:
     if stage == DONE:
         return
 
-    size = flow.load_down if stage == DOWNLOADING else flow.load_up
-    flow.left = flow.compute_seconds if stage == COMPUTING else size * 8 / rates.bits_per_kbit
+    flow.setting_up = stage != COMPUTING and rates.round_trip_seconds > 0
+    if stage == COMPUTING:
+        flow.left = flow.compute_seconds
+    elif flow.setting_up:
+        flow.left = rates.round_trip_seconds
+    else:
+        flow.left = _size(flow) * 8 / rates.bits_per_kbit
     _go_on(link, phones, i, moment)
+
+
+@inner_kernel
+def _size(flow: Any) -> int:
+    """Return the bytes of a participant's present transfer."""
+    return flow.load_down if flow.stage == DOWNLOADING else flow.load_up
 
 
 @inner_kernel
@@ -260,8 +281,9 @@ def _go_on(link: Link, phones: Phones, i: int, moment: float) -> None:
     flow.since = moment
     flow.change = np.inf
 
-    if flow.stage != COMPUTING:
-        flow.kbps, flow.change = speed_from(phones, flow.phone, flow.stage // 2, moment)
+    if flow.stage != COMPUTING and not flow.setting_up:
+        kbps, flow.change = speed_from(phones, flow.phone, flow.stage // 2, moment)
+        flow.kbps = flow.bandwidth_factor * kbps
         if flow.kbps > 0:
             limit_by_phone(link, i)
     schedule(link, i)

@@ -23,23 +23,28 @@ UP = constant(1)
 
 
 class Loads(NamedTuple):
-    """What each of several participants has to transfer: bytes ``down`` and ``up``, (n,) int64."""
+    """What each of several participants has to transfer: bytes ``down`` and ``up``, (n,) int64.
+
+    ``factor`` (n,) float64 is the factor on its phone's bandwidth.
+    """
 
     down: np.ndarray
     up: np.ndarray
+    factor: np.ndarray
 
 
 class Load(NamedTuple):
-    """What one participant has to transfer, in bytes."""
+    """What one participant has to transfer, in bytes, and the factor on its phone's bandwidth."""
 
     down: int
     up: int
+    factor: float
 
 
 @inner_kernel
 def load_of(loads: Loads, i: int) -> Load:
     """Return the load of participant ``i``."""
-    return Load(loads.down[i], loads.up[i])
+    return Load(loads.down[i], loads.up[i], loads.factor[i])
 
 
 @inner_kernel
@@ -95,13 +100,14 @@ def _segment(phones: Phones, phone: int, now: float) -> tuple[int, float, int, f
 
 @inner_kernel
 def constant_seconds(
-    phones: Phones, phone: int, direction: int, size: int, bits_per_kbit: float
+    phones: Phones, phone: int, direction: int, load: Load, bits_per_kbit: float
 ) -> float:
-    """Return the seconds for ``size`` bytes at the constant speed of a phone's device.
+    """Return the seconds of a transfer at the constant speed of a phone's device.
 
-    8 bytes / (bits_per_kbit kbit/s).
+    8 bytes / (bits_per_kbit factor kbit/s).
     """
-    return size * 8 / (bits_per_kbit * _device_kbps(phones, phone, direction))
+    size = load.down if direction == DOWN else load.up
+    return size * 8 / (bits_per_kbit * (load.factor * _device_kbps(phones, phone, direction)))
 
 
 @inner_kernel

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mpifl.clock.policy import RoundPolicy
-from mpifl.clock.timeline import Call, ClockState, Outcome, Timeline
+from mpifl.clock.timeline import Asked, Call, ClockState, Outcome, Timeline
 
 
 class All(RoundPolicy):
@@ -14,8 +14,8 @@ class All(RoundPolicy):
 
     mode: str = "all"
 
-    def advance(self, state: ClockState, call: Call) -> tuple[Timeline, ClockState]:
-        rows = self.cohort(state, call, call.participants)
+    def settle(self, state: ClockState, call: Call, asked: Asked) -> tuple[Timeline, ClockState]:
+        rows = asked.rows
         flows = self.share(call, rows, len(rows))
 
         end = self.last_stop(rows)

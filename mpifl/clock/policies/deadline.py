@@ -10,8 +10,8 @@ from pydantic import Field, model_validator
 
 from mpifl.clock.kernels.latency import finish_seconds
 from mpifl.clock.latency import loads, rates, work_seconds
-from mpifl.clock.policy import RoundPolicy, asked
-from mpifl.clock.timeline import Call, ClockState, Outcome, Timeline
+from mpifl.clock.policy import RoundPolicy, overcommitted
+from mpifl.clock.timeline import Asked, Call, ClockState, Outcome, Timeline
 
 
 class Deadline(RoundPolicy):
@@ -46,13 +46,18 @@ class Deadline(RoundPolicy):
         return raw
 
     def at_once(self, participants: int) -> int:
-        return asked(self.overcommitment, participants)
+        return overcommitted(self.overcommitment, participants)
 
-    def advance(self, state: ClockState, call: Call) -> tuple[Timeline, ClockState]:
-        rows = self.cohort(state, call, self.at_once(call.participants))
+    def ask(self, state: ClockState, call: Call) -> Asked:
+        rows = super().ask(state, call).rows
         deadline = self._deadline(rows)
         if self.partial:
             self._shorten(call, rows, deadline)
+        return Asked(rows, deadline)
+
+    def settle(self, state: ClockState, call: Call, asked: Asked) -> tuple[Timeline, ClockState]:
+        rows = asked.rows
+        deadline = asked.latest
         flows = self.share(call, rows, len(rows), deadline)
 
         end = min(deadline, float(rows["stop_seconds"].max()))
@@ -121,8 +126,14 @@ class Deadline(RoundPolicy):
         """Return the moment (n,) at which each would be done with ``steps`` (n,) steps."""
         clients = np.ascontiguousarray(rows["client"])
         held = call.population.samples(clients)
-        cost = call.workload.costed(clients, held, call.workload.processed(held, steps), steps)
+        cost = self.cost(call, rows, call.workload.processed(held, steps), steps)
         start = float(rows["start_seconds"][0])
         return finish_seconds(
-            call.population.phones, self.rule, clients, cost, loads(rows), rates(call), start
+            call.population.phones,
+            self.rule,
+            clients,
+            cost,
+            loads(rows),
+            rates(self.latency, call),
+            start,
         )

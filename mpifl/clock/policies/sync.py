@@ -7,8 +7,8 @@ import math
 import numpy as np
 from pydantic import Field
 
-from mpifl.clock.policy import RoundPolicy, asked
-from mpifl.clock.timeline import Call, ClockState, Outcome, Timeline
+from mpifl.clock.policy import RoundPolicy, overcommitted
+from mpifl.clock.timeline import Asked, Call, ClockState, Outcome, Timeline
 
 
 class Sync(RoundPolicy):
@@ -44,15 +44,19 @@ class Sync(RoundPolicy):
     )
 
     def at_once(self, participants: int) -> int:
-        return asked(self.overcommitment, participants)
+        return overcommitted(self.overcommitment, participants)
 
-    def least_work(self, call: Call, held: np.ndarray) -> tuple[np.ndarray, float]:
+    def least_work(self, call: Call, clients: np.ndarray) -> tuple[np.ndarray, float]:
         limit = math.inf if self.timeout_seconds is None else self.timeout_seconds
-        return super().least_work(call, held)[0], limit
+        return super().least_work(call, clients)[0], limit
 
-    def advance(self, state: ClockState, call: Call) -> tuple[Timeline, ClockState]:
-        rows = self.cohort(state, call, self.at_once(call.participants))
-        latest = float(rows["start_seconds"][0]) + (self.timeout_seconds or math.inf)
+    def ask(self, state: ClockState, call: Call) -> Asked:
+        rows = super().ask(state, call).rows
+        return Asked(rows, float(rows["start_seconds"][0]) + (self.timeout_seconds or math.inf))
+
+    def settle(self, state: ClockState, call: Call, asked: Asked) -> tuple[Timeline, ClockState]:
+        rows = asked.rows
+        latest = asked.latest
         flows = self.share(call, rows, call.participants, latest)
 
         first = _first_to_finish(rows, call.participants, latest)
@@ -69,7 +73,7 @@ class Sync(RoundPolicy):
         rows["outcome"][late] = Outcome.CUT
         self.cut(rows, end)
 
-        least = max(1, asked(self.least_share, call.participants))
+        least = max(1, overcommitted(self.least_share, call.participants))
         if finished < least:
             rows["outcome"][first] = Outcome.ABANDONED
             self.check_possible(call, least)

@@ -19,11 +19,12 @@ from mpifl.traces.importers.parsing import numbers, only, shown
 from mpifl.traces.labels import LABELS, Labels, check_labels, encoded, name_labels
 from mpifl.traces.on_off import DAY_SECONDS
 from mpifl.traces.slots import Slots, check_slots, of_counts, without_empty
-from mpifl.traces.trace import DEVICE_COLUMNS
+from mpifl.traces.trace import DEVICE_COLUMNS, MEMORY
 
 SLOTS = ("pattern", "start", "end")
 CURVES = ("curve", "start", "download_kbps", "upload_kbps", "period")
-TABLES = {"devices": (*DEVICE_COLUMNS, *LABELS), "slots": (*SLOTS, "period"), "curves": CURVES}
+NUMBERS = (*DEVICE_COLUMNS, MEMORY)
+TABLES = {"devices": (*NUMBERS, *LABELS), "slots": (*SLOTS, "period"), "curves": CURVES}
 """The columns that each kind of table may have."""
 
 
@@ -151,11 +152,10 @@ def _check_columns(table: Table, needed: Sequence[str], allowed: Sequence[str]) 
 def _devices(table: Table) -> dict[str, np.ndarray]:
     """Return the device columns of a table, those of numbers."""
     _check_columns(table, (), TABLES["devices"])
-    columns = [column for column in table.columns if column in DEVICE_COLUMNS]
+    columns = [column for column in table.columns if column in NUMBERS]
     if not columns:
         raise InputError(
-            f"{table.path}: no column of numbers; needed: one or more of"
-            f" {', '.join(DEVICE_COLUMNS)}"
+            f"{table.path}: no column of numbers; needed: one or more of {', '.join(NUMBERS)}"
         )
     devices = {column: table.numbers(column) for column in columns}
     for column, values in devices.items():

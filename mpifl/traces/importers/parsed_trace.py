@@ -14,14 +14,14 @@ from mpifl.traces.bandwidth import Bandwidth
 from mpifl.traces.labels import Labels
 from mpifl.traces.slots import Slots
 from mpifl.traces.synthesis import find_trace, read_recipe, synthesize
-from mpifl.traces.trace import DEVICE_COLUMNS, FORMAT, SCHEMA_VERSION, Trace, open_trace
+from mpifl.traces.trace import FORMAT, SCHEMA_VERSION, Trace, open_trace
 
 
 @dataclass(frozen=True)
 class ParsedTrace:
     """What a source has of a trace; what it lacks is empty or None.
 
-    ``devices`` holds some of the columns DEVICE_COLUMNS, all (devices,) float64. ``notes`` tell the
+    ``devices`` holds some of ``Trace.device_columns``, all (devices,) float64. ``notes`` tell the
     user what was decided on the way, one sentence each. ``labels`` are of the source's own devices
     and slots.
     """
@@ -61,7 +61,7 @@ def completed(name: str, parsed: ParsedTrace, base: Trace) -> tuple[Trace, list[
     other columns from the base's device k mod devices; if it has none, the devices are the base's.
     Patterns and curves are the source's or the base's. Labels are of the rows' own source.
     """
-    from_base = [column for column in DEVICE_COLUMNS if column not in parsed.devices]
+    from_base = [column for column in base.device_columns if column not in parsed.devices]
     devices = len(next(iter(parsed.devices.values()))) if parsed.devices else base.devices
     device_of_base = np.arange(devices) % base.devices
     columns = {column: getattr(base, column)[device_of_base] for column in from_base}
@@ -104,7 +104,7 @@ def _origins(trace: Trace, parsed: ParsedTrace, from_base: list[str], base: Trac
     source_name = "the source"
     base_name = f"the base {base.name}"
 
-    from_source = [column for column in DEVICE_COLUMNS if column in parsed.devices]
+    from_source = [column for column in trace.device_columns if column in parsed.devices]
     for columns, origin in ((from_source, source_name), (from_base, base_name)):
         if columns:
             devices = counted(trace.devices, "device")

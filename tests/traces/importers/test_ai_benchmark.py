@@ -45,7 +45,11 @@ def test_the_real_tables_are_read(shared: Path, name: str, phones: int) -> None:
     assert np.array_equal(
         found.devices["compute_ms_per_sample"], compute_ms(np.array(scores, float))
     )
-    assert list(found.devices) == ["compute_ms_per_sample"]
+    memory = ["memory_mb"] if isinstance(table, list) else []
+    assert list(found.devices) == ["compute_ms_per_sample", *memory]
+    if memory:
+        gigabytes = [float(phone["RAM"].removesuffix("GB")) for phone in table]
+        assert found.devices["memory_mb"] == pytest.approx(1000 * np.array(gigabytes))
 
 
 @pytest.mark.parametrize(

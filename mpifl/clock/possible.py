@@ -1,0 +1,62 @@
+"""Whether enough clients can ever finish a round, at any time of the trace."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mpifl.clock.kernels.latency import how_many_can_finish
+from mpifl.clock.kernels.transfer import Loads
+from mpifl.clock.latency import rates
+from mpifl.clock.timeline import Call
+
+if TYPE_CHECKING:
+    from mpifl.clock.policy import RoundPolicy
+
+CHUNK_CLIENTS = 1 << 20
+
+
+def can_finish(policy: RoundPolicy, call: Call, needed: int) -> bool:
+    """Return whether ``needed`` clients can ever finish a round.
+
+    Looks at one client after the other until enough are found. Where speeds vary, they are taken to
+    be as high as they hardly ever are. The answer does not depend on the time: once it is yes, it
+    is looked up.
+
+    Args:
+        policy: Says how a participant is timed, and the least that it has to do.
+        call: What the round is asked for.
+        needed: How many clients have to be able to finish.
+    """
+    population = call.population
+    confirmed = population.notes.setdefault("can finish", set())
+    question = (policy, call.workload, needed)
+    if question in confirmed:
+        return True
+
+    latency = policy.latency
+    link = (latency.server_down_kbps, latency.server_up_kbps)
+    server = np.array([math.inf if kbps is None else kbps for kbps in link])
+    compute, bandwidth = latency.variation.best
+    able = 0
+    for begin in range(0, population.clients, CHUNK_CLIENTS):
+        clients = np.arange(begin, min(begin + CHUNK_CLIENTS, population.clients))
+        cost, limit = policy.least_work(call, clients)
+        down, up = call.workload.loads(clients)
+        able += how_many_can_finish(
+            population.phones,
+            policy.rule,
+            clients,
+            cost if compute == 1 else cost / compute,
+            Loads(down, up, np.full(len(clients), bandwidth)),
+            rates(latency, call),
+            server,
+            limit,
+            needed - able,
+        )
+        if able == needed:
+            confirmed.add(question)
+            return True
+    return False

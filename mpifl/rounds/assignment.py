@@ -1,0 +1,125 @@
+"""What the aggregator assigns to the executors, and what their results add up to."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+from mpifl.aggregation.exact_sum import RoundSum
+from mpifl.rounds.experiment import Experiment
+from mpifl.rounds.round_result import LOSSES, METRIC
+
+Version = dict[str, np.ndarray]
+"""The arrays (float32) of one model version by name: the model, and what participants receive."""
+
+Versions = dict[int, Version]
+
+FAILED = -1
+"""In the place of a slot: training failed."""
+
+
+class Stage(IntEnum):
+    """What executors do with the tasks of an assignment."""
+
+    WHOLE = 0  # train them, and add their updates to the sums
+    TRAIN = 1  # train them, and keep their updates until it is known which count
+    COUNT = 2  # add updates that were kept to the sums, with the weights of these tasks
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """One round or several that can be trained now, because all their base versions are known.
+
+    With a synchronous clock that is one round, with an asynchronous one often several. ``tasks``
+    (structured TASK) are those of rounds ``first_round`` to ``first_round + rounds - 1``; ``tests``
+    (int64) are the model versions to test, ``personal`` (structured PERSONAL, by version) the
+    clients to test with their own models. ``probes`` (int64) are clients that compute the loss of
+    the newest model version, before the next round is planned. ``oldest`` is the round after which
+    the run might be resumed: the state that clients had then is kept. ``stage`` says what is done
+    with the tasks.
+    """
+
+    first_round: int
+    rounds: int
+    tasks: np.ndarray
+    tests: np.ndarray
+    personal: np.ndarray
+    probes: np.ndarray
+    oldest: int
+    stage: Stage = Stage.WHOLE
+
+
+@dataclass(frozen=True)
+class Results:
+    """What the ranks' results add up to for an assignment: views into ``whole`` (int64).
+
+    It is summed in one Reduce.
+
+    ``vectors`` (rounds, total) and ``averages`` (rounds, slots, 2, averaged) are the running sums
+    of the client updates. ``tests`` (tests, numbers) counts scored and correct predictions, the
+    mean loss in fixed point, and the objective's own counts. ``losses`` (tasks, 2 + LOSSES) is
+    known to one rank each: the slot of the sums that the upload went into, FAILED where training
+    failed; the local steps that were made; the bits of the training losses (float64). It rides in
+    the same Reduce, since a Gather of its own costs a round more than it does. ``probes``
+    (probes, 1) are the bits of the losses of the clients probed, in the same way.
+    """
+
+    whole: np.ndarray
+    vectors: np.ndarray
+    averages: np.ndarray
+    tests: np.ndarray
+    losses: np.ndarray
+    probes: np.ndarray
+
+    @staticmethod
+    def empty(experiment: Experiment, assignment: Assignment) -> Results:
+        """Return results to which nothing has been added."""
+        shapes = (
+            *experiment.sums.shapes(assignment.rounds),
+            (len(assignment.tests), 3 + experiment.objective.counted),
+            (len(assignment.tasks), 2 + len(LOSSES)),
+            (len(assignment.probes), 1),
+        )
+        ends = np.cumsum([math.prod(shape) for shape in shapes])
+
+        whole = np.zeros(int(ends[-1]), np.int64)
+        pieces = np.split(whole, ends[:-1])
+        views = [piece.reshape(shape) for piece, shape in zip(pieces, shapes, strict=True)]
+
+        return Results(whole, *views)
+
+    def round_sum(self, index: int) -> RoundSum:
+        """Return the sums of one round of the assignment, counted from 0."""
+        return RoundSum(self.vectors[index], self.averages[index])
+
+    def probe_losses(self) -> np.ndarray:
+        """Return on rank 0 the losses (probes,) float64, once results have come."""
+        return np.ascontiguousarray(self.probes[:, 0]).view(np.float64)
+
+    def set_metrics(self, tasks: slice, metrics: np.ndarray) -> None:
+        """Set losses and failure of tasks that this rank trained; ``metrics`` (METRIC)."""
+        self.losses[tasks, 0] = np.where(metrics["failed"], FAILED, metrics["slot"])
+        self.losses[tasks, 1] = metrics["steps"]
+        for column, name in enumerate(LOSSES, 2):
+            self.losses[tasks, column] = np.ascontiguousarray(metrics[name]).view(np.int64)
+
+    def metrics(self, assignment: Assignment) -> np.ndarray:
+        """Return on rank 0 the metrics of all tasks (structured METRIC), once results have come."""
+        metrics = np.empty(len(assignment.tasks), METRIC)
+        metrics["round"] = assignment.tasks["round"]
+        metrics["client"] = assignment.tasks["client"]
+        metrics["failed"] = self.losses[:, 0] == FAILED
+        metrics["slot"] = np.maximum(self.losses[:, 0], 0)
+        metrics["steps"] = self.losses[:, 1]
+        for column, name in enumerate(LOSSES, 2):
+            metrics[name] = np.ascontiguousarray(self.losses[:, column]).view(np.float64)
+        return metrics
+
+
+def keep_only(versions: Versions, kept: np.ndarray) -> None:
+    """Remove every version that is not among ``kept``, in place; both sides do so."""
+    for number in versions.keys() - set(kept.tolist()):
+        del versions[number]

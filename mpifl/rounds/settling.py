@@ -1,0 +1,110 @@
+"""Rounds that are settled after they were trained, from what participants really did.
+
+With ``clock.costs: measured`` all who are asked are trained, and their updates are kept where they
+were made. The round policy then settles the round from their true costs, and the updates of those
+who completed it are counted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mpifl.clock.timeline import Asked, Call, ClockState
+from mpifl.rounds.experiment import TimingExperiment
+from mpifl.rounds.plan import TASK, Plan, after_probe, call_of, plan_of
+from mpifl.rounds.probe import Probed
+from mpifl.selection.feedback import State
+from mpifl.stopwatch import Stopwatch
+
+
+@dataclass(frozen=True)
+class Unsettled:
+    """A round whose clients were asked, and that is not settled yet.
+
+    Attributes:
+        round_number: From 1 on.
+        before: The clock's state after the round before.
+        call: What the round policy was asked for.
+        asked: Who was asked.
+        probed: The round's probe, if it has one.
+        metrics: What their training gave (structured METRIC, in the order of the clients); None
+            until then.
+    """
+
+    round_number: int
+    before: ClockState
+    call: Call
+    asked: Asked
+    probed: Probed | None
+    metrics: np.ndarray | None = None
+
+    @property
+    def tasks(self) -> np.ndarray:
+        """A task (structured TASK) for everyone who was asked; weights are not known yet."""
+        tasks = np.zeros(len(self.asked.rows), TASK)
+        tasks["round"] = self.round_number
+        for name in ("client", "base", "steps", "samples"):
+            tasks[name] = self.asked.rows[name]
+        return tasks
+
+
+def ask_round(
+    experiment: TimingExperiment,
+    round_number: int,
+    state: ClockState,
+    learned: State,
+    watch: Stopwatch,
+    probed: Probed | None,
+) -> Unsettled:
+    """Return a round with those who are asked; arguments are those of ``make_plan``."""
+    job = experiment.job
+    call = call_of(
+        job,
+        experiment.population,
+        experiment.workload,
+        round_number,
+        learned,
+        watch,
+        probed,
+    )
+    with watch("clock"):
+        asked = job.clock.ask(after_probe(state, probed), call)
+    return Unsettled(round_number, state, call, asked, probed)
+
+
+def settle_round(experiment: TimingExperiment, unsettled: Unsettled, watch: Stopwatch) -> Plan:
+    """Return the plan of a round that was trained; its tasks are those whose updates count."""
+    job = experiment.job
+    with watch("clock"):
+        rows = _measured(experiment, unsettled)
+        asked = replace(unsettled.asked, rows=rows)
+        start = after_probe(unsettled.before, unsettled.probed)
+        timeline, after = job.clock.settle(start, unsettled.call, asked)
+        return plan_of(
+            job, experiment.population, unsettled.round_number, timeline, after, unsettled.probed
+        )
+
+
+def _measured(experiment: TimingExperiment, unsettled: Unsettled) -> np.ndarray:
+    """Return the participants as launched, with the steps that they made.
+
+    Those whose training failed have the steps that were planned.
+    """
+    rows = unsettled.asked.rows.copy()
+    metrics = unsettled.metrics
+    assert metrics is not None
+    order = np.argsort(rows["client"])
+    steps = rows["steps"].copy()
+    steps[order] = np.where(metrics["failed"], steps[order], metrics["steps"])
+
+    fewer = steps < rows["steps"]
+    if fewer.any():
+        shorter = rows[fewer]
+        shorter["steps"] = steps[fewer]
+        held = experiment.population.samples(np.ascontiguousarray(shorter["client"]))
+        shorter["samples"] = experiment.workload.processed(held, shorter["steps"])
+        experiment.job.clock.retime(unsettled.call, shorter)
+        rows[fewer] = shorter
+    return rows
