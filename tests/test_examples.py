@@ -22,7 +22,9 @@ from mpifl.errors import InputError
 from mpifl.job import load_yaml
 from mpifl.objectives import REGISTRY as OBJECTIVES
 from mpifl.rounds.build_experiment import check_job
+from tests import asking
 from tests.algorithms.sides import context, start, step, uploaded
+from tests.feedback import feedback
 from tests.launching import run_job
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -52,6 +54,8 @@ def test_the_example_is_short() -> None:
 # Plug-ins: docs/tutorials include these files as they are.
 
 TRAINED = ("model", "algorithm", "selection", "round_policy", "partitioner")
+OTHERS = ("last_losses",)
+"""Second examples of a kind of part."""
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +73,7 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "samples.h5"
 
 
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", [*TRAINED, *OTHERS])
 def test_the_job_of_a_plug_in_passes_the_check(name: str) -> None:
     experiment, _ = check_job(str(PLUG_INS / f"{name}.yaml"), [])
     assert [plug_in.where for plug_in in experiment.job.plug_ins.values()] == [
@@ -105,8 +109,10 @@ def test_all_plug_ins_together_give_the_same_bits_at_1_2_and_3_ranks(tmp_path: P
     assert run.summary["cut"] > 0
 
 
-@pytest.mark.parametrize("name", ["fedscale_client", "numpy_client", "teacher_student"])
-def test_clients_of_other_kinds_give_the_same_bits_at_1_and_3_ranks_and_learn(
+@pytest.mark.parametrize(
+    "name", ["fedscale_client", "numpy_client", "teacher_student", "last_losses"]
+)
+def test_plug_ins_of_other_kinds_give_the_same_bits_at_1_and_3_ranks_and_learn(
     name: str, tmp_path: Path
 ) -> None:
     job = PLUG_INS / f"{name}.yaml"
@@ -127,6 +133,22 @@ def test_the_algorithm_is_its_formula() -> None:
     for update, model in ((1.0, 0.5), (0.0, 0.75), (2.0, 1.875)):
         state = step(algorithm, state, {"update": np.array([update])}, 10, 100)
         assert state["model"].tolist() == [model]
+
+
+def test_the_rule_that_learns_asks_for_the_highest_last_losses(
+    make_dataset, make_trace, make_population
+) -> None:
+    """Of all five, whom candidates three times as many as wanted cover."""
+    population = make_population(make_dataset([3, 4, 5, 6, 7]), make_trace([[(0, 100)]]))
+    rule = _module("last_losses").LastLosses()
+    state = rule.start(population, asking.WORK)
+    state = rule.learn(state, feedback(population, 1, [0, 1, 4], loss=[0.2, 0.9, 0.4]))
+    ended = feedback(population, 2, [1, 3], loss=[0.3, np.nan], outcome=[0, 2])
+    state = rule.learn(state, ended)
+
+    chosen = rule.choose(asking.context(population, wanted=5, state=state)).tolist()
+    assert sorted(chosen[:2]) == [2, 3]  # 3 was cut
+    assert chosen[2:] == [4, 1, 0]
 
 
 def test_the_partitioner_deals_all_samples_in_two_sizes_or_says_why_not() -> None:
