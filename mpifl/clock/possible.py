@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
 from mpifl.clock.kernels.latency import how_many_can_finish
 from mpifl.clock.kernels.transfer import Loads
-from mpifl.clock.latency import rates
+from mpifl.clock.latency import Latency, rates
 from mpifl.clock.timeline import Call
-
-if TYPE_CHECKING:
-    from mpifl.clock.policy import RoundPolicy
 
 CHUNK_CLIENTS = 1 << 20
 
 
-def can_finish(policy: RoundPolicy, call: Call, needed: int) -> bool:
+class Timing(Protocol):
+    """What is asked of a round policy."""
+
+    latency: Latency
+
+    @property
+    def rule(self) -> int:
+        """The availability rule as the number that the kernels use."""
+
+    def least_work(self, call: Call, clients: np.ndarray) -> tuple[np.ndarray, float]:
+        """Return the least that clients have to do for an update that counts."""
+
+
+def can_finish(policy: Timing, call: Call, needed: int) -> bool:
     """Return whether ``needed`` clients can ever finish a round.
 
     Looks at one client after the other until enough are found. Where speeds vary, they are taken to
