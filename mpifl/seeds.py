@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
+from enum import IntEnum, unique
 
 import numpy as np
 
 
+@unique
 class Purpose(IntEnum):
     """What a generator is for.
 
@@ -27,9 +28,9 @@ class Purpose(IntEnum):
     SERVER = 12  # the server's side of an algorithm, by round
     CLIENT = 13  # the client's side of an algorithm, by (round, client)
     PERSONAL = 14  # which clients are tested with their own models
-    PROBE = 16  # torch's own generator while a client is probed, by (version, client)
     TRANSFORM = 15  # changes of a client's minibatches, by (round, client) and request
     VARIATION = 16  # of a participant's speeds, by (draw, which number)
+    PROBE = 17  # torch's own generator while a client is probed, by (version, client)
 
 
 def generator(seed: int, purpose: Purpose, *keys: int) -> np.random.Generator:

@@ -18,7 +18,9 @@ CHUNK_CLIENTS = 1 << 20
 class Timing(Protocol):
     """What is asked of a round policy."""
 
-    latency: Latency
+    @property
+    def latency(self) -> Latency:
+        """The keys of ``clock.latency``."""
 
     @property
     def rule(self) -> int:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Generator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +25,7 @@ from mpifl.clock.cost import NOTHING, PLANNED, Cost
 from mpifl.errors import TrainingError
 from mpifl.rounds.assignment import Versions
 from mpifl.rounds.batch_norm import with_own_statistics
+from mpifl.rounds.client_update import NO_LOSSES, Losses
 from mpifl.rounds.experiment import Experiment
 from mpifl.rounds.worker import Worker
 from mpifl.seeds import Purpose, generator, number
@@ -35,39 +35,6 @@ AFTER_TRAINING = 1
 """Added to the key of a client's torch seed for what its program draws itself."""
 
 TOLERANCE = 1e-9
-
-
-class Losses(NamedTuple):
-    """A client's training losses, as LocalResult has them.
-
-    Of a pass over all samples only the mean loss is known; the squares are then its square.
-    """
-
-    loss: float
-    squared_loss: float
-    last_squared_loss: float
-
-
-NO_LOSSES = Losses(math.nan, math.nan, math.nan)
-
-
-@dataclass(frozen=True)
-class ClientUpdate:
-    """What one client contributes to the round's sums.
-
-    ``index`` is its place in the group, ``slot`` the sum it goes into. ``arrays`` are the entries
-    that are summed, in the order of the SumLayout, each (size,) float32; ``averages`` the averaged
-    buffers, (averaged,) float32. ``kept`` is what the client keeps if its update counts, ``steps``
-    the local steps that it made.
-    """
-
-    index: int
-    slot: int
-    arrays: list[torch.Tensor]
-    averages: torch.Tensor
-    losses: Losses
-    kept: dict[str, np.ndarray]
-    steps: int
 
 
 @dataclass

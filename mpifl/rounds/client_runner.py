@@ -18,7 +18,8 @@ from mpifl.algorithms.requests import Request
 from mpifl.errors import InputError, TrainingError, at
 from mpifl.rounds.assignment import Versions
 from mpifl.rounds.client_errors import or_drop, task_names
-from mpifl.rounds.client_program import ClientProgram, ClientUpdate, Ended, advance, start_program
+from mpifl.rounds.client_program import ClientProgram, Ended, advance, start_program
+from mpifl.rounds.client_update import ClientUpdate
 from mpifl.rounds.experiment import Experiment
 from mpifl.rounds.round_result import STATISTICS
 from mpifl.rounds.serving import serve

@@ -18,8 +18,8 @@ from mpifl.mpi.world import World
 from mpifl.objectives.objective import Scores
 from mpifl.rounds.assignment import Assignment, Results, Stage, Versions
 from mpifl.rounds.client_errors import task_names
-from mpifl.rounds.client_program import ClientUpdate
 from mpifl.rounds.client_runner import client_updates
+from mpifl.rounds.client_update import ClientUpdate
 from mpifl.rounds.experiment import Experiment
 from mpifl.rounds.personal import test_personal
 from mpifl.rounds.personal_clients import personal_groups

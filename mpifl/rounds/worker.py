@@ -6,7 +6,6 @@ import copy
 import os
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
 
 import torch
 
@@ -15,6 +14,7 @@ from mpifl.models.flat import FlatModel, flatten
 from mpifl.mpi.placement import own_share
 from mpifl.rounds.assignment import Version, Versions
 from mpifl.rounds.client_state import ClientStore
+from mpifl.rounds.client_update import ClientUpdate
 from mpifl.rounds.contract import Contract, called_parts, is_plug_in
 from mpifl.rounds.experiment import Experiment
 from mpifl.seeds import KeyedGenerator, Purpose
@@ -23,9 +23,6 @@ from mpifl.training.device import CPU, start_device
 from mpifl.training.participant import Engine
 from mpifl.training.recipe import Recipe, recipe_of
 from mpifl.training.samples import Pool, pool_of
-
-if TYPE_CHECKING:
-    from mpifl.rounds.client_program import ClientUpdate
 
 
 @dataclass(frozen=True)
