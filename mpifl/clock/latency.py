@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -38,6 +39,21 @@ class Latency(Section):
     model_bytes: int | None = Field(
         None, ge=1, le=10**15, description="bytes of the model on the air; default: 4 a weight"
     )
+    model_bytes_up: int | None = Field(
+        None,
+        ge=1,
+        le=10**15,
+        description="bytes of a model that is uploaded; default: those of model_bytes",
+    )
+    throttled_after: float | None = Field(
+        None,
+        gt=0,
+        le=1e9,
+        description="seconds of computing after which a hot phone slows down; default: never",
+    )
+    throttled_speed: float = Field(
+        0.6, gt=0, le=1, description="its speed then, as a share of its own"
+    )
     server_down_kbps: float | None = Field(
         None, gt=0, description="what all downloads share, kbit/s; default: no limit"
     )
@@ -70,7 +86,14 @@ def rates(latency: Latency, call: Call) -> Rates:
     """Return what the kernels need of the job's keys and of the workload."""
     round_trip_seconds = latency.round_trip_ms / 1000
     work = call.workload
-    return Rates(work.inferences_per_sample, work.bits_per_kbit, round_trip_seconds)
+    after = math.inf if latency.throttled_after is None else latency.throttled_after
+    return Rates(
+        work.inferences_per_sample,
+        work.bits_per_kbit,
+        round_trip_seconds,
+        after,
+        latency.throttled_speed,
+    )
 
 
 def loads(rows: np.ndarray) -> Loads:

@@ -162,13 +162,14 @@ def _workload(job: Job, layout: Layout, flops: float) -> Workload:
             )
         inferences = flops / latency.reference_flops
 
+    model_up = latency.model_bytes if latency.model_bytes_up is None else latency.model_bytes_up
     algorithm = job.algorithm
     received = algorithm.received_arrays(layout)
     uploaded = algorithm.uploaded_arrays(layout)
     averages = _bytes_of_averages(algorithm, layout)
     workload = Workload(
         bytes_down=bytes_of(received, layout, latency.model_bytes),
-        bytes_up=bytes_of(uploaded, layout, latency.model_bytes) + averages,
+        bytes_up=bytes_of(uploaded, layout, model_up) + averages,
         batch_size=training.batch_size,
         epochs=training.epochs,
         local_steps=training.local_steps,

@@ -127,6 +127,8 @@ def test_a_real_model_without_training_is_timed_and_counted(checked):
         ("scaffold", {}, 8000, 8000),  # the model and the control variate
         ("fedavg", {"model_bytes": 123}, 123, 123),
         ("scaffold", {"model_bytes": 123}, 246, 246),
+        ("scaffold", {"model_bytes": 123, "model_bytes_up": 10}, 246, 20),
+        ("fedavg", {"model_bytes_up": 10}, 4000, 10),
     ],
 )
 def test_bytes_are_4_a_weight_or_as_given_times_the_vectors_sent(

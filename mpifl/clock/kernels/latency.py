@@ -47,6 +47,8 @@ class Rates(NamedTuple):
     inferences_per_sample: float
     bits_per_kbit: float
     round_trip_seconds: float
+    throttled_after: float
+    throttled_speed: float
 
 
 @inner_kernel
@@ -59,10 +61,14 @@ def set_up_seconds(rates: Rates, size: int) -> float:
 def compute_seconds(phones: Phones, phone: int, rates: Rates, samples: float) -> float:
     """Return the seconds to train on ``samples`` samples.
 
-    samples x inferences_per_sample x ms / 1000.
+    samples x inferences_per_sample x ms / 1000. What is left after ``throttled_after`` seconds goes
+    on at ``throttled_speed`` times the phone's speed.
     """
     ms = phones.compute_ms_per_sample[device_row(phones, phone)]
-    return rates.inferences_per_sample * samples * ms / 1000
+    seconds: float = rates.inferences_per_sample * samples * ms / 1000
+    if seconds <= rates.throttled_after:
+        return seconds
+    return rates.throttled_after + (seconds - rates.throttled_after) / rates.throttled_speed
 
 
 @inner_kernel

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import pickle
 
 import numpy as np
@@ -20,8 +21,8 @@ ALWAYS = [(0, 100)]
 NO_LIMIT = np.full(2, np.inf)
 
 
-RATES = Rates(TRAINING_PER_INFERENCE, 1000.0, 0.0)
-KIBIT = Rates(TRAINING_PER_INFERENCE, 1024.0, 0.0)
+RATES = Rates(TRAINING_PER_INFERENCE, 1000.0, 0.0, math.inf, 1.0)
+KIBIT = Rates(TRAINING_PER_INFERENCE, 1024.0, 0.0, math.inf, 1.0)
 
 
 def can_finish(phones, rule, clients, samples, *load) -> bool:

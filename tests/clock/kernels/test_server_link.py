@@ -198,7 +198,7 @@ def cohort_of(population_of):
             points = [(start, *random.choice([0.0, 4.0, 20.0], 2)) for start in (0.0, 1.5, 4.0)]
             given_ = bandwidth((7.0, [*points, (6.0, 9.0, 9.0)]), (30.0, [(0.0, 6.0, 2.0)]))
             population = replace(population, trace=replace(population.trace, bandwidth=given_))
-        rates = Rates(3.0, 1000.0, 0.25 * (seed % 3))
+        rates = Rates(3.0, 1000.0, 0.25 * (seed % 3), math.inf, 1.0)
         loads = Loads(random.integers(0, 4000, n), random.integers(0, 4000, n), np.ones(n))
         clients, samples = np.arange(n), random.integers(1, 20, n)
         seconds, finished = time_participants(
