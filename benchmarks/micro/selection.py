@@ -2,7 +2,7 @@
 
 A round is planned (choose, time, account), and learned from; nobody trains, losses are random. Before that the rule learns from one
 round of as many participants as are to be explored. On the trace ``phones``, one core. Each row is a process of its own, so that its
-peak of resident memory is its own; of several the fastest counts.
+peak of resident memory is its own; of several the fastest counts. Times are of the processor, which other work changes least.
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ import json
 import subprocess
 import sys
 from statistics import median
-from time import perf_counter
+from time import process_time
 from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.micro.clock import peak_mib
 from benchmarks.micro.table import machine, show, versions
 from mpifl.clock.timeline import ClockState
 from mpifl.kernels.permutation import permuted
@@ -55,14 +54,14 @@ WARM_UP, ROUNDS, PROCESSES = 2, 15, 2
 def main() -> None:
     """Time every row in a process of its own, and print."""
     participants = int(sys.argv[1]) if len(sys.argv) > 1 else PARTICIPANTS
-    rows = [("", "asked", "ms to plan, median", "ms to learn", "together, least", "peak MiB")]
+    rows = [("", "asked", "ms to plan, median", "ms to learn", "together, least", "state, MB")]
     for name in ROWS:
         found = min(
             (_in_a_process(name, participants) for _ in range(PROCESSES)),
             key=lambda found: found["plan"] + found["learn"],
         )
-        times = (f"{found[key] * 1e3:.1f}" for key in ("plan", "learn", "least"))
-        rows.append((name, f"{found['asked']:,.0f}", *times, f"{found['peak_mib']:.0f}"))
+        times = (f"{1e3 * found[key]:.1f}" for key in ("plan", "learn", "least"))
+        rows.append((name, f"{found['asked']:,.0f}", *times, f"{found['state'] / 1e6:.1f}"))
     title = f"{participants:,} participants and 1.3-fold over-commitment, {ROUNDS} rounds, one core"
     show(title, rows, machine(), versions("numpy", "numba"))
 
@@ -76,7 +75,7 @@ def _in_a_process(name: str, participants: int) -> dict[str, float]:
 
 
 def measure(name: str, participants: int) -> dict[str, float]:
-    """One row: seconds a round to plan and to learn, clients asked, and the peak of memory."""
+    """One row: seconds a round to plan and to learn, clients asked, and bytes of state."""
     row = ROWS[name]
     updates = 1 if row.clock else participants
     changes = [
@@ -91,15 +90,15 @@ def measure(name: str, participants: int) -> dict[str, float]:
 
     planned, learned, asked = [], [], []
     for number in range(2, WARM_UP + ROUNDS + 2):
-        begun = perf_counter()
+        begun = process_time()
         plan = make_plan(
             experiment.job, experiment.population, experiment.workload, number, clock, state
         )
-        chosen = perf_counter()
+        chosen = process_time()
         feedback = _feedback(experiment, number, plan.timeline.participants)
-        known = perf_counter()
+        known = process_time()
         state = experiment.job.selection.learn(state, feedback)
-        learned.append(perf_counter() - known)
+        learned.append(process_time() - known)
         planned.append(chosen - begun)
         asked.append(len(plan.timeline.participants))
         clock = plan.after
@@ -110,7 +109,7 @@ def measure(name: str, participants: int) -> dict[str, float]:
         "learn": median(learned[WARM_UP:]),
         "least": min(both[WARM_UP:]),
         "asked": median(asked[WARM_UP:]),
-        "peak_mib": peak_mib(),
+        "state": sum(values.nbytes for values in state.values()),
     }
 
 

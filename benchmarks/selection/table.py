@@ -42,7 +42,8 @@ def _cells(runs: dict[str, list[dict[str, Any]]], name: str, target: float) -> l
     found = np.array([reached(run, target) for run in runs[name]])
     missed = int(np.isinf(found[:, 0]).sum())
     if missed:
-        return [f"{missed} of {len(found)} runs never", "", "", ""]
+        hours = np.mean([run["virtual_seconds"][-1] for run in runs[name]]) / 3600
+        return [f"{missed} of {len(found)} runs not in {hours:.1f} h", "", "", ""]
     base = np.mean([reached(run, target) for run in runs[BASE]], axis=0)
     seconds, rounds = found.mean(axis=0)
     hours = found[:, 0] / 3600
