@@ -42,6 +42,7 @@ def main(
     with wrong_input_ends():
         _check(workload, names, data)
 
+    out.mkdir(parents=True, exist_ok=True)
     path = out / f"{workload}.json"
     job = WORKLOADS[workload]
     result: dict[str, Any] = {"workload": workload, "title": job.title, "runs": {}}
@@ -56,12 +57,11 @@ def main(
         }
         for name in names:
             result["runs"][name] = [waiting[name, seed].result() for seed in range(1, seeds + 1)]
+            order = [rule for rule in RULES if rule in result["runs"]]
+            result["runs"] = {rule: result["runs"][rule] for rule in order}
+            write_text(path, json.dumps(result, indent=1) + "\n")
             print(name, flush=True)
-    order = [name for name in RULES if name in result["runs"]]
-    result["runs"] = {name: result["runs"][name] for name in order}
 
-    out.mkdir(parents=True, exist_ok=True)
-    write_text(path, json.dumps(result, indent=1) + "\n")
     draw(result, out / f"{workload}.png")
     print(table(result))
 
