@@ -44,7 +44,6 @@ from benchmarks.peers.workloads import WORKLOADS, Workload
 from mpifl.datasets.dataset import DataShape
 from mpifl.job.component import COMPONENTS, find_part
 from mpifl.models.flat import flatten
-from tests.launching import python
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "benchmarks" / "peers"
@@ -309,7 +308,7 @@ def reported(
     workload: Workload, folder: Path, driver: str, rounds: int, processes: int = 1
 ) -> dict[str, Any]:
     line = [
-        *python(),
+        sys.executable,
         "-m",
         f"benchmarks.peers.{driver}",
         str(order_of(workload, folder, rounds, processes)),

@@ -125,6 +125,7 @@ def test_a_round_is_summed_up(result: RoundResult) -> None:
         "stale": 1,
         "failed": 0,
         "abandoned": 0,
+        "probed": 0,
         "samples": 40,
         "bytes_down": 5000,
         "bytes_up": 1600,
