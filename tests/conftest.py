@@ -29,6 +29,18 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if collection_path.name == "ranks" and not config.getoption("--with-mpi") else None
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let tests/mpi run: pytest-mpi takes the name of that folder for its marker, and skips what has it."""
+    for item in items:
+        if item.get_closest_marker("mpi") is None:
+            item.own_markers[:] = [
+                mark
+                for mark in item.own_markers
+                if mark.kwargs.get("reason") != "need --with-mpi option to run"
+            ]
+
+
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist, which need not be there
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Which tests go to a worker together; with another ``--dist`` than pyproject.toml's that one decides."""

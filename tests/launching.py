@@ -19,11 +19,13 @@ import numpy as np
 import pytest
 
 from mpifl.mpi.launch import command
+from tests.preloaded import SERVERS
 
 LIMIT_SECONDS = 300
 """What hangs hangs for ever: nothing here may last so long on any machine, however busy."""
 LIST_LIMIT_SECONDS = 3 * LIMIT_SECONDS  # of a list of jobs
 SEVERAL = str(Path(__file__).parent / "several.py")
+PRELOADED = str(Path(__file__).parent / "preloaded.py")
 RULES = f"{Path(__file__).parent / 'held.py'}"
 MEASURED = (
     "wall_seconds",
@@ -35,14 +37,44 @@ MEASURED = (
 NOT_STARTED = "The PMIx server's listener thread failed to start"
 
 
+@functools.cache
+def _servers() -> tuple[str, list[subprocess.Popen[bytes]]]:
+    """The servers of tests/preloaded.py: their folder, and what ends them when this process has ended."""
+    folder = tempfile.mkdtemp(prefix="preloaded-")
+    servers = [
+        subprocess.Popen(
+            [sys.executable, PRELOADED, "--serve", f"{folder}/{number}"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+        for number in range(SERVERS)
+    ]
+    for server in servers:
+        assert server.stdout is not None
+        assert server.stdout.readline(), "a server of tests/preloaded.py has not started"
+    return folder, servers
+
+
+def python() -> list[str]:
+    """The beginning of a command that starts Python, with its libraries loaded already unless MPIFL_PRELOADED is 0."""
+    if os.environ.get("MPIFL_PRELOADED") == "0":
+        return [sys.executable]
+    return [sys.executable, "-I", "-S", PRELOADED, _servers()[0]]
+
+
 def mpirun(
-    ranks: int, module_arguments: Sequence[str], cwd: Path, limit: float = LIMIT_SECONDS
+    ranks: int,
+    module_arguments: Sequence[str],
+    cwd: Path,
+    limit: float = LIMIT_SECONDS,
+    preloaded: bool = True,
 ) -> subprocess.CompletedProcess:
     """Run ``python -m MODULE ARGUMENTS``, or a file of Python, on so many ranks; ends them all when the limit is over."""
     line = command(ranks, [], os.environ)
-    line[line.index("-m") :] = (
-        module_arguments if module_arguments[0].endswith(".py") else ["-m", *module_arguments]
-    )
+    start = python() if preloaded else [sys.executable]
+    module = [] if module_arguments[0].endswith(".py") else ["-m"]
+    line[line.index(sys.executable) :] = [*start, *module, *module_arguments]
     return _ended(line, cwd, limit)
 
 
@@ -170,9 +202,10 @@ def _printed(log: Path, stream: str) -> str:
     return "".join(path.read_text(errors="replace") for path in sorted(log.glob(f"{stream}-*")))
 
 
-def mpifl(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+def mpifl(folder: Path, *arguments: str, preloaded: bool = True) -> subprocess.CompletedProcess:
     """Run the ``mpifl`` command in ``folder``."""
-    return _ended([sys.executable, "-m", "mpifl", *arguments], folder, LIMIT_SECONDS)
+    start = python() if preloaded else [sys.executable]
+    return _ended([*start, "-m", "mpifl", *arguments], folder, LIMIT_SECONDS)
 
 
 def undisturbed_runs(

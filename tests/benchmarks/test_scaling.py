@@ -6,7 +6,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -43,7 +42,7 @@ from mpifl.job import read_job
 from mpifl.mpi.communicator import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, PAUSE_GROWTH
 from mpifl.mpi.queue import TAIL_TICKETS, own_tickets
 from tests.algorithms.sides import context, uploaded
-from tests.launching import mpirun
+from tests.launching import mpirun, python
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "jobs" / "slurm" / "scaling.sbatch"
@@ -481,7 +480,7 @@ def test_a_real_run_becomes_a_point_and_a_prediction(
     ]
     job, out = "benchmarks/scaling/sleeping.yaml", tmp_path / "out"
     line = [
-        sys.executable,
+        *python(),
         "-m",
         "benchmarks.scaling",
         "measure",

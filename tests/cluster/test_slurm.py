@@ -7,7 +7,6 @@ import re
 import shlex
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from hypothesis import strategies as st
 
 from mpifl.cluster.slurm import Request, script, time_seconds
 from mpifl.errors import InputError
-from tests.launching import LIMIT_SECONDS
+from tests.launching import LIMIT_SECONDS, python
 
 ROOT = Path(__file__).parents[2]
 READY = sorted(
@@ -51,7 +50,7 @@ def test_the_ready_ones_are_what_the_command_in_them_prints(path: Path) -> None:
     words = shlex.split(text.splitlines()[1].removeprefix("# "))
     assert words[:2] == ["mpifl", "slurm"]
     done = subprocess.run(
-        [sys.executable, "-m", *words],
+        [*python(), "-m", *words],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -39,7 +39,7 @@ def rows(text: str) -> dict[str, str]:
 
 
 def test_here_a_run_would_work(tmp_path: Path) -> None:
-    done = mpifl(tmp_path, "doctor", "-n", "3")
+    done = mpifl(tmp_path, "doctor", "-n", "3", preloaded=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert tuple(rows(done.stdout)) == CHECKS
     assert "error" not in rows(done.stdout).values()
@@ -49,7 +49,7 @@ def test_here_a_run_would_work(tmp_path: Path) -> None:
 
 
 def test_what_the_ranks_measure_can_be(tmp_path: Path) -> None:
-    done = mpirun(2, ["mpifl.mpi.probe", str(tmp_path / "none")], tmp_path)
+    done = mpirun(2, ["mpifl.mpi.probe", str(tmp_path / "none")], tmp_path, preloaded=False)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert len(found["hosts"]) == 2
@@ -79,6 +79,6 @@ def test_where_no_ranks_can_be_started_it_says_why(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_there_is_wrong_input(tmp_path: Path) -> None:
-    done = mpifl(tmp_path, "doctor", "none")
+    done = mpifl(tmp_path, "doctor", "none", preloaded=False)
     assert done.returncode == 2
     assert "FOLDER: none: no such folder" in done.stderr

@@ -26,6 +26,7 @@ from tests.launching import (
     Finished,
     held,
     mpirun,
+    python,
     run_job,
     undisturbed_runs,
 )
@@ -270,7 +271,7 @@ def test_a_run_goes_on_with_the_plug_in_that_it_began_with(tmp_path: Path) -> No
     stopped(tmp_path, [*job, "--out", str(out)], 10, signal.SIGTERM)
     helper.write_text("SHARE = 0.7")
 
-    asked = [sys.executable, "-m", "mpifl.run", *job, "--resume", str(out)]
+    asked = [*python(), "-m", "mpifl.run", *job, "--resume", str(out)]
     refused = subprocess.run(
         asked, cwd=tmp_path, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False
     )
@@ -300,7 +301,7 @@ def test_mpirun_passes_the_signal_on_and_all_ranks_end(
 
 def test_what_may_and_may_not_be_asked_of_a_run_that_goes_on(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    line = [sys.executable, "-m", "mpifl.run"]
+    line = [*python(), "-m", "mpifl.run"]
 
     def ask(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -357,7 +358,7 @@ def test_data_that_has_changed_is_refused(tmp_path: Path) -> None:
     )
     recipe.write_text(text)
     out = tmp_path / "out"
-    line = [sys.executable, "-m", "mpifl.run"]
+    line = [*python(), "-m", "mpifl.run"]
     first = subprocess.run(
         [*line, "quickstart", "rounds=2", f"population.trace={recipe}", "--out", str(out)],
         cwd=tmp_path,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fuzz.fuzz_outcome import command, examples
+from tests.launching import python
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = (
@@ -131,7 +132,7 @@ def test_names_that_are_no_text(word: bytes, tmp_path: Path) -> None:
     """As the system hands them over."""
     for line in (["run", "-n", "1", word], ["traces", "show", word]):
         arguments = [
-            sys.executable.encode(),
+            *map(os.fsencode, python()),
             b"-m",
             b"mpifl",
             *(part if isinstance(part, bytes) else part.encode() for part in line),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from mpifl.training.loop import Loop
 from mpifl.training.stacked import Stacked
 from mpifl.training.vmap_stack import VmapStack
 from tests.algorithms.reference import Run, assert_close
+from tests.launching import python
 from tests.training.test_stacked import OUTPUTS, group, made, work
 
 WHAT = OBJECTIVES["classification"](OUTPUTS)
@@ -268,7 +268,7 @@ def test_wrong_options_are_refused_in_a_line(section: str, said: str) -> None:
 def test_a_run_with_wrong_options_ends_with_exit_2_and_a_line(tmp_path: Path) -> None:
     section = "training.optimizer={name: adam, beta_1: 2}"
     command = [
-        sys.executable,
+        *python(),
         "-m",
         "mpifl.run",
         "quickstart",

@@ -22,7 +22,7 @@ from mpifl.rounds.plan import TASK, Plan
 from mpifl.rounds.round_result import CLIENT_TEST, METRIC, RoundResult
 from mpifl.rounds.round_result import Tested as _Tested  # pytest would take it for a test
 
-COMPLETED, DROPPED, CUT, STALE, FAILED, ABANDONED = Outcome
+COMPLETED, DROPPED, CUT, STALE, FAILED, *_ = Outcome
 CLIENTS = np.array([(6, 3, -1, 4, 2, 12.0), (6, 5, -1, 2, 2, 1.0)], CLIENT_TEST)
 UNKNOWN = pytest.approx(np.nan, nan_ok=True)
 
@@ -125,6 +125,7 @@ def test_a_round_is_summed_up(result: RoundResult) -> None:
         "stale": 1,
         "failed": 0,
         "abandoned": 0,
+        "probed": 0,
         "samples": 40,
         "bytes_down": 5000,
         "bytes_up": 1600,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from mpifl.record.too_few_online import TooFewOnline
 from mpifl.rounds.build_experiment import check_job
 from mpifl.rounds.experiment import TimingExperiment
 from mpifl.traces.trace import write_trace
+from tests.launching import python
 
 DIGITS = {"name": "digits", "partition": {"name": "iid", "clients": 6}}
 
@@ -103,7 +103,7 @@ def test_a_run_says_it_once_and_a_resumed_run_not_again(experiment_of, tmp_path:
     experiment_of({"mode": "sync", "overcommitment": 3.0}, checkpoint={"every": 2})
 
     def run(*arguments: str) -> list[str]:
-        line = [sys.executable, "-m", "mpifl.run", *arguments]
+        line = [*python(), "-m", "mpifl.run", *arguments]
         done = subprocess.run(
             line, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=True
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from mpifl.record.load import load_run
 from mpifl.record.tables import ROUND, row_type
 from mpifl.record.too_few_updates import TooFewUpdates
 from mpifl.traces.trace import write_trace
+from tests.launching import python
 
 RESUME = "clock.availability=resume lets them pause and go on"
 ASK_MORE = "a larger clock.overcommitment asks more clients"
@@ -129,7 +129,7 @@ def test_a_run_says_it_and_records_what_it_waits_for(tmp_path: Path, make_trace)
     }
     (tmp_path / "job.yaml").write_text(yaml.safe_dump(job))
 
-    line = [sys.executable, "-m", "mpifl.run", "job.yaml", "--out", "out"]
+    line = [*python(), "-m", "mpifl.run", "job.yaml", "--out", "out"]
     done = subprocess.run(
         line, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=True
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from mpifl.kernels.permutation import permuted
 from mpifl.rounds.plan import make_plan
 from mpifl.selection.checked import checked
 from tests.budget import examples
+from tests.launching import python
 
 WORK = Workload(bytes_down=1000, bytes_up=1000, batch_size=10, epochs=1, local_steps=None)
 RULE = """
@@ -160,7 +160,7 @@ def test_a_run_ends_with_status_1_and_names_round_and_rule(tmp_path: Path):
     late = "np.arange(wanted) if draw < 3 else np.full(wanted, 7)"
     selection = f"selection={{name: ./mine.py:Mine, participants: 10, answer: '{late}'}}"
     line = [
-        sys.executable,
+        *python(),
         "-m",
         "mpifl.run",
         "quickstart",
