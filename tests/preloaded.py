@@ -39,7 +39,7 @@ def ask(folder: str, arguments: list[str]) -> int:
         "ignored": [number for number in PASSED_ON if signal.getsignal(number) is signal.SIG_IGN],
     }
     server = socket.socket(socket.AF_UNIX)
-    server.connect(f"{folder}/{os.getpid() % SERVERS}")
+    server.connect(f"{folder}/{os.urandom(1)[0] % SERVERS}")
     socket.send_fds(server, [b"\n"], files)
     server.sendall(json.dumps(wanted).encode() + b"\n")
     said = server.makefile()

@@ -226,7 +226,7 @@ def simulated(case: LinkedCase, policy: Any, rounds: int = 1) -> Any:
     if policy.mode == "deadline":
         return LinkedDeadline(case, policy, **links)
     if policy.mode == "sync":
-        return LinkedSync(case, policy.availability, policy.overcommitment, **links)
+        return LinkedSync(case, policy, **links)
     return LinkedAll(
         case.phones, case.listed, policy.availability, case.now, case.participants, **links
     )

@@ -19,7 +19,7 @@ RULES = ["resume", "fedscale", "always"]
 def _check(case, rule):
     overcommitment = case.random.choice([1.0, 1.1, 1.3, 2.0])
     policy = Sync(overcommitment=overcommitment, availability=rule)
-    simulation = SyncRound(case, rule, overcommitment)
+    simulation = SyncRound(case, policy)
     timeline = advance_cohort(case, policy, simulation)
     if timeline is not None and rule != "fedscale":
         assert timeline.count(DROPPED) == 0

@@ -121,7 +121,7 @@ def test_a_checkpoint_that_does_not_fit(
         whole = next(wanted.folder.glob("checkpoint/round-00000014-*.h5"))
         assert int(found["needed"].replace(",", "")) == whole.stat().st_size
     again = go_on(ranks, run.folder)  # in vain: there is no more room than before
-    assert_no_room(again, rf"checkpoint/round-00000014\.h5|{RECORDS}")
+    assert_no_room(again, rf"checkpoint/round-00000014\.h5|environment\.json|{RECORDS}")
     assert_goes_on(ranks, disk, run, wanted, 7)
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpifl.clock import policy
+from mpifl.clock import possible
 from mpifl.clock.policies.sync import Sync
 from mpifl.clock.workload import Workload
 from mpifl.errors import InputError
@@ -207,9 +207,9 @@ def test_a_client_that_was_not_asked_keeps_a_round_without_updates_from_being_an
 def test_clients_are_searched_for_one_that_can_finish_once_a_run(
     sync_of, population_of, monkeypatch
 ):
-    searched, kernel = [], policy.how_many_can_finish
+    searched, kernel = [], possible.how_many_can_finish
     monkeypatch.setattr(
-        policy, "how_many_can_finish", lambda *given: searched.append(given) or kernel(*given)
+        possible, "how_many_can_finish", lambda *given: searched.append(given) or kernel(*given)
     )
     population = population_of([{"slots": [(0, 4)]}, {"slots": [(10, 15)]}])
     for now in (0.0, 100.0, 200.0):
