@@ -120,6 +120,22 @@ class Participation(Section):
         rows["upload_seconds"], rows["stop_seconds"] = seconds[2:]
         rows["outcome"] = np.where(finished, Outcome.COMPLETED, Outcome.DROPPED)
 
+    def shorten(self, call: Call, rows: np.ndarray, steps: np.ndarray) -> None:
+        """Give participants, in place, ``steps`` (n,) int64 where those are fewer than they have.
+
+        Args:
+            call: What the round is asked for.
+            rows: Participants that begin together.
+            steps: At most those planned.
+        """
+        fewer = steps < rows["steps"]
+        shorter = rows[fewer]
+        held = call.population.samples(np.ascontiguousarray(shorter["client"]))
+        shorter["steps"] = steps[fewer]
+        shorter["samples"] = call.workload.processed(held, shorter["steps"])
+        self.retime(call, shorter)
+        rows[fewer] = shorter
+
     def cost(
         self, call: Call, rows: np.ndarray, samples: np.ndarray, steps: np.ndarray
     ) -> np.ndarray:

@@ -13,10 +13,10 @@ from mpifl.clock.timeline import Call, ClockState, Outcome, Timeline
 from mpifl.clock.workload import Workload
 from mpifl.job import Job
 from mpifl.population.population import Population
+from mpifl.rounds.asking import call_for
 from mpifl.rounds.probe import Probed
 from mpifl.seeds import Purpose, number
-from mpifl.selection.checked import checked
-from mpifl.selection.context import NOT_PROBED, SelectionContext
+from mpifl.selection.context import NOT_PROBED
 from mpifl.selection.feedback import State
 from mpifl.stopwatch import UNWATCHED, Stopwatch
 
@@ -93,33 +93,24 @@ def call_of(
 ) -> Call:
     """Return what the round policy is asked for a round; arguments are those of ``make_plan``."""
     rule = job.selection
-    rule_state = rule.start(population, workload) if learned is None else learned
-
-    def choose(now: float, wanted: int, draw: int, busy: np.ndarray) -> np.ndarray:
-        def launch(clients: np.ndarray) -> np.ndarray:
-            return job.clock.launch(call, np.ascontiguousarray(clients, np.int64), now, 0)
-
-        context = SelectionContext(
-            population=population,
-            workload=workload,
-            launch=launch,
-            seed=job.seed,
-            round=round_number,
-            draw=draw,
-            now=now,
-            wanted=wanted,
-            busy=busy,
-            state=rule_state,
-            probed=NOT_PROBED if probed is None else probed[0].answers(probed[1]),
-        )
-        with watch("selection"):
-            return checked(rule.name, rule.choose(context), population, now, wanted, busy)
-
-    updates = job.clock.updates(rule.participants)
-    holders = NOBODY if probed is None else probed[0].clients
-    # ``choose`` looks at it too.
-    call = Call(updates, choose, population, workload, job.seed, holders)
-    return call
+    if learned is None:
+        learned = rule.start(population, workload)
+    told = NOT_PROBED
+    holders = NOBODY
+    if probed is not None:
+        told = probed[0].answers(probed[1])
+        holders = probed[0].clients
+    return call_for(
+        job,
+        population,
+        workload,
+        round_number,
+        learned,
+        watch,
+        rule.choose,
+        probed=told,
+        holders=holders,
+    )
 
 
 def after_probe(state: ClockState, probed: Probed | None) -> ClockState:

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mpifl.clock.cost import Cost
-from mpifl.clock.timeline import Call, ClockState, Outcome, Timeline
+from mpifl.clock.timeline import ClockState, Outcome, Timeline
 from mpifl.clock.workload import Workload
 from mpifl.job import Job
 from mpifl.population.population import Population
-from mpifl.selection.checked import checked
-from mpifl.selection.context import PROBED, SelectionContext
+from mpifl.rounds.asking import call_for
+from mpifl.selection.context import PROBED
 from mpifl.selection.feedback import State
 from mpifl.stopwatch import UNWATCHED, Stopwatch
 
@@ -91,31 +91,20 @@ def plan_probe(
         learned: What the selection rule has learned.
         watch: Counts the time of selection and clock.
     """
-    rule = job.selection
     clock = job.clock
-
-    def candidates(now: float, wanted: int, draw: int, busy: np.ndarray) -> np.ndarray:
-        context = SelectionContext(
-            population=population,
-            workload=workload,
-            launch=lambda clients: clock.launch(call, clients, now, 0),
-            seed=job.seed,
-            round=round_number,
-            draw=draw,
-            now=now,
-            wanted=wanted,
-            busy=busy,
-            state=learned,
-        )
-        with watch("selection"):
-            chosen = rule.candidates(context)
-            return checked(rule.name, chosen, population, now, population.clients, busy)
-
-    work = replace(workload, bytes_up=ANSWER_BYTES, cost=LOSS_ONLY)
-    participants = clock.updates(rule.participants)
-    call = Call(participants, candidates, population, work, job.seed)
+    call = call_for(
+        job,
+        population,
+        workload,
+        round_number,
+        learned,
+        watch,
+        job.selection.candidates,
+        charged=replace(workload, bytes_up=ANSWER_BYTES, cost=LOSS_ONLY),
+        most=population.clients,
+    )
     with watch("clock"):
-        rows = clock.cohort(state, call, clock.at_once(participants))
+        rows = clock.cohort(state, call, clock.at_once(call.participants))
         flows = clock.share(call, rows, len(rows))
         end = clock.last_stop(rows)
         clock.cut(rows, end)

@@ -99,12 +99,5 @@ def _measured(experiment: TimingExperiment, unsettled: Unsettled) -> np.ndarray:
     steps = rows["steps"].copy()
     steps[order] = np.where(metrics["failed"], steps[order], metrics["steps"])
 
-    fewer = steps < rows["steps"]
-    if fewer.any():
-        shorter = rows[fewer]
-        shorter["steps"] = steps[fewer]
-        held = experiment.population.samples(np.ascontiguousarray(shorter["client"]))
-        shorter["samples"] = experiment.workload.processed(held, shorter["steps"])
-        experiment.job.clock.retime(unsettled.call, shorter)
-        rows[fewer] = shorter
+    experiment.job.clock.shorten(unsettled.call, rows, steps)
     return rows

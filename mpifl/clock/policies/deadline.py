@@ -94,13 +94,7 @@ class Deadline(RoundPolicy):
         A participant that cannot do a single step stays as it is, to be cut.
         """
         steps = self._steps_until(call, rows, deadline)
-        partly = (steps > 0) & (steps < rows["steps"])
-        shorter = rows[partly]
-        held = call.population.samples(shorter["client"])
-        shorter["steps"] = steps[partly]
-        shorter["samples"] = call.workload.processed(held, shorter["steps"])
-        self.retime(call, shorter)
-        rows[partly] = shorter
+        self.shorten(call, rows, np.where(steps > 0, steps, rows["steps"]))
 
     def _steps_until(self, call: Call, rows: np.ndarray, deadline: float) -> np.ndarray:
         """Return the most steps (n,) int64 that each has done and uploaded by the deadline.

@@ -1,0 +1,75 @@
+"""What a round policy is asked for; what the selection rule sees, and the check of its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from mpifl.clock.online import NOBODY
+from mpifl.clock.timeline import Call
+from mpifl.clock.workload import Workload
+from mpifl.job import Job
+from mpifl.population.population import Population
+from mpifl.selection.checked import checked
+from mpifl.selection.context import NOT_PROBED, SelectionContext
+from mpifl.selection.feedback import State
+from mpifl.stopwatch import Stopwatch
+
+
+def call_for(
+    job: Job,
+    population: Population,
+    workload: Workload,
+    round_number: int,
+    learned: State,
+    watch: Stopwatch,
+    answer: Callable[[SelectionContext], np.ndarray],
+    *,
+    charged: Workload | None = None,
+    most: int | None = None,
+    probed: np.ndarray = NOT_PROBED,
+    holders: np.ndarray = NOBODY,
+) -> Call:
+    """Return what the round policy is asked for.
+
+    Args:
+        job: Has the selection rule and the clock.
+        population: The clients.
+        workload: What the round costs a participant.
+        round_number: From 1 on.
+        learned: What the selection rule has learned.
+        watch: Counts the time of the selection rule.
+        answer: The method of the rule that names clients.
+        charged: What those named are charged; default: ``workload``.
+        most: The most clients that it may name; default: as many as are wanted.
+        probed: What candidates have told (structured PROBED).
+        holders: Clients (int64) that have what participants download.
+    """
+    rule = job.selection
+
+    def choose(now: float, wanted: int, draw: int, busy: np.ndarray) -> np.ndarray:
+        def launch(clients: np.ndarray) -> np.ndarray:
+            return job.clock.launch(call, np.ascontiguousarray(clients, np.int64), now, 0)
+
+        context = SelectionContext(
+            population=population,
+            workload=workload,
+            launch=launch,
+            seed=job.seed,
+            round=round_number,
+            draw=draw,
+            now=now,
+            wanted=wanted,
+            busy=busy,
+            state=learned,
+            probed=probed,
+        )
+        with watch("selection"):
+            limit = wanted if most is None else most
+            return checked(rule.name, answer(context), population, now, limit, busy)
+
+    updates = job.clock.updates(rule.participants)
+    # ``choose`` looks at it too.
+    call = Call(updates, choose, population, charged or workload, job.seed, holders)
+    return call
