@@ -34,7 +34,8 @@ class Assignment:
     """One round or several that can be trained now, because all their base versions are known.
 
     With a synchronous clock that is one round, with an asynchronous one often several. ``tasks``
-    (structured TASK) are those of rounds ``first_round`` to ``first_round + rounds - 1``; ``tests``
+    (structured TASK) are those of rounds ``first_round`` to ``first_round + rounds - 1`` or, in the
+    stage TRAIN, which sums nothing and has no rounds, of ``first_round``; ``tests``
     (int64) are the model versions to test, ``personal`` (structured PERSONAL, by version) the
     clients to test with their own models. ``probes`` (int64) are clients that compute the loss of
     the newest model version, before the next round is planned. ``oldest`` is the round after which

@@ -23,16 +23,14 @@ from mpifl.rounds.client_update import ClientUpdate
 from mpifl.rounds.experiment import Experiment
 from mpifl.rounds.round_result import STATISTICS
 from mpifl.rounds.serving import serve
-from mpifl.rounds.update_sum import UpdateSum
+from mpifl.rounds.update_sum import check_summable
 from mpifl.rounds.worker import Worker
 
 Received = dict[int, tuple[str, torch.Tensor, int]]
 """The tensors that a group was sent, by id: the name, and torch's count of writes to it."""
 
 
-def client_updates(
-    worker: Worker, tasks: np.ndarray, versions: Versions, update_sum: UpdateSum
-) -> Iterator[ClientUpdate]:
+def client_updates(worker: Worker, tasks: np.ndarray, versions: Versions) -> Iterator[ClientUpdate]:
     """Run the client programs of a group of tasks and yield their updates.
 
     A client whose program fails ends the run or is left out, as ``runtime.on_client_error`` says.
@@ -42,7 +40,6 @@ def client_updates(
         worker: What this rank trains with.
         tasks: The group (structured TASK), all of one round.
         versions: Model versions by number, among them those that the tasks train from.
-        update_sum: What the updates are going to be added to; checks whether they can be.
     """
     experiment = worker.experiment
     running: list[ClientProgram] = []
@@ -60,7 +57,7 @@ def client_updates(
             if received:
                 _check_received(experiment, tasks[[program.index]], received)
             if isinstance(reached, Ended):
-                make = partial(_update, worker, program, reached.value, update_sum)
+                make = partial(_update, worker, program, reached.value)
                 update = or_drop(experiment, program.task, make)
                 if update is not None:
                     yield update
@@ -70,9 +67,7 @@ def client_updates(
         _check_received(experiment, tasks, received)
 
 
-def _update(
-    worker: Worker, program: ClientProgram, upload: object, update_sum: UpdateSum
-) -> ClientUpdate:
+def _update(worker: Worker, program: ClientProgram, upload: object) -> ClientUpdate:
     """Return what an upload adds to the sums, and what the client keeps."""
     experiment = worker.experiment
     if not isinstance(upload, Upload):
@@ -98,7 +93,7 @@ def _update(
     averages = _averages(worker, program, upload)
     shared = averages if experiment.sums.averaged else worker.nothing
     if experiment.job.runtime.on_client_error == "drop":
-        update_sum.check(arrays, shared)  # before anything is added: no half of a client
+        check_summable(experiment, arrays, shared)  # before anything is added: no half of a client
 
     return ClientUpdate(
         index=program.index,

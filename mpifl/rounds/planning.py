@@ -163,7 +163,7 @@ def _assignment(server: Server, oldest: int) -> Assignment:
     _, first = np.unique([int(rows["version"][0]) for rows in personal], return_index=True)
     return Assignment(
         first_round=server.rounds_done + 1,
-        rounds=1 if stage == Stage.TRAIN else len(server.plans),
+        rounds=len(server.plans),
         tasks=tasks,
         tests=np.array(sorted(tests), np.int64),
         personal=np.concatenate([np.empty(0, PERSONAL), *(personal[i] for i in first)]),

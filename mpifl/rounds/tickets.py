@@ -130,11 +130,10 @@ def train_group(
     worker: Worker,
     tasks: np.ndarray,
     versions: Versions,
-    round_sum: RoundSum,
+    round_sum: RoundSum | None,
     oldest: int,
-    hold: bool = False,
 ) -> np.ndarray:
-    """Train a group of tasks and add its updates to ``round_sum``, or ``hold`` them.
+    """Train a group of tasks and add its updates to ``round_sum``.
 
     A client whose training fails ends the run or is left out, as ``runtime.on_client_error`` says.
     A plug-in that breaks its contract (``contract.py``) always ends the run.
@@ -143,9 +142,8 @@ def train_group(
         worker: What this rank trains with.
         tasks: The group (structured TASK), all of one round.
         versions: Model versions by number, among them those that the tasks train from.
-        round_sum: The running sum of that round.
+        round_sum: The running sum of that round; None to keep the updates in ``worker.held``.
         oldest: The round after which the run might be resumed.
-        hold: Keep the updates in ``worker.held`` by client, and add nothing.
 
     Returns:
         The metrics of the tasks (structured METRIC).
@@ -158,10 +156,12 @@ def train_group(
         metrics[name] = np.nan
     metrics["failed"] = True
 
-    update_sum = UpdateSum(experiment, round_sum, worker.device)
-    for update in client_updates(worker, tasks, versions, update_sum):
+    update_sum = None
+    if round_sum is not None:
+        update_sum = UpdateSum(experiment, round_sum, worker.device)
+    for update in client_updates(worker, tasks, versions):
         task = tasks[update.index]
-        if hold:
+        if update_sum is None:
             worker.held[int(task["client"])] = update
         else:
             _count(worker, update_sum, task, update, oldest)
@@ -171,7 +171,8 @@ def train_group(
             metrics[name][update.index] = value
         metrics["failed"][update.index] = False
 
-    _close(experiment, update_sum, tasks)
+    if update_sum is not None:
+        _close(experiment, update_sum, tasks)
     with at(partial(task_names, experiment, tasks)):
         worker.contract.check()
     return metrics
@@ -221,10 +222,11 @@ def _train(
 ) -> None:
     """Train one group of tasks and add its updates and losses to ``results``."""
     tasks = assignment.tasks[group]
-    round_sum = results.round_sum(int(tasks["round"][0]) - assignment.first_round)
+    round_sum = None
+    if assignment.stage != Stage.TRAIN:
+        round_sum = results.round_sum(int(tasks["round"][0]) - assignment.first_round)
 
-    hold = assignment.stage == Stage.TRAIN
-    metrics = train_group(worker, tasks, versions, round_sum, assignment.oldest, hold)
+    metrics = train_group(worker, tasks, versions, round_sum, assignment.oldest)
     results.set_metrics(group, metrics)
 
 

@@ -23,23 +23,26 @@ from mpifl.errors import TrainingError
 from mpifl.rounds.experiment import Experiment
 
 
+def check_summable(
+    experiment: Experiment, arrays: Sequence[torch.Tensor], averages: torch.Tensor
+) -> None:
+    """Raise TrainingError for an update that cannot be summed."""
+    for summed, values in zip(experiment.sums.arrays, arrays, strict=True):
+        place = unsummable(values, value_limit(summed.bits))
+        if place is not None:
+            raise _not_summable(experiment, summed, float(values[place]), place)
+
+    place = unsummable(averages, AVERAGE_LIMIT)
+    if place is not None:
+        raise _not_summable(experiment, None, float(averages[place]), place)
+
+
 class UpdateSum:
     """Adds client updates to ``round_sum``, on ``device``."""
 
     def __init__(self, experiment: Experiment, round_sum: RoundSum, device: torch.device) -> None:
         self._experiment = experiment
         self._sum = DeviceSum(round_sum, experiment.sums, device)
-
-    def check(self, arrays: Sequence[torch.Tensor], averages: torch.Tensor) -> None:
-        """Raise TrainingError for values that cannot be summed; nothing is added."""
-        for summed, values in zip(self._experiment.sums.arrays, arrays, strict=True):
-            place = unsummable(values, value_limit(summed.bits))
-            if place is not None:
-                raise _not_summable(self._experiment, summed, float(values[place]), place)
-
-        place = unsummable(averages, AVERAGE_LIMIT)
-        if place is not None:
-            raise _not_summable(self._experiment, None, float(averages[place]), place)
 
     def add(
         self,
