@@ -127,6 +127,22 @@ class Finished:
         return rows
 
 
+LEARNED = ("selection={name: oort, participants: 5}",)
+"""Changes of a job: a selection rule that learns."""
+
+COSTS = (
+    "algorithm=scaffold",
+    "selection={name: power_of_choice, participants: 5}",
+    "clock.costs=measured",
+    "training.epochs=4",
+    "training.early_stop=0.1",
+)
+"""Changes of a job: candidates are probed, clients keep state, and rounds are settled afterwards."""
+
+HELD = {"learned": "HeldOort", "measured costs": "HeldChoice"}
+"""The rules of ``held`` for jobs with these changes."""
+
+
 def held(file: Path, draw: int, rule: str = "Held") -> list[str]:
     """What holds a run under way until ``file`` is there: its selection's draws from ``draw`` on wait for that."""
     return [f"selection.name={RULES}:{rule}", f"selection.file={file}", f"selection.held={draw}"]

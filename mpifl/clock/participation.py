@@ -10,7 +10,7 @@ from pydantic import Field
 
 from mpifl.clock.kernels.fair_share import open_link
 from mpifl.clock.kernels.flow import DONE, flow_progress
-from mpifl.clock.kernels.latency import AVAILABILITY, time_participants
+from mpifl.clock.kernels.latency import AVAILABILITY, Rates, time_participants
 from mpifl.clock.kernels.progress import joules, progress, seconds_at_work
 from mpifl.clock.kernels.server_link import advance, join, left_behind
 from mpifl.clock.kernels.transfer import Loads
@@ -19,6 +19,7 @@ from mpifl.clock.start import Start
 from mpifl.clock.timeline import PARTICIPANT, Call, Outcome
 from mpifl.errors import InputError
 from mpifl.job.section import Section
+from mpifl.population.phones import Phones
 
 
 class Participation(Section):
@@ -40,8 +41,8 @@ class Participation(Section):
     )
     costs: Literal["declared", "measured"] = Field(
         "declared",
-        description="settle a round before it is trained, with the costs that its algorithm"
-        " declares; or afterwards, with those of what participants did, training all who are asked",
+        description="when a round is settled: before it is trained, by the costs that its algorithm"
+        " declares; or after all who were asked have trained, by what they did",
     )
     latency: Latency = Latency()
 
@@ -102,19 +103,8 @@ class Participation(Section):
         """
         if not len(rows):
             return
-        clients = np.ascontiguousarray(rows["client"])
-        cost = self.cost(call, rows, rows["samples"], rows["steps"])
-        start = float(rows["start_seconds"][0])
-
-        seconds, finished = time_participants(
-            call.population.phones,
-            self.rule,
-            clients,
-            cost,
-            loads(rows),
-            rates(self.latency, call),
-            start,
-        )
+        timed = self.timed(call, rows, rows["samples"], rows["steps"])
+        seconds, finished = time_participants(*timed)
 
         rows["download_seconds"], rows["compute_seconds"] = seconds[:2]
         rows["upload_seconds"], rows["stop_seconds"] = seconds[2:]
@@ -136,21 +126,24 @@ class Participation(Section):
         self.retime(call, shorter)
         rows[fewer] = shorter
 
-    def cost(
+    def timed(
         self, call: Call, rows: np.ndarray, samples: np.ndarray, steps: np.ndarray
-    ) -> np.ndarray:
-        """Return the samples (n,) that cost time at the speed of each participant's device.
+    ) -> tuple[Phones, int, np.ndarray, np.ndarray, Loads, Rates, float]:
+        """Return what the kernels of ``latency.py`` are given of participants.
 
         Args:
             call: What the round is asked for.
-            rows: The participants.
+            rows: Participants that begin together, at least one.
             samples: Samples (n,), int64, that their training goes through.
             steps: Its steps (n,), int64.
         """
         clients = np.ascontiguousarray(rows["client"])
-        held = call.population.samples(clients)
-        cost = call.workload.costed(clients, held, samples, steps)
-        return cost / rows["compute_factor"] if self.latency.variation.compute else cost
+        cost = call.workload.costed(clients, call.population.samples(clients), samples, steps)
+        if self.latency.variation.compute:
+            cost = cost / rows["compute_factor"]
+        start = float(rows["start_seconds"][0])
+        phones = call.population.phones
+        return phones, self.rule, clients, cost, loads(rows), rates(self.latency, call), start
 
     def share(
         self, call: Call, rows: np.ndarray, wanted: int, until: float = math.inf

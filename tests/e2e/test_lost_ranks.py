@@ -20,6 +20,9 @@ import pytest
 from mpifl.cluster.signals import STOPPING
 from mpifl.mpi.launch import command
 from tests.launching import (
+    COSTS,
+    HELD,
+    LEARNED,
     LIMIT_SECONDS,
     MEASURED,
     Finished,
@@ -34,23 +37,13 @@ ROUNDS = 48
 SYNC = ("quickstart", f"rounds={ROUNDS}", "training.engine=loop", "checkpoint.every=7")
 BUFFERED = (*SYNC, "clock={mode: buffered, concurrency: 20}", "selection.participants=5")
 SCAFFOLD = (*SYNC, "algorithm=scaffold", "selection.participants=5")
-LEARNED = (*SYNC, "selection={name: oort, participants: 5}")
-COSTS = (
-    *SYNC,
-    "algorithm=scaffold",
-    "selection={name: power_of_choice, participants: 5}",
-    "clock.costs=measured",
-    "training.epochs=4",
-    "training.early_stop=0.1",
-)
 JOBS = {
     "sync": SYNC,
     "buffered": BUFFERED,
     "scaffold": SCAFFOLD,
-    "learned": LEARNED,
-    "measured costs": COSTS,
+    "learned": (*SYNC, *LEARNED),
+    "measured costs": (*SYNC, *COSTS),
 }
-RULES = {"learned": "HeldOort", "measured costs": "HeldChoice"}
 
 TRIALS = int(os.environ.get("MPIFL_TRIALS", "1"))  # of each job
 RECOVERS = recovers()
@@ -251,7 +244,7 @@ def test_an_executor_is_killed(
     """At moments drawn by name and trial: a round, and up to a tenth of a second after it."""
     draw = random.Random(f"{name} {trial}")
     ranks = draw.choice([2, 3, 4])
-    run = start(ranks, *JOBS[name], wait_at=LAST_DRAW[name], rule=RULES.get(name, "Held"))
+    run = start(ranks, *JOBS[name], wait_at=LAST_DRAW[name], rule=HELD.get(name, "Held"))
     after = draw.randint(1, 35)
     run.until_round(after)
     time.sleep(draw.random() / 10)
@@ -272,7 +265,7 @@ def test_the_aggregator_is_killed(
 ) -> None:
     draw = random.Random(f"aggregator {name} {trial}")
     ranks = draw.choice([3, 4])  # so that what a checkpoint holds is sent again
-    run = start(ranks, *JOBS[name], wait_at=LAST_DRAW[name], rule=RULES.get(name, "Held"))
+    run = start(ranks, *JOBS[name], wait_at=LAST_DRAW[name], rule=HELD.get(name, "Held"))
     run.until_round(draw.randint(9, 35))
     time.sleep(draw.random() / 10)
     run.kill(0)

@@ -21,6 +21,9 @@ from mpifl.cluster.signals import STOPPING
 from mpifl.errors import INTERRUPTED
 from mpifl.mpi.launch import command
 from tests.launching import (
+    COSTS,
+    HELD,
+    LEARNED,
     LIMIT_SECONDS,
     MEASURED,
     Finished,
@@ -36,15 +39,6 @@ BUFFERED = (*SYNC, "clock={mode: buffered, concurrency: 20}", "selection.partici
 SCAFFOLD = (*SYNC, "algorithm=scaffold", "selection.participants=5")
 DITTO = (*SYNC, "algorithm=ditto", "selection.participants=5")
 IFCA = (*SYNC, "algorithm={name: ifca, clusters: 3, spread: 0.2}", "selection.participants=5")
-LEARNED = (*SYNC, "selection={name: oort, participants: 5}")
-COSTS = (
-    *SYNC,
-    "algorithm=scaffold",
-    "selection={name: power_of_choice, participants: 5}",
-    "clock.costs=measured",
-    "training.epochs=4",
-    "training.early_stop=0.1",
-)
 TIMING = ("reddit-timing", "rounds=60", "checkpoint.every=7", "selection.participants=200")
 STARVED = (
     *TIMING[:3],
@@ -60,10 +54,9 @@ JOBS = {
     "ifca": IFCA,
     "timing": TIMING,
     "starved": STARVED,
-    "learned": LEARNED,
-    "measured costs": COSTS,
+    "learned": (*SYNC, *LEARNED),
+    "measured costs": (*SYNC, *COSTS),
 }
-RULES = {"learned": "HeldOort", "measured costs": "HeldChoice"}
 
 GO = "go"  # the file that a run waits for
 TRIALS = int(os.environ.get("MPIFL_TRIALS", "1"))  # of each job; 5 are 20 runs in all
@@ -145,7 +138,7 @@ def test_killed_and_taken_up_again(
     draw = random.Random(f"{name} {trial}")
     out = tmp_path / "out"
     ranks = draw.choice([1, 2, 3])
-    rule = RULES.get(name, "Held")
+    rule = HELD.get(name, "Held")
     line = (*JOBS[name], "--out", str(out))
     run = start(ranks, tmp_path, *line, wait_at=LAST_DRAW[name], rule=rule)
     for _ in lines_until_round(run, draw.randint(1, 50)):

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from mpifl.clock.kernels.latency import finish_seconds
-from mpifl.clock.latency import loads, rates, work_seconds
+from mpifl.clock.latency import work_seconds
 from mpifl.clock.policy import RoundPolicy, overcommitted
 from mpifl.clock.timeline import Asked, Call, ClockState, Outcome, Timeline
 
@@ -118,16 +118,6 @@ class Deadline(RoundPolicy):
 
     def _finish(self, call: Call, rows: np.ndarray, steps: np.ndarray) -> np.ndarray:
         """Return the moment (n,) at which each would be done with ``steps`` (n,) steps."""
-        clients = np.ascontiguousarray(rows["client"])
-        held = call.population.samples(clients)
-        cost = self.cost(call, rows, call.workload.processed(held, steps), steps)
-        start = float(rows["start_seconds"][0])
-        return finish_seconds(
-            call.population.phones,
-            self.rule,
-            clients,
-            cost,
-            loads(rows),
-            rates(self.latency, call),
-            start,
-        )
+        held = call.population.samples(np.ascontiguousarray(rows["client"]))
+        processed = call.workload.processed(held, steps)
+        return finish_seconds(*self.timed(call, rows, processed, steps))
