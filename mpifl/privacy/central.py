@@ -42,7 +42,7 @@ class Central(Budgeted):
     @model_validator(mode="after")
     def _capped(self) -> Central:
         if (self.weights == "capped") != (self.cap is not None):
-            raise ValueError("cap belongs to weights: capped, which needs it")
+            raise ValueError("weights: capped needs cap, and no other weights have one")
         return self
 
     def stream(self, size: int, make_generator: MakeGenerator) -> NoiseStream:

@@ -28,6 +28,11 @@ def open_sweep(asked: Index | None, out: str | None, resume: str | None) -> tupl
     found = None if resume is None else existing(Path(resume), asked)
     if found is not None:
         return Path(str(resume)), found
+    if asked is None and resume is not None:
+        raise InputError(
+            f"--resume: {resume}: no sweep there to go on with; name the folder of one, or a job"
+            " and its axes to begin one there"
+        )
     if asked is None:
         raise InputError("JOB: missing; name a job file, or a job that ships with mpifl")
 

@@ -213,7 +213,7 @@ REFUSED = {
         CLIP,
         private("gaussian", epsilon=1, noise_multiplier=1),
     ),
-    "cap belongs to weights: capped": (CLIP, private("gaussian", epsilon=4, cap=3)),
+    "weights: capped needs cap": (CLIP, private("gaussian", epsilon=4, cap=3)),
     "privacy.count_noise: 0.3 is not enough for a noise multiplier of 1": (
         "exchange.up=adaptive_clip",
         private("gaussian", noise_multiplier=1, count_noise=0.3),
