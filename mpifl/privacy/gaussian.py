@@ -84,7 +84,7 @@ class Gaussian(Central):
         return min(known, self._sampled_epsilon(spent, job, population))
 
     def _sampled_epsilon(self, spent: Spent, job: Job, population: Population) -> float:
-        """Return the epsilon of any client by the draw of each round; infinity if it does not count."""
+        """Return the epsilon of any client, by the draw of each round; infinity without one."""
         if self._lacks(job, population):
             return math.inf
         sampling = sampling_of(job, population)
