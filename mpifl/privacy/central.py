@@ -114,6 +114,11 @@ class Central(Budgeted):
                 " that a round waits for, and it waits for none; allowed: others, or"
                 " privacy.weights capped"
             )
+        if self.cap is not None and job.selection.varies:
+            raise InputError(
+                f"privacy.weights: 'capped' is not allowed with selection.name {job.selection.name},"
+                " whose rounds may have nobody, and so no weights that add up; allowed: uniform"
+            )
         self._refuse(job, where)
 
     def _refuse(self, job: Job, where: str) -> None:

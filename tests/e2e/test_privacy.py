@@ -272,6 +272,12 @@ REFUSED = {
         "selection.name=poisson",
         private("gaussian", epsilon=4),
     ),
+    "privacy.weights: 'capped' is not allowed with selection.name poisson": (
+        CLIP,
+        "selection.name=poisson",
+        "clock={mode: all}",
+        private("gaussian", epsilon=4, weights="capped", cap=20),
+    ),
     "secure_aggregation.name: 'secagg' is not allowed with selection.name poisson": (
         "selection.name=poisson",
         "clock={mode: all}",
