@@ -116,8 +116,9 @@ class Central(Budgeted):
             )
         if self.cap is not None and job.selection.varies:
             raise InputError(
-                f"privacy.weights: 'capped' is not allowed with selection.name {job.selection.name},"
-                " whose rounds may have nobody, and so no weights that add up; allowed: uniform"
+                f"privacy.weights: 'capped' is not allowed with selection.name"
+                f" {job.selection.name}, whose rounds may have nobody, and so no weights that add"
+                " up; allowed: uniform"
             )
         self._refuse(job, where)
 
