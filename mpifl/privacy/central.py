@@ -129,6 +129,11 @@ class Central(Budgeted):
                 f"aggregation.name: {job.aggregation.name!r} is {where}: what one update changes is"
                 " bounded for a mean alone; allowed: mean"
             )
+        if job.algorithm.needs_products:
+            raise InputError(
+                f"algorithm.name: {job.algorithm.name!r} is {where}: it looks at inner products of"
+                " updates, which have no noise; allowed: algorithms such as fedavg"
+            )
         if job.clock.costs != "declared":
             raise InputError(
                 f"clock.costs: 'measured' is {where}: who completes a round would depend on"
