@@ -91,6 +91,36 @@ def test_a_change_is_seen_whatever_time_the_file_has(
             start()
 
 
+def test_a_status_that_a_network_file_system_has_kept_does_not_count(
+    path: Path, start: Callable[..., list[Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start()
+    kept = path.stat()
+    flip(path)
+    there = Path.stat
+    monkeypatch.setattr(
+        Path, "stat", lambda file, **how: kept if file == path else there(file, **how)
+    )
+    with pytest.raises(InputError, match="damaged or changed"):
+        start()
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_not_remembered(
+    path: Path, start: Callable[..., list[Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content_of = check_content
+    other = path.with_name("other.h5")
+    shutil.copy(path, other)
+
+    def replaced_first(path: Path, form: str, schema: int) -> str:
+        other.replace(path)
+        return content_of(path, form, schema)
+
+    monkeypatch.setattr(verified, "check_content", replaced_first)
+    verified.verified(path, FORMAT, SCHEMA_VERSION)
+    assert not [*(path.parent / "cache").rglob("*.json")]
+
+
 def test_who_asks_for_it_has_it_read_again(path: Path, start: Callable[..., list[Path]]) -> None:
     start()
     remembered.forget()
