@@ -187,7 +187,7 @@ class PyramidFL(Oort):
         spare = np.divide(left, each, out=np.full(len(some), np.inf), where=each > 0)
         # Who would be done at the same moment as the slowest, but for rounding, would be cut.
         spare = np.maximum(np.floor(spare - ROUNDING), 0)
-        more = np.floor(self.extra_steps * np.minimum(spare, MOST_TIMES * planned))
+        more = np.minimum(np.floor(self.extra_steps * spare), MOST_TIMES * planned)
 
         held = c.population.samples(np.ascontiguousarray(some["client"]))
         epochs = MOST_EPOCHS * c.workload.steps_of_epoch(held)
