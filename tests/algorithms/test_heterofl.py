@@ -150,7 +150,7 @@ def test_the_record_says_the_width_of_everyone_who_was_asked(tmp_path: Path) -> 
         assert np.count_nonzero(rows["outcome"] == Outcome.CUT)
         for row in rows:
             assert WIDTHS[row["kind"]] == widths[int(row["client"])]
-    plain = {"rounds": 1, "model": "logreg", "selection": {"participants": 1}}
+    plain = {"rounds": 1, "model": "logreg", "selection": {"name": "uniform", "participants": 1}}
     assert not own_columns(parse_job(plain))
 
 
