@@ -45,7 +45,7 @@ def can_finish(policy: Timing, call: Call, needed: int) -> bool:
     population = call.population
     call = replace(call, workload=call.workload.of_anybody)
     confirmed = population.notes.setdefault("can finish", set())
-    question = (policy, call.workload, needed)
+    question = (policy, call.workload, needed, call.order is None)
     if question in confirmed:
         return True
 
@@ -57,6 +57,8 @@ def can_finish(policy: Timing, call: Call, needed: int) -> bool:
         clients = np.arange(begin, min(begin + CHUNK_CLIENTS, population.clients))
         cost, limit = policy.least_work(call, clients)
         down, up = call.workload.loads(clients)
+        if call.order is not None:  # the rule may tell them to send less
+            up = np.zeros_like(up)
         able += how_many_can_finish(
             population.phones,
             policy.rule,

@@ -7,6 +7,7 @@ fixed by the plan and the programs, so bits do not depend on the ranks.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import partial
 
@@ -30,6 +31,7 @@ from mpifl.rounds.serving import serve
 from mpifl.rounds.update_sum import check_summable
 from mpifl.rounds.worker import Worker
 from mpifl.seeds import Purpose, generator
+from mpifl.training.device import CPU
 
 NOTHING_SENT = Sent({}, 0, {}, 0.0)
 
@@ -106,8 +108,9 @@ def _update(worker: Worker, program: ClientProgram, upload: object) -> ClientUpd
         check_summable(experiment, arrays, shared)  # stages take finite numbers
         context = program.context
         memory = {name: program.stored[name] for name in worker.memory} if program.stored else {}
+        part = float(program.task["sent"]) if job.selection.orders_uploads else 1.0
         arrays, sent = worker.uplink.send(
-            context.round, context.client, arrays, memory, program.number
+            context.round, context.client, arrays, memory, program.number, part
         )
     leaves_out = job.runtime.on_client_error == "drop" or experiment.survives_divergence
     if leaves_out or experiment.needs_updates:
@@ -127,8 +130,15 @@ def _update(worker: Worker, program: ClientProgram, upload: object) -> ClientUpd
         steps=program.context.steps if program.first is None else program.first.steps,
         bytes_up=sent.bytes,
         told=sent.told,
+        norm=_norm(arrays[0]) if job.selection.norms and arrays else math.nan,
         recorded=recorded,
     )
+
+
+def _norm(values: torch.Tensor) -> float:
+    """Return the Euclidean norm of (size,) float32."""
+    exact = values.detach().to(CPU, torch.float64)
+    return math.sqrt(float(torch.dot(exact, exact)))
 
 
 def _private(
