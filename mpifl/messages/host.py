@@ -115,10 +115,13 @@ class Host:
             )
 
         ended = dict(_served(worker, tasks, programs))
-        return [
+        done = [
             self._effects(handling, actor, ended.get(index))
             for index, (handling, actor) in enumerate(zip(handlings, actors, strict=True))
         ]
+        if not worker.experiment.job.protocol.replays:
+            worker.contract.check()
+        return done
 
     def _actor(self, handling: Handling) -> Actor:
         """Return what a handler sees."""

@@ -37,6 +37,8 @@ class Protocol(Section):
             their round, as where it is to train first. Others may be rounds ahead of it.
         joins: Whether reports are parts of one model: each has 0 in the entries of the others, and
             they are added up. If not, the model of a round is their mean.
+        replays: Whether its actors may have objects of their own, which are made anew from the
+            messages that they got. If not, what a handler leaves behind elsewhere is an error.
     """
 
     has_actors: ClassVar[bool] = True
@@ -48,6 +50,8 @@ class Protocol(Section):
     """Whether gathered messages wait until their receiver has been called in their round."""
     joins: ClassVar[bool] = False
     """Whether reports are parts of one model, and added up."""
+    replays: ClassVar[bool] = False
+    """Whether its actors may have objects of their own, made anew from the messages they got."""
 
     name: str
     offline: Literal["wait", "lose", "refuse"] = Field(

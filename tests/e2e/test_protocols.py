@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from mpifl.errors import INTERRUPTED
+from mpifl.errors import INTERRUPTED, WRONG_INPUT
 from mpifl.protocols import REGISTRY
 from tests.launching import Finished, recovers, resume_runs, run_job, run_jobs, take_up
 
@@ -412,3 +412,41 @@ def test_a_protocol_that_waits_for_lost_messages_says_so(runs: list[Finished]) -
     assert runs[0].status == 2
     assert "stands still" in runs[0].stderr
     assert "allowed with it: resume, always" in runs[0].stderr
+
+
+FORGETFUL = """
+from mpifl.clock.cost import NOTHING
+from mpifl.protocols.protocol import Protocol
+
+SEEN = []
+
+
+class Relay(Protocol):
+    name: str = "relay"
+
+    def reporters(self, population):
+        return 1
+
+    def cost(self, actor, event, setting):
+        return NOTHING
+
+    def on_start(self, me):
+        if me.number == 0:
+            me.send(1, "model", round=1, model=me.initial)
+
+    def on_message(self, me, message):
+        SEEN.append(me.number)
+        me.report(message.arrays["model"])
+        me.send(me.number, "model", round=me.round + 1, model=message.arrays["model"])
+"""
+
+
+def test_a_protocol_of_ones_own_that_remembers_outside_of_its_actors_is_refused(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "mine.py").write_text(FORGETFUL)
+    relay = f"protocol={tmp_path}/mine.py:Relay"
+    run = run_job(1, tmp_path, *ACTORS, relay, "rounds=80")  # it is looked for now and then
+    assert run.status == WRONG_INPUT
+    assert "protocol.name: " in run.stderr
+    assert "carries state from one call to the next: SEEN of mine.py has changed" in run.stderr
