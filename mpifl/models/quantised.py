@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import platform
 from typing import Any, Literal
 
 import torch
@@ -122,7 +124,8 @@ def quantise(network: nn.Module, bits: Bits) -> None:
             left |= {id(inner) for inner in layer.modules()}
 
     done = 0
-    for parent in [*network.modules()]:
+    for path in [path for path, _ in network.named_modules()]:  # modules would be kept alive
+        parent = network.get_submodule(path)
         for name, layer in [*parent.named_children()]:
             is_turned = type(layer).__name__ == "Conv1D"  # GPT-2's: (inputs, outputs)
             if id(layer) in left or not (is_turned or type(layer) is nn.Linear):
@@ -132,7 +135,18 @@ def quantise(network: nn.Module, bits: Bits) -> None:
                 bias: Any = layer.bias
                 setattr(parent, name, Quantised(weight.T if is_turned else weight, bias, bits))
                 done += 1
+                del layer, weight, bias
+                _return_freed_memory()
     if not done:
         raise InputError(
             f"{KEY}: {bits} is not allowed: the network has no linear layers to keep so"
         )
+
+
+def _return_freed_memory() -> None:
+    """Return what the C allocator holds to the system: the weights that were, as large as a base.
+
+    With other C libraries than glibc do nothing.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
