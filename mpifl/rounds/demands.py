@@ -184,7 +184,8 @@ def _recorded_updates(experiment: Experiment) -> list[str]:
 
 def _base(experiment: Experiment) -> list[str]:
     """Return in words what the base of ``model.lora`` takes, and training on it."""
-    if experiment.job.model.lora is None:
+    lora = experiment.job.model.lora
+    if lora is None:
         return []
 
     from mpifl.training.base_memory import activation_bytes, base_bytes  # they import torch
@@ -194,13 +195,14 @@ def _base(experiment: Experiment) -> list[str]:
     whose = "of its own on each rank"
     if mapped > size / 2:
         whose = "mapped from its files, so that the ranks of a host share it"
+    kept = f", its linear layers in {lora.base_bits} bits" if lora.base_bits else ""
     data = experiment.population.data
     x, y = pool_of(data, data.train).read(slice(0, 1))
     longest = data.shape.sample[0] / x.shape[1]
     sample = activation_bytes(experiment.model, experiment.objective, x, y) * longest
     batch = experiment.job.training.batch_size
     return [
-        f"the frozen base: {decimal(size)}, {whose}; training keeps about"
+        f"the frozen base{kept}: {decimal(size)}, {whose}; training keeps about"
         f" {decimal(round(batch * sample))} for a batch of {batch}"
     ]
 
