@@ -253,7 +253,10 @@ class Driver:
             count_report(events, self._protocol, self._reporters, reported)
 
     def _broken(self, occurrence: Occurrence) -> None:
-        """A handler was broken off, since its client went offline: it has done nothing."""
+        """A handler was broken off, since its client went offline: it has done nothing.
+
+        The client is told of it, before anything else, when it is online again.
+        """
         call = occurrence.call
         assert call is not None
         span = occurrence.span
@@ -263,6 +266,8 @@ class Driver:
         row.broken += 1
         for letter in call.letters:
             self._lose(letter)
+        told = Call(Event("broken", call.event.name, call.event.round))
+        self.events.inbox.setdefault(occurrence.actor, deque()).appendleft(told)
         self._free(occurrence.actor)
 
     def _free(self, actor: int) -> None:

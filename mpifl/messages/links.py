@@ -77,7 +77,7 @@ class Links:
             seconds = self.protocol.server_seconds(actor, event, self.setting)
             return Span(now, now + seconds, seconds, True)
 
-        cost = self.protocol.cost(actor, event, self.setting)
+        cost = self.protocol.costed(actor, event, self.setting)
         phones = self.population.phones
         if cost is NOTHING and phones.always_online:
             return Span(now, now, 0.0, True)

@@ -105,9 +105,15 @@ class Protocol(Section):
     def cost(self, actor: int, event: Event, setting: Any) -> Cost:
         """Return what a handler computes at most. By default nothing.
 
-        The clock charges it before the handler runs.
+        The clock charges it before the handler runs. Not asked for ``on_refused`` and
+        ``on_broken``, which compute nothing.
         """
         return NOTHING
+
+    def costed(self, actor: int, event: Event, setting: Any) -> Cost:
+        """Return ``cost``, and nothing for events that only tell a client of something."""
+        told = event.what in ("refused", "broken")
+        return NOTHING if told else self.cost(actor, event, setting)
 
     def server_seconds(self, server: int, event: Event, setting: Any) -> float:
         """Return the virtual seconds that a handler of a server computes. By default 0."""
@@ -131,6 +137,14 @@ class Protocol(Section):
 
     def on_refused(self, me: Actor, to: int, kind: str) -> Handler:
         """Learn that a message of a kind to an actor was refused; ``me.round`` is its round."""
+        return None
+
+    def on_broken(self, me: Actor, name: str) -> Handler:
+        """Learn, online again, that a handler was broken off when the client went offline.
+
+        ``name`` is that of its event and ``me.round`` its round. It has done nothing, and the
+        messages that it had taken are lost. With ``clock.availability: strict`` alone.
+        """
         return None
 
 

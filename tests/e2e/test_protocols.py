@@ -407,8 +407,28 @@ def test_what_a_protocol_does_not_use_is_refused(runs: list[Finished], change: s
     assert "Traceback" not in runs[0].stderr
 
 
-@pytest.mark.runs((1,), with_protocol("gossip", "clock.availability=strict", "rounds=40"))
-def test_a_protocol_that_waits_for_lost_messages_says_so(runs: list[Finished]) -> None:
+@pytest.mark.parametrize("protocol", ["gossip", "rotating"])
+@pytest.mark.runs(
+    (1,), lambda protocol: with_protocol(protocol, "clock.availability=strict", "rounds=40")
+)
+def test_a_protocol_that_waits_for_lost_messages_says_so(
+    runs: list[Finished], protocol: str
+) -> None:
     assert runs[0].status == 2
-    assert "stands still" in runs[0].stderr
+    assert f"the protocol {protocol} stands still in round" in runs[0].stderr
     assert "allowed with it: resume, always" in runs[0].stderr
+
+
+OFTEN_LOST = with_protocol("ad_psgd", "clock.availability=strict", "rounds=60")
+
+
+@pytest.mark.runs((1, 3), OFTEN_LOST)
+@pytest.mark.runs((1,), (*OFTEN_LOST, "protocol.timeout_seconds=1e9"))
+def test_clients_of_ad_psgd_go_on_without_answers_that_do_not_come(runs: list[Finished]) -> None:
+    assert_same(runs[:2])
+
+    def still_training(run: Finished) -> int:
+        rows = run.table("participants")
+        return len(np.unique(rows["client"][(rows["round"] > 50) & (rows["steps"] > 0)]))
+
+    assert still_training(runs[0]) > still_training(runs[2]) > 0

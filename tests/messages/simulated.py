@@ -10,6 +10,8 @@ from typing import Any
 import simpy
 
 Slots = list[tuple[float, float]]
+TOLD = ("refused", "broken")
+"""Calls that only tell an actor of something."""
 
 
 @dataclass
@@ -105,12 +107,13 @@ class Simulated:
                 self.news = self.world.env.event()
                 yield self.news
             what, number = self.inbox.popleft()
-            act = self.world.script[self.number, number] if what != "refused" else Act(0.0, [], [])
+            act = self.world.script[self.number, number] if what not in TOLD else Act(0.0, [], [])
             yield from self.world.come_online(self.phone)
             begin = self.world.env.now
             done = yield from self.world.spend(self.phone, act.training * self.phone.seconds)
             if not done:
                 self.world.counts["lost"] += self.messages_of(what, number)
+                self.inbox.appendleft(("broken", number))
                 continue
             self.world.log.append((begin, self.number, what, number))
             for to, message, size in act.sends:

@@ -23,7 +23,7 @@ from mpifl.protocols.actor import Event
 from mpifl.protocols.protocol import Protocol
 from tests.budget import examples
 from tests.makers import PopulationOf
-from tests.messages.simulated import Act, Phone, simulate
+from tests.messages.simulated import TOLD, Act, Phone, simulate
 
 HELD = 10
 PERIOD = 100.0
@@ -39,8 +39,6 @@ class Scripted(Protocol):
         return setting[1].get((actor, round_number), 0)
 
     def cost(self, actor: int, event: Event, setting: Any) -> Cost:
-        if event.what == "refused":
-            return Cost(training=0.0)
         return Cost(training=setting[0][actor, event.round].training)
 
 
@@ -88,7 +86,7 @@ def driven(
             event = handling.event
             log.append((handling.now, handling.actor, event.what, event.round, handling.number))
             act = script[handling.actor, event.round]
-            if event.what == "refused":
+            if event.what in TOLD:
                 act = Act(0.0, [], [])
             letters = []
             for to, number, size in act.sends:
