@@ -198,17 +198,25 @@ def _refuse_clock(job: Job, allowed: str) -> None:
     if job.clock.battery.counted:
         raise InputError(f"clock.battery.capacity_joules is {allowed}")
     latency = job.clock.latency
-    if latency.shared:
-        raise InputError(f"clock.latency.server_down_kbps and server_up_kbps are {allowed}")
-    if latency.background.varies:
-        raise InputError(f"clock.latency.background is {allowed}")
-    if latency.retry.breaks:
-        raise InputError(f"clock.latency.retry is {allowed}")
-    if latency.cells.shared:
-        raise InputError(f"clock.latency.cells is {allowed}")
-    if latency.update_seconds:
-        raise InputError(f"clock.latency.update_seconds is {allowed}")
     if latency.radio.counted:
         raise InputError(f"clock.latency.radio is {allowed}")
     if latency.server_seconds:
         raise InputError(f"clock.latency.server_seconds is {allowed}")
+    if latency.model_bytes_up is not None:
+        raise InputError(
+            f"clock.latency.model_bytes_up is {allowed}, whose models weigh the same both ways;"
+            " allowed: model_bytes"
+        )
+
+
+def refuse_servers_keys(job: Job, population: Population) -> None:
+    """Raise InputError for keys of servers where a protocol of actors has none."""
+    if job.protocol.servers(population):
+        return
+    for key in ("server_down_kbps", "server_up_kbps", "update_seconds"):
+        value = getattr(job.clock.latency, key)
+        if value:
+            raise InputError(
+                f"clock.latency.{key}: {value:g} is not allowed with protocol.name"
+                f" {job.protocol.name}, which has no server; leave it out"
+            )
