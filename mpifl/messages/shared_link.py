@@ -10,6 +10,7 @@ import base64
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,8 +25,7 @@ ROOM = 16
 """Of a link at first, in transfers; it is doubled when more are under way."""
 
 
-@dataclass(frozen=True)
-class Transfer:
+class Transfer(NamedTuple):
     """A message on its way over one link of a client.
 
     Attributes:
