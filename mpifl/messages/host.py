@@ -109,7 +109,9 @@ class Host:
             if actor.context is None:
                 run_server(worker, generator, handling)
                 continue
-            cost = worker.experiment.job.protocol.cost(handling.actor, handling.event, self.setting)
+            cost = worker.experiment.job.protocol.costed(
+                handling.actor, handling.event, self.setting
+            )
             programs.append(
                 _program(index, tasks[index], actor.context, generator, cost, handling.part)
             )
@@ -136,6 +138,7 @@ class Host:
         return Actor(
             number=number,
             clients=population.clients,
+            actors=population.clients + experiment.job.protocol.servers(population),
             round=round_number,
             now=handling.now,
             setting=self.setting,
@@ -182,6 +185,8 @@ class Host:
             return protocol.on_timer(actor, handling.event.name)
         if what == "refused":
             return protocol.on_refused(actor, handling.to, handling.event.name)
+        if what == "broken":
+            return protocol.on_broken(actor, handling.event.name)
 
         messages = []
         for letter in handling.letters:
