@@ -11,7 +11,7 @@ import numpy as np
 from mpifl.clock.in_flight import COMPLETED, DROPPED, Independent, SharedLink
 from mpifl.clock.kernels.online_patterns import left_out
 from mpifl.clock.online import online_index
-from mpifl.clock.participation import nobody_ever
+from mpifl.clock.possible import nobody_ever
 from mpifl.clock.settlement import Measuring
 from mpifl.clock.timeline import PARTICIPANT, Call, ClockState, Outcome, Timeline
 from mpifl.errors import InputError, TrainingError, counted

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 
 from mpifl.algorithms.context import ClientContext
-from mpifl.clock.cost import Cost
 from mpifl.errors import at
 from mpifl.messages.letter import Effects, Handling, Key, Letter
 from mpifl.messages.server_handlers import name_of, run_server
@@ -113,7 +112,7 @@ class Host:
                 handling.actor, handling.event, self.setting
             )
             programs.append(
-                _program(index, tasks[index], actor.context, generator, cost, handling.part)
+                ClientProgram(index, tasks[index], actor.context, generator, cost, handling.part)
             )
 
         ended = dict(_served(worker, tasks, programs))
@@ -267,17 +266,6 @@ def _blocks(handlings: Sequence[Handling], stack: int) -> Iterator[list[Handling
         blocks.setdefault(key, []).append(handling)
     for key in sorted(blocks):
         yield sorted(blocks[key], key=lambda handling: handling.actor)
-
-
-def _program(
-    index: int,
-    task: Any,
-    context: ClientContext,
-    generator: Any,
-    cost: Cost,
-    part: int,
-) -> ClientProgram:
-    return ClientProgram(index, task, context, generator, cost, part)
 
 
 def _served(
