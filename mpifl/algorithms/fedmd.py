@@ -12,6 +12,8 @@ from mpifl.algorithms.context import ClientContext, Program, ServerContext, Uplo
 from mpifl.algorithms.distillation import Distilling, Logits, Matching, outputs_of, steps_of
 from mpifl.algorithms.requests import Call, Train, Trained
 from mpifl.clock.cost import TRAINING_PER_INFERENCE, Cost
+from mpifl.errors import InputError
+from mpifl.job import Job
 from mpifl.models.layout import Layout
 
 if TYPE_CHECKING:
@@ -42,6 +44,14 @@ class FedMD(Distilling):
     )
     digest_batch: int = Field(256, ge=1, description="public samples of a step (code: 256)")
     digest_lr: float = Field(1e-3, gt=0, description="learning rate of Adam (code: 1e-3)")
+
+    def check(self, job: Job) -> None:
+        if job.clock.asynchronous:
+            raise InputError(
+                f"clock.mode: {job.clock.mode!r} is not allowed with algorithm.name {self.name},"
+                " whose consensus is of clients that began in one round and had its public"
+                " samples; allowed: sync, all, deadline"
+            )
 
     def received_arrays(self, layout: Layout) -> dict[str, Array]:
         return {"consensus": Array((self.public, outputs_of(layout))), "of_round": SCALAR}

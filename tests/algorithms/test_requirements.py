@@ -15,3 +15,11 @@ def test_an_algorithm_that_needs_one_model_a_round_says_which_clocks_have_that()
     job = ["algorithm=mimelite", "clock={mode: buffered, concurrency: 9}"]
     with pytest.raises(InputError, match=re.escape(said) + ".*; allowed: sync, all, deadline$"):
         check_job("quickstart", job)
+
+
+def test_a_consensus_on_the_samples_of_a_round_is_not_made_of_clients_of_several() -> None:
+    """The public samples of a client are those of the round in which it began."""
+    said = "clock.mode: 'async' is not allowed with algorithm.name fedmd, whose consensus is of"
+    job = ["algorithm=fedmd", "clock={mode: async, concurrency: 9}", "selection.participants=null"]
+    with pytest.raises(InputError, match=re.escape(said) + ".*; allowed: sync, all, deadline$"):
+        check_job("quickstart", job)
