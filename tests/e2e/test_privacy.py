@@ -345,7 +345,7 @@ def test_sampling_counts_where_it_is_uniform_and_is_told_where_not(case: str) ->
     many = ("population.clients=10000", private("gaussian", noise_multiplier=1, delta=1e-6))
     job = check_job(JOB[0], [*JOB[1:], CLIP, *many, *changes])[0]
     lines = job.job.privacy.describe(job.job, job.population)
-    said = "does not count for it: " if lacks else f"{case}, which counts"
+    said = "does not count for it: " if lacks else f"as each round's clients are {case};"
     assert said in lines[-1]
     assert lacks in lines[-1]
     epsilon = job.job.privacy.epsilon_of(Spent(5, 5), job.job, job.population)
