@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy, linear
 
+from mpifl.algorithms.flora import _products
 from mpifl.errors import InputError
 from mpifl.rounds.build_experiment import check_job
 from mpifl.seeds import Purpose, generator
@@ -153,3 +154,29 @@ def test_weights_of_fewer_bits_are_those_without_adapters(tmp_path: Path) -> Non
     run = Run(tmp_path, model, "algorithm=flora", "rounds=1")
     assert {str(based.tensor.dtype) for based in run.experiment.model.base} >= {"torch.int8"}
     assert any(name.endswith("base_layer.weight") for name in run.layout.parameters)
+
+
+def test_convolutions_get_their_products(tmp_path: Path) -> None:
+    lora = "{rank: 2, target_modules: ['2.second.0']}"
+    run = Run(
+        tmp_path,
+        f"model={{name: resnet, depth: 8, width: 4, lora: {lora}}}",
+        "algorithm=flora",
+        "rounds=1",
+        "training.lr=0.001",
+    )
+    model = run.experiment.model
+    model.load(torch.randn(run.layout.size))
+    nothing = torch.empty(0)
+    found = dict(
+        zip(
+            model.names,
+            model.split(_products(run.layout, model.module, nothing, nothing)),
+            strict=True,
+        )
+    )
+    layer: Any = model.module.get_submodule("base_model.model.2.second.0")
+    expected = layer.get_delta_weight("default")
+    assert expected.shape == (4, 4, 3, 3)
+    assert torch.equal(found.pop("base_model.model.2.second.0.base_layer.weight"), expected)
+    assert not any(tensor.any() for tensor in found.values())
