@@ -36,7 +36,7 @@ def context(
     return SelectionContext(
         population,
         workload,
-        lambda clients: Sync().launch(call, clients, now, 0),
+        lambda clients, orders=None: Sync().launch(call, clients, now, 0, orders=orders),
         seed,
         draw,
         draw,

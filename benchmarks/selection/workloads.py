@@ -50,6 +50,7 @@ WORKLOADS = {
 RULES: dict[str, dict[str, object]] = {
     **{name: {"name": name} for name in REGISTRY if name != "poisson"},  # which needs another clock
     **{name: {"preset": name} for name in PRESETS},
+    "pyramidfl": {"name": "pyramidfl", "extra_steps": 0},  # its choice alone, as for the others
 }
 """The section ``selection`` of each rule, without what the workload says of it."""
 

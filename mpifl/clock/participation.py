@@ -14,11 +14,12 @@ from mpifl.clock.kernels.latency import AVAILABILITY, Rates, time_participants
 from mpifl.clock.kernels.progress import joules, progress, seconds_at_work
 from mpifl.clock.kernels.transfer import Loads
 from mpifl.clock.latency import Latency, loads, rates, work_seconds
+from mpifl.clock.orders import Orders
+from mpifl.clock.possible import nobody_ever
 from mpifl.clock.settlement import Costs, beginning_together
 from mpifl.clock.sharing import flows_of
 from mpifl.clock.start import Start
 from mpifl.clock.timeline import PARTICIPANT, Call, Outcome
-from mpifl.errors import InputError, counted
 from mpifl.job.section import Section
 from mpifl.population.phones import Phones
 
@@ -60,6 +61,7 @@ class Participation(Section):
         start: float,
         base: int,
         draw: int | None = None,
+        orders: Orders | None = None,
     ) -> np.ndarray:
         """Start clients and compute when each stops, as if the server's link had no limit.
 
@@ -70,6 +72,7 @@ class Participation(Section):
             base: The model version that they train from.
             draw: The draw of the selection rule that chose them; None: as a forecast, without the
                 variation of speeds.
+            orders: What they are to do, of a forecast; else it is the rule's to say.
 
         Returns:
             Rows in the order of ``clients``. Their outcome is COMPLETED or DROPPED, and
@@ -81,15 +84,19 @@ class Participation(Section):
         rows["client"] = clients
         rows["began"] = call.round
         rows["base"] = base
-        rows["factor"] = 1.0
         rows["start_seconds"] = start
         rows["steps"] = call.workload.steps(held)
-        rows["samples"] = call.workload.processed(held, rows["steps"])
         rows["load_down"], rows["load_up"] = call.workload.loads(clients)
+        for name in ("factor", "sent", "compute_factor", "bandwidth_factor"):
+            rows[name] = 1.0
+        if draw is not None and call.order is not None:
+            orders = call.order(clients, start, draw)
+        if orders is not None:
+            orders.give(rows, call.workload)
+        rows["ordered"] = rows["steps"]
+        rows["samples"] = call.workload.processed(held, rows["steps"])
         if len(call.holders):
             rows["load_down"][np.isin(clients, call.holders)] = 0
-        rows["compute_factor"] = 1.0
-        rows["bandwidth_factor"] = 1.0
         if draw is not None:
             self._vary(call, rows, draw)
             if self.latency.retry.breaks:
@@ -119,8 +126,9 @@ class Participation(Section):
         """
         if not len(rows):
             return
-        timed = self.timed(call, rows, rows["samples"], rows["steps"])
-        seconds, finished = time_participants(*timed)
+        seconds, finished = time_participants(
+            *self.timed(call, rows, rows["samples"], rows["steps"])
+        )
 
         rows["download_seconds"], rows["compute_seconds"] = seconds[:2]
         rows["upload_seconds"], rows["stop_seconds"] = seconds[2:]
@@ -283,13 +291,3 @@ class Participation(Section):
         if not self.battery.counted:
             return call.charges
         return self.battery.after(call, rows, self.rule, self.latency.radio)
-
-
-def nobody_ever(participants: int) -> InputError:
-    """Return the error of a clock that would wait forever for ``participants``."""
-    return InputError(
-        f"population.trace: none of {counted(participants, 'participant')} under way can ever"
-        " finish: the bandwidth of each is 0 whenever it is online (with clock.availability strict"
-        " they would"
-        " drop out)"
-    )

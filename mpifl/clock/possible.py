@@ -11,6 +11,7 @@ from mpifl.clock.kernels.latency import how_many_can_finish
 from mpifl.clock.kernels.transfer import Loads
 from mpifl.clock.latency import Latency, rates
 from mpifl.clock.timeline import Call
+from mpifl.errors import InputError, counted
 
 CHUNK_CLIENTS = 1 << 20
 
@@ -45,7 +46,7 @@ def can_finish(policy: Timing, call: Call, needed: int) -> bool:
     population = call.population
     call = replace(call, workload=call.workload.of_anybody)
     confirmed = population.notes.setdefault("can finish", set())
-    question = (policy, call.workload, needed)
+    question = (policy, call.workload, needed, call.order is None)
     if question in confirmed:
         return True
 
@@ -57,6 +58,8 @@ def can_finish(policy: Timing, call: Call, needed: int) -> bool:
         clients = np.arange(begin, min(begin + CHUNK_CLIENTS, population.clients))
         cost, limit = policy.least_work(call, clients)
         down, up = call.workload.loads(clients)
+        if call.order is not None:  # the rule may tell them to send less
+            up = np.zeros_like(up)
         able += how_many_can_finish(
             population.phones,
             policy.rule,
@@ -72,3 +75,12 @@ def can_finish(policy: Timing, call: Call, needed: int) -> bool:
             confirmed.add(question)
             return True
     return False
+
+
+def nobody_ever(participants: int) -> InputError:
+    """Return the error of a clock that would wait forever for ``participants``."""
+    return InputError(
+        f"population.trace: none of {counted(participants, 'participant')} under way can ever"
+        " finish: the bandwidth of each is 0 whenever it is online (with clock.availability strict"
+        " they would drop out)"
+    )

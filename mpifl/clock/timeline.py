@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from mpifl.clock.kernels.flow import FLOW
+from mpifl.clock.orders import Order
 from mpifl.clock.workload import Workload
 from mpifl.population.population import Population
 
@@ -48,8 +49,10 @@ PARTICIPANT = np.dtype(
         ("compute_seconds", "<f8"),
         ("upload_seconds", "<f8"),
         ("stop_seconds", "<f8"),  # when it finished, dropped out or was cut
+        ("ordered", "<i8"),  # the local steps that it began with
         ("steps", "<i8"),
         ("samples", "<i8"),
+        ("sent", "<f8"),  # the share of what it would upload that it sends
         ("load_down", "<i8"),  # bytes that it has to receive
         ("load_up", "<i8"),  # bytes that it has to send
         ("compute_factor", "<f8"),  # on its device's speed, for variation
@@ -163,6 +166,7 @@ class Call:
     download already. Random numbers are keyed by the job's ``seed``. ``charges`` (structured
     CHARGE) are those of the clock's state. A round ``may_be_empty`` where the rule may name nobody
     although clients are online, and ``releases_empty`` where such a round has a model of its own.
+    ``order`` is what the rule tells those it has chosen; None: they do what the job says.
     """
 
     participants: int
@@ -175,3 +179,4 @@ class Call:
     charges: np.ndarray = field(default_factory=lambda: np.empty(0, CHARGE))
     may_be_empty: bool = False
     releases_empty: bool = False
+    order: Order | None = None

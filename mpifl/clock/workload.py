@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -22,7 +23,8 @@ class Workload:
     measure. With ``full_batches`` every step costs batch_size samples, even if the client has fewer
     (as in FedScale). ``cost`` is what the algorithm's client program computes. ``plain_down`` and
     ``plain_up`` are the bytes without the job's ``exchange``, None where it does not change them.
-    ``masked_entries`` are the numbers that secure aggregation masks in an upload.
+    ``masked_entries`` are the numbers that secure aggregation masks in an upload. ``bytes_of_part``
+    says what a share of an upload weighs, where ``exchange.up`` can send a share.
     """
 
     bytes_down: int
@@ -38,13 +40,14 @@ class Workload:
     plain_down: int | None = None
     plain_up: int | None = None
     masked_entries: int = 0
+    bytes_of_part: Callable[[float], int] | None = field(default=None, compare=False)
 
     @property
     def of_anybody(self) -> Workload:
         """What a round costs whichever client: of a workload that is for some, without theirs."""
         return self
 
-    def _epoch_steps(self, samples: np.ndarray) -> np.ndarray:
+    def steps_of_epoch(self, samples: np.ndarray) -> np.ndarray:
         """Return the steps of an epoch, int64."""
         if self.drop_last:
             return np.maximum(1, samples // self.batch_size)
@@ -61,14 +64,14 @@ class Workload:
         if self.local_steps is not None:
             return np.full(len(samples), self.local_steps, np.int64)
         assert self.epochs is not None
-        return self.epochs * self._epoch_steps(samples)
+        return self.epochs * self.steps_of_epoch(samples)
 
     def processed(self, samples: np.ndarray, steps: np.ndarray) -> np.ndarray:
         """Return the samples, int64, that ``steps`` steps go through.
 
         They are those of whole epochs, and batch_size for each step after the last whole epoch.
         """
-        epochs, rest = np.divmod(steps, self._epoch_steps(samples))
+        epochs, rest = np.divmod(steps, self.steps_of_epoch(samples))
         return epochs * self._epoch_samples(samples) + rest * self.batch_size
 
     def loads(self, clients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -78,6 +81,18 @@ class Workload:
         """
         down = np.full(len(clients), self.bytes_down, np.int64)
         return down, np.full(len(clients), self.bytes_up, np.int64)
+
+    def part_of_upload(self, whole: np.ndarray, sent: np.ndarray) -> np.ndarray:
+        """Return the bytes (n,) int64 of shares ``sent`` (n,) of uploads of ``whole`` bytes (n,).
+
+        Those who send all of it send ``whole``; so do all, where a share's size is not known before
+        it is made.
+        """
+        if self.bytes_of_part is None:
+            return whole
+        shares, which = np.unique(sent, return_inverse=True)
+        parts = np.array([self.bytes_of_part(share) for share in shares.tolist()], np.int64)
+        return np.where(sent == 1, whole, parts[which])
 
     def compute_scale(self, clients: np.ndarray) -> int | np.ndarray:
         """Return what a sample costs each of ``clients``, as a multiple of what it costs the model.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar, Self
+
 import numpy as np
 from pydantic import Field
 
@@ -20,9 +22,14 @@ class RandomK(Stage):
     mean: a sketched update by subsampling.
     """
 
+    divides: ClassVar[bool] = True
+
     name: str = "random_k"
     share: float = Field(0.01, gt=0, le=1, description="share of the numbers that is sent")
     scaled: bool = Field(True, description="multiply by count / k, for the right mean")
+
+    def part(self, sent: float) -> Self:
+        return self.model_copy(update={"share": self.share * sent})
 
     def size(self, shape: Shape) -> Size:
         return Size(SEED_BITS // 8, Shape(count_of(self.share, shape.count)))

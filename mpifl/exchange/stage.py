@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -86,6 +86,8 @@ class Stage(Section):
         ends: Whether no float32 numbers are left after it, so that only lossless coding may follow.
         needs_shape: Whether it has to be given the same number of numbers each time.
         makes_up: Whether it is about what the stages behind it lose.
+        divides: Whether it sends a share of the numbers, which participants may be told to divide
+            further (``part``).
         shrinks: Whether what it leaves and what arrives are never longer (Euclidean norm) than what
             they were made from.
         library: A library that it needs besides those of mpifl, which may change its result.
@@ -97,6 +99,8 @@ class Stage(Section):
     """Whether it has to be given the same number of numbers each time, as what keeps state does."""
     makes_up: ClassVar[bool] = False
     """Whether it makes up for what the stages behind it lose, and is nothing without one."""
+    divides: ClassVar[bool] = False
+    """Whether it sends a share of the numbers, which participants may be told to divide further."""
     shrinks: ClassVar[bool] = False
     """Whether nothing becomes longer in it, so that a bound on the norm still holds after it."""
     library: ClassVar[str] = ""
@@ -113,6 +117,13 @@ class Stage(Section):
         Raises:
             InputError: It does not; the message says why.
         """
+
+    def part(self, sent: float) -> Self:
+        """Return the stage of a participant that is to send the share ``sent`` of its upload.
+
+        Of a stage that ``divides`` it is one that sends this share of what it would send.
+        """
+        return self
 
     def size(self, shape: Shape) -> Size | None:
         """Return what the stage sends and leaves, or None where that depends on the values.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 from pydantic import Field
@@ -25,10 +25,14 @@ class TopK(Stage):
     nothing where all are sent. The numbers sent are left to the next stage, in their order.
     """
 
+    divides: ClassVar[bool] = True
     shrinks: ClassVar[bool] = True
 
     name: str = "top_k"
     share: float = Field(0.01, gt=0, le=1, description="share of the numbers that is sent")
+
+    def part(self, sent: float) -> Self:
+        return self.model_copy(update={"share": self.share * sent})
 
     def size(self, shape: Shape) -> Size:
         chosen = count_of(self.share, shape.count)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 import numpy as np
@@ -81,6 +81,22 @@ class Way:
     def steered(self) -> Steered | None:
         """The stage that the server steers, if there is one."""
         return next((stage for stage in self.stages if isinstance(stage, Steered)), None)
+
+    @property
+    def divides(self) -> bool:
+        """Whether participants may be told to send a share of what would be sent."""
+        return any(stage.divides for stage in self.stages)
+
+    def part(self, sent: float) -> Way:
+        """Return the way of a participant that is to send the share ``sent`` of its upload.
+
+        The first stage that can divides it.
+        """
+        if sent == 1:
+            return self
+        place = next(number for number, stage in enumerate(self.stages) if stage.divides)
+        stages = (*self.stages[:place], self.stages[place].part(sent), *self.stages[place + 1 :])
+        return replace(self, stages=stages)
 
     def send(
         self,

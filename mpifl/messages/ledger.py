@@ -11,7 +11,7 @@ import numpy as np
 from mpifl.clock.kernels.progress import joules
 from mpifl.clock.timeline import PARTICIPANT, Outcome, Timeline
 from mpifl.population.population import Population
-from mpifl.rounds.round_result import LOSSES, MESSAGES, METRIC
+from mpifl.rounds.round_result import MEASURED, MESSAGES, METRIC
 
 
 @dataclass
@@ -173,7 +173,7 @@ def metrics_of(closed: Closed, round_number: int) -> np.ndarray:
     metrics["round"] = round_number
     metrics["client"] = list(done)
     metrics["steps"] = [row.steps for row in done.values()]
-    for name in LOSSES:
+    for name in MEASURED:
         metrics[name] = np.nan
     metrics["loss"] = [row.loss for row in done.values()]
     return metrics

@@ -9,6 +9,7 @@ from mpifl.clock.timeline import Outcome
 from mpifl.job import Job
 from mpifl.record.battery_columns import PARTICIPANT_BATTERY, ROUND_BATTERY
 from mpifl.record.contribution_columns import PARTICIPANT_JUDGED, ROUND_JUDGED
+from mpifl.record.participant_columns import own_columns
 from mpifl.record.secure_columns import PARTICIPANT_SECURED, ROUND_SECURED
 from mpifl.record.tables import ROUND_PRIVATE, TABLES, Columns, measure_columns, with_columns
 from mpifl.rounds.round_result import RoundResult
@@ -42,7 +43,7 @@ ROUND_DIVERGED: Columns = {
 def tables_of(job: Job) -> dict[str, Columns]:
     """Return the tables of the run.h5 of a job: column -> (dtype, description with unit)."""
     rounds = TABLES["rounds"] | measure_columns(job)
-    participants = dict(TABLES["participants"])
+    participants = TABLES["participants"] | own_columns(job)
     if job.attacks:
         rounds |= ROUND_ATTACKED
         participants |= PARTICIPANT_ATTACKED

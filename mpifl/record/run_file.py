@@ -26,6 +26,7 @@ from mpifl.record.attack_columns import (
 from mpifl.record.battery_columns import with_battery
 from mpifl.record.contribution_columns import judged_participants, judged_round
 from mpifl.record.copy_rows import copy_rows
+from mpifl.record.participant_columns import KindsOf, own_columns, own_participants
 from mpifl.record.plain_bytes import NOT_CODED, Plain
 from mpifl.record.secure_columns import secured_participants, secured_round
 from mpifl.record.tables import (
@@ -59,15 +60,18 @@ class RunFile:
         rows: Mapping[str, int] | None = None,
         plain: Plain = NOT_CODED,
         attackers: Attackers | None = None,
+        kinds_of: KindsOf | None = None,
     ) -> None:
         """Create the file; ``attackers`` are those of the job, None where it has no attacks.
 
         For a run that is resumed, ``rows`` says how many rows of each table of the old file are
         kept; the new file begins with those. ``plain`` is what a participant would transfer without
-        ``exchange``.
+        ``exchange``. ``kinds_of`` says what the algorithm takes clients for, where it has kinds.
         """
         self._path = path
         self._attackers = attackers
+        self._kinds_of = kinds_of
+        self._own = own_columns(job)
         self.tables = tables_of(job)
         self._record = job.record
         self._secured = job.secure_aggregation.active
@@ -126,6 +130,7 @@ class RunFile:
         """
         participants = participant_rows(result)
         row = round_row(result, participants, self._wanted, self._plain, self._measures)
+        participants = own_participants(participants, result, self._own, self._kinds_of)
         if self._attackers is not None:
             participants = marked_participants(participants, result, self._attackers)
             row = marked_round(row, result, participants)
@@ -240,9 +245,10 @@ def run_file(
     rows: Mapping[str, int] | None = None,
     plain: Plain = NOT_CODED,
     attackers: Attackers | None = None,
+    kinds_of: KindsOf | None = None,
 ) -> Iterator[RunFile]:
     """Open run.h5 of a run directory for the block; the arguments are those of RunFile."""
-    file = RunFile(folder / "run.h5", job, rows, plain, attackers)
+    file = RunFile(folder / "run.h5", job, rows, plain, attackers, kinds_of)
     try:
         yield file
     finally:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from mpifl.algorithms.algorithm import FOUND
+from mpifl.clock.workload_by_kind import WorkloadByKind
 from mpifl.io.log import RESULT_LINE, ROUND_LINE
 from mpifl.record.analytics_text import analytics_entries
 from mpifl.record.loggers.run_loggers import RunLoggers
@@ -114,7 +115,9 @@ def run_record(
     """Open the record of a run; ``rows`` counts the rows of each table that a resumed run keeps."""
     plain = Plain(experiment.workload.plain_down, experiment.workload.plain_up)
     attackers = experiment.attackers if experiment.job.attacks else None
-    with run_file(folder, experiment.job, rows, plain, attackers) as file:
+    work = experiment.workload
+    kinds_of = work.kinds_of if isinstance(work, WorkloadByKind) else None
+    with run_file(folder, experiment.job, rows, plain, attackers, kinds_of) as file:
         record = RunRecord(experiment, folder, file, status)
         try:
             yield record

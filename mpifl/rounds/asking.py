@@ -7,11 +7,13 @@ from collections.abc import Callable
 import numpy as np
 
 from mpifl.clock.online import NOBODY
+from mpifl.clock.orders import Orders
 from mpifl.clock.timeline import CHARGE, Call
 from mpifl.clock.workload import Workload
 from mpifl.job import Job
 from mpifl.population.population import Population
 from mpifl.selection.checked import checked
+from mpifl.selection.checked_orders import checked_orders
 from mpifl.selection.context import NOT_PROBED, SelectionContext
 from mpifl.selection.feedback import State
 from mpifl.stopwatch import Stopwatch
@@ -36,6 +38,7 @@ def call_for(
     watch: Stopwatch,
     answer: Callable[[SelectionContext], np.ndarray],
     *,
+    orders: bool = False,
     charged: Workload | None = None,
     most: int | None = None,
     probed: np.ndarray = NOT_PROBED,
@@ -52,6 +55,7 @@ def call_for(
         learned: What the selection rule has learned.
         watch: Counts the time of the selection rule.
         answer: The method of the rule that names clients.
+        orders: Whether the rule is asked what they are to do, if it says so.
         charged: What those named are charged; default: ``workload``.
         most: The most clients that it may name; default: as many as are wanted.
         probed: What candidates have told (structured PROBED).
@@ -60,11 +64,12 @@ def call_for(
     """
     rule = job.selection
 
-    def choose(now: float, wanted: int, draw: int, busy: np.ndarray) -> np.ndarray:
-        def launch(clients: np.ndarray) -> np.ndarray:
-            return job.clock.launch(call, np.ascontiguousarray(clients, np.int64), now, 0)
+    def context(now: float, wanted: int, draw: int, busy: np.ndarray) -> SelectionContext:
+        def launch(clients: np.ndarray, orders: Orders | None = None) -> np.ndarray:
+            some = np.ascontiguousarray(clients, np.int64)
+            return job.clock.launch(call, some, now, 0, orders=orders)
 
-        context = SelectionContext(
+        return SelectionContext(
             population=population,
             workload=workload,
             launch=launch,
@@ -77,10 +82,24 @@ def call_for(
             state=learned,
             probed=probed,
         )
+
+    def choose(now: float, wanted: int, draw: int, busy: np.ndarray) -> np.ndarray:
         with watch("selection"):
             limit = population.clients if rule.varies else wanted
             limit = limit if most is None else most
-            return checked(rule.name, answer(context), population, now, limit, busy)
+            chosen = answer(context(now, wanted, draw, busy))
+            return checked(rule.name, chosen, population, now, limit, busy)
+
+    def order(clients: np.ndarray, now: float, draw: int) -> Orders:
+        with watch("selection"):
+            given = rule.orders(context(now, len(clients), draw, NOBODY), clients)
+            return checked_orders(
+                rule.name,
+                given,
+                len(clients),
+                steps=rule.orders_steps,
+                uploads=rule.orders_uploads,
+            )
 
     updates = job.clock.updates(rule.participants)
     # ``choose`` looks at it too.
@@ -95,5 +114,6 @@ def call_for(
         charges=charges,
         may_be_empty=rule.varies,
         releases_empty=releases_empty(job),
+        order=order if orders and (rule.orders_steps or rule.orders_uploads) else None,
     )
     return call

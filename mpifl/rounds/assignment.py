@@ -10,7 +10,7 @@ import numpy as np
 
 from mpifl.aggregation.exact_sum import RoundSum
 from mpifl.rounds.experiment import Experiment
-from mpifl.rounds.round_result import LOSSES, METRIC, NOT_JUDGED
+from mpifl.rounds.round_result import MEASURED, METRIC, NOT_JUDGED
 
 Version = dict[str, np.ndarray]
 """The arrays (float32) of one model version by name: the model, and what participants receive."""
@@ -79,16 +79,16 @@ class Results:
     ``vectors`` (rounds, total) and ``averages`` (rounds, slots, 2, averaged) are the running sums
     of the client updates; where updates are masked, ``masked`` (width, size) is in place of both.
     ``tests`` (tests, numbers) counts scored and correct predictions, the mean loss in fixed point,
-    and what ``Experiment.test_numbers`` says. ``losses`` (tasks, 4 + LOSSES) is known to one rank
+    and what ``Experiment.test_numbers`` says. ``losses`` (tasks, 4 + MEASURED) is known to one rank
     each: the slot of the sums that the upload went into, FAILED where training failed; the local
-    steps that were made; the coded upload's bytes; the bits of what was told, and of the training
-    losses (float64). It rides in the same Reduce, since a Gather of its own costs a round more than
-    it does. ``probes`` (probes, 1) are the bits of the losses of the clients probed, in the same
-    way. ``tested`` (tests, samples, numbers) are the bits of what the objective needs of each test
-    sample. ``rejected`` (tasks,) bool says which updates the aggregation rule left out: every rank
-    knows it, so that it is in no sum. So it is with ``contributions`` (tasks,) float64, NaN where
-    they were not evaluated, ``judged`` (the numbers of a Judged), and ``products``, for algorithms
-    that need them (``ServerContext.products``).
+    steps that were made; the coded upload's bytes; the bits of what was told, and of what was
+    measured (float64). It rides in the same Reduce, since a Gather of its own costs a round more
+    than it does. ``probes`` (probes, 1) are the bits of the losses of the clients probed, in the
+    same way. ``tested`` (tests, samples, numbers) are the bits of what the objective needs of each
+    test sample. ``rejected`` (tasks,) bool says which updates the aggregation rule left out: every
+    rank knows it, so that it is in no sum. So it is with ``contributions`` (tasks,) float64, NaN
+    where they were not evaluated, ``judged`` (the numbers of a Judged), and ``products``, for
+    algorithms that need them (``ServerContext.products``).
     """
 
     whole: np.ndarray
@@ -112,7 +112,7 @@ class Results:
         shapes = (
             *experiment.sums.shapes(0 if masked else assignment.rounds),
             (len(assignment.tests), experiment.test_numbers),
-            (len(assignment.tasks), 4 + len(LOSSES)),
+            (len(assignment.tasks), 4 + len(MEASURED)),
             (len(assignment.probes), 1),
             (len(assignment.tests), *experiment.gathered),
             (width, experiment.sums.size) if masked else (0, 0),
@@ -154,7 +154,7 @@ class Results:
         self.losses[tasks, 0] = np.where(metrics["failed"], FAILED, metrics["slot"])
         self.losses[tasks, 1] = metrics["steps"]
         self.losses[tasks, 2] = metrics["bytes_up"]
-        for column, name in enumerate(("told", *LOSSES), 3):
+        for column, name in enumerate(("told", *MEASURED), 3):
             self.losses[tasks, column] = np.ascontiguousarray(metrics[name]).view(np.int64)
 
     def metrics(self, assignment: Assignment) -> np.ndarray:
@@ -168,7 +168,7 @@ class Results:
         metrics["bytes_up"] = self.losses[:, 2]
         metrics["rejected"] = self.rejected
         metrics["contribution"] = self.contributions
-        for column, name in enumerate(("told", *LOSSES), 3):
+        for column, name in enumerate(("told", *MEASURED), 3):
             metrics[name] = np.ascontiguousarray(self.losses[:, column]).view(np.float64)
         return metrics
 

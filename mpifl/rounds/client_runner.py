@@ -7,6 +7,7 @@ fixed by the plan and the programs, so bits do not depend on the ranks.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import partial
 
@@ -16,6 +17,7 @@ import torch
 from mpifl.algorithms.context import Upload
 from mpifl.algorithms.requests import Request
 from mpifl.errors import InputError, TrainingError, at
+from mpifl.exchange.clip import norm_of
 from mpifl.exchange.way import Sent
 from mpifl.rounds.assignment import Versions
 from mpifl.rounds.attacking import attacked
@@ -30,6 +32,7 @@ from mpifl.rounds.serving import serve
 from mpifl.rounds.update_sum import check_summable
 from mpifl.rounds.worker import Worker
 from mpifl.seeds import Purpose, generator
+from mpifl.training.device import CPU
 
 NOTHING_SENT = Sent({}, 0, {}, 0.0)
 
@@ -106,14 +109,18 @@ def _update(worker: Worker, program: ClientProgram, upload: object) -> ClientUpd
         check_summable(experiment, arrays, shared)  # stages take finite numbers
         context = program.context
         memory = {name: program.stored[name] for name in worker.memory} if program.stored else {}
+        part = float(program.task["sent"]) if job.selection.orders_uploads else 1.0
         arrays, sent = worker.uplink.send(
-            context.round, context.client, arrays, memory, program.number
+            context.round, context.client, arrays, memory, program.number, part
         )
     leaves_out = job.runtime.on_client_error == "drop" or experiment.survives_divergence
     if leaves_out or experiment.needs_updates:
         check_summable(experiment, arrays, shared)  # before anything is added: no half of a client
 
     steps = 0 if program.first is None else program.first.steps
+    norm = math.nan
+    if arrays and job.selection.norms:
+        norm = norm_of(arrays[0].detach().to(CPU).numpy())
     recorded = None
     if arrays and job.record.updates is not None:
         recorded = recorded_of(experiment, program.context, steps, arrays[0])
@@ -127,6 +134,7 @@ def _update(worker: Worker, program: ClientProgram, upload: object) -> ClientUpd
         steps=program.context.steps if program.first is None else program.first.steps,
         bytes_up=sent.bytes,
         told=sent.told,
+        norm=norm,
         recorded=recorded,
     )
 

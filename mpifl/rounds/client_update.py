@@ -35,7 +35,8 @@ class ClientUpdate:
     that are summed, in the order of the SumLayout, each (size,) float32; ``averages`` the averaged
     buffers, (averaged,) float32. ``kept`` is what the client keeps if its update counts, ``steps``
     the local steps that it made, ``bytes_up`` the bytes of its upload, 0 where no stage codes it,
-    ``told`` what it tells the stage that the server steers; ``recorded`` what the run records of
+    ``told`` what it tells the stage that the server steers; ``norm`` the Euclidean norm of what
+    arrives of the first array, NaN where nobody asks for it; ``recorded`` what the run records of
     it besides, if anything.
     """
 
@@ -48,4 +49,5 @@ class ClientUpdate:
     steps: int
     bytes_up: int = 0
     told: float = 0.0
+    norm: float = math.nan
     recorded: Recorded | None = None

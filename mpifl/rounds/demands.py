@@ -49,7 +49,7 @@ def demands(experiment: TimingExperiment) -> list[str]:
     if not isinstance(experiment, Experiment):
         return lines
 
-    kept = BYTES_PER_NUMBER * sum(math.prod(shape) for shape in experiment.kept_shapes.values())
+    kept = _kept_bytes(experiment)
     if kept:
         clients = experiment.population.clients
         lines.append(
@@ -156,10 +156,17 @@ def _held_updates(experiment: Experiment) -> list[str]:
         return []
     sizes = [array.size for array in experiment.sums.arrays]
     update = BYTES_PER_NUMBER * (sum(sizes) + experiment.sums.averaged)
+    kept = _kept_bytes(experiment)
+    beside = f", and {decimal(kept)} that its client is to keep" if kept else ""
     return [
         f"each rank keeps the updates of its share of {counted(updates, 'participant')} {why}:"
-        f" {decimal(update)} each"
+        f" {decimal(update)} each{beside}"
     ]
+
+
+def _kept_bytes(experiment: Experiment) -> int:
+    """Return the bytes of what a client keeps from one participation to the next."""
+    return BYTES_PER_NUMBER * sum(math.prod(shape) for shape in experiment.kept_shapes.values())
 
 
 def _recorded_updates(experiment: Experiment) -> list[str]:

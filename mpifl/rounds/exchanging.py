@@ -36,6 +36,7 @@ class Uplink:
         arrays: list[torch.Tensor],
         kept: Mapping[str, np.ndarray],
         number: float,
+        part: float = 1.0,
     ) -> tuple[list[torch.Tensor], Sent]:
         """Return what arrives of a client's arrays, and what else came of sending them.
 
@@ -45,12 +46,14 @@ class Uplink:
             arrays: The entries that are summed, in the order of ``names``, each (size,) float32.
             kept: What the client has kept for the stages, by name; empty the first time.
             number: What the server says to the stage that it steers.
+            part: The share of the upload that it is to send.
         """
         by_name = dict(zip(self.names, arrays, strict=True))
         values = {
             name: read_only(by_name[name].detach().to(CPU).numpy()) for name in self.way.shapes
         }
-        sent = self.way.send(values, self.generator, round_number, client, kept, number)
+        way = self.way.part(part)
+        sent = way.send(values, self.generator, round_number, client, kept, number)
         arrived = {
             name: torch.from_numpy(np.require(values, requirements="W")).to(by_name[name].device)
             for name, values in sent.arrived.items()

@@ -9,7 +9,7 @@ from mpifl.clock.timeline import Outcome
 from mpifl.errors import TrainingError
 from mpifl.rounds.experiment import TimingExperiment
 from mpifl.rounds.plan import Plan
-from mpifl.rounds.round_result import LOSSES, set_metrics
+from mpifl.rounds.round_result import MEASURED, set_metrics
 from mpifl.selection.feedback import FEEDBACK, Feedback, State
 
 
@@ -66,9 +66,9 @@ def _feedback(experiment: TimingExperiment, plan: Plan, metrics: np.ndarray) -> 
     rows = np.zeros(len(ended), FEEDBACK)
     for name in set(FEEDBACK.names or ()).intersection(ended.dtype.names or ()):
         rows[name] = ended[name]
-    rows["seconds"] = work_seconds(ended)
+    rows["seconds"] = _own_seconds(experiment, ended)
 
-    set_metrics(rows, metrics, LOSSES)
+    set_metrics(rows, metrics, MEASURED)
 
     return Feedback(
         round=plan.round_number,
@@ -78,6 +78,21 @@ def _feedback(experiment: TimingExperiment, plan: Plan, metrics: np.ndarray) -> 
         population=experiment.population,
         workload=experiment.workload,
     )
+
+
+def _own_seconds(experiment: TimingExperiment, ended: np.ndarray) -> np.ndarray:
+    """Return the seconds (n,) that a round takes participants (n,) undisturbed.
+
+    Where the rule has ordered other steps or a part of the upload, in proportion to the job's.
+    """
+    rule = experiment.job.selection
+    if not (rule.orders_steps or rule.orders_uploads):
+        return work_seconds(ended)
+    held = experiment.population.samples(np.ascontiguousarray(ended["client"]))
+    scaled = ended.copy()
+    scaled["compute_seconds"] *= experiment.workload.steps(held) / ended["ordered"]
+    scaled["upload_seconds"] /= ended["sent"]
+    return work_seconds(scaled)
 
 
 def _checked(rule: str, method: str, state: object) -> State:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -11,6 +11,7 @@ from mpifl.clock.workload import Workload
 from mpifl.clock.workload_by_held import WorkloadByHeld
 from mpifl.clock.workload_by_kind import Kind, WorkloadByKind
 from mpifl.errors import InputError
+from mpifl.exchange.way import Way
 from mpifl.job import Job
 from mpifl.models.layout import Layout
 from mpifl.population.population import Population
@@ -69,6 +70,7 @@ def make_workload(
         drop_last=training.drops_last,
         cost=algorithm.cost(layout),
         masked_entries=masked_entries(job, layout, plain_up),
+        bytes_of_part=_bytes_of_part(up),
     )
     check_server(job, workload)
     if down is not None and job.exchange.delta:
@@ -97,6 +99,17 @@ def _by_kind(
         kinds.append(Kind(down, up, scale))
     kinds_of = partial(algorithm.kinds_of, population=population)
     return WorkloadByKind(**_fields(workload), kinds=tuple(kinds), kinds_of=kinds_of)
+
+
+def _bytes_of_part(up: Way | None) -> Callable[[float], int] | None:
+    """Return what says the bytes of a share of an upload; None where that is not known."""
+    if up is None or not up.divides or up.bytes is None:
+        return None
+
+    def size(sent: float) -> int:
+        return up.part(sent).bytes or 0
+
+    return size
 
 
 def _fields(workload: Workload) -> dict[str, Any]:

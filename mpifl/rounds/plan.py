@@ -33,6 +33,7 @@ TASK = np.dtype(
         ("staleness", "<i4"),  # versions that the model has moved on by when it counts
         ("steps", "<i8"),  # of SGD
         ("samples", "<i8"),  # that those steps go through
+        ("sent", "<f8"),  # the share of what it would upload that it sends
         # Share of the mean. Those of a round add up to 1, or to less where late updates count less.
         ("weight", "<f8"),
         ("state_round", "<i4"),  # the round after which the client last kept state; 0: it has none
@@ -118,6 +119,7 @@ def call_of(
         learned,
         watch,
         rule.choose,
+        orders=True,
         probed=told,
         holders=holders,
         charges=state.charges,
@@ -203,7 +205,7 @@ def _tasks(timeline: Timeline, job: Job, population: Population, round_number: i
     rows = timeline.participants[timeline.participants["outcome"] == Outcome.COMPLETED]
     tasks = np.zeros(len(rows), TASK)
     tasks["round"] = round_number
-    for name in ("client", "began", "base", "staleness", "steps", "samples"):
+    for name in ("client", "began", "base", "staleness", "steps", "samples", "sent"):
         tasks[name] = rows[name]
 
     by_work = job.clock.weighs_work and job.algorithm.weighs_work

@@ -14,15 +14,15 @@ from mpifl.clock.timeline import Outcome
 from mpifl.privacy.privacy import NOT_PRIVATE, PrivateRound
 from mpifl.rounds.plan import Plan
 
-LOSSES = ("loss", "squared_loss", "last_squared_loss")
-"""What is measured of a task's training, see LocalResult."""
+MEASURED = ("loss", "squared_loss", "last_squared_loss", "update_norm")
+"""What is measured of a task: of its training, see LocalResult, and of its update."""
 
 METRIC = np.dtype(
     [
         ("round", "<i4"),
         ("client", "<i8"),
         ("steps", "<i8"),
-        *[(name, "<f8") for name in LOSSES],
+        *[(name, "<f8") for name in MEASURED],
         ("slot", "<i4"),
         ("failed", "<u1"),
         ("rejected", "<u1"),
@@ -31,23 +31,23 @@ METRIC = np.dtype(
         ("told", "<f8"),  # to the stage of ``exchange.up`` that the server steers; 0 without
     ]
 )
-"""A task's local steps as they were made, its training losses, and the slot of the sums that its
-upload went into; or 1 in ``failed`` where its training failed and added nothing. ``rejected`` is 1
-where the aggregation rule left its update out."""
+"""A task's local steps as they were made, its training losses, the norm of its update, and the slot
+of the sums that its upload went into; or 1 in ``failed`` where its training failed and added
+nothing. ``rejected`` is 1 where the aggregation rule left its update out."""
 
 
-def set_metrics(rows: np.ndarray, metrics: np.ndarray, losses: Iterable[str]) -> None:
-    """Set losses, and the outcome FAILED, of a round's participants in place.
+def set_metrics(rows: np.ndarray, metrics: np.ndarray, measured: Iterable[str]) -> None:
+    """Set what was measured, and the outcome FAILED, of a round's participants in place.
 
     Args:
-        rows: Its participants (n,), structured, with ``client``, ``outcome`` and ``losses``.
+        rows: Its participants (n,), structured, with ``client``, ``outcome`` and ``measured``.
         metrics: Those of its tasks (structured METRIC, in the order of the clients); empty in a run
             that trains nothing.
-        losses: Names of LOSSES. They are NaN of those who did not complete.
+        measured: Names of MEASURED. They are NaN of those who did not complete.
     """
     completed = np.flatnonzero(rows["outcome"] == Outcome.COMPLETED)
     by_client = completed[np.argsort(rows["client"][completed])]
-    for name in losses:
+    for name in measured:
         rows[name] = np.nan
         if len(metrics):
             rows[name][by_client] = metrics[name]

@@ -59,6 +59,13 @@ def check_secure_aggregation(job: Job) -> None:
             f"selection.name: {job.selection.name!r} is {allowed}: single clients would tell the"
             " server their losses"
         )
+    if job.selection.norms or job.selection.orders_uploads:
+        why = "sees the norms of single updates"
+        if job.selection.orders_uploads:
+            why = "has participants send shares of their updates"
+        raise InputError(
+            f"selection.name: {job.selection.name!r} is {allowed}: it {why}; allowed: such as oort"
+        )
     for key in ("on_client_error", "on_divergence"):
         value = getattr(job.runtime, key)
         if value != "abort":

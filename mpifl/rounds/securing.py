@@ -206,7 +206,7 @@ def _run_step(
     until = math.inf if limit is None else now + limit
 
     load = step_load(call.workload, call.population.phones, clients, step, trains=False)
-    charged = replace(call, workload=load, holders=NOBODY)
+    charged = replace(call, workload=load, holders=NOBODY, order=None)
     rows = clock.launch(charged, clients, now, state.version, state.draws + 1)
     flows = clock.share(charged, rows, len(rows), until)
     end = min(until, float(rows["stop_seconds"].max()))

@@ -56,7 +56,7 @@ class Unsettled:
         """A task (structured TASK) for everyone who is to be trained; weights are not known yet."""
         tasks = np.zeros(len(self.asked), TASK)
         tasks["round"] = self.round_number
-        for name in ("client", "began", "base", "steps", "samples"):
+        for name in ("client", "began", "base", "steps", "samples", "sent"):
             tasks[name] = self.asked[name]
         return tasks
 
@@ -151,7 +151,7 @@ def _lacking(timeline: Timeline, call: Call, kept: Collection[int]) -> np.ndarra
     rows = timeline.participants
     lost = np.array([client not in kept for client in rows["client"].tolist()], bool)
     lacking = rows[lost & (rows["outcome"] == Outcome.COMPLETED)]
-    lacking["steps"] = call.workload.steps(call.population.samples(lacking["client"]))
+    lacking["steps"] = lacking["ordered"]
     return lacking
 
 

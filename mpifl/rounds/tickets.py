@@ -31,7 +31,7 @@ from mpifl.rounds.personal_clients import personal_groups
 from mpifl.rounds.plan import task_groups
 from mpifl.rounds.protocol import executor_take_tickets
 from mpifl.rounds.reference import references
-from mpifl.rounds.round_result import CLIENT_TEST, LOSSES, METRIC
+from mpifl.rounds.round_result import CLIENT_TEST, MEASURED, METRIC
 from mpifl.rounds.worker import Worker
 from mpifl.seeds import Purpose, number
 from mpifl.training.device import seed_torch
@@ -175,7 +175,7 @@ def train_group(
     metrics = np.zeros(len(tasks), METRIC)
     metrics["round"] = tasks["round"]
     metrics["client"] = tasks["client"]
-    for name in LOSSES:
+    for name in MEASURED:
         metrics[name] = np.nan
     metrics["failed"] = True
 
@@ -192,6 +192,7 @@ def train_group(
         metrics["steps"][update.index] = update.steps
         metrics["bytes_up"][update.index] = update.bytes_up
         metrics["told"][update.index] = update.told
+        metrics["update_norm"][update.index] = update.norm
         for name, value in update.losses._asdict().items():
             metrics[name][update.index] = value
         metrics["failed"][update.index] = False

@@ -66,6 +66,7 @@ def bytes_of_steering(up: Way | None) -> int:
 def check_ways(job: Job, layout: Layout) -> None:
     """Raise InputError for an exchange that does not work with the rest of the job."""
     _check_delta(job)
+    _check_parts(job, way_up(job, layout))
     for way in (way_up(job, layout), way_down(job, layout)):
         if way is None:
             continue
@@ -86,6 +87,27 @@ def check_ways(job: Job, layout: Layout) -> None:
             )
     if job.exchange.down and layout.averaged and job.algorithm.shares_averages:
         _check_averages(job, layout)
+
+
+def _check_parts(job: Job, up: Way | None) -> None:
+    """Raise InputError where participants cannot send a share of their uploads, and are to."""
+    if not job.selection.orders_uploads:
+        return
+    where = f"selection.name: {job.selection.name!r} says what share of its upload everyone sends"
+    stages = () if up is None else up.stages
+    place = next((number for number, stage in enumerate(stages) if stage.divides), None)
+    if place is None:
+        raise InputError(
+            f"{where}, and exchange.up has no stage that sends a share; put one there, such as"
+            " {name: random_k, share: 1.0, scaled: false}"
+        )
+    for number, stage in enumerate(stages[place + 1 :], place + 1):
+        if stage.needs_shape:
+            raise InputError(
+                f"exchange.up.{number}.name: {stage.name!r} is not allowed behind"
+                f" {stages[place].name!r} with selection.name {job.selection.name}, by which that"
+                " leaves another number of numbers each time; put it before"
+            )
 
 
 def _check_delta(job: Job) -> None:

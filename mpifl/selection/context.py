@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
 from mpifl.clock.kernels.online_patterns import joined, may_be_asked
 from mpifl.clock.latency import work_seconds
 from mpifl.clock.online import NOBODY, online_index
+from mpifl.clock.orders import Orders
 from mpifl.clock.workload import Workload
 from mpifl.population.population import Population
 from mpifl.seeds import Purpose, generator, number
@@ -21,6 +22,13 @@ PROBED = np.dtype([("client", "<i8"), ("loss", "<f8")])
 NOT_PROBED = np.empty(0, PROBED)
 
 
+class Launch(Protocol):
+    """What becomes of clients that begin now."""
+
+    def __call__(self, clients: np.ndarray, orders: Orders | None = None) -> np.ndarray:
+        """Return participants (n,), structured PARTICIPANT, given clients (n,) int64."""
+
+
 @dataclass(frozen=True)
 class SelectionContext:
     """A moment at which clients are to be asked.
@@ -28,7 +36,8 @@ class SelectionContext:
     Attributes:
         population: All clients.
         workload: What a participant's round costs.
-        launch: Return what would become of clients (n,) that begin now, structured PARTICIPANT.
+        launch: Return what would become of clients (n,) that begin now, structured PARTICIPANT,
+            by the job's keys or by the Orders given as a second argument.
         seed: The seed of the job.
         round: The number of the round, from 1.
         draw: The number of this draw, from 1: one for each round, or with an asynchronous clock for
@@ -44,7 +53,7 @@ class SelectionContext:
 
     population: Population
     workload: Workload
-    launch: Callable[[np.ndarray], np.ndarray]
+    launch: Launch
     seed: int
     round: int
     draw: int

@@ -17,9 +17,11 @@ FEEDBACK = np.dtype(
         ("client", "<i8"),
         ("outcome", "<u1"),  # Outcome
         ("staleness", "<i4"),  # versions that the model had moved on by
-        ("steps", "<i8"),  # local steps planned
+        ("steps", "<i8"),  # local steps planned, or ordered
         ("samples", "<i8"),  # training samples that those go through
-        ("seconds", "<f8"),  # virtual, that download, training and upload take when undisturbed
+        # Virtual, that download, training and upload take when undisturbed; where the rule ordered
+        # other steps or a part of the upload, in proportion to what the job says.
+        ("seconds", "<f8"),
         ("start_seconds", "<f8"),  # virtual, when it was asked
         ("stop_seconds", "<f8"),  # virtual, when it finished, dropped out or was cut
         # Training losses, NaN of those who did not complete: the mean, the mean square of the
@@ -27,6 +29,8 @@ FEEDBACK = np.dtype(
         ("loss", "<f8"),
         ("squared_loss", "<f8"),
         ("last_squared_loss", "<f8"),
+        # The Euclidean norm of what arrived of its update, as its losses; for rules with ``norms``.
+        ("update_norm", "<f8"),
     ]
 )
 """A participant that ended in a round."""

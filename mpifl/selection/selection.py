@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from mpifl.clock.orders import Orders
 from mpifl.clock.workload import Workload
 from mpifl.errors import InputError
 from mpifl.job.section import Section
@@ -28,6 +29,7 @@ class Selection(Section):
     An instance holds the rule's keys and never changes. Every answer is checked.
 
     Attributes:
+        norms: Whether the rule uses the norms of updates.
         losses: What the rule uses of the training losses of participants: ``none``, their ``mean``,
             or the ``squared`` losses of single samples too, which take a little time to measure.
             Runs that train nothing refuse rules that use losses.
@@ -37,6 +39,8 @@ class Selection(Section):
 
     losses: ClassVar[Literal["none", "mean", "squared"]] = "none"
     """What the rule uses of the training losses of participants."""
+    norms: ClassVar[bool] = False
+    """Whether the rule uses the norms of updates."""
     varies: ClassVar[bool] = False
     """Whether how many clients a round has is drawn, too; sometimes it has none."""
 
@@ -48,6 +52,16 @@ class Selection(Section):
     @property
     def probes(self) -> bool:
         """Whether candidates compute the model's loss before the clients of a round are chosen."""
+        return False
+
+    @property
+    def orders_steps(self) -> bool:
+        """Whether the rule says how many local steps each participant makes."""
+        return False
+
+    @property
+    def orders_uploads(self) -> bool:
+        """Whether the rule says what share of its upload each participant sends."""
         return False
 
     @property
@@ -109,6 +123,21 @@ class Selection(Section):
         Returns:
             At most ``c.wanted`` clients (any number of them from a rule that ``varies``), int64
             (n,), without repeats, all of them online at ``c.now`` and none of them busy.
+        """
+        raise NotImplementedError
+
+    def orders(self, c: SelectionContext, clients: np.ndarray) -> Orders:
+        """Return what those who begin together are to do, of a rule that orders steps or uploads.
+
+        The same arguments always have to give the same orders.
+
+        Args:
+            c: The moment, ``c.wanted`` being how many they are; nobody is busy.
+            clients: Those who begin (n,) int64. They are the ones that ``choose`` named, but for
+                those whose batteries are low.
+
+        Returns:
+            Steps where the rule ``orders_steps``, shares where it ``orders_uploads``.
         """
         raise NotImplementedError
 

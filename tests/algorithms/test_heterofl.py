@@ -15,12 +15,16 @@ from torch.nn.functional import cross_entropy
 
 from mpifl.algorithms.heterofl import HeteroFL
 from mpifl.algorithms.widths import leading_part
+from mpifl.clock.timeline import Outcome
 from mpifl.clock.workload_by_kind import WorkloadByKind
 from mpifl.datasets.dataset import Dataset
 from mpifl.errors import InputError
+from mpifl.job import parse_job
 from mpifl.models.flat import flatten
 from mpifl.models.layout import layout_of
 from mpifl.population.population import Population
+from mpifl.record.participant_columns import own_columns, own_participants
+from mpifl.record.tables import participant_rows
 from mpifl.rounds.build_experiment import check_job
 from mpifl.traces.labels import Labels
 from mpifl.traces.trace import Trace
@@ -131,6 +135,23 @@ def test_five_rounds_are_those_of_narrower_networks(tmp_path: Path, training: st
 
     assert taken == set(WIDTHS)
     assert_close(run.state["model"], model)
+
+
+def test_the_record_says_the_width_of_everyone_who_was_asked(tmp_path: Path) -> None:
+    training = "training={batch_size: 16, epochs: 1, lr: 0.1}"
+    run = Run(tmp_path, HETERO, training, "clock={mode: sync, overcommitment: 1.5}")
+    widths = widths_of(run, milliseconds(run))
+    columns = own_columns(run.job)
+    assert columns["kind"][1].endswith("0 width 1, 1 width 0.5, 2 width 0.25")
+    work = run.experiment.workload
+    assert isinstance(work, WorkloadByKind)
+    for result in run.results:
+        rows = own_participants(participant_rows(result), result, columns, work.kinds_of)
+        assert np.count_nonzero(rows["outcome"] == Outcome.CUT)
+        for row in rows:
+            assert WIDTHS[row["kind"]] == widths[int(row["client"])]
+    plain = {"rounds": 1, "model": "logreg", "selection": {"name": "uniform", "participants": 1}}
+    assert not own_columns(parse_job(plain))
 
 
 @pytest.mark.parametrize("engine", ["loop", "stacked"])

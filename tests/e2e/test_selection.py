@@ -20,9 +20,16 @@ CLOCKS = {
 ALLOWED = {"power_of_choice": ["sync"], "poisson": ["all"]}
 """The clocks of rules that some refuse."""
 
+EXTRA = {
+    ("pyramidfl", "sync"): ("exchange.up={name: random_k, share: 0.9}", "training.engine=loop"),
+}
+"""Further keys of a case."""
+
 OPTIONS: dict[str, dict[str, Any]] = {
     "oort": {"exploration": 0.5, "pacer_rounds": 1},
     "pyramidfl": {"exploration": 0.5, "pacer_rounds": 1},
+    "pyramidfl, sync": {"most_sent": 0.9, "least_sent": 0.4},
+    "pyramidfl, buffered": {"extra_steps": 0},
     "loss": {"temperature": 0.1, "uniform": 0.2, "unknown": "mean"},
     "device_class": {"shares": {"fast": 0.7, "slow": 0.3}},
     "fair": {"second_cost": 0.01},
@@ -47,8 +54,10 @@ def pairs(
     folder = tmp_path_factory.mktemp("rules")
     jobs = []
     for rule, clock in cases:
-        section = {"name": rule, "participants": 5, **OPTIONS.get(rule, {})}
-        jobs.append((folder, [*SHORT, CLOCKS[clock], f"selection={json.dumps(section)}"]))
+        own = OPTIONS.get(rule, {}) | OPTIONS.get(f"{rule}, {clock}", {})
+        section = {"name": rule, "participants": 5, **own}
+        more = EXTRA.get((rule, clock), ())
+        jobs.append((folder, [*SHORT, CLOCKS[clock], f"selection={json.dumps(section)}", *more]))
     one = run_jobs(1, jobs)
     assert [run.status for run in one] == [0] * len(one), "".join(run.stderr for run in one)
 

@@ -12,8 +12,10 @@ from mpifl.errors import InputError
 from mpifl.exchange.error_feedback import ErrorFeedback
 from mpifl.exchange.int8 import Int8
 from mpifl.exchange.powersgd import PowerSgd
+from mpifl.exchange.random_k import RandomK
 from mpifl.exchange.stage import Shape, Stage
 from mpifl.exchange.threshold import Threshold
+from mpifl.exchange.top_k import TopK
 from mpifl.exchange.way import Way, way_of
 from mpifl.exchange.zstd import Zstd
 from mpifl.models.layout import Layout
@@ -97,3 +99,15 @@ def test_a_library_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"'zstd' is not allowed: .* pip install zstandard"):
         way(Zstd()).check()
+
+
+@pytest.mark.parametrize("stage", [TopK(share=0.5), RandomK(share=0.5, scaled=False)])
+def test_a_share_of_an_upload_is_that_of_a_stage_that_sends_less(stage: TopK | RandomK) -> None:
+    """The first stage that sends a share is the one that is divided, whatever is around it."""
+    whole = way(ErrorFeedback(), stage, RandomK(share=0.9), Int8())
+    less = type(stage)(**{**stage.model_dump(), "share": 0.2})
+    assert whole.part(0.4).stages == (ErrorFeedback(), less, RandomK(share=0.9), Int8())
+    assert whole.part(0.4).bytes == way(ErrorFeedback(), less, RandomK(share=0.9), Int8()).bytes
+    assert whole.part(1.0) is whole
+    assert whole.divides
+    assert not way(Int8()).divides

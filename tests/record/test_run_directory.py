@@ -65,7 +65,7 @@ def round_result(round_number: int, asked: int = 3) -> RoundResult:
     tasks = np.zeros(asked, TASK)
     tasks["client"] = rows["client"]
     metrics = np.array(
-        [(round_number, c, 1, 0.5, 0.25, 0.25, 0, 0, 0, 0, 0, 0) for c in rows["client"]], METRIC
+        [(round_number, c, 1, 0.5, 0.25, 0.25, 1, 0, 0, 0, 0, 0, 0) for c in rows["client"]], METRIC
     )
     return RoundResult(
         Plan(round_number, tasks, timeline, ClockState(), 50.0),

@@ -57,9 +57,13 @@ def result() -> RoundResult:
     for name, values in columns.items():
         ended[name] = values
     tasks = np.array(
-        [(7, 9, 7, 6, 0, 3, 30, 0.75, 0, 0, 0), (7, 2, 7, 5, 0, 4, 10, 0.125, 0, 0, 0)], TASK
+        [
+            (7, 9, 7, 6, 0, 3, 30, 1.0, 0.75, 0, 0, 0),
+            (7, 2, 7, 5, 0, 4, 10, 1.0, 0.125, 0, 0, 0),
+        ],
+        TASK,
     )
-    metrics = np.array([(7, 2, 1, 0.5, *8 * [0]), (7, 9, 1, 0.25, *8 * [0])], METRIC)  # by client
+    metrics = np.array([(7, 2, 1, 0.5, *9 * [0]), (7, 9, 1, 0.25, *9 * [0])], METRIC)  # by client
     plan = Plan(7, tasks, Timeline(100.0, 160.0, 12.5, ended), ClockState(160.0, 7, 3), 40.0)
     return RoundResult(
         plan, metrics, _Tested({"accuracy": 0.875, "f1": 0.75, "loss": 0.4}, CLIENTS)
@@ -194,7 +198,9 @@ def test_the_worst_decile_is_the_tenth_rounded_up(result: RoundResult) -> None:
 
 
 def test_who_failed_did_not_complete(result: RoundResult) -> None:
-    metrics = np.array([(7, 2, 0, np.nan, 0, 0, 0, 1, *4 * [0]), (7, 9, 1, 0.25, *8 * [0])], METRIC)
+    metrics = np.array(
+        [(7, 2, 0, np.nan, 0, 0, 0, 0, 1, *4 * [0]), (7, 9, 1, 0.25, *9 * [0])], METRIC
+    )
     failed = replace(result, metrics=metrics)
     rows = participant_rows(failed)
     assert rows["outcome"].tolist() == [COMPLETED, FAILED, DROPPED, CUT, STALE]

@@ -25,7 +25,7 @@ FAILS = 2
 """The place in the group of the client that fails: it has 5 steps, and no other."""
 TASKS = np.array(
     [
-        (ROUND, client, ROUND, 1, 0, n, 8 * n, w, 0, 0, 0)
+        (ROUND, client, ROUND, 1, 0, n, 8 * n, 1.0, w, 0, 0, 0)
         for client, n, w in zip(CLIENTS, STEPS, WEIGHTS, strict=True)
     ],
     TASK,

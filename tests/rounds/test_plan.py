@@ -118,7 +118,7 @@ ROUNDS = st.dictionaries(
 
 def _tasks_of(rounds: dict[int, dict[int, int]], random: Random) -> np.ndarray:
     rows = [
-        (r, client, r, 0, 0, n, n, 0.5, 0, 0, 0)
+        (r, client, r, 0, 0, n, n, 1.0, 0.5, 0, 0, 0)
         for r, of_round in rounds.items()
         for client, n in of_round.items()
     ]

@@ -27,7 +27,7 @@ ELSEWHERE = torch.device("cpu", 0)
 """Another name for the host: what lies there is treated as on a GPU."""
 TASKS = np.array(
     [
-        (2, client, 2, 1, 0, steps, 8 * steps, 0.25, 0, 0, 0)
+        (2, client, 2, 1, 0, steps, 8 * steps, 1.0, 0.25, 0, 0, 0)
         for client, steps in ((1, 3), (4, 7), (6, 5), (9, 4))
     ],
     TASK,

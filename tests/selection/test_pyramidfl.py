@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 
@@ -69,3 +70,82 @@ def test_given_the_utilities_it_chooses_as_oort_does(population: Population) -> 
             seconds=random.random(12),
         )
         state = rule.learn(state, ended)
+
+
+FULL = dataclasses.replace(WORK, epochs=None, local_steps=5, full_batches=True)
+"""Five minibatches, each of which takes a device as long as any other, as in the published code."""
+
+
+def published(
+    local: np.ndarray, comm: np.ndarray, gradient: np.ndarray, rule: PyramidFL, wanted: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Steps and shares sent as ``prune_client_tasks`` of training/param_server.py says, where nobody is offline.
+
+    ``local`` and ``comm`` (n,) are seconds for five steps and for both transfers. Here the download, half of ``comm``,
+    is always of the whole model.
+    """
+    count, planned = len(local), 5
+    by_completion = sorted(range(count), key=lambda k: (local + comm)[k])[:wanted]
+    reward = sorted((gradient[k] for k in by_completion), reverse=True)
+    low, high = 1 - rule.most_sent, 1 - rule.least_sent
+    drop = {k: low + reward.index(gradient[k]) * (high - low) / wanted for k in by_completion}
+    seconds = {k: local[k] + comm[k] / 2 + (1 - drop[k]) * comm[k] / 2 for k in by_completion}
+    lasts = max(seconds.values())
+
+    steps, sent = np.full(count, planned), np.ones(count)
+    for k in by_completion:
+        spare = math.floor((lasts - seconds[k]) / (local[k] / planned))
+        ratio = min(10, rule.extra_steps * spare / planned) + 1
+        steps[k] = int(planned * ratio + 1e-9)
+        sent[k] = 1 - drop[k]
+    return steps, sent
+
+
+@pytest.mark.parametrize("extra", [1.0, 0.5, 0.0])
+@pytest.mark.parametrize("least", [1.0, 0.4])
+def test_orders_are_those_of_the_published_code(
+    make_dataset: Callable[..., Dataset],
+    make_trace: Callable[..., Trace],
+    make_population: Callable[..., Population],
+    extra: float,
+    least: float,
+) -> None:
+    """Of clients with so many samples that five epochs are no limit, in random states."""
+    random = np.random.default_rng(5)
+    ms, kbps = random.uniform(1, 60, 40), random.uniform(1e3, 3e4, 40)
+    trace = make_trace(
+        [[(0, 1e6)]] * 40,
+        1e6,
+        compute_ms_per_sample=ms.tolist(),
+        download_kbps=kbps.tolist(),
+        upload_kbps=kbps.tolist(),
+    )
+    population = make_population(make_dataset([1000]), trace, clients=40)
+    size = 10**6
+    work = dataclasses.replace(
+        FULL, bytes_down=size, bytes_up=size, bytes_of_part=lambda sent: round(size * sent)
+    )
+    rule = PyramidFL(
+        participants=8, extra_steps=extra, most_sent=0.9 if least < 1 else 1, least_sent=least
+    )
+    assert (rule.orders_steps, rule.orders_uploads) == (extra > 0, least < 1)
+    for draw in range(1, 30):
+        clients = random.permutation(40)[:12]
+        state = rule.start(population, work) | {
+            "client": np.arange(40),
+            "gradient": random.random(40),
+        }
+        c = context(population, 1.0, 12, draw=draw, state=state, workload=work)
+        alone = c.launch(clients)
+        orders = rule.orders(c, clients)
+        steps, sent = published(
+            alone["compute_seconds"],
+            alone["download_seconds"] + alone["upload_seconds"],
+            state["gradient"][clients],
+            rule,
+            8,
+        )
+        assert (orders.steps is None) == (extra == 0)
+        assert orders.steps is None or orders.steps.tolist() == steps.tolist()
+        assert (orders.sent is None) == (least == 1)
+        assert orders.sent is None or orders.sent == pytest.approx(sent)

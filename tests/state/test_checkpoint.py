@@ -41,8 +41,8 @@ def snapshot(rounds_done: int = 7) -> Snapshot:
     plan = Plan(rounds_done, np.empty(0, TASK), timeline, ClockState(), 12.0)
     metrics = np.array(
         [
-            (rounds_done, 4, 3, 0.5, 0.3, 0.2, 2, 0, 1, 77, -0.25, 1),
-            (rounds_done, 9, 0, *3 * [np.nan], 0, 1, 0, 0, np.nan, 0),
+            (rounds_done, 4, 3, 0.5, 0.3, 0.2, 7.5, 2, 0, 1, 77, -0.25, 1),
+            (rounds_done, 9, 0, *4 * [np.nan], 0, 1, 0, 0, np.nan, 0),
         ],
         METRIC,
     )

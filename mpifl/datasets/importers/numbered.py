@@ -42,8 +42,11 @@ class Numbered:
         return y
 
     def _allowed(self, part: str) -> str:
-        origin = "" if self._is_fixed or part == "train" else ", those of the train part"
-        return f"0 to {self.outputs - 1}{origin}" if self.outputs else "0 and above"
+        if self._is_fixed:
+            return f"0 to {self.outputs - 1}"
+        if part == "train":
+            return "whole numbers from 0 on"
+        return f"0 to {self.outputs - 1}, those of the train part"
 
 
 class Named:
