@@ -64,6 +64,7 @@ MORE = {
     "feddf": PUBLIC,
     "fedmd": PUBLIC,
     "fednas": " model=darts",
+    "flora": " 'model={name: mlp, lora: {alpha: 2}}'",
 }
 """What else of the job an algorithm needs."""
 

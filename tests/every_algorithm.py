@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
+from mpifl.algorithms import REGISTRY
 from tests.normed import HERE
+
+ALGORITHMS = [name for name in sorted(REGISTRY) if name != "flora" or find_spec("peft")]
+"""Those whose library is there."""
 
 PUBLIC = "data.split={by: samples, test: 0.3, validation: 0.2}"
 
@@ -29,6 +35,7 @@ OPTIONS = {
         "training.epochs=1",
         "selection.participants=3",
     ),
+    "flora": ("model={name: mlp, hidden: [32], lora: {rank: 2, alpha: 2}}", "training.lr=0.1"),
     "ifca": ("algorithm.clusters=3", "algorithm.spread=0.2"),
     "scaffold": ("algorithm.option=I",),
 }

@@ -29,6 +29,7 @@ REGISTRY = {
     "fedrod": "mpifl.algorithms.fedrod:FedRod",
     "fedsgd": "mpifl.algorithms.fedsgd:FedSgd",
     "fedyogi": "mpifl.algorithms.fedyogi:FedYogi",
+    "flora": "mpifl.algorithms.flora:Flora",
     "heterofl": "mpifl.algorithms.heterofl:HeteroFL",
     "ifca": "mpifl.algorithms.ifca:Ifca",
     "lgfedavg": "mpifl.algorithms.lgfedavg:LgFedAvg",

@@ -59,6 +59,7 @@ class Algorithm(Section):
         reads_outputs: Whether clients take a module's outputs for those of classes.
         needs_products: Whether ``server`` needs the inner products of the round's updates.
         needs_initial: Whether clients that receive the model ask for ``c.initial`` too.
+        merges_adapters: Whether the weights of layers with adapters are in the model.
         name: The name in the registry, or of the plug-in.
     """
 
@@ -91,6 +92,9 @@ class Algorithm(Section):
     """Whether ``client`` asks for ``c.initial``. Ranks then keep it: 4 bytes a weight.
 
     Where participants do not receive the model they keep it anyway."""
+
+    merges_adapters: ClassVar[bool] = False
+    """Whether the weights of layers with adapters (``model.lora``) are in the model, too."""
 
     name: str
 

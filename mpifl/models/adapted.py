@@ -22,12 +22,13 @@ from mpifl.models.quantised import quantise
 KEY = "model.lora"
 
 
-def adapted(module: nn.Module, model: Model, task: str) -> nn.Module:
+def adapted(module: nn.Module, model: Model, task: str, merges: bool = False) -> nn.Module:
     """Return a module with the adapters of ``model.lora``; the rest of it is frozen, its base.
 
     Without ``model.lora`` it is returned as it is. Networks of transformers get their adapters
     within what mpifl puts around them, so that PEFT loads what a run writes onto the library's own
-    network. ``task`` is that of the data.
+    network. ``task`` is that of the data. With ``merges`` the weights of layers with adapters are
+    not frozen: the server adds to them.
 
     Raises:
         InputError: A library is not installed, or does not take the network or the options.
@@ -43,6 +44,8 @@ def adapted(module: nn.Module, model: Model, task: str) -> nn.Module:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of PEFT, about what transformers will call otherwise
         inner = built(KEY, lambda: peft.get_peft_model(network, config))
+    if merges:
+        _thaw(peft, inner)
     if lora.base_bits is not None:
         quantise(network, lora.base_bits)
     for file in lora.files():
@@ -61,6 +64,19 @@ def adapted(module: nn.Module, model: Model, task: str) -> nn.Module:
         if isinstance(layer, peft.utils.ModulesToSaveWrapper):
             layer.register_forward_pre_hook(_as_float32)
     return module
+
+
+def _thaw(peft: Any, network: nn.Module) -> None:
+    """Let the weights of layers with adapters be trained. Raises InputError unless float32."""
+    for layer in network.modules():
+        if isinstance(layer, peft.tuners.lora.LoraLayer) and hasattr(layer, "base_layer"):
+            weight: Any = layer.base_layer.weight
+            if weight.dtype != torch.float32:
+                raise InputError(
+                    "model.dtype: 'bfloat16' is not allowed with algorithm.name flora, which adds"
+                    " to the weights; allowed: float32"
+                )
+            weight.requires_grad = True
 
 
 def _task_type(network: Any, task: str) -> str | None:

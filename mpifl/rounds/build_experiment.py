@@ -166,7 +166,8 @@ def _experiment_with_model(job: Job, population: Population) -> TimingExperiment
     module = job.model.build_checked(shape)
     if job.model.initial is not None:
         load_initial(module, Path(job.model.initial))
-    module = objective.wrapped(adapted(module, job.model, shape.task))
+    merges = job.algorithm.merges_adapters
+    module = objective.wrapped(adapted(module, job.model, shape.task, merges))
     hashes = fingerprint(module)
     model = flatten(module, has_base=job.model.lora is not None)
     if job.algorithm.trains and not len(model.gradient):

@@ -221,7 +221,8 @@ def check_model(job: Job, shape: DataShape) -> None:
 
     try:
         with torch.device("meta"):
-            module = adapted(job.model.build_checked(shape), job.model, shape.task)
+            module = job.model.build_checked(shape)
+            module = adapted(module, job.model, shape.task, job.algorithm.merges_adapters)
     except (RuntimeError, TypeError, OverflowError) as error:
         reason = str(error).split(chr(10))[0]
         raise InputError(

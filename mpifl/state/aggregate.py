@@ -162,7 +162,8 @@ def _write_model(start: RunStart, experiment: Experiment, weights: np.ndarray) -
 
     digest = write_model(start.folder, experiment.model, weights)
     entries = experiment.job.model.summary(experiment.model.module)
-    if experiment.job.model.lora is not None:
+    job = experiment.job
+    if job.model.lora is not None and not job.algorithm.merges_adapters:
         write_adapter(start.folder, experiment.model)
     return {"model_sha256": digest, **entries}
 

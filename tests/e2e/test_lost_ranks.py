@@ -18,10 +18,9 @@ from typing import Any
 
 import pytest
 
-from mpifl.algorithms import REGISTRY
 from mpifl.cluster.signals import STOPPING
 from mpifl.mpi.launch import command
-from tests.every_algorithm import with_algorithm
+from tests.every_algorithm import ALGORITHMS, with_algorithm
 from tests.launching import (
     COSTS,
     HELD,
@@ -280,7 +279,7 @@ clients, sums of parts. With MPIFL_TRIALS=2 or more all are killed."""
 
 
 @needs_ulfm
-@pytest.mark.parametrize("algorithm", sorted(REGISTRY) if TRIALS > 1 else STATEFUL)
+@pytest.mark.parametrize("algorithm", ALGORITHMS if TRIALS > 1 else STATEFUL)
 @pytest.mark.runs((2,), lambda algorithm: with_algorithm(algorithm, rounds=9))
 def test_an_algorithm_survives_the_loss_of_an_executor_and_then_of_the_aggregator(
     start: Start, runs: list[Finished], algorithm: str

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from mpifl.algorithms import REGISTRY
 from mpifl.job import load_yaml
-from tests.every_algorithm import with_algorithm
+from tests.every_algorithm import ALGORITHMS, with_algorithm
 from tests.known import known
 from tests.launching import Finished, resume_runs, run_job
 
@@ -34,7 +33,7 @@ def test_the_quickstart_is_the_same_at_1_2_and_3_ranks_and_learns(runs: list[Fin
     assert runs[0].summary["final"]["accuracy"] >= 0.9
 
 
-@pytest.mark.parametrize("algorithm", sorted(REGISTRY))
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.runs((1, 2, 3), with_algorithm)
 def test_every_algorithm_is_the_same_at_1_2_and_3_ranks(
     runs: list[Finished], algorithm: str
@@ -47,12 +46,12 @@ def test_every_algorithm_is_the_same_at_1_2_and_3_ranks(
     assert all(rows.tobytes() == clients[0].tobytes() for rows in clients)
 
 
-@pytest.mark.runs((2,), *(with_algorithm(name) for name in sorted(REGISTRY)))
+@pytest.mark.runs((2,), *(with_algorithm(name) for name in ALGORITHMS))
 def test_every_algorithm_goes_on_from_a_checkpoint_on_another_number_of_ranks(
     runs: list[Finished], tmp_path: Path
 ) -> None:
     """As if killed after round 4 of 6; tests/e2e/test_lost_ranks.py kills ranks."""
-    copies = [Finished(0, "", "", tmp_path / name / "run") for name in sorted(REGISTRY)]
+    copies = [Finished(0, "", "", tmp_path / name / "run") for name in ALGORITHMS]
     for run, copy in zip(runs, copies, strict=True):
         shutil.copytree(run.folder, copy.folder)
 
