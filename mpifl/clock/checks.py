@@ -22,7 +22,7 @@ def check_parts(policy: Participation, asynchronous: bool) -> None:
                 " or leave the key out"
             )
     if policy.battery.counted:
-        _check_battery(policy, asynchronous)
+        _check_battery(policy)
     retry = policy.latency.retry
     if retry.breaks and not retry.resume and policy.costs == "measured":
         raise InputError(
@@ -33,11 +33,10 @@ def check_parts(policy: Participation, asynchronous: bool) -> None:
         _check_cells(policy, asynchronous)
 
 
-def _check_battery(policy: Participation, asynchronous: bool) -> None:
+def _check_battery(policy: Participation) -> None:
     """Raise InputError for keys that do not go with batteries."""
     latency = policy.latency
     refused = (
-        (asynchronous, f"clock.mode {policy.mode}", "all, deadline or sync"),
         (latency.shared, "clock.latency.server_down_kbps or server_up_kbps", "none"),
         (latency.cells.shared, "clock.latency.cells", "none"),
         (policy.availability == "fedscale", "clock.availability fedscale", "strict or resume"),
