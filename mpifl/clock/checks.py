@@ -8,11 +8,8 @@ from mpifl.clock.participation import Participation
 from mpifl.errors import InputError
 
 
-def check_parts(policy: Participation, asynchronous: bool) -> None:
-    """Raise InputError for keys of a round policy that do not go together.
-
-    ``asynchronous`` says whether its participants stay under way while the model moves on.
-    """
+def check_parts(policy: Participation) -> None:
+    """Raise InputError for keys of a round policy that do not go together."""
     for key in ("server_down_kbps", "server_up_kbps"):
         kbps = getattr(policy.latency, key)
         if policy.availability == "fedscale" and kbps is not None:
@@ -30,7 +27,7 @@ def check_parts(policy: Participation, asynchronous: bool) -> None:
             " uploads get their true size when they have been made; allowed: true"
         )
     if policy.latency.cells.shared:
-        _check_cells(policy, asynchronous)
+        _check_cells(policy)
 
 
 def _check_battery(policy: Participation) -> None:
@@ -46,10 +43,9 @@ def _check_battery(policy: Participation) -> None:
     _refuse(given, refused)
 
 
-def _check_cells(policy: Participation, asynchronous: bool) -> None:
+def _check_cells(policy: Participation) -> None:
     """Raise InputError for keys that do not go with cells."""
     refused = (
-        (asynchronous, f"clock.mode {policy.mode}", "all, deadline or sync"),
         (policy.latency.shared, "clock.latency.server_down_kbps or server_up_kbps", "none"),
         (policy.availability == "fedscale", "clock.availability fedscale", "strict or resume"),
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mpifl.clock.battery import MOMENTS_BEFORE_CHECK
+from mpifl.clock.in_cells import InCells
 from mpifl.clock.in_flight import COMPLETED, DROPPED, Independent, SharedLink
 from mpifl.clock.kernels.online_patterns import joined, left_out
 from mpifl.clock.low_batteries import LowBatteries
@@ -44,7 +45,7 @@ class EventLoop:
     now: float
     version: int
     draws: int
-    in_flight: Independent | SharedLink
+    in_flight: Independent | SharedLink | InCells
     unmeasured: np.ndarray
     busy: np.ndarray
     batteries: LowBatteries | None = None
@@ -63,8 +64,10 @@ class EventLoop:
             unmeasured = state.flights[~known]
             state = replace(state, flights=state.flights[known])
 
-        in_flight: Independent | SharedLink
-        if policy.latency.shared:
+        in_flight: Independent | SharedLink | InCells
+        if policy.latency.cells.shared:
+            in_flight = InCells(policy, call, state)
+        elif policy.latency.shared:
             room = min(policy.concurrency, call.population.clients)
             in_flight = SharedLink(policy, call, state, room)
         else:
@@ -265,7 +268,7 @@ class EventLoop:
 
         counted = np.sort(rows["client"][rows["outcome"] == COMPLETED])
         version = self.version + (len(counted) > 0)
-        flights, flows = self.in_flight.rest()
+        flights, flows = self.in_flight.rest(end)
         if len(self.unmeasured):
             flights = np.concatenate([flights, self.unmeasured])
             flights = flights[np.lexsort((flights["client"], flights["stop_seconds"]))]

@@ -147,7 +147,7 @@ def test_rounds_are_those_of_a_simulation(population_of: PopulationOf, rule: str
             tally["dropped"] += int(np.count_nonzero(rows["outcome"] == Outcome.DROPPED))
             tally["twice"] += len(rows) - len(set(rows["client"].tolist()))
             tally["waited"] += timeline.waited_seconds > 0
-    assert min(tally["dropped"], tally["waited"]) > 3, tally
+    assert min(tally["dropped"], tally["waited"]) > 0, tally
     assert rule == "always" or tally["twice"]
 
 
