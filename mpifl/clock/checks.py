@@ -33,9 +33,10 @@ def check_parts(policy: Participation) -> None:
 def _check_battery(policy: Participation) -> None:
     """Raise InputError for keys that do not go with batteries."""
     latency = policy.latency
+    unknown = ", with which the end of a transfer, and what it drains, depends on others"
     refused = (
-        (latency.shared, "clock.latency.server_down_kbps or server_up_kbps", "none"),
-        (latency.cells.shared, "clock.latency.cells", "none"),
+        (latency.shared, f"clock.latency.server_down_kbps or server_up_kbps{unknown}", "none"),
+        (latency.cells.shared, f"clock.latency.cells{unknown}", "none"),
         (policy.availability == "fedscale", "clock.availability fedscale", "strict or resume"),
         (latency.radio.tail_seconds > 0, "clock.latency.radio.tail_seconds", "0"),
     )
