@@ -65,7 +65,7 @@ class Asynchronous(RoundPolicy):
         That is after its download, with no local step and no byte to send. With fedscale, who would
         be offline at its end stops when it begins.
         """
-        if self.availability == "fedscale" or self.latency.shared:
+        if self.availability == "fedscale" or self.latency.coupled:
             return rows["start_seconds"]
         least = rows.copy()
         for name in ("steps", "samples", "load_up"):

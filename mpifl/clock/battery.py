@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from mpifl.clock.kernels.battery import Cell, drained, rested, when_charged
+from mpifl.clock.kernels.online_patterns import joined
 from mpifl.clock.online import NOBODY, online_index
 from mpifl.clock.radio import Radio
 from mpifl.clock.timeline import CHARGE, Call, Outcome
@@ -95,22 +96,28 @@ class Battery(Section):
             there = known["client"][place] == clients
             joules[there] = known["joules"][place[there]]
             since[there] = known["second"][place[there]]
+        if call.recent:
+            for i, client in enumerate(clients.tolist()):
+                if client in call.recent:
+                    since[i], joules[i] = call.recent[client]
         return rested(_chargers(call), self.cell, clients, joules, since, now)
 
     def choose(
-        self, call: Call, now: float, wanted: int, draw: int
+        self, call: Call, now: float, wanted: int, draw: int, busy: np.ndarray = NOBODY
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return clients that the selection rule chose among those that may be asked.
 
         Whom it chooses and whose battery is low is left out, and it is asked again: a rule that
-        goes through clients in an order goes on in that order.
+        goes through clients in an order goes on in that order. ``busy`` (int64, sorted) may not be
+        asked whatever their batteries.
 
         Returns:
             The clients, and those (sorted) whose batteries were found to be low.
         """
         low = NOBODY
         while True:
-            clients = call.choose(now, wanted, draw, low)
+            out = joined(busy, low) if len(low) else busy
+            clients = call.choose(now, wanted, draw, out)
             joules = self.joules(call, clients, np.full(len(clients), now))
             wrong = clients[joules <= self.ask_level * self.cell.capacity]
             if not len(wrong):
@@ -123,23 +130,29 @@ class Battery(Section):
         It is that at which one of them is charged, or at which another client comes online, who may
         turn out to be low too. Infinity: there is none.
         """
-        joules = self.joules(call, low, np.full(len(low), now))
+        charged = self.charged(call, now, low).min(initial=math.inf)
+        opening = online_index(call.population).next_opening(now, NOBODY)
+        return max(float(min(charged, opening)), np.nextafter(now, math.inf))
+
+    def charged(self, call: Call, now: float, clients: np.ndarray) -> np.ndarray:
+        """Return when each of ``clients`` (n,) may be asked, if it rests; infinity: never."""
+        joules = self.joules(call, clients, np.full(len(clients), now))
         # Above the level, and not at it.
         goal = np.nextafter(self.ask_level * self.cell.capacity, math.inf)
-        charged = when_charged(_chargers(call), self.cell, low, joules, now, goal)
-        opening = online_index(call.population).next_opening(now, NOBODY)
-        return max(float(min(charged.min(initial=math.inf), opening)), np.nextafter(now, math.inf))
+        return when_charged(_chargers(call), self.cell, clients, joules, now, goal)
 
-    def check_possible(self, call: Call, now: float) -> None:
-        """Raise InputError when no battery will ever be full enough to ask its client."""
-        clients = np.arange(call.population.clients)
-        joules = self.joules(call, clients, np.full(len(clients), now))
-        goal = self.ask_level * self.cell.capacity
-        if np.isinf(when_charged(_chargers(call), self.cell, clients, joules, now, goal)).all():
+    def check_possible(self, call: Call, now: float, busy: np.ndarray = NOBODY) -> None:
+        """Raise InputError when no battery will ever be full enough to ask its client.
+
+        ``busy`` (int64, sorted) will not be asked however full theirs are.
+        """
+        clients = np.setdiff1d(np.arange(call.population.clients), busy, assume_unique=True)
+        if np.isinf(self.charged(call, now, clients)).all():
+            more = f" that has not counted in round {call.round}" if len(busy) else ""
             raise InputError(
                 f"clock.battery.ask_level: {self.ask_level:g} is not allowed: from virtual second"
-                f" {now:.10g} on none of {counted(len(clients), 'client')} ever has so much (more"
-                " charge_watts, fewer idle_watts or a lower ask_level would help)"
+                f" {now:.10g} on none of {counted(len(clients), 'client')}{more} ever has so much"
+                " (more charge_watts, fewer idle_watts or a lower ask_level would help)"
             )
 
     def limit(self, call: Call, rows: np.ndarray, rule: int, radio: Radio) -> None:
@@ -167,11 +180,16 @@ class Battery(Section):
         ended["client"] = rows["client"]
         ended["second"] = rows["stop_seconds"]
         ended["joules"] = left
+        return with_charges(call.charges, ended)
 
-        known = call.charges
-        others = known[~np.isin(known["client"], ended["client"])]
-        charges = np.concatenate([others, ended])
-        return charges[np.argsort(charges["client"], kind="stable")]
+    def note(self, call: Call, row: np.void, rule: int, radio: Radio) -> float:
+        """Note in ``call.recent`` the battery of a participant that has ended; return its joules.
+
+        Arguments are those of ``limit``.
+        """
+        _, left = self._course(call, np.array([row]), rule, radio)
+        call.recent[int(row["client"])] = float(row["stop_seconds"]), float(left[0])
+        return float(left[0])
 
     def _course(
         self, call: Call, rows: np.ndarray, rule: int, radio: Radio
@@ -194,6 +212,13 @@ class Battery(Section):
             np.stack([rows[name] for name in names]),
             _watts(call.population.phones, rows, radio),
         )
+
+
+def with_charges(known: np.ndarray, ended: np.ndarray) -> np.ndarray:
+    """Return charges (structured CHARGE, sorted by client) with those ``ended`` in their place."""
+    others = known[~np.isin(known["client"], ended["client"])]
+    charges = np.concatenate([others, ended])
+    return charges[np.argsort(charges["client"], kind="stable")]
 
 
 def joules_left(charges: np.ndarray, rows: np.ndarray) -> np.ndarray:

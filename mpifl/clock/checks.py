@@ -8,11 +8,8 @@ from mpifl.clock.participation import Participation
 from mpifl.errors import InputError
 
 
-def check_parts(policy: Participation, asynchronous: bool) -> None:
-    """Raise InputError for keys of a round policy that do not go together.
-
-    ``asynchronous`` says whether its participants stay under way while the model moves on.
-    """
+def check_parts(policy: Participation) -> None:
+    """Raise InputError for keys of a round policy that do not go together."""
     for key in ("server_down_kbps", "server_up_kbps"):
         kbps = getattr(policy.latency, key)
         if policy.availability == "fedscale" and kbps is not None:
@@ -22,7 +19,7 @@ def check_parts(policy: Participation, asynchronous: bool) -> None:
                 " or leave the key out"
             )
     if policy.battery.counted:
-        _check_battery(policy, asynchronous)
+        _check_battery(policy)
     retry = policy.latency.retry
     if retry.breaks and not retry.resume and policy.costs == "measured":
         raise InputError(
@@ -30,16 +27,16 @@ def check_parts(policy: Participation, asynchronous: bool) -> None:
             " uploads get their true size when they have been made; allowed: true"
         )
     if policy.latency.cells.shared:
-        _check_cells(policy, asynchronous)
+        _check_cells(policy)
 
 
-def _check_battery(policy: Participation, asynchronous: bool) -> None:
+def _check_battery(policy: Participation) -> None:
     """Raise InputError for keys that do not go with batteries."""
     latency = policy.latency
+    unknown = ", with which the end of a transfer, and what it drains, depends on others"
     refused = (
-        (asynchronous, f"clock.mode {policy.mode}", "all, deadline or sync"),
-        (latency.shared, "clock.latency.server_down_kbps or server_up_kbps", "none"),
-        (latency.cells.shared, "clock.latency.cells", "none"),
+        (latency.shared, f"clock.latency.server_down_kbps or server_up_kbps{unknown}", "none"),
+        (latency.cells.shared, f"clock.latency.cells{unknown}", "none"),
         (policy.availability == "fedscale", "clock.availability fedscale", "strict or resume"),
         (latency.radio.tail_seconds > 0, "clock.latency.radio.tail_seconds", "0"),
     )
@@ -47,10 +44,9 @@ def _check_battery(policy: Participation, asynchronous: bool) -> None:
     _refuse(given, refused)
 
 
-def _check_cells(policy: Participation, asynchronous: bool) -> None:
+def _check_cells(policy: Participation) -> None:
     """Raise InputError for keys that do not go with cells."""
     refused = (
-        (asynchronous, f"clock.mode {policy.mode}", "all, deadline or sync"),
         (policy.latency.shared, "clock.latency.server_down_kbps or server_up_kbps", "none"),
         (policy.availability == "fedscale", "clock.availability fedscale", "strict or resume"),
     )

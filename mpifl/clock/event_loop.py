@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mpifl.clock.battery import MOMENTS_BEFORE_CHECK
+from mpifl.clock.in_cells import InCells
 from mpifl.clock.in_flight import COMPLETED, DROPPED, Independent, SharedLink
-from mpifl.clock.kernels.online_patterns import left_out
+from mpifl.clock.kernels.online_patterns import joined, left_out
+from mpifl.clock.low_batteries import LowBatteries
 from mpifl.clock.online import online_index
 from mpifl.clock.possible import nobody_ever
 from mpifl.clock.settlement import Measuring
@@ -32,8 +35,9 @@ class EventLoop:
     them stops before ``soonest``: so long their training can wait for that of others.
 
     ``busy`` (int64, sorted) are the clients that are under way or have counted in this round; a
-    change makes a new array. ``gone`` are those that were asked at the present moment and dropped
-    out at once, which happens with the fedscale rule.
+    change makes a new array. ``batteries`` are those of the phones, where they can run low.
+    ``gone`` are those that were asked at the present moment and dropped out at once, which happens
+    with the fedscale rule.
     """
 
     policy: Asynchronous
@@ -41,9 +45,10 @@ class EventLoop:
     now: float
     version: int
     draws: int
-    in_flight: Independent | SharedLink
+    in_flight: Independent | SharedLink | InCells
     unmeasured: np.ndarray
     busy: np.ndarray
+    batteries: LowBatteries | None = None
     soonest: float = math.inf
     ended: list[np.void] = field(default_factory=list)
     gone: list[int] = field(default_factory=list)
@@ -59,8 +64,10 @@ class EventLoop:
             unmeasured = state.flights[~known]
             state = replace(state, flights=state.flights[known])
 
-        in_flight: Independent | SharedLink
-        if policy.latency.shared:
+        in_flight: Independent | SharedLink | InCells
+        if policy.latency.cells.shared:
+            in_flight = InCells(policy, call, state)
+        elif policy.latency.shared:
             room = min(policy.concurrency, call.population.clients)
             in_flight = SharedLink(policy, call, state, room)
         else:
@@ -68,6 +75,9 @@ class EventLoop:
         events = cls(
             policy, call, state.now, state.version, state.draws, in_flight, unmeasured[:0], busy
         )
+        call.recent.clear()
+        if policy.battery.counted:
+            events.batteries = LowBatteries(policy.battery)
         events._begin(unmeasured)
         return events
 
@@ -109,7 +119,11 @@ class EventLoop:
             return 0
 
         self.draws += 1
-        chosen = self.call.choose(self.now, wanted, self.draws, self._not_asked())
+        moment = (self.now, wanted, self.draws, self._not_asked())
+        if self.batteries is None:
+            chosen = self.call.choose(*moment)
+        else:
+            chosen = self.batteries.choose(self.call, *moment)
         if len(chosen):
             self._begin(self.policy.launch(self.call, chosen, self.now, self.version, self.draws))
             self.busy = _with(self.busy, chosen)
@@ -136,12 +150,12 @@ class EventLoop:
         selection rule chooses nobody although clients are online.
         """
         begun = self.fill(most)
-        if len(self):
-            return begun
-
-        index = online_index(self.call.population)
-        if not index.anyone(self.now, self._not_asked()):
-            start = index.next_opening(self.now, self.busy)
+        waits = 0
+        while not len(self) and not self._anyone():
+            waits += 1
+            start = self._next_free()
+            if waits % MOMENTS_BEFORE_CHECK == 0 or math.isinf(start):
+                self._check_batteries()
             if math.isinf(start):
                 raise InputError(
                     "population.trace: too few of the"
@@ -157,6 +171,23 @@ class EventLoop:
                 "the selection rule chose nobody at a moment at which clients are online"
             )
         return begun
+
+    def _anyone(self) -> bool:
+        """Return whether anybody may be asked now."""
+        out = self._not_asked()
+        if self.batteries is not None:
+            out = joined(out, self.batteries.clients)
+        return online_index(self.call.population).anyone(self.now, out)
+
+    def _next_free(self) -> float:
+        """Return when a client next comes online, or is charged, that is free; infinity: never."""
+        opening = online_index(self.call.population).next_opening(self.now, self.busy)
+        return opening if self.batteries is None else min(opening, self.batteries.next_charged)
+
+    def _check_batteries(self) -> None:
+        """Raise InputError when no free client's battery will ever be full enough to ask it."""
+        if self.batteries is not None:
+            self.policy.battery.check_possible(self.call, self.now, self.busy)
 
     def land(self, until: float = math.inf) -> np.void | None:
         """End the participant that stops next, and return its row.
@@ -177,6 +208,10 @@ class EventLoop:
             self.busy = self.busy[self.busy != row["client"]]
         if row["outcome"] == DROPPED and row["start_seconds"] == self.now:
             self.gone.append(int(row["client"]))
+        if self.batteries is not None:
+            policy = self.policy
+            left = policy.battery.note(self.call, row, policy.rule, policy.latency.radio)
+            self.batteries.left.append(left)
         self.ended.append(row)
         return row
 
@@ -194,7 +229,9 @@ class EventLoop:
             # The selection rule does not take those who come online: the loop would never end.
             stuck = self.in_flight.stuck and not len(self.unmeasured)
             if came_online and not begun and stuck:
-                raise nobody_ever(len(self.in_flight))
+                if self.batteries is None or not len(self.batteries.clients):
+                    raise nobody_ever(len(self.in_flight))
+                self._check_batteries()
 
             until = self._next_refill()
             yield from self.measure(until)
@@ -210,10 +247,8 @@ class EventLoop:
                 self._check_drops(drops)
 
     def _next_refill(self) -> float:
-        """Return when a free client next comes online; infinity if there is no place for it."""
-        if len(self) >= self.policy.concurrency:
-            return math.inf
-        return online_index(self.call.population).next_opening(self.now, self.busy)
+        """Return when somebody next may be asked; infinity if there is no place for it."""
+        return math.inf if len(self) >= self.policy.concurrency else self._next_free()
 
     def _check_drops(self, drops: int) -> None:
         """Raise InputError when ``drops`` drop-outs in a row are a sign that they never end."""
@@ -235,13 +270,17 @@ class EventLoop:
 
         counted = np.sort(rows["client"][rows["outcome"] == COMPLETED])
         version = self.version + (len(counted) > 0)
-        flights, flows = self.in_flight.rest()
+        flights, flows = self.in_flight.rest(end)
         if len(self.unmeasured):
             flights = np.concatenate([flights, self.unmeasured])
             flights = flights[np.lexsort((flights["client"], flights["stop_seconds"]))]
-        after = ClockState(end, version, self.draws, flights, flows)
+        charges, left = state.charges, np.empty(0)
+        if self.batteries is not None:
+            charges, left = self.batteries.charges(self.call), np.array(self.batteries.left)
+        after = ClockState(end, version, self.draws, flights, flows, charges)
         under_way = left_out(self.busy, counted)
-        return Timeline(state.now, end, self.waited, rows), after.of_clients(under_way)
+        timeline = Timeline(state.now, end, self.waited, rows, joules_left=left)
+        return timeline, after.of_clients(under_way)
 
 
 def _with(busy: np.ndarray, clients: np.ndarray) -> np.ndarray:

@@ -108,8 +108,8 @@ class Independent:
             return NEVER
         return _stop_order(self._earlier[self._landed])
 
-    def rest(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return those still under way, and their flows, for the next round's state."""
+    def rest(self, end: float) -> tuple[np.ndarray, np.ndarray]:
+        """Return those still under way at ``end``, and their flows, for the next round's state."""
         earlier = self._earlier[self._landed :]
         in_order = sorted(self._begun, key=lambda flight: flight[:2])
         begun = np.array([row for *_, row in in_order], PARTICIPANT)
@@ -227,8 +227,8 @@ class SharedLink:
             stop = min(float(flow["stop"]), until)
             heapq.heappush(self._stopped, (stop, int(flow["client"]), number))
 
-    def rest(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return those still under way, and their flows. Ends the use of the link."""
+    def rest(self, end: float) -> tuple[np.ndarray, np.ndarray]:
+        """Return those still under way at ``end``, and their flows. Ends the use of the link."""
         numbers = np.flatnonzero(self._client >= 0)
         # A stable sort is the quickest here: the clients are nearly in order.
         numbers = numbers[np.argsort(self._client[numbers], kind="stable")]

@@ -99,8 +99,13 @@ class Latency(Section):
 
     @property
     def shared(self) -> bool:
-        """Whether participants may slow each other down: whether the server's link has a limit."""
+        """Whether all participants share a bandwidth: whether the server's link has a limit."""
         return self.server_down_kbps is not None or self.server_up_kbps is not None
+
+    @property
+    def coupled(self) -> bool:
+        """Whether participants may slow each other down, at the server or in their cells."""
+        return self.shared or self.cells.shared
 
 
 def rates(latency: Latency, call: Call) -> Rates:

@@ -207,7 +207,7 @@ class Participation(Section):
         Returns:
             How far each participant is (n,), structured FLOW. None when the link has no limit.
         """
-        if not (self.latency.shared or self.latency.cells.shared):
+        if not self.latency.coupled:
             return None
         flows = flows_of(self.latency, self.rule, call, rows, wanted, until)
         stopped = np.isfinite(flows["stop"])

@@ -90,7 +90,7 @@ class RoundPolicy(Participation):
                 f"clock.costs: 'measured' is not allowed with clock.mode {self.mode}, which has no"
                 " method settle(self, state, call, asked); allowed: declared"
             )
-        check_parts(self, self.asynchronous)
+        check_parts(self)
 
     def ask(self, state: ClockState, call: Call) -> Asked:
         """Return who begins the next round, and when each would finish if nothing ended it.

@@ -166,7 +166,9 @@ class Call:
     download already. Random numbers are keyed by the job's ``seed``. ``charges`` (structured
     CHARGE) are those of the clock's state. A round ``may_be_empty`` where the rule may name nobody
     although clients are online, and ``releases_empty`` where such a round has a model of its own.
-    ``order`` is what the rule tells those it has chosen; None: they do what the job says.
+    ``recent`` are charges too, by client (second, joules): of those who have ended in this round so
+    far, where others begin while it lasts. ``order`` is what the rule tells those it has chosen;
+    None: they do what the job says.
     """
 
     participants: int
@@ -179,4 +181,5 @@ class Call:
     charges: np.ndarray = field(default_factory=lambda: np.empty(0, CHARGE))
     may_be_empty: bool = False
     releases_empty: bool = False
+    recent: dict[int, tuple[float, float]] = field(default_factory=dict)
     order: Order | None = None

@@ -36,6 +36,7 @@ def demands(experiment: TimingExperiment) -> list[str]:
             f"each participant: {_transfer(experiment, 'down')}, {_transfer(experiment, 'up')};"
             f" computes {computing(work.cost)}"
         )
+    lines += _ordered(experiment)
     if isinstance(work, WorkloadByKind):
         lines += _by_kind(experiment, work)
     lines += _secure_aggregation(experiment)
@@ -90,6 +91,19 @@ def _by_kind(experiment: TimingExperiment, work: WorkloadByKind) -> list[str]:
         f" {100 * of_kind[kind] / count:.3g}% of the clients"
         for kind, has in enumerate(work.kinds)
     ]
+
+
+def _ordered(experiment: TimingExperiment) -> list[str]:
+    """Return in words what the selection rule changes of that, if it does."""
+    rule = experiment.job.selection
+    parts = []
+    if rule.orders_steps:
+        parts.append("how many local steps each makes")
+    if rule.orders_uploads:
+        parts.append("what share of its upload each sends")
+    if not parts or experiment.job.protocol.has_actors:
+        return []
+    return [f"selection.name {rule.name} says in each round {' and '.join(parts)}"]
 
 
 def _transfer(experiment: TimingExperiment, way: str) -> str:

@@ -42,7 +42,7 @@ def _steps(rule: str, steps: np.ndarray, count: int) -> np.ndarray:
     if len(wrong):
         raise _wrong(
             rule,
-            f"ordered {values[wrong[0]]} steps for the participant at {wrong[0]};"
+            f"ordered {values[wrong[0]]} as the steps of the participant at {wrong[0]};"
             " allowed: 1 or more",
         )
     return values.astype(np.int64)

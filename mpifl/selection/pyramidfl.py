@@ -54,8 +54,6 @@ class PyramidFL(Oort):
     share sent for the download, too.
     """
 
-    norms = True
-
     name: str = "pyramidfl"
     exploration_decay: float = Field(
         0.95, gt=0, le=1, description="factor on that share from round to round"
@@ -94,6 +92,10 @@ class PyramidFL(Oort):
                 f"least_sent {self.least_sent:g} is above most_sent {self.most_sent:g}"
             )
         return self
+
+    @property
+    def norms(self) -> bool:
+        return self.orders_uploads
 
     @property
     def orders_steps(self) -> bool:
@@ -137,7 +139,7 @@ class PyramidFL(Oort):
         ended = feedback.participants
         completed = ended["outcome"] == Outcome.COMPLETED
         held = feedback.population.samples(np.ascontiguousarray(ended["client"]))
-        gradient = ended["update_norm"] * np.minimum(held, ended["samples"])
+        gradient = np.nan_to_num(ended["update_norm"]) * np.minimum(held, ended["samples"])
 
         counted = completed
         if self._of_code:

@@ -29,7 +29,6 @@ class Selection(Section):
     An instance holds the rule's keys and never changes. Every answer is checked.
 
     Attributes:
-        norms: Whether the rule uses the norms of updates.
         losses: What the rule uses of the training losses of participants: ``none``, their ``mean``,
             or the ``squared`` losses of single samples too, which take a little time to measure.
             Runs that train nothing refuse rules that use losses.
@@ -39,8 +38,6 @@ class Selection(Section):
 
     losses: ClassVar[Literal["none", "mean", "squared"]] = "none"
     """What the rule uses of the training losses of participants."""
-    norms: ClassVar[bool] = False
-    """Whether the rule uses the norms of updates."""
     varies: ClassVar[bool] = False
     """Whether how many clients a round has is drawn, too; sometimes it has none."""
 
@@ -52,6 +49,11 @@ class Selection(Section):
     @property
     def probes(self) -> bool:
         """Whether candidates compute the model's loss before the clients of a round are chosen."""
+        return False
+
+    @property
+    def norms(self) -> bool:
+        """Whether the rule uses the norms of updates (``update_norm`` of the feedback)."""
         return False
 
     @property

@@ -13,7 +13,6 @@ import pytest
 
 from mpifl.clock.battery import Battery
 from mpifl.clock.policies.all import All
-from mpifl.clock.policies.buffered import Buffered
 from mpifl.clock.policies.deadline import Deadline
 from mpifl.clock.policies.sync import Sync
 from mpifl.clock.policy import RoundPolicy
@@ -281,7 +280,6 @@ def test_the_clock_says_that_nobody_will_ever_be_charged(
 @pytest.mark.parametrize(
     ("policy", "keys", "named"),
     [
-        (Buffered, {"concurrency": 2}, "clock.mode buffered"),
         (All, {"latency": {"server_up_kbps": 9}}, "server_down_kbps or server_up_kbps"),
         (All, {"availability": "fedscale"}, "availability fedscale"),
         (All, {"latency": {"radio": {"tail_seconds": 2, "tail_watts": 1}}}, "tail_seconds"),

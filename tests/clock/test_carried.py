@@ -153,6 +153,6 @@ def test_of_those_who_stop_at_once_the_smaller_client_lands_first(seed: int) -> 
             landed.append(int(row["client"]))
     everyone = np.sort(np.concatenate([kept, begun]), order=["stop_seconds", "client"])
     assert landed == everyone["client"][: len(landed)].tolist()
-    assert in_flight.rest()[0].tolist() == everyone[len(landed) :].tolist()
+    assert in_flight.rest(0.0)[0].tolist() == everyone[len(landed) :].tolist()
     assert len(in_flight) == 60 - len(landed)
     assert earlier.tolist() == kept.tolist()  # a state never changes

@@ -10,7 +10,6 @@ import pytest
 from mpifl.clock.cells import Cells
 from mpifl.clock.latency import Latency
 from mpifl.clock.policies.all import All
-from mpifl.clock.policies.async_ import Async
 from mpifl.clock.policies.deadline import Deadline
 from mpifl.clock.policies.sync import Sync
 from mpifl.clock.policy import RoundPolicy
@@ -110,7 +109,6 @@ def test_the_first_to_finish_over_all_cells_end_the_round(population: Population
 @pytest.mark.parametrize(
     ("policy", "keys", "latency"),
     [
-        (Async, {"concurrency": 2}, {}),
         (Sync, {}, {"server_up_kbps": 9}),
         (Sync, {"availability": "fedscale"}, {}),
     ],

@@ -525,3 +525,29 @@ def test_clients_of_ad_psgd_go_on_without_answers_that_do_not_come(runs: list[Fi
         return len(np.unique(rows["client"][(rows["round"] > 50) & (rows["steps"] > 0)]))
 
     assert still_training(runs[0]) > still_training(runs[2]) > 0
+
+
+EDGES = (
+    "quickstart",
+    "rounds=2",
+    "selection.participants=null",
+    "clock={mode: all, availability: always}",
+    "data.partition={name: dirichlet, clients: 12, alpha: 0.5}",
+    "protocol={name: hierarchical, edges: 3, edge_rounds: 1, edge_kbps: 100}",
+)
+
+
+@pytest.mark.runs((1,), EDGES)
+def test_a_round_through_edges_takes_as_long_as_its_slowest_edge(runs: list[Finished]) -> None:
+    """The formula of docs/clock.md: the edge's link both ways, and the slowest of its clients."""
+    (run,) = runs
+    rows, rounds = run.table("participants"), run.table("rounds")
+    link = 8 / 1000 / 100  # seconds a byte
+    for number in (1, 2):
+        own = rows[rows["round"] == number]
+        size = own["bytes_up"][0]
+        work = own["download_seconds"] + own["compute_seconds"] + own["upload_seconds"]
+        slowest = max(work[own["client"] % 3 == edge].max() for edge in range(3))
+        lasts = rounds["end_seconds"][number - 1] - rounds["start_seconds"][number - 1]
+        samples = 8  # bytes: their number goes with the edge's model
+        assert lasts == pytest.approx(size * link + slowest + (size + samples) * link, rel=1e-9)

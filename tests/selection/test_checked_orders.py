@@ -33,7 +33,7 @@ def test_what_is_allowed_passes_as_whole_numbers_and_shares() -> None:
         (Orders(np.array([1, 1]), HALF), True, False, "returned Orders that has sent"),
         (Orders(np.array([1, 1, 1])), True, False, "expected int64 (2,)"),
         (Orders(np.array([1.5, 2.0])), True, False, "returned steps of float64 (2,)"),
-        (Orders(np.array([1, 0])), True, False, "ordered 0 steps for the participant at 1"),
+        (Orders(np.array([1, 0])), True, False, "ordered 0 as the steps of the participant at 1"),
         (Orders(None, np.array([1, 1])), False, True, "expected float64 (2,)"),
         (Orders(None, np.array([0.5, 0.0])), False, True, "a share of 0 of the upload"),
         (Orders(None, np.array([1.5, 0.5])), False, True, "a share of 1.5 of the upload"),

@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 from mpifl.datasets.dataset import Dataset
+from mpifl.errors import InputError
 from mpifl.population.population import Population
+from mpifl.rounds.build_experiment import check_job
+from mpifl.rounds.demands import demands
 from mpifl.selection.oort import Oort
 from mpifl.selection.pyramidfl import PyramidFL
 from mpifl.traces.trace import Trace
@@ -149,3 +152,41 @@ def test_orders_are_those_of_the_published_code(
         assert orders.steps is None or orders.steps.tolist() == steps.tolist()
         assert (orders.sent is None) == (least == 1)
         assert orders.sent is None or orders.sent == pytest.approx(sent)
+
+
+PARTS = ("quickstart", "selection.name=pyramidfl", "selection.least_sent=0.4")
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ((), "exchange.up has no stage that sends a share; put one there"),
+        (("exchange.up=int8",), "exchange.up has no stage that sends a share"),
+        (
+            ("exchange.up=[{name: top_k, share: 0.5}, powersgd]",),
+            "exchange.up.1.name: 'powersgd' is not allowed behind 'top_k' with selection.name",
+        ),
+        (
+            ("exchange.up={name: top_k, share: 1.0}", "secure_aggregation=secagg"),
+            "'pyramidfl' is not allowed with secure_aggregation.name secagg: it has participants",
+        ),
+        (
+            ("clock={mode: buffered, concurrency: 9}",),
+            "selection.extra_steps: 1 is not allowed with clock.mode buffered, where nobody waits",
+        ),
+        (("selection.most_sent=0.3",), "least_sent 0.4 is above most_sent 0.3"),
+    ],
+)
+def test_what_it_cannot_order_is_refused(more: tuple[str, ...], said: str) -> None:
+    with pytest.raises(InputError) as caught:
+        check_job(PARTS[0], [*PARTS[1:], *more])
+    assert said in str(caught.value)
+
+
+def test_check_says_what_is_ordered() -> None:
+    stage = "exchange.up={name: random_k, share: 1.0, scaled: false}"
+    experiment = check_job(PARTS[0], [*PARTS[1:], stage])[0]
+    assert (
+        "selection.name pyramidfl says in each round how many local steps each makes and what share"
+        " of its upload each sends"
+    ) in demands(experiment)

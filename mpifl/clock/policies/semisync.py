@@ -35,10 +35,10 @@ class Semisync(Asynchronous):
 
     def check(self) -> None:
         super().check()
-        if self.target is not None and self.latency.shared:
+        if self.target is not None and self.latency.coupled:
             raise InputError(
-                f"clock.target: {self.target} is not allowed with a server bandwidth that is"
-                " shared: nobody knows who will finish in a window; leave it out"
+                f"clock.target: {self.target} is not allowed with a bandwidth that is shared, at"
+                " the server or in cells: nobody knows who will finish in a window; leave it out"
             )
 
     def updates(self, participants: int | None) -> int:
