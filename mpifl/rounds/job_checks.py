@@ -155,7 +155,8 @@ def check_uploads(experiment: TimingExperiment) -> None:
     arrays = experiment.sums.arrays
     algorithm = f"algorithm.name {job.algorithm.name}"
     rule = job.aggregation
-    if (job.attacks or rule.remembers or rule.reference != "none") and not arrays:
+    looks = rule.needs_updates or rule.remembers or rule.reference != "none"
+    if (job.attacks or looks) and not arrays:
         key = "attacks" if job.attacks else f"aggregation.name: {rule.name!r}"
         raise InputError(f"{key}: not allowed with {algorithm}, which uploads nothing")
     if rule.reference == "root" and arrays[0].size != experiment.layout.trained:

@@ -23,3 +23,11 @@ def test_a_consensus_on_the_samples_of_a_round_is_not_made_of_clients_of_several
     job = ["algorithm=fedmd", "clock={mode: async, concurrency: 9}", "selection.participants=null"]
     with pytest.raises(InputError, match=re.escape(said) + ".*; allowed: sync, all, deadline$"):
         check_job("quickstart", job)
+
+
+def test_a_rule_that_looks_at_updates_is_refused_where_nothing_is_uploaded() -> None:
+    said = (
+        "aggregation.name: 'median': not allowed with algorithm.name local, which uploads nothing"
+    )
+    with pytest.raises(InputError, match=re.escape(said)):
+        check_job("quickstart", ["algorithm=local", "aggregation=median"])
