@@ -42,11 +42,20 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
         {"All algorithms" if path.stem == "index" else path.stem: f"algorithms/{path.name}"}
         for path in pages
     ]
-    config.nav = [
-        {"Algorithms": listed} if entry == {"Algorithms": "algorithms"} else entry
-        for entry in config.nav or []
-    ]
+    config.nav = _replaced(config.nav or [], {"Algorithms": "algorithms"}, {"Algorithms": listed})
     return config
+
+
+def _replaced(nav: list[Any], entry: Any, by: Any) -> list[Any]:
+    """Return a navigation with one of its entries, however deep, replaced."""
+    return [
+        by
+        if one == entry
+        else {title: _replaced(below, entry, by) for title, below in one.items()}
+        if isinstance(one, dict) and isinstance(next(iter(one.values())), list)
+        else one
+        for one in nav
+    ]
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

@@ -116,7 +116,7 @@ def counted(count: int, noun: str) -> str:
     """Return a number with its noun: ``1 round``, ``1,000 rounds``, ``2 classes``."""
     if count == 1:
         return f"{count:,} {noun}"
-    if noun.endswith("s"):
+    if noun.endswith(("s", "x")):
         return f"{count:,} {noun}es"
     if noun.endswith("try"):
         return f"{count:,} {noun[:-1]}ies"

@@ -59,7 +59,7 @@ class Purpose(IntEnum):
     NEIGHBOURS = 66  # of clients in secure aggregation, and their groups, by round
     OUTAGE = 105  # of regions, by region; and which region a client is in
     LOAD = 106  # which participants share their phone and their link, by (draw, which number)
-    RETRY = 107  # where the transfers of participants break, by (draw, direction, attempt)
+    RETRY = 107  # where transfers break, by (draw or message, direction, attempt)
     CELL = 108  # which cell a client is in
     BATTERY = 109  # how full batteries are at the beginning of a run
 

@@ -17,7 +17,8 @@ from mpifl.algorithms import REGISTRY
 from mpifl.commands.exits import wrong_input_ends
 
 RESULTS = Path(__file__).parent / "results"
-COMPARED = sorted(set(REGISTRY) - {"dqn"})  # it learns to act, and not to classify
+COMPARED = sorted(set(REGISTRY) - {"dqn", "fednas"})
+"""All but dqn, which learns to act, and fednas, which needs a model of its own."""
 
 
 def main(

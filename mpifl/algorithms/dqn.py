@@ -29,8 +29,10 @@ class Dqn(FedAvg):
 
     For the objective `q_learning`. In each local step a client acts as the objective says, stores
     its steps in a memory of the newest `memory` ones, and learns from as many, drawn evenly from
-    the memory. What follows is valued by the target network: the model that it received, which is
-    a new one in each round. The memory is kept until the client takes part again. Server: FedAvg.
+    the memory. Episodes go on from one local step to the next, and from one participation to the
+    next, so that `steps` may be few. What follows is valued by the target network: the model that
+    it received, which is a new one in each round. The memory is kept until the client takes part
+    again. Server: FedAvg.
     """
 
     name: str = "dqn"
@@ -78,7 +80,8 @@ class _Remembered:
         from mpifl.objectives.q_learning import Valuer
 
         assert isinstance(module, Valuer)
-        made = module.played(x, module.explore)
+        going_on = self._last_states(len(x), module.steps).to(x.device)
+        made = module.played(x, module.explore, going_on)
         self._write(_rows(made))
         there = min(self.written, len(self.memory))
         picks = torch.randint(there, (made.actions.numel(),), device=x.device)
@@ -90,6 +93,21 @@ class _Remembered:
         with torch.no_grad():
             following = output_with(module.network, tensors, steps.after)
         return self.c.loss(module.compared(steps, following).unsqueeze(0), y[:1])
+
+    def _last_states(self, players: int, steps: int) -> torch.Tensor:
+        """Return where the last ``players`` have come to that made ``steps`` steps each.
+
+        (players, numbers), NaN where an episode has ended or the memory does not reach. The newest
+        rows are those of whole turns of ``steps`` steps, one player's behind the other's.
+        """
+        import torch
+
+        size = len(self.memory)
+        back = 1 + steps * torch.arange(players, device=self.memory.device)
+        rows = self.memory[(self.written - back) % size]
+        _, _, _, ended, after = _columns(rows)
+        is_there = (back <= min(self.written, size)) & ~ended
+        return after.masked_fill(~is_there.unsqueeze(-1), torch.nan)
 
     def _write(self, rows: torch.Tensor) -> None:
         """Add rows (n, ...), of which the last ones are kept, in the place of the oldest."""
@@ -112,14 +130,16 @@ def _rows(steps: Steps) -> torch.Tensor:
     return torch.cat(columns, -1).flatten(0, 1)
 
 
+def _columns(
+    rows: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return states, actions, rewards, whether episodes ended, and states that followed."""
+    numbers = (rows.shape[1] - 3) // 2
+    action, reward, ended = rows[:, numbers : numbers + 3].unbind(-1)
+    return rows[:, :numbers], action.long(), reward, ended > 0, rows[:, numbers + 3 :]
+
+
 def _steps(like: Steps, rows: torch.Tensor) -> Steps:
     """Return rows of a memory as steps (rows,), with the types of others."""
-    numbers = like.states.shape[-1]
-    action, reward, ended = rows[:, numbers : numbers + 3].unbind(-1)
-    return type(like)(
-        rows[:, :numbers],
-        action.long(),
-        reward.to(like.rewards.dtype),
-        ended > 0,
-        rows[:, numbers + 3 :],
-    )
+    states, actions, rewards, ended, after = _columns(rows)
+    return type(like)(states, actions, rewards.to(like.rewards.dtype), ended, after)

@@ -30,8 +30,9 @@ def needs_one_base(algorithm: Algorithm, job: Job) -> None:
     """Raise InputError for a clock with which participants train from different models."""
     if job.clock.asynchronous:
         raise InputError(
-            f"clock.mode: {job.clock.mode} is not allowed: {algorithm.name} needs rounds in which"
-            " all participants train from the same model (sync, ...)"
+            f"clock.mode: {job.clock.mode!r} is not allowed with algorithm.name {algorithm.name},"
+            " which needs rounds in which all participants train from the same model; allowed:"
+            " sync, all, deadline"
         )
 
 

@@ -14,7 +14,7 @@ from mpifl.clock.in_flight import COMPLETED, DROPPED, Independent, SharedLink
 from mpifl.clock.kernels.online_patterns import joined, left_out
 from mpifl.clock.low_batteries import LowBatteries
 from mpifl.clock.online import online_index
-from mpifl.clock.participation import nobody_ever
+from mpifl.clock.possible import nobody_ever
 from mpifl.clock.settlement import Measuring
 from mpifl.clock.timeline import PARTICIPANT, Call, ClockState, Outcome, Timeline
 from mpifl.errors import InputError, TrainingError, counted
@@ -94,12 +94,14 @@ class EventLoop:
             earliest = self.policy.earliest_stops(self.call, rows).min()
             self.soonest = min(self.soonest, float(earliest))
 
-    def measure(self, until: float) -> Measuring:
+    def measure(self, until: float, ahead: bool = False) -> Measuring:
         """Ask for the costs of those who are not measured, if one of them might stop next.
 
-        Nothing happens after ``until``. All are asked for, so that they are trained together.
+        Nothing happens after ``until``. With ``ahead`` they are asked for if one of them might stop
+        by then, after others. All are asked for, so that they are trained together.
         """
-        if len(self.unmeasured) and self.soonest <= min(self.in_flight.next_stop, until):
+        latest = until if ahead else min(self.in_flight.next_stop, until)
+        if len(self.unmeasured) and self.soonest <= latest:
             costs = yield self.unmeasured
             self.in_flight.add(self.policy.as_measured(self.call, self.unmeasured, costs))
             self.unmeasured = self.unmeasured[:0]

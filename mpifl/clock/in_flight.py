@@ -14,10 +14,11 @@ import numpy as np
 
 from mpifl.clock.kernels.fair_share import open_link
 from mpifl.clock.kernels.flow import DONE, FLOW
-from mpifl.clock.kernels.server_link import advance, join, left_behind, take_up
+from mpifl.clock.kernels.link_flows import left_behind, take_up
+from mpifl.clock.kernels.server_link import advance, join
 from mpifl.clock.latency import rates
-from mpifl.clock.participation import nobody_ever
 from mpifl.clock.policy import RoundPolicy
+from mpifl.clock.possible import nobody_ever
 from mpifl.clock.sharing import to_join
 from mpifl.clock.timeline import PARTICIPANT, Call, ClockState, Outcome
 

@@ -15,11 +15,11 @@ from mpifl.clock.kernels.progress import joules, progress, seconds_at_work
 from mpifl.clock.kernels.transfer import Loads
 from mpifl.clock.latency import Latency, loads, rates, work_seconds
 from mpifl.clock.orders import Orders
+from mpifl.clock.possible import nobody_ever
 from mpifl.clock.settlement import Costs, beginning_together
 from mpifl.clock.sharing import flows_of
 from mpifl.clock.start import Start
 from mpifl.clock.timeline import PARTICIPANT, Call, Outcome
-from mpifl.errors import InputError, counted
 from mpifl.job.section import Section
 from mpifl.population.phones import Phones
 
@@ -291,12 +291,3 @@ class Participation(Section):
         if not self.battery.counted:
             return call.charges
         return self.battery.after(call, rows, self.rule, self.latency.radio)
-
-
-def nobody_ever(participants: int) -> InputError:
-    """Return the error of a clock that would wait forever for ``participants``."""
-    return InputError(
-        f"population.trace: none of {counted(participants, 'participant')} under way can ever"
-        " finish: the bandwidth of each is 0 whenever it is online (with clock.availability strict"
-        " they would drop out)"
-    )

@@ -11,6 +11,7 @@ from mpifl.clock.kernels.latency import how_many_can_finish
 from mpifl.clock.kernels.transfer import Loads
 from mpifl.clock.latency import Latency, rates
 from mpifl.clock.timeline import Call
+from mpifl.errors import InputError, counted
 
 CHUNK_CLIENTS = 1 << 20
 
@@ -74,3 +75,12 @@ def can_finish(policy: Timing, call: Call, needed: int) -> bool:
             confirmed.add(question)
             return True
     return False
+
+
+def nobody_ever(participants: int) -> InputError:
+    """Return the error of a clock that would wait forever for ``participants``."""
+    return InputError(
+        f"population.trace: none of {counted(participants, 'participant')} under way can ever"
+        " finish: the bandwidth of each is 0 whenever it is online (with clock.availability strict"
+        " they would drop out)"
+    )

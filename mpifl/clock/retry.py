@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from pydantic import Field
 
@@ -47,13 +49,31 @@ class Retry(Section):
         """
         clients = np.ascontiguousarray(rows["client"])
         for direction, way in enumerate(("down", "up")):
-            breaks, again = self._attempts(seed, draw, direction, clients)
+            breaks, again = self._attempts(seed, (draw, direction), clients)
             carries = rows[f"load_{way}"] > 0
             rows[f"wait_{way}"] = carries * breaks * (self.wait_seconds + round_trip_seconds)
             rows[f"load_{way}"] += np.ceil(again * rows[f"load_{way}"]).astype(np.int64)
 
+    def of_message(
+        self, seed: int, sender: int, message: int, direction: int, size: int, connects: float
+    ) -> tuple[int, float]:
+        """Return the bytes that the transfer of one message carries in all, and its waits, seconds.
+
+        Args:
+            seed: The seed of the job.
+            sender: The actor that sends it.
+            message: How many messages the sender had sent before.
+            direction: Over which link: down or up.
+            size: The bytes of the message.
+            connects: The seconds that a connection takes.
+        """
+        if not self.breaks or not size:
+            return size, 0.0
+        breaks, again = self._attempts(seed, (message, direction, 0), np.array([sender]))
+        return size + math.ceil(again[0] * size), float(breaks[0] * (self.wait_seconds + connects))
+
     def _attempts(
-        self, seed: int, draw: int, direction: int, clients: np.ndarray
+        self, seed: int, keys: tuple[int, ...], clients: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return how often transfers (n,) break, and the share of their bytes that was in vain."""
         breaks = np.zeros(len(clients), np.int64)
@@ -61,7 +81,7 @@ class Retry(Section):
         left = np.arange(len(clients))
         attempt = 0
         while len(left):
-            key = number(seed, Purpose.RETRY, draw, direction, attempt)
+            key = number(seed, Purpose.RETRY, *keys, attempt)
             drawn = uniforms(clients[left], key)
             # Given that it breaks, u / broken_share is uniform again.
             left = left[drawn < self.broken_share]

@@ -8,7 +8,8 @@ import numpy as np
 
 from mpifl.clock.kernels.fair_share import open_link
 from mpifl.clock.kernels.flow import DONE, FLOW
-from mpifl.clock.kernels.server_link import advance, join, left_behind
+from mpifl.clock.kernels.link_flows import left_behind
+from mpifl.clock.kernels.server_link import advance, join
 from mpifl.clock.kernels.transfer import Loads
 from mpifl.clock.latency import Latency, loads, rates
 from mpifl.clock.timeline import Call, Outcome

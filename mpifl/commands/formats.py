@@ -85,8 +85,9 @@ def made(form: type[Section], options: Mapping[str, Any]) -> Any:
         return form(**options)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
+        message = first["msg"].removeprefix("Value error, ")
         option = "".join(f"--{part}" for part in first["loc"]).replace("_", "-")
-        raise InputError(f"{option or 'options'}: {first['input']!r}: {first['msg']}") from error
+        raise InputError(f"{option or 'options'}: {first['input']!r}: {message}") from error
 
 
 def _help(doc: str) -> str:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 AXES_HELP = (
     "Keys of the job with their values: training.lr=0.1,0.05, seed=1..3; tied keys:"
-    " a=1,2+b=3,4; with --random also 'a=log(0.001..1)' and 'a=uniform(0..1)'."
+    " a=1,2+b=3,4; with --random also 'a=log(0.001..1)' and 'a=uniform(0..1)'. Of a Flower app:"
+    " options of `mpifl flower run`, such as supernodes=100, and run-config.KEY=0.1,0.2."
 )
 
 
@@ -28,7 +29,8 @@ def sweep(
         str | None,
         typer.Argument(
             metavar="[JOB]",
-            help="A job file, or the name of a job that ships with mpifl; not needed to --resume.",
+            help="A job file, the name of a shipped job, or the folder of a Flower app;"
+            " not needed to --resume.",
             autocompletion=offer_jobs,
         ),
     ] = None,
@@ -69,7 +71,8 @@ def sweep(
         typer.Option(
             min=1,
             metavar="NUMBER",
-            help="Run nothing: print what `mpifl run` needs for this run, a word a line.",
+            help="Run nothing: print what `mpifl run`, or `mpifl flower run`, needs for this run, a"
+            " word a line.",
         ),
     ] = None,
 ) -> None:
@@ -116,7 +119,7 @@ def _run(folder: Path, index: Index, ranks: int | None, parallel: int) -> int:
     from mpifl.sweeps.outcome import is_done
     from mpifl.sweeps.running import run_all
 
-    launch, each = _launch(ranks, parallel)
+    launch, each = _launch(ranks, parallel, index.program)
     runs = list(enumerate(index.runs, 1))
     left = [number for number, entry in runs if not is_done(folder / entry.folder)]
     with _opened(folder / INDEX) as index_file:
@@ -143,19 +146,22 @@ def _opened(path: Path) -> IO[bytes]:
         raise InputError(f"{path}: {error.strerror}") from error
 
 
-def _launch(ranks: int | None, parallel: int) -> tuple[Launch, int]:
-    """Return how runs are started, and the number of ranks of each; end without an MPI."""
+def _launch(ranks: int | None, parallel: int, program: str) -> tuple[Launch, int]:
+    """Return how runs of a program are started, and the ranks of each; end without an MPI."""
     from mpifl.io.verified import for_the_ranks
     from mpifl.mpi.launch import LaunchError, command, default_ranks
+    from mpifl.sweeps.apps import PROGRAM as APPS
     from mpifl.sweeps.running import Launch, ranks_of_each
 
     each = ranks or ranks_of_each(default_ranks(os.environ), parallel)
     environment = for_the_ranks()
+    if program == APPS:
+        environment["PYTHONHASHSEED"] = os.environ.get("PYTHONHASHSEED", "0")  # as under flower run
     if parallel > 1:
         # Each mpirun would bind its ranks to the first cores of the machine.
         environment["PRTE_MCA_hwloc_default_binding_policy"] = "none"
     try:
-        start = command(each, [], os.environ)
+        start = command(each, [], os.environ, program)
     except LaunchError as error:
         end(str(error), FAILED)
     return Launch(lambda arguments: [*start, *arguments], parallel, environment), each

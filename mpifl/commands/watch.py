@@ -161,8 +161,9 @@ def _print(watched: Watched) -> Status:
             print(status_line(status), flush=True)
         told = known
 
-        notice = watched.notice
-        if notice and status and not noticed:
+        # A run that has just been started has no status yet, and is well.
+        notice = watched.notice if status or watched.age >= SILENT_SECONDS else ""
+        if notice and not noticed:
             print(f"mpifl: {notice}", file=sys.stderr, flush=True)
         noticed = bool(notice)
     assert watched.over is not None

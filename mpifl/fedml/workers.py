@@ -6,7 +6,7 @@ import argparse
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -81,6 +81,8 @@ class Workers(Protocol):
     then for each message. All state that a handler changes belongs to its manager. A run that is
     taken up again makes managers anew and gives them the messages that they had got.
     """
+
+    replays: ClassVar[bool] = True
 
     name: str
     server: bool = Field(True, description="process 0 is a server; if not, it is client 0")

@@ -45,12 +45,12 @@ class Dispatcher:
         Args:
             tasks: What is to be answered. No two are of one node.
             contents: The contents of their messages by number, protobuf.
-            asked: The digest of each content.
+            asked: What the log tells each message by, by its number: see ``sending.py``.
         """
         found: dict[int, Answer] = {}
         left = []
         for task in tasks:
-            answer = self.log.take(task.number, task.partition, asked[task.content])
+            answer = self.log.take(task.number, task.partition, asked[task.number])
             if answer is None:
                 left.append(task)
             else:
@@ -61,7 +61,7 @@ class Dispatcher:
             try:
                 for answer in self._answered(left, contents):
                     task = by_number[answer.number]
-                    self.log.add(answer, task.partition, asked[task.content])
+                    self.log.add(answer, task.partition, asked[task.number])
                     found[answer.number] = answer
             except RankLost:
                 self.world.recover()

@@ -20,14 +20,14 @@ from mpifl.flower.wire import Answer
 from mpifl.io.files import disk_full_errors
 
 LOG_FILE = "replies.log"
-MAGIC = b"mpifl-flower-replies-1\n"
+MAGIC = b"mpifl-flower-replies-2\n"
 
 ENTRY = np.dtype(
     [
         ("number", "<i8"),  # of the message
         ("partition", "<i8"),
         ("failed", "<i8"),
-        ("asked", "S16"),  # the beginning of the SHA-256 of the message's content, in hex
+        ("asked", "S16"),  # of the message's type and content: the beginning of a SHA-256, in hex
         ("reply_bytes", "<i8"),
         ("state_bytes", "<i8"),
         ("crc32", "<i8"),  # of reply and state
@@ -55,7 +55,7 @@ class ReplyLog:
             if size < len(MAGIC):
                 os.pwrite(self._file, MAGIC, 0)
             elif os.pread(self._file, len(MAGIC), 0) != MAGIC:
-                raise InputError(f"{self._path}: not a log of replies")
+                raise InputError(f"{self._path}: not a log of replies of this version of mpifl")
             self._end = len(MAGIC)
             while self._whole_entry(size):
                 pass
@@ -95,7 +95,7 @@ class ReplyLog:
             return None
         entry = self._entry(begin)
         if entry["partition"] != partition or entry["asked"].decode() != asked:
-            what = "content" if entry["partition"] == partition else "node"
+            what = "type or content" if entry["partition"] == partition else "node"
             raise TrainingError(
                 f"{self._path}: message {number} has another {what} than when its reply was"
                 " logged: the ServerApp does not compute the same when it runs again (an unseeded"

@@ -57,12 +57,12 @@ class Contents:
     Attributes:
         of_message: The number of each message's content.
         protos: The contents by number, protobuf.
-        digests: The beginning of the SHA-256 of each, in hex.
+        digests: The SHA-256 of each.
     """
 
     of_message: list[int]
     protos: dict[int, bytes]
-    digests: dict[int, str]
+    digests: dict[int, bytes]
 
 
 @dataclass
@@ -126,7 +126,11 @@ class Sender:
         begins = self._begins(rows)
         going = [task for task, begun in zip(tasks, begins, strict=True) if begun]
         states = {task.partition: log.place(task.partition) for task in going}
-        answers = self.dispatcher.answers(going, contents.protos, contents.digests)
+        asked = {
+            task.number: _asked(message.metadata.message_type, contents.digests[task.content])
+            for task, message in zip(tasks, messages, strict=True)
+        }
+        answers = self.dispatcher.answers(going, contents.protos, asked)
 
         replies = []
         failed = np.zeros(len(tasks), np.bool_)
@@ -172,9 +176,7 @@ class Sender:
                 numbers[id(message.content)] = self._contents
                 protos[self._contents] = recorddict_to_proto(message.content).SerializeToString()
                 self._contents += 1
-        digests = {
-            number: hashlib.sha256(proto).hexdigest()[:16] for number, proto in protos.items()
-        }
+        digests = {number: hashlib.sha256(proto).digest() for number, proto in protos.items()}
         return Contents([numbers[id(one.content)] for one in messages], protos, digests)
 
     def _examples(self, reply: Any) -> int:
@@ -207,6 +209,11 @@ def _waves(partitions: Sequence[int]) -> list[list[int]]:
             waves.append([])
         waves[wave].append(index)
     return waves
+
+
+def _asked(message_type: str, content: bytes) -> str:
+    """Return what the log tells a message by: a digest of its type and of its content's digest."""
+    return hashlib.sha256(content + message_type.encode()).hexdigest()[:16]
 
 
 def _head(message: Any) -> bytes:

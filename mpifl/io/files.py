@@ -110,11 +110,19 @@ def _shipped_folders(folder: str) -> tuple[Path, Path]:
 
 
 def cache_path() -> Path:
-    """Return ``$MPIFL_CACHE``, else ``mpifl`` in ``$XDG_CACHE_HOME`` or ~/.cache."""
+    """Return ``$MPIFL_CACHE``, else ``mpifl`` in ``$XDG_CACHE_HOME`` or ~/.cache.
+
+    Raises InputError for a user without a home folder, as there are in containers.
+    """
     own = os.environ.get("MPIFL_CACHE")
     if own:
         return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mpifl"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mpifl"
+    except RuntimeError as error:
+        raise InputError(
+            "cache folder: you have no home folder; point MPIFL_CACHE to a folder you can write"
+        ) from error
 
 
 def cache_folder() -> Path:

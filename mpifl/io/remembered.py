@@ -14,6 +14,7 @@ import os
 import socket
 from pathlib import Path
 
+from mpifl.errors import InputError
 from mpifl.io.files import DiskFull, cache_path, write_text
 
 SMALLEST_BYTES = 1 << 20
@@ -39,7 +40,7 @@ def recall(path: Path, kind: str, status: os.stat_result) -> str | None:
         noted = json.loads(_note(path, kind).read_text())
         is_same = noted["file"] == _identity(path, kind, status)
         return str(noted["sha256"]) if is_same else None
-    except (OSError, ValueError, KeyError, TypeError):  # none, or damaged
+    except (OSError, ValueError, KeyError, TypeError, InputError):  # none, or damaged
         return None
 
 
@@ -52,9 +53,9 @@ def remember(path: Path, kind: str, status: os.stat_result, when: int, digest: s
     changed = max(status.st_mtime_ns, status.st_ctime_ns)
     if status.st_size < SMALLEST_BYTES or when - changed <= RECENT_NANOSECONDS:
         return
-    note = _note(path, kind)
     text = json.dumps({"file": _identity(path, kind, status), "sha256": digest})
-    with contextlib.suppress(OSError, DiskFull):
+    with contextlib.suppress(OSError, DiskFull, InputError):
+        note = _note(path, kind)
         note.parent.mkdir(parents=True, exist_ok=True)
         write_text(note, text)
 

@@ -124,8 +124,7 @@ def _once(path: Path, kind: str, read: Callable[[], str]) -> str:
     remembered.
     """
     path = path.resolve()
-    with read_errors(path):
-        status = path.stat()
+    status = _status(path)
     stamp = _stamp_of(status)
     now = time.time_ns()
 
@@ -134,15 +133,24 @@ def _once(path: Path, kind: str, read: Callable[[], str]) -> str:
         digest = recall(path, kind, status)
         if digest is None:
             digest = read()
-            remember(path, kind, status, now, digest)
+            if _stamp(path) == stamp:  # else another file may have been read
+                remember(path, kind, status, now, digest)
         reading = _Reading(stamp, now, digest)
         _known[path, kind] = reading
     return reading.digest
 
 
 def _stamp(path: Path) -> Stamp:
-    with read_errors(path):
-        return _stamp_of(path.stat())
+    return _stamp_of(_status(path))
+
+
+def _status(path: Path) -> os.stat_result:
+    """Return the status of a file that is opened for that.
+
+    Without it NFS may tell what the file was up to a minute ago, before another host changed it.
+    """
+    with read_errors(path), open(path, "rb") as file:
+        return os.fstat(file.fileno())
 
 
 def _stamp_of(status: os.stat_result) -> Stamp:

@@ -79,6 +79,8 @@ def _wrong_value(key: str, problem: ErrorDetails) -> str:
         return f"{key}: {given!r} is not a section (expected `key: value` lines below it)"
     if isinstance(given, dict):
         return f"{key}: {message}"
+    if problem["type"].startswith("bool_"):
+        return f"{key}: {given!r} is not allowed; allowed: true, false"
     if problem["type"] == "literal_error":
         return f"{key}: {given!r} is not allowed; {_nearest(given, problem)}"
     return f"{key}: {given!r} is not allowed: {message[0].lower()}{message[1:]}"

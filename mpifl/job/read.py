@@ -23,6 +23,9 @@ from mpifl.job.yaml_text import load_value, load_yaml
 COMMAND_LINE = "command line"
 """What stands in place of the job file in errors of what was given there."""
 
+SETTLED = frozenset({"training.engine", "training.stack", "training.drop_last"})
+"""Keys whose values a run may choose by the rest of the job."""
+
 
 def read_job(name: str, overrides: Sequence[str] = ()) -> Job:
     """Return the job of a file, or of a job that ships with the package.
@@ -111,10 +114,13 @@ def dump_job(job: Job) -> str:
 
 
 def difference(first: Job, second: Job) -> tuple[str, Any, Any] | None:
-    """Return the first key in which two jobs differ, with both values; None if they are equal."""
+    """Return the first key in which two jobs differ, with both values; None if they are equal.
+
+    Keys that a run settles by others come last: their difference is a consequence.
+    """
     before = flat(_plain(first))
     after = flat(_plain(second))
-    for key in [*before, *after]:
+    for key in sorted([*before, *after], key=SETTLED.__contains__):
         if before.get(key) != after.get(key):
             return key, before.get(key), after.get(key)
     return None

@@ -13,4 +13,8 @@ class RecordedUpdates(Section):
     clients: tuple[int | str, ...] = Field(
         ..., min_length=1, description="whose: clients by number or by the name in the data set"
     )
-    rounds: tuple[Count, ...] = Field(..., min_length=1, description="of which rounds")
+    rounds: tuple[Count, ...] = Field(
+        ...,
+        min_length=1,
+        description="of which rounds; with an asynchronous clock those in which it began",
+    )

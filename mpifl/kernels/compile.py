@@ -34,6 +34,7 @@ SOURCES = (
     "clock/kernels/flow.py",
     "clock/kernels/fair_share.py",
     "clock/kernels/server_link.py",
+    "clock/kernels/link_flows.py",
     "clock/kernels/actors.py",
     "clock/kernels/battery.py",
     "selection/checked.py",

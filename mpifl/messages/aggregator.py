@@ -141,12 +141,13 @@ def _restore(run: ProtocolRun) -> None:
         return aggregator_run(world, run.host, handlings, letters)
 
     run.reporters = set()
-    run.driver = Driver(links, actors, job.protocol.reporters(population), execute)
+    reporters = job.protocol.reporters(population)
     if not run.saved.messages:
+        run.driver = Driver(links, actors, reporters, execute)
         run.driver.start()
         return
     saved = json.loads(run.saved.messages)
-    run.driver.events = events_of(saved["events"])
+    run.driver = Driver(links, actors, reporters, execute, events_of(saved["events"]))
     run.reporters = set(saved["reporters"])
     aggregator_send_order(world, RESTORE, files=saved["files"])
     if run.host is not None:

@@ -6,8 +6,7 @@ because nobody else changes an actor's state. So handlers that have begun run to
 ranks, when the first of them ends. Events are taken in the order of (second, actor that caused
 them, how many that one had caused): bits do not depend on the ranks.
 
-A message goes over its sender's link and then over its receiver's. A link carries one message after
-the other, in the order in which they were sent or came.
+``transport.py`` carries the messages.
 """
 
 from __future__ import annotations
@@ -18,11 +17,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from mpifl.messages.events import (
-    ARRIVED,
     BROKEN,
     ENDED,
     LATER,
-    SENT,
     START,
     Call,
     Events,
@@ -31,6 +28,7 @@ from mpifl.messages.events import (
 from mpifl.messages.letter import Effects, Handling, Letter
 from mpifl.messages.links import Links
 from mpifl.messages.reports import check_progress, count_report, stood_still
+from mpifl.messages.transport import Transport
 from mpifl.protocols.actor import Event
 
 Execute = Callable[[Sequence[Handling], Sequence[Letter]], list[Effects]]
@@ -40,8 +38,16 @@ Execute = Callable[[Sequence[Handling], Sequence[Letter]], list[Effects]]
 class Driver:
     """Takes events one by one; ``execute`` runs handlers."""
 
-    def __init__(self, links: Links, actors: int, reporters: int, execute: Execute) -> None:
-        self.events = Events()
+    def __init__(
+        self,
+        links: Links,
+        actors: int,
+        reporters: int,
+        execute: Execute,
+        events: Events | None = None,
+    ) -> None:
+        self.events = events or Events()
+        self._transport = Transport(self.events, links, self._delivered)
         self._links = links
         self._protocol = links.protocol
         self._actors = actors
@@ -51,7 +57,7 @@ class Driver:
     def start(self) -> None:
         """Let every actor begin."""
         for actor in range(self._actors):
-            self._push(0.0, actor, Occurrence(START, actor))
+            self.events.push(0.0, actor, Occurrence(START, actor))
 
     def next_round(self, stop: Callable[[], bool]) -> None:
         """Take events until a round is over, or ``stop`` says so.
@@ -74,87 +80,23 @@ class Driver:
         self.events.now, _, _, occurrence = heapq.heappop(self.events.heap)
         self._take(occurrence)
 
-    def _push(self, second: float, source: int, occurrence: Occurrence) -> None:
-        count = self.events.caused.get(source, 0)
-        self.events.caused[source] = count + 1
-        heapq.heappush(self.events.heap, (second, source, count, occurrence))
-
     def _take(self, occurrence: Occurrence) -> None:
         kind = occurrence.kind
         if kind == START:
             self._call(occurrence.actor, Call(Event("start")))
-        elif kind == SENT:
-            self._sent(occurrence)
-        elif kind == ARRIVED:
-            self._arrived(occurrence)
         elif kind == LATER:
             assert occurrence.call is not None
             self._call(occurrence.actor, occurrence.call)
         elif kind == ENDED:
             self._ended(occurrence)
-        else:
+        elif kind == BROKEN:
             self._broken(occurrence)
-
-    # Messages
-
-    def _send(self, letter: Letter) -> None:
-        """Let a message begin to leave its sender as soon as the link is free."""
-        events = self.events
-        events.ledger.counts.sent += 1
-        free = max(events.now, events.sent_until.get(letter.sender, 0.0))
-        span = self._links.upload(letter, free)
-        if span.end == math.inf:
-            self._lose(letter)
-            return
-        events.sent_until[letter.sender] = span.end
-        sent = Occurrence(SENT, letter.sender, letter, span=span)
-        self._push(span.end, letter.sender, sent)
-
-    def _sent(self, occurrence: Occurrence) -> None:
-        """A message has left its sender, or was broken off: let its receiver take it."""
-        letter = occurrence.letter
-        assert letter is not None
-        events = self.events
-        span = occurrence.span
-        if self._links.is_client(letter.sender):
-            row = events.ledger.row(self._round(letter.round), letter.sender, span.begin, span.end)
-            row.up_seconds += span.end - span.begin
-            row.bytes_up += span.share_of(letter.size)
-        if not span.done:
-            self._lose(letter)
-            return
-
-        free = max(events.now, events.got_until.get(letter.to, 0.0))
-        arriving = self._links.download(letter, free)
-        offline = arriving.begin > free
-        if arriving.end == math.inf or (offline and self._protocol.offline == "lose"):
-            self._lose(letter)
-        elif offline and self._protocol.offline == "refuse":
-            events.ledger.counts.refused += 1
-            events.dropped.append(letter)
-            refused = Call(Event("refused", letter.kind, letter.round), to=letter.to)
-            self._push(free, letter.sender, Occurrence(LATER, letter.sender, call=refused))
         else:
-            events.got_until[letter.to] = arriving.end
-            arrived = Occurrence(ARRIVED, letter.to, letter, span=arriving)
-            self._push(arriving.end, letter.sender, arrived)
+            self._transport.take(occurrence)
 
-    def _arrived(self, occurrence: Occurrence) -> None:
-        """A message has reached its receiver, or was broken off."""
-        letter = occurrence.letter
-        assert letter is not None
+    def _delivered(self, letter: Letter) -> None:
+        """An actor gets a message: call it, or wait for all that it gathers."""
         events = self.events
-        span = occurrence.span
-        if self._links.is_client(letter.to):
-            row = events.ledger.row(self._round(letter.round), letter.to, span.begin, span.end)
-            row.down_seconds += span.end - span.begin
-            row.bytes_down += span.share_of(letter.size)
-        if not span.done:
-            self._lose(letter)
-            return
-
-        events.ledger.counts.delivered += 1
-        events.ledger.counts.bytes += letter.size
         setting = self._links.setting
         awaited = self._protocol.awaited(letter.to, letter.kind, letter.round, setting)
         if not awaited:
@@ -174,10 +116,6 @@ class Driver:
             else:
                 self._call(letter.to, call)
 
-    def _lose(self, letter: Letter) -> None:
-        self.events.ledger.counts.lost += 1
-        self.events.dropped.append(letter)
-
     # Handlers
 
     def _call(self, actor: int, call: Call) -> None:
@@ -193,13 +131,13 @@ class Driver:
         span = self._links.work(actor, call.event, events.now)
         if span.end == math.inf:  # it never comes back
             for letter in call.letters:
-                self._lose(letter)
+                self._transport.lose(letter)
             return
 
         events.busy.add(actor)
         if not span.done:
             broken = Occurrence(BROKEN, actor, call=call, span=span)
-            self._push(span.end, actor, broken)
+            self.events.push(span.end, actor, broken)
             return
 
         round_number, made = events.requests.get(actor, (0, 0))
@@ -210,7 +148,7 @@ class Driver:
         events.handlings += 1
         events.begun.append(handling)
         ended = Occurrence(ENDED, actor, call=call, number=handling.number, span=span)
-        self._push(span.end, actor, ended)
+        self.events.push(span.end, actor, ended)
 
     def _ended(self, occurrence: Occurrence) -> None:
         """A handler has ended: its effects count now. If it has not run yet, all that began do."""
@@ -231,14 +169,14 @@ class Driver:
         events.requests[actor] = (call.event.round, before + effects.requests)
 
         for letter in effects.letters:
-            self._send(letter)
+            self._transport.send(letter)
         at_once = []
         for seconds, name, timer_round in effects.timers:
             timer = Call(Event("timer", name, timer_round))
             if seconds == 0:
                 at_once.append(timer)
             else:
-                self._push(events.now + seconds, actor, Occurrence(LATER, actor, call=timer))
+                self.events.push(events.now + seconds, actor, Occurrence(LATER, actor, call=timer))
         due = [one for one in events.early.get(actor, ()) if one.event.round <= call.event.round]
         if at_once or due:
             inbox = events.inbox.setdefault(actor, deque())
@@ -253,16 +191,21 @@ class Driver:
             count_report(events, self._protocol, self._reporters, reported)
 
     def _broken(self, occurrence: Occurrence) -> None:
-        """A handler was broken off, since its client went offline: it has done nothing."""
+        """A handler was broken off, since its client went offline: it has done nothing.
+
+        The client is told of it, before anything else, when it is online again.
+        """
         call = occurrence.call
         assert call is not None
         span = occurrence.span
-        round_number = self._round(call.event.round)
+        round_number = self._links.record_round(call.event.round, self.events.rounds_done)
         row = self.events.ledger.row(round_number, occurrence.actor, span.begin, span.end)
         row.compute_seconds += span.end - span.begin
         row.broken += 1
         for letter in call.letters:
-            self._lose(letter)
+            self._transport.lose(letter)
+        told = Call(Event("broken", call.event.name, call.event.round))
+        self.events.inbox.setdefault(occurrence.actor, deque()).appendleft(told)
         self._free(occurrence.actor)
 
     def _free(self, actor: int) -> None:
@@ -279,7 +222,7 @@ class Driver:
         span = occurrence.span
         if not self._links.is_client(occurrence.actor) or not (span.seconds or effects.steps):
             return
-        round_number = self._round(call.event.round)
+        round_number = self._links.record_round(call.event.round, self.events.rounds_done)
         row = self.events.ledger.row(round_number, occurrence.actor, span.begin, span.end)
         row.compute_seconds += span.seconds
         if effects.steps:
@@ -287,9 +230,3 @@ class Driver:
             row.steps += effects.steps
             row.samples += self._links.samples(occurrence.actor, effects.steps)
             row.loss = effects.loss
-
-    def _round(self, round_number: int) -> int:
-        """Return the round of the job that a round of the protocol belongs to."""
-        if self._protocol.asynchronous:
-            return self.events.rounds_done + 1
-        return self._protocol.job_round(round_number, self._links.setting)

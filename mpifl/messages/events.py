@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,11 +10,16 @@ from typing import Any
 from mpifl.messages.ledger import Ledger
 from mpifl.messages.letter import Effects, Handling, Json, Letter
 from mpifl.messages.links import NO_SPAN, Span
+from mpifl.messages.shared_link import SharedLink
 from mpifl.protocols.actor import Event
 
-START, SENT, ARRIVED, LATER, ENDED, BROKEN = range(6)
+START, SENT, ARRIVED, LATER, ENDED, BROKEN, JOINS, SHARING, HANDLED = range(9)
 """What an event is: an actor begins, a message has left its sender or reached its receiver, a call
-is due (a timer, a refused message), a handler has ended or was broken off."""
+is due (a timer, a refused message), a handler has ended or was broken off; a message begins on a
+link that others share, something happens on such a link, a server has handled a message."""
+
+Lines = dict[int, deque[Letter]]
+"""Messages by the actor whose link they wait for."""
 
 
 @dataclass
@@ -27,7 +33,11 @@ class Call:
 
 @dataclass
 class Occurrence:
-    """What an event on the heap is about; the fields that its kind needs."""
+    """What an event on the heap is about; the fields that its kind needs.
+
+    ``actor`` is a shared link's number for SHARING. ``number`` is a handler's, for JOINS the
+    direction, and for SHARING how many such events the link had before.
+    """
 
     kind: int
     actor: int
@@ -49,8 +59,9 @@ class Events:
         busy: Actors that are in a handler.
         gathered: The messages so far, by actor, kind and round.
         early: Calls whose round their actor has not come to, by actor.
-        sent_until: When the upload of each actor is free.
-        got_until: When the download of each actor is free.
+        waiting: The messages of each actor's download, and upload, the one under way first.
+        shared: The links that transfers share, by number.
+        handled_until: When each server is free to handle the next message.
         begun: Handlers that have begun and have not run yet.
         effects: What handlers have done that have not ended yet, by number.
         handlings: How many handlers have begun.
@@ -69,8 +80,9 @@ class Events:
     busy: set[int] = field(default_factory=set)
     gathered: dict[tuple[int, str, int], list[Letter]] = field(default_factory=dict)
     early: dict[int, list[Call]] = field(default_factory=dict)
-    sent_until: dict[int, float] = field(default_factory=dict)
-    got_until: dict[int, float] = field(default_factory=dict)
+    waiting: tuple[Lines, Lines] = field(default_factory=lambda: ({}, {}))
+    shared: dict[int, SharedLink] = field(default_factory=dict)
+    handled_until: dict[int, float] = field(default_factory=dict)
     begun: list[Handling] = field(default_factory=list)
     effects: dict[int, Effects] = field(default_factory=dict)
     handlings: int = 0
@@ -85,6 +97,12 @@ class Events:
     def taken(self) -> int:
         """How many events were taken: those that were caused and are not to come."""
         return sum(self.caused.values()) - len(self.heap)
+
+    def push(self, second: float, source: int, occurrence: Occurrence) -> None:
+        """Let something happen at a virtual second; ``source`` is the actor that causes it."""
+        count = self.caused.get(source, 0)
+        self.caused[source] = count + 1
+        heapq.heappush(self.heap, (second, source, count, occurrence))
 
 
 def events_json(events: Events) -> dict[str, Any]:
@@ -104,8 +122,12 @@ def events_json(events: Events) -> dict[str, Any]:
         "early": [
             [actor, [_call_json(call) for call in calls]] for actor, calls in events.early.items()
         ],
-        "sent_until": [*events.sent_until.items()],
-        "got_until": [*events.got_until.items()],
+        "waiting": [
+            [[actor, [letter.json() for letter in line]] for actor, line in lines.items()]
+            for lines in events.waiting
+        ],
+        "shared": [[number, link.json()] for number, link in events.shared.items()],
+        "handled_until": [*events.handled_until.items()],
         "begun": [handling.json() for handling in events.begun],
         "effects": [effects.json() for effects in events.effects.values()],
         "handlings": events.handlings,
@@ -135,8 +157,9 @@ def events_of(json: dict[str, Any]) -> Events:
             for actor, kind, round_number, letters in json["gathered"]
         },
         early={actor: [_call_of(call) for call in calls] for actor, calls in json["early"]},
-        sent_until=dict(json["sent_until"]),
-        got_until=dict(json["got_until"]),
+        waiting=(_lines_of(json["waiting"][0]), _lines_of(json["waiting"][1])),
+        shared={number: SharedLink.of(link) for number, link in json["shared"]},
+        handled_until=dict(json["handled_until"]),
         begun=[Handling.of(handling) for handling in json["begun"]],
         effects={one.number: one for one in effects},
         handlings=json["handlings"],
@@ -147,6 +170,10 @@ def events_of(json: dict[str, Any]) -> Events:
         dropped=[Letter.of(letter) for letter in json["dropped"]],
         ledger=Ledger.of(json["ledger"]),
     )
+
+
+def _lines_of(json: Json) -> Lines:
+    return {actor: deque(Letter.of(letter) for letter in line) for actor, line in json}
 
 
 def _occurrence_json(what: Occurrence) -> Json:

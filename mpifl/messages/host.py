@@ -12,7 +12,6 @@ import numpy as np
 import torch
 
 from mpifl.algorithms.context import ClientContext
-from mpifl.clock.cost import Cost
 from mpifl.errors import at
 from mpifl.messages.letter import Effects, Handling, Key, Letter
 from mpifl.messages.server_handlers import name_of, run_server
@@ -109,16 +108,21 @@ class Host:
             if actor.context is None:
                 run_server(worker, generator, handling)
                 continue
-            cost = worker.experiment.job.protocol.cost(handling.actor, handling.event, self.setting)
+            cost = worker.experiment.job.protocol.costed(
+                handling.actor, handling.event, self.setting
+            )
             programs.append(
-                _program(index, tasks[index], actor.context, generator, cost, handling.part)
+                ClientProgram(index, tasks[index], actor.context, generator, cost, handling.part)
             )
 
         ended = dict(_served(worker, tasks, programs))
-        return [
+        done = [
             self._effects(handling, actor, ended.get(index))
             for index, (handling, actor) in enumerate(zip(handlings, actors, strict=True))
         ]
+        if not worker.experiment.job.protocol.replays:
+            worker.contract.check()
+        return done
 
     def _actor(self, handling: Handling) -> Actor:
         """Return what a handler sees."""
@@ -133,6 +137,7 @@ class Host:
         return Actor(
             number=number,
             clients=population.clients,
+            actors=population.clients + experiment.job.protocol.servers(population),
             round=round_number,
             now=handling.now,
             setting=self.setting,
@@ -179,6 +184,8 @@ class Host:
             return protocol.on_timer(actor, handling.event.name)
         if what == "refused":
             return protocol.on_refused(actor, handling.to, handling.event.name)
+        if what == "broken":
+            return protocol.on_broken(actor, handling.event.name)
 
         messages = []
         for letter in handling.letters:
@@ -259,17 +266,6 @@ def _blocks(handlings: Sequence[Handling], stack: int) -> Iterator[list[Handling
         blocks.setdefault(key, []).append(handling)
     for key in sorted(blocks):
         yield sorted(blocks[key], key=lambda handling: handling.actor)
-
-
-def _program(
-    index: int,
-    task: Any,
-    context: ClientContext,
-    generator: Any,
-    cost: Cost,
-    part: int,
-) -> ClientProgram:
-    return ClientProgram(index, task, context, generator, cost, part)
 
 
 def _served(

@@ -17,6 +17,7 @@ from mpifl.models.flat import FlatModel
 from mpifl.models.library import built, imported
 from mpifl.models.lora import FILE, FOLDER, Lora
 from mpifl.models.model import Model
+from mpifl.models.quantised import quantise
 
 KEY = "model.lora"
 
@@ -29,7 +30,7 @@ def adapted(module: nn.Module, model: Model, task: str) -> nn.Module:
     network. ``task`` is that of the data.
 
     Raises:
-        InputError: PEFT is not installed, or does not take the network or the options.
+        InputError: A library is not installed, or does not take the network or the options.
     """
     lora = model.lora
     if lora is None:
@@ -42,6 +43,8 @@ def adapted(module: nn.Module, model: Model, task: str) -> nn.Module:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of PEFT, about what transformers will call otherwise
         inner = built(KEY, lambda: peft.get_peft_model(network, config))
+    if lora.base_bits is not None:
+        quantise(network, lora.base_bits)
     for file in lora.files():
         _load(peft, inner, file)
     if model.adapts_network:

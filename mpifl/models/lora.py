@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, field_validator
 
@@ -26,7 +27,8 @@ class Lora(Section):
     Source: Hu et al., LoRA (arXiv 2106.09685). The mean of products B A is not the product of the
     means of B and of A; with ``freeze_a`` all clients have the same A and it is (Sun et al.,
     FFA-LoRA, arXiv 2403.12313). With ``rank_stabilised`` the scale is alpha / sqrt(rank)
-    (Kalajdzievski, arXiv 2312.03732).
+    (Kalajdzievski, arXiv 2312.03732). With ``base_bits`` the base is kept in 8 or 4 bits (Dettmers
+    et al., LLM.int8, arXiv 2208.07339; QLoRA, arXiv 2305.14314).
     """
 
     rank: int = Field(8, ge=1, description="rows of A and columns of B")
@@ -45,6 +47,11 @@ class Lora(Section):
     initial: str | None = Field(
         None,
         description="first adapters: a run with such ones, or a folder of PEFT's; default: drawn",
+    )
+    base_bits: Literal[4, 8] | None = Field(
+        None,
+        description="bits of each weight of the frozen linear layers (bitsandbytes): 8, or 4 as"
+        " NormalFloat; default: their own type",
     )
     freeze_a: bool = Field(
         False, description="leave A as it is drawn and train B alone: averages are then exact"

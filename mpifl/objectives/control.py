@@ -52,16 +52,25 @@ class Player(nn.Module):
         self.steps = steps
 
     @torch.no_grad()
-    def played(self, x: torch.Tensor, at_random: float | None = None) -> Steps:
+    def played(
+        self,
+        x: torch.Tensor,
+        at_random: float | None = None,
+        going_on: torch.Tensor | None = None,
+    ) -> Steps:
         """Return ``steps`` steps of each player; where an episode ends, the next one begins.
 
         An action is drawn with the probabilities of the network's outputs. With ``at_random``, a
         share from 0 to 1, so many of them are any action, and others that of the largest output.
+        Players begin with a new episode, or in the state (players, numbers) of ``going_on``, NaN
+        for those who do not go on.
         """
         environment = self.environment
         parameters = x.double()
         chances = torch.rand(len(x), self.steps, 3 + environment.numbers, device=x.device).double()
         state = environment.start(chances[:, 0, 3:])
+        if going_on is not None:
+            state = torch.where(going_on.isnan(), state, going_on.double())
         made = []
         for number in range(self.steps):
             outputs = self.network(state.float())

@@ -121,14 +121,18 @@ class Budgeted(Privacy):
         """The noise multiplier, once it is resolved."""
         return math.nan if self.noise_multiplier is None else self.noise_multiplier
 
+    def whose(self, job: Job, population: Population) -> str:
+        """Return in words for which clients the epsilon before a run is."""
+        often = "every round" if self.participations is None else "as often as allowed"
+        return f"for a client that takes part in {often}"
+
     def describe(self, job: Job, population: Population) -> list[str]:
         worst = self.worst(job.rounds)
         epsilon = self.epsilon_of(worst, job, population)
-        often = "every round" if self.participations is None else "as often as allowed"
         lines = [
             f"privacy: epsilon {epsilon:.4g} at delta {self.delta:.3g} after"
-            f" {counted(job.rounds, 'round')}, for a client that takes part in {often}; noise"
-            f" multiplier {self.multiplier:.4g}"
+            f" {counted(job.rounds, 'round')}, {self.whose(job, population)}; noise multiplier"
+            f" {self.multiplier:.4g}"
         ]
         if self.delta is not None and self.delta * population.clients >= 1:
             lines.append(

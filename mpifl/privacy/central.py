@@ -42,7 +42,7 @@ class Central(Budgeted):
     @model_validator(mode="after")
     def _capped(self) -> Central:
         if (self.weights == "capped") != (self.cap is not None):
-            raise ValueError("cap belongs to weights: capped, which needs it")
+            raise ValueError("weights: capped needs cap, and no other weights have one")
         return self
 
     def stream(self, size: int, make_generator: MakeGenerator) -> NoiseStream:
@@ -114,6 +114,12 @@ class Central(Budgeted):
                 " that a round waits for, and it waits for none; allowed: others, or"
                 " privacy.weights capped"
             )
+        if self.cap is not None and job.selection.varies:
+            raise InputError(
+                f"privacy.weights: 'capped' is not allowed with selection.name"
+                f" {job.selection.name}, whose rounds may have nobody, and so no weights that add"
+                " up; allowed: uniform"
+            )
         self._refuse(job, where)
 
     def _refuse(self, job: Job, where: str) -> None:
@@ -122,6 +128,11 @@ class Central(Budgeted):
             raise InputError(
                 f"aggregation.name: {job.aggregation.name!r} is {where}: what one update changes is"
                 " bounded for a mean alone; allowed: mean"
+            )
+        if job.algorithm.needs_products:
+            raise InputError(
+                f"algorithm.name: {job.algorithm.name!r} is {where}: it looks at inner products of"
+                " updates, which have no noise; allowed: algorithms such as fedavg"
             )
         if job.clock.costs != "declared":
             raise InputError(

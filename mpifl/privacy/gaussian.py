@@ -81,29 +81,35 @@ class Gaussian(Central):
             return concentrated_epsilon(together, delta)
 
         known = gaussian_epsilon(together, delta)
+        return min(known, self._sampled_epsilon(spent, job, population))
+
+    def _sampled_epsilon(self, spent: Spent, job: Job, population: Population) -> float:
+        """Return the epsilon of any client, by the draw of each round; infinity without one."""
+        if self._lacks(job, population):
+            return math.inf
         sampling = sampling_of(job, population)
-        if sampling.lacks or self.cap is not None:
-            return known
         epsilon_of = poisson_epsilon if sampling.poisson else sampled_epsilon
-        sampled = epsilon_of(
-            sampling.clients, sampling.sample, self.multiplier, spent.rounds, delta
+        return epsilon_of(
+            sampling.clients, sampling.sample, self.multiplier, spent.rounds, self.delta or 0.0
         )
-        return min(known, sampled)
+
+    def _lacks(self, job: Job, population: Population) -> str:
+        """Return why the sampling of clients does not count; "" where it does."""
+        if self.noise == "discrete":
+            return "with discrete noise no bound for it is known here"
+        if self.cap is not None:
+            return "weights that differ (privacy.weights capped) tell who takes part"
+        return sampling_of(job, population).lacks
+
+    def whose(self, job: Job, population: Population) -> str:
+        worst = self.worst(job.rounds)
+        epsilon = self.epsilon_of(worst, job, population)
+        if epsilon < self._sampled_epsilon(worst, job, population):
+            return super().whose(job, population)
+        drawn = "Poisson" if sampling_of(job, population).poisson else "uniform"
+        return f"for any client, as each round's clients are a {drawn} sample"
 
     def describe(self, job: Job, population: Population) -> list[str]:
-        sampling = sampling_of(job, population)
-        lacks = sampling.lacks
-        if self.noise == "discrete":
-            lacks = "with discrete noise no bound for it is known here"
-        elif self.cap is not None:
-            lacks = "weights that differ (privacy.weights capped) tell who takes part"
-        if not lacks:
-            drawn = "a Poisson sample" if sampling.poisson else "a uniform sample"
-            return [
-                *super().describe(job, population),
-                f"privacy: each round's clients are {drawn}, which counts for it",
-            ]
-        return [
-            *super().describe(job, population),
-            f"privacy: the sampling of clients does not count for it: {lacks}",
-        ]
+        lacks = self._lacks(job, population)
+        why = [f"privacy: the sampling of clients does not count for it: {lacks}"] if lacks else []
+        return [*super().describe(job, population), *why]

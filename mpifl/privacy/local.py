@@ -20,8 +20,8 @@ class Local(Budgeted):
     A mechanism has to have ``length``, ``noise`` and ``epsilon_of``. They do so before
     ``exchange.up``, whose stages see the noisy update, and so does the server: any stage and any
     aggregation rule will do. Two updates of a client are neighbours, whatever they are, so that one
-    moves the other by 2 norms. A round in which a client was asked counts, whether its update does
-    or not.
+    moves the other by 2 norms. A participation counts, whether its update does or not. With an
+    asynchronous clock a client may have several in a round, when it drops out and is asked again.
     """
 
     local: ClassVar[bool] = True
@@ -40,7 +40,10 @@ class Local(Budgeted):
         return ended
 
     def worst(self, rounds: int) -> Spent:
-        return Spent(rounds, min(rounds, self.participations or rounds))
+        return Spent(rounds, self.participations or rounds)
+
+    def allowed(self, rounds: int) -> int | None:
+        return super().allowed(rounds) if self.epsilon is None else self.worst(rounds).most
 
     def upload(self) -> tuple[float, float]:
         return self.norm, self.multiplier * self.norm

@@ -69,6 +69,9 @@ class NbAfl(Local):
         c = math.sqrt(2 * math.log(1.25 / self._delta(population)))
         return c * (self.exposures or job.rounds) * 2 / (self.samples * self.epsilon)
 
+    def allowed(self, rounds: int) -> int | None:
+        return self.participations  # the paper's epsilon is none of all that a client uploads
+
     def length(self, update: np.ndarray) -> float:
         return norm_of(update)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from mpifl.algorithms.context import ClientContext
 from mpifl.algorithms.requests import Request
+from mpifl.errors import TrainingError
 from mpifl.models.layout import Layout
 
 if TYPE_CHECKING:
@@ -28,14 +30,16 @@ class Event:
     """What a handler is called for.
 
     Attributes:
-        what: The start of the run, a message, several messages that were gathered, a timer, or a
-            message of the actor's own that was refused.
-        name: The kind of the message, or the name of the timer; empty at the start.
+        what: The start of the run, a message, several messages that were gathered, a timer, a
+            message of the actor's own that was refused, or a handler of its own that was broken off
+            when it went offline.
+        name: The kind of the message, or the name of the timer; of a handler that was broken off,
+            that of its event. Empty at the start.
         round: The round of the message or timer, 0 at the start.
         sender: Who has sent the message; -1 for anything else.
     """
 
-    what: Literal["start", "message", "gathered", "timer", "refused"]
+    what: Literal["start", "message", "gathered", "timer", "refused", "broken"]
     name: str = ""
     round: int = 0
     sender: int = -1
@@ -97,6 +101,7 @@ class Actor:
     Attributes:
         number: Its number: clients come first, from 0 on, then the servers.
         clients: How many clients there are.
+        actors: How many actors there are, servers included.
         round: The round of the event.
         now: The virtual second at which the handler begins.
         setting: What ``Protocol.setting`` has returned.
@@ -113,6 +118,7 @@ class Actor:
 
     number: int
     clients: int
+    actors: int
     round: int
     now: float
     setting: Any
@@ -143,9 +149,20 @@ class Actor:
             numbers: Single numbers by name, eight bytes each.
             round: The round that it belongs to; by default that of the event.
             arrays: What it carries, float32.
+
+        Raises TrainingError when there is no such actor.
         """
         number = self.round if round is None else round
-        self.sent.append(Sending(to, kind, number, arrays, dict(numbers or {})))
+        try:
+            recipient = operator.index(to)
+        except TypeError:
+            recipient = -1
+        if not 0 <= recipient < self.actors:
+            raise TrainingError(
+                f"actor {self.number} sends {kind!r} to {to!r}, and there is no such actor;"
+                f" allowed: 0 to {self.actors - 1}"
+            )
+        self.sent.append(Sending(recipient, kind, number, arrays, dict(numbers or {})))
 
     def after(self, seconds: float, name: str, round: int | None = None) -> None:
         """Set a timer: ``on_timer`` is called with its name so many virtual seconds later."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import ClassVar
 
 import numpy as np
+from pydantic import Field
 
 from mpifl.algorithms.requests import Train
 from mpifl.clock.cost import NOTHING, PLANNED, Cost
 from mpifl.errors import InputError
 from mpifl.job import Job
 from mpifl.population.population import Population
-from mpifl.protocols.actor import Actor, Event, Message, Steps
+from mpifl.protocols.actor import Actor, Event, Handler, Message, Steps
 from mpifl.protocols.graph import CHANGING, Topology, topology
 from mpifl.protocols.weights import graph_line
 from mpifl.protocols.with_graph import WithGraph
@@ -22,14 +23,19 @@ class AdPsgd(WithGraph):
 
     Lian et al., Asynchronous Decentralized Parallel SGD, arXiv 1710.06952, algorithm 1. Nobody
     waits for the slowest: a round is over after as many steps as there are clients, whoever made
-    them. An average is two messages: the client sends its model, the neighbour sends back its own,
-    and both move by half of the difference, so that the sum of all models stays. A neighbour
-    answers when it has trained. A client whose answer is lost or refused trains no more.
+    them. An average is two messages: the client sends its model, the neighbour sends back by how
+    much its own differs, and both move by half of the difference, so that the sum of all models
+    stays. A neighbour answers when it has trained. A client whose answer has not come after
+    ``timeout_seconds`` goes on without it; an answer that comes later still counts. One that went
+    offline while it trained (``clock.availability: strict``) trains again when it is online.
     """
 
     asynchronous: ClassVar[bool] = True
 
     name: str = "ad_psgd"
+    timeout_seconds: float = Field(
+        600.0, gt=0, le=1e9, description="how long a client waits for an answer"
+    )
 
     def check(self, job: Job, population: Population) -> None:
         if self.graph.name in CHANGING:
@@ -58,32 +64,48 @@ class AdPsgd(WithGraph):
         me.state["model"] = me.initial
         me.after(0, "train", round=1)
 
-    def on_timer(self, me: Actor, name: str) -> Steps:
+    def on_timer(self, me: Actor, name: str) -> Handler:
+        if name == "train":
+            return self._train(me)
+        self._end_round(me)
+        return None
+
+    def _train(self, me: Actor) -> Steps:
         trained = yield Train(me.state["model"])
-        me.state["update"] = trained.update
+        me.state[_update(me)] = trained.update
         neighbours = me.setting.at(1).receivers[me.number]
         if not neighbours:
             self._end_round(me)
             return
-        me.state["asked"] = me.state["model"]
         chosen = int(me.make_generator().integers(len(neighbours)))
-        me.send(neighbours[chosen], "ask", model=me.state["asked"])
+        me.send(neighbours[chosen], "ask", model=me.state["model"])
+        me.after(self.timeout_seconds, "late")
 
     def on_message(self, me: Actor, message: Message) -> None:
-        theirs = message.arrays["model"]
         own = me.state["model"]
         if message.kind == "ask":
-            me.send(message.sender, "answer", model=own)
+            theirs = message.arrays["model"]
+            me.send(message.sender, "answer", difference=own - theirs)
             me.state["model"] = own + (theirs - own) / 2
             return
-        me.state["model"] = own + (theirs - me.state["asked"]) / 2
+        me.state["model"] = own + message.arrays["difference"] / 2
         self._end_round(me)
 
     def on_refused(self, me: Actor, to: int, kind: str) -> None:
         if kind == "ask":  # without an average this time; who was refused an answer waits for it
             self._end_round(me)
 
+    def on_broken(self, me: Actor, name: str) -> None:
+        me.after(0, "train")
+
     def _end_round(self, me: Actor) -> None:
-        me.state["model"] = me.state["model"] + me.state["update"]
-        me.report(me.state["model"])
-        me.after(0, "train", round=me.round + 1)
+        """Add the round's update, unless that was done: an answer may come after its timeout."""
+        if _update(me) in me.state:
+            me.state["model"] = me.state["model"] + me.state.pop(_update(me))
+            me.report(me.state["model"])
+            me.after(0, "train", round=me.round + 1)
+
+
+def _update(me: Actor) -> str:
+    """Return the name under which an actor keeps what it has trained in a round."""
+    return f"update {me.round}"

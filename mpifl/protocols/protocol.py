@@ -37,6 +37,8 @@ class Protocol(Section):
             their round, as where it is to train first. Others may be rounds ahead of it.
         joins: Whether reports are parts of one model: each has 0 in the entries of the others, and
             they are added up. If not, the model of a round is their mean.
+        replays: Whether its actors may have objects of their own, which are made anew from the
+            messages that they got. If not, what a handler leaves behind elsewhere is an error.
     """
 
     has_actors: ClassVar[bool] = True
@@ -48,6 +50,8 @@ class Protocol(Section):
     """Whether gathered messages wait until their receiver has been called in their round."""
     joins: ClassVar[bool] = False
     """Whether reports are parts of one model, and added up."""
+    replays: ClassVar[bool] = False
+    """Whether its actors may have objects of their own, made anew from the messages they got."""
 
     name: str
     offline: Literal["wait", "lose", "refuse"] = Field(
@@ -105,9 +109,15 @@ class Protocol(Section):
     def cost(self, actor: int, event: Event, setting: Any) -> Cost:
         """Return what a handler computes at most. By default nothing.
 
-        The clock charges it before the handler runs.
+        The clock charges it before the handler runs. Not asked for ``on_refused`` and
+        ``on_broken``, which compute nothing.
         """
         return NOTHING
+
+    def costed(self, actor: int, event: Event, setting: Any) -> Cost:
+        """Return ``cost``, and nothing for events that only tell a client of something."""
+        told = event.what in ("refused", "broken")
+        return NOTHING if told else self.cost(actor, event, setting)
 
     def server_seconds(self, server: int, event: Event, setting: Any) -> float:
         """Return the virtual seconds that a handler of a server computes. By default 0."""
@@ -131,6 +141,14 @@ class Protocol(Section):
 
     def on_refused(self, me: Actor, to: int, kind: str) -> Handler:
         """Learn that a message of a kind to an actor was refused; ``me.round`` is its round."""
+        return None
+
+    def on_broken(self, me: Actor, name: str) -> Handler:
+        """Learn, online again, that a handler was broken off when the client went offline.
+
+        ``name`` is that of its event and ``me.round`` its round. It has done nothing, and the
+        messages that it had taken are lost. With ``clock.availability: strict`` alone.
+        """
         return None
 
 
@@ -184,17 +202,25 @@ def _refuse_clock(job: Job, allowed: str) -> None:
     if job.clock.battery.counted:
         raise InputError(f"clock.battery.capacity_joules is {allowed}")
     latency = job.clock.latency
-    if latency.shared:
-        raise InputError(f"clock.latency.server_down_kbps and server_up_kbps are {allowed}")
-    if latency.background.varies:
-        raise InputError(f"clock.latency.background is {allowed}")
-    if latency.retry.breaks:
-        raise InputError(f"clock.latency.retry is {allowed}")
-    if latency.cells.shared:
-        raise InputError(f"clock.latency.cells is {allowed}")
-    if latency.update_seconds:
-        raise InputError(f"clock.latency.update_seconds is {allowed}")
     if latency.radio.counted:
         raise InputError(f"clock.latency.radio is {allowed}")
     if latency.server_seconds:
         raise InputError(f"clock.latency.server_seconds is {allowed}")
+    if latency.model_bytes_up is not None:
+        raise InputError(
+            f"clock.latency.model_bytes_up is {allowed}, whose models weigh the same both ways;"
+            " allowed: model_bytes"
+        )
+
+
+def refuse_servers_keys(job: Job, population: Population) -> None:
+    """Raise InputError for keys of servers where a protocol of actors has none."""
+    if job.protocol.servers(population):
+        return
+    for key in ("server_down_kbps", "server_up_kbps", "update_seconds"):
+        value = getattr(job.clock.latency, key)
+        if value:
+            raise InputError(
+                f"clock.latency.{key}: {value:g} is not allowed with protocol.name"
+                f" {job.protocol.name}, which has no server; leave it out"
+            )

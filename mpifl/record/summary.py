@@ -231,8 +231,8 @@ def _privacy_lines(summary: Mapping[str, Any]) -> list[str]:
     if summary.get("epsilon") is None:
         return []
     return [
-        f"epsilon {summary['epsilon']:.4g} at delta {summary['delta']:.3g} was spent, by the client"
-        " that took part most (what is protected from whom: docs/privacy.md)"
+        f"epsilon {summary['epsilon']:.4g} at delta {summary['delta']:.3g} was spent: no client has"
+        " lost more (what is protected from whom: docs/privacy.md)"
     ]
 
 

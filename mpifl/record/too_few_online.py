@@ -8,7 +8,7 @@ import numpy as np
 
 from mpifl.errors import counted
 from mpifl.rounds.experiment import Experiment, TimingExperiment
-from mpifl.rounds.shortage import MORE_ONLINE, asked_text
+from mpifl.rounds.shortage import MORE_ONLINE, asked, asked_text
 
 
 @dataclass
@@ -38,8 +38,7 @@ class TooFewOnline:
         if job.protocol.has_actors:
             return cls(experiment.population.clients, 0, "")
         clients = experiment.population.clients
-        at_once = job.clock.at_once(job.clock.updates(job.selection.participants))
-        asks = min(at_once, clients) if isinstance(experiment, Experiment) else 0
+        asks = min(asked(job), clients) if isinstance(experiment, Experiment) else 0
         return cls(clients, asks, asked_text(job))
 
     def add(self, row: np.ndarray) -> list[str]:

@@ -27,10 +27,14 @@ FILES = {
     "population.trace": "trace",
     "population.devices": "devices",
     "model.initial": "initial",
+    "model.config": "model",
+    "model.lora.initial": "model",
     "protocol.graph.path": "graph",
     "app": "app",
 }
-"""Keys of a job that name files, and the names of their hashes in environment.json."""
+"""Keys of a job that name files, and the names of their hashes in environment.json.
+
+One hash is of all that a model reads."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,8 @@ def _identity(run: Run) -> dict[str, Any]:
     if not is_file(run.folder / "environment.json"):
         return values
     hashes = run.environment["content_sha256"]
-    contents = {key: hashes[name] for key, name in FILES.items() if hashes.get(name)}
+    named = {key: name for key, name in FILES.items() if values.get(key) is not None}
+    contents = {key: hashes[name] for key, name in named.items() if hashes.get(name)}
     sources = {f"plug_ins.{key}": own["sha256"] for key, own in run.environment["plug_ins"].items()}
     return values | contents | sources
 
@@ -149,7 +154,7 @@ def _follows(key: str, identities: Sequence[Mapping[str, Any]]) -> bool:
 def _with_names(keys: Mapping[str, Any], run: Run) -> dict[str, Any]:
     """Return the keys with the names of files in place of the hashes of their contents."""
     names = flat(run.job)
-    return {key: names[key] if key in FILES else value for key, value in keys.items()}
+    return {key: names.get(key) if key in FILES else value for key, value in keys.items()}
 
 
 def _label(keys: Mapping[str, Any]) -> str:

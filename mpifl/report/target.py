@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -68,7 +69,9 @@ def check_metric(option: str, metric: str) -> None:
     """Raise InputError for a metric that /rounds does not have; ``option`` names who asks."""
     allowed = dict.fromkeys((*SCORES, *CLIENT_SCORES, *HIGHER_IS_BETTER))
     if metric not in allowed:
-        raise InputError(f"{option}: {metric!r} is no metric; allowed: {', '.join(allowed)}")
+        near = difflib.get_close_matches(metric, allowed, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise InputError(f"{option}: {metric!r} is no metric; {hint}allowed: {', '.join(allowed)}")
 
 
 def main_metric(rounds: np.ndarray) -> str | None:

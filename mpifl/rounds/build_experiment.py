@@ -17,7 +17,7 @@ from mpifl.models.layout import Layout, layout_of
 from mpifl.models.sized import Sized
 from mpifl.population.build import open_population, prepare, resolved
 from mpifl.population.population import Population, check_participants
-from mpifl.protocols.protocol import refuse_options
+from mpifl.protocols.protocol import refuse_options, refuse_servers_keys
 from mpifl.rounds.contribution_checks import check_contribution, check_judged
 from mpifl.rounds.experiment import Experiment, TimingExperiment
 from mpifl.rounds.job_checks import (
@@ -74,6 +74,7 @@ def check_job(job_name: str, overrides: Sequence[str]) -> tuple[TimingExperiment
     population = open_population(job, data_path, trace_path)
     if job.protocol.has_actors:
         job.protocol.check(job, population)
+        refuse_servers_keys(job, population)
     else:
         check_participants(population, job.clock.updates(job.selection.participants))
         check_cohort(job, population)

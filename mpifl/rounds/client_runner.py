@@ -17,6 +17,7 @@ import torch
 from mpifl.algorithms.context import Upload
 from mpifl.algorithms.requests import Request
 from mpifl.errors import InputError, TrainingError, at
+from mpifl.exchange.clip import norm_of
 from mpifl.exchange.way import Sent
 from mpifl.rounds.assignment import Versions
 from mpifl.rounds.attacking import attacked
@@ -117,6 +118,9 @@ def _update(worker: Worker, program: ClientProgram, upload: object) -> ClientUpd
         check_summable(experiment, arrays, shared)  # before anything is added: no half of a client
 
     steps = 0 if program.first is None else program.first.steps
+    norm = math.nan
+    if arrays and job.selection.norms:
+        norm = norm_of(arrays[0].detach().to(CPU).numpy())
     recorded = None
     if arrays and job.record.updates is not None:
         recorded = recorded_of(experiment, program.context, steps, arrays[0])
@@ -130,15 +134,9 @@ def _update(worker: Worker, program: ClientProgram, upload: object) -> ClientUpd
         steps=program.context.steps if program.first is None else program.first.steps,
         bytes_up=sent.bytes,
         told=sent.told,
-        norm=_norm(arrays[0]) if job.selection.norms and arrays else math.nan,
+        norm=norm,
         recorded=recorded,
     )
-
-
-def _norm(values: torch.Tensor) -> float:
-    """Return the Euclidean norm of (size,) float32."""
-    exact = values.detach().to(CPU, torch.float64)
-    return math.sqrt(float(torch.dot(exact, exact)))
 
 
 def _private(

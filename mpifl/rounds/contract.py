@@ -61,6 +61,7 @@ def called_parts(experiment: Experiment) -> dict[str, Section]:
         "model": job.model,
         "objective": experiment.objective,
         "privacy": job.privacy,
+        "protocol": job.protocol,
         "secure_aggregation": job.secure_aggregation,
         "selection": job.selection,
         **{f"exchange.up.{place}": stage for place, stage in enumerate(job.exchange.up)},

@@ -50,7 +50,7 @@ def demands(experiment: TimingExperiment) -> list[str]:
     if not isinstance(experiment, Experiment):
         return lines
 
-    kept = BYTES_PER_NUMBER * sum(math.prod(shape) for shape in experiment.kept_shapes.values())
+    kept = _kept_bytes(experiment)
     if kept:
         clients = experiment.population.clients
         lines.append(
@@ -170,10 +170,17 @@ def _held_updates(experiment: Experiment) -> list[str]:
         return []
     sizes = [array.size for array in experiment.sums.arrays]
     update = BYTES_PER_NUMBER * (sum(sizes) + experiment.sums.averaged)
+    kept = _kept_bytes(experiment)
+    beside = f", and {decimal(kept)} that its client is to keep" if kept else ""
     return [
         f"each rank keeps the updates of its share of {counted(updates, 'participant')} {why}:"
-        f" {decimal(update)} each"
+        f" {decimal(update)} each{beside}"
     ]
+
+
+def _kept_bytes(experiment: Experiment) -> int:
+    """Return the bytes of what a client keeps from one participation to the next."""
+    return BYTES_PER_NUMBER * sum(math.prod(shape) for shape in experiment.kept_shapes.values())
 
 
 def _recorded_updates(experiment: Experiment) -> list[str]:
@@ -191,7 +198,8 @@ def _recorded_updates(experiment: Experiment) -> list[str]:
 
 def _base(experiment: Experiment) -> list[str]:
     """Return in words what the base of ``model.lora`` takes, and training on it."""
-    if experiment.job.model.lora is None:
+    lora = experiment.job.model.lora
+    if lora is None:
         return []
 
     from mpifl.training.base_memory import activation_bytes, base_bytes  # they import torch
@@ -201,13 +209,14 @@ def _base(experiment: Experiment) -> list[str]:
     whose = "of its own on each rank"
     if mapped > size / 2:
         whose = "mapped from its files, so that the ranks of a host share it"
+    kept = f", its linear layers in {lora.base_bits} bits" if lora.base_bits else ""
     data = experiment.population.data
     x, y = pool_of(data, data.train).read(slice(0, 1))
     longest = data.shape.sample[0] / x.shape[1]
     sample = activation_bytes(experiment.model, experiment.objective, x, y) * longest
     batch = experiment.job.training.batch_size
     return [
-        f"the frozen base: {decimal(size)}, {whose}; training keeps about"
+        f"the frozen base{kept}: {decimal(size)}, {whose}; training keeps about"
         f" {decimal(round(batch * sample))} for a batch of {batch}"
     ]
 

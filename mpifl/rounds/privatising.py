@@ -270,9 +270,9 @@ def spend(
     for client, (closed, count, _) in rows.items():
         if allowed is not None and closed + count**2 > allowed:
             raise TrainingError(
-                f"privacy.participations: client {client} takes part more often; the round is not"
-                " released (allow more, or have each client asked less often, as by selection.name"
-                " round_robin)"
+                f"privacy.participations: client {client} takes part more often than the noise is"
+                " made for; the round is not released (allow more, or have each client asked less"
+                " often, as by selection.name round_robin)"
             )
     participations.add(rows)
     spent = Spent(plan.round_number, participations.most)

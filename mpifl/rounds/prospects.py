@@ -20,7 +20,7 @@ from mpifl.population.population import Population
 from mpifl.rounds.experiment import TimingExperiment
 from mpifl.rounds.plan import ONLINE_SAMPLE
 from mpifl.rounds.securing import advance
-from mpifl.rounds.shortage import MORE_ONLINE, asked_text, more_updates
+from mpifl.rounds.shortage import MORE_ONLINE, asked, asked_text, more_updates
 from mpifl.seeds import Purpose, number
 
 MOMENTS = 96
@@ -68,8 +68,7 @@ def prospects(experiment: TimingExperiment) -> list[str]:
         )
     if job.protocol.has_actors:
         return lines + job.protocol.describe(job, experiment.population)
-    updates = job.clock.updates(job.selection.participants)
-    asks = min(job.clock.at_once(updates), clients)
+    asks = min(asked(job), clients)
     few = np.count_nonzero(found.online < asks)
     if few and not job.selection.varies:
         lines.append(

@@ -14,11 +14,17 @@ LIMITS = ("timeout_seconds", "seconds", "quantile")
 """Keys of round policies that end a round before participants are done."""
 
 
-def asked_text(job: Job) -> str:
-    """Return how many clients a round asks, or keeps under way, in words."""
+def asked(job: Job) -> int:
+    """Return how many clients a round asks, or keeps under way: with fewer online it is short."""
     at_once = job.clock.at_once(job.clock.updates(job.selection.participants))
+    target: int | None = getattr(job.clock, "target", None)
+    return at_once if target is None else min(at_once, target)
+
+
+def asked_text(job: Job) -> str:
+    """Return that number in words."""
     does = "to be under way" if job.clock.asynchronous else "that a round asks"
-    return f"the {at_once:,} {does}"
+    return f"the {asked(job):,} {does}"
 
 
 def more_updates(clock: RoundPolicy, dropped: float, cut: float) -> str:

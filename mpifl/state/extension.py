@@ -7,6 +7,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -36,10 +37,19 @@ def check_no_more(overrides: Sequence[str]) -> None:
 
 
 def rounds_at_end(folder: Path, job: Job, complete: bool) -> int:
-    """Return after how many rounds a run ends: of a ``complete`` one how many it has run."""
+    """Return after how many rounds a run ends: of a ``complete`` one how many it has run.
+
+    Raises InputError when its summary.json does not say that.
+    """
     if not complete:
         return job.rounds
-    rounds: int = load_run(folder).summary["rounds"]
+    summary: Any = load_run(folder).summary
+    rounds = summary.get("rounds") if isinstance(summary, dict) else None
+    if not isinstance(rounds, int):
+        raise InputError(
+            f"--resume: {folder}/summary.json: rounds: {rounds!r}; expected how many were run;"
+            " restore the file from a copy, or remove it: a resume writes it again"
+        )
     return rounds
 
 

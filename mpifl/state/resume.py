@@ -106,10 +106,12 @@ def check_asked(job: str | None, out: str | None, resume: str | None) -> None:
         return
 
     if job is None:
-        reason = ""
         if resume is not None:
-            reason = f"--resume: {resume}: no {JOB} there, so no run to go on with; "
-        raise InputError(f"{reason}JOB: missing; name a job file, or a job that ships with mpifl")
+            raise InputError(
+                f"--resume: {resume}: no {JOB} there, so no run to go on with; name the directory"
+                " of one, or a job to begin one there"
+            )
+        raise InputError("JOB: missing; name a job file, or a job that ships with mpifl")
     if out is not None:
         check_empty("--out", out)
     if resume is not None:
@@ -228,7 +230,7 @@ def _check_same_job(folder: Path, job: Job, asked: Job) -> None:
         key, value, asked_value = different
         raise InputError(
             f"--resume: {key} is {value!r} in {folder / JOB} and {asked_value!r} here; a resumed"
-            " run uses the job in its directory: leave it out"
+            " run uses the job in its directory: leave the job out"
         )
 
 
@@ -250,8 +252,9 @@ def _check_same_inputs(folder: Path, hashes: dict[str, str]) -> None:
         if before.get(name) != digest:
             key = INPUTS[name]
             raise InputError(
-                f"--resume: {folder}: {key} has changed since the run began (content_sha256"
-                f" {digest[:12]})"
+                f"--resume: {folder}: the content of {key} has changed since the run began"
+                f" (content_sha256 {str(before.get(name))[:12]}, now {digest[:12]}); bring it back,"
+                " or begin another run"
             )
 
 

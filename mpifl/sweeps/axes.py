@@ -19,7 +19,7 @@ import yaml
 from mpifl.errors import InputError
 from mpifl.job.yaml_text import load_value
 
-KEY = re.compile(r"[A-Za-z_]\w*(?:\.\w+)*=")
+KEY = re.compile(r"[A-Za-z_][\w-]*(?:\.[\w-]+)*=")
 INTEGERS = re.compile(r"(-?\d+)\.\.(-?\d+)")
 INTERVAL = re.compile(r"(log|uniform)\((.+?)\.\.(.+)\)")
 OPENING = "([{"

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from mpifl.errors import InputError
-from mpifl.io.verified import bytes_sha256
-from mpifl.job import Job, find_job, read_job
+from mpifl.flower.app import is_app
+from mpifl.job import Job, read_job
 from mpifl.record.run_directory import check_empty, make_run_directory
 from mpifl.rounds.build_experiment import check_job
-from mpifl.sweeps.index import INDEX, Index, has_index, read_index, write_index
+from mpifl.sweeps.apps import check_app
+from mpifl.sweeps.index import INDEX, Index, has_index, read_index, source_of, write_index
 
 FOLDER = "sweeps"
+T = TypeVar("T")
 
 
 def open_sweep(asked: Index | None, out: str | None, resume: str | None) -> tuple[Path, Index]:
@@ -28,12 +32,17 @@ def open_sweep(asked: Index | None, out: str | None, resume: str | None) -> tupl
     found = None if resume is None else existing(Path(resume), asked)
     if found is not None:
         return Path(str(resume)), found
+    if asked is None and resume is not None:
+        raise InputError(
+            f"--resume: {resume}: no sweep there to go on with; name the folder of one, or a job"
+            " and its axes to begin one there"
+        )
     if asked is None:
         raise InputError("JOB: missing; name a job file, or a job that ships with mpifl")
 
     if out is not None:
         check_empty("--out", out)
-    name = check_runs(asked, whole=True)[0].name
+    name = _checked_name(asked)
     folder = Path(resume) if resume is not None else make_run_directory(out, name, FOLDER)
     write_index(folder, asked)
     return folder, asked
@@ -56,17 +65,32 @@ def check_runs(index: Index, whole: bool) -> list[Job]:
 
     Raises InputError for the first that is wrong.
     """
-    jobs = []
+
+    def check(overrides: Sequence[str]) -> Job:
+        if whole:
+            return check_job(index.job, overrides)[0].job
+        return read_job(index.job, overrides)
+
+    return _each(index, check)
+
+
+def _checked_name(index: Index) -> str:
+    """Return the name of the first run; all are checked whole. Raises InputError."""
+    if is_app(index.job):
+        return _each(index, lambda overrides: check_app(index.job, overrides))[0]
+    return check_runs(index, whole=True)[0].name
+
+
+def _each(index: Index, check: Callable[[Sequence[str]], T]) -> list[T]:
+    """Return what ``check`` makes of the changes of each run; its errors name the run."""
+    found = []
     for number, entry in enumerate(index.runs, 1):
         try:
-            if whole:
-                jobs.append(check_job(index.job, entry.overrides)[0].job)
-            else:
-                jobs.append(read_job(index.job, entry.overrides))
+            found.append(check(entry.overrides))
         except InputError as error:
             words = shlex.join(entry.overrides)
             raise error.within(f"run {number} of {len(index.runs)} ({words})") from error
-    return jobs
+    return found
 
 
 def begun(folder: Path) -> bool:
@@ -105,7 +129,7 @@ def _check_unchanged(folder: Path, index: Index, asked: Index | None) -> None:
             f"--resume: {folder / INDEX}: the folder {index.directory}, where the sweep was made,"
             " is missing: files that its job names may be relative to it"
         )
-    if bytes_sha256(find_job(index.job)) != index.job_sha256:
+    if source_of(index.job) != index.job_sha256:
         raise InputError(
             f"--resume: {index.job} has changed since the sweep began: runs would be of two jobs;"
             " restore it, or start a new sweep"

@@ -11,9 +11,11 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mpifl.errors import InputError
+from mpifl.flower.app import is_app, source_sha256
 from mpifl.io.files import is_file, read_errors, write_text
 from mpifl.io.verified import bytes_sha256
 from mpifl.job import find_job, load_yaml
+from mpifl.sweeps.apps import PROGRAM, app_words
 from mpifl.sweeps.axes import parse_axes
 from mpifl.sweeps.points import drawn, folder_names, grid
 
@@ -44,8 +46,9 @@ class Index(_Part):
     """What the runs of a sweep are. The same command in the same folder gives the same index.
 
     Attributes:
-        job: The job file, absolute, or the name of a job that ships with mpifl.
-        job_sha256: The SHA-256 of that file.
+        job: The job file or the folder of the Flower app, absolute, or the name of a job that ships
+            with mpifl.
+        job_sha256: The SHA-256 of that file, or of the app's source.
         directory: Where the sweep was made: paths in overrides are relative to it.
         axes: What the command line asked for.
         random: How the points were drawn; None for a grid.
@@ -61,8 +64,13 @@ class Index(_Part):
     random: Random | None
     runs: tuple[Entry, ...]
 
+    @property
+    def program(self) -> str:
+        """The program that runs a run."""
+        return PROGRAM if is_app(self.job) else "mpifl.run"
+
     def arguments(self, number: int, sweep: Path) -> list[str]:
-        """Return the arguments of mpifl.run that start or resume run ``number`` (from 1).
+        """Return the arguments of ``program`` that start or resume run ``number`` (from 1).
 
         Raises InputError when there is no such run.
         """
@@ -71,12 +79,15 @@ class Index(_Part):
                 f"run {number}: {sweep} has none of that number; allowed: 1 to {len(self.runs)}"
             )
         entry = self.runs[number - 1]
-        return [self.job, *entry.overrides, "--resume", str(sweep / entry.folder)]
+        words = [self.job, *entry.overrides]
+        if is_app(self.job):
+            words = app_words(self.job, entry.overrides)
+        return [*words, "--resume", str(sweep / entry.folder)]
 
 
 def make_index(job: str, axes: Sequence[str], random: Random | None) -> Index:
     """Return the index of a sweep. Raises InputError when job or axes are wrong."""
-    path = find_job(job)
+    digest = source_of(job)
     parsed = parse_axes(axes)
     if random is None:
         points = grid(parsed)
@@ -88,13 +99,18 @@ def make_index(job: str, axes: Sequence[str], random: Random | None) -> Index:
         for name, point in zip(folder_names(parsed, points), points, strict=True)
     ]
     return Index(
-        job=os.path.abspath(job) if is_file(Path(job)) else job,
-        job_sha256=bytes_sha256(path),
+        job=os.path.abspath(job) if is_file(Path(job)) or is_app(job) else job,
+        job_sha256=digest,
         directory=os.getcwd(),
         axes=tuple(axes),
         random=random,
         runs=tuple(runs),
     )
+
+
+def source_of(job: str) -> str:
+    """Return the SHA-256 of a job's file, or of an app's source. Raises InputError."""
+    return source_sha256(job) if is_app(job) else bytes_sha256(find_job(job))
 
 
 def write_index(folder: Path, index: Index) -> None:

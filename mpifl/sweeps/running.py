@@ -54,7 +54,7 @@ class Launch:
     """How runs are started.
 
     Attributes:
-        command: Returns the command that starts ranks, from the arguments of mpifl.run.
+        command: Returns the command that starts ranks, from the arguments of their program.
         parallel: The most runs at a time.
         environment: Variables that are set for them.
     """

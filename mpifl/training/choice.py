@@ -125,6 +125,8 @@ def _not_stackable(
     """Return why a group of clients cannot be one computation; None when it can."""
     if training.early_stop is not None:
         return "training.early_stop ends the steps of one client at a time"
+    if training.optimizer.keep:
+        return "training.optimizer.keep goes on with the optimizer of one client at a time"
     if training.transform.changes:
         return "training.transform changes the minibatches of one client at a time"
     if data.train.begin is not None:

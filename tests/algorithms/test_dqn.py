@@ -69,6 +69,45 @@ def test_the_loss_is_the_huber_loss_to_the_reward_and_the_target_networks_value(
     assert 3 + objective.passes == 12 * (1 + 3 + 1)
 
 
+def test_episodes_go_on_where_the_steps_before_ended() -> None:
+    torch.manual_seed(0)
+    objective = objective_of("q_learning", 2, steps=7, explore=1.0)
+    model = flatten(objective.wrapped(nn.Linear(4, 2)))
+    module: Any = model.module
+    c: Any = SimpleNamespace(
+        received={"model": torch.zeros(10)}, layout=layout_of(model), loss=objective.loss
+    )
+    remembered = _Remembered(c, torch.zeros(60, 11), 0)
+    turns: list[Any] = []
+    played = module.played
+
+    def noted(*arguments: Any) -> Any:
+        turns.append(played(*arguments))
+        return turns[-1]
+
+    module.played = noted
+    x = torch.tensor(CARTPOLE_V1).expand(3, 5)
+    for players in (3, 3, 2, 3, 3):  # the memory is full in the third turn, and overwritten then
+        remembered(module, x[:players], torch.ones(players, 1))
+
+    before = [
+        (turn.after[p, -1], turn.ended[p, -1]) for turn in turns for p in range(len(turn.ended))
+    ]
+    gone_on = 0
+    for number, turn in enumerate(turns[1:], 1):
+        players = len(turn.states)
+        last = sum(len(one.states) for one in turns[:number])
+        for player in range(players):
+            after, ended = before[last - 1 - player]
+            assert torch.equal(turn.states[player, 0], after) != bool(ended)
+            gone_on += not ended
+            if ended:
+                assert turn.states[player, 0].abs().max() <= 0.05
+    assert gone_on > 5
+    assert turns[0].states[:, 0].abs().max() <= 0.05
+    assert remembered._last_states(10, 7).isnan().all(1).tolist()[9:] == [True]  # it has 60 rows
+
+
 def test_it_is_for_q_learning_alone() -> None:
     with pytest.raises(
         InputError, match=r"^algorithm.name: 'dqn' is not allowed with objective.name"

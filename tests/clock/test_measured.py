@@ -176,6 +176,18 @@ def test_who_is_under_way_and_not_trained_yet_goes_on_from_a_file(
         assert any((flags == 0).any() and (flags == 1).any() for flags in rounds)
 
 
+def test_a_target_counts_those_who_are_not_trained_yet(
+    people: Population, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With long downloads they may come in the window, but after others who are trained."""
+    slow = Workload(bytes_down=20000, bytes_up=500, batch_size=10, epochs=1, local_steps=None)
+    monkeypatch.setitem(globals(), "WORK", slow)
+    keys = {"concurrency": 60, "window_seconds": 5.0, "target": 5}
+    monkeypatch.setitem(POLICIES, "target", (Semisync, keys, 1))
+    one = told(Making(people, "target", "declared").rounds(), "measured")
+    assert told(Making(people, "target", done=declared).rounds(), "measured") == one
+
+
 def test_versions_of_those_who_may_still_complete_are_kept(people: Population) -> None:
     making, state = Making(people, "async"), ClockState()
     for number in range(1, ROUNDS + 1):

@@ -129,3 +129,25 @@ def test_measured_uploads_cannot_begin_at_the_first_byte_again() -> None:
     latency = {"retry": {"broken_share": 0.1, "resume": False}}
     with pytest.raises(InputError, match=r"retry.resume: false is not allowed"):
         Sync(costs="measured", latency=latency).check()
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_a_message_of_a_protocol_breaks_as_often_and_each_by_itself(resume: bool) -> None:
+    retry = Retry(**KEYS, resume=resume)
+    tries = [
+        (sender, message, way) for sender in range(40) for message in range(50) for way in (0, 1)
+    ]
+    found = [retry.of_message(SEED, *one, 1000, 0.5) for one in tries]
+    assert found == [retry.of_message(SEED, *one, 1000, 0.5) for one in tries]
+
+    breaks = np.array([wait for _, wait in found]) / 3.0
+    assert (breaks == np.rint(breaks)).all()
+    assert breaks.mean() == pytest.approx(0.6 / 0.4, rel=0.1)
+    assert (breaks == 0).mean() == pytest.approx(0.4, rel=0.1)
+    carried = np.array([size for size, _ in found])
+    in_vain = 0 if resume else 500 * breaks.mean()
+    assert carried.mean() == pytest.approx(1000 + in_vain, rel=0.05)
+    ways = breaks.reshape(40, 50, 2)
+    assert abs(np.corrcoef(ways[..., 0].ravel(), ways[..., 1].ravel())[0, 1]) < 0.1
+    assert abs(np.corrcoef(ways[:, 1:].ravel(), ways[:, :-1].ravel())[0, 1]) < 0.1
+    assert retry.of_message(SEED, 0, 0, 0, 0, 0.5) == (0, 0.0)

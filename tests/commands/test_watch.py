@@ -9,12 +9,14 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mpifl.commands.watch import Watched, _print
 from tests.commands.test_status_view import status
 from tests.launching import LIMIT_SECONDS
 from tests.terminal import CTRL_C, SHOW_CURSOR, Terminal
@@ -108,6 +110,21 @@ def test_a_run_that_has_told_nothing_yet(run: Path) -> None:
     tell(run, state="ended", round=100)
     assert terminal.end() == 0
     assert terminal.shown.splitlines()[0].endswith("round 100/100, ended")
+
+
+def test_where_there_is_no_terminal_a_run_that_tells_nothing_is_said_once(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def look_and_end(watched: Watched) -> Iterator[None]:
+        for number in range(3):
+            watched.age = 100.0 * number
+            yield
+        watched.status = status(state="ended")
+
+    monkeypatch.setattr("mpifl.commands.watch._looks", look_and_end)
+    _print(Watched(run))
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", "mpifl: no status yet (1:40 min)\n")
 
 
 def test_a_folder_of_runs_is_a_table(tmp_path: Path) -> None:

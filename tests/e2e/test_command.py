@@ -78,11 +78,11 @@ def test_a_job_for_a_gpu_would_not_run_here_and_check_says_so_last(tmp_path: Pat
         ),
         (
             ["--resume", "none"],
-            "--resume: none: no job.yaml there, so no run to go on with; JOB: missing; name a job file, or a",
+            "--resume: none: no job.yaml there, so no run to go on with; name the directory of one, or a",
         ),
         (
             ["rounds=3", "--resume", "none"],
-            "--resume: none: no job.yaml there, so no run to go on with; JOB: missing",
+            "--resume: none: no job.yaml there, so no run to go on with",
         ),
         ([], "JOB: missing; name a job file, or a job that ships with mpifl"),
     ],

@@ -215,6 +215,28 @@ def test_a_run_survives_the_loss_of_a_rank(
     assert run.summary["ranks_lost"] == 1
 
 
+def test_a_sweep_has_the_runs_of_the_app_and_goes_on(
+    everywhere: dict[tuple[str, int], Finished], tmp_path: Path
+) -> None:
+    nodes = "=".join(NODES).removeprefix("--")
+    axes = (nodes, "run-config.num-server-rounds=2,3")
+    done = mpifl(tmp_path, "sweep", str(APPS / "numpy"), *axes, "-n", "1", "--out", "s")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 of 2 runs done" in done.stdout
+    last = tmp_path / "s/2_num-server-rounds-3"
+    assert sha256(Finished(0, "", "", last)) == sha256(everywhere["numpy", 1])
+
+    (last / "summary.json").unlink()
+    again = mpifl(tmp_path, "sweep", "--resume", "s", "-n", "1")
+    assert "2/2 done    2_num-server-rounds-3" in again.stdout, again.stderr
+    run = Finished(0, "", "", last)
+    assert sha256(run) == sha256(everywhere["numpy", 1])
+    assert run.summary["resumed_from"] > 0
+    table = mpifl(tmp_path, "compare", "s", "--csv", "s.csv")
+    assert table.returncode == 0, table.stderr
+    assert "num-server-rounds" in (tmp_path / "s.csv").read_text().splitlines()[0]
+
+
 def test_a_changed_app_is_not_resumed(tmp_path: Path) -> None:
     source = tmp_path / "app"
     subprocess.run(["cp", "-r", str(APPS / "numpy"), str(source)], check=True)

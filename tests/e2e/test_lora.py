@@ -34,6 +34,7 @@ OWN = job(
 )
 ANSWERS = job("answers", ADAPTED, "evaluation.batch_size=7")
 RANKS = job("text", ADAPTED, "algorithm={name: heterofl, widths: [1.0, 0.5], masked: false}")
+FOUR, EIGHT = (job("text", ADAPTED, f"model.lora.base_bits={bits}") for bits in (4, 8))
 KEPT = job("text", ADAPTED, "algorithm=ditto")
 
 
@@ -105,3 +106,17 @@ def test_clients_of_a_lower_rank_send_less(runs: list[Finished]) -> None:
     assert rounds["loss"][-1] < rounds["loss"][0]
     assert set(participants["bytes_down"].tolist()) == {4 * ENTRIES, 2 * ENTRIES}
     assert set(participants["bytes_up"].tolist()) - {0} == {4 * ENTRIES, 2 * ENTRIES}
+
+
+@pytest.mark.runs((1, 3), FOUR, EIGHT)
+def test_a_base_of_fewer_bits_has_the_same_bits_on_any_number_of_ranks(
+    runs: list[Finished],
+) -> None:
+    library("bitsandbytes")
+    assert [run.status for run in runs] == [0] * 4, runs[0].stderr
+    for one, three in (runs[:2], runs[2:]):
+        assert one.summary["model_sha256"] == three.summary["model_sha256"]
+        assert one.table("rounds").tobytes() == three.table("rounds").tobytes()
+        losses = one.table("rounds")["loss"]
+        assert losses[-1] < losses[0]
+    assert runs[0].summary["model_sha256"] != runs[2].summary["model_sha256"]

@@ -213,7 +213,7 @@ REFUSED = {
         CLIP,
         private("gaussian", epsilon=1, noise_multiplier=1),
     ),
-    "cap belongs to weights: capped": (CLIP, private("gaussian", epsilon=4, cap=3)),
+    "weights: capped needs cap": (CLIP, private("gaussian", epsilon=4, cap=3)),
     "privacy.count_noise: 0.3 is not enough for a noise multiplier of 1": (
         "exchange.up=adaptive_clip",
         private("gaussian", noise_multiplier=1, count_noise=0.3),
@@ -272,6 +272,12 @@ REFUSED = {
         "selection.name=poisson",
         private("gaussian", epsilon=4),
     ),
+    "privacy.weights: 'capped' is not allowed with selection.name poisson": (
+        CLIP,
+        "selection.name=poisson",
+        "clock={mode: all}",
+        private("gaussian", epsilon=4, weights="capped", cap=20),
+    ),
     "secure_aggregation.name: 'secagg' is not allowed with selection.name poisson": (
         "selection.name=poisson",
         "clock={mode: all}",
@@ -301,6 +307,17 @@ def test_what_has_no_bound_is_refused_in_a_line(said: str) -> None:
         check_job(JOB[0], [*JOB[1:], *REFUSED[said]])
     assert said in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_an_algorithm_that_looks_at_products_of_updates_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from mpifl.algorithms.fedavg import FedAvg\n\n\n"
+        "class Products(FedAvg):\n    needs_products = True\n"
+    )
+    job = [*JOB[1:], CLIP, private("gaussian", epsilon=4), f"algorithm={file}:Products"]
+    with pytest.raises(InputError, match="looks at inner products of updates, which have no noise"):
+        check_job(JOB[0], job)
 
 
 ALWAYS = "clock={mode: all, availability: always}"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from mpifl.errors import INTERRUPTED
+from mpifl.errors import INTERRUPTED, WRONG_INPUT
 from mpifl.protocols import REGISTRY
 from tests.launching import Finished, recovers, resume_runs, run_job, run_jobs, take_up
 
@@ -78,6 +78,36 @@ def test_every_protocol_is_the_same_at_1_2_and_3_ranks_and_learns(
     assert ((messages["distance"] == 0) == alike).all()
 
 
+SHARED_LINKS = {
+    "hierarchical": "clock.latency={server_down_kbps: 3000, server_up_kbps: 800}",
+    "split": "clock.latency={server_up_kbps: 400, retry: {broken_share: 0.2}, update_seconds: 0.01}",
+    "ad_psgd": "clock.latency={cells: {number: 4, down_kbps: 500, up_kbps: 200},"
+    " background: {busy_share: 0.5}, retry: {broken_share: 0.3, resume: false}}",
+}
+
+
+@pytest.mark.parametrize("protocol", SHARED_LINKS)
+@pytest.mark.runs(
+    (1, 3), lambda protocol: with_protocol(protocol, SHARED_LINKS[protocol], "rounds=6")
+)
+def test_transfers_that_slow_each_other_down_give_the_same_bits(
+    runs: list[Finished], protocol: str
+) -> None:
+    assert_same(runs)
+
+
+def test_transfers_that_share_a_link_go_on_from_a_checkpoint(tmp_path: Path) -> None:
+    """At the end of a round of ad_psgd others are under way."""
+    undisturbed = run_jobs(
+        3,
+        [
+            (tmp_path, with_protocol(name, SHARED_LINKS[name], "rounds=6", "seed=3"))
+            for name in SHARED_LINKS
+        ],
+    )
+    assert_go_on(undisturbed)
+
+
 STACKED = ("training.engine=stacked", "training.stack=4")
 
 
@@ -107,12 +137,26 @@ def test_a_schedule_goes_by_the_rounds_of_the_job(runs: list[Finished]) -> None:
     assert plain != from_the_fourth
 
 
-VARIES = "clock.latency.variation={compute: 0.5, bandwidth: 0.8}"
+LINKS = {
+    "own": "clock.latency.variation={compute: 0.5, bandwidth: 0.8}",
+    "shared": "clock.latency={server_down_kbps: 2000, server_up_kbps: 500, round_trip_ms: 30}",
+    "cells": "clock.latency={cells: {number: 3, down_kbps: 900, up_kbps: 300}}",
+    "queue": "clock.latency={update_seconds: 1.5, server_up_kbps: 800}",
+    "used": "clock.latency={background: {busy_share: 0.4, traffic_share: 0.4}}",
+}
+SHARES = ("shared", "cells", "queue")
+"""Links on which transfers take longer than alone; the rounds' record has the seconds of these."""
 
 
-@pytest.mark.runs((1,), (*FEDAVG, VARIES))
-@pytest.mark.runs((2,), (*ACTORS, ALWAYS, VARIES, "protocol.name=hierarchical", *ONE_EDGE))
-def test_hierarchical_with_one_edge_is_fedavg_with_everybody(runs: list[Finished]) -> None:
+@pytest.mark.parametrize("links", LINKS)
+@pytest.mark.runs((1,), lambda links: (*FEDAVG, LINKS[links]))
+@pytest.mark.runs(
+    (2,),
+    lambda links: (*ACTORS, ALWAYS, LINKS[links], "protocol.name=hierarchical", *ONE_EDGE),
+)
+def test_hierarchical_with_one_edge_is_fedavg_with_everybody(
+    runs: list[Finished], links: str
+) -> None:
     rounds, actors = runs
     assert actors.status == rounds.status == 0, actors.stderr
     assert actors.summary["model_sha256"] == rounds.summary["model_sha256"]
@@ -122,7 +166,10 @@ def test_hierarchical_with_one_edge_is_fedavg_with_everybody(runs: list[Finished
             actors.table("rounds")[name], rounds.table("rounds")[name], equal_nan=True
         ), name
     by_client = [np.sort(run.table("participants"), order=["round", "client"]) for run in runs]
-    for name in by_client[0].dtype.names or ():
+    seconds = runs[0].table("rounds")["end_seconds"]
+    assert actors.table("rounds")["end_seconds"] == pytest.approx(seconds, rel=1e-12)
+    longer = ("download_seconds", "upload_seconds") if links in SHARES else ()
+    for name in set(by_client[0].dtype.names or ()) - set(longer):
         columns = [np.nan_to_num(rows[name].astype(float)) for rows in by_client]
         assert columns[1] == pytest.approx(columns[0], rel=1e-9, abs=1e-9), name
 
@@ -261,7 +308,11 @@ def test_splitfed_version_1_is_fedavg_with_everybody(runs: list[Finished]) -> No
 
 def test_every_protocol_goes_on_from_a_checkpoint_on_other_ranks(tmp_path: Path) -> None:
     asked = [(tmp_path, with_protocol(name, "rounds=6", "seed=3")) for name in PROTOCOLS]
-    undisturbed = run_jobs(3, asked)
+    assert_go_on(run_jobs(3, asked))
+
+
+def assert_go_on(undisturbed: list[Finished]) -> None:
+    """Resume runs of six rounds after the fourth, on other ranks: nothing is different."""
     for run in undisturbed:
         assert run.status == 0, run.stderr
     before = [
@@ -391,7 +442,11 @@ WRONG = {
     "algorithm=scaffold": "algorithm.name: 'scaffold' is not allowed with protocol.name gossip",
     "exchange.up=[sign]": "exchange.up is not allowed with protocol.name gossip",
     "selection.participants=5": "selection.participants: 5 is not allowed with protocol.name gossip",
-    "clock.latency.server_up_kbps=5": "clock.latency.server_down_kbps and server_up_kbps are not",
+    "clock.latency.server_up_kbps=5": "clock.latency.server_up_kbps: 5 is not allowed with"
+    " protocol.name gossip, which has no server; leave it out",
+    "clock.latency.update_seconds=1": "clock.latency.update_seconds: 1 is not allowed with protocol",
+    "clock.latency.server_seconds=1": "clock.latency.server_seconds is not allowed with protocol",
+    "clock.latency.model_bytes_up=9": "clock.latency.model_bytes_up is not allowed with protocol",
     "clock={mode: buffered, concurrency: 5}": "clock.mode: 'buffered' is not allowed",
     "protocol.graph=exponential": "protocol.weights: 'metropolis' is not allowed with",
     "protocol.graph={name: regular, degree: 50}": "protocol.graph: regular of 20 clients",
@@ -407,10 +462,15 @@ def test_what_a_protocol_does_not_use_is_refused(runs: list[Finished], change: s
     assert "Traceback" not in runs[0].stderr
 
 
-@pytest.mark.runs((1,), with_protocol("gossip", "clock.availability=strict", "rounds=40"))
-def test_a_protocol_that_waits_for_lost_messages_says_so(runs: list[Finished]) -> None:
+@pytest.mark.parametrize("protocol", ["gossip", "rotating"])
+@pytest.mark.runs(
+    (1,), lambda protocol: with_protocol(protocol, "clock.availability=strict", "rounds=40")
+)
+def test_a_protocol_that_waits_for_lost_messages_says_so(
+    runs: list[Finished], protocol: str
+) -> None:
     assert runs[0].status == 2
-    assert "stands still" in runs[0].stderr
+    assert f"the protocol {protocol} stands still in round" in runs[0].stderr
     assert "allowed with it: resume, always" in runs[0].stderr
 
 
@@ -438,3 +498,56 @@ def test_a_round_through_edges_takes_as_long_as_its_slowest_edge(runs: list[Fini
         lasts = rounds["end_seconds"][number - 1] - rounds["start_seconds"][number - 1]
         samples = 8  # bytes: their number goes with the edge's model
         assert lasts == pytest.approx(size * link + slowest + (size + samples) * link, rel=1e-9)
+
+
+FORGETFUL = """
+from mpifl.clock.cost import NOTHING
+from mpifl.protocols.protocol import Protocol
+
+SEEN = []
+
+
+class Relay(Protocol):
+    name: str = "relay"
+
+    def reporters(self, population):
+        return 1
+
+    def cost(self, actor, event, setting):
+        return NOTHING
+
+    def on_start(self, me):
+        if me.number == 0:
+            me.send(1, "model", round=1, model=me.initial)
+
+    def on_message(self, me, message):
+        SEEN.append(me.number)
+        me.report(message.arrays["model"])
+        me.send(me.number, "model", round=me.round + 1, model=message.arrays["model"])
+"""
+
+
+def test_a_protocol_of_ones_own_that_remembers_outside_of_its_actors_is_refused(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "mine.py").write_text(FORGETFUL)
+    relay = f"protocol={tmp_path}/mine.py:Relay"
+    run = run_job(1, tmp_path, *ACTORS, relay, "rounds=80")  # it is looked for now and then
+    assert run.status == WRONG_INPUT
+    assert "protocol.name: " in run.stderr
+    assert "carries state from one call to the next: SEEN of mine.py has changed" in run.stderr
+
+
+OFTEN_LOST = with_protocol("ad_psgd", "clock.availability=strict", "rounds=60")
+
+
+@pytest.mark.runs((1, 3), OFTEN_LOST)
+@pytest.mark.runs((1,), (*OFTEN_LOST, "protocol.timeout_seconds=1e9"))
+def test_clients_of_ad_psgd_go_on_without_answers_that_do_not_come(runs: list[Finished]) -> None:
+    assert_same(runs[:2])
+
+    def still_training(run: Finished) -> int:
+        rows = run.table("participants")
+        return len(np.unique(rows["client"][(rows["round"] > 50) & (rows["steps"] > 0)]))
+
+    assert still_training(runs[0]) > still_training(runs[2]) > 0

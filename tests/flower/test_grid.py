@@ -62,13 +62,13 @@ def make(tmp_path: Path) -> Iterator[Callable[..., EmulatedGrid]]:
         record.__exit__(None, None, None)
 
 
-def messages(nodes: list[int]) -> list[Message]:
+def messages(nodes: list[int], message_type: str = "train") -> list[Message]:
     from flwr.app import ConfigRecord
 
     content = RecordDict(
         {"arrays": ArrayRecord([np.zeros(5)]), "config": ConfigRecord({"lr": 0.01, "mu": 0.0})}
     )
-    return [Message(content, node, "train") for node in nodes]
+    return [Message(content, node, message_type) for node in nodes]
 
 
 def rows_of(grid: EmulatedGrid) -> np.ndarray:
@@ -176,3 +176,18 @@ def test_who_asks_for_nodes_again_waits(make: Callable[..., EmulatedGrid]) -> No
 def test_an_unknown_node_is_the_apps_own_error(make: Callable[..., EmulatedGrid]) -> None:
     with pytest.raises(ValueError, match="no node with the id 5"):
         make().push_messages(messages([5]))
+
+
+def test_a_logged_reply_is_not_that_of_another_type_of_message(
+    make: Callable[..., EmulatedGrid],
+) -> None:
+    """The contents are equal: a node that trains has another reply than one that evaluates."""
+    first = make()
+    nodes = first.get_node_ids()[:1]
+    first.send_and_receive(messages(nodes, "train"))
+
+    replayed = make().send_and_receive(messages(nodes, "train"))
+    assert replayed[0].metadata.message_type == "train"
+    with pytest.raises(Leaving) as left:
+        make().send_and_receive(messages(nodes, "evaluate"))
+    assert "message 0 has another type or content" in str(left.value.cause)

@@ -75,7 +75,7 @@ def test_a_log_of_states_has_no_replies(tmp_path: Path) -> None:
 
 
 def test_another_content_than_was_asked_is_an_error(folder: Path) -> None:
-    with pytest.raises(TrainingError, match="message 3 has another content"):
+    with pytest.raises(TrainingError, match="message 3 has another type or content"):
         ReplyLog(folder).take(3, 5, "f" * 16)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import lzma
@@ -11,6 +12,7 @@ import tarfile
 import wave
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +92,52 @@ def _tar(random: np.random.Generator) -> bytes:
                 member.size = len(content)
                 archive.addfile(member, io.BytesIO(content))
     return file.getvalue()
+
+
+def _coco() -> bytes:
+    facts = {
+        "images": [{"id": k, "file_name": f"{k}.png", "width": 4, "height": 3} for k in (1, 2)],
+        "categories": [{"id": 9, "name": "cat"}],
+        "annotations": [{"id": 1, "image_id": 2, "category_id": 9, "bbox": [1, 1, 2.5, 1]}],
+    }
+    return json.dumps(facts).encode()
+
+
+def _nifti(random: np.random.Generator) -> bytes:
+    import nibabel
+
+    image: Any = nibabel.Nifti1Image
+    return gzip.compress(image(random.random((2, 3, 4)).astype(np.float32), np.eye(4)).to_bytes())
+
+
+def _dicom(random: np.random.Generator, number: int) -> bytes:
+    import pydicom
+
+    data: Any = pydicom.Dataset()
+    data.file_meta = pydicom.dataset.FileMetaDataset()
+    data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID = pydicom.uid.CTImageStorage
+    data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID = "1.2.3"
+    data.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    data.Rows, data.Columns, data.SamplesPerPixel = 3, 4, 1
+    data.PhotometricInterpretation, data.PixelRepresentation = "MONOCHROME2", 0
+    data.BitsAllocated, data.BitsStored, data.HighBit = 16, 12, 11
+    data.InstanceNumber = number
+    data.PixelData = random.integers(4096, size=(3, 4)).astype("<u2").tobytes()
+    file = io.BytesIO()
+    data.save_as(file, enforce_file_format=True)
+    return file.getvalue()
+
+
+def _medical(random: np.random.Generator) -> dict[str, Source]:
+    """Those whose library is there; the extra medical has both."""
+    sources = {}
+    if find_spec("nibabel"):
+        files = {f"{label}/1.nii.gz": _nifti(random) for label in "ab"}
+        sources["nifti"] = Source(files, ("nifti", "{}", "--size", "4x4"))
+    if find_spec("pydicom"):
+        files = {f"{label}/p/{k}.dcm": _dicom(random, k) for label in "ab" for k in (1, 2)}
+        sources["dicom"] = Source(files, ("dicom", "{}", "--series", "--size", "2x4x4"))
+    return sources
 
 
 def _mat() -> bytes:
@@ -250,6 +298,11 @@ def data_sources() -> dict[str, Source]:
             {f"{word}/{k}_nohash_0.wav": _wav(random) for word in ("yes", "no") for k in "ab"},
             ("wav", "{}", "--seconds", "0.05"),
         ),
+        "coco": Source(
+            {"c.json": _coco(), **{f"i/{k}.png": _png(random, 3, 4) for k in (1, 2)}},
+            ("coco", "{}/c.json", "{}/i"),
+        ),
+        **_medical(random),
         "sizes-pickle": Source({"s.pkl": pickle.dumps(np.array([3, 1, 2]))}, ("sizes", "{}/s.pkl")),
         "sizes-matlab": Source({"s.mat": _mat()}, ("sizes", "{}/s.mat")),
         "sizes-rows": Source({"s.csv": b"client,size\na,3\nb,1\n"}, ("sizes", "{}/s.csv")),

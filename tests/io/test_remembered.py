@@ -17,6 +17,7 @@ from mpifl.__main__ import app
 from mpifl.datasets.dataset import FORMAT, SCHEMA_VERSION, Dataset, open_dataset, write_dataset
 from mpifl.errors import InputError
 from mpifl.io import remembered, verified
+from mpifl.io.files import cache_folder
 from mpifl.io.hdf5 import check_content
 from mpifl.state.arguments import arguments
 
@@ -89,6 +90,50 @@ def test_a_change_is_seen_whatever_time_the_file_has(
     for _ in range(2):  # what is damaged is not remembered either
         with pytest.raises(InputError, match="damaged or changed"):
             start()
+
+
+def test_a_status_that_a_network_file_system_has_kept_does_not_count(
+    path: Path, start: Callable[..., list[Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start()
+    kept = path.stat()
+    flip(path)
+    there = Path.stat
+    monkeypatch.setattr(
+        Path, "stat", lambda file, **how: kept if file == path else there(file, **how)
+    )
+    with pytest.raises(InputError, match="damaged or changed"):
+        start()
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_not_remembered(
+    path: Path, start: Callable[..., list[Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content_of = check_content
+    other = path.with_name("other.h5")
+    shutil.copy(path, other)
+
+    def replaced_first(path: Path, form: str, schema: int) -> str:
+        other.replace(path)
+        return content_of(path, form, schema)
+
+    monkeypatch.setattr(verified, "check_content", replaced_first)
+    verified.verified(path, FORMAT, SCHEMA_VERSION)
+    assert not [*(path.parent / "cache").rglob("*.json")]
+
+
+def test_who_has_no_home_reads_every_time_and_is_told_which_variable_to_set(
+    path: Path, start: Callable[..., list[Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("MPIFL_CACHE")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", home)
+    assert start() == start() == [path]
+    with pytest.raises(InputError, match="no home folder; point MPIFL_CACHE to a folder"):
+        cache_folder()
 
 
 def test_who_asks_for_it_has_it_read_again(path: Path, start: Callable[..., list[Path]]) -> None:

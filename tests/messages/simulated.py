@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any
 
 import simpy
 
 Slots = list[tuple[float, float]]
+TOLD = ("refused", "broken")
+"""Calls that only tell an actor of something."""
 
 
 @dataclass
@@ -33,6 +35,81 @@ class Phone:
 
 
 @dataclass
+class Air:
+    """What a transfer takes besides the phone's own speed.
+
+    ``pipe`` says which bandwidth it shares (actor, peer, direction: 0 down, 1 up), ``capacity`` how many bytes a second
+    that has down and up, ``attempts`` what a message carries in all and how long it waits (sender, number, direction,
+    size), ``connect`` the seconds of a connection, and ``handling`` those that a server takes for a message of a client.
+    """
+
+    pipe: Callable[[int, int, int], int | None] = lambda actor, peer, direction: None
+    capacity: tuple[float, float] = (float("inf"), float("inf"))
+    attempts: Callable[[int, int, int, int], tuple[int, float]] = lambda s, n, d, size: (size, 0.0)
+    connect: float = 0.0
+    handling: float = 0.0
+
+
+@dataclass
+class Flow:
+    left: float
+    speed: float
+    done: simpy.Event
+    rate: float = 0.0
+    paused: bool = False
+
+
+class Pipe:
+    """A bandwidth that flows share fairly: none gets less than another one, unless it cannot take more."""
+
+    def __init__(self, env: simpy.Environment, capacity: float) -> None:
+        self.env, self.capacity = env, capacity
+        self.flows: list[Flow] = []
+        self.since = 0.0
+        self.alarm = 0
+
+    def settle(self) -> None:
+        """Count what was carried, set the rates anew, and come back when the next flow ends."""
+        for flow in self.flows:
+            flow.left -= flow.rate * (self.env.now - self.since)
+        self.since = self.env.now
+        for flow in [flow for flow in self.flows if flow.left <= 1e-7]:
+            self.flows.remove(flow)
+            flow.done.succeed()
+        going = sorted((flow for flow in self.flows if not flow.paused), key=lambda one: one.speed)
+        left = self.capacity
+        for place, flow in enumerate(going):
+            flow.rate = min(flow.speed, left / (len(going) - place))
+            left -= flow.rate
+        self.alarm += 1
+        if going:
+            self.env.process(self.ring(min(flow.left / flow.rate for flow in going), self.alarm))
+
+    def ring(self, seconds: float, alarm: int) -> Generator[simpy.Event]:
+        yield self.env.timeout(seconds)
+        if alarm == self.alarm:
+            self.settle()
+
+    def set_paused(self, flow: Flow, paused: bool) -> None:
+        self.settle()
+        flow.paused, flow.rate = paused, 0.0
+        self.settle()
+
+    def leave(self, flow: Flow) -> None:
+        self.settle()
+        if flow in self.flows:
+            self.flows.remove(flow)
+            self.settle()
+
+    def join(self, size: float, speed: float) -> Flow:
+        flow = Flow(size, speed, self.env.event())
+        self.settle()
+        self.flows.append(flow)
+        self.settle()
+        return flow
+
+
+@dataclass
 class World:
     env: simpy.Environment
     phones: list[Phone]
@@ -40,6 +117,9 @@ class World:
     strict: bool
     offline: str
     gathers: dict[tuple[int, int], int]
+    air: Air
+    clients: int
+    pipes: dict[tuple[int, int], Pipe] = field(default_factory=dict)
     log: list[tuple[float, int, str, int]] = field(default_factory=list)
     counts: dict[str, int] = field(
         default_factory=lambda: dict.fromkeys(("sent", "delivered", "lost", "refused"), 0)
@@ -80,6 +160,44 @@ class World:
                     return False
                 yield from self.come_online(phone)
 
+    def transfer(
+        self, actor: int, peer: int, direction: int, sender: int, number: int, size: int
+    ) -> Generator[simpy.Event, Any, bool]:
+        """Carry a message over the link of an actor that is online; returns whether it got through."""
+        phone = self.phones[actor]
+        speed = phone.down if direction == 0 else phone.up
+        if actor >= self.clients:
+            return True
+        size, wait = self.air.attempts(sender, number, direction, size)
+        begun = yield from self.spend(phone, self.air.connect + wait)
+        if not begun:
+            return False
+        pipe = self.air.pipe(actor, peer, direction)
+        if pipe is None:
+            done = yield from self.spend(phone, size / speed)
+            return done
+        return (yield from self.share(pipe, direction, phone, size, speed))
+
+    def share(
+        self, number: int, direction: int, phone: Phone, size: int, speed: float
+    ) -> Generator[simpy.Event, Any, bool]:
+        pipe = self.pipes.setdefault(
+            (number, direction), Pipe(self.env, self.air.capacity[direction])
+        )
+        flow = pipe.join(size, speed)
+        while True:
+            yield flow.done | self.env.timeout(self.until_change(phone))
+            if flow.done.triggered:
+                return True
+            if self.is_online(phone):
+                continue
+            if self.strict:
+                pipe.leave(flow)
+                return False
+            pipe.set_paused(flow, True)
+            yield from self.come_online(phone)
+            pipe.set_paused(flow, False)
+
 
 class Simulated:
     """One actor: a process that takes calls from its inbox one by one, an upload and a download."""
@@ -91,6 +209,8 @@ class Simulated:
         self.down = simpy.Resource(world.env)
         self.inbox: deque[tuple[str, int]] = deque([("start", 0)])
         self.gathered: dict[int, int] = {}
+        self.sent = 0
+        self.hands = simpy.Resource(world.env)
         self.news = world.env.event()
         world.env.process(self.live())
 
@@ -105,17 +225,19 @@ class Simulated:
                 self.news = self.world.env.event()
                 yield self.news
             what, number = self.inbox.popleft()
-            act = self.world.script[self.number, number] if what != "refused" else Act(0.0, [], [])
+            act = self.world.script[self.number, number] if what not in TOLD else Act(0.0, [], [])
             yield from self.world.come_online(self.phone)
             begin = self.world.env.now
             done = yield from self.world.spend(self.phone, act.training * self.phone.seconds)
             if not done:
                 self.world.counts["lost"] += self.messages_of(what, number)
+                self.inbox.appendleft(("broken", number))
                 continue
             self.world.log.append((begin, self.number, what, number))
             for to, message, size in act.sends:
                 self.world.counts["sent"] += 1
-                self.world.env.process(self.carry(to, message, size))
+                self.world.env.process(self.carry(to, message, size, self.sent))
+                self.sent += 1
             at_once = [("timer", timer) for seconds, timer in act.timers if seconds == 0]
             self.inbox.extendleft(reversed(at_once))
             for seconds, timer in act.timers:
@@ -131,13 +253,13 @@ class Simulated:
         yield self.world.env.timeout(seconds)
         self.call("timer", timer)
 
-    def carry(self, to: int, message: int, size: int) -> Generator[simpy.Event]:
+    def carry(self, to: int, message: int, size: int, count: int) -> Generator[simpy.Event]:
         receiver = self.others[to]
         counts = self.world.counts
         with self.up.request() as link:
             yield link
             yield from self.world.come_online(self.phone)
-            sent = yield from self.world.spend(self.phone, size / self.phone.up)
+            sent = yield from self.world.transfer(self.number, to, 1, self.number, count, size)
         if not sent:
             counts["lost"] += 1
             return
@@ -152,11 +274,15 @@ class Simulated:
                     counts["lost"] += 1
                     return
                 yield from self.world.come_online(receiver.phone)
-            arrived = yield from self.world.spend(receiver.phone, size / receiver.phone.down)
+            arrived = yield from self.world.transfer(to, self.number, 0, self.number, count, size)
         if not arrived:
             counts["lost"] += 1
             return
         counts["delivered"] += 1
+        if self.world.air.handling and self.number < self.world.clients <= to:
+            with receiver.hands.request() as hands:
+                yield hands
+                yield self.world.env.timeout(self.world.air.handling)
         receiver.take(message)
 
     def take(self, message: int) -> None:
@@ -177,9 +303,14 @@ def simulate(
     offline: str,
     gathers: dict[tuple[int, int], int],
     until: float,
+    air: Air | None = None,
+    servers: int = 0,
 ) -> tuple[list[tuple[float, int, str, int]], dict[str, int]]:
     """(second, actor, what, round) of every handler that has ended, by its beginning; and the counts of messages."""
-    world = World(simpy.Environment(), phones, script, strict, offline, gathers)
+    clients = len(phones) - servers
+    world = World(
+        simpy.Environment(), phones, script, strict, offline, gathers, air or Air(), clients
+    )
     actors: list[Simulated] = []
     for number in range(len(phones)):
         actors.append(Simulated(world, number, actors))

@@ -112,6 +112,14 @@ def test_check_says_what_a_client_keeps() -> None:
     assert f"each client that took part keeps {size / 1000:.1f} kB" in line
 
 
+def test_check_says_that_what_a_client_is_to_keep_is_held_with_its_update() -> None:
+    keep = "training.optimizer={name: adamw, keep: true}"
+    experiment = check_job("quickstart", [keep, "aggregation=median"])[0]
+    size = 4 * (2 * experiment.layout.trained + 2)  # type: ignore[attr-defined]
+    (line,) = [line for line in demands(experiment) if "keeps the updates" in line]
+    assert line.endswith(f"each, and {size / 1000:.1f} kB that its client is to keep")
+
+
 REFUSED = {
     "training.optimizer.keep: true is not allowed with sgd without momentum": ("training.optimizer.keep=true",),
     "training.optimizer.keep: true is not allowed with protocol.name gossip; allowed: rounds": (

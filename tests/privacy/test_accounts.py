@@ -15,9 +15,11 @@ from mpifl.errors import InputError
 from mpifl.privacy.accounting import gaussian_epsilon
 from mpifl.privacy.banded_mf import BandedMf, band
 from mpifl.privacy.bound import sensitivity
+from mpifl.privacy.budget import Budgeted
 from mpifl.privacy.dp_ftrl import DpFtrl
 from mpifl.privacy.gaussian import Gaussian
 from mpifl.privacy.local_laplace import LocalLaplace
+from mpifl.privacy.nbafl import NbAfl
 from mpifl.privacy.participations import Participations
 from mpifl.privacy.privacy import Spent
 from mpifl.rounds.build_experiment import check_job
@@ -108,6 +110,25 @@ def test_a_client_that_ends_twice_in_a_round_has_released_twice() -> None:
     found.add(found.after(np.array([4, 7, 4]), 1, mechanism.joined))
     assert found.rows == {4: (1, 1, 1), 7: (0, 1, 1)}
     assert found.most == 2
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "allowed"),
+    [
+        (LocalLaplace(noise_multiplier=1), None),
+        (LocalLaplace(noise_multiplier=1, participations=12), 12),
+        (LocalLaplace(epsilon=1), 10),
+        (LocalLaplace(epsilon=1, participations=12), 12),
+        (LocalLaplace(epsilon=1, participations=2), 2),
+        (NbAfl(epsilon=1, samples=3), None),
+    ],
+)
+def test_a_budget_of_clients_is_for_so_many_participations_however_many_rounds_there_are(
+    mechanism: Budgeted, allowed: int | None
+) -> None:
+    """With an asynchronous clock a client may be asked several times in a round."""
+    assert mechanism.allowed(10) == allowed
+    assert mechanism.worst(10).most == (allowed or 10)
 
 
 @pytest.mark.parametrize(

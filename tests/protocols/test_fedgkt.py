@@ -66,6 +66,7 @@ class Together:
         actor = Actor(
             number=number,
             clients=CLIENTS,
+            actors=CLIENTS + 1,
             round=round_number,
             now=0.0,
             setting=self.setting,

@@ -38,6 +38,7 @@ class Rounds:
         actor = Actor(
             number=number,
             clients=CLIENTS,
+            actors=CLIENTS,
             round=round_number,
             now=0.0,
             setting=self.setting,

@@ -22,12 +22,19 @@ JOB: dict[str, Any] = {
 }
 
 
-def made(folder: Path, content: str = "0" * 64, source: str | None = None, **changes: Any) -> Path:
+def made(
+    folder: Path,
+    content: str = "0" * 64,
+    source: str | None = None,
+    hashes: dict[str, str] | None = None,
+    **changes: Any,
+) -> Path:
     folder.mkdir(parents=True)
     (folder / "job.yaml").write_text(yaml.safe_dump({**JOB, **changes}, sort_keys=False))
     facts = {"algorithm.name": {"sha256": source}} if source else {}
-    hashes = {"content_sha256": {"data": content}, "plug_ins": facts}
-    (folder / "environment.json").write_text(json.dumps(hashes))
+    contents = {"data": content, **(hashes or {})}
+    environment = {"content_sha256": contents, "plug_ins": facts}
+    (folder / "environment.json").write_text(json.dumps(environment))
     return folder
 
 
@@ -103,6 +110,23 @@ def test_data_count_by_content_and_plug_ins_by_source(tmp_path: Path) -> None:
     made(folder / "a", source="a" * 64)
     made(folder / "b", source="b" * 64)
     assert list(labels(folder)) == [f"plug_ins.algorithm.name={letter * 12}" for letter in "ab"]
+
+
+def test_what_a_model_reads_counts_by_content(tmp_path: Path) -> None:
+    for key, model in (
+        ("config", {"name": "hf", "config": "/a/config.json"}),
+        ("lora.initial", {"name": "mlp", "lora": {"initial": "/a"}}),
+    ):
+        folder = tmp_path / key
+        made(folder / "a", hashes={"model": "a" * 64}, model=model)
+        made(folder / "b", hashes={"model": "b" * 64}, model=model)
+        assert list(labels(folder)) == [f"model.{key}={letter * 12}" for letter in "ab"]
+
+
+def test_a_file_that_only_one_job_can_name_is_told(tmp_path: Path) -> None:
+    made(tmp_path / "a")
+    made(tmp_path / "b", hashes={"app": "a" * 64}, app="/apps/quickstart")
+    assert list(labels(tmp_path)) == ["app=null", "app=/apps/quickstart"]
 
 
 def test_a_run_that_is_named_twice_comes_once(tmp_path: Path) -> None:

@@ -237,7 +237,7 @@ def test_a_table_of_devices_that_has_changed_is_refused(folder: Path) -> None:
 
     table.write_text("\n".join(["client,device", *reversed(rows)]))
     message = refusal(lambda: begun(None, folder / "out", resume=True))
-    assert "population.devices has changed since the run began" in message
+    assert "the content of population.devices has changed since the run began" in message
 
 
 def test_a_network_that_has_changed_is_refused(folder: Path) -> None:
@@ -251,7 +251,7 @@ def test_a_network_that_has_changed_is_refused(folder: Path) -> None:
 
     config.write_text(json.dumps({"model_type": "vit", **sizes, "hidden_act": "relu"}))
     message = refusal(lambda: begun(None, folder / "out", resume=True))
-    assert "model.config has changed since the run began" in message
+    assert "the content of model.config has changed since the run began" in message
 
 
 def test_a_graph_that_was_changed_is_refused(
@@ -271,4 +271,4 @@ def test_a_graph_that_was_changed_is_refused(
 
     (tmp_path / "edges.txt").write_text("0 1\n0 2\n")
     message = refusal(lambda: begun(None, tmp_path / "out", resume=True))
-    assert "protocol.graph.path has changed since the run began" in message
+    assert "the content of protocol.graph.path has changed since the run began" in message

@@ -20,6 +20,7 @@ from mpifl.job.yaml_text import load_yaml
 from mpifl.models.flat import flatten
 from mpifl.models.lstm import Lstm
 from mpifl.objectives.make import objective_of
+from mpifl.optimizers.adam import Adam
 from mpifl.optimizers.optimizer import Optimizer
 from mpifl.optimizers.sgd import Sgd
 from mpifl.population.population import Population
@@ -220,6 +221,14 @@ def test_samples_with_lengths_of_their_own_are_refused(sequences: Dataset) -> No
     )
 
 
+def test_an_optimizer_that_is_kept_is_that_of_one_client(data: Dataset) -> None:
+    kept = Adam(keep=True)
+    said = refused(nn.Linear(4, 3), data, engine="stacked", optimizer=kept)
+    assert said.startswith("training.engine: 'stacked' is not allowed: training.optimizer.keep ")
+    assert settled(nn.Linear(4, 3), data, kept) == ("loop", 1)
+    assert settled(nn.Linear(4, 3), data, kept, device="cuda") == ("loop", 1)
+
+
 @pytest.mark.filterwarnings(
     "ignore:There is a performance drop"
 )  # torch maps it one client after the other
@@ -253,6 +262,7 @@ SMALL = ["rounds=1", "model={name: mlp, hidden: [8]}"]
         (["training.stack=5"], ("stacked", 5)),
         (["training.optimizer.momentum=0.9"], ("loop", 1)),
         (["training.optimizer.weight_decay=0.1"], ("stacked", 8)),
+        (["training.optimizer={name: adam, keep: true}", "training.device=cpu"], ("loop", 1)),
         (["algorithm=fedprox"], ("stacked", 8)),
         (["algorithm=scaffold"], ("stacked", 8)),
         (["algorithm=fedyogi"], ("stacked", 8)),

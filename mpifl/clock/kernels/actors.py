@@ -9,9 +9,8 @@ from mpifl.clock.kernels.availability import (
     next_online,
     online_until,
 )
-from mpifl.clock.kernels.latency import RESUME, Rates, compute_seconds, set_up_seconds
+from mpifl.clock.kernels.latency import RESUME, Rates, compute_seconds, first_byte_seconds
 from mpifl.clock.kernels.transfer import (
-    DOWN,
     Load,
     constant_seconds,
     curve_seconds,
@@ -20,6 +19,12 @@ from mpifl.clock.kernels.transfer import (
 )
 from mpifl.kernels.compile import kernel
 from mpifl.population.phones import Phones, pattern_row, phone_of
+
+
+@kernel
+def time_online(phones: Phones, client: int, now: float) -> float:
+    """Return the first moment from ``now`` on at which a client is online; infinity if none."""
+    return next_online(phones, pattern_row(phones, phone_of(phones, client)), now)
 
 
 @kernel
@@ -54,15 +59,14 @@ def time_of_transfer(
     rule: int,
     client: int,
     direction: int,
-    size: int,
-    factor: float,
+    load: Load,
     rates: Rates,
     now: float,
 ) -> tuple[float, float, float, bool]:
-    """Return when ``size`` bytes that wait for a client's link from ``now`` on begin and end.
+    """Return when a load that waits for a client's link from ``now`` on begins and ends.
 
     The transfer begins when the client is online. By the strict rule it breaks off when the client
-    goes offline. The link is ``factor`` times as fast as the device's.
+    goes offline.
 
     Returns:
         Beginning and end (infinity: never), the seconds that it takes when nothing breaks it off,
@@ -74,13 +78,11 @@ def time_of_transfer(
     if begin == np.inf:
         return begin, begin, 0.0, False
 
-    down = size if direction == DOWN else 0
-    load = Load(down, size - down, factor, 0.0, 0.0)
-    set_up = set_up_seconds(rates, size)
+    kbit = (load.down + load.up) * 8 / (rates.bits_per_kbit * load.factor)
+    set_up = first_byte_seconds(rates, load, direction)
     if rule == RESUME:
         first = after_pauses(phones, pattern, begin, set_up)
         if has_curves(phones):
-            kbit = size * 8 / (rates.bits_per_kbit * factor)
             end, _ = paused_transfer(phones, phone, direction, first, kbit, np.inf)
         else:
             seconds = constant_seconds(phones, phone, direction, load, rates.bits_per_kbit)
@@ -88,7 +90,6 @@ def time_of_transfer(
         return begin, end, end - begin, end < np.inf
 
     if has_curves(phones):
-        kbit = size * 8 / (rates.bits_per_kbit * factor)
         seconds = curve_seconds(phones, phone, direction, begin + set_up, kbit)
     else:
         seconds = constant_seconds(phones, phone, direction, load, rates.bits_per_kbit)

@@ -14,14 +14,13 @@ from mpifl.clock.kernels.availability import next_online, online_until
 from mpifl.clock.kernels.fair_share import (
     ENDS,
     EVENTS,
-    SLOWEST,
     Link,
     leave,
     level_out,
     limit_by_phone,
     schedule,
 )
-from mpifl.clock.kernels.flow import COMPUTING, DONE, DOWNLOADING, IDLE, OWN, SHARED, UPLOADING
+from mpifl.clock.kernels.flow import COMPUTING, DONE, DOWNLOADING, IDLE, UPLOADING
 from mpifl.clock.kernels.heaps import least, put, take
 from mpifl.clock.kernels.latency import RESUME, Rates
 from mpifl.clock.kernels.transfer import DOWN, UP, Loads, speed_from
@@ -70,39 +69,6 @@ def join(
         _begin(link, phones, rates, numbers[k], DOWNLOADING, start[k])
 
 
-def left_behind(link: Link) -> np.ndarray:
-    """Return all flows of a link (m,), structured FLOW, at its moment. Ends the use of the link."""
-    flows = link.flows
-    shared = flows["limit"] == SHARED
-    left = flows["target"][shared] - link.total[flows["stage"][shared] // 2]
-
-    left = np.maximum(left, 0.0)
-    flows["left"][shared] = left
-    flows["target"][shared] = left
-    flows["since"][shared] = link.now[0]
-    return flows
-
-
-@kernel
-def take_up(link: Link, flows: np.ndarray) -> None:
-    """Go on with ``flows`` (n,) that ``left_behind`` returned, as numbers 0 to n - 1.
-
-    The link has to be of that moment, with nobody on it.
-    """
-    for i in range(len(flows)):
-        link.flows[i] = flows[i]
-        flow = link.flows[i]
-        if flow.stop < np.inf:
-            continue
-
-        put(link.heaps, EVENTS, i, min(flow.end, flow.border, flow.change))
-        if flow.limit == OWN:
-            limit_by_phone(link, i)
-        elif flow.limit == SHARED:
-            put(link.heaps, ENDS + flow.stage // 2, i, flow.target)
-            put(link.heaps, SLOWEST + flow.stage // 2, i, flow.kbps)
-
-
 @kernel
 def advance(
     link: Link, phones: Phones, rule: int, rates: Rates, until: float, finished: int, stopped: int
@@ -124,6 +90,27 @@ def advance(
         before = link.stops[0]
         _happen(link, phones, rule, rates, moment)
         done += _finish(link, before)
+
+
+@kernel
+def next_event(link: Link) -> float:
+    """Return the moment of the next event on a link as it is now; infinity for none."""
+    for direction in (DOWN, UP):
+        level_out(link, direction)
+    return _next_moment(link, np.inf)
+
+
+@kernel
+def happen(link: Link, phones: Phones, rule: int, rates: Rates, moment: float) -> None:
+    """Let time pass until ``moment``, by which nothing has happened, and let its events happen.
+
+    link.stopped says who has stopped.
+    """
+    link.stops[0] = 0
+    for direction in (DOWN, UP):
+        level_out(link, direction)
+    _happen(link, phones, rule, rates, moment)
+    _finish(link, 0)
 
 
 @inner_kernel

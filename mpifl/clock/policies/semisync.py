@@ -54,7 +54,7 @@ class Semisync(Asynchronous):
         most = None
         if self.target is not None:
             end = state.now + self.window_seconds
-            yield from events.measure(end)
+            yield from events.measure(end, ahead=True)
             assert isinstance(events.in_flight, Independent)
             late = events.in_flight.finishing(end, state.version - self.max_staleness)
             most = max(1, self.target - late)

@@ -54,7 +54,17 @@ Importer = Literal[
     "text",
     "npz",
 ]
-Others = Literal[Importer, "huggingface", "jsonl", "parquet", "sizes", "webdataset"]
+Others = Literal[
+    Importer,
+    "coco",
+    "dicom",
+    "huggingface",
+    "jsonl",
+    "nifti",
+    "parquet",
+    "sizes",
+    "webdataset",
+]
 
 
 @dataclass(frozen=True)

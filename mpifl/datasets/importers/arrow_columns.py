@@ -24,9 +24,10 @@ def numbers(column: Any, location: str) -> np.ndarray | list[np.ndarray]:
     if isinstance(column, pa.ExtensionArray):  # ArrayND of the library datasets
         column = column.storage
     if column.null_count:
+        row = column.is_null().index(True).as_py()
         raise InputError(
-            f"{location}: no value in {column.null_count} of {counted(len(column), 'place')}; each"
-            " needs one"
+            f"{location}: no value in {column.null_count} of {counted(len(column), 'place')}, the"
+            f" first of which is number {row}; each needs one"
         )
 
     kind = column.type

@@ -61,7 +61,7 @@ class Samples:
             texts = arrow.texts(column, location)
             return self._rows([self.texts.samples(text) for text in texts])
         if self.ids:
-            values = arrow.numbers(column, location)
+            values = arrow.numbers(column, f"{location}, column {self.columns[0]}")
             return self._rows([windows(ids, self.length) for ids in self._ids(values, location)])
         return self._numbers(part, batch, location)
 
@@ -71,7 +71,7 @@ class Samples:
     def _numbers(self, part: str, batch: Mapping[str, Any], location: str) -> Any:
         """Return numbers in their stored type; of several columns (rows, numbers)."""
         if len(self.columns) == 1:
-            values = arrow.numbers(batch[self.columns[0]], location)
+            values = arrow.numbers(batch[self.columns[0]], f"{location}, column {self.columns[0]}")
             if self.ragged:
                 return [self.features.stored(part, sample, location) for sample in values]
             if isinstance(values, list):

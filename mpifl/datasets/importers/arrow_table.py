@@ -105,13 +105,16 @@ class ArrowTable(Importer):
         samples = self._samples(parts["train"], columns, kind)
 
         outputs = 0
-        for part, split in ((part, split) for part, splits in parts.items() for split in splits):
+        # The train part first: labels of the others are checked against its.
+        ordered = sorted(parts.items(), key=lambda item: item[0] != "train")
+        for part, split in ((part, split) for part, splits in ordered for split in splits):
             for location, batch in split.batches(roles, kind):
                 clients = self._clients(split, batch, len(batch[columns[0]]), location)
                 y = self._targets(part, labels, batch, location)
                 coarse = None
                 if self.coarse:
-                    numbers = arrow.single_numbers(batch[self.coarse], location)
+                    column_location = f"{location}, column {self.coarse}"
+                    numbers = arrow.single_numbers(batch[self.coarse], column_location)
                     coarse = whole_numbers(numbers, location)
                 x = samples.of(part, batch, location, split.opens_paths)
                 if self.task == "language":  # several samples a row
@@ -253,9 +256,11 @@ class ArrowTable(Importer):
             return None
         if isinstance(labels, Named):
             return labels.check(part, np.array(arrow.texts(batch[self.y], location)), location)
+        column_location = f"{location}, column {self.y}"
         if labels is not None:
-            return labels.check(part, arrow.single_numbers(batch[self.y], location), location)
-        values = arrow.numbers(batch[self.y], location)
+            numbers = arrow.single_numbers(batch[self.y], column_location)
+            return labels.check(part, numbers, location)
+        values = arrow.numbers(batch[self.y], column_location)
         if isinstance(values, list) or values.ndim > 2:
             raise InputError(f"{location}: {self.y}: expected one number, or as many, in each row")
         return Features("none").stored(part, values.astype(np.float64), location)

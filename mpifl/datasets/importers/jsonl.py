@@ -6,13 +6,14 @@ import json
 import string
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field, field_validator
 
 from mpifl.datasets.dataset import Description
 from mpifl.datasets.importers.importer import Importer
+from mpifl.datasets.importers.patterns import group_in_value, matched_group, with_group
 from mpifl.datasets.importers.tokenizer import Tokenizer, read_tokenizer
 from mpifl.datasets.store import Store
 from mpifl.errors import InputError, counted
@@ -39,6 +40,11 @@ class Jsonl(Importer):
         "", description="a worse response, such as '{rejected}'; makes a data set of preferences"
     )
     client: str = Field("", description="name of the value that is the client")
+    client_pattern: Annotated[str | None, with_group("client")] = Field(
+        None,
+        description="regular expression with a group client: on the value of --client, or without"
+        " it on the file's path as it was given",
+    )
     tokenizer: Path = Field(description="a tokenizer.json, or a folder with one")
     length: int = Field(512, ge=2, description="most tokens of a sample")
 
@@ -59,7 +65,7 @@ class Jsonl(Importer):
                     if not line.strip():
                         continue
                     where = f"{path}: line {number}"
-                    sample = self._sample(tokenizer, _object(line, where), where)
+                    sample = self._sample(tokenizer, _object(line, where), path, where)
                     left_out += sample is None
                     pending += [] if sample is None else [sample]
                     if len(pending) == AT_ONCE:
@@ -80,12 +86,12 @@ class Jsonl(Importer):
         )
 
     def _sample(
-        self, tokenizer: Tokenizer, value: dict[str, Any], where: str
+        self, tokenizer: Tokenizer, value: dict[str, Any], path: Path, where: str
     ) -> tuple[str, np.ndarray, int] | None:
         """Return client, tokens and how many of them are given; None where no other is left."""
         prompt = _filled(self.prompt, value, where)
         response = _filled(self.response, value, where)
-        client = str(_value(value, self.client, where)) if self.client else "all"
+        client = self._client(value, path, where)
         ids, given = tokenizer.encode(prompt, response)
         ids = ids[: self.length]
         if given >= len(ids):
@@ -97,6 +103,13 @@ class Jsonl(Importer):
         for row, tokens in zip(pair, (ids, worse[: self.length]), strict=True):
             row[: len(tokens)] = tokens
         return client, pair, given
+
+    def _client(self, value: dict[str, Any], path: Path, where: str) -> str:
+        pattern = self.client_pattern
+        if not self.client:
+            return "all" if pattern is None else matched_group(pattern, "client", str(path))
+        name = str(_value(value, self.client, where))
+        return name if pattern is None else group_in_value(pattern, "client", name, where)
 
 
 def _store(store: Store, part: str, pending: list[tuple[str, np.ndarray, int]], where: str) -> None:

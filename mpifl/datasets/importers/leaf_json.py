@@ -11,7 +11,7 @@ from typing import IO, Any
 
 import ijson
 
-from mpifl.datasets.importers.streams import opened
+from mpifl.datasets.importers.streams import json_errors, opened
 from mpifl.errors import InputError, counted
 from mpifl.io.files import read_errors
 
@@ -68,14 +68,8 @@ def _members(path: Path, file: IO[bytes]) -> Iterator[tuple[str | tuple[str, str
 
     The members of its ``user_data`` come one by one, as (("user_data", name), value).
     """
-    try:
+    with json_errors(path):
         yield from _parsed(path, ijson.basic_parse(file, use_float=True))
-    except ijson.JSONError as error:
-        raw = error.args[0]
-        reason = raw.decode(errors="replace") if isinstance(raw, bytes) else str(error)
-        raise InputError(
-            f"{path}: not JSON in UTF-8, or truncated ({reason.splitlines()[0]})"
-        ) from error
 
 
 def _parsed(

@@ -42,8 +42,11 @@ class Numbered:
         return y
 
     def _allowed(self, part: str) -> str:
-        origin = "" if self._is_fixed or part == "train" else ", those of the train part"
-        return f"0 to {self.outputs - 1}{origin}" if self.outputs else "0 and above"
+        if self._is_fixed:
+            return f"0 to {self.outputs - 1}"
+        if part == "train":
+            return "whole numbers from 0 on"
+        return f"0 to {self.outputs - 1}, those of the train part"
 
 
 class Named:
@@ -91,3 +94,23 @@ def whole_numbers(labels: list[Any] | np.ndarray, location: str) -> np.ndarray:
         row = int(np.argmax(y != labels))
         raise InputError(f"{location}, sample {row}: label {labels[row]} is no whole number")
     return y
+
+
+def classes_of_texts(train: set[str]) -> Numbered | Named:
+    """Return the classes of labels: their own numbers if all are whole, else the sorted texts."""
+    if all(map(_is_number, train)):
+        return Numbered(max(map(int, train)) + 1)
+    return Named([np.array(sorted(train))])
+
+
+def class_of_text(classes: Numbered | Named, part: str, label: str, location: str) -> np.ndarray:
+    """Return the class of a sample (1,) int64. Raise InputError for one that train has not."""
+    if isinstance(classes, Named):
+        return classes.check(part, np.array([label]), location)
+    if not _is_number(label):
+        raise InputError(f"{location}: label {label!r}; those of the train part are whole numbers")
+    return classes.check(part, np.array([int(label)]), location)
+
+
+def _is_number(label: str) -> bool:
+    return label.isascii() and label.isdigit() and len(label) < 10

@@ -26,6 +26,21 @@ def opened(path: Path) -> Iterator[Stream]:
         yield Stream(path, file)
 
 
+@contextlib.contextmanager
+def json_errors(path: Path) -> Iterator[None]:
+    """Convert an exception of ijson's in the block to an InputError of one line."""
+    import ijson
+
+    try:
+        yield
+    except ijson.JSONError as error:
+        raw = error.args[0] if error.args else ""
+        reason = raw.decode(errors="replace") if isinstance(raw, bytes) else str(error)
+        raise InputError(
+            f"{path}: not JSON in UTF-8, or truncated ({reason.splitlines()[0]})"
+        ) from error
+
+
 class Stream:
     """Bytes read from front to back. ``path`` names them in messages."""
 

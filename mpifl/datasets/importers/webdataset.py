@@ -17,7 +17,7 @@ from mpifl.datasets.importers import images
 from mpifl.datasets.importers.features import Features
 from mpifl.datasets.importers.importer import Importer
 from mpifl.datasets.importers.moments import NORMALISE_HELP, Normalise
-from mpifl.datasets.importers.numbered import Named, Numbered
+from mpifl.datasets.importers.numbered import class_of_text, classes_of_texts
 from mpifl.datasets.importers.patterns import Pattern, group_in_value, matched_group, with_group
 from mpifl.datasets.importers.pictures import GREY_HELP, SIZE_HELP, height_and_width, pictures
 from mpifl.datasets.importers.webdataset_shards import Sample, samples, shards
@@ -68,7 +68,7 @@ class Webdataset(Importer):
         texts = {self._label(s) for part, s in self._all(sources, False) if part == "train"}
         if not texts:
             raise InputError(f"{sources['train'][0]}: no samples for the train part")
-        labels = _labels(texts)
+        labels = classes_of_texts(texts)
         features = Features(self.normalise)
 
         everything = self._all(sources, True)
@@ -76,7 +76,7 @@ class Webdataset(Importer):
             while block := [sample for _, sample in itertools.islice(run, AT_ONCE)]:
                 x = self._stored(part, block, features)
                 clients = [self._client(sample) for sample in block]
-                y = [_numbers(labels, part, self._label(s), s.location) for s in block]
+                y = [class_of_text(labels, part, self._label(s), s.location) for s in block]
                 store.add(part, clients, x, np.concatenate(y), where=block[0].location)
         if self.test_pattern and not store.samples("test"):
             raise InputError(f"--test-pattern: {self.test_pattern!r} is found in no SHARD/KEY")
@@ -179,23 +179,3 @@ def _array(raw: bytes, location: str) -> np.ndarray:
     """Return the array of a .npy file; nothing is unpickled."""
     with read_errors(Path(location)):
         return np.lib.format.read_array(io.BytesIO(raw), allow_pickle=False)
-
-
-def _labels(train: set[str]) -> Numbered | Named:
-    """Return the classes of the labels: by number if all are whole numbers, else sorted texts."""
-    if all(map(_is_number, train)):
-        return Numbered(max(map(int, train)) + 1)
-    return Named([np.array(sorted(train))])
-
-
-def _numbers(labels: Numbered | Named, part: str, label: str, location: str) -> np.ndarray:
-    """Return the class of a sample (1,) int64. Raise InputError for one that train has not."""
-    if isinstance(labels, Named):
-        return labels.check(part, np.array([label]), location)
-    if not _is_number(label):
-        raise InputError(f"{location}: label {label!r}; those of the train part are whole numbers")
-    return labels.check(part, np.array([int(label)]), location)
-
-
-def _is_number(label: str) -> bool:
-    return label.isascii() and label.isdigit() and len(label) < 10

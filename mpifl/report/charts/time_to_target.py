@@ -106,5 +106,9 @@ def _mean(reaches: list[Reached], axis: str, unit: Unit) -> str:
     if not reaches:
         return ABSENT
     values = np.array([_value(one, axis) for one in reaches]) / unit.size
-    text = f"{values.mean():,.4g}"
-    return f"{text} ± {values.std(ddof=1):.2g}" if len(values) > 1 else text
+    mean = values.mean()
+    deviation = values.std(ddof=1) if len(values) > 1 else 0.0
+    if not deviation:
+        return f"{mean:,.4g}"
+    places = max(0, 1 - math.floor(math.log10(deviation)))  # two digits of the deviation
+    return f"{mean:,.{places}f} ± {deviation:,.{places}f}"

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from mpifl.clock.kernels.fair_share import Link, open_link
 from mpifl.clock.kernels.flow import DOWNLOADING, FLOW, IDLE, OWN, SHARED
 from mpifl.clock.kernels.latency import RESUME, STRICT, Rates, time_participants
-from mpifl.clock.kernels.server_link import advance, join, left_behind, take_up
+from mpifl.clock.kernels.link_flows import left_behind, take_up
+from mpifl.clock.kernels.server_link import advance, join
 from mpifl.clock.kernels.transfer import Loads
 from mpifl.clock.latency import Latency
 from mpifl.clock.policies.all import All

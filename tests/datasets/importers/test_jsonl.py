@@ -103,6 +103,18 @@ def test_long_samples_are_cut_and_those_with_long_prompts_left_out(
     assert known(plain.train.y).tolist() == [1, 1, 1]  # what begins every text
 
 
+def test_a_part_of_a_value_or_of_the_path_is_the_client(
+    tokenizer: Path, lines: Path, tmp_path: Path
+) -> None:
+    part = options(tokenizer, client="ask", client_pattern=r"^(?P<client>\w+)")
+    assert imported(part, tmp_path, lines).train.client.tolist() == [b"not", b"or", b"to"]
+    path = options(tokenizer, client="", client_pattern=r"(?P<client>\w+)\.jsonl$")
+    assert imported(path, tmp_path, lines).train.client.tolist() == [b"lines"]
+    part = options(tokenizer, client="who", client_pattern="(?P<client>b)")
+    said = refusal(part, tmp_path / "out", lines)
+    assert said == f"{lines}: line 2: 'a': no client by the pattern '(?P<client>b)'"
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [

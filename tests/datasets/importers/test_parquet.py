@@ -196,7 +196,10 @@ def test_pictures_and_texts(pa: Any, tmp_path: Path, out: Path) -> None:
         ({"x": "a,t", "y": "y"}, "'t' holds text, and there are 2 columns"),
         ({"x": "a", "drop": "t", "y": "y"}, "--drop: 't': goes without --x"),
         ({"drop": "a,t,n,c", "y": "y"}, "no column is left for the samples"),
-        ({"x": "n", "y": "y"}, "no value in 1 of 2 places"),
+        (
+            {"x": "n", "y": "y"},
+            "column n: no value in 1 of 2 places, the first of which is number 1;",
+        ),
         ({"x": "a", "y": "a", "grey": True}, "--grey: True: goes with images; a holds numbers"),
         ({"x": "a", "y": "c"}, "values of type date32[day]; expected numbers"),
         ({"x": "a", "task": "language"}, "--task: 'language': goes with text, token ids"),
@@ -275,3 +278,11 @@ def test_the_command_imports_and_refuses(pa: Any, tmp_path: Path) -> None:
     status, said = command(tmp_path / "out", "parquet", path, "--x", "a,b", "--y", "y")
     assert (status, "train: 2 samples of 1 client\n" in said) == (0, True)
     assert command(tmp_path / "bad", "parquet", path, "--x", "a", "--y", "z")[0] == 2
+
+
+def test_the_test_part_may_come_first_among_the_files(pa: Any, tmp_path: Path, out: Path) -> None:
+    write(tmp_path / "t" / "a-test.parquet", {"x": [1.0, 2.0], "y": [2, 1]})
+    write(tmp_path / "t" / "b-train.parquet", {"x": [3.0, 4.0, 5.0], "y": [0, 1, 2]})
+    data = imported(Parquet(x="x", y="y", test_pattern="test"), out, tmp_path / "t")
+    assert data.test is not None
+    assert (data.outputs, data.train.samples, data.test.samples) == (3, 3, 2)
