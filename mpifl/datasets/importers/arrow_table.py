@@ -259,6 +259,8 @@ class ArrowTable(Importer):
         column_location = f"{location}, column {self.y}"
         if labels is not None:
             numbers = arrow.single_numbers(batch[self.y], column_location)
+            if numbers.dtype == bool:
+                numbers = numbers.astype(np.int64)
             return labels.check(part, numbers, location)
         values = arrow.numbers(batch[self.y], column_location)
         if isinstance(values, list) or values.ndim > 2:

@@ -286,3 +286,10 @@ def test_the_test_part_may_come_first_among_the_files(pa: Any, tmp_path: Path, o
     data = imported(Parquet(x="x", y="y", test_pattern="test"), out, tmp_path / "t")
     assert data.test is not None
     assert (data.outputs, data.train.samples, data.test.samples) == (3, 3, 2)
+
+
+def test_labels_may_be_true_and_false(pa: Any, tmp_path: Path, out: Path) -> None:
+    table = write(tmp_path / "t.parquet", {"x": [1.0, 2.0, 3.0], "y": [True, False, True]})
+    data = imported(Parquet(x="x", y="y"), out, table)
+    assert data.train.y is not None
+    assert (data.outputs, data.train.y.tolist()) == (2, [1, 0, 1])
