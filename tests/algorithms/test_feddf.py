@@ -63,7 +63,7 @@ def test_a_participant_sends_its_model_and_computes_its_local_steps() -> None:
         ([PUBLIC, "attacks=[{name: zero, share: 0.2}]"], "attacks: not allowed with"),
         ([PUBLIC, "secure_aggregation=secagg"], "its server looks at what single clients send"),
         ([PUBLIC, "exchange.up=[int8]"], "exchange.up: not allowed with algorithm.name feddf"),
-        ([PUBLIC, "clock={mode: async, concurrency: 5}"], "clock.mode: async is not allowed"),
+        ([PUBLIC, "clock={mode: async, concurrency: 5}"], "clock.mode: 'async' is not allowed"),
     ],
 )
 def test_what_it_cannot_do_is_refused_with_a_line(overrides: list[str], message: str) -> None:

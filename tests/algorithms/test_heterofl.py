@@ -234,7 +234,7 @@ def test_the_parts_of_a_convolutional_network_are_those_of_a_narrower_one() -> N
         (["algorithm.devices={Phone: 0.5}"], "give shares or devices, not both"),
         (["algorithm.shares=null", "algorithm.devices={Nokia: 0.5}"], "'Nokia' is not allowed"),
         (["algorithm.widths=[0.5, 1.0]"], "widths must fall"),
-        (["clock={mode: async, concurrency: 5}"], "clock.mode: async is not allowed"),
+        (["clock={mode: async, concurrency: 5}"], "clock.mode: 'async' is not allowed"),
     ],
 )
 def test_what_it_cannot_do_is_refused_with_a_line(overrides: list[str], message: str) -> None:

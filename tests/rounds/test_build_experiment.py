@@ -214,7 +214,7 @@ ASYNC = {"mode": "async", "concurrency": 4}
                 "selection": {"name": "uniform", "participants": 1},
                 "algorithm": "scaffold",
             },
-            "clock.mode: async",
+            "clock.mode: 'async'",
         ),
     ],
 )
