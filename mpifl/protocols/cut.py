@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from mpifl.datasets.dataset import DataShape
 from mpifl.errors import InputError
 from mpifl.job import Job
+from mpifl.models.shapes_only import shapes_only
 from mpifl.protocols.pieces import Half
 
 KEY = "protocol.cut"
@@ -53,7 +54,7 @@ def cut_of(job: Job, data: DataShape, after: int | str | None) -> Cut:
         InputError: The model is not sequential, or there is no such layer, or one half has nothing
             to train.
     """
-    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+    with shapes_only():
         module = job.model.build_checked(data)
     layers = _layers(job, module)
     last = _last(module, layers, after)

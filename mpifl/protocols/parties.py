@@ -15,6 +15,7 @@ from mpifl.datasets.partitioners.vertical import Vertical
 from mpifl.errors import InputError
 from mpifl.job import Job
 from mpifl.models.party_mlp import Towers
+from mpifl.models.shapes_only import shapes_only
 from mpifl.objectives.make import make_objective
 from mpifl.objectives.objective import Objective
 from mpifl.population.population import Population
@@ -121,7 +122,7 @@ def parties_of(job: Job, population: Population, known: float) -> Parties:
     features = partition.features_of(
         int(np.prod(shape.sample)), generator(partition.seed, Purpose.PARTITION)
     )
-    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+    with shapes_only():
         module = job.model.build_checked(shape)
     bottoms, top = _pieces(job, module, features)
     forward, backward, above, numbers = _counted(module.eval(), shape, bottoms, top)

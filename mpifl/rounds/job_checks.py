@@ -213,15 +213,14 @@ def check_model(job: Job, shape: DataShape) -> None:
     For that it is built once without memory. A class of the user's own may not work so, and is left
     alone.
     """
-    import torch
-
     from mpifl.models.adapted import adapted
+    from mpifl.models.shapes_only import shapes_only
 
     if not type(job.model).__module__.startswith("mpifl."):
         return
 
     try:
-        with torch.device("meta"):
+        with shapes_only():
             module = job.model.build_checked(shape)
             module = adapted(module, job.model, shape.task, job.algorithm.merges_adapters)
     except (RuntimeError, TypeError, OverflowError) as error:
