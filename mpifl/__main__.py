@@ -208,7 +208,8 @@ def _check(job: str, overrides: Sequence[str]) -> TimingExperiment:
 def main() -> None:
     """Entry point of the ``mpifl`` console script."""
     try:
-        app(prog_name="mpifl")  # the same name under `python -m mpifl`
+        with wrong_input_ends():  # of what a command imports
+            app(prog_name="mpifl")  # the same name under `python -m mpifl`
     finally:
         gc.freeze()  # else Python's last collection takes half a second over what torch has made
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 import time
 
 from mpifl.cluster.signals import Stop
+from mpifl.errors import WRONG_INPUT, InputError
+from mpifl.io.files import compiled_path
 from mpifl.mpi.placement import VISIBLE, own_gpu
 
 STARTED = time.monotonic()
@@ -26,7 +29,7 @@ def prepare_process() -> None:
 
     A signal that comes while torch and MPI are loaded would kill the rank. A rank is one core's
     worth unless the job says otherwise (``training.threads``), and sees the one GPU of its node
-    that is its own.
+    that is its own. Ends with status 2 where kernels cannot be compiled to: they are when imported.
     """
     stop_signal()
 
@@ -36,3 +39,9 @@ def prepare_process() -> None:
     gpu = own_gpu(os.environ)
     if gpu is not None:
         os.environ[VISIBLE] = gpu
+
+    try:
+        compiled_path()
+    except InputError as error:
+        print(error.within("mpifl"), file=sys.stderr)
+        sys.exit(WRONG_INPUT)

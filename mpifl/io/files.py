@@ -125,6 +125,14 @@ def cache_path() -> Path:
         ) from error
 
 
+def compiled_path() -> Path:
+    """Return where the kernels' machine code lies: beside the package, or in the cache folder.
+
+    The latter where the package's folder cannot be written. Raises InputError as ``cache_path``.
+    """
+    return PACKAGE.parent / "__pycache__" if os.access(PACKAGE.parent, os.W_OK) else cache_path()
+
+
 def cache_folder() -> Path:
     """Return ``cache_path``, and make the folder when missing.
 

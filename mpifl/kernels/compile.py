@@ -7,7 +7,6 @@ has changed, it goes on with the old machine code: other results, and no warning
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -16,7 +15,7 @@ import numba
 import numpy as np
 from numba.core import config
 
-from mpifl.io.files import PACKAGE, cache_path
+from mpifl.io.files import PACKAGE, compiled_path
 
 SOURCES = (
     "kernels/permutation.py",
@@ -54,8 +53,7 @@ def cache_directory() -> Path:
     # This file is among the sources because it says how to compile.
     sources = [Path(__file__), *(PACKAGE / name for name in SOURCES)]
     digest = hashlib.sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()[:16]
-    base = PACKAGE.parent / "__pycache__" if os.access(PACKAGE.parent, os.W_OK) else cache_path()
-    return base / f"mpifl-kernels-{digest}"
+    return compiled_path() / f"mpifl-kernels-{digest}"
 
 
 CACHE_DIRECTORY = str(cache_directory())
