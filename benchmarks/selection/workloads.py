@@ -45,6 +45,20 @@ WORKLOADS = {
         ),
         needs_data=True,
     ),
+    "shakespeare": Workload(
+        "shakespeare",
+        "Shakespeare, 1,319 roles",
+        240,
+        (
+            "data.partition=natural",
+            "data.split={by: samples, test: 0.2}",
+            "evaluation.every=5",
+            *FEDSCALE,
+            "training={batch_size: 10, local_steps: 10, lr: 2.0}",
+            "model={name: lstm, embedding: 8, hidden: 64, layers: 1}",
+        ),
+        needs_data=True,
+    ),
 }
 
 RULES: dict[str, dict[str, object]] = {
