@@ -22,15 +22,20 @@ def main(
     workload: Annotated[
         str, typer.Argument(metavar="WORKLOAD", help=f"One of {', '.join(WORKLOADS)}.")
     ],
+    only: Annotated[str, typer.Option(metavar="A;B", help="Protocols; default: all.")] = ";".join(
+        PROTOCOLS
+    ),
     seeds: Annotated[int, typer.Option(min=1, help="How many seeds, from 1 on.")] = 3,
     at_once: Annotated[int, typer.Option(min=1, help="Runs at a time, of one core each.")] = 2,
     out: Annotated[
         Path, typer.Option("-o", "--out", metavar="FOLDER", help="Where figures and pictures go.")
     ] = RESULTS,
 ) -> None:
-    """Compare protocols on a workload."""
+    """Compare protocols on a workload; results of others in the same file are kept."""
+    names = only.split(";")
     with wrong_input_ends():
         check_known("WORKLOAD", [workload], WORKLOADS)
+        check_known("--only", names, PROTOCOLS)
 
     job = WORKLOADS[workload]
     facts = {
@@ -39,7 +44,7 @@ def main(
         "model_bytes": MODEL_BYTES[workload],
     }
     path = out / f"{workload}.json"
-    result = campaign(path, facts, PROTOCOLS, PROTOCOLS, seeds, at_once, partial(run, job))
+    result = campaign(path, facts, names, PROTOCOLS, seeds, at_once, partial(run, job))
     draw(result, out / f"{workload}.png")
     print(table(result))
 

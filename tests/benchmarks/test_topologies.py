@@ -50,9 +50,16 @@ def test_every_protocol_is_a_job(name: str) -> None:
     assert 4 * experiment.layout.size == MODEL_BYTES["digits"]
 
 
-def test_an_unknown_workload_is_one_line() -> None:
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["femnist"], "WORKLOAD: 'femnist' is not known; allowed: digits"),
+        (["digits", "--only", "rotating;ring"], "--only: 'ring' is not known; allowed: star"),
+    ],
+)
+def test_an_unknown_name_is_one_line(arguments: list[str], error: str) -> None:
     app = Typer()
     app.command()(main)
-    done = CliRunner().invoke(app, ["femnist"])
+    done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 2
-    assert "WORKLOAD: 'femnist' is not known; allowed: digits" in done.output
+    assert error in done.output
