@@ -188,10 +188,11 @@ def load() -> None:
     del sys.modules["colorama"]
     numba.njit("int64(int64)")(lambda x: x)  # imports what it needs to compile
     import h5py  # noqa: F401
+    import networkx  # noqa: F401  (the graphs of protocols)
     import pydantic  # noqa: F401
     import safetensors  # noqa: F401
     import scipy.special  # noqa: F401
-    import torch  # noqa: F401
+    import torch._dynamo  # noqa: F401  (for vmap and the counter of FLOPs)
     import typer  # noqa: F401
     import yaml  # noqa: F401
 

@@ -22,7 +22,6 @@ if __name__ == "__main__":  # before numpy and torch are loaded, as in mpifl.run
     prepare_process()
 
 from mpifl.errors import DONE
-from mpifl.flower.run import run as run_flower
 from mpifl.io.log import log_to_terminal
 from mpifl.mpi.world import connect
 from mpifl.run import run
@@ -57,6 +56,8 @@ def main() -> None:
         with printing_to(Path(log), world.rank):
             log_to_terminal()
             if arguments[0] == "flower":
+                from mpifl.flower.run import run as run_flower
+
                 run_flower(world, stop, arguments[1:])
             else:
                 run(world, stop, arguments)

@@ -63,21 +63,17 @@ class Phone:
             level,
             now,
         )
+        self.borders = sorted({self.period, *(border for slot in slots for border in slot)})
         assert cell.capacity_joules is not None
         self.capacity = Fraction(cell.capacity_joules)
 
     def plugged(self, now: Fraction) -> bool:
-        return any(Fraction(a) <= now % self.period < Fraction(b) for a, b in self.slots)
+        moment = now % self.period
+        return any(a <= moment < b for a, b in self.slots)
 
     def next_border(self, now: Fraction) -> Fraction:
-        borders = {Fraction(x) for slot in self.slots for x in slot} | {Fraction(0), self.period}
         turn = now // self.period * self.period
-        return min(
-            turn + k * self.period + b
-            for b in borders
-            for k in (0, 1)
-            if turn + k * self.period + b > now
-        )
+        return turn + next(border for border in self.borders if border > now - turn)
 
     def move(
         self, until: Fraction, drain: Fraction = Fraction(0), least: Fraction | None = None
