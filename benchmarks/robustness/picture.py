@@ -1,4 +1,4 @@
-"""The picture of a comparison: accuracy of every rule under every attack, and the backdoor's success."""
+"""The picture of a comparison: accuracy of every rule under every attack, and the backdoors' success."""
 
 from __future__ import annotations
 
@@ -8,25 +8,28 @@ from typing import Any
 import numpy as np
 
 from benchmarks.figures.picture import page
-from benchmarks.robustness.table import BACKDOOR, mean
+from benchmarks.robustness.table import BACKDOORS, mean
 
 
 def draw(result: dict[str, Any], path: Path) -> None:
-    """Draw a matrix of accuracies, and a column of attack success beside it."""
+    """Draw a matrix of accuracies, and a column of the success of each backdoor beside it."""
     rules = list(result["runs"])
     attacks = result["attacks"]
     runs = result["runs"]
     accuracy = np.array(
         [[mean(runs[rule].get(attack, []), "accuracy") for attack in attacks] for rule in rules]
     )
-    success = np.array([[mean(runs[rule].get(BACKDOOR, []), "attack_success")] for rule in rules])
+    doors = [attack for attack in BACKDOORS if attack in attacks]
+    success = np.array(
+        [[mean(runs[rule].get(door, []), "attack_success") for door in doors] for rule in rules]
+    )
 
     with page(path, 1.2 + 0.28 * len(rules)) as figure:
         wide, narrow = figure.subplots(
-            1, 2, width_ratios=[len(attacks), 1], sharey=True, squeeze=True
+            1, 2, width_ratios=[len(attacks), len(doors)], sharey=True, squeeze=True
         )
         _matrix(wide, accuracy, attacks, "YlGnBu")
-        _matrix(narrow, success, [f"{BACKDOOR}:\nsuccess"], "OrRd")
+        _matrix(narrow, success, [f"{door}:\nsuccess" for door in doors], "OrRd")
         wide.set_yticks(range(len(rules)), rules, fontsize=7)
         figure.suptitle(
             f"{result['title']}, {result['share']:.0%} attackers: accuracy in %",

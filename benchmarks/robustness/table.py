@@ -10,7 +10,7 @@ import numpy as np
 Runs = list[dict[str, Any]]
 Cell = Callable[[Runs], str]
 
-BACKDOOR = "backdoor"
+BACKDOORS = "backdoor", "edge_case"
 
 
 def tables(result: dict[str, Any]) -> str:

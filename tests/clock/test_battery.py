@@ -63,7 +63,9 @@ class Phone:
             level,
             now,
         )
-        self.borders = sorted({self.period, *(border for slot in slots for border in slot)})
+        self.borders = sorted(
+            {self.period, *(Fraction(border) for slot in slots for border in slot)}
+        )
         assert cell.capacity_joules is not None
         self.capacity = Fraction(cell.capacity_joules)
 
