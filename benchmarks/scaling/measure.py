@@ -7,9 +7,9 @@ import math
 import os
 import re
 import subprocess
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from mpifl.rounds.plan import TASK, largest_first, task_groups
 FORMAT = "mpifl-scaling-1"
 POINTS = "points.jsonl"
 LEAST_ROUNDS = 4
-ROUND_LINE = re.compile(r"round (\d+)/\d+, ")
+ROUND_LINE = re.compile(r"(\S+ \S+) INFO round (\d+)/\d+, ")
 ROOT_PHASES, PLAN_PHASES = ("server", "writing"), ("selection", "clock")
 
 
@@ -76,8 +76,8 @@ def measure(
                 f"weak-{count}",
                 [*more, f"selection.participants={per_executor * max(1, count - 1)}"],
             )
-        times = _run(count, [job, *overrides, *more, "--out", str(out / name)])
-        points.append(point(out / name, times, per_executor))
+        _run(count, [job, *overrides, *more, "--out", str(out / name)])
+        points.append(point(out / name, _ends(out / name), per_executor))
         path = out / POINTS
         write_text(
             path,
@@ -88,23 +88,33 @@ def measure(
     return points
 
 
-def _run(ranks: int, arguments: Sequence[str]) -> dict[int, float]:
-    """Run a job; when the line of each round came, by its number, in seconds of some clock."""
+def _run(ranks: int, arguments: Sequence[str]) -> None:
+    """Run a job. Raises InputError, and TrainingError when it fails."""
     line = command(ranks, arguments, os.environ)
-    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
-    process = subprocess.Popen(
-        line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    done = subprocess.run(
+        line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
-    assert process.stdout is not None
-    times, last = {}, ""
-    for said in process.stdout:
-        if found := ROUND_LINE.match(said):
-            times[int(found.group(1))] = time.perf_counter()
-        if said.startswith("mpifl: ") or not last:
-            last = said.strip().removeprefix("mpifl: ")
-    if status := process.wait():
-        raise (InputError if status == WRONG_INPUT else TrainingError)(f"on {ranks} ranks: {last}")
-    return times
+    if done.returncode:
+        lines = [text.strip() for text in done.stdout.splitlines() if text.strip()]
+        own = [text for text in lines if text.startswith("mpifl: ")]
+        last = (own or lines[:1] or [""])[-1].removeprefix("mpifl: ")
+        wrong = done.returncode == WRONG_INPUT
+        raise (InputError if wrong else TrainingError)(f"on {ranks} ranks: {last}")
+
+
+def _ends(folder: Path) -> dict[int, float]:
+    """When each round ended, by its number, in seconds of rank 0's clock, as log.txt has them.
+
+    Not when their lines arrive here: on a busy machine several come at once.
+    """
+    lines = (folder / "log.txt").read_text(encoding="utf-8").splitlines()
+    rounds = {
+        int(found.group(2)): found.group(1) for found in map(ROUND_LINE.match, lines) if found
+    }
+    return {
+        number: datetime.fromisoformat(moment.replace(",", ".")).timestamp()
+        for number, moment in rounds.items()
+    }
 
 
 def point(folder: Path, times: Mapping[int, float], per_executor: int | None) -> dict[str, Any]:

@@ -136,6 +136,7 @@ def make_certificate(path: Path, name: str) -> None:
     if shutil.which("openssl") is None:
         pytest.skip("no openssl to make a certificate")
     subject = ["-subj", "/CN=test", "-addext", f"subjectAltName={name}"]
+    use = ["-addext", "keyUsage=digitalSignature,keyCertSign"]  # which Python 3.13 asks for
     line = [
         "openssl",
         "req",
@@ -146,6 +147,7 @@ def make_certificate(path: Path, name: str) -> None:
         "-days",
         "2",
         *subject,
+        *use,
         "-keyout",
         "-",
         "-out",
