@@ -442,6 +442,7 @@ WRONG = {
     "algorithm=scaffold": "algorithm.name: 'scaffold' is not allowed with protocol.name gossip",
     "exchange.up=[sign]": "exchange.up is not allowed with protocol.name gossip",
     "selection.participants=5": "selection.participants: 5 is not allowed with protocol.name gossip",
+    "selection=pyramidfl": "selection.name: 'pyramidfl' is not allowed with protocol.name gossip",
     "clock.latency.server_up_kbps=5": "clock.latency.server_up_kbps: 5 is not allowed with"
     " protocol.name gossip, which has no server; leave it out",
     "clock.latency.update_seconds=1": "clock.latency.update_seconds: 1 is not allowed with protocol",
