@@ -472,7 +472,17 @@ def test_a_protocol_that_waits_for_lost_messages_says_so(
 ) -> None:
     assert runs[0].status == 2
     assert f"the protocol {protocol} stands still in round" in runs[0].stderr
-    assert "allowed with it: resume, always" in runs[0].stderr
+    assert "allowed with it: resume, or always without outages\n" in runs[0].stderr
+
+
+@pytest.mark.runs(
+    (1,),
+    with_protocol("gossip", "clock.availability=resume", "protocol.offline=lose", "rounds=40"),
+)
+def test_what_is_lost_by_the_protocol_itself_is_told(runs: list[Finished]) -> None:
+    assert runs[0].status == 2
+    assert "mpifl: rank 0: protocol.offline: 'lose': " in runs[0].stderr
+    assert "whose receivers were offline; allowed: wait\n" in runs[0].stderr
 
 
 FORGETFUL = """
