@@ -159,7 +159,10 @@ def test_weights_of_fewer_bits_are_those_without_adapters(tmp_path: Path) -> Non
 
 
 def test_a_client_fine_tunes_adapters_alone(tmp_path: Path) -> None:
-    tune = ("data.split={by: samples, test: 0.3}", "evaluation={personal: true, fine_tune_steps: 2}")
+    tune = (
+        "data.split={by: samples, test: 0.3}",
+        "evaluation={personal: true, fine_tune_steps: 2}",
+    )
     run = Run(tmp_path, ADAPTED, "algorithm=flora", "rounds=1", *tune)
     context: Any = SimpleNamespace(received={"model": run.initial}, layout=run.layout)
     request: Any = next(_model(run.experiment, context))

@@ -203,7 +203,12 @@ def test_the_command(folder: Path, tmp_path: Path) -> None:
 def test_slices_whose_places_are_empty_or_short_are_in_the_order_of_their_numbers(
     tmp_path: Path, out: Path, position: Any, across: Any
 ) -> None:
-    for label, name, number in (("ill", "a", 2), ("ill", "b", 1), ("well", "a", 2), ("well", "b", 1)):
+    for label, name, number in (
+        ("ill", "a", 2),
+        ("ill", "b", 1),
+        ("well", "a", 2),
+        ("well", "b", 1),
+    ):
         save(
             tmp_path / "s" / label / f"{name}.dcm",
             pixels(number),
@@ -218,5 +223,7 @@ def test_slices_whose_places_are_empty_or_short_are_in_the_order_of_their_number
 
 def test_values_that_are_not_finite_are_refused(tmp_path: Path, out: Path) -> None:
     for label in ("ill", "well"):
-        save(tmp_path / "s" / label / "a.dcm", pixels(1), RescaleSlope="1e300", RescaleIntercept="0")
+        save(
+            tmp_path / "s" / label / "a.dcm", pixels(1), RescaleSlope="1e300", RescaleIntercept="0"
+        )
     assert "pixels that are not finite numbers" in refusal(Dicom(), out, tmp_path / "s")
