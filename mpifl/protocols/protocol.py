@@ -191,8 +191,8 @@ def refuse_options(job: Job) -> None:
         )
     if job.selection.name != "uniform":
         raise InputError(
-            f"selection.name: {job.selection.name!r} is {allowed}, which says itself who takes part;"
-            " leave it out"
+            f"selection.name: {job.selection.name!r} is {allowed}, which says itself who takes"
+            " part; leave it out"
         )
     _refuse_clock(job, allowed)
 

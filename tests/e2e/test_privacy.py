@@ -340,7 +340,9 @@ def test_a_rule_that_sees_norms_of_updates_is_refused_where_they_have_no_noise(
     with pytest.raises(InputError, match="sees the norms of single updates, which have no noise"):
         check_job(JOB[0], [*job, CLIP, private("gaussian", epsilon=4)])
     check_job(JOB[0], [*job, private("local_gaussian", noise_multiplier=1)])
-    with pytest.raises(InputError, match="training.engine: 'none' is not allowed.* uses the norms"):
+    with pytest.raises(
+        InputError, match=r"training.engine: 'none' is not allowed.* uses the norms"
+    ):
         check_job(JOB[0], [*job, "training.engine=none"])
 
 
