@@ -248,6 +248,10 @@ class Algorithm(Section):
         """
         return c.received["model"]
 
+    def tuned(self, layout: Layout) -> frozenset[str] | None:
+        """Return the names of the tensors that ``evaluation.fine_tune_steps`` trains; None: all."""
+        return None
+
     def server(self, s: ServerContext, mean: Arrays) -> Arrays | Generator[Call, Any, Arrays]:
         """Return the arrays of the state that change. Not called when nobody completed a round.
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 A = ".lora_A."
 B = ".lora_B."
 WEIGHT = ".base_layer.weight"
+EMBEDDING = ".lora_embedding_"
 
 
 class Flora(FedAvg):
@@ -65,16 +66,24 @@ class Flora(FedAvg):
                 f"model.lora.initial: {lora.initial!r} is not allowed with algorithm.name flora,"
                 " whose adapters begin anew in each round"
             )
+        if any(EMBEDDING in name for name in layout.parameters):
+            raise InputError(
+                f"model.lora.target_modules: {lora.target_modules} is not allowed with"
+                " algorithm.name flora, as one of them is an embedding; allowed: linear layers and"
+                " convolutions"
+            )
 
     def transfers(self, layout: Layout) -> tuple[Mapping[str, Array], Mapping[str, Array]]:
         down = layout.size - _entries(layout, A) - _entries(layout, B)
         up = layout.size - _entries(layout, WEIGHT)
         return {"model": Array((down,))}, {"update": Array((up,))}
 
+    def tuned(self, layout: Layout) -> frozenset[str]:
+        return frozenset(name for name in layout.parameters if not name.endswith(WEIGHT))
+
     def client(self, c: ClientContext) -> Program:
         names = c.layout.parameters
-        trainable = frozenset(name for name in names if not name.endswith(WEIGHT))
-        trained: Trained = yield Train(_begun(c), trainable=trainable)
+        trained: Trained = yield Train(_begun(c), trainable=self.tuned(c.layout))
         products: torch.Tensor = yield Call(partial(_products, c.layout), trained.weights)
         update = trained.take_update()
         for name in names:

@@ -26,12 +26,13 @@ from mpifl.clock.timeline import PARTICIPANT, Call, ClockState
 
 @dataclass
 class Cell:
-    """Participants ``rows`` and ``flows`` (n,) of a cell at ``now``; none of them has stopped.
+    """Participants ``rows`` and ``flows`` (n,) of cell ``number`` at ``now``; none has stopped.
 
     ``ahead`` is their link at ``next_stop``, the moment at which the next of them stops; infinity
     where none does.
     """
 
+    number: int
     rows: np.ndarray
     flows: np.ndarray
     now: float
@@ -50,18 +51,22 @@ class InCells:
         self._rule = policy.rule
         self._rates = rates(policy.latency, call)
         self._cells: dict[int, Cell] = {}
+        self._count = len(state.flights)
         self._landed: list[np.void] = []
+
+        # A heap of (next stop, cell), also of such that are no longer: a cell knows its own.
+        self._next_stops: list[tuple[float, int]] = []
 
         # A heap of (stop, client, row, flow): those who have stopped and not landed yet.
         self._stopped: list[tuple[float, int, np.void, np.void]] = []
         for number, places in self._by_cell(state.flights["client"]):
-            cell = Cell(state.flights[places], state.flows[places], state.now)
+            cell = Cell(number, state.flights[places], state.flows[places], state.now)
             self._cells[number] = cell
             self._take_stopped(cell)
             self._look_ahead(cell)
 
     def __len__(self) -> int:
-        return len(self._stopped) + sum(len(cell.rows) for cell in self._cells.values())
+        return self._count
 
     @property
     def stuck(self) -> bool:
@@ -86,6 +91,7 @@ class InCells:
 
     def add(self, rows: np.ndarray) -> None:
         """Add participants (n,), structured PARTICIPANT, as launched."""
+        self._count += len(rows)
         for start in np.unique(rows["start_seconds"]).tolist():
             beginning = rows[rows["start_seconds"] == start]
             for number, places in self._by_cell(beginning["client"]):
@@ -101,11 +107,11 @@ class InCells:
             return None
         if math.isinf(moment):
             raise nobody_ever(len(self))
-        for cell in self._cells.values():
-            if cell.next_stop <= moment:
-                self._go_ahead(cell)
+        while self._next() <= moment:
+            self._go_ahead(self._cells[self._next_stops[0][1]])
 
         stop, _, row, flow = heapq.heappop(self._stopped)
+        self._count -= 1
         row["stop_seconds"] = stop
         row["outcome"] = COMPLETED if flow["stage"] == DONE else DROPPED
         self._landed.append(flow)
@@ -130,7 +136,10 @@ class InCells:
 
     def _next(self) -> float:
         """Return the moment of the next stop in any cell."""
-        return min((cell.next_stop for cell in self._cells.values()), default=math.inf)
+        stops = self._next_stops
+        while stops and stops[0][0] != self._cells[stops[0][1]].next_stop:
+            heapq.heappop(stops)
+        return stops[0][0] if stops else math.inf
 
     def _by_cell(self, clients: np.ndarray) -> list[tuple[int, np.ndarray]]:
         """Return the places of some clients (n,) by the cells that they are in."""
@@ -143,7 +152,7 @@ class InCells:
 
     def _join(self, number: int, rows: np.ndarray, start: float) -> None:
         """Let participants begin in a cell at ``start``."""
-        cell = self._cells.setdefault(number, Cell(rows[:0], np.empty(0, FLOW), start))
+        cell = self._cells.setdefault(number, Cell(number, rows[:0], np.empty(0, FLOW), start))
         self._advance(cell, start)
         before = len(cell.rows)
         link = self._open(cell, before + len(rows))
@@ -180,6 +189,8 @@ class InCells:
         advance(cell.ahead, phones, self._rule, self._rates, math.inf, 1, 1)
         stopped = cell.ahead.stopped[: cell.ahead.stops[0]]
         cell.next_stop = float(cell.ahead.flows["stop"][stopped].min(initial=math.inf))
+        if cell.next_stop < math.inf:
+            heapq.heappush(self._next_stops, (cell.next_stop, cell.number))
 
     def _go_ahead(self, cell: Cell) -> None:
         """Move a cell to its next stop."""

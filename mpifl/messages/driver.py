@@ -16,6 +16,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from mpifl.clock.kernels.latency import RESUME
 from mpifl.messages.events import (
     BROKEN,
     ENDED,
@@ -71,7 +72,7 @@ class Driver:
         begun = events.handlings
         while events.rounds_done == rounds and not stop():
             if not events.heap:
-                raise stood_still(self.events, self._protocol)
+                raise stood_still(self.events, self._protocol, self._links.rule == RESUME)
             self.take_next()
             check_progress(events, self._protocol, self._actors, events.handlings - begun)
 

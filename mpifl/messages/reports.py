@@ -43,13 +43,24 @@ def take_reports(events: Events, protocol: Protocol, round_number: int) -> list[
     return [(actor, handler) for _, actor, handler in taken]
 
 
-def stood_still(events: Events, protocol: Protocol) -> InputError:
-    """Return the error of a protocol in which nothing is under way and its rounds are not over."""
+def stood_still(events: Events, protocol: Protocol, pauses: bool) -> InputError:
+    """Return the error of a protocol in which nothing is under way and its rounds are not over.
+
+    ``pauses`` says whether what a client does only pauses when it goes offline.
+    """
+    key, why = "clock.availability", "as clients went offline while they trained or transferred"
+    allowed = "allowed with it: resume, or always without outages"
+    if pauses and protocol.offline == "wait":
+        why, allowed = "as clients never come back online", "allowed: always without outages"
+    elif pauses:
+        key, why = f"protocol.offline: {protocol.offline!r}", "whose receivers were offline"
+        allowed = "allowed: wait"
+    elif protocol.offline != "wait":
+        allowed = "allowed with it: resume with protocol.offline wait, or always without outages"
     return InputError(
-        f"clock.availability: {events.now:,.0f} s after its beginning the protocol"
+        f"{key}: {events.now:,.0f} s after its beginning the protocol"
         f" {protocol.name} stands still in round {events.rounds_done + 1}: nothing is under way and"
-        " somebody waits for what was lost, as clients went offline while they trained or"
-        " transferred; allowed with it: resume, always"
+        f" somebody waits for what was lost, {why}; {allowed}"
     )
 
 

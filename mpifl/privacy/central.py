@@ -134,6 +134,11 @@ class Central(Budgeted):
                 f"algorithm.name: {job.algorithm.name!r} is {where}: it looks at inner products of"
                 " updates, which have no noise; allowed: algorithms such as fedavg"
             )
+        if job.selection.norms:
+            raise InputError(
+                f"selection.name: {job.selection.name!r} is {where}: it sees the norms of single"
+                " updates, which have no noise; allowed: rules such as uniform"
+            )
         if job.clock.costs != "declared":
             raise InputError(
                 f"clock.costs: 'measured' is {where}: who completes a round would depend on"

@@ -165,7 +165,6 @@ def refuse_options(job: Job) -> None:
         ("clock.costs", job.clock.costs, "declared"),
         ("runtime.on_client_error", job.runtime.on_client_error, "abort"),
         ("runtime.on_divergence", job.runtime.on_divergence, "abort"),
-        ("runtime.on_divergence", job.runtime.on_divergence, "abort"),
     )
     for key, value, only in refused:
         if value != only:
@@ -189,6 +188,11 @@ def refuse_options(job: Job) -> None:
         raise InputError(
             f"selection.participants: {job.selection.participants} is {allowed}, which says itself"
             " who takes part; leave it out (selection.participants=null)"
+        )
+    if job.selection.name != "uniform":
+        raise InputError(
+            f"selection.name: {job.selection.name!r} is {allowed}, which says itself who takes"
+            " part; leave it out"
         )
     _refuse_clock(job, allowed)
 

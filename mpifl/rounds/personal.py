@@ -81,7 +81,8 @@ def _model(experiment: Experiment, context: ClientContext) -> PersonalModel:
 
     steps = experiment.job.evaluation.fine_tune_steps
     if steps is not None:
-        tuned: Trained = yield Train(model, steps=steps)
+        trainable = experiment.job.algorithm.tuned(context.layout)
+        tuned: Trained = yield Train(model, steps=steps, trainable=trainable)
         model = tuned.weights
     return model
 

@@ -31,7 +31,7 @@ class Selection(Section):
     Attributes:
         losses: What the rule uses of the training losses of participants: ``none``, their ``mean``,
             or the ``squared`` losses of single samples too, which take a little time to measure.
-            Runs that train nothing refuse rules that use losses.
+            Runs that train nothing refuse rules that use losses or norms.
         varies: Whether how many clients a round has is drawn, too: ``participants`` on average,
             and sometimes more, or none.
     """
@@ -75,17 +75,18 @@ class Selection(Section):
         """Check that the rule goes with the rest of a job.
 
         Raises:
-            InputError: It does not. By default: it uses losses, and nothing is trained.
+            InputError: It does not. By default: it uses losses or norms, and nothing is trained.
         """
         if self.probes and job.clock.asynchronous:
             raise InputError(
                 f"clock.mode: {job.clock.mode!r} is not allowed with selection.name {self.name},"
                 " which probes clients before a round; allowed: sync, all, deadline"
             )
-        if self.losses != "none" and job.training.engine == "none":
+        if job.training.engine == "none" and (self.losses != "none" or self.norms):
+            used = "the norms of updates" if self.losses == "none" else "the losses of training"
             raise InputError(
                 f"training.engine: 'none' is not allowed with selection.name {self.name}, which"
-                " uses the losses of training; allowed: auto, loop, stacked"
+                f" uses {used}; allowed: auto, loop, stacked"
             )
 
     def start(self, population: Population, workload: Workload) -> State:

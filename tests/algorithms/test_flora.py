@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from torch.nn.functional import cross_entropy, linear
 from mpifl.algorithms.flora import _products
 from mpifl.errors import InputError
 from mpifl.rounds.build_experiment import check_job
+from mpifl.rounds.personal import _model
 from mpifl.seeds import Purpose, generator
 from tests.algorithms.reference import Run, assert_close
 from tests.models.library import library
@@ -154,6 +156,53 @@ def test_weights_of_fewer_bits_are_those_without_adapters(tmp_path: Path) -> Non
     run = Run(tmp_path, model, "algorithm=flora", "rounds=1")
     assert {str(based.tensor.dtype) for based in run.experiment.model.base} >= {"torch.int8"}
     assert any(name.endswith("base_layer.weight") for name in run.layout.parameters)
+
+
+def test_a_client_fine_tunes_adapters_alone(tmp_path: Path) -> None:
+    tune = (
+        "data.split={by: samples, test: 0.3}",
+        "evaluation={personal: true, fine_tune_steps: 2}",
+    )
+    run = Run(tmp_path, ADAPTED, "algorithm=flora", "rounds=1", *tune)
+    context: Any = SimpleNamespace(received={"model": run.initial}, layout=run.layout)
+    request: Any = next(_model(run.experiment, context))
+    assert request.trainable == {name for name in run.layout.parameters if "lora_" in name}
+
+
+EMBEDDED = """
+import torch
+from torch import nn
+
+from mpifl.models.model import Model
+
+
+class Pixels(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.pixels = nn.Embedding(17, 4)
+        self.last = nn.Linear(4, 10)
+
+    def forward(self, x):
+        return self.last(self.pixels(x.flatten(1).long().clamp(0, 16)).mean(1))
+
+
+class Embedded(Model):
+    name: str = "embedded"
+
+    def build(self, data):
+        return Pixels()
+"""
+
+
+def test_adapters_of_embeddings_are_refused(tmp_path: Path) -> None:
+    """They have other names than A and B: they would be averaged, and merged too."""
+    file = tmp_path / "mine.py"
+    file.write_text(EMBEDDED)
+    model = f"model={{name: '{file}:Embedded', lora: {{rank: 2, target_modules: [pixels, last]}}}}"
+    check_job("quickstart", [model])
+    said = "model.lora.target_modules: .* is not allowed with algorithm.name flora"
+    with pytest.raises(InputError, match=said):
+        check_job("quickstart", [model, "algorithm=flora"])
 
 
 def test_convolutions_get_their_products(tmp_path: Path) -> None:

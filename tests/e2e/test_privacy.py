@@ -320,6 +320,32 @@ def test_an_algorithm_that_looks_at_products_of_updates_is_refused(tmp_path: Pat
         check_job(JOB[0], job)
 
 
+NORMS = """
+from typing import ClassVar
+
+from mpifl.selection.uniform import Uniform
+
+
+class Norms(Uniform):
+    norms: ClassVar[bool] = True
+"""
+
+
+def test_a_rule_that_sees_norms_of_updates_is_refused_where_they_have_no_noise(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(NORMS)
+    job = [*JOB[1:], f"selection.name={file}:Norms"]
+    with pytest.raises(InputError, match="sees the norms of single updates, which have no noise"):
+        check_job(JOB[0], [*job, CLIP, private("gaussian", epsilon=4)])
+    check_job(JOB[0], [*job, private("local_gaussian", noise_multiplier=1)])
+    with pytest.raises(
+        InputError, match=r"training.engine: 'none' is not allowed.* uses the norms"
+    ):
+        check_job(JOB[0], [*job, "training.engine=none"])
+
+
 ALWAYS = "clock={mode: all, availability: always}"
 SAMPLED = {
     "a uniform sample": ((ALWAYS,), ""),

@@ -442,6 +442,7 @@ WRONG = {
     "algorithm=scaffold": "algorithm.name: 'scaffold' is not allowed with protocol.name gossip",
     "exchange.up=[sign]": "exchange.up is not allowed with protocol.name gossip",
     "selection.participants=5": "selection.participants: 5 is not allowed with protocol.name gossip",
+    "selection=pyramidfl": "selection.name: 'pyramidfl' is not allowed with protocol.name gossip",
     "clock.latency.server_up_kbps=5": "clock.latency.server_up_kbps: 5 is not allowed with"
     " protocol.name gossip, which has no server; leave it out",
     "clock.latency.update_seconds=1": "clock.latency.update_seconds: 1 is not allowed with protocol",
@@ -471,7 +472,17 @@ def test_a_protocol_that_waits_for_lost_messages_says_so(
 ) -> None:
     assert runs[0].status == 2
     assert f"the protocol {protocol} stands still in round" in runs[0].stderr
-    assert "allowed with it: resume, always" in runs[0].stderr
+    assert "allowed with it: resume, or always without outages\n" in runs[0].stderr
+
+
+@pytest.mark.runs(
+    (1,),
+    with_protocol("gossip", "clock.availability=resume", "protocol.offline=lose", "rounds=40"),
+)
+def test_what_is_lost_by_the_protocol_itself_is_told(runs: list[Finished]) -> None:
+    assert runs[0].status == 2
+    assert "mpifl: rank 0: protocol.offline: 'lose': " in runs[0].stderr
+    assert "whose receivers were offline; allowed: wait\n" in runs[0].stderr
 
 
 FORGETFUL = """

@@ -134,8 +134,10 @@ def _frames(path: Path) -> np.ndarray:
         raise InputError(f"{path}: its pixels cannot be read ({reason})") from error
     if data.get("PhotometricInterpretation") == "MONOCHROME1":  # the least value is white
         stored = _sum_of_ends(data) - stored.astype(np.int64)
-    with read_errors(path):
+    with read_errors(path), np.errstate(over="ignore"):
         values = np.asarray(pydicom.pixels.apply_modality_lut(stored, data), np.float32)
+    if not np.isfinite(values).all():
+        raise InputError(f"{path}: it has pixels that are not finite numbers")
     return values.reshape(-1, *values.shape[-2:])
 
 
@@ -150,10 +152,11 @@ def _order(files: tuple[Path, ...], headers: list[Any]) -> list[int]:
     Raise InputError for a slice that has neither, and two at one place.
     """
     folder = files[0].parent
-    if all("ImagePositionPatient" in h and "ImageOrientationPatient" in h for h in headers):
-        across = np.array(headers[0].ImageOrientationPatient, float).reshape(2, 3)
-        normal = np.cross(*across)
-        places = [float(np.array(h.ImagePositionPatient, float) @ normal) for h in headers]
+    positions = [_numbers(h, "ImagePositionPatient", 3) for h in headers]
+    across = [_numbers(h, "ImageOrientationPatient", 6) for h in headers]
+    if all(map(len, (*positions, *across))):
+        normal = np.cross(*across[0].reshape(2, 3))
+        places = [float(position @ normal) for position in positions]
     elif all(h.get("InstanceNumber") is not None for h in headers):
         places = [float(h.InstanceNumber) for h in headers]
     else:
@@ -165,3 +168,12 @@ def _order(files: tuple[Path, ...], headers: list[Any]) -> list[int]:
             f"{files[double]}: {counted(2, 'image')} or more at its place; a series has one"
         )
     return order
+
+
+def _numbers(header: Any, name: str, count: int) -> np.ndarray:
+    """Return an element of ``count`` finite numbers; (0,) where a header has others, or none."""
+    value = header.get(name)
+    if value is None or np.size(value) != count:
+        return np.empty(0)
+    numbers = np.array(value, float)
+    return numbers if np.isfinite(numbers).all() else np.empty(0)

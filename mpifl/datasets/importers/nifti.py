@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from mpifl.datasets.importers.folders import files_below
 from mpifl.datasets.importers.volumes import Scan, Volumes
-from mpifl.errors import InputError
+from mpifl.errors import InputError, counted
 from mpifl.io.files import read_errors
 
 ENDINGS = (".nii", ".nii.gz")
@@ -73,6 +73,10 @@ class Nifti(Volumes):
         if not path.is_file():
             raise InputError(f"{path}: no such file; it should be the mask of {scan.location}")
         values = self._read(path)
+        if len(values) > 1 and not self.slices:
+            raise InputError(
+                f"{path}: {counted(len(values), 'slice')}; a segmentation needs --slices"
+            )
         wrong = ~((values >= 0) & (values < self.classes) & (values == np.rint(values)))
         if wrong.any():
             raise InputError(
@@ -95,6 +99,9 @@ class Nifti(Volumes):
             if not 2 <= len(shape) <= 3 or not all(shape):
                 sides = "x".join(map(str, image.shape))
                 raise InputError(f"{path}: {sides}: expected a volume of three axes")
+            kind = image.get_data_dtype()
+            if kind.kind not in "iuf":
+                raise InputError(f"{path}: {kind}; volumes of single real numbers are read")
             values = image.get_fdata(dtype=np.float32).reshape((*shape, 1)[:3])
             volume = nibabel.Nifti1Image(values, image.affine)
             turned = nibabel.as_closest_canonical(volume).get_fdata(dtype=np.float32)

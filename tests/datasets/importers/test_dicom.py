@@ -189,3 +189,41 @@ def test_the_command(folder: Path, tmp_path: Path) -> None:
     arguments = ("dicom", str(folder), "--client", "InstitutionName", "--size", "8x8")
     status, said = command(tmp_path / "done", *arguments)
     assert (status, "train: 4 samples of 2 clients" in said) == (0, True), said
+
+
+@pytest.mark.parametrize(
+    ("position", "across"),
+    [
+        (None, [1, 0, 0, 0, 1, 0]),
+        ([0, 0, 1], None),
+        ([0, 0], [1, 0, 0, 0, 1, 0]),
+        ([0, 0, 1], [1, 0, 0]),
+    ],
+)
+def test_slices_whose_places_are_empty_or_short_are_in_the_order_of_their_numbers(
+    tmp_path: Path, out: Path, position: Any, across: Any
+) -> None:
+    for label, name, number in (
+        ("ill", "a", 2),
+        ("ill", "b", 1),
+        ("well", "a", 2),
+        ("well", "b", 1),
+    ):
+        save(
+            tmp_path / "s" / label / f"{name}.dcm",
+            pixels(number),
+            InstanceNumber=number,
+            ImagePositionPatient=position,
+            ImageOrientationPatient=across,
+        )
+    importer = Dicom(series=True, label_pattern="(?P<label>.+)", normalise="none")
+    found = imported(importer, out, tmp_path / "s")
+    assert np.array_equal(found.train.x[0], [pixels(1), pixels(2)])
+
+
+def test_values_that_are_not_finite_are_refused(tmp_path: Path, out: Path) -> None:
+    for label in ("ill", "well"):
+        save(
+            tmp_path / "s" / label / "a.dcm", pixels(1), RescaleSlope="1e300", RescaleIntercept="0"
+        )
+    assert "pixels that are not finite numbers" in refusal(Dicom(), out, tmp_path / "s")

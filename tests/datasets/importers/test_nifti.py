@@ -162,6 +162,23 @@ def test_masks_are_sliced_and_resized_with_their_volumes(folder: Path, out: Path
     assert "no such file; it should be the mask of" in refusal(importer, out, folder)
 
 
+def test_values_that_are_no_single_real_numbers_are_refused(tmp_path: Path, out: Path) -> None:
+    colours = np.zeros((4, 5, 6), [("R", "u1"), ("G", "u1"), ("B", "u1")])
+    for values in (volume(0).astype(np.complex64), colours):
+        for label in "ab":
+            save(tmp_path / "scans" / label / "0.nii", values)
+        assert "volumes of single real numbers are read" in refusal(
+            Nifti(), out, tmp_path / "scans"
+        )
+
+
+def test_a_segmentation_is_of_slices(tmp_path: Path, out: Path) -> None:
+    for part in ("scans", "masks"):
+        save(tmp_path / part / "0.nii", np.zeros((4, 5, 6), np.int16))
+    importer = Nifti(task="segmentation", masks=tmp_path / "masks", classes=2)
+    assert "6 slices; a segmentation needs --slices" in refusal(importer, out, tmp_path / "scans")
+
+
 def test_what_is_wrong_is_named(folder: Path, tmp_path: Path, out: Path) -> None:
     assert refusal(Nifti(), out, tmp_path / "none") == f"{tmp_path / 'none'}: no such folder"
     assert "no volumes for the train part" in refusal(Nifti(exclude="nii"), out, folder)
