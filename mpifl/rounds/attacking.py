@@ -15,7 +15,8 @@ from mpifl.attacks.attack import Attack, Attacker
 from mpifl.attacks.colluding import Colluding, Plot
 from mpifl.rounds.experiment import Experiment
 from mpifl.rounds.update_sum import summable
-from mpifl.seeds import Purpose, generator
+from mpifl.seeds import Purpose, generator, number
+from mpifl.training.device import CPU, seed_torch
 from mpifl.training.participant import Poison
 
 
@@ -57,6 +58,8 @@ def attacked(experiment: Experiment, task: Any, arrays: list[torch.Tensor]) -> l
     """
     for place, attack in attacks_of(experiment, task):
         keys = (int(task["began"]), int(task["client"]), place)
+        for device in {CPU, arrays[0].device}:  # a plug-in may draw from torch's generators
+            seed_torch(device, number(experiment.job.seed, Purpose.ATTACK, *keys))
         random = partial(generator, experiment.job.seed, Purpose.ATTACK, *keys)
         arrays = [attack.change(arrays[0], Attacker(keys[1], keys[0], random)), *arrays[1:]]
     return arrays

@@ -28,6 +28,9 @@ def chart(material: Material) -> Chart:
     if not sources:
         raise NoData("no round has ended")
     several = len(material.all) > 1
+    of_groups = [
+        [sources.index(run) for run in group if run in sources] for group in material.sources
+    ]
     return Chart(
         name="durations",
         title="Round durations",
@@ -36,6 +39,7 @@ def chart(material: Material) -> Chart:
         f" nobody was online, or the round's deadline.{_binned(sources)}",
         panels=tuple(_panel(source, source.label if several else "") for source in sources),
         choice="run",
+        on_paper=tuple(places[0] for places in groups if places),
     )
 
 
