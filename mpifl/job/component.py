@@ -163,6 +163,16 @@ COMPONENTS = (
     ),
 )
 
+METHODS = {
+    "Aggregation": "aggregate",
+    "Algorithm": "server",
+    "Model": "build",
+    "Partitioner": "deal",
+    "RoundPolicy": "settle",
+    "Selection": "choose",
+}
+"""The method that a base class leaves to every plug-in."""
+
 
 def find_part(component: Component, name: Any) -> tuple[type[Section], PlugIn | None]:
     """Return the class for which ``name`` stands and, for a plug-in, its source.
@@ -284,4 +294,7 @@ def _plug_in(component: Component, name: str) -> tuple[type[Section], PlugIn]:
             f"{component.key_path}: {name!r}: it has no class {class_name} that extends"
             f" {base.__name__}"
         )
+    method = METHODS.get(base.__name__)
+    if method and getattr(imported, method) is getattr(base, method):
+        raise InputError(f"{component.key_path}: {name!r}: it has no method {method}; write one")
     return imported, plug_in

@@ -23,7 +23,7 @@ from mpifl.attacks.attack import Attack, Attacker
 from mpifl.attacks.attackers import Attackers, attackers_text
 from mpifl.attacks.colluding import Colluding, Plot
 from mpifl.datasets.dataset import Dataset, Part, grouped, write_dataset
-from mpifl.errors import InputError
+from mpifl.errors import InputError, TrainingError
 from mpifl.job import parse_job
 from mpifl.mpi.world import World
 from mpifl.population.build import open_population, prepare
@@ -104,6 +104,15 @@ def test_an_attack_that_draws_from_torch_depends_on_round_and_client_alone() -> 
     assert changed(7) == first
     assert first[0] not in (other[0], changed(7, began=2)[0])
     assert first[1] == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(("sent", "said"), [(None, "NoneType"), (torch.zeros(3), r"shape \(3,\)")])
+def test_an_attack_has_to_return_an_update(sent: Any, said: str) -> None:
+    attack = SimpleNamespace(name="mine.py:Mine", change=lambda *_: sent)
+    experiment: Any = SimpleNamespace(attacks=(attack,), job=SimpleNamespace(seed=3))
+    task = {"attacks": 1, "client": 0, "began": 1}
+    with pytest.raises(TrainingError, match=rf"mine\.py:Mine': change returned .*{said}"):
+        attacked(experiment, task, [torch.zeros(4)])
 
 
 def test_labels_are_exchanged_and_tests_ask_for_the_wrong_ones() -> None:

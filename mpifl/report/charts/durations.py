@@ -28,9 +28,7 @@ def chart(material: Material) -> Chart:
     if not sources:
         raise NoData("no round has ended")
     several = len(material.all) > 1
-    of_groups = [
-        [sources.index(run) for run in group if run in sources] for group in material.sources
-    ]
+    groups = [[sources.index(run) for run in own if run in sources] for own in material.sources]
     return Chart(
         name="durations",
         title="Round durations",
