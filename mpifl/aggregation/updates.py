@@ -17,7 +17,7 @@ import numpy as np
 
 from mpifl.aggregation.column_exchange import exchanged
 from mpifl.aggregation.exact_products import from_limbs, limbs
-from mpifl.errors import Diverged, TrainingError
+from mpifl.errors import Diverged, TrainingError, counted
 
 if TYPE_CHECKING:
     from mpifl.mpi.world import World  # reading a job, which imports its rule, needs no MPI
@@ -126,8 +126,8 @@ class Updates:
         if weights.shape != self.weights.shape or np.isnan(weights).any():
             raise TrainingError(
                 f"aggregation: updates.weighted was given weights of shape {weights.shape},"
-                f" {np.isnan(weights).sum()} of them NaN; expected a number for each of the"
-                f" {len(self)} updates"
+                f" {np.isnan(weights).sum()} of them NaN; expected a number for each of"
+                f" {counted(len(self), 'update')}"
             )
         if not (self.changes or self.rows.reference):
             rounded = np.where(weights < 1 + ROUNDING, np.minimum(weights, 1.0), weights)

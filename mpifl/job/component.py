@@ -171,7 +171,7 @@ METHODS = {
     "RoundPolicy": "settle",
     "Selection": "choose",
 }
-"""The method that a base class leaves to every plug-in."""
+"""The method that a base class leaves to a plug-in that extends it and no part of mpifl."""
 
 
 def find_part(component: Component, name: Any) -> tuple[type[Section], PlugIn | None]:
@@ -295,6 +295,6 @@ def _plug_in(component: Component, name: str) -> tuple[type[Section], PlugIn]:
             f" {base.__name__}"
         )
     method = METHODS.get(base.__name__)
-    if method and getattr(imported, method) is getattr(base, method):
+    if method and imported.__bases__ == (base,) and method not in vars(imported):
         raise InputError(f"{component.key_path}: {name!r}: it has no method {method}; write one")
     return imported, plug_in

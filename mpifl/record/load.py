@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
-from mpifl.errors import InputError
+from mpifl.errors import InputError, counted
 from mpifl.io.files import is_file, read_errors
 from mpifl.io.hdf5 import check_heaps
 from mpifl.job import load_yaml
@@ -209,6 +209,6 @@ def load_run(path: str | Path) -> Run:
     folder = Path(path)
     if not is_run(folder):
         inside = runs_in(folder)
-        hint = f"; load one of its {len(inside)} runs, such as {inside[0]}" if inside else ""
+        hint = f"; it has {counted(len(inside), 'run')}, such as {inside[0]}" if inside else ""
         raise InputError(f"{folder}: not a run directory: it has no job.yaml{hint}")
     return Run(folder)

@@ -40,7 +40,7 @@ def test_a_run_is_read_whole(finished: Finished) -> None:
 
 def test_what_is_no_run_or_no_table_is_said(finished: Finished) -> None:
     runs = finished.folder.parent
-    with pytest.raises(InputError, match=rf"{runs}: not a run.*; load one of its 1 runs, such as"):
+    with pytest.raises(InputError, match=rf"{runs}: not a run.*; it has 1 run, such as"):
         mpifl.load_run(runs)
     for read in (mpifl.load_run(finished.folder).table, mpifl.load_run(finished.folder).units):
         with pytest.raises(InputError, match=r"table 'round' is not known; allowed: rounds, "):
