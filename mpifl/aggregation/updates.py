@@ -17,7 +17,7 @@ import numpy as np
 
 from mpifl.aggregation.column_exchange import exchanged
 from mpifl.aggregation.exact_products import from_limbs, limbs
-from mpifl.errors import Diverged
+from mpifl.errors import Diverged, TrainingError, counted
 
 if TYPE_CHECKING:
     from mpifl.mpi.world import World  # reading a job, which imports its rule, needs no MPI
@@ -119,7 +119,16 @@ class Updates:
         return len(self.weights)
 
     def weighted(self, weights: np.ndarray) -> Aggregate:
-        """Return the updates' sum with other weights (n,), each from 0 to 1, together 1 or less."""
+        """Return the updates' sum with other weights (n,), each from 0 to 1, together 1 or less.
+
+        Raises TrainingError for weights of another shape, or of which one is NaN.
+        """
+        if weights.shape != self.weights.shape or np.isnan(weights).any():
+            raise TrainingError(
+                f"aggregation: updates.weighted was given weights of shape {weights.shape},"
+                f" {np.isnan(weights).sum()} of them NaN; expected a number for each of"
+                f" {counted(len(self), 'update')}"
+            )
         if not (self.changes or self.rows.reference):
             rounded = np.where(weights < 1 + ROUNDING, np.minimum(weights, 1.0), weights)
             return Weights(rounded)

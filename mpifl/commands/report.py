@@ -9,7 +9,9 @@ import typer
 
 from mpifl.commands.exits import wrong_input_ends
 from mpifl.commands.output import Overwrite, check_output
-from mpifl.errors import counted
+from mpifl.errors import InputError, counted
+
+PAGES = (".html", ".htm")
 
 
 def report(
@@ -45,6 +47,11 @@ def report(
     from mpifl.report.target import parse_target
 
     with wrong_input_ends():
+        if out.suffix not in PAGES:
+            raise InputError(
+                f"-o: {out}: a report is a page in HTML; name it {out.with_suffix('.html')}"
+                " (--static DIR writes each chart as PNG, PDF and CSV)"
+            )
         check_output(out, overwrite)
         if static is not None:
             from mpifl.report.static import check_folder, write_static

@@ -292,4 +292,4 @@ def _submit(text: str) -> None:
             FAILED,
         )
     if done.returncode:
-        sys.exit(FAILED)
+        end(f"sbatch: status {done.returncode}, so nothing was submitted", FAILED)

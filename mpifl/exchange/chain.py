@@ -6,10 +6,12 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 from mpifl.algorithms.arrays import BYTES_PER_NUMBER
+from mpifl.errors import TrainingError
 from mpifl.exchange.part import floats, pack
 from mpifl.exchange.stage import Coded, Coder, Shape, Stage, StageContext, Steered
 
@@ -72,6 +74,8 @@ def send(
         )
         coded = stage.encode(left, context)
         size = stage.size(shape)
+        if ":" in stage.name:
+            _check_coded(stage.name, coded)
         shape = Shape(len(coded.left)) if size is None else size.left
         left = coded.left
         done.append((place, stage, context, coded))
@@ -81,8 +85,29 @@ def send(
     keep: Kept = {}
     for place, stage, context, coded in reversed(done):
         left = stage.decode(replace(coded, left=left), replace(context, kept={}))
+        if np.shape(left) != (context.shape.count,):
+            raise TrainingError(
+                f"exchange: {stage.name!r}: decode returned an array of shape {np.shape(left)};"
+                f" expected ({context.shape.count},), as encode was given"
+            )
         keep |= {(place, name): array for name, array in stage.keep(coded, left, context).items()}
     return Arrived(left, weight, keep, told[0] if told else 0.0)
+
+
+def _check_coded(name: str, coded: Any) -> None:
+    """Raise TrainingError for what a plug-in's ``encode`` may not return."""
+    if not isinstance(coded, Coded):
+        raise TrainingError(
+            f"exchange: {name!r}: encode returned {type(coded).__name__}; expected Coded"
+        )
+    for part in coded.parts:
+        numbers = part.numbers
+        whole = np.issubdtype(numbers.dtype, np.integer)
+        if not whole or (len(numbers) and (numbers.min() < 0 or int(numbers.max()) >> part.bits)):
+            raise TrainingError(
+                f"exchange: {name!r}: encode returned a part whose numbers are not all whole and"
+                f" from 0 to {2**part.bits - 1}, the largest of {part.bits} bits"
+            )
 
 
 def _bytes(stages: Sequence[Stage], done: Sequence[Coded], left: np.ndarray) -> int:

@@ -16,6 +16,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from mpifl.errors import InputError
 from mpifl.io.files import is_file
 from mpifl.job.plug_in import PlugIn, plug_in_of_file, plug_in_of_module
@@ -77,10 +79,11 @@ class Component:
             )
         return {**section, self.key: prefix, option: rest}
 
-    def preset(self, name: Any) -> dict[str, Any]:
+    def preset(self, name: Any, part: Any = None) -> dict[str, Any]:
         """Return the options for which ``preset: NAME`` of the section stands.
 
-        Raises InputError when there is no such preset.
+        ``part`` is the name beside it, if there is one. Raises InputError when there is no such
+        preset, and for a part of mpifl that does not have its keys.
         """
         module = importlib.import_module(self.package)
         presets: dict[str, dict[str, Any]] = getattr(module, "PRESETS", {})
@@ -89,7 +92,25 @@ class Component:
             raise InputError(
                 f"{'.'.join(self.path)}.preset: {name!r} is not known; allowed: {allowed}"
             )
-        return presets[name]
+        options = presets[name]
+        registry = self.registry()
+        if isinstance(part, str) and part in registry:
+            self._check_preset(name, options, part, _class(registry[part]))
+        return options
+
+    def _check_preset(
+        self, name: str, options: Mapping[str, Any], part: str, kind: type[Section]
+    ) -> None:
+        """Raise InputError when a part lacks keys for which a preset stands."""
+        unknown = options.keys() - kind.model_fields.keys()
+        if unknown:
+            own = {key: options[key] for key in options if key not in {*unknown, self.key}}
+            instead = yaml.safe_dump(own, default_flow_style=True, width=1000).strip()
+            others = f", and write what else it stands for: {instead}" if own else ""
+            raise InputError(
+                f"{'.'.join(self.path)}.preset: {name!r} is not allowed with {self.key_path}"
+                f" {part!r}, which has no {min(unknown)}; leave the preset out{others}"
+            )
 
     def base_class(self) -> type[Section]:
         """Return the class that plug-ins have to extend."""
@@ -141,6 +162,16 @@ COMPONENTS = (
         several=True,
     ),
 )
+
+METHODS = {
+    "Aggregation": "aggregate",
+    "Algorithm": "server",
+    "Model": "build",
+    "Partitioner": "deal",
+    "RoundPolicy": "settle",
+    "Selection": "choose",
+}
+"""The method that a base class leaves to a plug-in that extends it and no part of mpifl."""
 
 
 def find_part(component: Component, name: Any) -> tuple[type[Section], PlugIn | None]:
@@ -263,4 +294,7 @@ def _plug_in(component: Component, name: str) -> tuple[type[Section], PlugIn]:
             f"{component.key_path}: {name!r}: it has no class {class_name} that extends"
             f" {base.__name__}"
         )
+    method = METHODS.get(base.__name__)
+    if method and imported.__bases__ == (base,) and method not in vars(imported):
+        raise InputError(f"{component.key_path}: {name!r}: it has no method {method}; write one")
     return imported, plug_in

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -18,3 +18,17 @@ def flat(nested: Mapping[str, Any], within: str = "") -> dict[str, Any]:
         else:
             values[f"{within}{name}"] = value
     return values
+
+
+def short_keys(keys: Sequence[str]) -> list[str]:
+    """Return dotted keys without their sections: algorithm.name as algorithm, training.lr as lr.
+
+    Keys that would look alike stay whole.
+    """
+    short = [_short_key(key) for key in keys]
+    return [name if short.count(name) == 1 else key for name, key in zip(short, keys, strict=True)]
+
+
+def _short_key(key: str) -> str:
+    section, _, last = key.rpartition(".")
+    return section.rpartition(".")[2] if last in ("name", "mode", "number") and section else last

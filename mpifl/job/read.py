@@ -222,7 +222,7 @@ def _plain_component(component: Component, value: Any, problems: Problems) -> An
         preset = value["preset"]
         value = {key: item for key, item in value.items() if key != "preset"}
         with problems.noted():
-            value = _merged(component.preset(preset), value)
+            value = _merged(component.preset(preset, value.get(component.key)), value)
     if isinstance(value, dict):
         with problems.noted():
             value = component.spelled_out(value)

@@ -26,7 +26,7 @@ from mpifl.datasets.packed import is_compressed, repack
 from mpifl.datasets.parties import dealt_to_parties
 from mpifl.datasets.partitioners import REGISTRY as PARTITIONERS
 from mpifl.datasets.partitioners.natural import Natural
-from mpifl.datasets.partitioners.partitioner import Partitioner, Samples, check_dealt
+from mpifl.datasets.partitioners.partitioner import Partitioner, Samples, dealt
 from mpifl.datasets.partitioners.vertical import Vertical
 from mpifl.datasets.split import TRAIN, arranged, split_samples
 from mpifl.errors import InputError
@@ -235,7 +235,7 @@ def _clients(
 
     labels = None if data.task == "language" else train.y
     samples = Samples(train.samples, labels, train.coarse)
-    client = check_dealt(partition, samples, partition.deal(samples, random))
+    client = dealt(partition, samples, random)
     return client, np.array([str(number).encode() for number in range(partition.clients)])
 
 

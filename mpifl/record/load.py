@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
-from mpifl.errors import InputError
+from mpifl.errors import InputError, counted
 from mpifl.io.files import is_file, read_errors
 from mpifl.io.hdf5 import check_heaps
 from mpifl.job import load_yaml
-from mpifl.record.run_folders import is_run
+from mpifl.record.run_folders import is_run, runs_in
 from mpifl.record.tables import TABLES
 
 if TYPE_CHECKING:
@@ -154,9 +154,7 @@ class Run:
         Tables are ``rounds``, ``participants``, ``clients``, ``messages``, ``analytics`` and
         ``losses``. While a run is under way these are the rows written so far.
         """
-        if name not in TABLES:
-            raise InputError(f"table {name!r} is not known; allowed: {', '.join(TABLES)}")
-
+        _check_table(name)
         with self._run_file() as file:
             rows: np.ndarray = file[name][:]
         return rows
@@ -178,6 +176,7 @@ class Run:
 
     def units(self, name: str) -> dict[str, str]:
         """Return the description of each column of a table, with its unit, by the column's name."""
+        _check_table(name)
         with self._run_file() as file:
             return {column: str(file[name].attrs[column]) for column in file[name].dtype.names}
 
@@ -199,9 +198,17 @@ class Run:
         return content
 
 
+def _check_table(name: str) -> None:
+    """Raise InputError for a table that run.h5 never has."""
+    if name not in TABLES:
+        raise InputError(f"table {name!r} is not known; allowed: {', '.join(TABLES)}")
+
+
 def load_run(path: str | Path) -> Run:
     """Return the run of a run directory. Raises InputError when there is none."""
     folder = Path(path)
     if not is_run(folder):
-        raise InputError(f"{folder}: not a run directory: it has no job.yaml")
+        inside = runs_in(folder)
+        hint = f"; it has {counted(len(inside), 'run')}, such as {inside[0]}" if inside else ""
+        raise InputError(f"{folder}: not a run directory: it has no job.yaml{hint}")
     return Run(folder)

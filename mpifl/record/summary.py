@@ -159,6 +159,11 @@ def closing_lines(summary: dict[str, Any], folder: str) -> list[str]:
         if summary[name] or name in always
     )
     digest = summary["model_sha256"]
+    # A resumed run has the wall time of its last part, and the virtual time of all of them.
+    resumed = summary["resumed_from"]
+    pace = f"({virtual / wall:.1f} times as fast as the phones)"
+    if resumed:
+        pace = f"since it was resumed after round {resumed:,}"
     ended_by = f", ended by {summary['stopped_by']}" if summary["stopped_by"] else ""
 
     return [
@@ -167,8 +172,7 @@ def closing_lines(summary: dict[str, Any], folder: str) -> list[str]:
         *_attack_lines(final),
         *_found_lines(summary),
         *_privacy_lines(summary),
-        f"virtual time {clock_text(virtual)}, wall time {clock_text(wall)}"
-        f" ({virtual / wall:.1f} times as fast as the phones)",
+        f"virtual time {clock_text(virtual)}, wall time {clock_text(wall)} {pace}",
         f"wall time by phase: {time_text(summary['seconds'])};"
         f" at most {decimal(max(summary['peak_bytes']))} of memory a rank",
         f"{_traffic(summary, 'down')} and {_traffic(summary, 'up')};"

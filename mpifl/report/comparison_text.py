@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.filesize import decimal
 
+from mpifl.job.flat import short_keys
 from mpifl.record.wording import clock_text, energy_text
 from mpifl.report.compared import value_text
 from mpifl.report.comparison import RESULTS, TO_TARGET, Comparison, Row, Spread
@@ -39,7 +40,7 @@ LATEX = {
 def cells(comparison: Comparison) -> Cells:
     """Return headings and rows of the table that people read."""
     metric = comparison.metric
-    headings = [*(_short(comparison.keys) or ["job"]), "runs"]
+    headings = [*(short_keys(comparison.keys) or ["job"]), "runs"]
     if metric is not None:
         headings += [f"final {metric}".replace("_", " "), "best"]
     if comparison.attacked:
@@ -84,20 +85,6 @@ def _cells(comparison: Comparison, row: Row) -> list[str]:
             _text(row.to_target["virtual_seconds"], clock_text),
         ]
     return cells
-
-
-def _short(keys: list[str]) -> list[str]:
-    """Return the keys without their sections: algorithm.name as algorithm, training.lr as lr.
-
-    Keys that would look alike stay whole.
-    """
-    short = [_short_key(key) for key in keys]
-    return [name if short.count(name) == 1 else key for name, key in zip(short, keys, strict=True)]
-
-
-def _short_key(key: str) -> str:
-    section, _, last = key.rpartition(".")
-    return section.rpartition(".")[2] if last in ("name", "mode") and section else last
 
 
 def _text(spread: Spread | None, text: Callable[[float], str]) -> str:

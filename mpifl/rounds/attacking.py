@@ -13,9 +13,11 @@ from mpifl.aggregation.updates import Updates
 from mpifl.aggregation.views import Make, replaced
 from mpifl.attacks.attack import Attack, Attacker
 from mpifl.attacks.colluding import Colluding, Plot
+from mpifl.errors import TrainingError
 from mpifl.rounds.experiment import Experiment
 from mpifl.rounds.update_sum import summable
-from mpifl.seeds import Purpose, generator
+from mpifl.seeds import Purpose, generator, number
+from mpifl.training.device import CPU, seed_torch
 from mpifl.training.participant import Poison
 
 
@@ -57,9 +59,24 @@ def attacked(experiment: Experiment, task: Any, arrays: list[torch.Tensor]) -> l
     """
     for place, attack in attacks_of(experiment, task):
         keys = (int(task["began"]), int(task["client"]), place)
+        for device in {CPU, arrays[0].device}:  # a plug-in may draw from torch's generators
+            seed_torch(device, number(experiment.job.seed, Purpose.ATTACK, *keys))
         random = partial(generator, experiment.job.seed, Purpose.ATTACK, *keys)
-        arrays = [attack.change(arrays[0], Attacker(keys[1], keys[0], random)), *arrays[1:]]
+        sent = attack.change(arrays[0], Attacker(keys[1], keys[0], random))
+        _check_sent(f"attacks.{place}.name: {attack.name!r}", sent, arrays[0])
+        arrays = [sent, *arrays[1:]]
     return arrays
+
+
+def _check_sent(what: str, sent: Any, update: torch.Tensor) -> None:
+    """Raise TrainingError for what is no update: an attack may be a plug-in."""
+    shape = tuple(sent.shape) if isinstance(sent, torch.Tensor) else None
+    if shape != tuple(update.shape):
+        found = type(sent).__name__ if shape is None else f"a tensor of shape {shape}"
+        raise TrainingError(
+            f"{what}: change returned {found}; expected a tensor of the update's shape"
+            f" {tuple(update.shape)}"
+        )
 
 
 def colluded(experiment: Experiment, updates: Updates, tasks: np.ndarray) -> Updates:

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 
 from mpifl.aggregation.device_sum import in_two_parts
-from mpifl.aggregation.updates import Columns, Rows, Updates
+from mpifl.aggregation.updates import Columns, Rows, Updates, Weights
 from mpifl.aggregation.views import bucketed
+from mpifl.errors import TrainingError
 from mpifl.mpi.world import World
 from mpifl.rounds.assignment import Results
 from mpifl.rounds.attacking import colluded
@@ -114,6 +115,11 @@ def _combine_slot(
         updates = bucketed(updates, rule.bucket, random)
 
     found = rule.aggregate(updates)
+    if not isinstance(found, Columns | Weights):
+        raise TrainingError(
+            f"aggregation.name: {rule.name!r}: aggregate returned {type(found).__name__}; expected"
+            " what a method of updates returns: weighted, combined or columns"
+        )
     if isinstance(found, Columns):
         total = float(np.sort(slot.tasks["weight"]).sum())
         _write_columns(experiment, slot.number, found.values, total, results)

@@ -192,7 +192,8 @@ def _note_loss(world: World, record: RunRecord, round_number: int) -> None:
         return
     record.file.lost(round_number, world.size, time.monotonic() - world.watch.started)
     left = f"{counted(world.size, 'rank')} {'is' if world.size == 1 else 'are'}"
-    LOG.warning("%d lost, %s left; going on with round %d", world.lost, left, round_number)
+    lost = counted(world.lost, "rank")
+    LOG.warning("%s lost, %s left; going on with round %d", lost, left, round_number)
 
 
 def _end(world: World, experiment: TimingExperiment, sent: bool = False) -> np.ndarray:

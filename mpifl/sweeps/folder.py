@@ -122,7 +122,7 @@ def _check_unchanged(folder: Path, index: Index, asked: Index | None) -> None:
         if asked is not None and getattr(asked, key) != getattr(index, key):
             raise InputError(
                 f"--resume: {folder} is a sweep with other {key}: give what it was made with"
-                f" ({INDEX} has it), or name a new folder"
+                f" ({INDEX} has it), or name a new folder with --resume"
             )
     if not os.path.isdir(index.directory):
         raise InputError(

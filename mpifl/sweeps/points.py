@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections import Counter
 from collections.abc import Sequence
 
 from mpifl.errors import InputError
+from mpifl.job.flat import short_keys
 from mpifl.seeds import Purpose, generator
 from mpifl.sweeps.axes import MOST_RUNS, Axis
 
@@ -100,23 +100,14 @@ def folder_names(axes: Sequence[Axis], points: Sequence[Point]) -> list[str]:
     An example is ``07_lr-0.05_algorithm-fedprox_seed-1``.
     """
     varying = [key for axis in axes if axis.varies for key in axis.keys]
-    short = _short_keys(varying)
+    short = dict(zip(varying, short_keys(varying), strict=True))
     digits = len(str(len(points)))
 
     names = []
     for number, point in enumerate(points, 1):
-        parts = [f"{short[key]}-{_plain(point[key])}" for key in varying]
+        parts = [f"{short[key].replace('.', '-')}-{_plain(point[key])}" for key in varying]
         names.append("_".join([f"{number:0{digits}}", *parts])[:LONGEST_NAME].rstrip("_.-"))
     return names
-
-
-def _short_keys(keys: Sequence[str]) -> dict[str, str]:
-    """Return the last word of each key; the whole key with ``-`` where two end alike."""
-    ends = Counter(key.rpartition(".")[2] for key in keys)
-    return {
-        key: key.rpartition(".")[2] if ends[key.rpartition(".")[2]] == 1 else key.replace(".", "-")
-        for key in keys
-    }
 
 
 def _plain(value: str) -> str:

@@ -18,6 +18,7 @@ from mpifl.aggregation.aggregation import Aggregation
 from mpifl.aggregation.updates import Aggregate, Columns, Rows, Updates, Weights
 from mpifl.aggregation.views import bucketed
 from mpifl.clock.policies.semisync import Semisync
+from mpifl.errors import TrainingError
 from mpifl.job import Job, parse_job
 from mpifl.mpi.world import World
 from mpifl.rounds.job_checks import check_aggregation
@@ -539,3 +540,10 @@ def test_a_rule_that_looks_at_no_updates_takes_no_buckets() -> None:
 def test_the_server_of_fltrust_needs_samples() -> None:
     with pytest.raises(Exception, match="aggregation: give root_samples or root_clients"):
         rule_of("fltrust", root_samples=None)
+
+
+@pytest.mark.parametrize("weights", [np.full(2, 0.1), np.array([0.1, math.nan, 0.1])], ids=str)
+def test_new_weights_are_a_number_for_each_update(weights: np.ndarray) -> None:
+    updates = held(np.ones((3, 5)), np.full(3, 1 / 3))
+    with pytest.raises(TrainingError, match="a number for each of 3 updates"):
+        updates.weighted(weights)

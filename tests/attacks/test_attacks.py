@@ -7,6 +7,7 @@ import math
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,11 +23,12 @@ from mpifl.attacks.attack import Attack, Attacker
 from mpifl.attacks.attackers import Attackers, attackers_text
 from mpifl.attacks.colluding import Colluding, Plot
 from mpifl.datasets.dataset import Dataset, Part, grouped, write_dataset
-from mpifl.errors import InputError
+from mpifl.errors import InputError, TrainingError
 from mpifl.job import parse_job
 from mpifl.mpi.world import World
 from mpifl.population.build import open_population, prepare
 from mpifl.population.population import Population
+from mpifl.rounds.attacking import attacked
 from mpifl.seeds import Purpose, generator
 
 ALONE = World(MPI.COMM_SELF)
@@ -77,6 +79,40 @@ def poisoned(attack: Attack, x: torch.Tensor, y: list[int]) -> tuple[np.ndarray,
     random = generator(1, Purpose.POISON, 1)
     changed, targets = attack.poison(x.clone(), torch.tensor(y), 10, random)
     return changed.numpy(), targets.tolist()
+
+
+class Drawn(Attack):
+    """An attack of a user's own that draws from torch's generator."""
+
+    name: str = "drawn"
+
+    def change(self, update: torch.Tensor, attacker: Attacker) -> torch.Tensor:
+        return torch.randn_like(update)
+
+
+def test_an_attack_that_draws_from_torch_depends_on_round_and_client_alone() -> None:
+    experiment: Any = SimpleNamespace(attacks=(Drawn(share=0.5),), job=SimpleNamespace(seed=3))
+    honest = [torch.zeros(4), torch.ones(2)]
+
+    def changed(client: int, began: int = 1) -> list[list[float]]:
+        torch.randn(client + 5)  # what this rank did before
+        task = {"attacks": 1, "client": client, "began": began}
+        return [array.tolist() for array in attacked(experiment, task, honest)]
+
+    first = changed(7)
+    other = changed(8)
+    assert changed(7) == first
+    assert first[0] not in (other[0], changed(7, began=2)[0])
+    assert first[1] == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(("sent", "said"), [(None, "NoneType"), (torch.zeros(3), r"shape \(3,\)")])
+def test_an_attack_has_to_return_an_update(sent: Any, said: str) -> None:
+    attack = SimpleNamespace(name="mine.py:Mine", change=lambda *_: sent)
+    experiment: Any = SimpleNamespace(attacks=(attack,), job=SimpleNamespace(seed=3))
+    task = {"attacks": 1, "client": 0, "began": 1}
+    with pytest.raises(TrainingError, match=rf"mine\.py:Mine': change returned .*{said}"):
+        attacked(experiment, task, [torch.zeros(4)])
 
 
 def test_labels_are_exchanged_and_tests_ask_for_the_wrong_ones() -> None:

@@ -515,7 +515,7 @@ def test_a_client_that_raises_ends_every_rank(
     run.until_round(3)
     if after_a_loss:
         run.kill(1)
-        run.until(lambda: "1 lost, 2 ranks are left" in run.text())
+        run.until(lambda: "1 rank lost, 2 ranks are left" in run.text())
     flag.touch()
     found = run.end()
     assert found.status == 1, found.stderr
@@ -545,7 +545,7 @@ def test_a_signal_after_a_loss_ends_the_run_with_a_checkpoint(
     run = start(3, *SYNC, wait_at=ROUNDS)
     run.until_round(10)
     run.kill(1)
-    run.until(lambda: "1 lost, 2 ranks are left" in run.text())
+    run.until(lambda: "1 rank lost, 2 ranks are left" in run.text())
     run.process.send_signal(signal.SIGUSR1)
     run.until(lambda: STOPPING in run.text())
     assert run.end().status == 75

@@ -208,6 +208,13 @@ def test_markup_in_names_and_values_is_shown_and_never_run(folder: Path, chromiu
     opened.page.close()
 
 
+def test_a_report_is_a_page(folder: Path) -> None:
+    done = mpifl(folder, "report", "run-1", "-o", "new.pdf")
+    assert done.returncode == 2
+    assert "-o: new.pdf: a report is a page in HTML; name it new.html" in done.stderr
+    assert not (folder / "new.pdf").exists()
+
+
 def test_a_page_is_kept_unless_it_may_be_replaced(folder: Path) -> None:
     before = (folder / "one.html").read_bytes()
     done = mpifl(folder, "report", "run-1", "-o", "one.html")

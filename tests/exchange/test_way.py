@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import importlib.util
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from mpifl.algorithms.arrays import MODEL, SCALAR, Array
-from mpifl.errors import InputError
+from mpifl.errors import InputError, TrainingError
 from mpifl.exchange.error_feedback import ErrorFeedback
 from mpifl.exchange.int8 import Int8
+from mpifl.exchange.part import Part
 from mpifl.exchange.powersgd import PowerSgd
 from mpifl.exchange.random_k import RandomK
-from mpifl.exchange.stage import Shape, Stage
+from mpifl.exchange.stage import Coded, Shape, Size, Stage, StageContext
 from mpifl.exchange.threshold import Threshold
 from mpifl.exchange.top_k import TopK
 from mpifl.exchange.way import Way, way_of
 from mpifl.exchange.zstd import Zstd
 from mpifl.models.layout import Layout
 from mpifl.seeds import KeyedGenerator, Purpose
+from tests.exchange.sending import sent
 
 LAYOUT = Layout(
     trained=14,
@@ -111,3 +114,36 @@ def test_a_share_of_an_upload_is_that_of_a_stage_that_sends_less(stage: TopK | R
     assert whole.part(1.0) is whole
     assert whole.divides
     assert not way(Int8()).divides
+
+
+class Loose(Stage):
+    """A stage of a user's own that returns what it was told to."""
+
+    name: str = "./mine.py:Loose"
+    coded: Any = None
+    decoded: Any = None
+
+    def size(self, shape: Shape) -> Size | None:
+        return None
+
+    def encode(self, values: np.ndarray, c: StageContext) -> Coded:
+        return cast("Coded", self.coded)
+
+    def decode(self, coded: Coded, c: StageContext) -> np.ndarray:
+        return cast("np.ndarray", self.decoded)
+
+
+HALF = np.zeros(2, np.float32)
+LOOSE: list[tuple[Any, Any, str]] = [
+    (HALF, None, "encode returned ndarray; expected Coded"),
+    (Coded(HALF, (Part(np.array([0, 4]), 2),)), None, "from 0 to 3, the largest of 2 bits"),
+    (Coded(HALF, (Part(np.array([0, -1]), 2),)), None, "from 0 to 3"),
+    (Coded(HALF, (Part(np.array([0.5]), 2),)), None, "not all whole"),
+    (Coded(HALF), np.zeros(3), r"decode returned an array of shape \(3,\); expected \(4,\)"),
+]
+
+
+@pytest.mark.parametrize(("coded", "decoded", "said"), LOOSE, ids=[said for *_, said in LOOSE])
+def test_what_a_stage_may_not_return_is_said(coded: Any, decoded: Any, said: str) -> None:
+    with pytest.raises(TrainingError, match=rf"mine\.py:Loose': .*{said}"):
+        sent([Loose(coded=coded, decoded=decoded)], np.zeros(4, np.float32))

@@ -14,7 +14,7 @@ import yaml
 from mpifl.attacks import REGISTRY as ATTACKS
 from mpifl.errors import InputError
 from mpifl.job import Job, Section, dump_job, load_yaml, parse_job
-from mpifl.job.component import COMPONENTS, Component, find_part
+from mpifl.job.component import COMPONENTS, METHODS, Component, find_part
 
 MINIMAL = {"rounds": 3, "model": "logreg", "selection": {"name": "uniform", "participants": 2}}
 REQUIRED: dict[str, dict[str, Any]] = {
@@ -375,6 +375,20 @@ def test_a_class_of_the_wrong_base_is_refused(component: Component, tmp_path: Pa
     assert re.match(
         rf"{only(component).key_path}: .*Wrong", refusal(job_with(component.path, given))
     )
+
+
+@pytest.mark.parametrize("path", BASES)
+def test_a_class_without_the_method_that_it_has_to_have_is_refused(
+    path: str, tmp_path: Path
+) -> None:
+    module, _, base = BASES[path].partition(":")
+    plug_in = tmp_path / "bare.py"
+    plug_in.write_text(
+        f"from {module} import {base}\n\n\nclass Bare({base}):\n    mode: str = 'x'\n    name: str = 'x'\n"
+    )
+    component = next(one for one in COMPONENTS if ".".join(one.path) == path)
+    with pytest.raises(InputError, match=rf"bare\.py:Bare': it has no method {METHODS[base]}"):
+        find_part(component, f"{plug_in}:Bare")
 
 
 EXTENDED = [pair for pair in REGISTERED if pair[1] not in ("natural",)]

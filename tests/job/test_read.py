@@ -1166,6 +1166,18 @@ def test_a_preset_keeps_what_is_not_overridden_in_its_sections() -> None:
     assert (clock.mode, clock.availability) == ("sync", "fedscale")
 
 
+def test_a_preset_beside_a_part_without_its_keys_says_what_to_write_instead() -> None:
+    clock = {"preset": "fedscale", "mode": "buffered", "concurrency": 20}
+    with pytest.raises(InputError) as raised:
+        parse_job(with_sections(clock=clock))
+    (line,) = raised.value.lines
+    assert line.startswith("clock.preset: 'fedscale' is not allowed with clock.mode 'buffered'")
+    assert "no overcommitment" in line
+    instead = yaml.safe_load(line.partition("stands for: ")[2])
+    written = {"mode": "buffered", "concurrency": 20, **instead}
+    assert parse_job(with_sections(clock=written)).clock.availability == "fedscale"
+
+
 @pytest.mark.parametrize("preset", ["fedscal", 3, None])
 def test_an_unknown_preset_names_the_known(preset: object) -> None:
     with pytest.raises(InputError, match=r"clock\.preset: .* allowed: fedscale"):

@@ -38,6 +38,15 @@ def test_a_run_is_read_whole(finished: Finished) -> None:
     assert hashlib.sha256(in_order).hexdigest() == run.summary["model_sha256"]
 
 
+def test_what_is_no_run_or_no_table_is_said(finished: Finished) -> None:
+    runs = finished.folder.parent
+    with pytest.raises(InputError, match=rf"{runs}: not a run.*; it has 1 run, such as"):
+        mpifl.load_run(runs)
+    for read in (mpifl.load_run(finished.folder).table, mpifl.load_run(finished.folder).units):
+        with pytest.raises(InputError, match=r"table 'round' is not known; allowed: rounds, "):
+            read("round")
+
+
 def test_a_run_has_its_clients(finished: Finished, tmp_path: Path) -> None:
     run = mpifl.load_run(finished.folder)
     rows = run.participants

@@ -156,6 +156,7 @@ def test_clock_text_says_the_seconds(seconds: float) -> None:
 def test_closing_lines_say_result_time_traffic_and_place() -> None:
     summary = {
         "stopped_by": None,
+        "resumed_from": None,
         "rounds": 40,
         "virtual_seconds": 7200.0,
         "wall_seconds": 36.0,
@@ -182,7 +183,9 @@ def test_closing_lines_say_result_time_traffic_and_place() -> None:
     assert "0.0432" in result
     assert "40 rounds" in result
     assert "2:00:00 h" in time
-    assert "36.0 s" in time
+    assert "36.0 s (200.0 times as fast as the phones)" in time
+    again = closing_lines(summary | {"resumed_from": 30}, "runs/job-2")[1]
+    assert again.endswith("wall time 36.0 s since it was resumed after round 30")
     assert "200.0 times" in time
     assert (
         phases == "wall time by phase: training 75%, start 25%; at most 412.0 MB of memory a rank"
@@ -223,6 +226,7 @@ def test_a_run_that_trained_nothing_says_so() -> None:
     summary |= {
         "rounds": 7,
         "stopped_by": None,
+        "resumed_from": None,
         "virtual_seconds": 1.0,
         "wall_seconds": 1.0,
         "joules": 0.0,
@@ -244,6 +248,7 @@ def test_one_of_something_is_one(count: int, noun: str) -> None:
     summary |= {
         "rounds": 1,
         "stopped_by": None,
+        "resumed_from": None,
         "virtual_seconds": 1.0,
         "wall_seconds": 1.0,
         "joules": 0.0,

@@ -151,6 +151,19 @@ def test_a_round_was_bounded_by_the_longest_phase_of_who_completed_last(tmp_path
     assert found["the deadline"][1] == pytest.approx([20, 10])
 
 
+def test_a_picture_has_the_durations_of_one_run_of_each_group(tmp_path: Path) -> None:
+    folders = [
+        made_run(
+            tmp_path / f"{seed}-{count}", {"seed": seed, "rounds": count}, rounds=random_rounds(3)
+        )
+        for count in (3, 4)
+        for seed in (1, 2)
+    ]
+    made = chart("durations", of(*folders))
+    assert len(made.panels) == 4
+    assert made.on_paper == (0, 2)
+
+
 def test_bars_of_many_rounds_are_means_that_add_up(tmp_path: Path) -> None:
     rounds = random_rounds(1000)
     participants = random_participants(rounds)

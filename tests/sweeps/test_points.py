@@ -34,7 +34,9 @@ def test_names_say_what_varies_and_are_good_names_of_files() -> None:
         "4_algorithm-a-b.py-Mine_lr-1",
     ]
     axes = parse_axes(["training.lr=1,2", "algorithm.lr=3", "algorithm.name=x", "a.name=y,z"])
-    assert folder_names(axes, grid(axes))[0] == "1_lr-1_name-y"
+    assert folder_names(axes, grid(axes))[0] == "1_lr-1_a-y"
+    axes = parse_axes(["selection.name=oort,refl", "clock.mode=sync,all"])
+    assert folder_names(axes, grid(axes))[0] == "1_selection-oort_clock-sync"
     axes = parse_axes(["training.lr=1,2", "algorithm.lr=3,4"])
     assert folder_names(axes, grid(axes))[0] == "1_training-lr-1_algorithm-lr-3"
 

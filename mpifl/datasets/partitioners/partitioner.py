@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random as global_random
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,6 +91,27 @@ class Partitioner(Section):
                 f" allowed: {', '.join(WITHOUT_CLASSES)}"
             )
         return labels
+
+
+def dealt(partition: Partitioner, samples: Samples, random: np.random.Generator) -> np.ndarray:
+    """Return the client (count,) int64 of each sample, as a partitioner deals them.
+
+    Raises InputError for what is no such answer, and for one that was drawn from a global
+    generator: the data would be others each time that they are dealt.
+    """
+    before = _global_states()
+    client = partition.deal(samples, random)
+    if _global_states() != before:
+        raise InputError(
+            f"data.partition.name: {partition.name!r} draws from the global generator of random or"
+            " numpy; draw from `random`, which deal is given"
+        )
+    return check_dealt(partition, samples, client)
+
+
+def _global_states() -> tuple[object, ...]:
+    _, keys, place, *_ = np.random.get_state()  # noqa: NPY002  (a plug-in's)
+    return global_random.getstate(), np.asarray(keys).tobytes(), place
 
 
 def check_dealt(partition: Partitioner, samples: Samples, client: np.ndarray) -> np.ndarray:

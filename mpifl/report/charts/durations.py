@@ -28,6 +28,7 @@ def chart(material: Material) -> Chart:
     if not sources:
         raise NoData("no round has ended")
     several = len(material.all) > 1
+    groups = [[sources.index(run) for run in own if run in sources] for own in material.sources]
     return Chart(
         name="durations",
         title="Round durations",
@@ -36,6 +37,7 @@ def chart(material: Material) -> Chart:
         f" nobody was online, or the round's deadline.{_binned(sources)}",
         panels=tuple(_panel(source, source.label if several else "") for source in sources),
         choice="run",
+        on_paper=tuple(places[0] for places in groups if places),
     )
 
 

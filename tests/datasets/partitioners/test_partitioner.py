@@ -216,8 +216,12 @@ def test_digits_in_a_job(name: str) -> None:
         ("np.arange(samples.count) % 4", r"dealt sample 3 to client 3; allowed: 0 to 2"),
         ("np.arange(samples.count) % 3 - 1", r"dealt sample 0 to client -1; allowed: 0 to 2"),
         ("np.arange(samples.count) % 2", r"dealt no sample to 1 of 3 clients, the first is 2;"),
+        (
+            "np.random.permutation(samples.count) % 3",
+            r"draws from the global generator of random or numpy; draw from `random`",
+        ),
     ],
-    ids=["too few", "no integers", "too large", "negative", "an empty client"],
+    ids=["too few", "no integers", "too large", "negative", "an empty client", "drawn elsewhere"],
 )
 def test_what_a_plug_in_deals_is_checked(tmp_path: Path, dealt: str, why: str) -> None:
     plug_in = tmp_path / "mine.py"
