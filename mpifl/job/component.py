@@ -20,7 +20,7 @@ import yaml
 
 from mpifl.errors import InputError
 from mpifl.io.files import is_file
-from mpifl.job.plug_in import PlugIn, plug_in_of_file, plug_in_of_module
+from mpifl.job.plug_in import PlugIn, missing_method, plug_in_of_file, plug_in_of_module
 from mpifl.job.schema import Job
 from mpifl.job.section import Section
 
@@ -163,16 +163,6 @@ COMPONENTS = (
     ),
 )
 
-METHODS = {
-    "Aggregation": "aggregate",
-    "Algorithm": "server",
-    "Model": "build",
-    "Partitioner": "deal",
-    "RoundPolicy": "settle",
-    "Selection": "choose",
-}
-"""The method that a base class leaves to a plug-in that extends it and no part of mpifl."""
-
 
 def find_part(component: Component, name: Any) -> tuple[type[Section], PlugIn | None]:
     """Return the class for which ``name`` stands and, for a plug-in, its source.
@@ -294,7 +284,7 @@ def _plug_in(component: Component, name: str) -> tuple[type[Section], PlugIn]:
             f"{component.key_path}: {name!r}: it has no class {class_name} that extends"
             f" {base.__name__}"
         )
-    method = METHODS.get(base.__name__)
-    if method and imported.__bases__ == (base,) and method not in vars(imported):
-        raise InputError(f"{component.key_path}: {name!r}: it has no method {method}; write one")
+    missing = missing_method(imported, base)
+    if missing:
+        raise InputError(f"{component.key_path}: {name!r}: it has no method {missing}; write one")
     return imported, plug_in

@@ -7,7 +7,6 @@ from collections import Counter
 
 import numpy as np
 
-from mpifl.aggregation.aggregation import Aggregation
 from mpifl.algorithms.arrays import BYTES_PER_NUMBER
 from mpifl.attacks.attack import collude
 from mpifl.attacks.attackers import Attackers, check_attackers
@@ -103,12 +102,7 @@ def check_stop(experiment: TimingExperiment) -> None:
 
 
 def check_aggregation(job: Job) -> None:
-    """Raise InputError for a rule of the user's own that lacks its method."""
-    if type(job.aggregation).aggregate is Aggregation.aggregate:
-        raise InputError(
-            f"aggregation.name: {job.aggregation.name!r}: the class"
-            f" {type(job.aggregation).__name__} has no method aggregate(self, updates)"
-        )
+    """Raise InputError for a rule that does not go with the clock or the algorithm."""
     rule = job.aggregation
     if rule.needs_staleness and isinstance(job.clock, Asynchronous):
         given = job.clock.staleness.name

@@ -107,7 +107,7 @@ def test_a_rule_without_its_method_is_refused(tmp_path: Path) -> None:
     )
     refused = run_job(1, tmp_path, *JOB, f"aggregation={tmp_path}/mine.py:Mine")
     assert refused.status == 2
-    assert refused.stderr.endswith("the class Mine has no method aggregate(self, updates)\n")
+    assert refused.stderr.endswith("mine.py:Mine': it has no method aggregate; write one\n")
 
 
 def test_an_update_that_is_not_finite_is_left_out_or_ends_the_run(
