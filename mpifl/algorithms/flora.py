@@ -66,6 +66,12 @@ class Flora(FedAvg):
                 f"model.lora.initial: {lora.initial!r} is not allowed with algorithm.name flora,"
                 " whose adapters begin anew in each round"
             )
+        if lora.freeze_a:
+            raise InputError(
+                "model.lora.freeze_a: true is not allowed with algorithm.name flora, whose"
+                " participants draw A anew; leave it out, or choose algorithm.name fedavg, whose"
+                " mean is exact with it"
+            )
         if any(EMBEDDING in name for name in layout.parameters):
             raise InputError(
                 f"model.lora.target_modules: {lora.target_modules} is not allowed with"

@@ -140,6 +140,7 @@ def test_layers_that_are_trained_whole_are_averaged_and_bytes_are_those_of_adapt
     ("key", "said"),
     [
         ("model={name: mlp}", "'flora' is not allowed without model.lora"),
+        ("model.lora.freeze_a=true", "model.lora.freeze_a: true is not allowed"),
         ("objective=preference", "objective.name"),
         ("secure_aggregation=secagg", "not allowed with secure_aggregation"),
         ("training.clip_norm=1", "training.clip_norm"),
