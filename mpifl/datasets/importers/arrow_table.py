@@ -19,7 +19,7 @@ from mpifl.datasets.importers.importer import Importer
 from mpifl.datasets.importers.moments import NORMALISE_HELP, Normalise
 from mpifl.datasets.importers.numbered import Named, Numbered, whole_numbers
 from mpifl.datasets.importers.options import refuse_others
-from mpifl.datasets.importers.patterns import group_in_value, matched_group, with_group
+from mpifl.datasets.importers.patterns import client_name, with_group
 from mpifl.datasets.importers.pictures import GREY_HELP, SIZE_HELP
 from mpifl.datasets.importers.sequences import LENGTH_HELP, Task, texts_of
 from mpifl.datasets.store import Store
@@ -234,13 +234,10 @@ class ArrowTable(Importer):
         """Return the client of each row: by its value, by the file's path, or "all"."""
         pattern = self.client_pattern
         if not self.client:
-            one = "all" if pattern is None else matched_group(pattern, "client", split.path)
-            return [one] * rows
+            return [client_name(pattern, split.path, None, location)] * rows
         names = arrow.names(batch[self.client], location)
-        if pattern is None:
-            return names
         return [
-            group_in_value(pattern, "client", name, f"{location}, sample {row}")
+            client_name(pattern, split.path, name, f"{location}, sample {row}")
             for row, name in enumerate(names)
         ]
 

@@ -17,7 +17,7 @@ from mpifl.datasets.importers.coco_json import Annotations, Image, read_annotati
 from mpifl.datasets.importers.features import Features
 from mpifl.datasets.importers.importer import Importer
 from mpifl.datasets.importers.moments import NORMALISE_HELP, Normalise
-from mpifl.datasets.importers.patterns import Pattern, group_in_value, matched_group, with_group
+from mpifl.datasets.importers.patterns import Pattern, check_test_pattern, client_name, with_group
 from mpifl.datasets.importers.pictures import GREY_HELP, SIZE_HELP, height_and_width, pictures
 from mpifl.datasets.store import Store
 from mpifl.errors import InputError, counted
@@ -54,8 +54,7 @@ class Coco(Importer):
 
     def read(self, sources: Mapping[str, list[Path]], store: Store) -> Description:
         """Read the annotations of all parts, of which the boxes are held, then the images."""
-        if self.test_pattern and "test" in sources:
-            raise InputError(f"--test-pattern: {self.test_pattern!r}: not together with --test")
+        check_test_pattern(self.test_pattern, sources)
         size = height_and_width(self.size, "--size")
         parts = {part: _pair(paths, part) for part, paths in sources.items()}
         read = {part: read_annotations(path) for part, (path, _) in parts.items()}
@@ -108,9 +107,11 @@ class Coco(Importer):
         return self.boxes
 
     def _client(self, image: Image, path: Path) -> str:
-        pattern = self.client_pattern
-        if not self.client:
-            return "all" if pattern is None else matched_group(pattern, "client", image.file)
+        value = self._value(image, path) if self.client else None
+        return client_name(self.client_pattern, image.file, value, f"{path}: {image.file}")
+
+    def _value(self, image: Image, path: Path) -> str:
+        """Return what an image's entry has as --client. Raise InputError."""
         value = image.entry.get(self.client)
         if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
             names = ", ".join(image.entry)
@@ -118,9 +119,7 @@ class Coco(Importer):
                 f"--client: {self.client!r}: {path}: {image.file} has no such number or text; it"
                 f" has {names}"
             )
-        if pattern is None:
-            return str(value)
-        return group_in_value(pattern, "client", str(value), f"{path}: {image.file}")
+        return str(value)
 
 
 def _pair(paths: list[Path], part: str) -> tuple[Path, Path]:

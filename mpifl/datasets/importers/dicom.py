@@ -5,21 +5,20 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
 
 from mpifl.datasets.importers.folders import files_below
-from mpifl.datasets.importers.volumes import Scan, Volumes
+from mpifl.datasets.importers.optional import library
+from mpifl.datasets.importers.volumes import EXTRA, Scan, Volumes
 from mpifl.errors import InputError, counted
 from mpifl.io.files import read_errors
 
 ENDINGS = (".dcm", ".dicom")
 MAGIC = (128, b"DICM")
 DIRECTORY = "DICOMDIR"
-INSTALL = "install it: pip install 'mpifl[medical]'"
 
 
 class Dicom(Volumes):
@@ -84,14 +83,6 @@ class Dicom(Volumes):
         return str(value).strip()
 
 
-def _pydicom(path: Path) -> ModuleType:
-    try:
-        import pydicom
-    except ImportError as error:
-        raise InputError(f"{path}: the library pydicom is not installed; {INSTALL}") from error
-    return pydicom
-
-
 def _is_dicom(path: Path) -> bool:
     """Return whether a file is DICOM. Raise InputError where its name alone says so."""
     if path.name == DIRECTORY:
@@ -113,12 +104,12 @@ def _is_keyword(name: str) -> bool:
 def _header(path: Path) -> Any:
     """Return what a file says but its pixels."""
     with read_errors(path):
-        return _pydicom(path).dcmread(path, stop_before_pixels=True)
+        return library("pydicom", EXTRA, path).dcmread(path, stop_before_pixels=True)
 
 
 def _frames(path: Path) -> np.ndarray:
     """Return the frames of a file (frames, height, width) float32, in the modality's values."""
-    pydicom = _pydicom(path)
+    pydicom = library("pydicom", EXTRA, path)
     with read_errors(path):
         data = pydicom.dcmread(path)
     if "PixelData" not in data:

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from mpifl.datasets.importers.huggingface_hub import load_hub_folder
+from mpifl.datasets.importers.optional import library
 from mpifl.errors import InputError
 from mpifl.io.files import read_errors
 
 SAVED = ("dataset_dict.json", "dataset_info.json", "state.json")
 """Files of a folder that save_to_disk wrote."""
-
-INSTALL = "install it: pip install 'mpifl[huggingface]'"
 
 
 def load_parts(
@@ -53,10 +52,7 @@ def load_parts(
 
 def _loaded(path: Path, config: str) -> Any:
     """Load a folder: a data set of the library, or a dict of them by split."""
-    try:
-        import datasets
-    except ImportError as error:
-        raise InputError(f"{path}: the library datasets is not installed; {INSTALL}") from error
+    datasets = library("datasets", "huggingface", path)
     if not path.is_dir():
         raise InputError(
             f"{path}: no such folder;"

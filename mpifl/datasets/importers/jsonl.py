@@ -13,7 +13,7 @@ from pydantic import Field, field_validator
 
 from mpifl.datasets.dataset import Description
 from mpifl.datasets.importers.importer import Importer
-from mpifl.datasets.importers.patterns import group_in_value, matched_group, with_group
+from mpifl.datasets.importers.patterns import client_name, with_group
 from mpifl.datasets.importers.tokenizer import Tokenizer, read_tokenizer
 from mpifl.datasets.store import Store
 from mpifl.errors import InputError, counted
@@ -105,11 +105,8 @@ class Jsonl(Importer):
         return client, pair, given
 
     def _client(self, value: dict[str, Any], path: Path, where: str) -> str:
-        pattern = self.client_pattern
-        if not self.client:
-            return "all" if pattern is None else matched_group(pattern, "client", str(path))
-        name = str(_value(value, self.client, where))
-        return name if pattern is None else group_in_value(pattern, "client", name, where)
+        name = str(_value(value, self.client, where)) if self.client else None
+        return client_name(self.client_pattern, str(path), name, where)
 
 
 def _store(store: Store, part: str, pending: list[tuple[str, np.ndarray, int]], where: str) -> None:

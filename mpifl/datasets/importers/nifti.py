@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from mpifl.datasets.importers.folders import files_below
-from mpifl.datasets.importers.volumes import Scan, Volumes
+from mpifl.datasets.importers.optional import library
+from mpifl.datasets.importers.volumes import EXTRA, Scan, Volumes
 from mpifl.errors import InputError, counted
 from mpifl.io.files import read_errors
 
 ENDINGS = (".nii", ".nii.gz")
-INSTALL = "install it: pip install 'mpifl[medical]'"
 FROM_AXES: Mapping[str, tuple[int, int, int]] = {
     "axial": (2, 1, 0),
     "coronal": (1, 2, 0),
@@ -86,11 +85,7 @@ class Nifti(Volumes):
 
     def _read(self, path: Path) -> np.ndarray:
         """Return the volume of a file (depth, height, width) float32. Raise InputError."""
-        try:
-            nibabel: Any = importlib.import_module("nibabel")
-        except ImportError as error:
-            raise InputError(f"{path}: the library nibabel is not installed; {INSTALL}") from error
-
+        nibabel = library("nibabel", EXTRA, path)
         with read_errors(path):
             image = nibabel.load(path)
             shape = image.shape

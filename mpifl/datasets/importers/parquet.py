@@ -12,13 +12,13 @@ from pydantic import Field
 from mpifl.datasets.importers.arrow_split import Columns, Split, classes_in
 from mpifl.datasets.importers.arrow_table import ArrowTable
 from mpifl.datasets.importers.folders import files_below
-from mpifl.datasets.importers.patterns import Pattern
+from mpifl.datasets.importers.optional import library
+from mpifl.datasets.importers.patterns import Pattern, check_test_pattern
 from mpifl.errors import InputError
 from mpifl.io.files import is_file, read_errors
 
 ENDINGS = (".parquet", ".pq")
 BUFFER_BYTES = 1 << 18  # of a column
-INSTALL = "install it: pip install 'mpifl[parquet]'"
 
 
 class Parquet(ArrowTable):
@@ -40,8 +40,7 @@ class Parquet(ArrowTable):
     )
 
     def splits(self, sources: Mapping[str, list[Path]]) -> dict[str, list[Split]]:
-        if self.test_pattern and "test" in sources:
-            raise InputError(f"--test-pattern: {self.test_pattern!r}: not together with --test")
+        check_test_pattern(self.test_pattern, sources)
 
         parts: dict[str, list[Split]] = {}
         for part, paths in sources.items():
@@ -75,11 +74,7 @@ def _files(paths: list[Path]) -> Iterator[tuple[Path, str]]:
 
 def _split(path: Path, below: str) -> Split:
     """Return the rows of a file, of which the metadata is read."""
-    try:
-        from pyarrow import parquet
-    except ImportError as error:
-        raise InputError(f"{path}: the library pyarrow is not installed; {INSTALL}") from error
-
+    parquet = library("pyarrow.parquet", "parquet", path)
     with read_errors(path), parquet.ParquetFile(path) as file:
         schema = file.schema_arrow
         classes = classes_in(schema)

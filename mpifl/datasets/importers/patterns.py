@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 from typing import Annotated
 
 from pydantic import AfterValidator
@@ -70,3 +71,22 @@ def group_in_value(pattern: str, group: str, value: str, location: str) -> str:
     if not match or not match[group]:
         raise InputError(f"{location}: {value!r}: no {group} by the pattern {pattern!r}")
     return match[group]
+
+
+def client_name(pattern: str | None, path: str, value: str | None, location: str) -> str:
+    """Return the client of a sample: its ``value`` or, where that is None, "all".
+
+    With a pattern it is the text of the group client: in the value, or without one in the path.
+    Raise InputError where nothing matches; of a value it names ``location``.
+    """
+    if pattern is None:
+        return "all" if value is None else value
+    if value is None:
+        return matched_group(pattern, "client", path)
+    return group_in_value(pattern, "client", value, location)
+
+
+def check_test_pattern(pattern: str, sources: Container[str]) -> None:
+    """Raise InputError where --test-pattern and --test both say what the test part is."""
+    if pattern and "test" in sources:
+        raise InputError(f"--test-pattern: {pattern!r}: not together with --test")

@@ -21,13 +21,17 @@ from mpifl.datasets.importers.patterns import (
     LABEL_HELP,
     TEST_HELP,
     Pattern,
-    group_in_value,
+    check_test_pattern,
+    client_name,
     matched_group,
     with_group,
 )
 from mpifl.datasets.importers.resampling import SIZE_HELP, evenly, nearest, resized, voxels
 from mpifl.datasets.store import Store
 from mpifl.errors import InputError
+
+EXTRA = "medical"
+"""The extra of mpifl with the libraries that read them."""
 
 
 @dataclass(frozen=True)
@@ -150,8 +154,7 @@ class Volumes(Importer):
 
     def _check(self, sources: Mapping[str, list[Path]]) -> None:
         """Raise InputError for options that exclude each other."""
-        if self.test_pattern and "test" in sources:
-            raise InputError(f"--test-pattern: {self.test_pattern!r}: not together with --test")
+        check_test_pattern(self.test_pattern, sources)
         if self.label and self.label_pattern != FOLDER_OF_LABEL:
             raise InputError(f"--label-pattern: {self.label_pattern!r}: not together with --label")
 
@@ -247,13 +250,8 @@ class Volumes(Importer):
         return matched_group(self.label_pattern, "label", scan.below)
 
     def _client(self, scan: Scan, table: KeyTable | None) -> str:
-        pattern = self.client_pattern
-        if not self.client:
-            return "all" if pattern is None else matched_group(pattern, "client", scan.below)
-        value = self._value(scan, table, self.client, "--client")
-        if pattern is None:
-            return value
-        return group_in_value(pattern, "client", value, scan.location)
+        value = self._value(scan, table, self.client, "--client") if self.client else None
+        return client_name(self.client_pattern, scan.below, value, scan.location)
 
     def _value(self, scan: Scan, table: KeyTable | None, name: str, option: str) -> str:
         if table is None:

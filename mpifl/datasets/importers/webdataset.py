@@ -18,7 +18,13 @@ from mpifl.datasets.importers.features import Features
 from mpifl.datasets.importers.importer import Importer
 from mpifl.datasets.importers.moments import NORMALISE_HELP, Normalise
 from mpifl.datasets.importers.numbered import class_of_text, classes_of_texts
-from mpifl.datasets.importers.patterns import Pattern, group_in_value, matched_group, with_group
+from mpifl.datasets.importers.patterns import (
+    Pattern,
+    check_test_pattern,
+    client_name,
+    matched_group,
+    with_group,
+)
 from mpifl.datasets.importers.pictures import GREY_HELP, SIZE_HELP, height_and_width, pictures
 from mpifl.datasets.importers.webdataset_shards import Sample, samples, shards
 from mpifl.datasets.store import Store
@@ -105,8 +111,7 @@ class Webdataset(Importer):
         given = [option for option, value in named.items() if value]
         if len(given) > 1:
             raise InputError(f"{given[1]}: {named[given[1]]!r}: not together with {given[0]}")
-        if self.test_pattern and "test" in sources:
-            raise InputError(f"--test-pattern: {self.test_pattern!r}: not together with --test")
+        check_test_pattern(self.test_pattern, sources)
 
     def _all(self, sources: Mapping[str, list[Path]], with_x: bool) -> Iterator[tuple[str, Sample]]:
         """Yield part and sample, in the order of the source; its own files only ``with_x``."""
@@ -132,13 +137,10 @@ class Webdataset(Importer):
         return sample.text(self.y or CLASS)
 
     def _client(self, sample: Sample) -> str:
-        pattern = self.client_pattern
-        if not self.client_field:
-            return "all" if pattern is None else matched_group(pattern, "client", sample.path)
-        value = sample.value(self.json_ending, self.client_field)
-        if pattern is None:
-            return value
-        return group_in_value(pattern, "client", value, sample.location)
+        value = None
+        if self.client_field:
+            value = sample.value(self.json_ending, self.client_field)
+        return client_name(self.client_pattern, sample.path, value, sample.location)
 
     def _stored(self, part: str, block: list[Sample], features: Features) -> np.ndarray:
         """Return the samples of a block, in their stored type."""

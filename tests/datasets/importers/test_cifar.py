@@ -140,12 +140,6 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "source"
 
 
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    (tmp_path / "out").mkdir()
-    return tmp_path / "out"
-
-
 @pytest.mark.parametrize("write", [binary10, binary100, pickles10, pickles100, sheets])
 def test_every_layout_gives_the_same_samples(
     folder: Path, out: Path, write: Callable[[Path], None]

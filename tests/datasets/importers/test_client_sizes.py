@@ -22,12 +22,6 @@ from tests.budget import examples
 from tests.datasets.importers.importing import command, imported, peak_of_reading, refusal
 
 
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    (tmp_path / "out").mkdir()
-    return tmp_path / "out"
-
-
 def dumped(path: Path, what: object) -> Path:
     path.write_bytes(pickle.dumps(what))
     return path

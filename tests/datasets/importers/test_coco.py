@@ -51,12 +51,6 @@ def sources(tmp_path: Path) -> tuple[Path, Path]:
     return write(tmp_path / "boxes.json"), tmp_path / "images"
 
 
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    (tmp_path / "out").mkdir()
-    return tmp_path / "out"
-
-
 def test_boxes_are_shares_of_their_images(sources: tuple[Path, Path], out: Path) -> None:
     found = imported(Coco(normalise="none"), out, *sources)
     assert np.array_equal(found.train.x, [pixels(k).transpose(2, 0, 1) for k in range(3)])

@@ -36,12 +36,6 @@ bonn,50,f,0,e
 PLAIN = {"client": "site", "label": ["risk"], "drop": ["note"], "categorical": ["sex"]}
 
 
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    (tmp_path / "out").mkdir()
-    return tmp_path / "out"
-
-
 def write(path: Path, text: str = TABLE, encoding: str = "utf-8") -> Path:
     path.write_bytes(text.encode(encoding))
     return path

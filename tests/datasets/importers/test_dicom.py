@@ -69,12 +69,6 @@ def series(tmp_path: Path) -> Path:
     return tmp_path / "series"
 
 
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    (tmp_path / "out").mkdir()
-    return tmp_path / "out"
-
-
 def test_a_file_is_an_image_and_its_header_has_the_client(folder: Path, out: Path) -> None:
     found = imported(Dicom(client="InstitutionName", normalise="none"), out, folder)
     assert found.labels.tolist() == [b"ill", b"well"]

@@ -66,12 +66,6 @@ def folder(tmp_path: Path) -> Path:
     return source
 
 
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    (tmp_path / "out").mkdir()
-    return tmp_path / "out"
-
-
 def test_images_and_labels_stand_in_their_order(folder: Path, out: Path) -> None:
     found = imported(Idx(), out, folder)
     assert found.train.client.tolist() == found.test.client.tolist() == [b"all"]

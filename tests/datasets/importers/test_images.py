@@ -61,12 +61,6 @@ def folder(tmp_path: Path) -> Path:
     return source
 
 
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    (tmp_path / "out").mkdir()
-    return tmp_path / "out"
-
-
 ORDER = (2, 1, 4, 0, 3)  # by folder and name: cat/ann_10, cat/ann_2, cat/bob_3, dog/b, dog/bob_1
 
 

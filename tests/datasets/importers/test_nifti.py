@@ -39,12 +39,6 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "scans"
 
 
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    (tmp_path / "out").mkdir()
-    return tmp_path / "out"
-
-
 def test_a_file_is_a_volume(folder: Path, out: Path) -> None:
     importer = Nifti(client_pattern="/(?P<client>[a-z]+)_", normalise="none")
     found = imported(importer, out, folder)

@@ -44,12 +44,6 @@ def folder(tmp_path: Path) -> Path:
     return source
 
 
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    (tmp_path / "out").mkdir()
-    return tmp_path / "out"
-
-
 def held(part: Part) -> dict[str, list[tuple[bytes, int]]]:
     """The samples (x, y) of each client."""
     names = [name.decode() for name in part.client.tolist()]

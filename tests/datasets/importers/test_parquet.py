@@ -32,12 +32,6 @@ def pa() -> Any:
     return pytest.importorskip("pyarrow", reason="the extra parquet is not installed")
 
 
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    (tmp_path / "out").mkdir()
-    return tmp_path / "out"
-
-
 def write(path: Path, columns: Any, rows: int | None = None, metadata: Any = None) -> Path:
     import pyarrow as pa
     from pyarrow import parquet

@@ -32,12 +32,6 @@ TEXT = """+1 1:0.5 3:-2e1 # the first
 """
 
 
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    (tmp_path / "out").mkdir()
-    return tmp_path / "out"
-
-
 def write(path: Path, text: str) -> Path:
     path.write_text(text)
     return path

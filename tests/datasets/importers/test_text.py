@@ -49,12 +49,6 @@ Welcome.
 ROLES = "First Man:\nHear me.\n\nALL:\nSpeak, speak.\n\nFIRST MAN:\nYou are all\nresolved?\n"
 
 
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    (tmp_path / "out").mkdir()
-    return tmp_path / "out"
-
-
 def write(path: Path, text: str, encoding: str = "utf-8") -> Path:
     path.write_bytes(text.encode(encoding))
     return path

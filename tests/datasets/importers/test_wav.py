@@ -46,12 +46,6 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "speech"
 
 
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    (tmp_path / "out").mkdir()
-    return tmp_path / "out"
-
-
 def expected(folder: Path, *below: str) -> np.ndarray:
     return log_mel(np.stack([read_wav(folder / one, 4_000) for one in below]))
 

@@ -26,12 +26,6 @@ from tests.datasets.importers.importing import (
 from tests.known import known
 
 
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    (tmp_path / "out").mkdir()
-    return tmp_path / "out"
-
-
 def png(grey: int, size: tuple[int, int] = (6, 4)) -> bytes:
     file = io.BytesIO()
     Image.new("RGB", size, (grey, 1, 2)).save(file, "png")
