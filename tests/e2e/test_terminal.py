@@ -50,19 +50,20 @@ class Mine(FedAvg):
 
 
 def stopped_in(folder: Path, terminal: Terminal, ranks: int) -> None:
-    """A run was stopped by Ctrl-C, said so in its last line, and has a checkpoint."""
+    """A run was stopped by Ctrl-C, said so in a line at its end, and has a checkpoint.
+
+    mpirun may pass on this line, of standard error, before the last status, of standard output.
+    Then it stands above the drawing, else below it.
+    """
     status = terminal.end()
     assert status == INTERRUPTED, terminal.text
     assert terminal.text.count(f"mpifl: {STOPPING}\n") == 1
-    last = terminal.last_line().removeprefix(SHOW_CURSOR)
     again = f"mpifl run -n {ranks} --resume runs/quickstart"
-    found = re.fullmatch(
-        rf"mpifl: stopped after round (\d+), with a checkpoint; to go on: {again}", last
-    )
-    assert found, last
+    said = rf"mpifl: stopped after round (\d+), with a checkpoint; to go on: {again}\n"
+    (number,) = re.findall(said, terminal.text)
     saved = last_checkpoint(folder / "runs" / "quickstart" / "checkpoint")
     assert saved is not None
-    assert saved.rounds_done == int(found[1])
+    assert saved.rounds_done == int(number)
     assert "Traceback" not in terminal.text
 
 
