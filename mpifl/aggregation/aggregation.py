@@ -26,6 +26,8 @@ class Aggregation(Section):
         needs_staleness: Whether the rule weighs late updates itself (``updates.late``).
     """
 
+    left_to_plug_ins: ClassVar[tuple[str, ...]] = ("aggregate",)
+
     needs_updates: ClassVar[bool] = True
     """Whether the rule needs all updates of a round."""
 

@@ -63,6 +63,8 @@ class Algorithm(Section):
         name: The name in the registry, or of the plug-in.
     """
 
+    left_to_plug_ins: ClassVar[tuple[str, ...]] = ("server",)
+
     received: ClassVar[Mapping[str, Array]] = {"model": MODEL}
     """The arrays of the server's state that participants receive, by name."""
     uploaded: ClassVar[Mapping[str, Array]] = {"update": MODEL}

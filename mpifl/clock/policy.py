@@ -32,6 +32,8 @@ class RoundPolicy(Participation):
     state and call must always give the same round.
     """
 
+    left_to_plug_ins: ClassVar[tuple[str, ...]] = ("settle", "advance")
+
     weighs_work: ClassVar[bool] = False
     """Whether participants may do part of their work, and are weighted by the samples they used."""
     asynchronous: ClassVar[bool] = False

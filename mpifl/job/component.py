@@ -20,9 +20,9 @@ import yaml
 
 from mpifl.errors import InputError
 from mpifl.io.files import is_file
-from mpifl.job.plug_in import PlugIn, missing_method, plug_in_of_file, plug_in_of_module
+from mpifl.job.plug_in import PlugIn, plug_in_of_file, plug_in_of_module
 from mpifl.job.schema import Job
-from mpifl.job.section import Section
+from mpifl.job.section import Section, missing_method
 
 
 @dataclass(frozen=True)

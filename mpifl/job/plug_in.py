@@ -29,16 +29,6 @@ COPIES = "plugins"
 ENVIRONMENT = "environment.json"
 """The file of a run directory with the hashes."""
 
-METHODS = {
-    "Aggregation": ("aggregate",),
-    "Algorithm": ("server",),
-    "Model": ("build",),
-    "Partitioner": ("deal",),
-    "RoundPolicy": ("settle", "advance"),
-    "Selection": ("choose",),
-}
-"""The methods that a base class leaves to a plug-in, which has to have one of them."""
-
 
 @dataclass(frozen=True)
 class PlugIn:
@@ -196,16 +186,3 @@ def _versions(modules: tuple[str, ...]) -> dict[str, str | None]:
         elif find_spec(module) is not None:
             versions[module] = None
     return dict(sorted(versions.items()))
-
-
-def missing_method(kind: type, base: type) -> str:
-    """Return the methods of which a plug-in's class has none and needs one; "" where it has one.
-
-    A class that extends a part of mpifl is left alone: that part may need none.
-    """
-    methods = METHODS.get(base.__name__, ())
-    between = kind.__mro__[: kind.__mro__.index(base)]
-    if any(one.__module__.startswith("mpifl.") for one in between):
-        return ""
-    has_one = any(getattr(kind, name) is not getattr(base, name) for name in methods)
-    return "" if has_one else " or ".join(methods)

@@ -30,6 +30,8 @@ class Model(Section):
         lora: Adapters that are trained instead of the weights.
     """
 
+    left_to_plug_ins: ClassVar[tuple[str, ...]] = ("build",)
+
     reads_tokens: ClassVar[bool] = False
     """Whether samples are sequences of token ids, and not features."""
 

@@ -36,6 +36,8 @@ class Selection(Section):
             and sometimes more, or none.
     """
 
+    left_to_plug_ins: ClassVar[tuple[str, ...]] = ("choose",)
+
     losses: ClassVar[Literal["none", "mean", "squared"]] = "none"
     """What the rule uses of the training losses of participants."""
     varies: ClassVar[bool] = False

@@ -15,7 +15,6 @@ from mpifl.attacks import REGISTRY as ATTACKS
 from mpifl.errors import InputError
 from mpifl.job import Job, Section, dump_job, load_yaml, parse_job
 from mpifl.job.component import COMPONENTS, Component, find_part
-from mpifl.job.plug_in import METHODS
 
 MINIMAL = {"rounds": 3, "model": "logreg", "selection": {"name": "uniform", "participants": 2}}
 REQUIRED: dict[str, dict[str, Any]] = {
@@ -50,13 +49,13 @@ def required(component: Component, name: str) -> dict[str, Any]:
 
 
 REGISTERED = [(component, name) for component in COMPONENTS for name in component.registry()]
-BASES = {
-    "data.partition": "mpifl.datasets.partitioners.partitioner:Partitioner",
-    "model": "mpifl.models.model:Model",
-    "selection": "mpifl.selection.selection:Selection",
-    "clock": "mpifl.clock.policy:RoundPolicy",
-    "aggregation": "mpifl.aggregation.aggregation:Aggregation",
-    "algorithm": "mpifl.algorithms.algorithm:Algorithm",
+NEED_A_METHOD = {
+    "data.partition": ("deal",),
+    "model": ("build",),
+    "selection": ("choose",),
+    "clock": ("settle", "advance"),
+    "aggregation": ("aggregate",),
+    "algorithm": ("server",),
 }
 
 PLUG_IN = """
@@ -366,8 +365,8 @@ def test_a_module_that_cannot_be_imported_is_refused(
 
 @pytest.mark.parametrize("component", COMPONENTS, ids=named)
 def test_a_class_of_the_wrong_base_is_refused(component: Component, tmp_path: Path) -> None:
-    other = next(base for path, base in BASES.items() if path != ".".join(component.path))
-    module, _, base = other.partition(":")
+    other = next(one for one in COMPONENTS if one.path != component.path).base_class()
+    module, base = other.__module__, other.__name__
     plug_in = tmp_path / "wrong.py"
     plug_in.write_text(
         f"from {module} import {base}\n\n\nclass Wrong({base}):\n    mode: str = 'x'\n    name: str = 'x'\n"
@@ -378,21 +377,22 @@ def test_a_class_of_the_wrong_base_is_refused(component: Component, tmp_path: Pa
     )
 
 
-@pytest.mark.parametrize("path", BASES)
+@pytest.mark.parametrize("path", NEED_A_METHOD)
 def test_a_class_without_the_method_that_it_has_to_have_is_refused(
     path: str, tmp_path: Path
 ) -> None:
-    module, _, base = BASES[path].partition(":")
+    component = next(one for one in COMPONENTS if ".".join(one.path) == path)
+    extended = component.base_class()
+    module, base = extended.__module__, extended.__name__
     plug_in = tmp_path / "bare.py"
     plug_in.write_text(
         f"from {module} import {base}\n\n\nclass Bare({base}):\n    mode: str = 'x'\n    name: str = 'x'\n"
     )
-    component = next(one for one in COMPONENTS if ".".join(one.path) == path)
-    missing = " or ".join(METHODS[base])
+    missing = " or ".join(NEED_A_METHOD[path])
     with pytest.raises(InputError, match=rf"bare\.py:Bare': it has no method {missing}; write one"):
         find_part(component, f"{plug_in}:Bare")
 
-    for method in METHODS[base]:  # one is enough, also when a class between the two has it
+    for method in NEED_A_METHOD[path]:  # one is enough, also when a class between the two has it
         plug_in.write_text(
             f"from {module} import {base}\n\n\nclass Between({base}):\n    mode: str = 'x'\n"
             f"    name: str = 'x'\n\n    def {method}(self): ...\n\n\nclass Bare(Between): ...\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random as global_random
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -32,6 +33,8 @@ class Partitioner(Section):
     Its fields are the options of the job's section data.partition. The seed is the partition's own,
     so that jobs with different seeds share a partition.
     """
+
+    left_to_plug_ins: ClassVar[tuple[str, ...]] = ("deal",)
 
     name: str
     clients: int = Field(100, ge=1, description="number of clients")
