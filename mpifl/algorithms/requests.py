@@ -21,8 +21,21 @@ if TYPE_CHECKING:
     from mpifl.training.participant import Loss
 
 
+class AnsweredByYield:
+    """Base of the requests: an error for who takes a request for its answer says what to write."""
+
+    if not TYPE_CHECKING:  # or else every attribute would be known to it
+
+        def __getattr__(self, name: str) -> Any:
+            kind = type(self).__name__
+            raise AttributeError(
+                f"{kind} has no {name!r}: it is a request, not its answer; write:"
+                f" answer = yield {kind}(...)"
+            )
+
+
 @dataclass(frozen=True, eq=False)
-class Train:
+class Train(AnsweredByYield):
     """Ask for local steps on the client's samples.
 
     Attributes:
@@ -78,7 +91,7 @@ class Trained:
 
 
 @dataclass(frozen=True, eq=False)
-class Evaluate:
+class Evaluate(AnsweredByYield):
     """Ask for the loss of some weights (size,) on the client's samples, in evaluation mode."""
 
     weights: torch.Tensor
@@ -94,7 +107,7 @@ class Evaluated:
 
 
 @dataclass(frozen=True, eq=False)
-class Gradient:
+class Gradient(AnsweredByYield):
     """Ask for the gradient of the mean loss over all of the client's samples, in training mode."""
 
     weights: torch.Tensor
@@ -116,7 +129,7 @@ class Differentiated:
 
 
 @dataclass(frozen=True, eq=False)
-class Call:
+class Call(AnsweredByYield):
     """Ask to call ``function(module, x, y)`` with a module that has ``weights`` (size,).
 
     ``x`` and ``y`` are samples of the client. The module may be changed: it is restored. The

@@ -112,12 +112,21 @@ class Ended:
 def start_program(
     worker: Worker, tasks: np.ndarray, index: int, versions: Versions
 ) -> ClientProgram:
-    """Return the program of a task, before its first request."""
+    """Return the program of a task, before its first request.
+
+    Raises TrainingError where the algorithm's ``client`` is not a generator.
+    """
     task = tasks[index]
     stored = stored_by(worker, task)
     began, base, steps = (int(task[name]) for name in ("began", "base", "steps"))
     context = context_of(worker, task, began, base, steps, versions, stored)
-    program = worker.experiment.job.algorithm.client(context)
+    algorithm = worker.experiment.job.algorithm
+    program = algorithm.client(context)
+    if not isinstance(program, Generator):
+        raise TrainingError(
+            f"algorithm.name: {algorithm.name!r}: client has no yield; it asks for training with"
+            ' yield: trained = yield Train(c.received["model"])'
+        )
     number = worker.number(int(task["base"]), versions)
     attacks = tuple(attack for _, attack in attacks_of(worker.experiment, task) if attack.poisons)
     return ClientProgram(

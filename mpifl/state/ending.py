@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import sys
+import sysconfig
 import traceback
 from collections.abc import Iterator
+from pathlib import Path
 
+import mpifl
 from mpifl.cluster.signals import Stop
 from mpifl.errors import (
     FAILED,
@@ -21,6 +25,12 @@ from mpifl.errors import (
 from mpifl.mpi.world import World
 
 LOG = logging.getLogger(__name__)
+
+LIBRARIES = (
+    str(Path(mpifl.__file__).parent),
+    *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")),
+)
+"""The folders of what is not the user's: mpifl, Python and what is installed."""
 
 
 @contextlib.contextmanager
@@ -39,7 +49,7 @@ def ends_together(world: World, stop: Stop) -> Iterator[None]:
         world.abort(WRONG_INPUT)
     except Exception as error:
         if not isinstance(error, TrainingError):
-            traceback.print_exc()
+            _print_traceback(error)
         _log_error(world, error)
         world.abort(FAILED)
 
@@ -52,3 +62,22 @@ def _log_error(world: World, error: BaseException) -> None:
     else:
         kind = "" if isinstance(error, TrainingError) else f"{type(error).__name__}: "
         LOG.error("%s: %s%s", place, kind, error)
+
+
+def _print_traceback(error: BaseException) -> None:
+    """Print where an error was raised, from a plug-in's first line on where it came from one.
+
+    What called the plug-in is mpifl's own, of which its author need not know.
+    """
+    frame = error.__traceback__
+    while frame is not None and _of_a_library(frame.tb_frame.f_code.co_filename):
+        frame = frame.tb_next
+    lines = traceback.format_exception(type(error), error, frame or error.__traceback__)
+    print(
+        "".join(lines), end="", file=sys.stderr, flush=True
+    )  # whole among those of others
+
+
+def _of_a_library(file: str) -> bool:
+    """Return whether a source file is mpifl's, Python's or of an installed library."""
+    return file.startswith("<") or any(Path(file).is_relative_to(folder) for folder in LIBRARIES)

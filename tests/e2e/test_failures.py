@@ -74,6 +74,9 @@ def test_an_exception_on_one_rank_ends_all_and_names_rank_round_client_and_cause
     assert said
     assert ", round 1, client " in said[0]
     assert said[0].endswith("KeyError: 'boom'")
+    # Its author's own lines, and nothing of what called them.
+    assert 'mine.py", line' in done.stderr
+    assert "client_program.py" not in done.stderr
     assert not (done.folder / "summary.json").exists()
 
 

@@ -221,6 +221,19 @@ def test_a_request_that_is_none_is_refused(
     assert str(error.value) == f"algorithm.name: 'programmed' yielded {kind}; {allowed}"
 
 
+def test_a_client_without_yield_is_told_what_to_write(
+    experiment: Experiment, tmp_path: Path
+) -> None:
+    with pytest.raises(TrainingError, match=r"'programmed': client has no yield; .* = yield Train"):
+        contributed(running(experiment, Programmed(ask=lambda c: Upload(update=0.0))), tmp_path)
+
+
+@pytest.mark.parametrize("kind", [Train, Evaluate, Gradient])
+def test_a_request_that_is_taken_for_its_answer_says_what_to_write(kind: Any) -> None:
+    with pytest.raises(AttributeError, match=rf"a request, .*: answer = yield {kind.__name__}\("):
+        _ = kind(torch.zeros(3)).loss_of_it
+
+
 # What a program returns
 
 
