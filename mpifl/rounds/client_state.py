@@ -77,14 +77,14 @@ class ClientStore:
         ``oldest`` is the first round after which the run might be resumed. Raises DiskFull, and
         TrainingError for an array of another shape.
         """
-        folder = self._folder(client)
         for name, shape in self.shapes.items():
             if arrays[name].shape != shape:
                 raise TrainingError(
-                    f"{folder}: the algorithm keeps {name} of shape {arrays[name].shape}, declared"
-                    f" is {shape}"
+                    f"keep: {name!r} has the shape {arrays[name].shape}; the algorithm declares"
+                    f" {shape} in kept"
                 )
 
+        folder = self._folder(client)
         path = folder / str(round_number)
         partial = folder / f".{round_number}.{os.getpid()}.part"
         body = b"".join(arrays[name].astype(np.float32).tobytes() for name in self.shapes)

@@ -73,9 +73,7 @@ def _print_traceback(error: BaseException) -> None:
     while frame is not None and _of_a_library(frame.tb_frame.f_code.co_filename):
         frame = frame.tb_next
     lines = traceback.format_exception(type(error), error, frame or error.__traceback__)
-    print(
-        "".join(lines), end="", file=sys.stderr, flush=True
-    )  # whole among those of others
+    print("".join(lines), end="", file=sys.stderr, flush=True)  # whole among those of others
 
 
 def _of_a_library(file: str) -> bool:

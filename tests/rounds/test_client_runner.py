@@ -311,7 +311,11 @@ def test_a_client_whose_state_is_missing_ends_the_run_also_with_drop(
         (["own"], [], "keeps nothing, declared in ``kept`` is own"),
         ([], ["own"], "keeps own, declared in ``kept`` is nothing"),
         (["own"], ["other", "own"], "keeps other, own, declared in ``kept`` is own"),
-        (["own"], ["own"], r"the algorithm keeps own of shape \(1,\), declared is \(610,\)"),
+        (
+            ["own"],
+            ["own"],
+            r"^keep: 'own' has the shape \(1,\); the algorithm declares \(610,\) in kept",
+        ),
     ],
 )
 def test_an_algorithm_that_does_not_keep_what_it_declares_is_refused(
