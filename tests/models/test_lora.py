@@ -88,6 +88,27 @@ def trained(module: torch.nn.Module) -> None:
     flat.load(loop(recipe_of(training, training.lr), [one])[0].weights)
 
 
+def client_tokens() -> torch.Tensor:
+    """The samples of that client."""
+    return torch.from_numpy(open_dataset(small_data("text")).train.x[:8].astype(np.int64))
+
+
+def trained_plainly(base: Any, adapters: dict[str, torch.Tensor]) -> Any:
+    """A model of transformers with PEFT's adapters, trained on these samples by a plain loop."""
+    peft = library("peft")
+    config = peft.LoraConfig(r=2, lora_alpha=8, task_type="CAUSAL_LM")
+    plain = peft.get_peft_model(base, config)
+    peft.set_peft_model_state_dict(plain, adapters)
+    tokens = client_tokens()
+    optimizer = torch.optim.SGD([p for p in plain.parameters() if p.requires_grad], lr=0.5)
+    plain.train()
+    for _ in range(5):
+        optimizer.zero_grad()
+        plain(input_ids=tokens, labels=tokens).loss.backward()
+        optimizer.step()
+    return plain
+
+
 def test_training_is_that_of_a_plain_loop_with_peft_which_reads_what_is_written(
     folder: Path, tmp_path: Path
 ) -> None:
@@ -98,16 +119,7 @@ def test_training_is_that_of_a_plain_loop_with_peft_which_reads_what_is_written(
     trained(module)
 
     base = transformers.AutoModelForCausalLM.from_pretrained(folder)
-    config = peft.LoraConfig(r=2, lora_alpha=8, task_type="CAUSAL_LM")
-    plain = peft.get_peft_model(base, config)
-    peft.set_peft_model_state_dict(plain, first)
-    tokens = torch.from_numpy(open_dataset(small_data("text")).train.x[:8].astype(np.int64))
-    optimizer = torch.optim.SGD([p for p in plain.parameters() if p.requires_grad], lr=0.5)
-    plain.train()
-    for _ in range(5):
-        optimizer.zero_grad()
-        plain(input_ids=tokens, labels=tokens).loss.backward()
-        optimizer.step()
+    plain = trained_plainly(base, first)
     theirs = peft.get_peft_model_state_dict(plain)
     own = peft.get_peft_model_state_dict(module.network)
     assert own.keys() == theirs.keys()
@@ -119,6 +131,7 @@ def test_training_is_that_of_a_plain_loop_with_peft_which_reads_what_is_written(
     base = transformers.AutoModelForCausalLM.from_pretrained(folder)
     read = peft.PeftModel.from_pretrained(base, tmp_path / "adapter").eval()
     with torch.no_grad():
+        tokens = client_tokens()
         logits = read(input_ids=tokens).logits[..., :12]
         assert torch.equal(module.eval()(tokens), logits)
 

@@ -7,12 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from mpifl.datasets.dataset import open_dataset
 from mpifl.errors import InputError
 from mpifl.models.lora import Lora
 from mpifl.models.mlp import Mlp
@@ -21,8 +19,7 @@ from mpifl.models.resnet import Resnet
 from mpifl.objectives.make import objective_of
 from mpifl.training.base_memory import activation_bytes, base_bytes
 from tests.models.library import library
-from tests.models.test_lora import IMAGES, TEXT, flatten, folder, hf, made, trained
-from tests.small_data import small_data
+from tests.models.test_lora import IMAGES, TEXT, flatten, folder, hf, made, trained, trained_plainly
 
 __all__ = ["folder"]  # a fixture
 
@@ -110,16 +107,7 @@ def test_training_is_that_of_a_plain_loop_on_the_base_that_transformers_quantise
     base = transformers.AutoModelForCausalLM.from_pretrained(
         folder, quantization_config=quantisation, device_map="cpu", dtype=torch.float32
     )
-    config = peft.LoraConfig(r=2, lora_alpha=8, task_type="CAUSAL_LM")
-    plain = peft.get_peft_model(base, config)
-    peft.set_peft_model_state_dict(plain, first)
-    tokens = torch.from_numpy(open_dataset(small_data("text")).train.x[:8].astype(np.int64))
-    optimizer = torch.optim.SGD([p for p in plain.parameters() if p.requires_grad], lr=0.5)
-    plain.train()
-    for _ in range(5):
-        optimizer.zero_grad()
-        plain(input_ids=tokens, labels=tokens).loss.backward()
-        optimizer.step()
+    plain = trained_plainly(base, first)
     own = peft.get_peft_model_state_dict(module.network)
     assert any(not torch.equal(own[name], first[name]) for name in own)
     for name, tensor in peft.get_peft_model_state_dict(plain).items():
