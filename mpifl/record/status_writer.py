@@ -198,10 +198,10 @@ class StatusWriter:
 
 
 def _score(totals: Totals) -> Score | None:
-    if totals.best is None:
+    if not totals.final:
         return None
     name = main_score(totals.final)
-    best, best_round = totals.best
+    best, best_round = totals.best[name]
     return Score(name, totals.final[name], best, best_round)
 
 

@@ -41,8 +41,11 @@ class Totals:
     """Sums of the columns about secure aggregation; empty without."""
     spent: dict[str, float | None] = field(default_factory=dict)
     """What a run with privacy has spent, None without noise; empty without privacy."""
-    best: tuple[float, int] | None = None
-    """The best main score so far, and the first round that had it."""
+    best: dict[str, tuple[float, int]] = field(default_factory=dict)
+    """The best value of each main score so far, and the first round that had it.
+
+    There are two where the task's own, such as the perplexity, was infinite for a time.
+    """
 
     def add(self, row: np.ndarray) -> None:
         """Add a /rounds row (an array of one)."""
@@ -69,8 +72,8 @@ class Totals:
         name = main_score(self.final)
         score = self.final[name]
         sign = -1 if lower_is_better(name) else 1
-        if self.best is None or sign * score > sign * self.best[0]:
-            self.best = (score, round_number)
+        if name not in self.best or sign * score > sign * self.best[name][0]:
+            self.best[name] = (score, round_number)
 
     def copy(self) -> Totals:
         """Return the totals as they are now."""
@@ -79,6 +82,7 @@ class Totals:
             counts=dict(self.counts),
             energy=dict(self.energy),
             secured=dict(self.secured),
+            best=dict(self.best),
         )
 
     def check_trained(self) -> None:

@@ -360,3 +360,11 @@ def test_a_perplexity_that_is_infinite_is_no_final_score() -> None:
     totals.add(row(loss=800.0, perplexity=np.inf, accuracy=0.1))
     assert totals.final == {"loss": 800.0, "accuracy": 0.1}
     json.dumps(totals.summary(), allow_nan=False)
+
+
+def test_the_best_of_one_score_is_not_compared_with_another() -> None:
+    totals = Totals()
+    totals.add(row(round=1, loss=800.0, perplexity=np.inf))
+    totals.add(row(round=2, loss=7.0, perplexity=1096.0))
+    totals.add(row(round=3, loss=7.1, perplexity=1212.0))
+    assert totals.best == {"loss": (800.0, 1), "perplexity": (1096.0, 2)}

@@ -10,6 +10,9 @@ import numpy as np
 from mpifl.datasets.importers.labels import classes_of
 from mpifl.errors import InputError
 
+MOST_CLASSES = 10_000_000
+"""More than that are no classes but ids, each of which would be an output of the model."""
+
 
 class Numbered:
     """Classes that the source numbers from 0.
@@ -32,6 +35,11 @@ class Numbered:
         if not len(y):
             return y
         if part == "train" and not self._is_fixed:
+            if y.max() >= MOST_CLASSES:
+                raise InputError(
+                    f"{location}, sample {int(np.argmax(y))}: label {y.max()}; classes are counted"
+                    f" from 0 on, and allowed are numbers below {MOST_CLASSES}"
+                )
             self.outputs = max(self.outputs, int(y.max()) + 1)
 
         wrong = (y < 0) | (y >= self.outputs)
@@ -97,8 +105,11 @@ def whole_numbers(labels: list[Any] | np.ndarray, location: str) -> np.ndarray:
 
 
 def classes_of_texts(train: set[str]) -> Numbered | Named:
-    """Return the classes of labels: their own numbers if all are whole, else the sorted texts."""
-    if all(map(_is_number, train)):
+    """Return the classes of labels: their own numbers if all are whole, else the sorted texts.
+
+    Numbers of MOST_CLASSES and more are ids, so texts.
+    """
+    if all(map(_is_number, train)) and max(map(int, train)) < MOST_CLASSES:
         return Numbered(max(map(int, train)) + 1)
     return Named([np.array(sorted(train))])
 

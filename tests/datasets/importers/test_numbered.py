@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mpifl.datasets.importers.numbered import Named, Numbered, whole_numbers
+from mpifl.datasets.importers.numbered import Named, Numbered, classes_of_texts, whole_numbers
 from mpifl.errors import InputError
 
 
@@ -56,6 +56,13 @@ def test_train_tells_how_many_classes_there_are() -> None:
         classes.check("test", [0, 4], "d")
     with pytest.raises(InputError, match=r"label -1; allowed: whole numbers from 0 on$"):
         classes.check("train", [-1], "e")
+
+
+def test_ids_are_no_classes() -> None:
+    with pytest.raises(InputError, match=r"^a, sample 1: label 10000000; .* below 10000000$"):
+        Numbered().check("train", [1, 10_000_000, 3], "a")
+    assert classes_of_texts({"7", "10000000"}).outputs == 2
+    assert classes_of_texts({"7", "12"}).outputs == 13
 
 
 def test_where_it_is_said_train_has_to_keep_to_it() -> None:
