@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mpifl.datasets.importers.numbered import Named, Numbered
+from mpifl.datasets.importers.numbered import Named, Numbered, are_class_numbers, is_number
 from mpifl.datasets.importers.patterns import matched_group
 from mpifl.errors import InputError, counted
 from mpifl.io.restricted_pickle import read_pickle
@@ -146,7 +146,7 @@ class Labels:
         if not names_by_label:
             raise InputError("SOURCE: no samples in the mapping")
 
-        self._are_numbers = all(map(_is_number, names_by_label))
+        self._are_numbers = are_class_numbers(names_by_label)
         self._classes: Numbered | Named = Named([np.array(list(names_by_label))])
         if self._are_numbers:
             count = max(map(int, names_by_label)) + 1
@@ -170,7 +170,7 @@ class Labels:
         Raise InputError naming the row whose label train does not have.
         """
         for row in rows:
-            if row.label is None or (self._are_numbers and not _is_number(row.label)):
+            if row.label is None or (self._are_numbers and not is_number(row.label)):
                 raise InputError(
                     f"{row.location}: label {row.label!r}; the train part's are whole numbers"
                 )
@@ -183,7 +183,3 @@ class Labels:
             for row, label in zip(rows, labels, strict=True):
                 self._classes.check(part, np.array([label]), row.location)
             raise
-
-
-def _is_number(label: str) -> bool:
-    return label.isdecimal() and len(label) < 10

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import numpy as np
@@ -104,12 +104,14 @@ def whole_numbers(labels: list[Any] | np.ndarray, location: str) -> np.ndarray:
     return y
 
 
-def classes_of_texts(train: set[str]) -> Numbered | Named:
-    """Return the classes of labels: their own numbers if all are whole, else the sorted texts.
+def are_class_numbers(labels: Collection[str]) -> bool:
+    """Return whether texts are all whole numbers, and below MOST_CLASSES: others are ids."""
+    return all(map(is_number, labels)) and max(map(int, labels)) < MOST_CLASSES
 
-    Numbers of MOST_CLASSES and more are ids, so texts.
-    """
-    if all(map(_is_number, train)) and max(map(int, train)) < MOST_CLASSES:
+
+def classes_of_texts(train: set[str]) -> Numbered | Named:
+    """Return the classes of labels: their own numbers if they are some, else the sorted texts."""
+    if are_class_numbers(train):
         return Numbered(max(map(int, train)) + 1)
     return Named([np.array(sorted(train))])
 
@@ -118,10 +120,11 @@ def class_of_text(classes: Numbered | Named, part: str, label: str, location: st
     """Return the class of a sample (1,) int64. Raise InputError for one that train has not."""
     if isinstance(classes, Named):
         return classes.check(part, np.array([label]), location)
-    if not _is_number(label):
+    if not is_number(label):
         raise InputError(f"{location}: label {label!r}; those of the train part are whole numbers")
     return classes.check(part, np.array([int(label)]), location)
 
 
-def _is_number(label: str) -> bool:
+def is_number(label: str) -> bool:
+    """Return whether a text is a whole number from 0 on, of at most nine digits."""
     return label.isascii() and label.isdigit() and len(label) < 10
