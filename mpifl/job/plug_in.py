@@ -13,7 +13,7 @@ import json
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -178,7 +178,7 @@ def _versions(modules: tuple[str, ...]) -> dict[str, str | None]:
 
     A module that belongs to no distribution is listed by its own name, with None.
     """
-    owners = importlib.metadata.packages_distributions() if modules else {}
+    owners = _owners() if modules else {}
     versions: dict[str, str | None] = {}
     for module in modules:
         if module in owners:
@@ -186,3 +186,9 @@ def _versions(modules: tuple[str, ...]) -> dict[str, str | None]:
         elif find_spec(module) is not None:
             versions[module] = None
     return dict(sorted(versions.items()))
+
+
+@cache
+def _owners() -> Mapping[str, list[str]]:
+    """Return the distributions of each top-level module; to find them takes a moment."""
+    return importlib.metadata.packages_distributions()
