@@ -197,4 +197,6 @@ def test_a_question_that_cannot_be_answered_is_refused_in_a_line(said: str) -> N
         check_job(JOB[0], [*JOB[1:], f"algorithm={question}", *changes])
     assert said in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
-    assert str(caught.value).count("semisync") <= 1  # what is refused is not allowed in the same line
+    assert (
+        str(caught.value).count("semisync") <= 1
+    )  # what is refused is not allowed in the same line
