@@ -115,7 +115,7 @@ def check_asked(job: str | None, out: str | None, resume: str | None) -> None:
     if out is not None:
         check_empty("--out", out)
     if resume is not None:
-        check_empty("--resume", resume, f", and no {JOB} there")
+        check_empty("--resume", resume, f", and no {JOB} there", begun=True)
 
 
 def begin(
@@ -135,7 +135,8 @@ def begin(
     experiment, data_path = check_job(job, overrides)
     check_device_of(experiment)
 
-    folder = make_run_directory(out if resume is None else resume, experiment.job.name).resolve()
+    asked = out if resume is None else resume
+    folder = make_run_directory(asked, experiment.job.name, begun=resume is not None).resolve()
     copies = _copy_plug_ins(experiment.job, folder)
     write_text(folder / JOB, dump_job(with_names(experiment.job, copies)))
     lock = lock_directory(folder)
