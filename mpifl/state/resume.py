@@ -25,6 +25,7 @@ from mpifl.state.extension import (
     check_no_more,
     extend,
     rounds_at_end,
+    with_due_tests,
     with_end,
     with_sums,
 )
@@ -180,9 +181,12 @@ def _resume(folder: Path, job: str | None, overrides: Sequence[str]) -> RunStart
 
     check_device_of(experiment)
     snapshot = last_checkpoint(folder / CHECKPOINTS) or Snapshot()
+    snapshot = with_due_tests(snapshot, after)
     start = RunStart(experiment, data_path, folder, snapshot, False, lock)
     _check_same_inputs(folder, start.content_sha256)
-    return replace(start, snapshot=extend(folder, after, snapshot)) if extended else start
+    if extended:
+        extend(folder, after, snapshot.rounds_done)
+    return start
 
 
 def check_device_of(experiment: TimingExperiment) -> None:
