@@ -161,7 +161,12 @@ class Analytics(Algorithm):
         if job.clock.asynchronous:
             raise InputError(
                 f"clock.mode: {job.clock.mode!r} is {where}, whose clients count alike; allowed:"
-                " sync, deadline, all, semisync"
+                " sync, deadline, all"
+            )
+        if job.clock.latency.compute == "flops":
+            raise InputError(
+                f"clock.latency.compute: 'flops' is {where}, which has no model; allowed: samples,"
+                " batches"
             )
         if job.attacks:
             raise InputError(f"attacks: {where}")

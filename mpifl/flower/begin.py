@@ -75,7 +75,8 @@ def begin(
 
     settings, clock = _new(app, run_config, options)
     hashes = {"app": source_sha256(settings.app), "trace": clock.content_sha256}
-    folder = make_run_directory(out if resume is None else resume, settings.name).resolve()
+    asked = out if resume is None else resume
+    folder = make_run_directory(asked, settings.name, begun=resume is not None).resolve()
     write_text(folder / JOB, dump(settings))
     return FlowerStart(settings, clock, folder, hashes, False, lock_directory(folder))
 
@@ -103,7 +104,7 @@ def _check_asked(
     if out is not None:
         check_empty("--out", out)
     if resume is not None and not _is_there(resume):
-        check_empty("--resume", resume, f", and no {JOB} there")
+        check_empty("--resume", resume, f", and no {JOB} there", begun=True)
 
 
 def _new(

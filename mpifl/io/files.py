@@ -150,6 +150,10 @@ def cache_folder() -> Path:
     return base
 
 
+PARTIAL = ".*.part"
+"""The names of files that are not whole yet (``whole_file``)."""
+
+
 @contextlib.contextmanager
 def whole_file(path: Path, needed_bytes: int | None = None) -> Iterator[Path]:
     """Yield a temporary path beside ``path``, and rename it to ``path`` at the end of the block.

@@ -69,6 +69,8 @@ class ProtocolRun:
         host: The actors, when it is alone.
         driver: The events.
         reporters: The actors that have reported a model.
+        waiting: The last round, tested because it is that, until it is recorded: a checkpoint has
+            it without its test, which a run that is extended does not make.
     """
 
     world: World
@@ -82,6 +84,7 @@ class ProtocolRun:
     host: Host | None = None
     driver: Driver = field(init=False)
     reporters: set[int] = field(default_factory=set)
+    waiting: Waiting | None = None
 
 
 def start_protocol(
@@ -90,7 +93,8 @@ def start_protocol(
     """Return the run of a protocol, before its first event or where a snapshot has left it."""
     snapshot = callbacks.snapshot
     model = experiment.initial if snapshot.state is None else snapshot.state["model"]
-    return ProtocolRun(world, experiment, callbacks, folder, snapshot, snapshot.rounds_done, model)
+    recorded = snapshot.rounds_done - len(snapshot.untested)
+    return ProtocolRun(world, experiment, callbacks, folder, snapshot, recorded, model)
 
 
 def run_protocol(run: ProtocolRun) -> None:
@@ -106,15 +110,18 @@ def run_protocol(run: ProtocolRun) -> None:
     run.world.patience_seconds = experiment.job.runtime.round_timeout
     _restore(run)
     last = experiment.job.rounds
-    stopped = run.callbacks.met()
+    stopped = run.callbacks.met() or run.waiting is not None
     while run.driver.events.rounds_done < last and not stopped:
         done = run.driver.events.rounds_done
         with run.world.watch("server"):
             run.driver.next_round(run.callbacks.stop)
         for round_number in range(done + 1, run.driver.events.rounds_done + 1):
-            _end_round(run, round_number)
+            if run.waiting is None:  # else the round before was the last one
+                _end_round(run, round_number)
         stopped = _save_and_stop(run, within=run.driver.events.rounds_done == done)
 
+    if run.waiting is not None:
+        _record(run, run.waiting)
     aggregator_send_order(run.world, END)
     if run.driver.events.rounds_done < last and not run.callbacks.met():
         over = run.driver.events.rounds_done
@@ -140,6 +147,12 @@ def _restore(run: ProtocolRun) -> None:
     def execute(handlings: Sequence[Handling], letters: Sequence[Letter]) -> list[Effects]:
         return aggregator_run(world, run.host, handlings, letters)
 
+    run.waiting = None
+    for waiting in run.saved.untested:
+        if waiting.plan.round_number > run.recorded and waiting.version is None:
+            _record(run, waiting)  # the run goes on after it now
+        elif waiting.plan.round_number > run.recorded:
+            run.waiting = waiting
     run.reporters = set()
     reporters = job.protocol.reporters(population)
     if not run.saved.messages:
@@ -169,15 +182,29 @@ def _end_round(run: ProtocolRun, round_number: int) -> None:
     if round_number <= run.recorded:
         return
 
-    plan = _plan(run, closed, round_number)
-    metrics = metrics_of(closed, round_number)
-    due = job.evaluation.due(round_number) or round_number == job.rounds
-    waiting = Waiting(plan, metrics, round_number if due else None)
-    result = _tested(run, waiting) if due else RoundResult(plan, metrics, None)
-    result = replace(result, messages=messages_of(closed, round_number, distance))
+    due = job.evaluation.due(round_number)
+    last = round_number == job.rounds or job.stop.out_of_time(closed.ended)
+    waiting = Waiting(
+        _plan(run, closed, round_number),
+        metrics_of(closed, round_number),
+        round_number if due or last else None,
+        messages=messages_of(closed, round_number, distance),
+    )
+    if last and not due:
+        run.waiting = waiting
+    else:
+        _record(run, waiting)
+
+
+def _record(run: ProtocolRun, waiting: Waiting) -> None:
+    """Test the model of a round, where that is due, and record the round."""
+    result = RoundResult(waiting.plan, waiting.metrics, None, waiting.messages)
+    if waiting.version is not None:
+        result = _tested(run, waiting)
     with run.world.watch("writing"):
         run.callbacks.ended_round(result)
-    run.recorded = round_number
+    run.recorded = waiting.plan.round_number
+    run.waiting = None
 
 
 def _plan(run: ProtocolRun, closed: Closed, round_number: int) -> Plan:
@@ -235,7 +262,7 @@ def _save_and_stop(run: ProtocolRun, within: bool) -> bool:
     callbacks = run.callbacks
     events = run.driver.events
     rounds_done = events.rounds_done
-    met = callbacks.met()
+    met = callbacks.met() or run.waiting is not None
     stopped = callbacks.stop()
     last = met or rounds_done == run.experiment.job.rounds
     if stopped or callbacks.checkpoints.due(rounds_done, last):
@@ -245,6 +272,7 @@ def _save_and_stop(run: ProtocolRun, within: bool) -> bool:
                 version=rounds_done,
                 state={"model": run.model},
                 clock=ClockState(events.now, rounds_done),
+                untested=() if run.waiting is None else (run.waiting,),
                 events=events.taken if within else 0,
             )
             if within and snapshot.moment == run.saved.moment:  # a file of that name is there

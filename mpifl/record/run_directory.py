@@ -10,44 +10,50 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 from mpifl import __version__
 from mpifl.cluster.rank_report import processor
 from mpifl.errors import InputError
-from mpifl.io.files import PACKAGE, disk_full_errors, write_text
-from mpifl.job.plug_in import ENVIRONMENT, PlugIn
+from mpifl.io.files import PACKAGE, PARTIAL, disk_full_errors, write_text
+from mpifl.job.plug_in import COPIES, ENVIRONMENT, PlugIn
 
 LIBRARIES = ("torch", "numpy", "numba", "h5py", "mpi4py", "pydantic", "scikit-learn")
 
 
-def check_empty(option: str, folder: str, more: str = "") -> None:
+def check_empty(option: str, folder: str, more: str = "", begun: bool = False) -> None:
     """Raise InputError when the folder that ``option`` names is a file, or is not empty.
 
-    ``more`` is added to the message about a folder that is not empty.
+    ``more`` is added to the message about a folder that is not empty. With ``begun`` that does not
+    count which a start leaves that was killed: copies of plug-ins, and files that are not whole.
     """
     path = Path(folder)
     if path.exists() and not path.is_dir():
         raise InputError(f"{option}: {folder}: is a file; name a new folder")
-    if path.is_dir() and any(path.iterdir()):
+    names = [one.name for one in path.iterdir()] if path.is_dir() else []
+    if any(not (begun and (name == COPIES or fnmatch(name, PARTIAL))) for name in names):
         raise InputError(
             f"{option}: {folder}: not empty{more}; name a new folder, or remove what is there"
         )
 
 
-def make_run_directory(out: str | None, name: str, parent: str = "runs") -> Path:
+def make_run_directory(
+    out: str | None, name: str, parent: str = "runs", begun: bool = False
+) -> Path:
     """Make the run directory and return it. Raises InputError.
 
-    It is ``out``, the user's --out, which must be new or empty. With None it is the first of
-    runs/NAME, runs/NAME-2, ... that does not exist; ``parent`` replaces ``runs``.
+    It is ``out``, the user's --out, which must be new or empty, see ``check_empty`` for ``begun``.
+    With None it is the first of runs/NAME, runs/NAME-2, ... that does not exist; ``parent``
+    replaces ``runs``.
     """
     try:
         if out is not None:
             folder = Path(out)
             with disk_full_errors(folder):
                 folder.mkdir(parents=True, exist_ok=True)
-            check_empty("--out", out)
+            check_empty("--out", out, begun=begun)
             return folder
 
         with disk_full_errors(Path(parent)):

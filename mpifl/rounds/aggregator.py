@@ -45,6 +45,7 @@ from mpifl.rounds.protocol import (
     aggregator_send_end,
     aggregator_serve_tickets,
 )
+from mpifl.rounds.recording import remove_recorded
 from mpifl.rounds.round_result import CLIENT_TEST, METRIC, Judged
 from mpifl.rounds.server import Server, keep_version, make_snapshot
 from mpifl.rounds.server_step import next_state
@@ -104,7 +105,9 @@ def run_aggregator(
         with watch("reduce"):
             rows = aggregator_receive_results(world, results, rows)
         metrics = _take_results(server, assignment, results, rows)
-        if not _ended_by_test(server, callbacks, watch):
+        if _ended_by_test(server, callbacks, watch):
+            remove_recorded(store.run, assignment.tasks)
+        else:
             _end_rounds(server, metrics, results)
         del results  # its memory is that of the next
         if _save_and_stop(server, callbacks, watch):

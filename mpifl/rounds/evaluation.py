@@ -58,6 +58,7 @@ def tested_rounds(
             waiting.plan,
             waiting.metrics,
             None if waiting.version is None else tested[waiting.version],
+            waiting.messages,
             stopped=waiting.stopped,
             privacy=waiting.privacy,
             judged=waiting.judged,

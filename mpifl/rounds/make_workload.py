@@ -14,6 +14,7 @@ from mpifl.errors import InputError
 from mpifl.exchange.way import Way
 from mpifl.job import Job
 from mpifl.models.layout import Layout
+from mpifl.models.sized import Sized
 from mpifl.population.population import Population
 from mpifl.rounds.held import Held
 from mpifl.rounds.job_checks import check_server
@@ -40,10 +41,7 @@ def make_workload(
     inferences = TRAINING_PER_INFERENCE + passes
     if latency.compute == "flops":
         if not flops[""] > 0:
-            raise InputError(
-                "model.training_flops: 0 is not allowed with clock.latency.compute: flops; allowed:"
-                " numbers above 0"
-            )
+            raise InputError(_no_flops(job))
         inferences = flops[""] / latency.reference_flops
 
     algorithm = job.algorithm
@@ -81,6 +79,18 @@ def make_workload(
 def _by_held(workload: Workload, beside: int) -> WorkloadByHeld:
     """Return a workload with ``exchange.delta``, before anybody has taken part."""
     return WorkloadByHeld(**_fields(workload), beside=beside, behind=Held().behind)
+
+
+def _no_flops(job: Job) -> str:
+    if isinstance(job.model, Sized):
+        return (
+            "model.training_flops: 0 is not allowed with clock.latency.compute: flops; allowed:"
+            " numbers above 0"
+        )
+    return (
+        f"clock.latency.compute: 'flops' is not allowed with model.name {job.model.name}, whose"
+        " training has no operation that is counted; allowed: samples, batches"
+    )
 
 
 def _by_kind(

@@ -235,8 +235,9 @@ def check_private(experiment: TimingExperiment) -> None:
         )
     if sums.averaged:
         raise InputError(
-            f"training.batch_norm: {job.training.batch_norm!r} is {where}: running statistics are"
-            " uploaded and have no noise; allowed: local, or a model without batch norm"
+            f"model.name: {job.model.name!r} is {where}: its running statistics of batch norm are"
+            " uploaded and have no noise; allowed: a model without them, as with norm: group, or"
+            " algorithm.name fedbn, whose clients keep them"
         )
     if isinstance(job.privacy, Central) and experiment.steered is not None:
         job.privacy.shares(job.clock.updates(job.selection.participants))

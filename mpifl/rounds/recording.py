@@ -152,6 +152,12 @@ def write_recorded(run: Path, recorded: Recorded) -> None:
             partial.write_bytes(content)
 
 
+def remove_recorded(run: Path, tasks: np.ndarray) -> None:
+    """Remove the updates of tasks (structured TASK) of a round that is not the run's after all."""
+    for task in tasks:
+        path_of(run, int(task["began"]), int(task["client"])).unlink(missing_ok=True)
+
+
 def read_recorded(path: Path) -> Recorded:
     """Return the update of a file. Raises InputError when it is missing or damaged."""
     with read_errors(path):

@@ -12,7 +12,7 @@ from mpifl.privacy.participations import PARTICIPATIONS
 from mpifl.privacy.privacy import NOT_PRIVATE, PrivateRound
 from mpifl.rounds.held import HELD
 from mpifl.rounds.plan import Plan
-from mpifl.rounds.round_result import NOT_JUDGED, PERSONAL, Judged
+from mpifl.rounds.round_result import MESSAGES, NOT_JUDGED, PERSONAL, Judged
 from mpifl.selection.feedback import State
 
 Vectors = dict[str, np.ndarray]
@@ -33,7 +33,8 @@ class Waiting:
     test, None where no test is due. ``personal`` (structured PERSONAL) are the clients that are
     then tested with their own models. ``stopped`` says that the server's step was not taken,
     ``privacy`` what the round has spent, ``judged`` how its contributions were evaluated,
-    ``found`` (structured FOUND) what an algorithm without a model has found until then.
+    ``found`` (structured FOUND) what an algorithm without a model has found until then,
+    ``messages`` (structured MESSAGES) what the actors of a protocol have sent.
     """
 
     plan: Plan
@@ -44,6 +45,7 @@ class Waiting:
     privacy: PrivateRound = NOT_PRIVATE
     judged: Judged = NOT_JUDGED
     found: np.ndarray = field(default_factory=lambda: np.empty(0, FOUND))
+    messages: np.ndarray = field(default_factory=lambda: np.empty(0, MESSAGES))
 
 
 @dataclass(frozen=True)

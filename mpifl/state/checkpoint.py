@@ -42,7 +42,7 @@ from mpifl.io.hdf5 import open_hdf5, writing_hdf5
 from mpifl.privacy.privacy import PrivateRound
 from mpifl.rounds.held import HELD
 from mpifl.rounds.plan import TASK, Plan
-from mpifl.rounds.round_result import Judged
+from mpifl.rounds.round_result import MESSAGES, Judged
 from mpifl.rounds.snapshot import Snapshot, Vectors, Waiting, round_of
 
 LOG = logging.getLogger(__name__)
@@ -261,6 +261,7 @@ def _put_waiting(group: h5py.Group, waiting: Waiting) -> None:
     group["metrics"] = waiting.metrics
     group["personal"] = waiting.personal
     group["found"] = waiting.found
+    group["messages"] = waiting.messages
 
 
 def _waiting(group: h5py.Group) -> Waiting:
@@ -281,4 +282,5 @@ def _waiting(group: h5py.Group) -> Waiting:
     privacy = PrivateRound(*group.attrs["privacy"].tolist())
     judged = Judged(*group.attrs["judged"].tolist())
     metrics, personal, found = (group[name][:] for name in ("metrics", "personal", "found"))
-    return Waiting(plan, metrics, tested, personal, stopped, privacy, judged, found)
+    messages = group["messages"][:] if "messages" in group else np.empty(0, MESSAGES)
+    return Waiting(plan, metrics, tested, personal, stopped, privacy, judged, found, messages)

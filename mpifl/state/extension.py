@@ -142,8 +142,8 @@ def _check_not_stopped(folder: Path) -> None:
         )
 
 
-def extend(folder: Path, job: Job, snapshot: Snapshot) -> Snapshot:
-    """Give a run directory a job with another end; return the snapshot from which it goes on.
+def extend(folder: Path, job: Job, rounds_done: int) -> None:
+    """Give a run directory a job with another end than before ``rounds_done`` rounds were made.
 
     summary.json of the run as it was stays under another name.
     """
@@ -155,14 +155,24 @@ def extend(folder: Path, job: Job, snapshot: Snapshot) -> Snapshot:
     with disk_full_errors(folder / "job.yaml", run=folder):
         write_text(folder / "job.yaml", dump_job(with_names(job, names)))
 
-    LOG.info("extended to %d rounds; going on after round %d", job.rounds, snapshot.rounds_done)
-    return replace(
-        snapshot, untested=tuple(_without_last_test(waiting, job) for waiting in snapshot.untested)
-    )
+    LOG.info("extended to %d rounds; going on after round %d", job.rounds, rounds_done)
 
 
-def _without_last_test(waiting: Waiting, job: Job) -> Waiting:
-    """Return a round without a test that was due only because it was the last one."""
-    if job.evaluation.due(waiting.plan.round_number):
+def with_due_tests(snapshot: Snapshot, job: Job) -> Snapshot:
+    """Return a snapshot without a test that was due only because its round was the last one.
+
+    Whenever a run is taken up: its job may have got another end since the snapshot was saved.
+    """
+    untested = (_with_due_test(waiting, job) for waiting in snapshot.untested)
+    return replace(snapshot, untested=tuple(untested))
+
+
+def _with_due_test(waiting: Waiting, job: Job) -> Waiting:
+    number = waiting.plan.round_number
+    if (
+        job.evaluation.due(number)
+        or number == job.rounds
+        or job.stop.out_of_time(waiting.plan.timeline.end_seconds)
+    ):
         return waiting
     return replace(waiting, version=None, personal=np.empty(0, PERSONAL))

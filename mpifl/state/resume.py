@@ -25,6 +25,7 @@ from mpifl.state.extension import (
     check_no_more,
     extend,
     rounds_at_end,
+    with_due_tests,
     with_end,
     with_sums,
 )
@@ -115,7 +116,7 @@ def check_asked(job: str | None, out: str | None, resume: str | None) -> None:
     if out is not None:
         check_empty("--out", out)
     if resume is not None:
-        check_empty("--resume", resume, f", and no {JOB} there")
+        check_empty("--resume", resume, f", and no {JOB} there", begun=True)
 
 
 def begin(
@@ -135,7 +136,8 @@ def begin(
     experiment, data_path = check_job(job, overrides)
     check_device_of(experiment)
 
-    folder = make_run_directory(out if resume is None else resume, experiment.job.name).resolve()
+    asked = out if resume is None else resume
+    folder = make_run_directory(asked, experiment.job.name, begun=resume is not None).resolve()
     copies = _copy_plug_ins(experiment.job, folder)
     write_text(folder / JOB, dump_job(with_names(experiment.job, copies)))
     lock = lock_directory(folder)
@@ -179,9 +181,12 @@ def _resume(folder: Path, job: str | None, overrides: Sequence[str]) -> RunStart
 
     check_device_of(experiment)
     snapshot = last_checkpoint(folder / CHECKPOINTS) or Snapshot()
+    snapshot = with_due_tests(snapshot, after)
     start = RunStart(experiment, data_path, folder, snapshot, False, lock)
     _check_same_inputs(folder, start.content_sha256)
-    return replace(start, snapshot=extend(folder, after, snapshot)) if extended else start
+    if extended:
+        extend(folder, after, snapshot.rounds_done)
+    return start
 
 
 def check_device_of(experiment: TimingExperiment) -> None:

@@ -163,6 +163,15 @@ REFUSED = {
         "privacy={name: gaussian, noise_multiplier: 1}",
     ),
     "clock.mode: 'buffered' is not allowed": ("mean", "clock={mode: buffered, concurrency: 40}"),
+    "clock.mode: 'semisync' is not allowed with algorithm.name mean, whose clients count alike; allowed:"
+    " sync, deadline, all": (
+        "mean",
+        "clock={mode: semisync, concurrency: 9, window_seconds: 6}",
+    ),
+    "clock.latency.compute: 'flops' is not allowed with algorithm.name mean, which has no model;": (
+        "mean",
+        "clock.latency.compute=flops",
+    ),
     "algorithm.value: 'token' is not allowed: digits has features": ("{name: mean, value: token}",),
     "algorithm.column: 64 is not allowed; allowed: 0 to 63": (
         "{name: mean, value: feature, column: 64}",
@@ -188,3 +197,6 @@ def test_a_question_that_cannot_be_answered_is_refused_in_a_line(said: str) -> N
         check_job(JOB[0], [*JOB[1:], f"algorithm={question}", *changes])
     assert said in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
+    assert (
+        str(caught.value).count("semisync") <= 1
+    )  # what is refused is not allowed in the same line

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mpifl.state.resume import begin
 from tests.launching import COSTS, LEARNED, Finished, mpirun, run_job, run_jobs, take_up
 
 LONG = 24
@@ -17,6 +18,10 @@ SYNC = ("quickstart", "training.engine=loop", "checkpoint.every=3")
 NBAFL = "privacy={name: nbafl, epsilon: 50, samples: 3, exposures: 1}"
 BUFFERED = ("clock={mode: buffered, concurrency: 20}", "selection.participants=5")
 DITTO = ("algorithm=ditto", "data.split={by: samples, test: 0.3}", "evaluation.personal=true")
+GOSSIP = (
+    *("protocol=gossip", "data.partition.clients=6", "selection.participants=null"),
+    *("clock={mode: all, availability: always}", "training.epochs=1", "evaluation.every=5"),
+)
 TIMING = ("reddit-timing", "checkpoint.every=3", "selection.participants=200")
 JOBS = {
     "target": (*SYNC,),
@@ -26,6 +31,7 @@ JOBS = {
     "measured costs": (*SYNC, *COSTS),
     "clients": (*SYNC, *DITTO),
     "hours": (*SYNC, *BUFFERED, "evaluation.every=4"),
+    "protocol": (*SYNC, *GOSSIP),
     "timing": TIMING,
 }
 STOPS = {
@@ -36,9 +42,10 @@ STOPS = {
     "measured costs": "{metric: loss, at: 1.6}",
     "clients": "{metric: worst_decile_accuracy, patience: 4}",
     "hours": "{hours: 0.005}",
+    "protocol": "{hours: 0.21}",
     "timing": "{hours: 1.5}",
 }
-TABLES = ("rounds", "participants", "clients")
+TABLES = ("rounds", "participants", "clients", "messages")
 
 
 def made(ranks: int, folder: Path, jobs: dict[str, tuple[str, ...]]) -> dict[str, Finished]:
@@ -166,6 +173,20 @@ def test_an_extended_run_is_the_one_that_was_longer_from_the_beginning(
         assert run.status == 0, run.stderr
         assert_same(run, whole[name], name)
         assert run.summary["rounds"] == LONG
+        assert run.summary["resumed_from"] == 17
+
+
+def test_an_extended_run_that_is_killed_at_once_is_extended_when_it_is_taken_up_again(
+    whole: dict[str, Finished], tmp_path: Path
+) -> None:
+    """As after the loss of rank 0: what goes on is the checkpoint of the end that it had before."""
+    names = ("patience", "buffered", "protocol")
+    short = made(2, tmp_path, {name: (*JOBS[name], "rounds=17") for name in names})
+    for run in short.values():
+        begin(None, ["rounds=+7"], None, str(run.folder)).lock.close()
+    for name, run in zip(short, take_up(3, list(short.values())), strict=True):
+        assert run.status == 0, run.stderr
+        assert_same(run, whole[name], name)
         assert run.summary["resumed_from"] == 17
 
 

@@ -56,6 +56,24 @@ def test_the_updates_that_count_are_recorded_alike_on_any_number_of_ranks(
     assert all(one.facts.steps == 1 for one in recorded_in(kept.folder))
 
 
+MET_AT_ONCE = ("evaluation.every=2", "stop={metric: loss, at: 100}")
+
+
+@pytest.mark.runs((1, 3), (*RECORDED, *MET_AT_ONCE))
+@pytest.mark.runs((1,), (*RECORDED, *MET_AT_ONCE, "clock={mode: buffered, concurrency: 6}"))
+def test_nothing_is_recorded_of_a_round_that_was_trained_and_let_go(runs: list[Finished]) -> None:
+    """The third: it is trained while the second is tested, whose loss ends the run."""
+    for run in runs:
+        assert run.status == 0, run.stderr
+        assert run.summary["rounds"] == 2
+        rows = run.table("participants")
+        began = rows["round"] - np.where(rows["outcome"] == 0, rows["staleness"], 0)
+        done = rows[(rows["outcome"] == 0) & (began == 1)]
+        names = {f"round-1-client-{row['client']}.safetensors" for row in done}
+        assert names
+        assert set(files(run)) == names
+
+
 @pytest.mark.runs((1,), RECORDED)
 def test_a_run_that_goes_on_records_what_it_would_have(
     runs: list[Finished], tmp_path: Path

@@ -252,8 +252,9 @@ REFUSED = {
         "algorithm=scaffold",
         private("gaussian", epsilon=4),
     ),
-    "training.batch_norm: 'average' is not allowed with privacy.name local_gaussian": (
+    f"model.name: '{HERE}:Normed' is not allowed with privacy.name local_gaussian": (
         f"model={{name: {HERE}:Normed, hidden: [32]}}",
+        "training.batch_norm=local",
         private("local_gaussian", epsilon=4),
     ),
     "protocol.name: 'gossip' is not allowed with privacy.name local_gaussian": (
@@ -299,6 +300,12 @@ REFUSED = {
         private("nbafl", epsilon=4, samples=3, noise_multiplier=1),
     ),
 }
+
+
+def test_statistics_that_stay_with_the_clients_are_allowed() -> None:
+    """As the line that refuses others says."""
+    model = f"model={{name: {HERE}:Normed, hidden: [32]}}"
+    check_job(JOB[0], [model, "algorithm=fedbn", CLIP, private("gaussian", noise_multiplier=1)])
 
 
 @pytest.mark.parametrize("said", REFUSED)

@@ -22,6 +22,7 @@ from mpifl.rounds.build_experiment import check_job
 from mpifl.rounds.experiment import Experiment, TimingExperiment
 from mpifl.rounds.plan import make_plan
 from mpifl.traces.trace import Trace, write_trace
+from tests.small_data import small_data
 
 ROOT = Path(__file__).parents[2]
 SIZES = {"name": "sizes", "samples_per_client": {"quantiles": {0: 10, 100: 100}}}
@@ -186,6 +187,17 @@ def test_a_key_inside_a_section_of_the_preset_overrides_that_key_alone() -> None
         sections(clock={"preset": "fedscale", "latency": {"model_bytes": 1000}})
     ).clock.latency
     assert (latency.model_bytes, latency.compute, latency.kbit) == (1000, "batches", 1024)
+
+
+def test_a_model_of_which_no_operation_is_counted_is_named_and_no_key_that_it_lacks() -> None:
+    changes = [
+        f"data={{name: {small_data('ratings')}, partition: natural}}",
+        "selection.participants=6",
+        "model=matrix_factorisation",
+        "clock.latency.compute=flops",
+    ]
+    with pytest.raises(InputError, match=r"^clock\.latency\.compute: 'flops' is not allowed with"):
+        check_job("quickstart", changes)
 
 
 ASYNC = {"mode": "async", "concurrency": 4}

@@ -111,6 +111,30 @@ def test_a_run_directory_holds_the_plug_in_and_its_hash(folder: Path) -> None:
     assert rule(beginning).name == f"{copies}/mine.py:Mine"  # what other ranks are told
 
 
+@pytest.mark.parametrize(
+    "left",
+    [".job.yaml.77.part", "plugins/selection/.mine.py.77.part", "plugins/selection/mine.py"],
+)
+def test_a_start_that_was_killed_before_its_job_was_written_begins_again(
+    folder: Path, left: str
+) -> None:
+    """As ``mpifl slurm``'s script does it, which always resumes. Another folder is left alone."""
+    whole = begun(folder / "asked.yaml", folder / "whole")
+    path = folder / "out" / left
+    path.parent.mkdir(parents=True)
+    path.write_text("half of")
+    again = begun(folder / "asked.yaml", folder / "out", resume=True)
+    assert hash_of(again) == hash_of(whole)
+    jobs = [(folder / name / "job.yaml").read_text() for name in ("out", "whole")]
+    assert jobs[0] == jobs[1]
+    assert hash_of(begun(None, folder / "out", resume=True)) == hash_of(whole)
+
+    (folder / "other" / "plugins").mkdir(parents=True)
+    (folder / "other" / "notes.txt").touch()
+    message = refusal(lambda: begun(folder / "asked.yaml", folder / "other", resume=True))
+    assert "not empty, and no job.yaml there" in message
+
+
 @pytest.mark.parametrize("file", ["mine.py", "helper.py", "later.py"])
 def test_a_run_goes_on_with_its_own_copies(folder: Path, file: str) -> None:
     first = begun(folder / "asked.yaml", folder / "out")
