@@ -247,10 +247,17 @@ def make_host(worker: Worker) -> Host:
 def owner_of(actor: int, stack: int, ranks: int) -> int:
     """Return the rank that has an actor.
 
-    Blocks of ``stack`` actors are dealt in turn to the ranks 1 to ``ranks - 1``; alone, rank 0 has
-    all of them.
+    Blocks of ``stack`` actors are dealt in turn to the executors.
     """
-    return 0 if ranks == 1 else 1 + block_of(actor, stack) % (ranks - 1)
+    return dealt_to(block_of(actor, stack), ranks)
+
+
+def dealt_to(number: int, ranks: int) -> int:
+    """Return the rank that gets thing ``number``, counted from 0, of those dealt in turn.
+
+    They go to the ranks 1 to ``ranks - 1``; alone, rank 0 gets all of them.
+    """
+    return 0 if ranks == 1 else 1 + number % (ranks - 1)
 
 
 def block_of(actor: int, stack: int) -> int:
