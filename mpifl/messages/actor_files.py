@@ -19,7 +19,8 @@ from safetensors.torch import save_file
 
 from mpifl.errors import InputError
 from mpifl.io.files import disk_full_errors, read_errors, to_disk
-from mpifl.messages.host import Host, dealt_to, owner_of
+from mpifl.messages.host import Host
+from mpifl.messages.owners import dealt_to, owner_of
 from mpifl.rounds.snapshot import round_of
 
 File = tuple[str, str]
