@@ -18,7 +18,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from mpifl.errors import InputError
-from mpifl.io.files import disk_full_errors, read_errors, to_disk
+from mpifl.io.files import disk_full_errors, read_errors, to_disk, usual_mode
 from mpifl.messages.host import Host
 from mpifl.messages.owners import dealt_to, owner_of
 from mpifl.rounds.snapshot import round_of
@@ -37,12 +37,8 @@ def write_actors(folder: Path, host: Host, moment: str, rank: int, ranks: int) -
     partial = folder / f".part-{rank}"
     with disk_full_errors(path, run=folder.parent.parent):
         folder.mkdir(exist_ok=True)
-        partial.touch()
-        # safetensors replaces the file by one that only its owner can read: restore the mode that
-        # the umask gives.
-        mode = partial.stat().st_mode
-        save_file(_tensors(host), partial)
-        partial.chmod(mode)
+        with usual_mode(partial):
+            save_file(_tensors(host), partial)
         to_disk(partial)
         digest = _sha256(partial)
         partial.replace(path)
