@@ -189,8 +189,8 @@ class Actor:
 
         For the record, and for a handler that makes them itself; those of ``Train`` are known.
         """
-        self.own_steps = steps
-        self.own_loss = loss
+        self.own_steps = operator.index(steps)
+        self.own_loss = _number(loss)
 
     def _round(self, given: int | None) -> int:
         """Return the round that a handler gives, of any kind of whole number; else the event's."""

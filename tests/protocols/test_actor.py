@@ -40,6 +40,8 @@ def test_numbers_of_numpy_and_torch_are_plain_numbers_in_what_goes_over_the_wire
     me.send(0, "model", {"a": np.float32(0.5), "b": torch.tensor(2), "c": 3}, round=np.int64(7))
     me.after(np.float32(1.5), "late", round=np.int32(8))
     me.report(torch.zeros(2), round=torch.tensor(9))
+    me.trained(np.int64(4), torch.tensor(0.25))
+    assert json.loads(json.dumps([me.own_steps, me.own_loss])) == [4, 0.25]
     (sent,), (timer,), (report,) = me.sent, me.timers, me.reports
     assert json.loads(json.dumps([sent.numbers, sent.round])) == [{"a": 0.5, "b": 2.0, "c": 3}, 7]
     assert json.loads(json.dumps([timer.seconds, timer.round, report.round])) == [1.5, 8, 9]
