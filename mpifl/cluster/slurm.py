@@ -89,6 +89,7 @@ class Request:
         self._check_array()
         self._check_words()
         self._check_extra()
+        self._check_folder()
 
         if self.ntasks_per_node < self.gpus_per_node:
             raise InputError(
@@ -159,6 +160,16 @@ class Request:
                 raise InputError(
                     f"--sbatch: {text!r} is not allowed: `mpifl slurm` writes --{found.group(1)};"
                     " see `mpifl slurm --help` for its option"
+                )
+
+    def _check_folder(self) -> None:
+        """Refuse options of a Flower app that name a run directory: the script names it."""
+        for text in self.overrides if self.flower else ():
+            option = text.partition("=")[0]
+            if len(option) > 2 and any(own.startswith(option) for own in ("--out", "--resume")):
+                raise InputError(
+                    f"{option}: not allowed behind --: the script names the run directory itself;"
+                    " allowed: --resume before it"
                 )
 
     @property

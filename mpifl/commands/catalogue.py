@@ -16,7 +16,7 @@ import typer
 
 from mpifl.commands.completion import offer_catalogue
 from mpifl.commands.exits import end, wrong_input_ends
-from mpifl.commands.output import WIDE_COLUMNS, Overwrite, standard_output
+from mpifl.commands.output import WIDE_COLUMNS, Overwrite, make_folder, standard_output
 from mpifl.commands.picture import Picture, check_picture
 from mpifl.errors import FAILED, InputError, counted
 
@@ -144,7 +144,7 @@ def get(
         folder = out or Path(name)
         if not entry.download:
             _end_with_steps(entry)
-        _make(folder)
+        make_folder("--out", folder)
         print(_licence(entry))
         try:
             _check_free_space(entry, folder)
@@ -194,13 +194,6 @@ def _end_with_steps(entry: Entry) -> None:
         " the steps above are to be done by hand",
         FAILED,
     )
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder}: {error.strerror}") from error
 
 
 def _check_free_space(entry: Entry, folder: Path) -> None:

@@ -92,18 +92,16 @@ def _probe(folder: Path, ranks: int) -> tuple[Probe | None, Finding]:
     def failed(found: str, means: str) -> tuple[None, Finding]:
         return None, Finding("MPI", "error", found, means)
 
-    try:
-        line = command(ranks, [], os.environ)
-    except LaunchError as error:
-        return failed("no ranks can be started", str(error))
-
     token_folder = folder if os.access(folder, os.W_OK) else None
     with tempfile.NamedTemporaryFile(prefix=".mpifl-doctor-", dir=token_folder) as token:
-        line[line.index("mpifl.run") :] = ["mpifl.mpi.probe", os.path.abspath(token.name)]
+        arguments = [os.path.abspath(token.name)]
         try:
+            line = command(ranks, arguments, os.environ, "mpifl.mpi.probe")
             done = subprocess.run(
                 line, capture_output=True, text=True, timeout=PROBE_SECONDS, check=False
             )
+        except LaunchError as error:
+            return failed("no ranks can be started", str(error))
         except subprocess.TimeoutExpired:
             return failed(
                 f"{counted(ranks, 'rank')} did not end in {PROBE_SECONDS} s",

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mpifl.commands.exits import wrong_input_ends
-from mpifl.commands.output import Overwrite, check_output
+from mpifl.commands.output import Overwrite, check_output, make_folder
 
 FOLDER = "inversion"
 
@@ -51,13 +51,11 @@ def invert(
         from mpifl.inversion.output import draw, write_table
         from mpifl.inversion.scores import score
         from mpifl.inversion.wording import result_lines, title
-        from mpifl.io.files import disk_full_errors
 
         chosen = inversion_of(attack)
         truth = observe(run, client, round_number)
         folder = out or run / FOLDER
-        with disk_full_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True)
+        make_folder("--out", folder)
         stem = f"round-{truth.facts.round}-client-{truth.facts.client}-{chosen.name}"
         table, picture = (folder / f"{stem}{ending}" for ending in (".csv", ".png"))
         for path in (table, picture):

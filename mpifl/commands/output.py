@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mpifl.errors import InputError
+from mpifl.io.files import disk_full_errors
 from mpifl.io.log import Output
 
 if TYPE_CHECKING:
@@ -63,6 +64,15 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error
+
+
+def make_folder(option: str, folder: Path) -> None:
+    """Make the folder that an option names, where it is missing. Raises InputError, DiskFull."""
+    try:
+        with disk_full_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{option}: {folder}: {error.strerror}; name another folder") from error
 
 
 def standard_output(least_columns: int = WIDE_COLUMNS) -> Console:

@@ -34,7 +34,8 @@ def draw(path: Path, trace: Trace, summary: Summary) -> None:
     figure = Figure(figsize=(12, 7), layout="constrained")
     axes = figure.subplots(2, 3)
     counts = f"{counted(summary.devices, 'device')}, {counted(summary.patterns, 'pattern')}"
-    figure.suptitle(f"{trace.name}: {counts}, online {summary.online:.1%} of the time")
+    title = f"{trace.name}: {counts}, online {summary.online:.1%} of the time"
+    figure.suptitle(title, parse_math=False)
 
     compute = [(trace.compute_ms_per_sample, PLAIN, "")]
     _histogram(axes[0, 0], compute, "compute, ms of inference a sample", "devices")

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from pydantic import Field, field_validator
 from torch import nn
@@ -25,6 +23,7 @@ from mpifl.protocols.actor import Message as Arrived
 from mpifl.protocols.pieces import vector_of
 from mpifl.protocols.protocol import Protocol
 from mpifl.seeds import Purpose, number
+from mpifl.training.device import seed_everything
 
 Setting = bool | int | float | str | None
 LOG = "log/"
@@ -191,7 +190,7 @@ class Workers(Protocol):
             | self.args
             | {"rank": process, "process_id": process}
         )
-        _seed(number(office.job.seed, Purpose.WORKERS))
+        seed_everything(number(office.job.seed, Purpose.WORKERS))
         FedMLCommManager.opened.clear()
         FedMLCommManager.opening = Desk(samples=samples, module=module)
         self.worker(args, process, office.size, None)
@@ -235,7 +234,7 @@ def _receive(
     message = Message()
     message.msg_params = unpacked(body)
     desk = worker.manager.desk = Desk(samples=samples, module=module)
-    _seed(number(office.job.seed, Purpose.WORKERS, me.number, worker.calls))
+    seed_everything(number(office.job.seed, Purpose.WORKERS, me.number, worker.calls))
     worker.manager.receive_message(message.get_type(), message)
     worker.calls += 1
     return desk
@@ -248,13 +247,6 @@ def _log(me: Actor) -> list[torch.Tensor]:
 
 def _reported(me: Actor) -> int:
     return int(me.state.get("reported", torch.zeros(())))
-
-
-def _seed(seed: int) -> None:
-    """Seed the global generators, from which an app may draw."""
-    random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002
-    torch.manual_seed(seed)
 
 
 def _vector(me: Actor, module: nn.Module, params: Mapping[str, torch.Tensor]) -> torch.Tensor:

@@ -65,8 +65,8 @@ def source_sha256(folder: str) -> str:
     """Return the hash of an app's source: its .py and .toml files with their paths."""
     digest = hashlib.sha256()
     base = Path(folder)
-    paths = [path for pattern in ("*.py", "*.toml") for path in base.rglob(pattern)]
-    for path in sorted(paths):
+    found = [path for pattern in ("*.py", "*.toml") for path in base.rglob(pattern)]
+    for path in sorted(path for path in found if is_file(path)):
         relative = path.relative_to(base)
         if not any(part.startswith((".", "__pycache__")) for part in relative.parts):
             content = path.read_bytes()
@@ -100,7 +100,7 @@ def load(folder: str, name: str, reference: str, kind: type) -> Any:
 def error_text(error: BaseException, folder: str) -> str:
     """Return an exception in one line, with the place in the app's folder that it came from."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if frame.filename.startswith(folder)]
+    own = [frame for frame in frames if Path(frame.filename).is_relative_to(folder)]
     place = f" ({Path(own[-1].filename).relative_to(folder)}:{own[-1].lineno})" if own else ""
     return f"{type(error).__name__}: {' '.join(str(error).split())}{place}"
 

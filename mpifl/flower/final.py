@@ -17,7 +17,7 @@ from flwr.common import parameters_to_ndarrays
 from safetensors.numpy import save_file
 
 from mpifl.flower.flwr_api import ArrayRecord
-from mpifl.io.files import disk_full_errors, whole_file
+from mpifl.io.files import disk_full_errors, usual_mode, whole_file
 
 MAIN_PARAMETERS = "parameters"
 
@@ -89,7 +89,6 @@ def write_arrays(folder: Path, arrays: dict[str, np.ndarray]) -> str:
     digest = hashlib.sha256(b"".join(np.ascontiguousarray(a).tobytes() for a in arrays.values()))
     path = folder / "model.safetensors"
     tensors = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    with disk_full_errors(path, run=folder), whole_file(path) as partial:
+    with disk_full_errors(path, run=folder), whole_file(path) as partial, usual_mode(partial):
         save_file(tensors, partial, metadata={"model_sha256": digest.hexdigest()})
-        partial.chmod(0o644)
     return digest.hexdigest()

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from mpifl.seeds import Purpose, generator, number
+from mpifl.training.device import seed_everything
 
 LAST_ID = 2**63 - 1
 
@@ -25,21 +26,12 @@ def node_ids(seed: int, nodes: int) -> list[int]:
 
 def seed_server(seed: int) -> None:
     """Seed random, numpy and torch for the ServerApp."""
-    _seed_all(number(seed, Purpose.SERVER))
+    seed_everything(number(seed, Purpose.SERVER))
 
 
 def seed_client(seed: int, message: int, partition: int) -> None:
     """Seed random, numpy and torch for the ClientApp of a node, by the number of its message."""
-    _seed_all(number(seed, Purpose.CLIENT, message, partition))
-
-
-def _seed_all(value: int) -> None:
-    random.seed(value)
-    np.random.seed(value & 0xFFFFFFFF)  # noqa: NPY002  (the generator that apps use)
-    # torch.manual_seed takes milliseconds: it keeps a traceback for devices that do not run yet.
-    torch.default_generator.manual_seed(value)
-    if torch.cuda.is_available():
-        torch.cuda.manual_seed_all(value)
+    seed_everything(number(seed, Purpose.CLIENT, message, partition))
 
 
 @contextlib.contextmanager

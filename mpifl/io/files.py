@@ -175,6 +175,18 @@ def whole_file(path: Path, needed_bytes: int | None = None) -> Iterator[Path]:
             partial.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def usual_mode(path: Path) -> Iterator[None]:
+    """Give a file that is written in the block the mode that the umask gives.
+
+    For safetensors, which replaces it by one that only its owner can read.
+    """
+    path.touch()
+    mode = path.stat().st_mode
+    yield
+    path.chmod(mode)
+
+
 def to_disk(path: Path) -> None:
     """Wait until a file, or the names in a folder, are on the disk."""
     handle = os.open(path, os.O_RDONLY)

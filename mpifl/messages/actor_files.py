@@ -18,11 +18,11 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from mpifl.errors import InputError
-from mpifl.io.files import disk_full_errors, to_disk
-from mpifl.messages.host import Host, owner_of
+from mpifl.io.files import disk_full_errors, read_errors, to_disk, usual_mode
+from mpifl.messages.host import Host
+from mpifl.messages.owners import dealt_to, owner_of
 from mpifl.rounds.snapshot import round_of
 
-FOLDER = "actors"
 File = tuple[str, str]
 """Name and SHA-256."""
 
@@ -37,12 +37,8 @@ def write_actors(folder: Path, host: Host, moment: str, rank: int, ranks: int) -
     partial = folder / f".part-{rank}"
     with disk_full_errors(path, run=folder.parent.parent):
         folder.mkdir(exist_ok=True)
-        partial.touch()
-        # safetensors replaces the file by one that only its owner can read: restore the mode that
-        # the umask gives.
-        mode = partial.stat().st_mode
-        save_file(_tensors(host), partial)
-        partial.chmod(mode)
+        with usual_mode(partial):
+            save_file(_tensors(host), partial)
         to_disk(partial)
         digest = _sha256(partial)
         partial.replace(path)
@@ -53,19 +49,17 @@ def write_actors(folder: Path, host: Host, moment: str, rank: int, ranks: int) -
 def read_actors(folder: Path, host: Host, files: Sequence[File], rank: int, ranks: int) -> None:
     """Read into a host the arrays of its actors, whichever ranks have written them.
 
-    Each file is checked by one of the ranks. Raises InputError for a damaged one.
+    Each file is checked by one of the ranks that have actors. Raises InputError for a damaged one.
     """
     stack = host.worker.experiment.stack
     for place, (name, digest) in enumerate(files):
         path = folder / name
-        try:
-            if place % ranks == rank and _sha256(path) != digest:
+        with read_errors(path):
+            if dealt_to(place, ranks) == rank and _sha256(path) != digest:
                 raise InputError(f"{path}: damaged: its SHA-256 is not that of the checkpoint")
             with safe_open(path, "pt") as file:
                 for key in file.keys():  # noqa: SIM118
                     _put(host, key, file, stack, rank, ranks)
-        except OSError as error:
-            raise InputError(f"{path}: {error.strerror or error}") from error
 
 
 def remove_before(folder: Path, round_number: int) -> None:

@@ -70,10 +70,14 @@ class Driver:
         events = self.events
         rounds = events.rounds_done
         begun = events.handlings
+        reports = len(events.reported)
         while events.rounds_done == rounds and not stop():
             if not events.heap:
                 raise stood_still(self.events, self._protocol, self._links.rule == RESUME)
             self.take_next()
+            if len(events.reported) > reports:
+                begun = events.handlings
+                reports = len(events.reported)
             check_progress(events, self._protocol, self._actors, events.handlings - begun)
 
     def take_next(self) -> None:

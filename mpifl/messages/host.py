@@ -13,12 +13,15 @@ import torch
 
 from mpifl.algorithms.context import ClientContext
 from mpifl.errors import at
+from mpifl.messages.handed import Handed, check_handed, handed_to, model_of, tensor_of
 from mpifl.messages.letter import Effects, Handling, Key, Letter
+from mpifl.messages.owners import block_of
 from mpifl.messages.server_handlers import name_of, run_server
 from mpifl.messages.sizes import size_of
 from mpifl.protocols.actor import Actor, Message
 from mpifl.rounds.client_errors import task_names
 from mpifl.rounds.client_program import ClientProgram, Ended, advance, count_labels
+from mpifl.rounds.contract import is_plug_in
 from mpifl.rounds.plan import TASK
 from mpifl.rounds.public import public_inputs
 from mpifl.rounds.serving import serve
@@ -54,7 +57,7 @@ class Host:
     def run(self, handlings: Sequence[Handling], arrived: Mapping[Key, Arrays]) -> list[Effects]:
         """Run handlers of this rank's actors; return what they have done.
 
-        Those of a block of actors (``block_of``) run side by side: requests that are alike are
+        Those of a block of actors (``owners.py``) run side by side: requests that are alike are
         served together. What is together depends on the handlers and the blocks only.
 
         Args:
@@ -96,31 +99,35 @@ class Host:
         tasks["round"] = [handling.event.round for handling in handlings]
         tasks["began"] = tasks["round"]
 
+        protocol = worker.experiment.job.protocol
+        checked = is_plug_in(protocol)  # those that come with mpifl are tested
+        handed: list[Handed] = []
         actors: list[Actor] = []
         programs: list[ClientProgram] = []
         for index, handling in enumerate(handlings):
             with at(name_of(handling)):
                 actor = self._actor(handling)
-                generator = self._call(actor, handling, arrived)
+                messages = self._messages(handling, arrived)
+                handed += handed_to(actor, messages) if checked else ()
+                generator = self._call(actor, handling, messages)
             actors.append(actor)
             if generator is None:
                 continue
             if actor.context is None:
                 run_server(worker, generator, handling)
                 continue
-            cost = worker.experiment.job.protocol.costed(
-                handling.actor, handling.event, self.setting
-            )
+            cost = protocol.costed(handling.actor, handling.event, self.setting)
             programs.append(
                 ClientProgram(index, tasks[index], actor.context, generator, cost, handling.part)
             )
 
         ended = dict(_served(worker, tasks, programs))
-        done = [
-            self._effects(handling, actor, ended.get(index))
-            for index, (handling, actor) in enumerate(zip(handlings, actors, strict=True))
-        ]
-        if not worker.experiment.job.protocol.replays:
+        check_handed(protocol.name, handed)
+        done = []
+        for index, (handling, actor) in enumerate(zip(handlings, actors, strict=True)):
+            with at(name_of(handling)):
+                done.append(self._effects(handling, actor, ended.get(index)))
+        if not protocol.replays:
             worker.contract.check()
         return done
 
@@ -174,7 +181,17 @@ class Host:
             make_generator=partial(generator, experiment.job.seed, *keys),
         )
 
-    def _call(self, actor: Actor, handling: Handling, arrived: Mapping[Key, Arrays]) -> Any:
+    def _messages(self, handling: Handling, arrived: Mapping[Key, Arrays]) -> list[Message]:
+        """Return the messages that a handler takes."""
+        messages = []
+        for letter in handling.letters:
+            arrays = arrived[letter.key] if letter.key in arrived else self.taken(letter)
+            messages.append(
+                Message(letter.kind, letter.round, letter.sender, arrays, letter.numbers)
+            )
+        return messages
+
+    def _call(self, actor: Actor, handling: Handling, messages: list[Message]) -> Any:
         """Call the handler of an event; return its generator, None where it has none."""
         protocol = self.worker.experiment.job.protocol
         what = handling.event.what
@@ -186,13 +203,6 @@ class Host:
             return protocol.on_refused(actor, handling.to, handling.event.name)
         if what == "broken":
             return protocol.on_broken(actor, handling.event.name)
-
-        messages = []
-        for letter in handling.letters:
-            arrays = arrived[letter.key] if letter.key in arrived else self.taken(letter)
-            messages.append(
-                Message(letter.kind, letter.round, letter.sender, arrays, letter.numbers)
-            )
         if what == "message":
             return protocol.on_message(actor, messages[0])
         return protocol.on_gathered(actor, messages)
@@ -200,14 +210,20 @@ class Host:
     def _effects(self, handling: Handling, actor: Actor, program: ClientProgram | None) -> Effects:
         """Keep what a handler has left behind; return what it has done."""
         number = handling.actor
-        self.state[number] = {name: _array(values) for name, values in actor.state.items()}
+        self.state[number] = {
+            name: tensor_of(values, f"state[{name!r}]") for name, values in actor.state.items()
+        }
         for report in actor.reports:
-            self.reported[number, handling.number] = _array(report.model)
+            model = model_of(report.model, actor.layout.size)
+            self.reported[number, handling.number] = model
 
         letters = []
         sent = self.sent.get(number, 0)
         for place, sending in enumerate(actor.sent, sent):
-            arrays = {name: _array(values) for name, values in sending.arrays.items()}
+            arrays = {
+                name: tensor_of(values, f"{name!r} of a message {sending.kind!r}")
+                for name, values in sending.arrays.items()
+            }
             size = size_of(self.worker.experiment, arrays, sending.numbers)
             shapes = {name: tuple(values.shape) for name, values in arrays.items()}
             letter = Letter(
@@ -244,20 +260,6 @@ def make_host(worker: Worker) -> Host:
     return Host(worker, setting)
 
 
-def owner_of(actor: int, stack: int, ranks: int) -> int:
-    """Return the rank that has an actor.
-
-    Blocks of ``stack`` actors are dealt in turn to the ranks 1 to ``ranks - 1``; alone, rank 0 has
-    all of them.
-    """
-    return 0 if ranks == 1 else 1 + block_of(actor, stack) % (ranks - 1)
-
-
-def block_of(actor: int, stack: int) -> int:
-    """Return the block of an actor: those of a block are always on the same rank."""
-    return actor // stack
-
-
 def _blocks(handlings: Sequence[Handling], stack: int) -> Iterator[list[Handling]]:
     """Yield handlers by the block of their actor and the round, in the order of these."""
     blocks: dict[tuple[int, int], list[Handling]] = {}
@@ -283,7 +285,3 @@ def _served(
             else:
                 waiting.append((program, reached))
         running = serve(worker, tasks, waiting)
-
-
-def _array(values: torch.Tensor) -> torch.Tensor:
-    return values.detach().to(torch.float32).contiguous()

@@ -74,7 +74,6 @@ class Handling:
         event: What it is called for.
         letters: The messages that it takes.
         now: The virtual second at which it begins.
-        steps: The local steps that a training of it has.
         part: How many requests the actor has made in the same round before.
         to: Of a refused message, who refused it; else -1.
     """

@@ -7,7 +7,7 @@ from mpifl.messages.events import Events
 from mpifl.protocols.protocol import Protocol
 
 HANDLERS_WITHOUT_REPORT = 5_000
-"""For each actor: after so many in a round without a report the protocol is taken to have none."""
+"""For each actor: after so many without a report of anybody none is expected to come."""
 
 
 def count_report(events: Events, protocol: Protocol, reporters: int, round_number: int) -> None:
@@ -67,13 +67,14 @@ def stood_still(events: Events, protocol: Protocol, pauses: bool) -> InputError:
 def check_progress(events: Events, protocol: Protocol, actors: int, handled: int) -> None:
     """Raise InputError when no end of a round is in sight.
 
-    ``handled`` handlers have begun since the last end of a round. Nobody has reported since, and
-    they are so many that nobody will.
+    ``handled`` handlers have begun since the last report, or since the last end of a round. They
+    are so many that nobody will report any more.
     """
-    if handled <= HANDLERS_WITHOUT_REPORT * actors or events.reports:
+    if handled <= HANDLERS_WITHOUT_REPORT * actors:
         return
+    since = " since the last report" if events.reports else ""
     raise InputError(
         f"protocol.name: {protocol.name!r}: in round {events.rounds_done + 1}"
-        f" {counted(handled, 'handler')} have run and nobody has reported a model: a handler has to"
-        " call me.report"
+        f" {counted(handled, 'handler')} have run{since} and nobody has reported a model: a handler"
+        " has to call me.report, of every actor that Protocol.reporters counts"
     )

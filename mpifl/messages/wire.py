@@ -12,9 +12,10 @@ import numpy as np
 import torch
 
 from mpifl.messages.actor_files import File, write_actors
-from mpifl.messages.host import Host, owner_of
+from mpifl.messages.host import Host
 from mpifl.messages.letter import Effects, Handling, Key, Letter
 from mpifl.messages.model_mean import ModelSum, squared_distances
+from mpifl.messages.owners import owner_of
 from mpifl.mpi.world import World
 
 RESTORE, RUN, MEAN, TEST, SAVE, END = "restore", "run", "mean", "test", "save", "end"

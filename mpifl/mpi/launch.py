@@ -73,12 +73,20 @@ def _library() -> tuple[str, Path | None]:
     except (ImportError, RuntimeError) as error:
         raise LaunchError(NO_MPI) from error
 
+    return MPI.get_vendor()[0], loaded_library()
+
+
+def loaded_library() -> Path | None:
+    """Return the file of the MPI library that this process has loaded; None where it is not known.
+
+    It is known to Linux alone.
+    """
     try:
         maps = Path("/proc/self/maps").read_text()
     except OSError:
-        maps = ""
+        return None
     match = re.search(r"(/\S*/libmpi\S*\.so\S*)", maps)
-    return MPI.get_vendor()[0], Path(match.group(1)) if match else None
+    return Path(match.group(1)) if match else None
 
 
 def _launcher(vendor: str, library: Path | None) -> str:
@@ -123,10 +131,13 @@ def _recovers(launcher: str) -> bool:
 
 def _vendor_matches(path: str, vendor: str) -> bool:
     """Return whether a launcher is of a vendor; True for a vendor without a pattern."""
-    version = subprocess.run(
-        [path, "--version"], capture_output=True, text=True, check=False, timeout=30
-    )
     pattern = VENDOR_PATTERNS.get(vendor)
     if pattern is None:
         return True
+    try:
+        version = subprocess.run(
+            [path, "--version"], capture_output=True, text=True, check=False, timeout=30
+        )
+    except (OSError, subprocess.TimeoutExpired):  # no program, or one that hangs
+        return False
     return re.search(pattern, version.stdout + version.stderr, re.IGNORECASE) is not None

@@ -10,7 +10,6 @@ from __future__ import annotations
 import ctypes
 import json
 import os
-import re
 import statistics
 import sys
 import time
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mpifl.mpi.launch import loaded_library
 from mpifl.mpi.placement import own_gpu
 from mpifl.mpi.start import MPI
 from mpifl.mpi.world import World, connect, library
@@ -45,8 +45,8 @@ def main() -> None:
     world = connect()
     hosts = world.hosts()
     sees_file = len(sys.argv) < 2 or Path(sys.argv[1]).is_file()
-    seen = _gathered(world, "1" if sees_file else "")
-    gpus = _gathered(world, own_gpu(os.environ) or "")
+    seen = world.gather_texts("1" if sees_file else "")
+    gpus = world.gather_texts(own_gpu(os.environ) or "")
 
     partners = json.loads(world.broadcast_text(json.dumps(_partners(hosts))))
     messages = {}
@@ -69,11 +69,6 @@ def main() -> None:
             "messages": messages,
         }
         print(json.dumps(results), flush=True)
-
-
-def _gathered(world: World, text: str) -> list[str]:
-    """Return on rank 0 the texts of all ranks, in their order; elsewhere an empty list."""
-    return [raw.decode() for raw in world.gather_rows(np.array([text], "S128")).tolist()]
 
 
 def _partners(hosts: list[str]) -> dict[str, int]:
@@ -134,8 +129,8 @@ def _round_trips(world: World, partner: int, size: int, count: int) -> list[floa
 def _knows_cuda() -> bool | None:
     """Return whether MPI takes pointers to a GPU's memory; None where the library does not tell."""
     try:
-        match = re.search(r"(/\S*/libmpi\S*\.so\S*)", Path("/proc/self/maps").read_text())
-        query = ctypes.CDLL(match.group(1)).MPIX_Query_cuda_support if match else None
+        library = loaded_library()
+        query = ctypes.CDLL(str(library)).MPIX_Query_cuda_support if library else None
     except (OSError, AttributeError):
         return None
     return bool(query()) if query else None

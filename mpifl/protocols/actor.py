@@ -152,7 +152,6 @@ class Actor:
 
         Raises TrainingError when there is no such actor.
         """
-        number = self.round if round is None else round
         try:
             recipient = operator.index(to)
         except TypeError:
@@ -162,11 +161,19 @@ class Actor:
                 f"actor {self.number} sends {kind!r} to {to!r}, and there is no such actor;"
                 f" allowed: 0 to {self.actors - 1}"
             )
-        self.sent.append(Sending(recipient, kind, number, arrays, dict(numbers or {})))
+        plain = {name: _number(value) for name, value in (numbers or {}).items()}
+        self.sent.append(Sending(recipient, kind, self._round(round), arrays, plain))
 
     def after(self, seconds: float, name: str, round: int | None = None) -> None:
-        """Set a timer: ``on_timer`` is called with its name so many virtual seconds later."""
-        self.timers.append(Timer(seconds, name, self.round if round is None else round))
+        """Set a timer: ``on_timer`` is called with its name so many virtual seconds later.
+
+        Raises TrainingError for a time that is past, or never comes.
+        """
+        if not 0 <= _number(seconds) < math.inf:
+            raise TrainingError(
+                f"actor {self.number} sets the timer {name!r} in {seconds} s; allowed: 0 or more"
+            )
+        self.timers.append(Timer(_number(seconds), name, self._round(round)))
 
     def report(self, model: torch.Tensor, round: int | None = None) -> None:
         """Report the actor's model (size,) for a round, by default that of the event.
@@ -175,12 +182,21 @@ class Actor:
         asynchronous protocol, when there were as many reports. Its model is the mean of those that
         each has reported last.
         """
-        self.reports.append(Report(self.round if round is None else round, model))
+        self.reports.append(Report(self._round(round), model))
 
     def trained(self, steps: int, loss: float) -> None:
         """Note that a client has now made so many local steps, and their mean loss.
 
         For the record, and for a handler that makes them itself; those of ``Train`` are known.
         """
-        self.own_steps = steps
-        self.own_loss = loss
+        self.own_steps = operator.index(steps)
+        self.own_loss = _number(loss)
+
+    def _round(self, given: int | None) -> int:
+        """Return the round that a handler gives, of any kind of whole number; else the event's."""
+        return self.round if given is None else operator.index(given)
+
+
+def _number(value: Any) -> float:
+    """Return a number of torch or numpy as Python's: rank 0 gets it as JSON."""
+    return value if isinstance(value, int | float) else float(value)

@@ -108,6 +108,9 @@ class Topology:
         return self.cache[round_number]
 
 
+MOST_DIGITS = 18
+"""Of a client's number in a file of edges: those of int64."""
+
 KEPT = 64
 """How many rounds' graphs are in memory."""
 
@@ -189,8 +192,9 @@ def _random(keys: Graph, clients: int, seed: int) -> nx.Graph:
             ) from error
         if clients == 1 or nx.is_connected(graph):
             return graph
+    key = "probability" if keys.name == "erdos_renyi" else "degree"
     raise InputError(
-        f"protocol.graph.probability: {keys.probability:g} is not allowed: 100 graphs of"
+        f"protocol.graph.{key}: {getattr(keys, key):g} is not allowed: 100 graphs of"
         f" {counted(clients, 'client')} were all in several parts; allowed: a larger one"
     )
 
@@ -222,7 +226,7 @@ def _of_file(keys: Graph, clients: int) -> nx.Graph | nx.DiGraph:
         words = line.partition("#")[0].replace(",", " ").split()
         if not words:
             continue
-        ends = [int(word) if word.isdecimal() else -1 for word in words]
+        ends = [_client(word) for word in words]
         if len(ends) != 2 or not all(0 <= end < clients for end in ends):
             raise InputError(
                 f"{path}: line {place}: {line.strip()!r} is no edge; allowed: two clients, 0 to"
@@ -230,6 +234,11 @@ def _of_file(keys: Graph, clients: int) -> nx.Graph | nx.DiGraph:
             )
         graph.add_edge(*ends)
     return graph
+
+
+def _client(word: str) -> int:
+    """Return the client that a word names; -1 for none, and for more digits than a number has."""
+    return int(word) if word.isdecimal() and len(word) <= MOST_DIGITS else -1
 
 
 def _changing(graph: Topology, round_number: int) -> Neighbours:

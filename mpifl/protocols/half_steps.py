@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from mpifl.clock.workload import Workload
+from mpifl.job.schema import Training
 from mpifl.models.layout import Layout
 from mpifl.objectives.objective import Objective
 from mpifl.protocols.pieces import Piece, Pieces
@@ -52,6 +54,19 @@ def rows_of_step(count: int, recipe: Recipe, step: int, order: np.random.Generat
     """Return the samples of a local step, from 0 on, as the engines take them, (batch,) int64."""
     rows, counts = minibatches(count, step + 1, recipe.batch_size, order, recipe.drop_last)
     return torch.from_numpy(rows[step, : counts[step]])
+
+
+def steps_of_round(training: Training, samples: np.ndarray) -> np.ndarray:
+    """Return the local steps (n,) int64 that clients with ``samples`` (n,) make in a round."""
+    work = Workload(
+        bytes_down=0,
+        bytes_up=0,
+        batch_size=training.batch_size,
+        epochs=training.epochs,
+        local_steps=training.local_steps,
+        drop_last=training.drops_last,
+    )
+    return work.steps(samples)
 
 
 def samples_of_step(count: int, batch_size: int, drop_last: bool, step: int) -> int:

@@ -7,15 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from mpifl.clock.workload import Workload
 from mpifl.job import Job
 from mpifl.objectives.make import make_objective
 from mpifl.objectives.objective import Objective
 from mpifl.population.population import Population
 from mpifl.protocols.cut import Cut, cut_of
-from mpifl.protocols.half_steps import samples_of_step
+from mpifl.protocols.half_steps import samples_of_step, steps_of_round
 from mpifl.seeds import Purpose, number
-from mpifl.training.recipe import Recipe, recipe_of
+from mpifl.training.recipe import Recipe, recipe_of_round
 
 BOTTOM, TOP = 0, 1
 
@@ -67,9 +66,7 @@ class Halves:
 
     def recipe(self, round_number: int) -> Recipe:
         """Return how the local steps of a round of the job are made."""
-        training = self.job.training
-        lr = training.lr * training.schedule.factor(round_number, self.job.rounds)
-        return recipe_of(training, lr)
+        return recipe_of_round(self.job, round_number)
 
     def torch_seed(self, round_number: int, client: int, step: int, half: int) -> int:
         """Return the seed of layers that draw, for one local step of a half."""
@@ -82,17 +79,8 @@ class Halves:
 
 def halves_of(job: Job, population: Population, after: int | str | None) -> Halves:
     """Return the halves of a job's model, cut after a layer. Raises InputError."""
-    training = job.training
     samples = population.samples(np.arange(population.clients))
-    work = Workload(
-        bytes_down=0,
-        bytes_up=0,
-        batch_size=training.batch_size,
-        epochs=training.epochs,
-        local_steps=training.local_steps,
-        drop_last=training.drops_last,
-    )
-    steps = work.steps(samples)
+    steps = steps_of_round(job.training, samples)
     data = population.data
     objective = make_objective(job, data, cuts=True)
     y = data.train.y

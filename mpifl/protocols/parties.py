@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from mpifl.clock.workload import Workload
 from mpifl.datasets.dataset import DataShape
 from mpifl.datasets.partitioners.vertical import Vertical
 from mpifl.errors import InputError
@@ -20,10 +19,10 @@ from mpifl.objectives.make import make_objective
 from mpifl.objectives.objective import Objective
 from mpifl.population.population import Population
 from mpifl.protocols.cut import flops
-from mpifl.protocols.half_steps import samples_of_step
+from mpifl.protocols.half_steps import samples_of_step, steps_of_round
 from mpifl.protocols.pieces import Columns, GuestTop, Half, Piece, Pieces, Tower
 from mpifl.seeds import Purpose, generator
-from mpifl.training.recipe import Recipe, recipe_of
+from mpifl.training.recipe import Recipe, recipe_of_round
 
 MOST_SAMPLES = 1 << 24
 """The numbers of samples below are exact in float32."""
@@ -87,9 +86,7 @@ class Parties:
 
     def recipe(self, round_number: int) -> Recipe:
         """Return how the local steps of a round of the job are made."""
-        training = self.job.training
-        lr = training.lr * training.schedule.factor(round_number, self.job.rounds)
-        return recipe_of(training, lr)
+        return recipe_of_round(self.job, round_number)
 
     def passes(self, party: int, message_round: int, share: float) -> float:
         """Return passes over a party's samples that cost a share of a minibatch's pass."""
@@ -144,15 +141,6 @@ def parties_of(job: Job, population: Population, known: float) -> Parties:
             f"protocol.known: {known:g} is not allowed: no sample is known to all of"
             f" {partition.clients} parties; allowed: larger shares, up to 1"
         )
-    training = job.training
-    work = Workload(
-        bytes_down=0,
-        bytes_up=0,
-        batch_size=training.batch_size,
-        epochs=training.epochs,
-        local_steps=training.local_steps,
-        drop_last=training.drops_last,
-    )
     return Parties(
         job=job,
         objective=objective,
@@ -162,7 +150,7 @@ def parties_of(job: Job, population: Population, known: float) -> Parties:
         samples=samples,
         entities=entities,
         common=common,
-        steps=int(work.steps(np.array([common]))[0]),
+        steps=int(steps_of_round(job.training, np.array([common]))[0]),
         forward=forward,
         backward=backward,
         above=above,

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from mpifl.clock.timeline import Outcome
 from mpifl.record.tables import Columns, with_columns
-from mpifl.rounds.round_result import RoundResult
+from mpifl.rounds.round_result import RoundResult, trained_by_client
 
 ROUND_JUDGED: Columns = {
     "utility_before": (
@@ -30,9 +29,7 @@ def judged_participants(rows: np.ndarray, result: RoundResult) -> np.ndarray:
     """Return /participants rows (n,) of a round with what each has contributed."""
     rows = with_columns(rows, PARTICIPANT_JUDGED)
     rows["contribution"] = np.nan
-    completed = np.flatnonzero(np.isin(rows["outcome"], (Outcome.COMPLETED, Outcome.FAILED)))
-    by_client = completed[np.argsort(rows["client"][completed])]
-    rows["contribution"][by_client] = result.metrics["contribution"]
+    rows["contribution"][trained_by_client(rows)] = result.metrics["contribution"]
     return rows
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -186,11 +187,14 @@ class Run:
 
         return pandas.DataFrame(self.table(name))
 
-    def _run_file(self) -> h5py.File:
+    @contextlib.contextmanager
+    def _run_file(self) -> Iterator[h5py.File]:
+        """Open run.h5 for the block, in which it is read; damage shows only then."""
         path = self.folder / "run.h5"
         check_heaps(path)
-        with read_errors(path):
-            return h5py.File(path, "r", swmr=not self.complete, locking="best-effort")
+        swmr = not self.complete
+        with read_errors(path), h5py.File(path, "r", swmr=swmr, locking="best-effort") as file:
+            yield file
 
     def _json(self, name: str) -> dict[str, Any]:
         with read_errors(self.folder / name):

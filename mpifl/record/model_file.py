@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from mpifl import __version__
-from mpifl.io.files import disk_full_errors, whole_file
+from mpifl.io.files import disk_full_errors, usual_mode, whole_file
 from mpifl.models.flat import FlatModel
 
 
@@ -33,11 +33,11 @@ def write_model(folder: Path, model: FlatModel, weights: np.ndarray) -> str:
     tensors |= {buffer.name: buffer.first.clone() for buffer in model.local if buffer.constant}
 
     path = folder / "model.safetensors"
-    with disk_full_errors(path, weights.nbytes, run=folder), whole_file(path) as partial:
-        partial.touch()
-        # safetensors replaces the file by one that only its owner can read: restore the mode that
-        # the umask gives.
-        mode = partial.stat().st_mode
-        save_file(tensors, partial, metadata={"model_sha256": digest, "mpifl": __version__})
-        partial.chmod(mode)
+    metadata = {"model_sha256": digest, "mpifl": __version__}
+    with (
+        disk_full_errors(path, weights.nbytes, run=folder),
+        whole_file(path) as partial,
+        usual_mode(partial),
+    ):
+        save_file(tensors, partial, metadata)
     return digest

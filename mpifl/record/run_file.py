@@ -17,15 +17,11 @@ from mpifl.io.files import disk_full_errors, to_disk, whole_file
 from mpifl.io.hdf5 import writing_hdf5
 from mpifl.job import Job
 from mpifl.kernels.permutation import uniforms
-from mpifl.record.attack_columns import (
-    ROUND_DIVERGED,
-    marked_participants,
-    marked_round,
-    tables_of,
-)
+from mpifl.record.attack_columns import marked_participants, marked_round
 from mpifl.record.battery_columns import with_battery
 from mpifl.record.contribution_columns import judged_participants, judged_round
 from mpifl.record.copy_rows import copy_rows
+from mpifl.record.job_tables import ROUND_DIVERGED, tables_of
 from mpifl.record.participant_columns import KindsOf, own_columns, own_participants
 from mpifl.record.plain_bytes import NOT_CODED, Plain
 from mpifl.record.secure_columns import secured_participants, secured_round

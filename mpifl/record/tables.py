@@ -1,6 +1,6 @@
 """The tables of run.h5, and their rows for a finished round.
 
-Runs with attacks have more columns (``attack_columns.py``).
+Some jobs have more columns (``job_tables.py``).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from mpifl.errors import InputError
@@ -11,19 +11,61 @@ from mpifl.job.flat import flat
 from mpifl.record.load import Run
 from mpifl.record.tables import TABLES
 
-JOB = (
-    "name",
-    "seed",
-    "rounds",
-    "data.partition.name",
-    "population.clients",
-    "record.participants",
-    "record.sample_share",
-)
-SUMMARY = ("ranks", "wall_seconds", "seconds", "executor_seconds", "model_sha256")
-COMPARED_JOB = ("name", "seed", "rounds")
-COMPARED_SUMMARY = ("final", "virtual_seconds", "bytes_down", "bytes_up", "joules", "wall_seconds")
-ENVIRONMENT = ("content_sha256", "plug_ins")
+Fits = Callable[[Any], bool]
+"""Returns whether a value is what a run writes."""
+
+
+def _anything(value: Any) -> bool:
+    return True
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _mapping(value: Any) -> bool:
+    return isinstance(value, Mapping)
+
+
+def _of(kind: Fits) -> Fits:
+    """Return what is true of a mapping to values of a kind."""
+    return lambda value: isinstance(value, Mapping) and all(map(kind, value.values()))
+
+
+def _plug_in(value: Any) -> bool:
+    return isinstance(value, Mapping) and "sha256" in value
+
+
+JOB: Mapping[str, Fits] = {
+    "name": _anything,
+    "seed": _number,
+    "rounds": _number,
+    "data.partition.name": _text,
+    "population.clients": _number,
+    "record.participants": _text,
+    "record.sample_share": _number,
+}
+SUMMARY: Mapping[str, Fits] = {
+    "ranks": _number,
+    "wall_seconds": _number,
+    "seconds": _of(_number),
+    "executor_seconds": _of(_of(_number)),
+    "model_sha256": _anything,
+}
+COMPARED_JOB: Mapping[str, Fits] = {"name": _anything, "seed": _number, "rounds": _number}
+COMPARED_SUMMARY: Mapping[str, Fits] = {
+    "final": _mapping,
+    "virtual_seconds": _number,
+    "bytes_down": _number,
+    "bytes_up": _number,
+    "joules": _number,
+    "wall_seconds": _number,
+}
+ENVIRONMENT: Mapping[str, Fits] = {"content_sha256": _mapping, "plug_ins": _of(_plug_in)}
 
 
 def check_compared(run: Run) -> None:
@@ -42,13 +84,23 @@ def check_run(run: Run) -> None:
     if run.complete:
         _check(run, "summary.json", SUMMARY, run.summary)
     for table, columns in TABLES.items():
-        _check(run, f"run.h5: /{table}", columns, run.columns(table))
+        _check_names(run, f"run.h5: /{table}", columns, run.columns(table))
 
 
-def _check(run: Run, place: str, keys: Iterable[str], there: Any) -> None:
-    """Raise InputError for the first of ``keys`` that a mapping, or a list of names, has not."""
+def _check(run: Run, place: str, kinds: Mapping[str, Fits], there: Any) -> None:
+    """Raise InputError for the first key that a mapping has not, or not with its kind of value."""
+    _check_names(run, place, kinds, there)
+    for key, fits in kinds.items():
+        if not fits(there[key]):
+            raise InputError(
+                f"{run.folder}/{place}: {key}: {there[key]!r} is not what a run writes there"
+            )
+
+
+def _check_names(run: Run, place: str, names: Iterable[str], there: Any) -> None:
+    """Raise InputError for the first of ``names`` that a mapping, or a list of them, has not."""
     known = there if isinstance(there, Mapping | tuple) else ()
-    missing = [key for key in keys if key not in known]
+    missing = [name for name in names if name not in known]
     if missing:
         raise InputError(
             f"{run.folder}/{place}: {missing[0]}: missing; it has to have what a run of this"

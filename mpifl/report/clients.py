@@ -28,7 +28,10 @@ def open_clients(run: Run) -> Clients:
             f"data.partition.name: {partition} is a plug-in, whose code a report does not run"
         )
 
-    clock = {key: job["clock"][key] for key in CLOCK if key in job["clock"]}
+    given = job.get("clock")
+    if not isinstance(given, dict):
+        raise InputError(f"{run.folder}/job.yaml: clock: missing, or no section")
+    clock = {key: given[key] for key in CLOCK if key in given}
     known = parse_job(
         {
             **{key: job[key] for key in ("name", "seed", "rounds", "data", "population")},

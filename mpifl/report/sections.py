@@ -120,7 +120,7 @@ def _facts(source: Source) -> dict[str, str]:
     environment.pop("ranks", None)
     command = environment.pop("command", [])
     facts = {key: _short(value) for key, value in flat(environment).items()}
-    facts["command"] = " ".join(map(str, command))
+    facts["command"] = " ".join(map(str, command)) if isinstance(command, list) else str(command)
     if source.run.complete:
         facts["model_sha256"] = str(source.run.summary["model_sha256"])
     return facts

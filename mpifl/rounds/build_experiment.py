@@ -5,11 +5,8 @@ Torch is imported for jobs that train, and for no others.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
 
 from mpifl.errors import InputError
 from mpifl.job import Job, read_job
@@ -144,6 +141,7 @@ def _experiment_with_model(job: Job, population: Population) -> TimingExperiment
     from mpifl.rounds.kept_optimizer import check_kept_optimizer
     from mpifl.training.allocator import keep_freed_memory
     from mpifl.training.choice import check_single_samples, chosen, with_drop_last
+    from mpifl.training.device import seed_everything
 
     if population.dataset is None or population.dataset.task == "none":
         raise InputError(
@@ -162,7 +160,7 @@ def _experiment_with_model(job: Job, population: Population) -> TimingExperiment
 
     keep_freed_memory()
     torch.set_num_threads(job.training.threads)
-    _seed_global_generators(number(job.seed, Purpose.MODEL))
+    seed_everything(number(job.seed, Purpose.MODEL))
     module = job.model.build_checked(shape)
     if job.model.initial is not None:
         load_initial(module, Path(job.model.initial))
@@ -201,12 +199,3 @@ def _experiment_with_model(job: Job, population: Population) -> TimingExperiment
         objective=objective,
         fingerprint=hashes,
     )
-
-
-def _seed_global_generators(seed: int) -> None:
-    """Seed the generators of torch, numpy and random: a model may draw from them when built."""
-    import torch
-
-    torch.manual_seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002  (the one that a module may draw from)
-    random.seed(seed)

@@ -53,6 +53,8 @@ class ClientStore:
                 f" {client} kept after round {round_number}; all ranks need the same run directory"
                 " (--out on a shared file system), with all its files"
             ) from error
+        except OSError as error:
+            raise InputError(f"{path}: {error.strerror} on host {socket.gethostname()}") from error
 
         digest = raw[:DIGEST_BYTES]
         body = raw[DIGEST_BYTES:]

@@ -22,7 +22,7 @@ from mpifl.contribution.utility import Coalition, Utility, everybody
 from mpifl.job.metrics import lower_is_better
 from mpifl.mpi.world import World
 from mpifl.rounds.assignment import Versions
-from mpifl.rounds.contribution_checks import judged_samples, metrics_of
+from mpifl.rounds.contribution_checks import judged_samples
 from mpifl.rounds.experiment import Experiment
 from mpifl.rounds.round_result import Judged
 from mpifl.seeds import Purpose, generator, number
@@ -187,4 +187,4 @@ class CoalitionTests:
 def metric_of(experiment: Experiment) -> str:
     """Return the metric that is shared out."""
     given = experiment.job.contribution.metric
-    return given or ("accuracy" if "accuracy" in metrics_of(experiment) else "loss")
+    return given or ("accuracy" if "accuracy" in experiment.metrics else "loss")

@@ -12,12 +12,6 @@ from mpifl.rounds.experiment import Experiment, TimingExperiment
 from mpifl.seeds import Purpose, generator
 
 
-def metrics_of(experiment: Experiment) -> list[str]:
-    """Return the metrics of the objective's tests."""
-    counts = np.ones(experiment.objective.counted, np.int64)
-    return [*experiment.objective.metrics(1, 1, 1.0, counts, np.empty((0, 0)))]
-
-
 def check_contribution(job: Job) -> None:
     """Raise InputError for a job in which contributions cannot be evaluated."""
     rule = job.contribution
@@ -77,7 +71,7 @@ def check_judged(experiment: TimingExperiment) -> None:
             f"contribution.name: {rule.name!r} is not allowed with objective"
             f" {experiment.objective.name}, whose scores need all test samples at once"
         )
-    metrics = metrics_of(experiment)
+    metrics = experiment.metrics
     if rule.metric is not None and rule.metric not in metrics:
         raise InputError(
             f"contribution.metric: {rule.metric!r} is not what this job's tests give; allowed:"

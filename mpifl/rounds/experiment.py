@@ -184,6 +184,13 @@ class Experiment(TimingExperiment):
         return 3 + self.objective.counted + 2 * self.aims + self.survives_divergence
 
     @property
+    def metrics(self) -> list[str]:
+        """The names of the scores that a test of the model gives."""
+        counts = np.ones(self.objective.counted, np.int64)
+        rows = np.ones((1, self.objective.gathered))
+        return [*self.objective.metrics(1, 1, 1.0, counts, rows)]
+
+    @property
     def tested_part(self) -> Part:
         """The part of the data set on which the global model is tested."""
         part: Part = getattr(self.population.data, self.job.evaluation.part)

@@ -22,9 +22,6 @@ from mpifl.seeds import Purpose, number
 from mpifl.training.device import seed_torch
 from mpifl.training.passes import loss_on
 
-LEAST_GROUP = 8
-"""A ticket has that many clients, or as many as are trained together."""
-
 PERSONAL_PART = 1 << 32
 """Keeps the generators of tests apart from those of training."""
 

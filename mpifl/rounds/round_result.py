@@ -36,6 +36,16 @@ of the sums that its upload went into; or 1 in ``failed`` where its training fai
 nothing. ``rejected`` is 1 where the aggregation rule left its update out."""
 
 
+def trained_by_client(rows: np.ndarray) -> np.ndarray:
+    """Return the places of those of a round's participants who were trained, by client.
+
+    The metrics of its tasks have that order. ``rows`` (n,) have ``client`` and ``outcome``.
+    """
+    trained = np.flatnonzero(np.isin(rows["outcome"], (Outcome.COMPLETED, Outcome.FAILED)))
+    places: np.ndarray = trained[np.argsort(rows["client"][trained])]
+    return places
+
+
 def set_metrics(rows: np.ndarray, metrics: np.ndarray, measured: Iterable[str]) -> None:
     """Set what was measured, and the outcome FAILED, of a round's participants in place.
 
@@ -45,8 +55,7 @@ def set_metrics(rows: np.ndarray, metrics: np.ndarray, measured: Iterable[str]) 
             that trains nothing.
         measured: Names of MEASURED. They are NaN of those who did not complete.
     """
-    completed = np.flatnonzero(rows["outcome"] == Outcome.COMPLETED)
-    by_client = completed[np.argsort(rows["client"][completed])]
+    by_client = trained_by_client(rows)
     for name in measured:
         rows[name] = np.nan
         if len(metrics):

@@ -29,7 +29,7 @@ from mpifl.seeds import KeyedGenerator, Purpose
 from mpifl.training import make_engine
 from mpifl.training.device import CPU, start_device
 from mpifl.training.participant import Engine
-from mpifl.training.recipe import Recipe, recipe_of
+from mpifl.training.recipe import Recipe, recipe_of_round
 from mpifl.training.samples import Pool, pool_of
 
 if TYPE_CHECKING:
@@ -101,9 +101,8 @@ class Worker:
             if len(self.recipes) == MOST_RECIPES:
                 self.recipes.clear()
             job = self.experiment.job
-            lr = job.training.lr * job.training.schedule.factor(round_number, job.rounds)
             squares = job.selection.losses == "squared"
-            self.recipes[round_number] = recipe_of(job.training, lr, squares)
+            self.recipes[round_number] = recipe_of_round(job, round_number, squares)
         return self.recipes[round_number]
 
     def rows(self, client: int) -> slice:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -75,6 +76,16 @@ def torch_generator(device: torch.device) -> torch.Generator:
         if device.type == "cuda"
         else torch.default_generator
     )
+
+
+def seed_everything(seed: int) -> None:
+    """Seed the global generators of random, numpy and torch, from which code of others may draw."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002  (the generator that such code uses)
+    # torch.manual_seed takes milliseconds: it keeps a traceback for devices that do not run yet.
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_available():
+        torch.cuda.manual_seed_all(seed)
 
 
 def seed_torch(device: torch.device, seed: int) -> None:

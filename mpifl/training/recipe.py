@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from mpifl.errors import InputError
+from mpifl.job import Job
 from mpifl.job.schema import Training
 from mpifl.optimizers.optimizer import Optimizer
 from mpifl.transforms.transform import Transform
@@ -60,6 +61,13 @@ def recipe_of(training: Training, lr: float, squares: bool = False) -> Recipe:
         squares=squares,
         early_stop=training.early_stop,
     )
+
+
+def recipe_of_round(job: Job, round_number: int, squares: bool = False) -> Recipe:
+    """Return the recipe of a round of a job, from 1 on, with the schedule's learning rate."""
+    training = job.training
+    lr = training.lr * training.schedule.factor(round_number, job.rounds)
+    return recipe_of(training, lr, squares)
 
 
 def clipped(recipe: Recipe, gradients: list[torch.Tensor], clients: int) -> list[torch.Tensor]:

@@ -140,6 +140,9 @@ def test_a_flower_app_is_started_by_its_own_command() -> None:
     assert f"python -m mpifl.flower.run {words}" in line(launcher="srun")
     with pytest.raises(InputError, match="not allowed with --array"):
         Request("app", "app", overrides=("--seed=3",), flower=True, array="1-3")
+    for option in ("--out", "--out=x", "--resume", "--resu=x"):
+        with pytest.raises(InputError, match="the script names the run directory itself"):
+            Request("app", "app", overrides=("--supernodes", "9", option, "x"), flower=True)
 
 
 def test_srun_and_an_image_start_the_ranks_that_mpirun_would() -> None:

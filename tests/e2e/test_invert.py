@@ -126,6 +126,10 @@ def test_the_command_writes_a_table_and_a_picture(runs: list[Finished], tmp_path
     refused = mpifl(tmp_path, "invert", str(run.folder), *which, attack, *out)
     assert refused.returncode == 2
     assert "exists already; name another file, or say --force" in refused.stderr
+    elsewhere = ("--out", str(tmp_path / f"{stem}.csv"))
+    refused = mpifl(tmp_path, "invert", str(run.folder), *which, attack, *elsewhere)
+    assert refused.returncode == 2
+    assert refused.stderr.startswith(f"mpifl: --out: {elsewhere[1]}: File exists; name another")
     for client, said in ((None, "recorded updates of"), (99, "0 recorded updates of")):
         with pytest.raises(InputError, match=said):
             observe(run.folder, client, None)

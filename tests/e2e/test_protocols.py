@@ -523,6 +523,35 @@ def test_a_protocol_of_ones_own_that_remembers_outside_of_its_actors_is_refused(
     assert "carries state from one call to the next: SEEN of mine.py has changed" in run.stderr
 
 
+SPOILING = """
+from mpifl.protocols.protocol import Protocol
+
+
+class Relay(Protocol):
+    name: str = "relay"
+
+    def reporters(self, population):
+        return 1
+
+    def on_start(self, me):
+        if me.number == 0:
+            me.send(1, "model", round=1, model=me.initial)
+
+    def on_message(self, me, message):
+        model = message.arrays["model"].mul_(0.5)
+        me.report(model)
+        me.send(me.number, "model", round=me.round + 1, model=model)
+"""
+
+
+def test_a_protocol_of_ones_own_that_writes_into_a_message_is_refused(tmp_path: Path) -> None:
+    """The array was the initial model of all actors on that rank, and of no others."""
+    (tmp_path / "mine.py").write_text(SPOILING)
+    run = run_job(1, tmp_path, *ACTORS, f"protocol={tmp_path}/mine.py:Relay")
+    assert run.status == WRONG_INPUT
+    assert "a handler changes arrays['model'] of a message 'model' in place" in run.stderr
+
+
 OFTEN_LOST = with_protocol("ad_psgd", "clock.availability=strict", "rounds=60")
 
 

@@ -277,9 +277,10 @@ def test_the_picture_is_one_and_changes_only_with_its_trace(tmp_path: Path, suff
     assert raw.startswith({".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}[suffix])
 
 
-def test_a_trace_with_curves_can_be_drawn(tmp_path: Path) -> None:
+def test_a_trace_with_curves_can_be_drawn_whatever_its_name(tmp_path: Path) -> None:
     (tmp_path / "t").write_text("0 1\n10 0\n20 3\n")
-    assert traces("import", "seconds-mbit", tmp_path / "t", "-o", tmp_path / "x.h5").exit_code == 0
+    named = ("--name", r"a $\nosuch$ name", "-o", tmp_path / "x.h5")
+    assert traces("import", "seconds-mbit", tmp_path / "t", *named).exit_code == 0
     done = traces("show", tmp_path / "x.h5", "--picture", tmp_path / "x.png")
     assert done.exit_code == 0, done.output
     assert "curve down" in done.stdout

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mpifl.errors import InputError
-from mpifl.flower.app import load, read_app, source_sha256
+from mpifl.flower.app import error_text, load, read_app, source_sha256
 
 PROJECT = """
 [project]
@@ -94,11 +94,26 @@ def test_an_app_that_does_not_load_is_one_line_with_its_place(folder: Path) -> N
         load(str(folder), "clientapp", "good_app:app", int)
 
 
+def test_an_error_has_the_place_of_the_apps_own_line_alone(tmp_path: Path) -> None:
+    own, other = tmp_path / "app", tmp_path / "app-of-another-name"
+    for folder in (own, other):
+        folder.mkdir()
+        (folder / "code.py").write_text("raise ValueError('wrong\\nvalue')")
+    texts = []
+    for folder in (own, other):
+        path = folder / "code.py"
+        with pytest.raises(ValueError, match="wrong") as raised:
+            exec(compile(path.read_text(), str(path), "exec"), {})
+        texts.append(error_text(raised.value, str(own)))
+    assert texts == ["ValueError: wrong value (code.py:1)", "ValueError: wrong value"]
+
+
 def test_the_hash_is_of_sources_and_their_names(folder: Path) -> None:
     before = source_sha256(str(folder))
     (folder / "data.csv").write_text("1,2")
     (folder / ".venv").mkdir()
     (folder / ".venv/x.py").write_text("1")
+    (folder / "folder.py").mkdir()
     assert source_sha256(str(folder)) == before
     (folder / "a.py").write_text("1")
     changed = source_sha256(str(folder))

@@ -11,6 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from mpifl.errors import InputError
 from mpifl.io.files import (
@@ -19,6 +20,7 @@ from mpifl.io.files import (
     disk_full_errors,
     shipped,
     shipped_names,
+    usual_mode,
     whole_file,
     write_text,
 )
@@ -84,6 +86,19 @@ def test_the_file_that_was_there_is_replaced(tmp_path: Path) -> None:
         write_text(tmp_path / "some.txt", text)
     assert (tmp_path / "some.txt").read_text() == "two"
     assert names(tmp_path) == ["some.txt"]
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o077])
+def test_a_file_of_safetensors_has_the_mode_that_the_umask_gives(tmp_path: Path, mask: int) -> None:
+    path = tmp_path / "arrays"
+    before = os.umask(mask)
+    try:
+        with usual_mode(path):
+            save_file({"a": np.zeros(2)}, path)
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == 0o666 & ~mask
+    assert load_file(path)["a"].tolist() == [0, 0]
 
 
 def test_a_block_that_writes_nothing_leaves_nothing(tmp_path: Path) -> None:

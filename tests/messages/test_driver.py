@@ -327,7 +327,16 @@ def test_messages_of_a_round_wait_until_their_receiver_is_in_it(
     ]
 
 
-def test_a_protocol_in_which_nobody_reports_is_an_error(population_of: PopulationOf) -> None:
+@pytest.mark.parametrize(
+    ("reporters", "said"),
+    [
+        ((), "'silent': in round 1 10,001 handlers have run and nobody"),
+        ((1,), "'silent': in round 1 10,00[12] handlers have run since the last report and nobody"),
+    ],
+)
+def test_a_protocol_in_which_not_all_report_is_an_error(
+    population_of: PopulationOf, reporters: tuple[int, ...], said: str
+) -> None:
     population = population_of([{}, {}])
     work = Workload(bytes_down=0, bytes_up=0, batch_size=HELD, epochs=1, local_steps=None)
     rates = Rates(3.0, 1000.0, 0.0, math.inf, 1.0)
@@ -345,12 +354,19 @@ def test_a_protocol_in_which_nobody_reports_is_an_error(population_of: Populatio
 
     def execute(handlings: Sequence[Handling], dropped: Sequence[Letter]) -> list[Effects]:
         return [
-            Effects(one.number, (), ((1.0, "again", 1),), (), 0, 0, math.nan) for one in handlings
+            Effects(
+                one.number,
+                (),
+                ((1.0, "again", 1),),
+                (1,) if one.event.what == "start" and one.actor in reporters else (),
+                0,
+                0,
+                math.nan,
+            )
+            for one in handlings
         ]
 
     driver = Driver(links, 2, 2, execute)
     driver.start()
-    with pytest.raises(
-        InputError, match="'silent': in round 1 10,001 handlers have run and nobody"
-    ):
-        driver.next_round(lambda: False)
+    with pytest.raises(InputError, match=said):
+        driver.next_round(lambda: driver.events.handlings > 30_000)

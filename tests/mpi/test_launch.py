@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mpifl.mpi.launch import _recovers, command
+from mpifl.mpi.launch import LaunchError, _launcher, _recovers, command
 
 OMPI_INFO = """#!/bin/sh
 echo 'ompi:version:full:{version}'
@@ -44,6 +44,17 @@ def test_ulfm_is_asked_for_where_the_build_has_it(
 
 def test_ulfm_is_not_asked_for_where_nothing_tells_of_the_build(tmp_path: Path) -> None:
     assert _recovers(str(tmp_path / "mpirun")) is False
+
+
+def test_an_mpirun_that_is_no_program_is_none_of_any_vendor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "mpirun"
+    file.write_bytes(bytes(8))
+    file.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(LaunchError, match="no mpirun of Open MPI on PATH"):
+        _launcher("Open MPI", None)
 
 
 def test_the_line_of_this_mpi_starts_ranks_that_know_whether_they_recover(tmp_path: Path) -> None:

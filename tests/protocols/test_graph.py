@@ -102,7 +102,7 @@ def test_a_graph_comes_from_a_list_of_edges(tmp_path: Path) -> None:
     assert one_way.senders == {0: (), 1: (0,), 2: (1,)}
 
 
-@pytest.mark.parametrize("line", ["0 3", "0 -1", "0", "0 1 2", "a b"])
+@pytest.mark.parametrize("line", ["0 3", "0 -1", "0", "0 1 2", "a b", f"0 {'1' * 5000}"])
 def test_a_wrong_edge_is_named_with_its_line(tmp_path: Path, line: str) -> None:
     path = tmp_path / "edges"
     path.write_text(f"0 1\n{line}\n")
@@ -113,8 +113,10 @@ def test_a_wrong_edge_is_named_with_its_line(tmp_path: Path, line: str) -> None:
 def test_graphs_that_cannot_be_made_are_refused() -> None:
     with pytest.raises(InputError, match="'torus' is not allowed with 13 clients"):
         topology(Graph(name="torus"), 13, 0)
-    with pytest.raises(InputError, match="were all in several parts"):
+    with pytest.raises(InputError, match=r"graph\.probability: .* were all in several parts"):
         topology(Graph(name="erdos_renyi", probability=0.0), 5, 0)
+    with pytest.raises(InputError, match=r"graph\.degree: 1 is not allowed: .* several parts"):
+        topology(Graph(name="regular", degree=1), 6, 0)
     with pytest.raises(InputError, match="degree: 3 is not allowed with watts_strogatz"):
         topology(Graph(name="watts_strogatz", degree=3), 10, 0)
     with pytest.raises(InputError, match="path: missing"):

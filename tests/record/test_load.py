@@ -6,6 +6,7 @@ import hashlib
 import shutil
 from pathlib import Path
 
+import h5py
 import pytest
 
 import mpifl
@@ -45,6 +46,29 @@ def test_what_is_no_run_or_no_table_is_said(finished: Finished) -> None:
     for read in (mpifl.load_run(finished.folder).table, mpifl.load_run(finished.folder).units):
         with pytest.raises(InputError, match=r"table 'round' is not known; allowed: rounds, "):
             read("round")
+
+
+def test_a_table_that_is_damaged_or_missing_is_said_with_its_file(
+    finished: Finished, tmp_path: Path
+) -> None:
+    run = mpifl.load_run(shutil.copytree(finished.folder, tmp_path / "run"))
+    path = run.folder / "run.h5"
+    with h5py.File(path, "r+") as file:
+        del file["losses"]
+        chunk = file["participants"].id.get_chunk_info(0)
+    with open(path, "rb+") as raw:
+        raw.seek(chunk.byte_offset)
+        raw.write(bytes([255]) * chunk.size)
+
+    for read in (
+        lambda: run.participants,
+        lambda: list(run.blocks("participants")),
+        lambda: run.table("losses"),
+        lambda: run.units("losses"),
+    ):
+        with pytest.raises(InputError, match=rf"^{path}: not readable, or not whole"):
+            read()
+    assert run.rounds.tobytes() == finished.table("rounds").tobytes()
 
 
 def test_a_run_has_its_clients(finished: Finished, tmp_path: Path) -> None:

@@ -142,6 +142,10 @@ def test_a_damaged_file_is_named(store: ClientStore) -> None:
         path.write_bytes(damaged)
         with pytest.raises(InputError, match=r"/05/5/1: damaged"):
             store.read(5, 1)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(InputError, match=r"/05/5/1: Is a directory on host"):
+        store.read(5, 1)
 
 
 def test_arrays_come_back_each_under_its_name_in_its_shape(store: ClientStore) -> None:
@@ -161,7 +165,9 @@ def test_arrays_come_back_each_under_its_name_in_its_shape(store: ClientStore) -
 
 @pytest.mark.parametrize("shape", [(4,), (2,), (8,), ()])
 def test_an_array_of_another_shape_is_refused(store: ClientStore, shape: tuple[int, ...]) -> None:
-    said = rf"keeps heads of shape {re.escape(str(shape))}, declared is \(2, 4\)"
+    said = (
+        rf"'heads' has the shape {re.escape(str(shape))}; the algorithm declares \(2, 4\) in kept"
+    )
     with pytest.raises(TrainingError, match=said):
         store.write(5, 1, arrays(1) | {"heads": np.zeros(shape, np.float32)}, 0)
     assert files(store, 5) == []
