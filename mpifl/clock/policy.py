@@ -25,15 +25,13 @@ class RoundPolicy(Participation):
     """Base of the round policies (``clock.mode``).
 
     A policy has to have ``settle``, or ``advance``. It may override ``ask``, ``updates``,
-    ``wanted``, ``at_once``, ``check``, ``least_work`` and ``bases``. The other methods are steps
-    that these may use.
+    ``wanted``, ``at_once``, ``check``, ``least_work`` and ``bases``. Others are steps for these.
 
     An instance holds the job's keys and never changes; what changes is in the ClockState. The same
     state and call must always give the same round.
     """
 
     left_to_plug_ins: ClassVar[tuple[str, ...]] = ("settle", "advance")
-
     weighs_work: ClassVar[bool] = False
     """Whether participants may do part of their work, and are weighted by the samples they used."""
     asynchronous: ClassVar[bool] = False
