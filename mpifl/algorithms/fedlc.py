@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from pydantic import Field
 
 from mpifl.algorithms.context import ClientContext, Program, Upload
 from mpifl.algorithms.fedavg import FedAvg
 from mpifl.algorithms.requests import Train, Trained
+from mpifl.algorithms.requirements import needs_classes
+from mpifl.population.population import Population
 
 if TYPE_CHECKING:
     import torch
@@ -28,6 +30,11 @@ class FedLC(FedAvg):
 
     name: str = "fedlc"
     tau: float = Field(1.0, ge=0, description="factor on the margins n^(-1/4); 0 is FedAvg")
+
+    def settled(self, population: Population) -> Self:
+        if self.tau:
+            needs_classes(self, population)
+        return self
 
     def client(self, c: ClientContext) -> Program:
         loss = _calibrated(c, self.tau) if self.tau else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from pydantic import Field
@@ -13,8 +13,10 @@ from mpifl.algorithms.arrays import MODEL, Array, Arrays
 from mpifl.algorithms.context import ClientContext, Program, ServerContext, Upload
 from mpifl.algorithms.head import head_shape, with_features
 from mpifl.algorithms.requests import Call, Train, Trained
+from mpifl.algorithms.requirements import needs_classes
 from mpifl.clock.cost import Cost
 from mpifl.models.layout import Layout
+from mpifl.population.population import Population
 
 if TYPE_CHECKING:
     import torch
@@ -48,6 +50,10 @@ class FedProto(Algorithm):
     lam: float = Field(
         1.0, ge=0, description="weight of the distance to prototypes (lambda; the paper's 1)"
     )
+
+    def settled(self, population: Population) -> Self:
+        needs_classes(self, population)
+        return self
 
     def received_arrays(self, layout: Layout) -> dict[str, Array]:
         classes, features = head_shape(layout, self.name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from pydantic import Field
 
@@ -14,9 +14,10 @@ from mpifl.algorithms.fedavg import FedAvg
 from mpifl.algorithms.head import head_shape, with_features
 from mpifl.algorithms.part import Part, part_of
 from mpifl.algorithms.requests import Train, Trained
-from mpifl.algorithms.requirements import needs_bare_steps
+from mpifl.algorithms.requirements import needs_bare_steps, needs_classes
 from mpifl.job import Job
 from mpifl.models.layout import Layout
+from mpifl.population.population import Population
 
 if TYPE_CHECKING:
     import torch
@@ -47,6 +48,10 @@ class FedRod(FedAvg):
 
     def check(self, job: Job) -> None:
         needs_bare_steps(self, job)
+
+    def settled(self, population: Population) -> Self:
+        needs_classes(self, population)
+        return self
 
     def received_arrays(self, layout: Layout) -> Mapping[str, Array]:
         head_shape(layout, self.name)  # here since this is asked first, before any rank starts

@@ -38,7 +38,8 @@ def with_features(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the outputs for a batch, and what goes into the head: (batch, features).
 
-    ``tensors`` are put into the module for that, as ``output_with`` does.
+    ``tensors`` are put into the module for that, as ``output_with`` does. Raises InputError where
+    the last weights are no layer's, such as those of an architecture.
     """
     seen: list[torch.Tensor] = []
     head = module.get_submodule(layout.head[0].rpartition(".")[0])
@@ -47,4 +48,9 @@ def with_features(
         output = module(x) if tensors is None else output_with(module, tensors, x)
     finally:
         hook.remove()
+    if not seen:
+        raise InputError(
+            f"model.name: no sample goes through {layout.head[0]}, the last weights, so that the"
+            " model has no features before its last layer; allowed: other models"
+        )
     return output, seen[-1]

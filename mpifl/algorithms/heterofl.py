@@ -14,7 +14,7 @@ from mpifl.algorithms.arrays import MODEL, Array, Arrays
 from mpifl.algorithms.context import ClientContext, Program, ServerContext, Upload
 from mpifl.algorithms.part import Part
 from mpifl.algorithms.requests import Train, Trained
-from mpifl.algorithms.requirements import needs_one_base
+from mpifl.algorithms.requirements import needs_classes, needs_one_base
 from mpifl.algorithms.widths import hidden_layers, leading_part, speed_classes, widths_of_devices
 from mpifl.errors import InputError
 from mpifl.job import Job
@@ -116,6 +116,8 @@ class HeteroFL(Algorithm):
             )
 
     def settled(self, population: Population) -> HeteroFL:
+        if self.masked:
+            needs_classes(self, population)
         if self.devices is not None:
             widths_of_devices(population, self.devices)
         return self

@@ -26,6 +26,16 @@ def needs_small_population(algorithm: Algorithm, population: Population) -> None
         )
 
 
+def needs_classes(algorithm: Algorithm, population: Population) -> None:
+    """Raise InputError for samples without a class each."""
+    data = population.dataset
+    if data is not None and data.task not in ("classification", "none"):
+        raise InputError(
+            f"algorithm.name: {algorithm.name!r} is not allowed: it needs data with classes, and"
+            f" {data.name} is for {data.task}"
+        )
+
+
 def needs_one_base(algorithm: Algorithm, job: Job) -> None:
     """Raise InputError for a clock with which participants train from different models."""
     if job.clock.asynchronous:

@@ -9,6 +9,10 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
+from mpifl.algorithms.head import with_features
+from mpifl.errors import InputError
+from mpifl.rounds.build_experiment import check_job
+from mpifl.rounds.experiment import Experiment
 from tests.algorithms.reference import NORMED, Run, assert_close
 
 MU, T = 5.0, 0.4
@@ -111,3 +115,12 @@ def test_running_means_are_those_of_the_model_that_is_trained(tmp_path: Path) ->
 def test_a_layer_that_is_given_sequences_has_a_representation(tmp_path: Path) -> None:
     run = Run(tmp_path, "algorithm=moon", "model={name: cnn1d}", "rounds=2")
     assert all(torch.isfinite(array).all() for array in run.state.values())
+
+
+def test_a_model_without_a_last_layer_is_told_so() -> None:
+    """The last weights of a search are those of the architecture."""
+    model = "model={name: darts, channels: 4, cells: 1, nodes: 1}"
+    experiment = check_job("quickstart", [model])[0]
+    assert isinstance(experiment, Experiment)
+    with pytest.raises(InputError, match=r"model\.name: no sample goes through \S+, the last"):
+        with_features(experiment.model.module, experiment.layout, torch.zeros(2, 8, 8))

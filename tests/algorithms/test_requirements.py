@@ -8,6 +8,7 @@ import pytest
 
 from mpifl.errors import InputError
 from mpifl.rounds.build_experiment import check_job
+from tests.small_data import small_data
 
 
 def test_an_algorithm_that_needs_one_model_a_round_says_which_clocks_have_that() -> None:
@@ -31,3 +32,14 @@ def test_a_rule_that_looks_at_updates_is_refused_where_nothing_is_uploaded() -> 
     )
     with pytest.raises(InputError, match=re.escape(said)):
         check_job("quickstart", ["algorithm=local", "aggregation=median"])
+
+
+@pytest.mark.parametrize("algorithm", ["fedlc", "fedproto", "fedrod", "heterofl"])
+def test_an_algorithm_of_classes_is_refused_beside_numbers_before_a_client_is_trained(
+    algorithm: str,
+) -> None:
+    data = f"data={{name: {small_data('lives')}, partition: natural}}"
+    job = [data, "model=mlp", "selection.participants=4", f"algorithm={algorithm}"]
+    said = f"algorithm.name: {algorithm!r} is not allowed: it needs data with classes, and lives is"
+    with pytest.raises(InputError, match=re.escape(said)):
+        check_job("quickstart", job)
