@@ -75,9 +75,7 @@ def test_one_of_something_is_one(run: Run, tmp_path: Path) -> None:
     ],
     ids=" ".join,
 )
-def test_a_source_is_kept_whatever_is_said(
-    run: Run, tmp_path: Path, line: tuple[str, ...]
-) -> None:
+def test_a_source_is_kept_whatever_is_said(run: Run, tmp_path: Path, line: tuple[str, ...]) -> None:
     (tmp_path / "test.csv").write_text("client,size\na,1\n")
     (tmp_path / "linked.csv").symlink_to("sizes.csv")
     run("traces", "synth", "phones", "--phones", "3", "-o", "base.h5")
