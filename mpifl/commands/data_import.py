@@ -55,7 +55,7 @@ def _command(importer: type[Importer]) -> Callable[..., None]:
         **options: Any,
     ) -> None:
         with wrong_input_ends():
-            check_output(out, overwrite)
+            check_output(out, overwrite, [*source, *(test or [])])
             compression = None if compress == "none" else compress
             data = import_data(importer, options, source, test or [], out, name, compression)
             compare(data)

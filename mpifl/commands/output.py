@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,11 +33,11 @@ Overwrite = Annotated[
 ]
 
 
-def check_output(path: Path, overwrite: bool) -> None:
+def check_output(path: Path, overwrite: bool, sources: Iterable[Path] = ()) -> None:
     """Raise InputError when ``path`` cannot be written, or exists and is to be kept.
 
-    A file that exists is replaced if ``overwrite`` is true, or if the user says so on a terminal.
-    It is called before any work is done.
+    A file that exists is replaced if ``overwrite`` is true, or if the user says so on a terminal;
+    one of the ``sources``, which the command reads, never. It is called before any work is done.
     """
     if path.is_dir():
         raise InputError(f"{path}: is a folder; name a file")
@@ -45,6 +45,8 @@ def check_output(path: Path, overwrite: bool) -> None:
         raise InputError(f"{path}: there is no folder {path.parent}")
     if not os.access(path.parent, os.W_OK):
         raise InputError(f"{path}: the folder {path.parent} cannot be written to")
+    if path.exists() and any(one.exists() and path.samefile(one) for one in sources):
+        raise InputError(f"{path}: is a source of this command and is kept; name another file")
     if path.exists() and not overwrite:
         if not _is_asked():
             raise InputError(f"{path}: exists already; name another file, or say --force")

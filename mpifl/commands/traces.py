@@ -51,7 +51,7 @@ def _command(importer: type[TraceImporter]) -> Callable[..., None]:
         **options: Any,
     ) -> None:
         with wrong_input_ends():
-            check_output(out, overwrite)
+            check_output(out, overwrite, [*paths, Path(base)])
             import_trace(importer, options, paths, out, base, name)
 
     files = typer.Argument(metavar=importer.files, help="The files to read.")

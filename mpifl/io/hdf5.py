@@ -82,6 +82,10 @@ def open_hdf5(path: Path, kind: str, schema: int) -> h5py.File:
     if not is_file(path):
         raise InputError(f"{path}: no such file")
     check_heaps(path)
+    with read_errors(path):
+        if not h5py.is_hdf5(path):
+            made = _MADE.get(kind, "")
+            raise InputError(f"{path}: not readable, or not whole: it is no HDF5 file{made}")
 
     with read_errors(path):
         file = h5py.File(path, "r", locking="best-effort")
@@ -96,10 +100,22 @@ def open_hdf5(path: Path, kind: str, schema: int) -> h5py.File:
 
     if not (np.array_equal(form, kind) and np.array_equal(version, schema)):
         file.close()
+        other = "" if np.array_equal(form, kind) else _USE.get(str(form), "")
         raise InputError(
-            f"{path}: format {form!r} version {version}; expected {kind!r} version {schema}"
+            f"{path}: format {form!r} version {version}; expected {kind!r} version {schema}{other}"
         )
     return file
+
+
+_MADE = {
+    "mpifl-dataset": "; `mpifl data import` makes one of other files",
+    "mpifl-trace": "; `mpifl traces import` makes one of other files",
+}
+_USE = {
+    "mpifl-dataset": " (it is a data set: data.name, and `mpifl data show`, take it)",
+    "mpifl-trace": " (it is a device trace: population.trace, and `mpifl traces show`, take it)",
+}
+"""Where the other of our files belongs."""
 
 
 def check_heaps(path: Path, within_bytes: int = HEAPS_WITHIN_BYTES) -> None:

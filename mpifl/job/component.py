@@ -11,6 +11,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,8 +22,9 @@ import yaml
 from mpifl.errors import InputError
 from mpifl.io.files import is_file
 from mpifl.job.plug_in import PlugIn, plug_in_of_file, plug_in_of_module
+from mpifl.job.plug_in_class import fault, load_error
 from mpifl.job.schema import Job
-from mpifl.job.section import Section, missing_method
+from mpifl.job.section import Section
 
 
 @dataclass(frozen=True)
@@ -269,13 +271,14 @@ def _plug_in(component: Component, name: str) -> tuple[type[Section], PlugIn]:
         raise InputError(f"{component.key_path}: {error}") from error
 
     try:
-        module = plug_in.module()
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Field name .* shadows")  # ``fault`` tells
+            module = plug_in.module()
     except Exception as error:
         failed = (
             f"{plug_in.where} failed to load" if plug_in.from_file else f"cannot import {source!r}"
         )
-        why = f"{type(error).__name__}: {error}"
-        raise InputError(f"{component.key_path}: {failed}: {why}") from error
+        raise InputError(f"{component.key_path}: {failed}: {load_error(error)}") from error
 
     imported = getattr(module, class_name, None)
     base = component.base_class()
@@ -284,7 +287,7 @@ def _plug_in(component: Component, name: str) -> tuple[type[Section], PlugIn]:
             f"{component.key_path}: {name!r}: it has no class {class_name} that extends"
             f" {base.__name__}"
         )
-    missing = missing_method(imported, base)
-    if missing:
-        raise InputError(f"{component.key_path}: {name!r}: it has no method {missing}; write one")
+    wrong = fault(imported, base)
+    if wrong:
+        raise InputError(f"{component.key_path}: {name!r}: {wrong}")
     return imported, plug_in

@@ -6,6 +6,7 @@ import contextlib
 import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import date
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin
 
@@ -13,7 +14,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from mpifl.errors import InputError, counted
-from mpifl.job.section import Section
+from mpifl.job.section import NAME, Section
 from mpifl.job.synonyms import key_for
 
 MOST_PROBLEMS = 20
@@ -79,6 +80,13 @@ def _wrong_value(key: str, problem: ErrorDetails) -> str:
         return f"{key}: {given!r} is not a section (expected `key: value` lines below it)"
     if isinstance(given, dict):
         return f"{key}: {message}"
+    if problem["type"] == "string_type" and isinstance(given, date | float | int):
+        return f"{key}: {given} is not allowed: it is no text; put it in quotes"
+    if problem["type"] == "string_pattern_mismatch" and problem["ctx"]["pattern"] == NAME:
+        return (
+            f"{key}: {given!r} is not allowed; allowed: letters from A to Z, digits,"
+            " and behind the first of them also dots, - and _"
+        )
     if problem["type"].startswith("bool_"):
         return f"{key}: {given!r} is not allowed; allowed: true, false"
     if problem["type"] == "literal_error":

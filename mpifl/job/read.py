@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from mpifl.io.files import is_file, shipped, shipped_names
 from mpifl.job.component import COMPONENTS, Component, absolute_name, find_plug_ins
 from mpifl.job.flat import flat
 from mpifl.job.plug_in import check_recorded
-from mpifl.job.problems import Problems, explain
+from mpifl.job.problems import NEAR, Problems, explain
 from mpifl.job.schema import Job
 from mpifl.job.section import Section
 from mpifl.job.typed_job import field_at, section_class, typed_job
@@ -41,7 +42,9 @@ def read_job(name: str, overrides: Sequence[str] = ()) -> Job:
         job = _job(raw, overrides)
         check_recorded(path.parent, job.plug_ins, overridden)
         return job
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not a job file: it is no text in UTF-8 ({error})") from error
+    except OSError as error:
         raise InputError(f"{path}: {error}") from error
     except InputError as error:
         raise InputError(*(_told(line, overrides, path) for line in error.lines)) from error
@@ -80,8 +83,11 @@ def find_job(name: str) -> Path:
             raise InputError(
                 f"{name}: a run directory, not a job file; did you mean {path / 'job.yaml'}?"
             )
+        here = [one.name for one in Path().glob("*.y*ml")]
+        near = difflib.get_close_matches(name, [*shipped_names("jobs"), *here], n=1, cutoff=NEAR)
+        hint = f"; did you mean {near[0]}?" if near else ""
         raise InputError(
-            f"{name}: no such job file, and no job of that name ships with mpifl ({names})"
+            f"{name}: no such job file, and no job of that name ships with mpifl ({names}){hint}"
         )
     return shipped_path
 

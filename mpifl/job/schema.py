@@ -14,7 +14,7 @@ from mpifl.job.quantiles import Quantiles
 from mpifl.job.recorded_updates import RecordedUpdates
 from mpifl.job.runtime import Checkpoint, Runtime
 from mpifl.job.schedule import Schedule
-from mpifl.job.section import Count, Section
+from mpifl.job.section import NAME, Count, Section
 from mpifl.job.split import Split
 from mpifl.job.stop import Stop
 
@@ -222,9 +222,7 @@ class Job(Section):
 
     plug_ins: ClassVar[Mapping[str, PlugIn]] = {}
 
-    name: str = Field(
-        "job", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="names the run directory"
-    )
+    name: str = Field("job", pattern=NAME, description="names the run directory")
     seed: int = Field(0, ge=0, description="seed of everything random but the partition")
     rounds: Count = Field(..., description="number of server updates")
     data: Data = Data()

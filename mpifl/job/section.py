@@ -16,6 +16,9 @@ from pydantic import (
 Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
 """A number that the round protocol holds in 32 bits."""
 
+NAME = "^[A-Za-z0-9][A-Za-z0-9._-]*$"
+"""A job's name, which is one of a folder."""
+
 
 class Section(BaseModel):
     """A section of the job file: frozen, and without keys beside the declared ones.
@@ -32,6 +35,15 @@ class Section(BaseModel):
         frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True
     )
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set a private attribute. Raises AttributeError for any other: options never change."""
+        if not name.startswith("_"):
+            raise AttributeError(
+                f"{type(self).__name__} has no place for {name}: an instance never changes; what"
+                " is kept from call to call belongs to the state, a client's to Upload(keep=...)"
+            )
+        super().__setattr__(name, value)
+
     @model_validator(mode="before")
     @classmethod
     def _short_form(cls, value: Any) -> Any:
@@ -47,16 +59,3 @@ class Section(BaseModel):
             if kind is not bool and not any(allowed is True for allowed in get_args(kind)):
                 raise ValueError("this key does not take yes or no")
         return value
-
-
-def missing_method(kind: type[Section], base: type[Section]) -> str:
-    """Return the methods of which a plug-in's class has none and needs one; "" where it has one.
-
-    A class that extends a part of mpifl is left alone: that part may need none.
-    """
-    between = kind.__mro__[: kind.__mro__.index(base)]
-    if any(one.__module__.startswith("mpifl.") for one in between):
-        return ""
-    methods = base.left_to_plug_ins
-    has_one = any(getattr(kind, name) is not getattr(base, name) for name in methods)
-    return "" if has_one else " or ".join(methods)

@@ -25,7 +25,10 @@ def load_yaml(text: str) -> dict[str, Any]:
     """Return a YAML mapping. Raises InputError, also for a key that is given twice."""
     raw = load_value(text)
     if not isinstance(raw, dict):
-        raise InputError(f"expected a mapping of sections, found {type(raw).__name__}")
+        kinds = {"NoneType": "nothing", "int": "a number", "float": "a number", "str": "a text"}
+        kind = type(raw).__name__
+        found = kinds.get(kind, f"a {kind}")
+        raise InputError(f"expected a mapping of sections, found {found}; write `key: value` lines")
     return raw
 
 

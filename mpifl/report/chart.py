@@ -33,13 +33,12 @@ PLAIN = Look()
 
 
 def look(number: int) -> Look:
-    """Return the look of series ``number`` from 0: another colour, then also another dash.
+    """Return the look of series ``number`` from 0: another colour and another dash each time.
 
-    Lines differ in both as far as possible, so that they are told apart in grey too.
+    Lines differ in both as far as possible, so that they are told apart in grey too. The numbers
+    of colours and of dashes have no common divisor, so all their pairs come before one is repeated.
     """
-    colour = COLOURS[number % len(COLOURS)]
-    dash = DASHES[(number + number // len(COLOURS)) % len(DASHES)]
-    return Look(colour, dash)
+    return Look(COLOURS[number % len(COLOURS)], DASHES[number % len(DASHES)])
 
 
 @dataclass(frozen=True)

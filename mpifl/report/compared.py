@@ -43,7 +43,7 @@ class Group:
 
     Attributes:
         label: The keys in which the group differs from the others with their values, such as
-            "algorithm.name=fedprox, training.lr=0.1"; the job's name where there is one group.
+            "algorithm=fedprox, training.lr=0.1"; the job's name where there is one group.
         keys: Those keys and values; empty where there is one group.
         runs: By seed, then by folder.
     """
@@ -158,7 +158,11 @@ def _with_names(keys: Mapping[str, Any], run: Run) -> dict[str, Any]:
 
 
 def _label(keys: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key}={value_text(value)}" for key, value in keys.items())
+    """Return keys and values as the command line takes them: ``algorithm=fedprox`` for a name."""
+    return ", ".join(
+        f"{key.removesuffix('.name').removesuffix('.mode')}={value_text(value)}"
+        for key, value in keys.items()
+    )
 
 
 def value_text(value: Any) -> str:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from mpifl.algorithms.algorithm import Algorithm
 from mpifl.algorithms.arrays import Arrays
 from mpifl.algorithms.context import ServerContext
 from mpifl.errors import TrainingError
@@ -35,8 +36,8 @@ def changes(
     if size <= BLOCK or experiment.job.privacy.private or not _by_entry(algorithm.server):
         changed = algorithm.server(context, means(slice(0, size)))
         if isinstance(changed, Generator):
-            return run_server_program(experiment, context.round, changed)
-        return changed
+            changed = run_server_program(experiment, context.round, changed)
+        return _arrays(algorithm, changed)
 
     after: Arrays = {}
     for begin in range(0, size, BLOCK):
@@ -44,9 +45,20 @@ def changes(
         state = {name: _of(values, size, block) for name, values in context.state.items()}
         changed = algorithm.server(replace(context, state=state), means(block))
         assert not isinstance(changed, Generator)
-        for name, values in changed.items():
+        for name, values in _arrays(algorithm, changed).items():
             _put(after, name, values, context.state, state, block)
     return after
+
+
+def _arrays(algorithm: Algorithm, changed: object) -> Arrays:
+    """Return what a server step returned. Raises TrainingError where it is no dict of arrays."""
+    if not isinstance(changed, dict):
+        raise TrainingError(
+            f"algorithm.name: {algorithm.name!r}: server returned {type(changed).__name__}; it has"
+            " to return the arrays of the state that change, by name:"
+            ' {"model": s.state["model"] + mean["update"]}'
+        )
+    return changed
 
 
 def _by_entry(server: Callable[..., object]) -> bool:

@@ -62,3 +62,27 @@ def test_one_of_something_is_one(run: Run, tmp_path: Path) -> None:
     assert run("traces", "synth", "phones", "--phones", "1", "-o", "x.h5").stdout.startswith(
         "1 phone, "
     )
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ("data", "import", "sizes", "sizes.csv", "-o", "sizes.csv"),
+        ("data", "import", "sizes", "sizes.csv", "-o", "linked.csv"),
+        ("data", "import", "sizes", "sizes.csv", "--test", "test.csv", "-o", "test.csv"),
+        ("traces", "import", "csv", "devices.csv", "-o", "devices.csv"),
+        ("traces", "import", "csv", "devices.csv", "--base", "base.h5", "-o", "base.h5"),
+    ],
+    ids=" ".join,
+)
+def test_a_source_is_kept_whatever_is_said(run: Run, tmp_path: Path, line: tuple[str, ...]) -> None:
+    (tmp_path / "test.csv").write_text("client,size\na,1\n")
+    (tmp_path / "linked.csv").symlink_to("sizes.csv")
+    run("traces", "synth", "phones", "--phones", "3", "-o", "base.h5")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    refused = run(*line, "--force")
+    assert refused.exit_code == 2
+    assert refused.stderr == (
+        f"mpifl: {line[-1]}: is a source of this command and is kept; name another file\n"
+    )
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import pytest
 from mpifl.report.charts import REGISTRY
 from tests.launching import mpifl, run_jobs
 from tests.report.chromium import Opened, browser
+from tests.report.made import made_run, random_rounds
 
 ROUNDS = 12
 PERSONAL = ("evaluation.personal=true", "data.split.by=samples", "data.split.test=0.2")
@@ -142,7 +145,7 @@ def test_two_experiments_are_compared_as_means_over_seeds_with_their_range(
     for name, runs in (("fedavg", (0, 1)), ("fedprox", (2, 3))):
         tables = [table(folder, "rounds", run) for run in runs]
         scores = np.stack([rounds["accuracy"] for rounds in tables])
-        series = f"algorithm.name={name}"
+        series = f"algorithm={name}"
         mean = [row for row in rows if (row["panel"], row["series"]) == ("rounds", series)]
         assert [float(row["y: accuracy"]) for row in mean] == pytest.approx(
             scores.mean(axis=0), rel=1e-6
@@ -225,3 +228,33 @@ def test_a_page_is_kept_unless_it_may_be_replaced(folder: Path) -> None:
     assert "--static: charts: not empty" in done.stderr
     assert not (folder / "new.html").exists()
     assert (folder / "one.html").read_bytes() == before
+
+
+def test_the_names_of_many_experiments_have_room(
+    folder: Path, tmp_path: Path, chromium: Any
+) -> None:
+    rounds = random_rounds(3)
+    summary = json.loads((folder / "run-0" / "summary.json").read_text())
+    for number in range(8):
+        name = f"0{number}_algorithm-name-fedprox-mu-0.1_selection-name-uniform-participants-{number}_seed-1"
+        changes = {
+            "algorithm": {"name": f"./algorithms/own-{number}.py:Mine"},
+            "selection": {"name": "./rules/of_our_own.py:Rule"},
+        }
+        run = made_run(tmp_path / "sweeps" / "clinics" / name, changes, rounds=rounds)
+        (run / "summary.json").write_text(json.dumps({**summary, "ranks": 1}))
+    done = mpifl(tmp_path, "report", "sweeps/clinics", "-o", "many.html")
+    assert done.returncode == 0, done.stderr
+    opened = Opened(chromium, tmp_path / "many.html")
+    boxes = opened.plot(
+        "wall_time",
+        "[...plot.querySelectorAll('.ytick text')].map(text => text.getBoundingClientRect())"
+        ".map(box => [box.top, box.bottom])",
+    )
+    assert len(boxes) == 8
+    for above, below in pairwise(sorted(boxes)):
+        assert above[1] <= below[0] + 1
+    heights = opened.page.eval_on_selector_all(
+        "#runs tbody tr", "rows => rows.map(row => row.getBoundingClientRect().height)"
+    )
+    assert max(heights) < 90  # the folder's name in a few lines, not in ten

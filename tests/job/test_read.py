@@ -13,7 +13,6 @@ import pytest
 import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
 from mpifl.algorithms.fedyogi import FedYogi
 from mpifl.clock.policies.buffered import Buffered
@@ -213,9 +212,9 @@ def test_parse_leaves_the_given_mapping_alone() -> None:
 
 def test_a_job_cannot_be_changed() -> None:
     job = parse_job(with_sections())
-    with pytest.raises(ValidationError):
+    with pytest.raises(AttributeError, match="never changes"):
         job.rounds = 4  # type: ignore[misc]
-    with pytest.raises(ValidationError):
+    with pytest.raises(AttributeError, match="never changes"):
         job.training.lr = 4.0  # type: ignore[misc]
 
 
@@ -341,11 +340,11 @@ def test_what_is_not_finite_is_refused(job_file: Path, key: str, value: str) -> 
         ("rounds", [3], "integer"),
         ("rounds", None, "integer"),
         ("seed", -1, "greater than or equal to 0"),
-        ("name", "two words", "pattern"),
-        ("name", "../up", "pattern"),
-        ("name", "", "pattern"),
-        ("name", 5, "string"),
-        ("data.name", 5, "string"),
+        ("name", "two words", "letters"),
+        ("name", "../up", "letters"),
+        ("name", "", "letters"),
+        ("name", 5, "quotes"),
+        ("data.name", 5, "quotes"),
         ("data.partition.clients", 0, "greater than or equal to 1"),
         ("data.partition.alpha", 0, "greater than 0"),
         ("population.clients", 0, "greater than or equal to 1"),
@@ -758,11 +757,11 @@ def test_a_key_that_stands_twice_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("", "NoneType"),
-        ("3", "int"),
-        ("- a\n- b\n", "list"),
-        ("hello", "str"),
-        ("null", "NoneType"),
+        ("", "nothing"),
+        ("3", "a number"),
+        ("- a\n- b\n", "a list"),
+        ("hello", "a text"),
+        ("null", "nothing"),
     ],
 )
 def test_what_is_no_mapping_is_refused(text: str, found: str) -> None:

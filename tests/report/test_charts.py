@@ -13,7 +13,7 @@ import pytest
 from mpifl.datasets.skew import gini
 from mpifl.errors import InputError
 from mpifl.record.load import load_run
-from mpifl.report.chart import Chart, Mark, NoData, Table
+from mpifl.report.chart import COLOURS, DASHES, Chart, Mark, NoData, Table, look
 from mpifl.report.charts import REGISTRY
 from mpifl.report.curves import Curve, band, thinned
 from mpifl.report.interactive import layout
@@ -317,3 +317,12 @@ def test_messages_are_drawn_of_protocols_only(tmp_path: Path) -> None:
     assert delivered[0].y.tolist() == [2, 1, 3]
     with pytest.raises(NoData, match="no clients exchanged messages"):
         chart("messages", material([load_run(folders[1])]))
+
+
+def test_no_two_series_look_alike_before_all_pairs_of_colour_and_dash_are_used() -> None:
+    pairs = len(COLOURS) * len(DASHES)
+    assert len({look(number) for number in range(pairs)}) == pairs
+    for number in range(pairs):  # neighbours in a legend differ in both
+        one, other = look(number), look(number + 1)
+        assert one.colour != other.colour
+        assert one.dash != other.dash

@@ -58,22 +58,22 @@ def test_groups_are_labelled_by_the_keys_in_which_they_differ(tmp_path: Path) ->
     prox = {"name": "fedprox", "server_lr": 1.0, "mu": 0.01}
     made(tmp_path / "c", algorithm=prox)
     assert labels(tmp_path) == {
-        "training.lr=0.1, algorithm.name=fedavg": ["a"],
-        "training.lr=0.2, algorithm.name=fedavg": ["b"],
-        "training.lr=0.1, algorithm.name=fedprox": ["c"],
+        "training.lr=0.1, algorithm=fedavg": ["a"],
+        "training.lr=0.2, algorithm=fedavg": ["b"],
+        "training.lr=0.1, algorithm=fedprox": ["c"],
     }
 
     made(tmp_path / "d", algorithm={**prox, "mu": 1.0})
-    assert "training.lr=0.1, algorithm.name=fedprox, algorithm.mu=1.0" in labels(tmp_path)
+    assert "training.lr=0.1, algorithm=fedprox, algorithm.mu=1.0" in labels(tmp_path)
 
 
 def test_an_option_that_another_name_has_another_default_of_is_left_out(tmp_path: Path) -> None:
     made(tmp_path / "a")
     made(tmp_path / "b", algorithm={"name": "fedyogi", "server_lr": 0.01})
-    assert list(labels(tmp_path)) == ["algorithm.name=fedavg", "algorithm.name=fedyogi"]
+    assert list(labels(tmp_path)) == ["algorithm=fedavg", "algorithm=fedyogi"]
 
     made(tmp_path / "c", algorithm={"name": "fedyogi", "server_lr": 0.1})
-    assert "algorithm.name=fedyogi, algorithm.server_lr=0.1" in labels(tmp_path)
+    assert "algorithm=fedyogi, algorithm.server_lr=0.1" in labels(tmp_path)
 
 
 def test_a_list_of_parts_is_their_names_and_the_options_they_have(tmp_path: Path) -> None:
@@ -104,12 +104,12 @@ def test_data_count_by_content_and_plug_ins_by_source(tmp_path: Path) -> None:
     folder = tmp_path / "2"
     made(folder / "a")
     made(folder / "b", content="1" * 64, data={"name": "b.h5"})
-    assert list(labels(folder)) == ["data.name=a.h5", "data.name=b.h5"]
+    assert list(labels(folder)) == ["data=a.h5", "data=b.h5"]
 
     folder = tmp_path / "3"
     made(folder / "a", source="a" * 64)
     made(folder / "b", source="b" * 64)
-    assert list(labels(folder)) == [f"plug_ins.algorithm.name={letter * 12}" for letter in "ab"]
+    assert list(labels(folder)) == [f"plug_ins.algorithm={letter * 12}" for letter in "ab"]
 
 
 def test_what_a_model_reads_counts_by_content(tmp_path: Path) -> None:

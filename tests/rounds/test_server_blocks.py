@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -87,4 +88,35 @@ def test_a_block_of_another_shape_is_refused(
     run = running(experiment, Short())
     monkeypatch.setattr(server_blocks, "BLOCK", 64)
     with pytest.raises(TrainingError, match=r"the server's model has the shape \(3,\), before it"):
+        stepped(run, first_state(run), drawn(run, [0.2, 0.3]))
+
+
+class Array(FedAvg):
+    """Returns the model itself, or nothing, where the arrays are wanted by name."""
+
+    nothing: bool = False
+
+    def server(self, s: ServerContext, mean: Arrays) -> Arrays:
+        model: Any = None if self.nothing else s.state["model"] + mean["update"]
+        return model
+
+
+class BlockOfArray(Array):
+    @elementwise
+    def server(self, s: ServerContext, mean: Arrays) -> Arrays:
+        return super().server(s, mean)
+
+
+@pytest.mark.parametrize("kind", [Array, BlockOfArray])
+@pytest.mark.parametrize(("nothing", "what"), [(False, "ndarray"), (True, "NoneType")])
+def test_what_is_no_dict_is_refused_in_a_line(
+    experiment: Experiment,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: type[Array],
+    nothing: bool,
+    what: str,
+) -> None:
+    run = running(experiment, kind(nothing=nothing))
+    monkeypatch.setattr(server_blocks, "BLOCK", 64)
+    with pytest.raises(TrainingError, match=rf"^algorithm\.name: .*: server returned {what}; it"):
         stepped(run, first_state(run), drawn(run, [0.2, 0.3]))

@@ -62,6 +62,13 @@ function layoutOf(panel, plot) {
   };
 }
 
+// Names of rows, such as those of experiments, need room for all their lines.
+function leastHeight(axis) {
+  if (!axis.ticktext || axis.autorange !== "reversed") return "";
+  const lines = Math.max(...axis.ticktext.map((name) => name.split("<br>").length));
+  return `${150 + axis.ticktext.length * (18 * lines + 4)}px`;
+}
+
 const CONFIG = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d"], showTips: false };
 
 // ---- One chart: its controls, its plot, its numbers.
@@ -85,6 +92,7 @@ class Shown {
   draw() {
     const traces = this.panel.traces.map((trace) => traceOf(trace, this.arrays));
     const label = [this.chart.title, this.panel.part, this.chart.choice && `${this.chart.choice} ${this.panel.label}`];
+    this.plot.style.minHeight = leastHeight(this.panel.layout.yaxis);
     this.plot.setAttribute("aria-label", `${label.filter(Boolean).join(", ")}. The numbers can be saved as CSV below.`);
     return Plotly.react(this.plot, traces, layoutOf(this.panel, this.plot), CONFIG);
   }

@@ -51,7 +51,7 @@ class Csv(TraceImporter):
     - slots: pattern, start, end, and optionally period, all in seconds. A pattern's rows are
       contiguous and sorted; one row without start and end is a pattern that is never online.
       Without a period it is the smallest number of whole days that holds all ends;
-    - curves: curve, start, download_kbps, upload_kbps, period, as in ``Bandwidth``.
+    - curves: curve, start, download_kbps, upload_kbps, period, as in a trace.
 
     Raises InputError naming file, line or client, column and value.
     """
