@@ -39,8 +39,12 @@ SHORT = 0.995
 
 @dataclass(frozen=True)
 class Prospects:
-    """The clients online at each of the moments (MOMENTS,), and the mean of the timed rounds."""
+    """The clients online when the run begins and at each of the moments (MOMENTS,).
 
+    The other numbers are the mean of the timed rounds.
+    """
+
+    first: float
     online: np.ndarray
     asked: float
     completed: float
@@ -74,6 +78,11 @@ def prospects(experiment: TimingExperiment) -> list[str]:
         lines.append(
             f"at {few} of {MOMENTS} moments fewer are online than {asked_text(job)}: only those"
             f" take part; {MORE_ONLINE}"
+        )
+    if found.first < asks <= found.online.mean() and not job.selection.varies:
+        lines.append(
+            f"when the run begins {found.first:,.0f} are online, fewer than {asked_text(job)};"
+            " another clock.start begins it at another hour of the trace"
         )
 
     wanted = job.clock.wanted(job.selection.participants)
@@ -112,12 +121,10 @@ def foretell(experiment: TimingExperiment) -> Prospects:
     moments = (np.arange(MOMENTS) + 0.5) * horizon / MOMENTS
 
     key = number(job.seed, Purpose.ONLINE, 0)
-    online = np.array(
-        [
-            count_online(phones, population.clients, key, moment, ONLINE_SAMPLE)
-            for moment in moments.tolist()
-        ]
-    )
+    first, *online = [
+        count_online(phones, population.clients, key, moment, ONLINE_SAMPLE)
+        for moment in [0.0, *moments.tolist()]
+    ]
     counts = np.zeros(5)
     if not job.clock.asynchronous and not job.protocol.has_actors:
         rounds = [
@@ -125,7 +132,7 @@ def foretell(experiment: TimingExperiment) -> Prospects:
             for index in range(EVERY // 2, MOMENTS, EVERY)
         ]
         counts = np.mean(rounds, axis=0)
-    return Prospects(online, *counts.tolist())
+    return Prospects(first, np.array(online), *counts.tolist())
 
 
 def _round(experiment: TimingExperiment, now: float, online: float, draw: int) -> list[float]:

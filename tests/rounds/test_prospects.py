@@ -72,6 +72,18 @@ def test_too_few_online_are_foretold_with_the_key(job_of: Callable[..., TimingEx
     )
 
 
+def test_a_run_that_begins_when_few_are_online_is_told_so(
+    job_of: Callable[..., TimingExperiment],
+) -> None:
+    slots = [[(10, 100)]] * 5 + [[(0, 100)]]
+    said = (
+        "when the run begins 1 are online, fewer than the 4 that a round asks; another clock.start"
+        " begins it at another hour of the trace"
+    )
+    assert said in prospects(job_of(slots, 3, 6))
+    assert said not in prospects(job_of(slots, 3, 6, "clock.start=20"))
+
+
 def test_drop_outs_are_foretold_with_the_key(job_of: Callable[..., TimingExperiment]) -> None:
     experiment = job_of([BLINKING] * 3 + [[(0, 100)]] * 3, 6, 6, "clock.overcommitment=1.0")
     found = foretell(experiment)
