@@ -189,10 +189,11 @@ def _parts(held: Mapping[str, Holdings]) -> Table:
 
 def _sizes(holdings: Holdings) -> RenderableType:
     """Return the histogram of sizes."""
-    bins = size_bins(int(holdings.sizes.min()), int(holdings.sizes.max()), SIZE_BINS)
+    most = int(holdings.sizes.max())
+    bins = size_bins(int(holdings.sizes.min()), most, SIZE_BINS)
     counts = np.histogram(holdings.sizes, bins)[0]
     rows = [
-        ((_between(low, high - 1), f"{count:,}"), float(count))
+        ((_between(low, min(most, high - 1)), f"{count:,}"), float(count))
         for low, high, count in zip(bins[:-1], bins[1:], counts, strict=True)
     ]
     return bars(rows, ("samples", "clients"))

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -172,17 +173,19 @@ def gini(sizes: np.ndarray) -> float:
 
 
 def size_bins(low: int, high: int, most: int) -> np.ndarray:
-    """Return integer edges (bins + 1,) of at most ``most`` bins from ``low`` to ``high`` samples.
+    """Return integer edges (bins + 1,) of at most ``most`` bins for ``low`` to ``high`` samples.
 
-    Bin k holds sizes from edge k to below edge k + 1. Bins are equally wide, or equally wide in the
-    logarithm where ``high`` is many times ``low``.
+    Bin k holds sizes from edge k to below edge k + 1; the last edge may lie beyond ``high`` + 1.
+    Bins are equally wide. Where ``high`` is many times ``low`` (which is at least 1), they become
+    wider by the same factor, as far as whole numbers allow. No bin is narrower than the one before:
+    it would look like a gap in the sizes.
     """
-    if high - low < most:
-        return np.arange(low, high + 2)
+    if high < 20 * low or high - low < most:
+        width = -(-(high + 1 - low) // most)
+        return np.arange(low, high + 1 + width, width)
 
-    spaced = np.linspace(low, high + 1, most + 1)
-    if high >= 20 * low:
-        spaced = np.geomspace(low, high + 1, most + 1)
-    edges = np.unique(np.rint(spaced).astype(np.int64))
-    edges[[0, -1]] = low, high + 1
-    return edges
+    growth = math.log((high + 1) / low) / most
+    edges = [low]
+    while edges[-1] <= high:
+        edges.append(edges[-1] + math.ceil(edges[-1] * math.expm1(growth) - 1e-9))
+    return np.array(edges)

@@ -111,10 +111,18 @@ def test_sizes_are_measured_as_by_their_definitions() -> None:
 
 
 @pytest.mark.parametrize(
-    ("low", "high"), [(1, 1), (3, 9), (1, 19), (1, 20), (5, 99), (7, 139), (1, 10**6), (10**6,) * 2]
+    ("low", "high"),
+    [(1, 1), (3, 9), (1, 12), (1, 19), (1, 20), (5, 99), (7, 139), (9, 200), (1, 10**6)],
 )
-def test_every_size_is_in_one_bin(low: int, high: int) -> None:
+def test_every_size_is_in_one_bin_and_no_bin_is_narrower_than_the_one_before(
+    low: int, high: int
+) -> None:
     edges = size_bins(low, high, 12)
+    widths = np.diff(edges)
     assert 2 <= len(edges) <= 13
-    assert (np.diff(edges) > 0).all()
-    assert (edges[0], edges[-1]) == (low, high + 1)
+    assert edges[0] == low
+    assert edges[-2] <= high < edges[-1]
+    assert (widths > 0).all()
+    assert (np.diff(widths) >= 0).all()
+    if high < 20 * low:
+        assert len(set(widths.tolist())) == 1
