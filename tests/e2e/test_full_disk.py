@@ -148,9 +148,13 @@ def test_a_final_model_that_does_not_fit(
 ) -> None:
     wanted, disk = undisturbed("sync"), mount("tmpfs", 16 * MIB)
     run = start(ranks, disk, "sync", "open", ".model.safetensors.*.part", leave=VECTOR_BYTES // 2)
-    assert_no_room(run, r"model\.safetensors")
+    # The last checkpoint is being written meanwhile, and may be what has no room.
+    last = last_checkpoint(run.folder / "checkpoint")
+    assert last is not None
+    has_last = last.rounds_done == 20
+    assert_no_room(run, r"model\.safetensors" if has_last else r"checkpoint/round-00000020\.h5")
     assert not (run.folder / "model.safetensors").exists()
-    assert_goes_on(ranks, disk, run, wanted, 20)
+    assert_goes_on(ranks, disk, run, wanted, 20 if has_last else 14)
 
 
 @pytest.mark.parametrize("ranks", [1, 3])
