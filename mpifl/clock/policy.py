@@ -25,7 +25,7 @@ class RoundPolicy(Participation):
     """Base of the round policies (``clock.mode``).
 
     A policy has to have ``settle``, or ``advance``. It may override ``ask``, ``updates``,
-    ``wanted``, ``at_once``, ``check``, ``least_work`` and ``bases``. Others are steps for these.
+    ``wanted``, ``at_once``, ``check``, ``least_work`` and ``bases``. The others serve these.
 
     An instance holds the job's keys and never changes; what changes is in the ClockState. The same
     state and call must always give the same round.

@@ -75,8 +75,7 @@ def begin(
 
     settings, clock = _new(app, run_config, options)
     hashes = {"app": source_sha256(settings.app), "trace": clock.content_sha256}
-    asked = out if resume is None else resume
-    folder = make_run_directory(asked, settings.name, begun=resume is not None).resolve()
+    folder = make_run_directory(out, settings.name, resume=resume).resolve()
     write_text(folder / JOB, dump(settings))
     return FlowerStart(settings, clock, folder, hashes, False, lock_directory(folder))
 

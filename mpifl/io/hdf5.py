@@ -74,6 +74,19 @@ def writing_hdf5(path: Path, mode: str = "w", **options: Any) -> Iterator[h5py.F
                 raise stream.failed
 
 
+_MADE = {
+    "mpifl-dataset": "; `mpifl data import` makes one of other files",
+    "mpifl-trace": "; `mpifl traces import` makes one of other files",
+}
+"""What makes a file of a format, said of a file that is no HDF5."""
+
+_TAKEN_BY = {
+    "mpifl-dataset": " (it is a data set: data.name, and `mpifl data show`, take it)",
+    "mpifl-trace": " (it is a device trace: population.trace, and `mpifl traces show`, take it)",
+}
+"""What a file of a format is for, said where one of another format is expected."""
+
+
 def open_hdf5(path: Path, kind: str, schema: int) -> h5py.File:
     """Open one of our HDF5 files for reading.
 
@@ -86,8 +99,6 @@ def open_hdf5(path: Path, kind: str, schema: int) -> h5py.File:
         if not h5py.is_hdf5(path):
             made = _MADE.get(kind, "")
             raise InputError(f"{path}: not readable, or not whole: it is no HDF5 file{made}")
-
-    with read_errors(path):
         file = h5py.File(path, "r", locking="best-effort")
     try:
         with read_errors(path):
@@ -100,22 +111,11 @@ def open_hdf5(path: Path, kind: str, schema: int) -> h5py.File:
 
     if not (np.array_equal(form, kind) and np.array_equal(version, schema)):
         file.close()
-        other = "" if np.array_equal(form, kind) else _USE.get(str(form), "")
+        other = "" if np.array_equal(form, kind) else _TAKEN_BY.get(str(form), "")
         raise InputError(
             f"{path}: format {form!r} version {version}; expected {kind!r} version {schema}{other}"
         )
     return file
-
-
-_MADE = {
-    "mpifl-dataset": "; `mpifl data import` makes one of other files",
-    "mpifl-trace": "; `mpifl traces import` makes one of other files",
-}
-_USE = {
-    "mpifl-dataset": " (it is a data set: data.name, and `mpifl data show`, take it)",
-    "mpifl-trace": " (it is a device trace: population.trace, and `mpifl traces show`, take it)",
-}
-"""Where the other of our files belongs."""
 
 
 def check_heaps(path: Path, within_bytes: int = HEAPS_WITHIN_BYTES) -> None:

@@ -69,8 +69,8 @@ class ProtocolRun:
         host: The actors, when it is alone.
         driver: The events.
         reporters: The actors that have reported a model.
-        waiting: The last round, tested because it is that, until it is recorded: a checkpoint has
-            it without its test, which a run that is extended does not make.
+        waiting: The last round, where it is tested for no other reason, until it is recorded. A
+            checkpoint has it without its test: a run that is extended goes on without that test.
     """
 
     world: World
@@ -149,9 +149,11 @@ def _restore(run: ProtocolRun) -> None:
 
     run.waiting = None
     for waiting in run.saved.untested:
-        if waiting.plan.round_number > run.recorded and waiting.version is None:
-            _record(run, waiting)  # the run goes on after it now
-        elif waiting.plan.round_number > run.recorded:
+        if waiting.plan.round_number <= run.recorded:
+            continue
+        if waiting.version is None:  # it is the last round no more
+            _record(run, waiting)
+        else:
             run.waiting = waiting
     run.reporters = set()
     reporters = job.protocol.reporters(population)

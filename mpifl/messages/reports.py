@@ -7,7 +7,7 @@ from mpifl.messages.events import Events
 from mpifl.protocols.protocol import Protocol
 
 HANDLERS_WITHOUT_REPORT = 5_000
-"""For each actor: after so many without a report of anybody none is expected to come."""
+"""Of each actor: after so many without a report, no report is expected any more."""
 
 
 def count_report(events: Events, protocol: Protocol, reporters: int, round_number: int) -> None:

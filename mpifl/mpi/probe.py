@@ -129,8 +129,8 @@ def _round_trips(world: World, partner: int, size: int, count: int) -> list[floa
 def _knows_cuda() -> bool | None:
     """Return whether MPI takes pointers to a GPU's memory; None where the library does not tell."""
     try:
-        library = loaded_library()
-        query = ctypes.CDLL(str(library)).MPIX_Query_cuda_support if library else None
+        path = loaded_library()
+        query = ctypes.CDLL(str(path)).MPIX_Query_cuda_support if path else None
     except (OSError, AttributeError):
         return None
     return bool(query()) if query else None

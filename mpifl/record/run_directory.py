@@ -26,8 +26,8 @@ LIBRARIES = ("torch", "numpy", "numba", "h5py", "mpi4py", "pydantic", "scikit-le
 def check_empty(option: str, folder: str, more: str = "", begun: bool = False) -> None:
     """Raise InputError when the folder that ``option`` names is a file, or is not empty.
 
-    ``more`` is added to the message about a folder that is not empty. With ``begun`` that does not
-    count which a start leaves that was killed: copies of plug-ins, and files that are not whole.
+    ``more`` is added to the message about a folder that is not empty. With ``begun`` it may have
+    what a killed start leaves: copies of plug-ins, and files that are not whole.
     """
     path = Path(folder)
     if path.exists() and not path.is_dir():
@@ -40,20 +40,21 @@ def check_empty(option: str, folder: str, more: str = "", begun: bool = False) -
 
 
 def make_run_directory(
-    out: str | None, name: str, parent: str = "runs", begun: bool = False
+    out: str | None, name: str, parent: str = "runs", resume: str | None = None
 ) -> Path:
     """Make the run directory and return it. Raises InputError.
 
-    It is ``out``, the user's --out, which must be new or empty, see ``check_empty`` for ``begun``.
-    With None it is the first of runs/NAME, runs/NAME-2, ... that does not exist; ``parent``
-    replaces ``runs``.
+    It is ``out``, the user's --out, which must be new or empty, or ``resume``, the user's --resume,
+    which may have what a killed start leaves. With neither it is the first of runs/NAME,
+    runs/NAME-2, ... that does not exist; ``parent`` replaces ``runs``.
     """
+    asked = out if resume is None else resume
     try:
-        if out is not None:
-            folder = Path(out)
+        if asked is not None:
+            folder = Path(asked)
             with disk_full_errors(folder):
                 folder.mkdir(parents=True, exist_ok=True)
-            check_empty("--out", out, begun=begun)
+            check_empty("--out", asked, begun=resume is not None)
             return folder
 
         with disk_full_errors(Path(parent)):

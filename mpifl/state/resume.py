@@ -136,8 +136,7 @@ def begin(
     experiment, data_path = check_job(job, overrides)
     check_device_of(experiment)
 
-    asked = out if resume is None else resume
-    folder = make_run_directory(asked, experiment.job.name, begun=resume is not None).resolve()
+    folder = make_run_directory(out, experiment.job.name, resume=resume).resolve()
     copies = _copy_plug_ins(experiment.job, folder)
     write_text(folder / JOB, dump_job(with_names(experiment.job, copies)))
     lock = lock_directory(folder)

@@ -19,7 +19,7 @@ from mpifl.datasets.importers.importer import Importer
 from mpifl.datasets.importers.moments import NORMALISE_HELP, Normalise
 from mpifl.datasets.importers.numbered import Named, Numbered, whole_numbers
 from mpifl.datasets.importers.options import refuse_others
-from mpifl.datasets.importers.patterns import client_name, with_group
+from mpifl.datasets.importers.patterns import client_name, group_in_value, with_group
 from mpifl.datasets.importers.pictures import GREY_HELP, SIZE_HELP
 from mpifl.datasets.importers.sequences import LENGTH_HELP, Task, texts_of
 from mpifl.datasets.store import Store
@@ -236,8 +236,10 @@ class ArrowTable(Importer):
         if not self.client:
             return [client_name(pattern, split.path, None, location)] * rows
         names = arrow.names(batch[self.client], location)
+        if pattern is None:  # without a text for each row that says where it is
+            return names
         return [
-            client_name(pattern, split.path, name, f"{location}, sample {row}")
+            group_in_value(pattern, "client", name, f"{location}, sample {row}")
             for row, name in enumerate(names)
         ]
 

@@ -11,7 +11,7 @@ from mpifl.datasets.importers.labels import classes_of
 from mpifl.errors import InputError
 
 MOST_CLASSES = 10_000_000
-"""More than that are no classes but ids, each of which would be an output of the model."""
+"""Numbers from this on are ids and no classes: a model has an output for each class."""
 
 
 class Numbered:
@@ -110,7 +110,7 @@ def are_class_numbers(labels: Collection[str]) -> bool:
 
 
 def classes_of_texts(train: set[str]) -> Numbered | Named:
-    """Return the classes of labels: their own numbers if they are some, else the sorted texts."""
+    """Return the classes of labels: the numbers themselves, or else the sorted texts."""
     if are_class_numbers(train):
         return Numbered(max(map(int, train)) + 1)
     return Named([np.array(sorted(train))])
