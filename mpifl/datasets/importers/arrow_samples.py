@@ -54,7 +54,8 @@ class Samples:
         if self.kind == "images":
             sources = arrow.images(column, location, opens_paths)
             locations = [f"{location}, sample {k}" for k in range(len(sources))]
-            x = pictures(sources, height_and_width(self.size, "--size"), self.grey, locations)
+            # upright, as the library datasets decodes them
+            x = pictures(sources, height_and_width(self.size, "--size"), self.grey, locations, True)
             self.features.learn(part, x)
             return x
         if self.texts is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,9 @@ from mpifl.io.files import read_errors
 
 Columns = Mapping[str, Any]
 """Columns (pyarrow.Array or ChunkedArray) by name."""
+
+PANDAS_INDEX = re.compile(r"__index_level_\d+__")
+"""What an index without a name is called."""
 
 ROWS: Mapping[Kind, int] = {"images": 64, "text": 1 << 10, "numbers": 1 << 10}
 """Rows held at once, by kind of samples."""
@@ -75,6 +79,13 @@ def check_alike(splits: Iterator[Split], columns: list[str], what: str) -> None:
         first = first or (split.location, facts)
         if facts != first[1]:
             raise InputError(f"{split.location}: {what} differ from those in {first[0]}")
+
+
+def index_of(schema: Any) -> set[str]:
+    """Return the columns that pandas wrote its index as: numbers or names of rows."""
+    described = json.loads((schema.metadata or {}).get(b"pandas", b"{}"))
+    named = {name for name in described.get("index_columns", []) if isinstance(name, str)}
+    return named | {name for name in schema.names if PANDAS_INDEX.fullmatch(name)}
 
 
 def classes_in(schema: Any) -> dict[str, list[str]]:

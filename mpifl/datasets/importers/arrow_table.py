@@ -13,7 +13,7 @@ from pydantic import Field, field_validator
 from mpifl.datasets.dataset import Description
 from mpifl.datasets.importers import arrow_columns as arrow
 from mpifl.datasets.importers.arrow_samples import Samples
-from mpifl.datasets.importers.arrow_split import Split, check_alike
+from mpifl.datasets.importers.arrow_split import Split, check_alike, index_of
 from mpifl.datasets.importers.features import Features
 from mpifl.datasets.importers.importer import Importer
 from mpifl.datasets.importers.moments import NORMALISE_HELP, Normalise
@@ -45,7 +45,7 @@ class ArrowTable(Importer):
     x: list[str] = Field(
         [],
         description="column of the samples; of numbers several, with commas between"
-        " (default: all columns without another role)",
+        " (default: all columns without another role, but not the index of pandas)",
     )
     y: str = Field(
         "",
@@ -143,7 +143,7 @@ class ArrowTable(Importer):
                     raise InputError(f"{option}: {name!r}: given twice")
         if drop and given:
             raise InputError(f"--drop: {drop[0]!r}: goes without --x, which names the columns")
-        taken = {self.y, self.client, self.coarse, *drop}
+        taken = {self.y, self.client, self.coarse, *drop, *index_of(first.schema)}
         columns = given or [name for name in names if name not in taken]
         if not columns:
             raise InputError(f"{first.location}: no column is left for the samples")
