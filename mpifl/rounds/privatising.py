@@ -101,7 +101,8 @@ class CentralNoise(RoundNoise):
 
     def on_sum(self, vectors: np.ndarray) -> np.ndarray:
         summed = self._experiment.sums.arrays[0]
-        if not (self._whole and self._release.multiplier):
+        shared = self._experiment.job.privacy.shared  # clients have added it
+        if shared or not (self._whole and self._release.multiplier):
             return vectors
         units = self._release.deviation / self._release.scale * 2.0**summed.bits
         if units > MOST_DEVIATION:
@@ -189,7 +190,7 @@ def release_of(experiment: Experiment, state: Arrays, tasks: np.ndarray) -> Rele
     assert isinstance(mechanism, Central)
     updates = job.clock.updates(job.selection.participants)
     norm = clip_of(job).norm
-    multiplier, count = mechanism.multiplier, 0.0
+    multiplier, count = mechanism.multiplier_of(len(tasks), job), 0.0
     if experiment.steered is not None:
         norm = float(state[STEERED][0])
         multiplier, count = mechanism.shares(updates)
@@ -239,6 +240,8 @@ def check_private(experiment: TimingExperiment) -> None:
             " uploaded and have no noise; allowed: a model without them, as with norm: group, or"
             " algorithm.name fedbn, whose clients keep them"
         )
+    if isinstance(job.privacy, Central):
+        job.privacy.check_units(job, sums.arrays[0].size, sums.arrays[0].bits)
     if isinstance(job.privacy, Central) and experiment.steered is not None:
         job.privacy.shares(job.clock.updates(job.selection.participants))
 
