@@ -101,8 +101,7 @@ class CentralNoise(RoundNoise):
 
     def on_sum(self, vectors: np.ndarray) -> np.ndarray:
         summed = self._experiment.sums.arrays[0]
-        shared = self._experiment.job.privacy.shared  # clients have added it
-        if shared or not (self._whole and self._release.multiplier):
+        if not (self._whole and self._adds):
             return vectors
         units = self._release.deviation / self._release.scale * 2.0**summed.bits
         if units > MOST_DEVIATION:
@@ -113,7 +112,7 @@ class CentralNoise(RoundNoise):
         return vectors + discrete_gaussian(units, summed.size, self._generator(Purpose.NOISE))
 
     def on_mean(self, means: Arrays) -> Arrays:
-        if self._whole or not self._release.multiplier:
+        if self._whole or not self._adds:
             return means
         return with_noise(means, self._release.deviation * self._stream(self._round))
 
@@ -124,6 +123,11 @@ class CentralNoise(RoundNoise):
         """
         noise = self._release.count * self._generator(Purpose.COUNT_NOISE).standard_normal()
         return np.array([0.5 + ((told - 0.5).sum() + noise) / self._release.updates])
+
+    @property
+    def _adds(self) -> bool:
+        """Whether the server adds noise: not where clients have done it."""
+        return self._release.multiplier > 0 and not self._experiment.job.privacy.shared
 
     @property
     def _whole(self) -> bool:
