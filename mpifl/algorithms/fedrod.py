@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import Field
 
@@ -90,6 +90,8 @@ class _Balanced:
         personal: The personal head (entries of the head,), changed in place.
         prior: gamma log N_c, (classes,).
     """
+
+    takes_mixtures: ClassVar[bool] = True
 
     c: ClientContext
     personal: torch.Tensor

@@ -27,7 +27,8 @@ class PerFedAvg(Algorithm):
 
     Client, for each planned local step, with minibatches D, D' and D'' drawn anew:
     w~ = w - alpha grad f(w; D), then w = w - beta (I - alpha H(w; D'')) grad f(w~; D'), with
-    beta = ``training.lr``. The paper's variants: FO leaves the Hessian H out; HF takes
+    beta = ``training.lr``, times ``training.lr_decay`` from step to step. The paper's variants: FO
+    leaves the Hessian H out; HF takes
     H g = (grad f(w + delta g; D'') - grad f(w - delta g; D'')) / (2 delta).
     Server: the unweighted mean, as in the paper.
 
@@ -57,14 +58,15 @@ class PerFedAvg(Algorithm):
         model = c.received["model"]
         trained = slice(c.layout.trained)
         w = model
-        for _ in range(c.steps):
+        for step in range(c.steps):
+            beta = c.lr * c.training.lr_decay**step  # each Train is a first step of its own
             near: Trained = yield Train(w, steps=1, lr=self.alpha)
-            moved: Trained = yield Train(near.weights, steps=1)
+            moved: Trained = yield Train(near.weights, steps=1, lr=beta)
             after = w + moved.update
             if self.variant == "HF":
-                product = _HessianProduct(c, moved.update / -c.lr, self.delta)
+                product = _HessianProduct(c, moved.update / -beta, self.delta)
                 second: Trained = yield Train(w, steps=1, lr=1.0, loss=product, cost=2)
-                after[trained] -= self.alpha * c.lr * second.update[trained]
+                after[trained] -= self.alpha * beta * second.update[trained]
             w = after
         return Upload(update=w - model, averages=w[c.layout.averages])
 
