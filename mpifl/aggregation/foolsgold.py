@@ -31,6 +31,8 @@ class FoolsGold(Aggregation):
 
     remembers: ClassVar[bool] = True
 
+    of_changes: ClassVar[bool] = True
+
     name: str = "foolsgold"
     confidence: float = Field(1.0, gt=0, description="kappa: how fast likeness costs weight")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 from pydantic import Field, model_validator
 
@@ -17,6 +19,8 @@ class NormBound(Aggregation):
     that the algorithm uploads. Averaged buffers, which are values and not differences, stay as
     they are.
     """
+
+    of_changes: ClassVar[bool] = True
 
     name: str = "norm_bound"
     norm: float | None = Field(None, gt=0, description="the largest norm of an update")

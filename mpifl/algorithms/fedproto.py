@@ -13,8 +13,9 @@ from mpifl.algorithms.arrays import MODEL, Array, Arrays
 from mpifl.algorithms.context import ClientContext, Program, ServerContext, Upload
 from mpifl.algorithms.head import head_shape, with_features
 from mpifl.algorithms.requests import Call, Train, Trained
-from mpifl.algorithms.requirements import needs_classes
+from mpifl.algorithms.requirements import needs_classes, needs_means_of_the_same
 from mpifl.clock.cost import Cost
+from mpifl.job import Job
 from mpifl.models.layout import Layout
 from mpifl.population.population import Population
 
@@ -50,6 +51,9 @@ class FedProto(Algorithm):
     lam: float = Field(
         1.0, ge=0, description="weight of the distance to prototypes (lambda; the paper's 1)"
     )
+
+    def check(self, job: Job) -> None:
+        needs_means_of_the_same(self, job)
 
     def settled(self, population: Population) -> Self:
         needs_classes(self, population)

@@ -14,7 +14,7 @@ from mpifl.algorithms.fedavg import FedAvg
 from mpifl.algorithms.head import head_shape, with_features
 from mpifl.algorithms.part import Part, part_of
 from mpifl.algorithms.requests import Train, Trained
-from mpifl.algorithms.requirements import needs_bare_steps, needs_classes
+from mpifl.algorithms.requirements import needs_bare_steps, needs_classes, needs_no_smoothing
 from mpifl.job import Job
 from mpifl.models.layout import Layout
 from mpifl.population.population import Population
@@ -48,6 +48,8 @@ class FedRod(FedAvg):
 
     def check(self, job: Job) -> None:
         needs_bare_steps(self, job)
+        if self.gamma:
+            needs_no_smoothing(self, job)
 
     def settled(self, population: Population) -> Self:
         needs_classes(self, population)

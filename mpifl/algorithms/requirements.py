@@ -36,6 +36,17 @@ def needs_classes(algorithm: Algorithm, population: Population) -> None:
         )
 
 
+def needs_no_smoothing(algorithm: Algorithm, job: Job) -> None:
+    """Raise InputError for targets that give a share to classes which a client lacks."""
+    smoothing = job.training.label_smoothing
+    if smoothing:
+        raise InputError(
+            f"training.label_smoothing: {smoothing:g} is not allowed with algorithm.name"
+            f" {algorithm.name}, by which classes that a client lacks have no probability: the loss"
+            " would be infinite; allowed: 0"
+        )
+
+
 def needs_one_base(algorithm: Algorithm, job: Job) -> None:
     """Raise InputError for a clock with which participants train from different models."""
     if job.clock.asynchronous:
@@ -54,6 +65,27 @@ def needs_open_updates(algorithm: Algorithm, job: Job) -> None:
             f"algorithm.name: {algorithm.name!r} is not allowed with secure_aggregation.name"
             f" {protocol.name}: its server looks at what single clients send; allowed: algorithms"
             " such as fedavg"
+        )
+
+
+def needs_sums(algorithm: Algorithm, job: Job) -> None:
+    """Raise InputError for a rule that makes other things than the sum of the participants."""
+    rule = job.aggregation
+    if rule.needs_updates:
+        raise InputError(
+            f"aggregation.name: {rule.name!r} is not allowed with algorithm.name {algorithm.name},"
+            " whose server needs a sum over all participants; allowed: mean"
+        )
+
+
+def needs_means_of_the_same(algorithm: Algorithm, job: Job) -> None:
+    """Raise InputError for a rule by which two means are not of the same participants."""
+    rule = job.aggregation
+    if rule.by_entry:
+        raise InputError(
+            f"aggregation.name: {rule.name!r} is not allowed with algorithm.name {algorithm.name},"
+            " whose server divides one mean by another: the rule decides entry by entry; allowed:"
+            " mean, krum, ..."
         )
 
 

@@ -94,7 +94,7 @@ class Quantiles(Analytics):
         count = int(total(mean["count"], s.participants))
         points = self.points(s.state["intervals"])
         after = [
-            self._narrowed(own, counts >= share * count)
+            self._narrowed(own, counts >= round(share * count, 9))  # 0.28 * 25 is above 7
             for own, counts, share in zip(points, at_most, self.quantiles, strict=True)
         ]
         return {"intervals": np.array(after, np.float32)} if count else {}

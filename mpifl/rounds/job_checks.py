@@ -107,6 +107,13 @@ def check_aggregation(job: Job) -> None:
                 f"clock.staleness.name: {given!r} is not allowed with aggregation.name {rule.name},"
                 " which weighs late updates itself; allowed: constant"
             )
+    if rule.of_changes and job.algorithm.uploads_model:
+        raise InputError(
+            f"aggregation.name: {rule.name!r} is not allowed with algorithm.name"
+            f" {job.algorithm.name}, whose clients upload models: what they changed in them has the"
+            " lengths and signs that the rule looks at; allowed: mean, median, trimmed_mean, krum,"
+            " ..."
+        )
     single = rule.remembers or rule.needs_staleness
     if rule.bucket > 1 and (not rule.needs_updates or single):
         why = "looks at single updates" if single else "does not look at updates"

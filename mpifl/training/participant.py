@@ -19,9 +19,8 @@ EMPTY = -1
 Loss = Callable[[nn.Module, torch.Tensor, torch.Tensor], torch.Tensor]
 """A loss of an algorithm's own: loss(module, x, y) is a scalar tensor.
 
-Of minibatches whose samples have two targets (``mixup``) it is called once for each of them. One that
-makes steps itself says ``takes_mixtures = True``: it is called once, and gives y to ``c.loss`` alone,
-which takes both."""
+Where samples have two targets (``mixup``) it is called for each of them. One that makes steps of
+its own says ``takes_mixtures = True``: it is called once, with a Mixture, which ``c.loss`` takes."""
 
 Poison = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 

@@ -43,3 +43,39 @@ def test_an_algorithm_of_classes_is_refused_beside_numbers_before_a_client_is_tr
     said = f"algorithm.name: {algorithm!r} is not allowed: it needs data with classes, and lives is"
     with pytest.raises(InputError, match=re.escape(said)):
         check_job("quickstart", job)
+
+
+@pytest.mark.parametrize(
+    ("job", "said"),
+    [
+        (["algorithm=afl", "aggregation=krum"], "aggregation.name: 'krum' is not allowed with"),
+        (
+            ["algorithm=fedproto", "aggregation=median"],
+            "aggregation.name: 'median' is not allowed with algorithm.name fedproto, whose server"
+            " divides",
+        ),
+        (
+            ["algorithm=feddf", "aggregation=trimmed_mean"],
+            "aggregation.name: 'trimmed_mean' is not allowed with algorithm.name feddf",
+        ),
+        (
+            ["algorithm=fedlc", "training.label_smoothing=0.1"],
+            "training.label_smoothing: 0.1 is not allowed with algorithm.name fedlc",
+        ),
+        (
+            ["algorithm=fedrod", "training.label_smoothing=0.1"],
+            "training.label_smoothing: 0.1 is not allowed with algorithm.name fedrod",
+        ),
+    ],
+)
+def test_what_would_give_a_server_or_a_loss_no_meaning_is_refused(
+    job: list[str], said: str
+) -> None:
+    """A median of sums is no median of their quotients; smoothing wants classes that have no chance."""
+    with pytest.raises(InputError, match=re.escape(said)):
+        check_job("quickstart", job)
+
+
+@pytest.mark.parametrize("job", ["{name: fedlc, tau: 0}", "{name: fedrod, gamma: 0}"])
+def test_without_margins_labels_are_smoothed(job: str) -> None:
+    assert check_job("quickstart", [f"algorithm={job}", "training.label_smoothing=0.1"])

@@ -113,6 +113,17 @@ def test_quantiles_narrow_down_and_follow_values_that_move() -> None:
     assert abs(found["quantile", 0.5] - exact) <= found["within", 0.5] < 1
 
 
+@pytest.mark.parametrize(("share", "count"), [(0.28, 25), (0.07, 100), (0.3, 30), (0.5, 8)])
+def test_a_quantile_that_is_a_whole_number_of_values_is_the_last_of_them(
+    share: float, count: int
+) -> None:
+    """0.28 * 25 is a little above 7 as a float: the quantile is still the 7th value."""
+    rounds = Rounds(Quantiles(quantiles=(share,), probes=15, low=0, high=128))
+    for _ in range(3):
+        found = rounds.hold([float(value) for value in range(1, count + 1)])
+    assert abs(found["quantile", share] - round(share * count)) <= found["within", share] < 0.1
+
+
 def test_cardinality_is_exact_with_a_place_for_each_value() -> None:
     rounds = Rounds(Cardinality(domain=10))
     assert rounds.hold([1, 2, 2, 3], [2, 3, 4]) == {
