@@ -184,7 +184,7 @@ def _own_loss(own: Loss, module: nn.Module, x: torch.Tensor, y: Targets) -> torc
     """Return an algorithm's own loss, of each target; at once where it takes both."""
     if getattr(own, "takes_mixtures", False):
         takes_both: Any = own
-        return takes_both(module, x, y)  # type: ignore[no-any-return]
+        return takes_both(module, x, y)
     return of_targets(partial(own, module, x), y)
 
 
