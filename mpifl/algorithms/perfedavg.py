@@ -11,7 +11,7 @@ from mpifl.algorithms.algorithm import Algorithm, elementwise
 from mpifl.algorithms.arrays import Arrays
 from mpifl.algorithms.context import ClientContext, PersonalModel, Program, ServerContext, Upload
 from mpifl.algorithms.requests import Differentiated, Gradient, Train, Trained
-from mpifl.algorithms.requirements import needs_no_clipping, needs_plain_sgd
+from mpifl.algorithms.requirements import needs_no_clipping, needs_no_early_stop, needs_plain_sgd
 from mpifl.algorithms.vectors import output_with, tensors_in
 from mpifl.clock.cost import Cost
 from mpifl.job import Job
@@ -48,6 +48,7 @@ class PerFedAvg(Algorithm):
 
     def check(self, job: Job) -> None:
         needs_plain_sgd(self, job)
+        needs_no_early_stop(self, job)
         if self.variant == "HF":
             needs_no_clipping(self, job)
 

@@ -100,6 +100,27 @@ def needs_no_clipping(algorithm: Algorithm, job: Job) -> None:
             )
 
 
+def needs_no_early_stop(algorithm: Algorithm, job: Job) -> None:
+    """Raise InputError for epochs that end training, where it is not made in epochs."""
+    share = job.training.early_stop
+    if share is not None:
+        raise InputError(
+            f"training.early_stop: {share:g} is not allowed with algorithm.name {algorithm.name},"
+            " which does not train in epochs; leave it out"
+        )
+
+
+def needs_samples_as_they_are(algorithm: Algorithm, job: Job) -> None:
+    """Raise InputError for a transform, which changes minibatches of local steps only."""
+    transform = job.training.transform
+    if transform.changes:
+        raise InputError(
+            f"training.transform.name: {transform.name!r} is not allowed with algorithm.name"
+            f" {algorithm.name}, which makes no local steps: gradients of all samples are of them"
+            " as they are; allowed: none"
+        )
+
+
 def needs_plain_sgd(algorithm: Algorithm, job: Job) -> None:
     """Raise InputError for local steps that are not ``w -= lr g``."""
     optimizer = job.training.optimizer

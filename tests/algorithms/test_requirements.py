@@ -63,15 +63,21 @@ def test_an_algorithm_of_classes_is_refused_beside_numbers_before_a_client_is_tr
             "training.label_smoothing: 0.1 is not allowed with algorithm.name fedlc",
         ),
         (
+            ["algorithm=perfedavg", "training.early_stop=0.1", "clock.costs=measured"],
+            "training.early_stop: 0.1 is not allowed with algorithm.name perfedavg",
+        ),
+        (
+            ["algorithm=fedsgd", "training.transform=mixup"],
+            "training.transform.name: 'mixup' is not allowed with algorithm.name fedsgd",
+        ),
+        (
             ["algorithm=fedrod", "training.label_smoothing=0.1"],
             "training.label_smoothing: 0.1 is not allowed with algorithm.name fedrod",
         ),
     ],
 )
-def test_what_would_give_a_server_or_a_loss_no_meaning_is_refused(
-    job: list[str], said: str
-) -> None:
-    """A median of sums is no median of their quotients; smoothing wants classes that have no chance."""
+def test_what_would_do_nothing_or_have_no_meaning_is_refused(job: list[str], said: str) -> None:
+    """A median of sums is no median of their quotients; smoothing wants classes without a chance."""
     with pytest.raises(InputError, match=re.escape(said)):
         check_job("quickstart", job)
 
