@@ -67,6 +67,14 @@ def test_an_algorithm_of_classes_is_refused_beside_numbers_before_a_client_is_tr
             "training.early_stop: 0.1 is not allowed with algorithm.name perfedavg",
         ),
         (
+            ["algorithm=local", "exchange.up=top_k"],
+            "exchange.up: not allowed with algorithm.name local, whose participants send nothing",
+        ),
+        (
+            ["algorithm=local", "exchange.down=float16"],
+            "exchange.down: not allowed with algorithm.name local, whose participants receive",
+        ),
+        (
             ["algorithm=fedsgd", "training.transform=mixup"],
             "training.transform.name: 'mixup' is not allowed with algorithm.name fedsgd",
         ),
