@@ -20,6 +20,7 @@ from mpifl.analytics.mean import Mean
 from mpifl.analytics.numbers import in_parts, of_parts
 from mpifl.analytics.quantiles import Quantiles
 from mpifl.analytics.values import labels_of, set_labels_of, tokens_of
+from mpifl.errors import TrainingError
 from mpifl.models.layout import Layout
 from mpifl.objectives.objective import IGNORED
 from tests.budget import examples
@@ -87,6 +88,23 @@ def test_a_histogram_counts_values_or_clients_and_keeps_what_is_outside_in_its_e
     assert rounds.hold([0.6]) == {("count", 0.0): 2, ("count", 0.5): 2, ("count", 1.5): 2}
     by_client = Rounds(Histogram(domain=5, each="client"))
     assert by_client.hold([3, 3, 1], [3], []) == {("count", 1.0): 1, ("count", 3.0): 2}
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        Histogram(value="feature", column=2, bins=4, low=0, high=1),
+        Mean(value="feature", column=2),
+        Quantiles(value="feature", column=2, low=0, high=1),
+        Cardinality(value="feature", column=2, cells=9),
+    ],
+)
+def test_what_is_no_number_is_not_counted_as_one(question: Any) -> None:
+    """A NaN is in no bin, and would be the largest of all values for a quantile."""
+    program = question.client(SimpleNamespace(samples=2, initial=None))
+    next(program)
+    with pytest.raises(TrainingError, match=r"'feature', column 2: one of its samples has no numb"):
+        program.send(np.array([0.5, np.nan]))
 
 
 def test_a_histogram_takes_bins_with_their_ends_or_none() -> None:
