@@ -41,9 +41,10 @@ def tested_rounds(
     for version, sums, of_samples in found:
         scored = int(sums[0])
         if not scored:
+            part = experiment.job.evaluation.part
             raise TrainingError(
-                f"evaluation.part: the {experiment.job.evaluation.part} part has nothing to predict:"
-                " none of its targets counts"
+                f"evaluation.part: the {part} part has nothing to predict: none of its targets"
+                " counts"
             )
         correct = int(sums[1])
         loss = float(from_fixed(sums[2]))
