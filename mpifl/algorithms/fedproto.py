@@ -61,11 +61,11 @@ class FedProto(Algorithm):
 
     def received_arrays(self, layout: Layout) -> dict[str, Array]:
         classes, features = head_shape(layout, self.name)
-        return {"prototypes": Array((classes, features)), "known": Array((classes,))}
+        return {"prototypes": Array((classes, features)), "known": Array((classes,), coded=False)}
 
     def uploaded_arrays(self, layout: Layout) -> dict[str, Array]:
         classes, features = head_shape(layout, self.name)
-        return {"sums": Array((classes, features)), "counts": Array((classes,))}
+        return {"sums": Array((classes, features)), "counts": Array((classes,), coded=False)}
 
     def cost(self, layout: Layout) -> Cost:
         return Cost(evaluations=1)

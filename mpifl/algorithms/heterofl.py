@@ -125,7 +125,7 @@ class HeteroFL(Algorithm):
     def uploaded_arrays(self, layout: Layout) -> Mapping[str, Array]:
         if not self.masked:
             return self.uploaded
-        return {**self.uploaded, "classes": Array((_classes(layout),))}
+        return {**self.uploaded, "classes": Array((_classes(layout),), coded=False)}
 
     @property
     def slots(self) -> int:

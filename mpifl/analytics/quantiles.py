@@ -68,10 +68,13 @@ class Quantiles(Analytics):
             raise InputError("algorithm.low: missing: values of this kind need low and high")
 
     def received_arrays(self, layout: Layout) -> Mapping[str, Array]:
-        return {"intervals": Array((len(self.quantiles), 2))}
+        return {"intervals": Array((len(self.quantiles), 2), coded=False)}
 
     def uploaded_arrays(self, layout: Layout) -> Mapping[str, Array]:
-        return {"at_most": Array((len(self.quantiles), self.probes + 2)), "count": SCALAR}
+        return {
+            "at_most": Array((len(self.quantiles), self.probes + 2), coded=False),
+            "count": SCALAR,
+        }
 
     def points(self, intervals: np.ndarray) -> np.ndarray:
         """Return the points (quantiles, probes + 2) float64 of intervals (quantiles, 2)."""
