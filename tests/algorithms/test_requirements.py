@@ -75,8 +75,11 @@ def test_an_algorithm_of_classes_is_refused_beside_numbers_before_a_client_is_tr
             "exchange.down: not allowed with algorithm.name local, whose participants receive",
         ),
         (
-            ["algorithm={name: quantiles, value: samples, low: 0, high: 99}", "model=none"]
-            + ["exchange.down=int8"],
+            [
+                "algorithm={name: quantiles, value: samples, low: 0, high: 99}",
+                "model=none",
+                "exchange.down=int8",
+            ],
             "exchange.down: not allowed with algorithm.name quantiles, whose participants receive",
         ),
         (
