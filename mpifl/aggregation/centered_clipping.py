@@ -23,6 +23,7 @@ class CenteredClipping(Aggregation):
 
     reference: ClassVar[Literal["none", "last", "root"]] = "last"
 
+    rescales: ClassVar[bool] = True
     of_changes: ClassVar[bool] = True
 
     name: str = "centered_clipping"

@@ -26,6 +26,7 @@ class FlTrust(Aggregation):
 
     reference: ClassVar[Literal["none", "last", "root"]] = "root"
 
+    rescales: ClassVar[bool] = True
     of_changes: ClassVar[bool] = True
 
     name: str = "fltrust"

@@ -20,6 +20,7 @@ class NormBound(Aggregation):
     they are.
     """
 
+    rescales: ClassVar[bool] = True
     of_changes: ClassVar[bool] = True
 
     name: str = "norm_bound"

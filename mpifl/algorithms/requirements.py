@@ -79,12 +79,13 @@ def needs_sums(algorithm: Algorithm, job: Job) -> None:
 
 
 def needs_means_of_the_same(algorithm: Algorithm, job: Job) -> None:
-    """Raise InputError for a rule by which two means are not of the same participants."""
+    """Raise InputError for a rule by which two means do not have the same weights, or less."""
     rule = job.aggregation
-    if rule.by_entry:
+    if rule.by_entry or rule.rescales:
+        does = "decides entry by entry" if rule.by_entry else "changes the length of updates"
         raise InputError(
             f"aggregation.name: {rule.name!r} is not allowed with algorithm.name {algorithm.name},"
-            " whose server divides one mean by another: the rule decides entry by entry; allowed:"
+            f" whose server divides or multiplies one mean by another: the rule {does}; allowed:"
             " mean, krum, ..."
         )
 

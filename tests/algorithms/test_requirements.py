@@ -51,8 +51,23 @@ def test_an_algorithm_of_classes_is_refused_beside_numbers_before_a_client_is_tr
         (["algorithm=afl", "aggregation=krum"], "aggregation.name: 'krum' is not allowed with"),
         (
             ["algorithm=fedproto", "aggregation=median"],
-            "aggregation.name: 'median' is not allowed with algorithm.name fedproto, whose server"
-            " divides",
+            "fedproto, whose server divides or multiplies one mean by another: the rule decides",
+        ),
+        (
+            ["algorithm=fednova", "aggregation={name: norm_bound, norm: 1}"],
+            "aggregation.name: 'norm_bound' is not allowed with algorithm.name fednova, whose",
+        ),
+        (
+            ["algorithm=qfedavg", "aggregation={name: fltrust, root_clients: [0]}"],
+            "qfedavg, whose server divides or multiplies one mean by another: the rule changes",
+        ),
+        (
+            ["algorithm=fedexp", "aggregation={name: norm_bound, norm: 1}"],
+            "aggregation.name: 'norm_bound' is not allowed with algorithm.name fedexp, whose",
+        ),
+        (
+            ["algorithm=heterofl", "aggregation=median"],
+            "aggregation.name: 'median' is not allowed with algorithm.name heterofl, whose",
         ),
         (
             ["algorithm=feddf", "aggregation=trimmed_mean"],
