@@ -8,6 +8,7 @@ from collections import Counter
 from mpifl.algorithms.arrays import BYTES_PER_NUMBER
 from mpifl.attacks.attack import collude
 from mpifl.attacks.attackers import Attackers, check_attackers
+from mpifl.attacks.colluding import Colluding
 from mpifl.clock.asynchronous import Asynchronous
 from mpifl.clock.timeline import PARTICIPANT
 from mpifl.clock.workload import Workload
@@ -135,6 +136,13 @@ def check_aggregation(job: Job) -> None:
 
 def check_attacks(job: Job, population: Population) -> None:
     """Raise InputError for attacks that nobody could make, or that this job does not allow."""
+    for place, attack in enumerate(job.attacks):
+        if isinstance(attack, Colluding) and attack.of_changes and job.algorithm.uploads_model:
+            raise InputError(
+                f"attacks.{place}.name: {attack.name!r} with these options is not allowed with"
+                f" algorithm.name {job.algorithm.name}, whose clients upload models: it goes along"
+                " the mean of updates; allowed: direction deviation"
+            )
     if job.attacks and job.training.engine == "none":
         raise InputError("attacks: not allowed with training.engine none, which trains nothing")
     if population.trace is not None:  # rank 0

@@ -122,6 +122,10 @@ def test_attackers_who_poison_samples_send_what_they_have_trained(tmp_path: Path
     ]
     + [
         (
+            "attacks=[{name: min_sum, share: 0.4, direction: sign}]",
+            "attacks.0.name: 'min_sum' with these options is not allowed with algorithm.name",
+        ),
+        (
             "privacy={name: local_gaussian, epsilon: 9}",
             "algorithm.name: 'fedasync' is not allowed with privacy.name local_gaussian",
         ),
