@@ -56,7 +56,7 @@ class Histogram(Analytics):
             raise InputError("algorithm.bins: missing: values of this kind need bins, low and high")
 
     def uploaded_arrays(self, layout: Layout) -> Mapping[str, Array]:
-        return {"counts": Array((self.size,), coded=False)}
+        return {"counts": Array((self.size,))}
 
     def count(self, values: np.ndarray, c: ClientContext) -> dict[str, Any]:
         if self.bins is None:

@@ -72,7 +72,7 @@ class Quantiles(Analytics):
 
     def uploaded_arrays(self, layout: Layout) -> Mapping[str, Array]:
         return {
-            "at_most": Array((len(self.quantiles), self.probes + 2), coded=False),
+            "at_most": Array((len(self.quantiles), self.probes + 2)),
             "count": SCALAR,
         }
 
