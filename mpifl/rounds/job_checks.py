@@ -150,9 +150,9 @@ def check_attacks(job: Job, population: Population) -> None:
 
 
 def check_uploads(experiment: TimingExperiment) -> None:
-    """Raise InputError where a rule or an attack is on an update that the algorithm does not send.
+    """Raise InputError where a rule or an attack is on what the algorithm does not send.
 
-    It is the first array that clients upload.
+    An update is the first array that clients upload; the model is what they receive by that name.
     """
     if not isinstance(experiment, Experiment):
         return
@@ -164,6 +164,13 @@ def check_uploads(experiment: TimingExperiment) -> None:
     if (job.attacks or looks) and not arrays:
         key = "attacks" if job.attacks else f"aggregation.name: {rule.name!r}"
         raise InputError(f"{key}: not allowed with {algorithm}, which uploads nothing")
+    received = job.algorithm.received_arrays(experiment.layout)
+    if rule.smooths and "model" not in received:
+        raise InputError(
+            f"aggregation.name: {rule.name!r} is not allowed with {algorithm}, whose participants"
+            f" do not train from the model that it changes ({', '.join(received) or 'nothing'} is"
+            " what they receive); allowed: algorithms such as fedavg"
+        )
     if rule.reference == "root" and arrays[0].size != experiment.layout.trained:
         raise InputError(
             f"aggregation.name: {rule.name!r} is not allowed with {algorithm}: {arrays[0].name},"

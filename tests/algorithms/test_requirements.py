@@ -70,6 +70,15 @@ def test_an_algorithm_of_classes_is_refused_beside_numbers_before_a_client_is_tr
             "aggregation.name: 'median' is not allowed with algorithm.name heterofl, whose",
         ),
         (
+            ["algorithm=ifca", "aggregation=crfl"],
+            "aggregation.name: 'crfl' is not allowed with algorithm.name ifca, whose participants do"
+            " not train from the model that it changes (models is what they receive)",
+        ),
+        (
+            ["algorithm=fedper", "aggregation=crfl"],
+            "aggregation.name: 'crfl' is not allowed with algorithm.name fedper, whose participants",
+        ),
+        (
             ["algorithm=feddf", "aggregation=trimmed_mean"],
             "aggregation.name: 'trimmed_mean' is not allowed with algorithm.name feddf",
         ),
