@@ -72,8 +72,10 @@ def attacked(
         update = arrays[0] if base is None else arrays[0] - base
         sent = attack.change(update, Attacker(keys[1], keys[0], random))
         _check_sent(f"attacks.{place}.name: {attack.name!r}", sent, update)
-        if sent is not update:
-            arrays = [sent if base is None else base + sent, *arrays[1:]]
+        if base is None:
+            arrays = [sent, *arrays[1:]]
+        elif getattr(type(attack), "change", None) is not Attack.change:  # or it sends its model
+            arrays = [base + sent, *arrays[1:]]
     return arrays
 
 
