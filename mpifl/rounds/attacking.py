@@ -74,7 +74,7 @@ def attacked(
         _check_sent(f"attacks.{place}.name: {attack.name!r}", sent, update)
         if base is None:
             arrays = [sent, *arrays[1:]]
-        elif getattr(type(attack), "change", None) is not Attack.change:  # or it sends its model
+        elif type(attack).change is not Attack.change:  # or it sends its model
             arrays = [base + sent, *arrays[1:]]
     return arrays
 
