@@ -216,6 +216,12 @@ def check_privacy(job: Job, population: Population) -> None:
             f" {job.privacy.name}: its clients send parts of the model, each of its own size;"
             " allowed: algorithms such as fedavg"
         )
+    if job.privacy.private and job.algorithm.uploads_model:
+        raise InputError(
+            f"algorithm.name: {job.algorithm.name!r} is not allowed with privacy.name"
+            f" {job.privacy.name}: its clients upload models, and what is bounded is a change of"
+            " one; allowed: algorithms such as fedavg"
+        )
     job.privacy.check(job, population)
 
 
