@@ -69,6 +69,7 @@ def csv_rows(
             if not (comment and line.startswith(comment)):
                 yield line + "\n"  # a quoted cell may go on in the next line
 
+    csv.field_size_limit(LONGEST_LINE_BYTES)  # Python's own, 131,072, is less than a long text
     reader = csv.reader(lines(), delimiter=delimiter, skipinitialspace=skip_spaces, strict=True)
     try:
         for row in reader:

@@ -19,6 +19,9 @@ from mpifl.datasets.importers.streams import Encoding
 from mpifl.datasets.store import Store
 from mpifl.errors import InputError, counted
 
+INDEX_NAMES = ("", "Unnamed: 0")
+"""What pandas and R call the numbers of rows that they write as the first column."""
+
 DELIMITERS = {"tab": "\t", "space": " ", "comma": ",", "semicolon": ";"}
 
 
@@ -146,13 +149,20 @@ class Csv(Importer):
                     f"--categorical: {columns[column]!r}: it is no feature:"
                     " a label, client or dropped"
                 )
+        features = [column for column in range(len(columns)) if column not in taken]
+        index = next((column for column in features if columns[column] in INDEX_NAMES), None)
+        if index is not None:
+            raise InputError(
+                f"{first}: column {index + 1} is named {columns[index]!r}, as pandas and R name the"
+                f" numbers of rows, which are no feature; --drop {index + 1} leaves it out"
+            )
         return Table(
             form,
             columns,
             client,
             self.client_pattern,
             label,
-            [column for column in range(len(columns)) if column not in taken],
+            features,
             frozenset(categorical),
             missing_of(self.missing, columns),
             self.fill,

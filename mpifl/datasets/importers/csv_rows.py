@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from mpifl.errors import InputError, counted
 from mpifl.io.text import csv_rows
 
 BEYOND = (2 - 2**-24) * 2.0**127  # from here on float32 rounds to infinity
+EXACT = 2.0**53  # from here on float64 does not tell neighbouring whole numbers apart
 TAB_ENDINGS = (".tsv", ".tab")
 MOST_NAMES = 30  # in a message
 
@@ -131,6 +133,31 @@ def finite_or_nan(cell: str) -> float:
         return finite(cell)
     except ValueError:
         return math.nan
+
+
+def one_spelling(cell: str) -> str:
+    """Return a number in one spelling, so that 1.0 and 1 are the same; other text unchanged."""
+    value = finite_or_nan(cell)
+    if value != value:
+        return cell
+    if abs(value) >= EXACT:  # a float would make one of several ids
+        exact = Decimal(cell)
+        return str(int(exact)) if exact == int(exact) else cell
+    return str(int(value)) if value.is_integer() else repr(value)
+
+
+def numbered(texts: set[str]) -> dict[str, int]:
+    """Number texts from 0: by value if all are numbers, else by text."""
+    values = {text: _number(text) for text in texts}
+    all_numbers = all(value == value for value in values.values())
+    in_order = sorted(texts, key=lambda text: (values[text] if all_numbers else 0, text))
+    return {text: k for k, text in enumerate(in_order)}
+
+
+def _number(text: str) -> float | int:
+    """Return the number of a text in one spelling, whole ones exactly; NaN if it is none."""
+    value = finite_or_nan(text)
+    return int(text) if text.removeprefix("-").isdecimal() else value
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from mpifl.datasets.importers.csv_rows import Form, Missing, finite, finite_or_nan
+from mpifl.datasets.importers.csv_rows import Form, Missing, finite, numbered, one_spelling
 from mpifl.datasets.importers.patterns import group_in_value, matched_group
 from mpifl.errors import InputError, counted
 
@@ -145,7 +145,7 @@ class Table:
         if "" in cells and not chunk.missing[column][cells.index("")]:
             location = self.location(chunk, cells.index(""), column)
             raise InputError(f"{location}: empty; --missing '' says that it is missing")
-        return [_one_spelling(cell) for cell in cells]
+        return [one_spelling(cell) for cell in cells]
 
     def labels(self, chunk: Chunk) -> list[str]:
         """Return the label of each row, each number in one spelling.
@@ -163,15 +163,7 @@ class Table:
                     f"{self.location(chunk, row, self.label[0])}: {cell!r} names no class;"
                     " --task regression and --threshold take numbers"
                 )
-        return [_one_spelling(cell) for cell in cells]
-
-
-def _one_spelling(cell: str) -> str:
-    """Return a number in one spelling, so that 1.0 and 1 are the same; other text unchanged."""
-    value = finite_or_nan(cell)
-    if value != value:
-        return cell
-    return str(int(value)) if value.is_integer() else repr(value)
+        return [one_spelling(cell) for cell in cells]
 
 
 @dataclass(frozen=True)
@@ -235,9 +227,9 @@ class Learned:
                     f"{files[0]}: column {table.columns[column]}: each value is missing;"
                     " --drop leaves it out"
                 )
-        categories = {column: _numbered(seen) for column, seen in values.items()}
+        categories = {column: numbered(seen) for column, seen in values.items()}
         means = {column: sums[column] / max(1, counts[column]) for column in numeric}
-        return cls(table, categories, _numbered(labels), means)
+        return cls(table, categories, numbered(labels), means)
 
     @property
     def widths(self) -> list[int]:
@@ -289,11 +281,3 @@ class Learned:
                 f" {len(self.labels)} of the train part"
             )
         return numbers
-
-
-def _numbered(texts: set[str]) -> dict[str, int]:
-    """Number texts from 0: by value if all are numbers, else by text."""
-    values = {text: finite_or_nan(text) for text in texts}
-    all_numbers = all(value == value for value in values.values())
-    in_order = sorted(texts, key=lambda text: (values[text] if all_numbers else 0, text))
-    return {text: k for k, text in enumerate(in_order)}

@@ -135,11 +135,11 @@ def _object(line: str, where: str) -> dict[str, Any]:
 
 def _names(text: str) -> Iterator[tuple[str, str | None]]:
     """Return the pieces of a template: text, and the name that follows it. Raises ValueError."""
-    pieces = [(before, name) for before, name, _, _ in string.Formatter().parse(text)]
-    for _, name in pieces:
-        if name is not None and not name:
-            raise ValueError("braces without a name between them; {{ and }} stand for braces")
-    return iter(pieces)
+    pieces = [*string.Formatter().parse(text)]
+    for _, name, form, conversion in pieces:
+        if name is not None and (not name or form or conversion):
+            raise ValueError("braces need a name alone between them; {{ and }} stand for braces")
+    return iter((before, name) for before, name, _, _ in pieces)
 
 
 def _filled(text: str, value: dict[str, Any], where: str) -> str:

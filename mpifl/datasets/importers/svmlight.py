@@ -6,6 +6,7 @@ A line is a sample: ``label [qid:N] index:value ... # comment``.
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ from mpifl.io.text import text_lines
 MOST_FEATURES = 1_000_000
 """More features need --features, because one wrong index would make samples of any size."""
 
+WHOLE = re.compile(r"[+-]?[0-9]+")
+
 MOST_LINES = 1 << 13  # held at once, however short
 
 
@@ -33,7 +36,7 @@ class Line:
     """A sample: its location, label, query, and indices (from 0, ascending) with their values."""
 
     location: str
-    label: float
+    label: float | int
     query: str | None
     indices: list[int]
     values: list[float]
@@ -77,7 +80,7 @@ class Svmlight(Importer):
                     store.add(part, clients, x, y, where=block[0].location)
 
         first = sources["train"][0]
-        names = [f"{label:g}".encode() for label in labels]
+        names = [str(int(label)).encode() for label in labels]
         return Description(
             name=first.name.partition(".")[0],
             outputs=len(labels) or 1,
@@ -87,13 +90,13 @@ class Svmlight(Importer):
             labels=np.array(names) if labels else np.empty(0, "S1"),
         )
 
-    def _learn(self, files: list[Path]) -> tuple[int, dict[float, int]]:
+    def _learn(self, files: list[Path]) -> tuple[int, dict[float | int, int]]:
         """Return the number of features, and the class of each label."""
         largest = -1
         labels = set()
         for line in itertools.chain.from_iterable(map(self._lines, files)):
             if self.task == "classification":
-                if not line.label.is_integer():
+                if line.label != int(line.label):
                     raise InputError(
                         f"{line.location}: label {line.label:g} names no class;"
                         " --task regression takes numbers"
@@ -129,8 +132,13 @@ class Svmlight(Importer):
     def _line(self, location: str, fields: list[str]) -> Line:
         field = fields[0]  # the one that is parsed, for the message
         try:
-            label = finite(field)
+            label: float | int = finite(field)
+            if WHOLE.fullmatch(field):
+                label = int(field)  # exactly: ids may be larger than a float tells apart
             queries = [text for text in fields[1:2] if text.startswith("qid:")]
+            if "qid:" in queries:
+                field = "qid:"
+                raise ValueError(field)
             indices = []
             values = []
             for field in fields[1 + len(queries) :]:
@@ -168,7 +176,7 @@ class Svmlight(Importer):
             x[row, line.indices] = line.values
         return x
 
-    def _labels(self, block: list[Line], labels: dict[float, int]) -> np.ndarray:
+    def _labels(self, block: list[Line], labels: dict[float | int, int]) -> np.ndarray:
         """Return (lines,) int64 classes, or (lines, 1) float32.
 
         Raise InputError for a class that train does not have.
