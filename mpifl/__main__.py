@@ -20,7 +20,7 @@ from mpifl.commands.completion import offer_jobs, offer_overrides
 from mpifl.commands.contribution import contribution
 from mpifl.commands.data import data
 from mpifl.commands.doctor import doctor
-from mpifl.commands.exits import end, wrong_input_ends
+from mpifl.commands.exits import end, run_commands, wrong_input_ends
 from mpifl.commands.flower import flower
 from mpifl.commands.invert import invert
 from mpifl.commands.job_arguments import JobArgument, Overrides
@@ -209,7 +209,7 @@ def main() -> None:
     """Entry point of the ``mpifl`` console script."""
     try:
         with wrong_input_ends():  # of what a command imports
-            app(prog_name="mpifl")  # the same name under `python -m mpifl`
+            run_commands(app)
     finally:
         gc.freeze()  # else Python's last collection takes half a second over what torch has made
 

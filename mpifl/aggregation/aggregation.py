@@ -24,6 +24,10 @@ class Aggregation(Section):
             own samples (``root``, of ``fltrust``).
         remembers: Whether the rule needs the histories of the clients (``updates.histories``).
         needs_staleness: Whether the rule weighs late updates itself (``updates.late``).
+        by_entry: Whether it decides entry by entry, and so of each array of an update by itself.
+        rescales: Whether it changes the length of updates, and so what their weights add up to.
+        of_changes: Whether it takes an update for a change of the model: that it has a length, a
+            sign or a direction. Algorithms whose clients upload models are then refused.
     """
 
     left_to_plug_ins: ClassVar[tuple[str, ...]] = ("aggregate",)
@@ -39,6 +43,15 @@ class Aggregation(Section):
 
     needs_staleness: ClassVar[bool] = False
     """Whether the rule weighs late updates itself."""
+
+    by_entry: ClassVar[bool] = False
+    """Whether the rule decides entry by entry, and so of each array of an update by itself."""
+
+    rescales: ClassVar[bool] = False
+    """Whether the rule changes the length of updates, and so what their weights add up to."""
+
+    of_changes: ClassVar[bool] = False
+    """Whether the rule takes an update for a change of the model, with a length and a sign."""
 
     name: str
     bucket: Count = Field(

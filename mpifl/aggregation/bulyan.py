@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 from pydantic import Field
 
@@ -19,6 +21,8 @@ class Bulyan(Aggregation):
     nearest to their median is taken (at least 1; of equally near ones the smaller). Weights do not
     count. The proof of El Mhamdi et al. needs n >= 4f + 3.
     """
+
+    by_entry: ClassVar[bool] = True
 
     name: str = "bulyan"
     byzantine: float = Field(

@@ -23,6 +23,9 @@ class CenteredClipping(Aggregation):
 
     reference: ClassVar[Literal["none", "last", "root"]] = "last"
 
+    rescales: ClassVar[bool] = True
+    of_changes: ClassVar[bool] = True
+
     name: str = "centered_clipping"
     radius: float = Field(1.0, gt=0, description="the farthest that an update pulls")
     iterations: int = Field(3, ge=1, le=10_000, description="steps; the paper takes 1 to 3")

@@ -67,6 +67,14 @@ class DeviceSum:
         self._added.append((label, values, value_limit(array.bits)))
         return None
 
+    def add_units(self, number: int, slot: int, units: np.ndarray) -> None:
+        """Add whole units (size,) int64 to array ``number`` of a slot."""
+        place = self._layout.arrays[number].place(slot)
+        if self._on_device is None:
+            self._part.vectors[place] += units
+        else:
+            self._on_device[0][place] += torch.from_numpy(units).to(self._on_device[0].device)
+
     def add_averages(
         self, slot: int, values: torch.Tensor, weight: float, label: Label
     ) -> Wrong | None:

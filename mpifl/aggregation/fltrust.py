@@ -26,6 +26,9 @@ class FlTrust(Aggregation):
 
     reference: ClassVar[Literal["none", "last", "root"]] = "root"
 
+    rescales: ClassVar[bool] = True
+    of_changes: ClassVar[bool] = True
+
     name: str = "fltrust"
     root_samples: Count | None = Field(
         None, description="the server's samples: so many of the validation part, drawn by the seed"

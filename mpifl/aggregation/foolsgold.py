@@ -25,11 +25,14 @@ class FoolsGold(Aggregation):
     (arXiv 1808.04866, algorithm 1): v_i is the largest cosine of i's history with another's;
     cosines with a client of larger v are scaled by v_i / v_j; a_i = 1 - the largest that is left,
     scaled to a maximum of 1; the update's weight is ``confidence`` x (ln(a_i / (1 - a_i)) + 0.5),
-    kept within 0 and 1, times its own. Where all are alike, nothing is taken. Histories are state
-    of the clients (``checkpoint/clients``), of the first array that the algorithm uploads.
+    kept within 0 and 1, times its own; all are scaled to the sum that they had. Where all are
+    alike, nothing is taken. Histories are state of the clients (``checkpoint/clients``), of the
+    first array that the algorithm uploads.
     """
 
     remembers: ClassVar[bool] = True
+
+    of_changes: ClassVar[bool] = True
 
     name: str = "foolsgold"
     confidence: float = Field(1.0, gt=0, description="kappa: how fast likeness costs weight")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from mpifl.aggregation.aggregation import Aggregation
@@ -13,6 +15,8 @@ class Median(Aggregation):
 
     Of an even number of updates it is the mean of the two in the middle. Weights do not count.
     """
+
+    by_entry: ClassVar[bool] = True
 
     name: str = "median"
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import ClassVar
+
 import numpy as np
 from pydantic import Field, model_validator
 
@@ -17,6 +20,9 @@ class NormBound(Aggregation):
     that the algorithm uploads. Averaged buffers, which are values and not differences, stay as
     they are.
     """
+
+    rescales: ClassVar[bool] = True
+    of_changes: ClassVar[bool] = True
 
     name: str = "norm_bound"
     norm: float | None = Field(None, gt=0, description="the largest norm of an update")
@@ -34,6 +40,15 @@ class NormBound(Aggregation):
         norms = updates.norms
         bound = self.norm
         if bound is None:
-            bound = float(np.quantile(norms, self.quantile or 1.0, method="higher"))
+            bound = higher_quantile(norms, self.quantile or 1.0)
         scale = np.minimum(1.0, bound / np.maximum(norms, np.finfo(float).tiny))
         return updates.weighted(updates.weights * scale)
+
+
+def higher_quantile(values: np.ndarray, share: float) -> float:
+    """Return the quantile of values (n,); of two neighbours that it lies between, the higher one.
+
+    As numpy's method "higher", where 0.28 * 25, a little above 7 as a float, is 7.
+    """
+    place = math.ceil(round(share * (len(values) - 1), 9))
+    return float(np.sort(values)[place])

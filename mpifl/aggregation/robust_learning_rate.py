@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 from pydantic import Field
 
@@ -16,6 +18,9 @@ class RobustLearningRate(Aggregation):
     multiplied by -1 (arXiv 2007.03767): what a few backdoor attackers push is pushed
     back. Averaged buffers are averaged.
     """
+
+    by_entry: ClassVar[bool] = True
+    of_changes: ClassVar[bool] = True
 
     name: str = "robust_learning_rate"
     threshold: float = Field(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 from pydantic import Field
 
@@ -17,6 +19,9 @@ class SignVote(Aggregation):
     the coordinate's sizes, so that it shrinks as training converges. Weights do not count. Averaged
     buffers, which have no sign to vote on, are averaged.
     """
+
+    by_entry: ClassVar[bool] = True
+    of_changes: ClassVar[bool] = True
 
     name: str = "sign_vote"
     step: float | None = Field(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 from pydantic import Field
 
@@ -19,6 +21,9 @@ class Slsgd(Aggregation):
     the old model, that is alpha times their trimmed mean. Averaged buffers, which are values,
     become their trimmed mean. Weights do not count.
     """
+
+    by_entry: ClassVar[bool] = True
+    of_changes: ClassVar[bool] = True
 
     name: str = "slsgd"
     alpha: float = Field(0.8, gt=0, le=1, description="how far the model goes; 1: all the way")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -17,6 +18,8 @@ class TrimmedMean(Aggregation):
     Of n updates the floor(``trim`` x n) smallest and as many largest values of each coordinate are
     left out; the result is the plain mean of the others. Weights do not count.
     """
+
+    by_entry: ClassVar[bool] = True
 
     name: str = "trimmed_mean"
     trim: float = Field(

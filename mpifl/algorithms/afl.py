@@ -9,7 +9,12 @@ from mpifl.algorithms.algorithm import Algorithm
 from mpifl.algorithms.arrays import MODEL, SCALAR, Array, Arrays
 from mpifl.algorithms.context import ClientContext, Program, ServerContext, Upload
 from mpifl.algorithms.requests import Evaluate, Evaluated, Train, Trained
-from mpifl.algorithms.requirements import needs_one_base, needs_open_updates, needs_small_population
+from mpifl.algorithms.requirements import (
+    needs_one_base,
+    needs_open_updates,
+    needs_small_population,
+    needs_sums,
+)
 from mpifl.clock.cost import Cost
 from mpifl.job import Job
 from mpifl.models.layout import Layout
@@ -44,6 +49,7 @@ class Afl(Algorithm):
     def check(self, job: Job) -> None:
         needs_one_base(self, job)
         needs_open_updates(self, job)
+        needs_sums(self, job)
 
     def settled(self, population: Population) -> Afl:
         needs_small_population(self, population)

@@ -57,6 +57,7 @@ class Algorithm(Section):
         shares_averages: Whether participants upload the averaged segment.
         trains: Whether there is a model to train; without, ``found`` says what is recorded.
         reads_outputs: Whether clients take a module's outputs for those of classes.
+        uploads_model: Whether the first array that clients upload is a model, not what has changed.
         needs_products: Whether ``server`` needs the inner products of the round's updates.
         needs_initial: Whether clients that receive the model ask for ``c.initial`` too.
         merges_adapters: Whether the weights of layers with adapters are in the model.
@@ -85,6 +86,9 @@ class Algorithm(Section):
     """Whether clients take a module's outputs for those of classes, one row a sample.
 
     Objectives that put a module of their own around the model's are then refused."""
+
+    uploads_model: ClassVar[bool] = False
+    """Whether the first array that clients upload is a model, and not what they changed in it."""
 
     needs_products: ClassVar[bool] = False
     """Whether ``server`` needs the inner products of the round's updates (``s.products``).

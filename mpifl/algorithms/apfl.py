@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
@@ -87,6 +87,8 @@ class _Mixture:
         alpha: Its share of the mixture.
         adapts: Whether the next step also moves alpha.
     """
+
+    takes_mixtures: ClassVar[bool] = True
 
     c: ClientContext
     v: torch.Tensor

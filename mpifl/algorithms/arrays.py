@@ -29,10 +29,13 @@ class Array:
         bits: Bits behind the binary point in which it is summed: the unit is 2**-bits. Each term is
             rounded to it, so the mean of n clients is off by n/2 units at most. Values must be
             below 2**(62 - bits).
+        coded: Whether stages of ``exchange`` may code it. Counts, flags and the like are sent as
+            they are: a little less than 1 would be another answer.
     """
 
     shape: tuple[int | Literal["model"], ...] = ()
     bits: int = FRACTION_BITS
+    coded: bool = True
 
     def __post_init__(self) -> None:
         """Raise ValueError for a shape or unit that is not allowed."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from mpifl.algorithms.algorithm import Algorithm, elementwise
 from mpifl.algorithms.arrays import MODEL, Arrays
 from mpifl.algorithms.context import ClientContext, Program, ServerContext, Upload
@@ -17,6 +19,7 @@ class FedAsync(Algorithm):
     """
 
     uploaded = {"weights": MODEL}
+    uploads_model: ClassVar[bool] = True
 
     name: str = "fedasync"
 

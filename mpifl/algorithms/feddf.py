@@ -12,7 +12,11 @@ from mpifl.algorithms.arrays import MODEL, SCALAR, Array, Arrays
 from mpifl.algorithms.context import ClientContext, Program, ServerContext, Upload
 from mpifl.algorithms.distillation import Distilling, Logits, Matching, outputs_of
 from mpifl.algorithms.requests import Call, Train, Trained
-from mpifl.algorithms.requirements import needs_one_base, needs_open_updates
+from mpifl.algorithms.requirements import (
+    needs_means_of_the_same,
+    needs_one_base,
+    needs_open_updates,
+)
 from mpifl.errors import InputError
 from mpifl.job import Job
 from mpifl.models.layout import Layout
@@ -47,6 +51,7 @@ class FedDF(Distilling):
     def check(self, job: Job) -> None:
         needs_one_base(self, job)
         needs_open_updates(self, job)
+        needs_means_of_the_same(self, job)
         if job.attacks:
             raise InputError(
                 f"attacks: not allowed with algorithm.name {self.name}, whose server takes the"

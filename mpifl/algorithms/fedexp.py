@@ -8,7 +8,7 @@ from mpifl.algorithms.algorithm import Algorithm
 from mpifl.algorithms.arrays import MODEL, SCALAR, Arrays
 from mpifl.algorithms.context import ClientContext, Program, ServerContext, Upload
 from mpifl.algorithms.requests import Train, Trained
-from mpifl.algorithms.requirements import needs_one_base
+from mpifl.algorithms.requirements import needs_means_of_the_same, needs_one_base
 from mpifl.job import Job
 
 
@@ -32,6 +32,7 @@ class FedExP(Algorithm):
 
     def check(self, job: Job) -> None:
         needs_one_base(self, job)
+        needs_means_of_the_same(self, job)
 
     def client(self, c: ClientContext) -> Program:
         trained: Trained = yield Train(c.received["model"])

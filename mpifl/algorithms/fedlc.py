@@ -9,7 +9,8 @@ from pydantic import Field
 from mpifl.algorithms.context import ClientContext, Program, Upload
 from mpifl.algorithms.fedavg import FedAvg
 from mpifl.algorithms.requests import Train, Trained
-from mpifl.algorithms.requirements import needs_classes
+from mpifl.algorithms.requirements import needs_classes, needs_no_smoothing
+from mpifl.job import Job
 from mpifl.population.population import Population
 
 if TYPE_CHECKING:
@@ -30,6 +31,10 @@ class FedLC(FedAvg):
 
     name: str = "fedlc"
     tau: float = Field(1.0, ge=0, description="factor on the margins n^(-1/4); 0 is FedAvg")
+
+    def check(self, job: Job) -> None:
+        if self.tau:
+            needs_no_smoothing(self, job)
 
     def settled(self, population: Population) -> Self:
         if self.tau:

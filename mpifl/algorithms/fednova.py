@@ -10,7 +10,7 @@ from mpifl.algorithms.algorithm import Algorithm, elementwise
 from mpifl.algorithms.arrays import MODEL, SCALAR, Arrays
 from mpifl.algorithms.context import ClientContext, Program, ServerContext, Upload
 from mpifl.algorithms.requests import Train, Trained
-from mpifl.algorithms.requirements import needs_no_clipping, needs_one_base
+from mpifl.algorithms.requirements import needs_means_of_the_same, needs_no_clipping, needs_one_base
 from mpifl.errors import InputError
 from mpifl.job import Job
 from mpifl.optimizers.adjust import proximal
@@ -38,6 +38,7 @@ class FedNova(Algorithm):
 
     def check(self, job: Job) -> None:
         needs_one_base(self, job)
+        needs_means_of_the_same(self, job)
         optimizer = job.training.optimizer
         if not isinstance(optimizer, Sgd) or optimizer.dampening or optimizer.keep:
             raise InputError(

@@ -13,8 +13,9 @@ from mpifl.algorithms.arrays import MODEL, Array, Arrays
 from mpifl.algorithms.context import ClientContext, Program, ServerContext, Upload
 from mpifl.algorithms.head import head_shape, with_features
 from mpifl.algorithms.requests import Call, Train, Trained
-from mpifl.algorithms.requirements import needs_classes
+from mpifl.algorithms.requirements import needs_classes, needs_means_of_the_same
 from mpifl.clock.cost import Cost
+from mpifl.job import Job
 from mpifl.models.layout import Layout
 from mpifl.population.population import Population
 
@@ -51,17 +52,20 @@ class FedProto(Algorithm):
         1.0, ge=0, description="weight of the distance to prototypes (lambda; the paper's 1)"
     )
 
+    def check(self, job: Job) -> None:
+        needs_means_of_the_same(self, job)
+
     def settled(self, population: Population) -> Self:
         needs_classes(self, population)
         return self
 
     def received_arrays(self, layout: Layout) -> dict[str, Array]:
         classes, features = head_shape(layout, self.name)
-        return {"prototypes": Array((classes, features)), "known": Array((classes,))}
+        return {"prototypes": Array((classes, features)), "known": Array((classes,), coded=False)}
 
     def uploaded_arrays(self, layout: Layout) -> dict[str, Array]:
         classes, features = head_shape(layout, self.name)
-        return {"sums": Array((classes, features)), "counts": Array((classes,))}
+        return {"sums": Array((classes, features)), "counts": Array((classes,), coded=False)}
 
     def cost(self, layout: Layout) -> Cost:
         return Cost(evaluations=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import Field
 
@@ -14,7 +14,7 @@ from mpifl.algorithms.fedavg import FedAvg
 from mpifl.algorithms.head import head_shape, with_features
 from mpifl.algorithms.part import Part, part_of
 from mpifl.algorithms.requests import Train, Trained
-from mpifl.algorithms.requirements import needs_bare_steps, needs_classes
+from mpifl.algorithms.requirements import needs_bare_steps, needs_classes, needs_no_smoothing
 from mpifl.job import Job
 from mpifl.models.layout import Layout
 from mpifl.population.population import Population
@@ -48,6 +48,8 @@ class FedRod(FedAvg):
 
     def check(self, job: Job) -> None:
         needs_bare_steps(self, job)
+        if self.gamma:
+            needs_no_smoothing(self, job)
 
     def settled(self, population: Population) -> Self:
         needs_classes(self, population)
@@ -90,6 +92,8 @@ class _Balanced:
         personal: The personal head (entries of the head,), changed in place.
         prior: gamma log N_c, (classes,).
     """
+
+    takes_mixtures: ClassVar[bool] = True
 
     c: ClientContext
     personal: torch.Tensor

@@ -14,7 +14,7 @@ from mpifl.algorithms.arrays import MODEL, Array, Arrays
 from mpifl.algorithms.context import ClientContext, Program, ServerContext, Upload
 from mpifl.algorithms.part import Part
 from mpifl.algorithms.requests import Train, Trained
-from mpifl.algorithms.requirements import needs_classes, needs_one_base
+from mpifl.algorithms.requirements import needs_classes, needs_means_of_the_same, needs_one_base
 from mpifl.algorithms.widths import hidden_layers, leading_part, speed_classes, widths_of_devices
 from mpifl.errors import InputError
 from mpifl.job import Job
@@ -98,6 +98,8 @@ class HeteroFL(Algorithm):
 
     def check(self, job: Job) -> None:
         needs_one_base(self, job)
+        if self.masked:
+            needs_means_of_the_same(self, job)
         if job.selection.probes and self.kinds > 1:
             raise InputError(
                 f"selection.name: {job.selection.name!r} is not allowed with algorithm.name"
@@ -125,7 +127,7 @@ class HeteroFL(Algorithm):
     def uploaded_arrays(self, layout: Layout) -> Mapping[str, Array]:
         if not self.masked:
             return self.uploaded
-        return {**self.uploaded, "classes": Array((_classes(layout),))}
+        return {**self.uploaded, "classes": Array((_classes(layout),), coded=False)}
 
     @property
     def slots(self) -> int:

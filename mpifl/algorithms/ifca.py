@@ -73,7 +73,7 @@ class Ifca(Algorithm):
         for model in c.received["models"]:
             tested: Evaluated = yield Evaluate(model)
             losses.append(tested.loss)
-        return int(np.argmin(losses))
+        return int(np.argmin(np.nan_to_num(losses, nan=np.inf)))  # of a model that has diverged
 
     def server(self, s: ServerContext, mean: Arrays) -> Arrays:
         models = s.state["models"] + mean["update"]

@@ -11,7 +11,7 @@ from mpifl.algorithms.algorithm import Algorithm, elementwise
 from mpifl.algorithms.arrays import Arrays
 from mpifl.algorithms.context import ClientContext, PersonalModel, Program, ServerContext, Upload
 from mpifl.algorithms.requests import Differentiated, Gradient, Train, Trained
-from mpifl.algorithms.requirements import needs_no_clipping, needs_plain_sgd
+from mpifl.algorithms.requirements import needs_no_clipping, needs_no_early_stop, needs_plain_sgd
 from mpifl.algorithms.vectors import output_with, tensors_in
 from mpifl.clock.cost import Cost
 from mpifl.job import Job
@@ -27,7 +27,8 @@ class PerFedAvg(Algorithm):
 
     Client, for each planned local step, with minibatches D, D' and D'' drawn anew:
     w~ = w - alpha grad f(w; D), then w = w - beta (I - alpha H(w; D'')) grad f(w~; D'), with
-    beta = ``training.lr``. The paper's variants: FO leaves the Hessian H out; HF takes
+    beta = ``training.lr``, times ``training.lr_decay`` from step to step. The paper's variants: FO
+    leaves the Hessian H out; HF takes
     H g = (grad f(w + delta g; D'') - grad f(w - delta g; D'')) / (2 delta).
     Server: the unweighted mean, as in the paper.
 
@@ -47,6 +48,7 @@ class PerFedAvg(Algorithm):
 
     def check(self, job: Job) -> None:
         needs_plain_sgd(self, job)
+        needs_no_early_stop(self, job)
         if self.variant == "HF":
             needs_no_clipping(self, job)
 
@@ -57,14 +59,15 @@ class PerFedAvg(Algorithm):
         model = c.received["model"]
         trained = slice(c.layout.trained)
         w = model
-        for _ in range(c.steps):
+        for step in range(c.steps):
+            beta = c.lr * c.training.lr_decay**step  # each Train is a first step of its own
             near: Trained = yield Train(w, steps=1, lr=self.alpha)
-            moved: Trained = yield Train(near.weights, steps=1)
+            moved: Trained = yield Train(near.weights, steps=1, lr=beta)
             after = w + moved.update
             if self.variant == "HF":
-                product = _HessianProduct(c, moved.update / -c.lr, self.delta)
+                product = _HessianProduct(c, moved.update / -beta, self.delta)
                 second: Trained = yield Train(w, steps=1, lr=1.0, loss=product, cost=2)
-                after[trained] -= self.alpha * c.lr * second.update[trained]
+                after[trained] -= self.alpha * beta * second.update[trained]
             w = after
         return Upload(update=w - model, averages=w[c.layout.averages])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
@@ -79,6 +79,8 @@ class _Envelope:
 
     Its value is f(theta). Each call moves ``theta`` (size,), in place.
     """
+
+    takes_mixtures: ClassVar[bool] = True
 
     options: PFedMe
     c: ClientContext

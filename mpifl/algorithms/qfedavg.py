@@ -8,7 +8,7 @@ from mpifl.algorithms.algorithm import Algorithm, elementwise
 from mpifl.algorithms.arrays import MODEL, SCALAR, Arrays
 from mpifl.algorithms.context import ClientContext, Program, ServerContext, Upload
 from mpifl.algorithms.requests import Evaluate, Evaluated, Train, Trained
-from mpifl.algorithms.requirements import needs_one_base
+from mpifl.algorithms.requirements import needs_means_of_the_same, needs_one_base
 from mpifl.clock.cost import Cost
 from mpifl.job import Job
 from mpifl.models.layout import Layout
@@ -36,6 +36,7 @@ class QFedAvg(Algorithm):
 
     def check(self, job: Job) -> None:
         needs_one_base(self, job)
+        needs_means_of_the_same(self, job)
 
     def cost(self, layout: Layout) -> Cost:
         return Cost(evaluations=1 if self.q else 0)

@@ -36,6 +36,17 @@ def needs_classes(algorithm: Algorithm, population: Population) -> None:
         )
 
 
+def needs_no_smoothing(algorithm: Algorithm, job: Job) -> None:
+    """Raise InputError for targets that give a share to classes which a client lacks."""
+    smoothing = job.training.label_smoothing
+    if smoothing:
+        raise InputError(
+            f"training.label_smoothing: {smoothing:g} is not allowed with algorithm.name"
+            f" {algorithm.name}, by which classes that a client lacks have no probability: the loss"
+            " would be infinite; allowed: 0"
+        )
+
+
 def needs_one_base(algorithm: Algorithm, job: Job) -> None:
     """Raise InputError for a clock with which participants train from different models."""
     if job.clock.asynchronous:
@@ -57,6 +68,28 @@ def needs_open_updates(algorithm: Algorithm, job: Job) -> None:
         )
 
 
+def needs_sums(algorithm: Algorithm, job: Job) -> None:
+    """Raise InputError for a rule that makes other things than the sum of the participants."""
+    rule = job.aggregation
+    if rule.needs_updates:
+        raise InputError(
+            f"aggregation.name: {rule.name!r} is not allowed with algorithm.name {algorithm.name},"
+            " whose server needs a sum over all participants; allowed: mean"
+        )
+
+
+def needs_means_of_the_same(algorithm: Algorithm, job: Job) -> None:
+    """Raise InputError for a rule by which two means do not have the same weights, or less."""
+    rule = job.aggregation
+    if rule.by_entry or rule.rescales:
+        does = "decides entry by entry" if rule.by_entry else "changes the length of updates"
+        raise InputError(
+            f"aggregation.name: {rule.name!r} is not allowed with algorithm.name {algorithm.name},"
+            f" whose server divides or multiplies one mean by another: the rule {does}; allowed:"
+            " mean, krum, ..."
+        )
+
+
 def needs_no_clipping(algorithm: Algorithm, job: Job) -> None:
     """Raise InputError for gradients that are clipped."""
     for key in ("clip_value", "clip_norm"):
@@ -66,6 +99,27 @@ def needs_no_clipping(algorithm: Algorithm, job: Job) -> None:
                 f"training.{key}: {bound:g} is not allowed: {algorithm.name} with these options"
                 " assumes gradients that are not clipped; leave it out"
             )
+
+
+def needs_no_early_stop(algorithm: Algorithm, job: Job) -> None:
+    """Raise InputError for epochs that end training, where it is not made in epochs."""
+    share = job.training.early_stop
+    if share is not None:
+        raise InputError(
+            f"training.early_stop: {share:g} is not allowed with algorithm.name {algorithm.name},"
+            " which does not train in epochs; leave it out"
+        )
+
+
+def needs_samples_as_they_are(algorithm: Algorithm, job: Job) -> None:
+    """Raise InputError for a transform, which changes minibatches of local steps only."""
+    transform = job.training.transform
+    if transform.changes:
+        raise InputError(
+            f"training.transform.name: {transform.name!r} is not allowed with algorithm.name"
+            f" {algorithm.name}, which makes no local steps: gradients of all samples are of them"
+            " as they are; allowed: none"
+        )
 
 
 def needs_plain_sgd(algorithm: Algorithm, job: Job) -> None:

@@ -14,7 +14,7 @@ from mpifl.algorithms.arrays import Array
 from mpifl.algorithms.context import ClientContext, Program, Upload
 from mpifl.algorithms.requests import Call
 from mpifl.clock.cost import Cost
-from mpifl.errors import InputError
+from mpifl.errors import InputError, TrainingError
 from mpifl.job import Job
 from mpifl.models.layout import Layout
 from mpifl.population.population import Population
@@ -74,6 +74,11 @@ class Analytics(Algorithm):
 
     def client(self, c: ClientContext) -> Program:
         values = yield Call(partial(self._values, c.samples), c.initial, evaluations=self.passes)
+        if np.isnan(values).any():
+            raise TrainingError(
+                f"algorithm.value: {self.value!r}, column {self.column}: one of its samples has no"
+                " number there (NaN); allowed: data without such, or another column"
+            )
         return Upload(**self.count(values, c))
 
     def cost(self, layout: Layout) -> Cost:

@@ -44,7 +44,7 @@ class Cardinality(Analytics):
             raise InputError("algorithm.cells: missing: values of this kind have to be hashed")
 
     def uploaded_arrays(self, layout: Layout) -> Mapping[str, Array]:
-        return {"there": Array((self.size,))}
+        return {"there": Array((self.size,), coded=False)}
 
     def count(self, values: np.ndarray, c: ClientContext) -> dict[str, Any]:
         places = values if self.cells is None else hashed(values, self.cells)

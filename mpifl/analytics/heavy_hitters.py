@@ -138,10 +138,10 @@ class HeavyHitters(Analytics):
             )
 
     def received_arrays(self, layout: Layout) -> Mapping[str, Array]:
-        return {"level": SCALAR, "prefixes": Array((self.width,))}
+        return {"level": SCALAR, "prefixes": Array((self.width,), coded=False)}
 
     def uploaded_arrays(self, layout: Layout) -> Mapping[str, Array]:
-        return {"votes": Array((self.width, self.base))}
+        return {"votes": Array((self.width, self.base), coded=False)}
 
     def transfers(self, layout: Layout) -> tuple[Mapping[str, Array], Mapping[str, Array]]:
         down, up = super().transfers(layout)

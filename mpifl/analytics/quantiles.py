@@ -68,10 +68,13 @@ class Quantiles(Analytics):
             raise InputError("algorithm.low: missing: values of this kind need low and high")
 
     def received_arrays(self, layout: Layout) -> Mapping[str, Array]:
-        return {"intervals": Array((len(self.quantiles), 2))}
+        return {"intervals": Array((len(self.quantiles), 2), coded=False)}
 
     def uploaded_arrays(self, layout: Layout) -> Mapping[str, Array]:
-        return {"at_most": Array((len(self.quantiles), self.probes + 2)), "count": SCALAR}
+        return {
+            "at_most": Array((len(self.quantiles), self.probes + 2)),
+            "count": SCALAR,
+        }
 
     def points(self, intervals: np.ndarray) -> np.ndarray:
         """Return the points (quantiles, probes + 2) float64 of intervals (quantiles, 2)."""
@@ -94,7 +97,7 @@ class Quantiles(Analytics):
         count = int(total(mean["count"], s.participants))
         points = self.points(s.state["intervals"])
         after = [
-            self._narrowed(own, counts >= share * count)
+            self._narrowed(own, counts >= round(share * count, 9))  # 0.28 * 25 is above 7
             for own, counts, share in zip(points, at_most, self.quantiles, strict=True)
         ]
         return {"intervals": np.array(after, np.float32)} if count else {}

@@ -46,6 +46,11 @@ class Colluding(Attack):
         "attackers", description="whose updates attackers see: their own, or all of the round"
     )
 
+    @property
+    def of_changes(self) -> bool:
+        """Whether the attack takes updates for changes of a model, with a length and a sign."""
+        return False
+
     def craft(self, updates: Updates, plot: Plot) -> Make:
         """Return what the attackers send, as a function of columns; collective.
 

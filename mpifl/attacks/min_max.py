@@ -23,6 +23,10 @@ class Perturbing(Colluding):
         " the mean, or against the mean",
     )
 
+    @property
+    def of_changes(self) -> bool:
+        return self.direction != "deviation"
+
     def craft(self, updates: Updates, plot: Plot) -> Make:
         """Return mean + gamma x direction: the same for all attackers."""
 

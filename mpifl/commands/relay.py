@@ -23,6 +23,11 @@ END_SECONDS = 5.0
 
 READ_BYTES = 1 << 16
 
+LEFT_OUT = b"NBC_Progress: an error "
+"""Begins what Open MPI says on each rank where a loss cuts a collective off, and an empty line.
+
+mpifl tells of the loss itself."""
+
 
 class Relay:
     """Shows what comes through a pipe, from a thread, until its end.
@@ -38,6 +43,7 @@ class Relay:
         self._status: Status | None = None
         self._came = self._began
         self._rest = b""
+        self._left_out = False
         self._thread = threading.Thread(target=self._run, name="relay", daemon=True)
         self._thread.start()
 
@@ -71,6 +77,9 @@ class Relay:
         """Show the lines that are whole now."""
         *lines, self._rest = (self._rest + more).split(b"\n")
         for line in lines:
+            before, self._left_out = self._left_out, line.startswith(LEFT_OUT)
+            if self._left_out or (before and not line.strip()):
+                continue
             text, mark, record = line.partition(MARK.encode())
             if text or not mark:
                 self.drawing.line(text.decode(errors="replace").rstrip("\r"))

@@ -21,7 +21,7 @@ from mpifl.datasets.check import check_dataset
 from mpifl.datasets.dataset import PARTS, X_TYPES, Dataset, Description, Part, write_dataset
 from mpifl.datasets.regroup import CHUNK_SAMPLES, by_client, regrouped
 from mpifl.errors import InputError, counted
-from mpifl.io.files import disk_full_errors
+from mpifl.io.files import disk_full_errors, own_name
 
 Name = str | int
 """A client's name in the source."""
@@ -267,7 +267,7 @@ def storing(path: Path, on_samples: Callable[[int], None] = lambda count: None) 
     ``on_samples`` is called with the number of samples of each ``add``. Raises InputError where no
     file can be made, and DiskFull.
     """
-    folder = path.with_name(f".{path.name}.{os.getpid()}.spool")
+    folder = path.with_name(f".{path.name}.{own_name()}.spool")
     with disk_full_errors(path):
         try:
             folder.mkdir()

@@ -40,7 +40,11 @@ class Qsgd(Stage):
     def encode(self, values: np.ndarray, c: StageContext) -> Coded:
         rows = in_buckets(values, self.bucket)
         norms = np.sqrt((rows**2).sum(axis=1)).astype(np.float32)
-        scale = np.where(norms > 0, self.levels / np.where(norms > 0, norms, 1.0), 0.0)
+        some = np.where(norms > 0, norms, np.float32(1))
+        with np.errstate(over="ignore"):  # of norms below 1e-33; they have a scale in float64 alone
+            scale = self.levels / some
+        scale = np.where(np.isinf(scale), self.levels / some.astype(np.float64), scale)
+        scale[norms == 0] = 0.0
         exact = np.abs(rows) * scale[:, None]
         level = np.floor(exact + c.make_generator().random(rows.shape))
         signed = np.copysign(np.minimum(level, self.levels), rows).reshape(-1)[: len(values)]

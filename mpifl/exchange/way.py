@@ -231,8 +231,8 @@ def way_of(
 ) -> Way | None:
     """Return the way of some arrays; None where there are no stages.
 
-    Arrays of more than one number go through them. Of a model-sized array the trained segment does;
-    the averaged buffers behind it are sent as they are.
+    Arrays of more than one number that may be coded go through them. Of a model-sized array the
+    trained segment does; the averaged buffers behind it are sent as they are.
 
     Args:
         key: ``exchange.up`` or ``exchange.down``.
@@ -244,7 +244,9 @@ def way_of(
     if not stages:
         return None
     shapes = {
-        name: shape for name, array in arrays.items() if (shape := _shape(array, layout)).count > 1
+        name: shape
+        for name, array in arrays.items()
+        if array.coded and (shape := _shape(array, layout)).count > 1
     }
     coded = BYTES_PER_NUMBER * sum(shape.count for shape in shapes.values())
     return Way(key, stages, shapes, bytes_of(arrays, layout, None) + averages - coded)

@@ -154,6 +154,14 @@ PARTIAL = ".*.part"
 """The names of files that are not whole yet (``whole_file``)."""
 
 
+def own_name() -> str:
+    """Return a name for temporary files that no other writer in the same folder has.
+
+    Processes on other hosts, or in containers, may have the same number.
+    """
+    return f"{os.getpid()}-{os.urandom(4).hex()}"
+
+
 @contextlib.contextmanager
 def whole_file(path: Path, needed_bytes: int | None = None) -> Iterator[Path]:
     """Yield a temporary path beside ``path``, and rename it to ``path`` at the end of the block.
@@ -164,7 +172,7 @@ def whole_file(path: Path, needed_bytes: int | None = None) -> Iterator[Path]:
     if not path.parent.is_dir():
         raise InputError(f"{path}: there is no folder {path.parent}")
 
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    partial = path.with_name(f".{path.name}.{own_name()}.part")
     with disk_full_errors(path, needed_bytes):
         try:
             yield partial

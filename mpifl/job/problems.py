@@ -21,6 +21,9 @@ MOST_PROBLEMS = 20
 NEAR = 0.75
 """How alike a value and an allowed one have to be for a hint: gpu is not to mean cpu."""
 
+NUMBERS = ("int_type", "int_parsing", "int_from_float", "float_type", "float_parsing")
+"""Pydantic's errors about a value that is no number, or no whole one."""
+
 
 @dataclass
 class Problems:
@@ -89,9 +92,23 @@ def _wrong_value(key: str, problem: ErrorDetails) -> str:
         )
     if problem["type"].startswith("bool_"):
         return f"{key}: {given!r} is not allowed; allowed: true, false"
+    if problem["type"] in NUMBERS:
+        return f"{key}: {given!r} is not allowed: {_no_number(str(given), problem['type'])}"
     if problem["type"] == "literal_error":
         return f"{key}: {given!r} is not allowed; {_nearest(given, problem)}"
     return f"{key}: {given!r} is not allowed: {message[0].lower()}{message[1:]}"
+
+
+def _no_number(given: str, kind: str) -> str:
+    """Return why a text is no number, and what was probably meant."""
+    why = "it is no number" if kind.startswith("float") else "it is no whole number"
+    if ".." in given or "," in given:
+        return f"{why}; several values or a range are for mpifl sweep"
+    with contextlib.suppress(ValueError, OverflowError):
+        number = float(given)
+        if number == int(number):
+            return f"{why}; write {int(number)}"
+    return why
 
 
 def _nearest(given: Any, problem: ErrorDetails) -> str:

@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NoReturn
 
@@ -30,6 +30,17 @@ LAST_SECONDS = 10
 LOSS_KNOWN_SECONDS = 1
 TEXT_END_SECONDS = 0.2
 """The time that mpirun gets to pass a last line on, before the ranks are ended."""
+
+FIRST_TURN_SECONDS = 0.3
+NEXT_TURN_SECONDS = 0.05
+LAST_TURN_SECONDS = 1.5
+"""When ranks 1, 2, ... tell of an error, after it. The same error is often that of many ranks."""
+
+KILLED_SECONDS = 3
+"""So much later those from 2 on without recovery: meanwhile MPI_Abort of rank 1 kills them."""
+
+TOLD = 1 << 30
+"""A bit of what ranks agree on at the end: one of them has told why."""
 
 
 @dataclass
@@ -142,16 +153,21 @@ class Communicator:
         if self.recovers and self._rank_is_lost():
             raise RankLost
 
-    def recover(self, status: int = 0) -> None:
+    def recover(self, status: int = 0, tell: Callable[[], None] | None = None) -> None:
         """Go on after RankLost with the ranks that are left, in their old order.
 
         Collective, with ``confirm`` on other ranks. A rank that ends the run calls it with an exit
-        ``status``: then every rank ends with that.
+        ``status``: then every rank ends with that. It has told why, or does with ``tell`` if no
+        rank has.
         """
+        self._revoke()
+        self._agree(1)
+        self._shrink(status, tell)
+
+    def _revoke(self) -> None:
+        """Have all calls of other ranks fail, now and from now on."""
         if not self.comm.Is_revoked():
             self.comm.Revoke()
-        self._agree(1)
-        self._shrink(status)
 
     def confirm(self) -> None:
         """Return once every rank has called this. Collective.
@@ -174,23 +190,26 @@ class Communicator:
             return None
         return ~int(unset[0])
 
-    def _shrink(self, status: int) -> None:
+    def _shrink(self, status: int, tell: Callable[[], None] | None = None) -> None:
         """Replace ``comm`` by one of the ranks that are left; end where one has an exit ``status``.
 
-        It repeats until all ranks agree that they are through. Any other collective than the
-        agreement may succeed on some ranks only.
+        Arguments are those of ``recover``. It repeats until all ranks agree that they are through.
+        Any other collective than the agreement may succeed on some ranks only.
         """
         before = self.size
+        bits = 1 << status | (TOLD if status and tell is None else 0)
         statuses = None
         while statuses is None:
             comm = self.comm.Shrink()
             assert isinstance(comm, MPI.Intracomm)
             self.comm = comm
-            statuses = self._agree(1 << status)
+            statuses = self._agree(bits)
 
         self.lost += before - self.size
-        worst = statuses.bit_length() - 1
+        worst = (statuses & ~TOLD).bit_length() - 1
         if worst:
+            if tell is not None and not statuses & TOLD:
+                tell()
             self.leave(worst)
 
     # The end
@@ -215,17 +234,39 @@ class Communicator:
         self.comm.Abort(FAILED)
         os._exit(FAILED)
 
-    def abort(self, status: int) -> NoReturn:
+    def ends_elsewhere(self) -> bool:
+        """Return whether another rank ends the run already: lower ranks have time to do so.
+
+        To be called after an error, before it is told. Without recovery the other rank ends this
+        one meanwhile.
+        """
+        if not self.rank:
+            return False
+        turn = FIRST_TURN_SECONDS + (self.rank - 1) * NEXT_TURN_SECONDS
+        killed = 0 if self.recovers or self.rank == 1 else KILLED_SECONDS
+        end = time.monotonic() + min(turn, LAST_TURN_SECONDS) + killed
+        while time.monotonic() < end:
+            with contextlib.suppress(MPI.Exception):
+                self.comm.Iprobe()  # MPI learns of others in its calls alone
+            if self.recovers and self.comm.Is_revoked():
+                return True
+            time.sleep(LONGEST_PAUSE_SECONDS)
+        return False
+
+    def abort(self, status: int, tell: Callable[[], None] | None = None) -> NoReturn:
         """End every rank with an exit status.
 
-        At once, or where MPI recovers as soon as their current call is done.
+        At once, or where MPI recovers as soon as their current call is done. ``tell`` is that of
+        ``recover``.
         """
         _flush()
         if self.size > 1:
+            if self.recovers:
+                self._revoke()  # now, so that others that fail do not tell the same
             time.sleep(TEXT_END_SECONDS)
             if self.recovers:
                 try:
-                    self.recover(status)
+                    self.recover(status, tell)
                 except RankTimeout:
                     self.abort_silent()
             self.comm.Abort(status)

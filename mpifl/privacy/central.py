@@ -75,6 +75,34 @@ class Central(Budgeted):
         """
         raise NotImplementedError
 
+    def multiplier_of(self, updates: int, job: Job) -> float:
+        """Return the noise multiplier of a round with so many updates."""
+        return self.multiplier
+
+    def noise_share(
+        self, job: Job, weight: float, size: int, bits: int, random: np.random.Generator
+    ) -> np.ndarray:
+        """Return what a client adds to its update's term of the sum, where noise is ``shared``.
+
+        Args:
+            job: Resolved.
+            weight: The weight of the update in the sum.
+            size: The numbers of an update.
+            bits: The unit of the sum is 2**-bits.
+            random: What to draw with; it depends on (seed, round, client).
+
+        Returns:
+            Whole units, (size,) int64.
+        """
+        raise NotImplementedError
+
+    def check_units(self, job: Job, size: int, bits: int) -> None:
+        """Check that noise that is ``shared`` can be drawn as whole units; see ``noise_share``.
+
+        Raises:
+            InputError: It cannot.
+        """
+
     def weight(self, samples: np.ndarray) -> np.ndarray:
         if self.cap is None:
             return np.ones(len(samples))

@@ -61,6 +61,7 @@ class Privacy(Section):
         central: Whether the server adds noise to the mean of a round.
         local: Whether clients change what they upload.
         of_model: Whether clients change the model that their update makes, and not the update.
+        shared: Whether clients add the noise of a sum that is aggregated securely, a share each.
         knows_rounds: Whether its noise in a round depends on how many rounds the run has.
         library: A library that its account needs. Ranks compare its version.
     """
@@ -73,6 +74,8 @@ class Privacy(Section):
     """Whether clients change what they upload."""
     of_model: ClassVar[bool] = False
     """Whether clients change the model that their update makes, and not the update."""
+    shared: ClassVar[bool] = False
+    """Whether clients add the noise of a sum that is aggregated securely, a share each."""
     knows_rounds: ClassVar[bool] = False
     """Whether its noise in a round depends on how many rounds the run has."""
     library: ClassVar[str] = ""
@@ -124,6 +127,13 @@ class Privacy(Section):
             ended: Those whose participation has ended in the round, int64.
         """
         return counted
+
+    def fewest(self, job: Job) -> int:
+        """Return how many updates a round has at least: one with fewer is void. By default 0.
+
+        Only of a job with secure aggregation.
+        """
+        return 0
 
     def upload(self) -> tuple[float, float]:
         """Return the bound and the deviation of the noise on an upload, where it is ``local``."""

@@ -47,11 +47,12 @@ def notices(row: np.ndarray) -> list[str]:
         )
     if _void(row):
         uploaded = row["shared"][0] - row["left"][0]
+        noise = " or its privacy" if "epsilon" in (row.dtype.names or ()) else ""
         lines.append(
             f"round {number}: void: of {counted(int(row['shared'][0]), 'participant')} that had"
             f" shared secrets {uploaded:,} uploaded in time and {row['answered'][0]:,} helped to"
-            " unmask the sum, which are too few for the job's secure_aggregation; the model stays"
-            " as it is"
+            f" unmask the sum, which are too few for the job's secure_aggregation{noise}; the model"
+            " stays as it is"
         )
     elif row["abandoned"][0]:
         lines.append(

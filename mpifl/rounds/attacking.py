@@ -52,19 +52,30 @@ def poison_of(
     return poison
 
 
-def attacked(experiment: Experiment, task: Any, arrays: list[torch.Tensor]) -> list[torch.Tensor]:
+def attacked(
+    experiment: Experiment,
+    task: Any,
+    arrays: list[torch.Tensor],
+    base: torch.Tensor | None = None,
+) -> list[torch.Tensor]:
     """Return what a client sends in place of ``arrays``: of an honest one these arrays.
 
-    Attackers change the first of them. Those who collude do so later (``combining.py``).
+    Attackers change the first of them. Those who collude do so later (``combining.py``). ``base``
+    is the model that a client received (trained,), where clients upload models: then attackers
+    change the difference to it. Else None.
     """
     for place, attack in attacks_of(experiment, task):
         keys = (int(task["began"]), int(task["client"]), place)
         for device in {CPU, arrays[0].device}:  # a plug-in may draw from torch's generators
             seed_torch(device, number(experiment.job.seed, Purpose.ATTACK, *keys))
         random = partial(generator, experiment.job.seed, Purpose.ATTACK, *keys)
-        sent = attack.change(arrays[0], Attacker(keys[1], keys[0], random))
-        _check_sent(f"attacks.{place}.name: {attack.name!r}", sent, arrays[0])
-        arrays = [sent, *arrays[1:]]
+        update = arrays[0] if base is None else arrays[0] - base
+        sent = attack.change(update, Attacker(keys[1], keys[0], random))
+        _check_sent(f"attacks.{place}.name: {attack.name!r}", sent, update)
+        if base is None:
+            arrays = [sent, *arrays[1:]]
+        elif type(attack).change is not Attack.change:  # or it sends its model
+            arrays = [base + sent, *arrays[1:]]
     return arrays
 
 

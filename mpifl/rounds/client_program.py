@@ -36,6 +36,7 @@ from mpifl.rounds.round_result import HISTORY
 from mpifl.rounds.worker import Worker
 from mpifl.seeds import Purpose, generator, number
 from mpifl.training.device import CPU, seed_torch
+from mpifl.training.loop import loss_of
 from mpifl.training.optimizer_memory import OptimizerMemory
 
 AFTER_TRAINING = 1
@@ -194,7 +195,7 @@ def context_of(
         kept_round=state_round,
         kind=int(row["kind"]),
         layout=experiment.layout,
-        loss=experiment.objective.loss,
+        loss=partial(loss_of, experiment.objective),
         count_labels=partial(count_labels, experiment, samples),
         public=partial(public_inputs, experiment, worker.device),
         make_generator=partial(generator, experiment.job.seed, *keys),

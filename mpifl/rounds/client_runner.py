@@ -100,7 +100,10 @@ def _update(worker: Worker, program: ClientProgram, upload: object) -> ClientUpd
             f" {experiment.sums.slots}, counted from 0"
         )
 
-    arrays = attacked(experiment, program.task, _private(worker, program, arrays))
+    base = None
+    if experiment.job.algorithm.uploads_model:
+        base = program.context.received_model[: experiment.layout.trained]
+    arrays = attacked(experiment, program.task, _private(worker, program, arrays), base)
     averages = _averages(worker, program, upload)
     shared = averages if experiment.sums.averaged else worker.nothing
     job = experiment.job

@@ -15,7 +15,7 @@ import torch
 from mpifl.aggregation.device_sum import in_two_parts
 from mpifl.aggregation.updates import Columns, Rows, Updates, Weights
 from mpifl.aggregation.views import bucketed
-from mpifl.errors import TrainingError
+from mpifl.errors import TrainingError, at
 from mpifl.mpi.world import World
 from mpifl.rounds.assignment import Results
 from mpifl.rounds.attacking import colluded
@@ -114,12 +114,13 @@ def _combine_slot(
         random = generator(job.seed, Purpose.BUCKETS, round_number, slot.number)
         updates = bucketed(updates, rule.bucket, random)
 
-    found = rule.aggregate(updates)
-    if not isinstance(found, Columns | Weights):
-        raise TrainingError(
-            f"aggregation.name: {rule.name!r}: aggregate returned {type(found).__name__}; expected"
-            " what a method of updates returns: weighted, combined or columns"
-        )
+    with at(f"round {round_number}, aggregation.name {rule.name}"):
+        found = rule.aggregate(updates)
+        if not isinstance(found, Columns | Weights):
+            raise TrainingError(
+                f"aggregate returned {type(found).__name__}; expected what a method of updates"
+                " returns: weighted, combined or columns"
+            )
     if isinstance(found, Columns):
         total = float(np.sort(slot.tasks["weight"]).sum())
         _write_columns(experiment, slot.number, found.values, total, results)

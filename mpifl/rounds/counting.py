@@ -12,6 +12,7 @@ from mpifl.rounds.client_errors import task_names
 from mpifl.rounds.client_update import ClientUpdate
 from mpifl.rounds.experiment import Experiment
 from mpifl.rounds.masking import Masked, MaskedSum, open_sum
+from mpifl.rounds.noise_shares import noise_share
 from mpifl.rounds.plan import TASK
 from mpifl.rounds.recording import write_recorded
 from mpifl.rounds.update_sum import UpdateSum
@@ -61,7 +62,8 @@ def count_update(
     client = int(task["client"])
     weight = float(task["weight"])
     with at(partial(task_names, worker.experiment, np.array([task], TASK))):
-        update_sum.add(client, update.slot, update.arrays, update.averages, weight)
+        noise = noise_share(worker.experiment, task)
+        update_sum.add(client, update, weight, noise)
         _keep(worker, task, update, oldest)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mpifl.aggregation.exact_sum import from_fixed
+from mpifl.errors import TrainingError
 from mpifl.rounds.assignment import Assignment, Results
 from mpifl.rounds.attack_scores import attack_success
 from mpifl.rounds.experiment import Experiment
@@ -39,6 +40,12 @@ def tested_rounds(
     found = zip(assignment.tests.tolist(), results.tests, results.tested, strict=True)
     for version, sums, of_samples in found:
         scored = int(sums[0])
+        if not scored:
+            part = experiment.job.evaluation.part
+            raise TrainingError(
+                f"evaluation.part: the {part} part has nothing to predict: none of its targets"
+                " counts"
+            )
         correct = int(sums[1])
         loss = float(from_fixed(sums[2]))
         mean_loss = loss * (experiment.tested_part.samples / scored)

@@ -8,6 +8,7 @@ from collections import Counter
 from mpifl.algorithms.arrays import BYTES_PER_NUMBER
 from mpifl.attacks.attack import collude
 from mpifl.attacks.attackers import Attackers, check_attackers
+from mpifl.attacks.colluding import Colluding
 from mpifl.clock.asynchronous import Asynchronous
 from mpifl.clock.timeline import PARTICIPANT
 from mpifl.clock.workload import Workload
@@ -107,6 +108,13 @@ def check_aggregation(job: Job) -> None:
                 f"clock.staleness.name: {given!r} is not allowed with aggregation.name {rule.name},"
                 " which weighs late updates itself; allowed: constant"
             )
+    if rule.of_changes and job.algorithm.uploads_model:
+        raise InputError(
+            f"aggregation.name: {rule.name!r} is not allowed with algorithm.name"
+            f" {job.algorithm.name}, whose clients upload models: what they changed in them has the"
+            " lengths and signs that the rule looks at; allowed: mean, median, trimmed_mean, krum,"
+            " ..."
+        )
     single = rule.remembers or rule.needs_staleness
     if rule.bucket > 1 and (not rule.needs_updates or single):
         why = "looks at single updates" if single else "does not look at updates"
@@ -128,6 +136,13 @@ def check_aggregation(job: Job) -> None:
 
 def check_attacks(job: Job, population: Population) -> None:
     """Raise InputError for attacks that nobody could make, or that this job does not allow."""
+    for place, attack in enumerate(job.attacks):
+        if isinstance(attack, Colluding) and attack.of_changes and job.algorithm.uploads_model:
+            raise InputError(
+                f"attacks.{place}.name: {attack.name!r} with these options is not allowed with"
+                f" algorithm.name {job.algorithm.name}, whose clients upload models: it goes along"
+                " the mean of updates; allowed: direction deviation"
+            )
     if job.attacks and job.training.engine == "none":
         raise InputError("attacks: not allowed with training.engine none, which trains nothing")
     if population.trace is not None:  # rank 0
@@ -135,9 +150,9 @@ def check_attacks(job: Job, population: Population) -> None:
 
 
 def check_uploads(experiment: TimingExperiment) -> None:
-    """Raise InputError where a rule or an attack is on an update that the algorithm does not send.
+    """Raise InputError where a rule or an attack is on what the algorithm does not send.
 
-    It is the first array that clients upload.
+    An update is the first array that clients upload; the model is what they receive by that name.
     """
     if not isinstance(experiment, Experiment):
         return
@@ -149,6 +164,13 @@ def check_uploads(experiment: TimingExperiment) -> None:
     if (job.attacks or looks) and not arrays:
         key = "attacks" if job.attacks else f"aggregation.name: {rule.name!r}"
         raise InputError(f"{key}: not allowed with {algorithm}, which uploads nothing")
+    received = job.algorithm.received_arrays(experiment.layout)
+    if rule.smooths and "model" not in received:
+        raise InputError(
+            f"aggregation.name: {rule.name!r} is not allowed with {algorithm}, whose participants"
+            f" do not train from the model that it changes ({', '.join(received) or 'nothing'} is"
+            " what they receive); allowed: algorithms such as fedavg"
+        )
     if rule.reference == "root" and arrays[0].size != experiment.layout.trained:
         raise InputError(
             f"aggregation.name: {rule.name!r} is not allowed with {algorithm}: {arrays[0].name},"

@@ -6,7 +6,6 @@ whole before it is added, so a rank has one vector more than without.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ import torch
 from mpifl.aggregation.exact_sum import RoundSum
 from mpifl.errors import TrainingError
 from mpifl.rounds.assignment import ROSTER, Assignment, Results
+from mpifl.rounds.client_update import ClientUpdate
 from mpifl.rounds.experiment import Experiment
 from mpifl.rounds.plan import Plan
 from mpifl.rounds.update_sum import UpdateSum
@@ -44,17 +44,12 @@ class MaskedSum:
         self._update = np.zeros(masked.total.shape[1], np.int64)
 
     def add(
-        self,
-        client: int,
-        slot: int,
-        arrays: Sequence[torch.Tensor],
-        averages: torch.Tensor,
-        weight: float,
+        self, client: int, update: ClientUpdate, weight: float, noise: np.ndarray | None = None
     ) -> None:
         """Mask ``weight`` times one client's update, and add it; arguments as of UpdateSum."""
         self._update[:] = 0
         plain = UpdateSum(self._experiment, _parts(self._experiment, self._update), self._device)
-        plain.add(client, slot, arrays, averages, weight)
+        plain.add(client, update, weight, noise)
         late = plain.close()
         if late is not None:
             raise late[1]

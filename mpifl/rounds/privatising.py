@@ -101,7 +101,7 @@ class CentralNoise(RoundNoise):
 
     def on_sum(self, vectors: np.ndarray) -> np.ndarray:
         summed = self._experiment.sums.arrays[0]
-        if not (self._whole and self._release.multiplier):
+        if not (self._whole and self._adds):
             return vectors
         units = self._release.deviation / self._release.scale * 2.0**summed.bits
         if units > MOST_DEVIATION:
@@ -112,7 +112,7 @@ class CentralNoise(RoundNoise):
         return vectors + discrete_gaussian(units, summed.size, self._generator(Purpose.NOISE))
 
     def on_mean(self, means: Arrays) -> Arrays:
-        if self._whole or not self._release.multiplier:
+        if self._whole or not self._adds:
             return means
         return with_noise(means, self._release.deviation * self._stream(self._round))
 
@@ -123,6 +123,11 @@ class CentralNoise(RoundNoise):
         """
         noise = self._release.count * self._generator(Purpose.COUNT_NOISE).standard_normal()
         return np.array([0.5 + ((told - 0.5).sum() + noise) / self._release.updates])
+
+    @property
+    def _adds(self) -> bool:
+        """Whether the server adds noise: not where clients have done it."""
+        return self._release.multiplier > 0 and not self._experiment.job.privacy.shared
 
     @property
     def _whole(self) -> bool:
@@ -189,7 +194,7 @@ def release_of(experiment: Experiment, state: Arrays, tasks: np.ndarray) -> Rele
     assert isinstance(mechanism, Central)
     updates = job.clock.updates(job.selection.participants)
     norm = clip_of(job).norm
-    multiplier, count = mechanism.multiplier, 0.0
+    multiplier, count = mechanism.multiplier_of(len(tasks), job), 0.0
     if experiment.steered is not None:
         norm = float(state[STEERED][0])
         multiplier, count = mechanism.shares(updates)
@@ -210,6 +215,12 @@ def check_privacy(job: Job, population: Population) -> None:
             f"algorithm.name: {job.algorithm.name!r} is not allowed with privacy.name"
             f" {job.privacy.name}: its clients send parts of the model, each of its own size;"
             " allowed: algorithms such as fedavg"
+        )
+    if job.privacy.private and job.algorithm.uploads_model:
+        raise InputError(
+            f"algorithm.name: {job.algorithm.name!r} is not allowed with privacy.name"
+            f" {job.privacy.name}: its clients upload models, and what is bounded is a change of"
+            " one; allowed: algorithms such as fedavg"
         )
     job.privacy.check(job, population)
 
@@ -239,6 +250,8 @@ def check_private(experiment: TimingExperiment) -> None:
             " uploaded and have no noise; allowed: a model without them, as with norm: group, or"
             " algorithm.name fedbn, whose clients keep them"
         )
+    if isinstance(job.privacy, Central):
+        job.privacy.check_units(job, sums.arrays[0].size, sums.arrays[0].bits)
     if isinstance(job.privacy, Central) and experiment.steered is not None:
         job.privacy.shares(job.clock.updates(job.selection.participants))
 

@@ -97,7 +97,9 @@ def prospects(experiment: TimingExperiment) -> list[str]:
     )
     if job.secure_aggregation.active and found.abandoned:
         smaller = hasattr(job.secure_aggregation, "threshold")
-        key = "a smaller secure_aggregation.threshold, or " if smaller else ""
+        smaller_keys = ["secure_aggregation.threshold"] if smaller else []
+        smaller_keys += ["privacy.least_updates"] if job.privacy.shared else []
+        key = f"a smaller {' or '.join(smaller_keys)}, or " if smaller_keys else ""
         lines.append(
             "rounds are void: too few are left to unmask their sums; what helps:"
             f" {key}fewer who are cut or drop out"

@@ -103,7 +103,7 @@ def prepare(job: Job, round_number: int, state: ClockState, call: Call) -> Prepa
         rows=rows,
         waited=start - state.now,
         end=end,
-        void=protocol.failure(cohort, np.where(left, Phase.ANSWERED, phases)),
+        void=_fails(job, cohort, np.where(left, Phase.ANSWERED, phases)),
         call=replace(call, choose=choose, workload=workload),
     )
 
@@ -147,11 +147,11 @@ def finish(
     end = timeline.end_seconds
 
     possible = np.where(phases >= Phase.UPLOADED, Phase.ANSWERED, phases)
-    void = protocol.failure(prepared.cohort, possible)
+    void = _fails(job, prepared.cohort, possible)
     if not void:
         steps = protocol.recover(prepared.cohort, phases)
         phases, end = _run(job, prepared.call, prepared.cohort, rows, steps, end, state)
-        void = protocol.failure(prepared.cohort, phases)
+        void = _fails(job, prepared.cohort, phases)
 
     # Who left while others still needed its masked update does not count; who left later does.
     counts = phases[places] >= Phase.UPLOADED
@@ -161,6 +161,16 @@ def finish(
         _timeline(prepared, rows, phases, plain, end, timeline, void),
         replace(after, now=end, version=state.version if void else after.version),
     )
+
+
+def _fails(job: Job, cohort: Cohort, phases: np.ndarray) -> bool:
+    """Return whether a round is void.
+
+    Its sum cannot be unmasked, or clients help to unmask it no more: it has too few updates, and so
+    too little noise.
+    """
+    updates = int(np.count_nonzero(phases >= Phase.UPLOADED))
+    return updates < job.privacy.fewest(job) or job.secure_aggregation.failure(cohort, phases)
 
 
 def _run(

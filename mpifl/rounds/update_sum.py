@@ -21,6 +21,7 @@ from mpifl.aggregation.exact_sum import (
 )
 from mpifl.aggregation.sum_layout import Summed
 from mpifl.errors import Diverged, TrainingError
+from mpifl.rounds.client_update import ClientUpdate
 from mpifl.rounds.experiment import Experiment
 
 
@@ -60,19 +61,22 @@ class UpdateSum:
         self._sum = DeviceSum(round_sum, experiment.sums, device)
 
     def add(
-        self,
-        client: int,
-        slot: int,
-        arrays: Sequence[torch.Tensor],
-        averages: torch.Tensor,
-        weight: float,
+        self, client: int, update: ClientUpdate, weight: float, noise: np.ndarray | None = None
     ) -> None:
         """Add ``weight`` times one client's update: its arrays, and its averaged buffers.
 
-        Arguments and errors are those of ``add_arrays`` and ``add_averages``.
+        Errors are those of ``add_arrays`` and ``add_averages``.
+
+        Args:
+            client: Whose update it is.
+            update: What it uploads.
+            weight: Its share of the mean.
+            noise: Whole units (size,) int64 that are added to its first array besides.
         """
-        self.add_arrays(client, slot, arrays, weight)
-        self.add_averages(client, slot, averages, weight)
+        self.add_arrays(client, update.slot, update.arrays, weight)
+        if noise is not None:
+            self._sum.add_units(0, update.slot, noise)
+        self.add_averages(client, update.slot, update.averages, weight)
 
     def add_arrays(
         self, client: int, slot: int, arrays: Sequence[torch.Tensor], weight: float

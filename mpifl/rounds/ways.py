@@ -72,6 +72,12 @@ def check_ways(job: Job, layout: Layout) -> None:
             continue
         way.check()
         _check_declared(job, layout, way)
+        if not way.shapes:
+            does = "send" if way.key == "exchange.up" else "receive"
+            raise InputError(
+                f"{way.key}: not allowed with algorithm.name {job.algorithm.name}, whose"
+                f" participants {does} nothing that stages could code; leave it out"
+            )
         latency = job.clock.latency
         for key in ("model_bytes", "model_bytes_up"):
             given = getattr(latency, key)

@@ -79,7 +79,8 @@ class DeviceClass(FromPool):
         sample = places(np.arange(min(SAMPLE, count)), count, key)
 
         seconds = np.sort(c.seconds(sample))
-        rank = np.ceil(np.array(list(self.classes.values())) * len(seconds)).astype(np.int64)
+        exact = np.array(list(self.classes.values())) * len(seconds)
+        rank = np.ceil(np.round(exact, 9)).astype(np.int64)  # 0.07 * 100 is above 7
         return seconds[rank[:-1] - 1]
 
     def _most(self, c: SelectionContext) -> np.ndarray:

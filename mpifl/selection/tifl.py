@@ -116,7 +116,8 @@ class TiFL(FromPool):
         """Return the seconds up to which each tier but the last goes, float64, sorted."""
         if not len(seconds):
             return np.empty(0)
-        rank = np.ceil(np.arange(1, self.tiers) / self.tiers * len(seconds)).astype(np.int64)
+        exact = np.arange(1, self.tiers) / self.tiers * len(seconds)
+        rank = np.ceil(np.round(exact, 9)).astype(np.int64)  # 7 / 25 * 25 is above 7
         return np.sort(seconds)[rank - 1]
 
     def _tier(self, c: SelectionContext) -> int:

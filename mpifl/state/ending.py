@@ -9,6 +9,7 @@ import sysconfig
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import mpifl
 from mpifl.cluster.signals import Stop
@@ -45,13 +46,23 @@ def ends_together(world: World, stop: Stop) -> Iterator[None]:
         _log_error(world, TrainingError(f"{error}; go on with --resume"))
         world.abort_silent()
     except InputError as error:  # on this rank alone, or under way: the others do not know
-        _log_error(world, error)
-        world.abort(WRONG_INPUT)
+        _end(world, error, WRONG_INPUT)
     except Exception as error:
-        if not isinstance(error, TrainingError):
+        _end(world, error, FAILED)
+
+
+def _end(world: World, error: Exception, status: int) -> NoReturn:
+    """End all ranks. Of ranks that end with an error at once one tells of its own."""
+
+    def tell() -> None:
+        if not isinstance(error, InputError | TrainingError):
             _print_traceback(error)
         _log_error(world, error)
-        world.abort(FAILED)
+
+    if world.ends_elsewhere():
+        world.abort(status, tell)
+    tell()
+    world.abort(status)
 
 
 def _log_error(world: World, error: BaseException) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from mpifl.models.flat import FlatModel
 from mpifl.objectives.objective import Objective
@@ -19,7 +21,7 @@ from mpifl.training.device import fetched, seed_torch
 from mpifl.training.optimizer_memory import begun, remembered
 from mpifl.training.participant import LocalResult, Loss, Participant, minibatches, steps_of_epoch
 from mpifl.training.recipe import Recipe, clipped, numbers_of
-from mpifl.transforms.transform import Mixture
+from mpifl.transforms.transform import Mixture, of_targets
 
 Targets = torch.Tensor | Mixture
 Batches = Iterator[tuple[torch.Tensor, Targets]]
@@ -87,9 +89,15 @@ def _until_done(recipe: Recipe, participant: Participant, steps: Losses) -> Loss
 
 
 def _mean(values: list[np.ndarray], counts: list[np.ndarray]) -> float:
-    """Return the mean of the steps' values (1,), each with the weight of its count (1,)."""
-    total = sum(value * count for value, count in zip(values, counts, strict=True))
-    (mean,) = total / sum(counts)
+    """Return the mean of the steps' values (1,), each with the weight of its count (1,).
+
+    A step without a prediction (all targets ignored) has no loss: it is NaN, and does not count.
+    Where no step has one the mean is 0, as that of a test.
+    """
+    made = [(value, count) for value, count in zip(values, counts, strict=True) if count.any()]
+    if not made:
+        return 0.0
+    (mean,) = sum(value * count for value, count in made) / sum(count for _, count in made)
     return float(mean)
 
 
@@ -157,19 +165,27 @@ def _loss(
     Second comes the mean of the squared losses of its samples, None where it is not asked for.
     """
     if own is not None:
-        loss = _of_targets(partial(own, model.module, x), y)
+        loss = _own_loss(own, model.module, x, y)
         return loss, loss.detach().square() if recipe.squares else None
-
     output = model.module(x)
-    loss = _of_targets(partial(objective.loss, output), y)
+    loss = loss_of(objective, output, y)
     if not recipe.squares:
         return loss, None
-    each = _of_targets(partial(objective.sample_losses, output.detach()), y)
+    each = of_targets(partial(objective.sample_losses, output.detach()), y)
     return loss, each.square().mean()
 
 
-def _of_targets(loss: Callable[[torch.Tensor], torch.Tensor], y: Targets) -> torch.Tensor:
-    return y.loss(loss) if isinstance(y, Mixture) else loss(y)
+def loss_of(objective: Objective, output: torch.Tensor, y: Targets) -> torch.Tensor:
+    """Return the objective's mean loss of outputs and targets, of one or of two for each sample."""
+    return of_targets(partial(objective.loss, output), y)
+
+
+def _own_loss(own: Loss, module: nn.Module, x: torch.Tensor, y: Targets) -> torch.Tensor:
+    """Return an algorithm's own loss, of each target; at once where it takes both."""
+    if getattr(own, "takes_mixtures", False):
+        takes_both: Any = own
+        return takes_both(module, x, y)
+    return of_targets(partial(own, module, x), y)
 
 
 def _change(

@@ -17,7 +17,10 @@ from mpifl.training.samples import Pool
 
 EMPTY = -1
 Loss = Callable[[nn.Module, torch.Tensor, torch.Tensor], torch.Tensor]
-"""A loss of an algorithm's own: loss(module, x, y) is a scalar tensor."""
+"""A loss of an algorithm's own: loss(module, x, y) is a scalar tensor.
+
+Where samples have two targets (``mixup``) it is called for each of them. One that makes steps of
+its own says ``takes_mixtures = True``: it is called once, with a Mixture that ``c.loss`` takes."""
 
 Poison = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 

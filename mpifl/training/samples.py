@@ -102,12 +102,16 @@ class Pool:
         return x[..., :-1], following
 
     def _padded(self, rows: slice) -> torch.Tensor:
-        """Return sequences padded to the longest with the token id ``vocabulary``, or 0."""
+        """Return sequences padded to the longest with the token id ``vocabulary``, or 0.
+
+        Those of which the next token is the target have two at least: one to read, one to predict.
+        """
         assert self.begin is not None
         begin = self.begin[rows.start : rows.stop + 1]
         lengths = np.diff(begin)
         flat = self.x[begin[0] : begin[-1]].to(torch.int64 if self.vocabulary else torch.float32)
-        x = flat.new_full((len(lengths), int(lengths.max()), *flat.shape[1:]), self.vocabulary)
+        longest = max(int(lengths.max()), 2 if self.y is None else 1)
+        x = flat.new_full((len(lengths), longest, *flat.shape[1:]), self.vocabulary)
         x[torch.arange(x.shape[1]) < torch.from_numpy(lengths)[:, None]] = flat
         return x
 

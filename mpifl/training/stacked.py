@@ -149,14 +149,15 @@ class Stacked:
 def _means(steps: list[np.ndarray], counts: list[np.ndarray], clients: int) -> np.ndarray:
     """Return each client's mean (clients,) over its steps, which have the weights ``counts``.
 
-    A step has an entry for each of the first clients, down to one.
+    A step has an entry for each of the first clients, down to one. Of one without a prediction it
+    is NaN and does not count; the mean of a client without any is 0.
     """
     total = np.zeros(clients)
     weight = np.zeros(clients)
     for step, count in zip(steps, counts, strict=True):
-        total[: len(step)] += step * count
+        total[: len(step)] += np.where(count > 0, step, 0.0) * count
         weight[: len(step)] += count
-    mean: np.ndarray = total / weight
+    mean: np.ndarray = np.divide(total, weight, out=np.zeros(clients), where=weight > 0)
     return mean
 
 

@@ -36,6 +36,13 @@ class Mixture:
         return self.share * loss(self.first) + (1 - self.share) * loss(self.second)
 
 
+def of_targets(
+    loss: Callable[[torch.Tensor], torch.Tensor], y: torch.Tensor | Mixture
+) -> torch.Tensor:
+    """Return a loss of targets; of a mixture that with both."""
+    return y.loss(loss) if isinstance(y, Mixture) else loss(y)
+
+
 class Transform(Section):
     """A random change of minibatches with its options; an instance never changes.
 

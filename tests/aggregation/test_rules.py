@@ -15,6 +15,7 @@ from scipy.optimize import minimize
 
 from mpifl.aggregation import REGISTRY
 from mpifl.aggregation.aggregation import Aggregation
+from mpifl.aggregation.norm_bound import higher_quantile
 from mpifl.aggregation.updates import Aggregate, Columns, Rows, Updates, Weights
 from mpifl.aggregation.views import bucketed
 from mpifl.clock.policies.semisync import Semisync
@@ -242,6 +243,15 @@ def test_a_few_attackers_do_not_move_the_result_far(name: str) -> None:
             found = aggregated(rule_of(name, **ROBUST[name]), rows)
             assert np.abs(found - good.mean(axis=0)).max() < 5
             assert np.abs(rows.mean(axis=0)).max() > 100
+
+
+def test_a_quantile_of_norms_is_that_of_numpy_but_for_what_floats_miss() -> None:
+    for count in range(1, 40):
+        norms = np.random.default_rng(count).normal(size=count)
+        for share in (0.01, 0.1, 0.25, 0.5, 0.9, 1.0):
+            expected = np.quantile(norms, share, method="higher")
+            assert higher_quantile(norms, share) == expected, (count, share)
+    assert higher_quantile(np.arange(26.0), 0.28) == 7  # 0.28 * 25 > 7
 
 
 def test_a_rule_needs_a_norm_or_a_quantile() -> None:

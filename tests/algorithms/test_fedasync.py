@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,9 @@ import torch
 
 from mpifl.algorithms.fedasync import FedAsync
 from mpifl.algorithms.requests import Trained
+from mpifl.errors import InputError
+from mpifl.rounds.attacking import attacked
+from mpifl.rounds.build_experiment import check_job
 from tests.algorithms.reference import EQUAL, NORMED, Run, assert_close
 from tests.algorithms.sides import context, sent, start, step, uploaded
 
@@ -70,6 +74,79 @@ def test_where_rounds_begin_together_it_is_the_mean_of_the_models(
         for name in ("fedasync", "fedavg")
     )
     assert_close(fedasync, fedavg)
+
+
+ATTACKS = (
+    "{name: zero, share: 0.4}",
+    "{name: scaling, share: 0.4, factor: 3}",
+    "{name: sign_flip, share: 0.4}",
+    "{name: free_rider, share: 0.4}",
+    "{name: gaussian, share: 0.4, noise: 0.01, added: true}",
+)
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_attackers_change_what_they_have_trained_and_not_the_model(
+    tmp_path: Path, attack: str
+) -> None:
+    """An attacker of `zero` sends the model back, not a model of zeros."""
+    fedasync, fedavg = (
+        Run(tmp_path / name, f"algorithm={name}", f"attacks=[{attack}]").state["model"]
+        for name in ("fedasync", "fedavg")
+    )
+    assert_close(fedasync, fedavg)
+
+
+def test_attackers_who_poison_samples_send_what_they_have_trained(tmp_path: Path) -> None:
+    attack = "attacks=[{name: label_flip, share: 0.4}]"
+    run = Run(tmp_path, "algorithm=fedasync", attack, "rounds=1")
+    trained = run.initial + 1
+    task = {"attacks": 1, "client": 0, "began": 1}
+    (sent,) = attacked(run.experiment, task, [trained], run.initial)
+    assert sent is trained
+
+
+@pytest.mark.parametrize(
+    ("job", "said"),
+    [
+        (f"aggregation={rule}", f"aggregation.name: '{name}' is not allowed with algorithm.name")
+        for name, rule in {
+            "norm_bound": "{name: norm_bound, norm: 1}",
+            "sign_vote": "sign_vote",
+            "robust_learning_rate": "robust_learning_rate",
+            "slsgd": "slsgd",
+            "foolsgold": "foolsgold",
+            "centered_clipping": "centered_clipping",
+            "fltrust": "{name: fltrust, root_clients: [0]}",
+        }.items()
+    ]
+    + [
+        (
+            "attacks=[{name: min_sum, share: 0.4, direction: sign}]",
+            "attacks.0.name: 'min_sum' with these options is not allowed with algorithm.name",
+        ),
+        (
+            "privacy={name: local_gaussian, epsilon: 9}",
+            "algorithm.name: 'fedasync' is not allowed with privacy.name local_gaussian",
+        ),
+        (
+            "privacy={name: nbafl, epsilon: 9, samples: 5}",
+            "algorithm.name: 'fedasync' is not allowed with privacy.name nbafl",
+        ),
+    ],
+)
+def test_what_takes_an_upload_for_a_change_of_the_model_is_refused(job: str, said: str) -> None:
+    with pytest.raises(InputError, match=re.escape(said)):
+        check_job("quickstart", ["algorithm=fedasync", job])
+
+
+def test_rules_that_choose_among_models_are_those_of_fedavg(tmp_path: Path) -> None:
+    for rule in ("median", "krum", "geometric_median"):
+        fedasync, fedavg = (
+            Run(tmp_path / rule / name, f"algorithm={name}", f"aggregation={rule}", "rounds=2")
+            for name in ("fedasync", "fedavg")
+        )
+        assert_close(fedasync.state["model"], fedavg.state["model"])
 
 
 def test_running_means_are_mixed_like_weights(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy
 from mpifl.algorithms.head import head_shape
 from mpifl.errors import InputError
 from mpifl.models.layout import Layout
+from mpifl.rounds.ways import way_down
 from tests.algorithms.personal import personal_model
 from tests.algorithms.plug_ins import BATCH_NORM
 from tests.algorithms.reference import Run, assert_close
@@ -112,3 +113,11 @@ def test_a_model_whose_last_layer_is_not_linear_is_refused(
     layout = Layout(trained=10, shapes=shapes, head=tuple(shapes))
     with pytest.raises(InputError, match="'fedproto' is not allowed: it needs a model whose last"):
         head_shape(layout, "fedproto")
+
+
+def test_what_is_known_reaches_clients_as_it_is(tmp_path: Path) -> None:
+    """A sign of 0 would be one: classes without a prototype would count as known."""
+    run = Run(tmp_path, "algorithm=fedproto", "exchange.down=sign", "rounds=1")
+    way = way_down(run.job, run.layout)
+    assert way is not None
+    assert list(way.shapes) == ["prototypes"]

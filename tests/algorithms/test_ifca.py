@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import torch
 
+from mpifl.algorithms.ifca import Ifca
+from mpifl.algorithms.requests import Evaluated, Train
 from mpifl.seeds import Purpose, generator
 from tests.algorithms.modules import trained
 from tests.algorithms.personal import personal_model
@@ -98,3 +103,15 @@ def test_the_clock_charges_all_models_down_and_the_passes_that_compare_them(tmp_
     assert (ifca["bytes_up"] == fedavg["bytes_up"]).all()
     # One epoch of training costs as much as three passes that compute a loss.
     np.testing.assert_allclose(ifca["compute_seconds"], 2 * fedavg["compute_seconds"])
+
+
+def test_a_model_whose_loss_is_no_number_is_the_farthest() -> None:
+    """A cluster that has diverged (``runtime.on_divergence: record``) would get all clients."""
+    c: Any = SimpleNamespace(received={"models": torch.zeros(3, 4)})
+    program = Ifca(clusters=3).client(c)
+    next(program)
+    program.send(Evaluated(math.nan, 0, 1))
+    program.send(Evaluated(3.0, 0, 1))
+    request = program.send(Evaluated(2.0, 0, 1))
+    assert isinstance(request, Train)
+    assert request.start.data_ptr() == c.received["models"][2].data_ptr()

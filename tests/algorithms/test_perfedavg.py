@@ -25,17 +25,18 @@ def fresh_gradient(
     return [run.gradient(model, x, y) for model in models]
 
 
-@pytest.mark.parametrize("variant", ["FO", "HF"])
-def test_five_rounds_are_those_of_the_paper(tmp_path: Path, variant: str) -> None:
-    run = Run(tmp_path, FO if variant == "FO" else HF)
-    beta = run.job.training.lr
+@pytest.mark.parametrize(("variant", "decay"), [("FO", 1.0), ("HF", 1.0), ("FO", 0.5), ("HF", 0.5)])
+def test_five_rounds_are_those_of_the_paper(tmp_path: Path, variant: str, decay: float) -> None:
+    """With ``training.lr_decay`` beta falls from one local step to the next."""
+    run = Run(tmp_path, FO if variant == "FO" else HF, f"training.lr_decay={decay}")
 
     model = run.initial
     for number, participants in run.rounds():
         after = []
         for client, _, steps in participants:
             w, request = model, 0
-            for _ in range(steps):
+            for step in range(steps):
+                beta = run.job.training.lr * decay**step
                 (g,) = fresh_gradient(run, number, client, request, w)
                 (g,) = fresh_gradient(run, number, client, request + 1, w - ALPHA * g)
                 request += 2

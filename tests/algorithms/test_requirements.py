@@ -43,3 +43,85 @@ def test_an_algorithm_of_classes_is_refused_beside_numbers_before_a_client_is_tr
     said = f"algorithm.name: {algorithm!r} is not allowed: it needs data with classes, and lives is"
     with pytest.raises(InputError, match=re.escape(said)):
         check_job("quickstart", job)
+
+
+@pytest.mark.parametrize(
+    ("job", "said"),
+    [
+        (["algorithm=afl", "aggregation=krum"], "aggregation.name: 'krum' is not allowed with"),
+        (
+            ["algorithm=fedproto", "aggregation=median"],
+            "fedproto, whose server divides or multiplies one mean by another: the rule decides",
+        ),
+        (
+            ["algorithm=fednova", "aggregation={name: norm_bound, norm: 1}"],
+            "aggregation.name: 'norm_bound' is not allowed with algorithm.name fednova, whose",
+        ),
+        (
+            ["algorithm=qfedavg", "aggregation={name: fltrust, root_clients: [0]}"],
+            "qfedavg, whose server divides or multiplies one mean by another: the rule changes",
+        ),
+        (
+            ["algorithm=fedexp", "aggregation={name: norm_bound, norm: 1}"],
+            "aggregation.name: 'norm_bound' is not allowed with algorithm.name fedexp, whose",
+        ),
+        (
+            ["algorithm=heterofl", "aggregation=median"],
+            "aggregation.name: 'median' is not allowed with algorithm.name heterofl, whose",
+        ),
+        (
+            ["algorithm=ifca", "aggregation=crfl"],
+            "aggregation.name: 'crfl' is not allowed with algorithm.name ifca, whose participants do"
+            " not train from the model that it changes (models is what they receive)",
+        ),
+        (
+            ["algorithm=fedper", "aggregation=crfl"],
+            "aggregation.name: 'crfl' is not allowed with algorithm.name fedper, whose participants",
+        ),
+        (
+            ["algorithm=feddf", "aggregation=trimmed_mean"],
+            "aggregation.name: 'trimmed_mean' is not allowed with algorithm.name feddf",
+        ),
+        (
+            ["algorithm=fedlc", "training.label_smoothing=0.1"],
+            "training.label_smoothing: 0.1 is not allowed with algorithm.name fedlc",
+        ),
+        (
+            ["algorithm=perfedavg", "training.early_stop=0.1", "clock.costs=measured"],
+            "training.early_stop: 0.1 is not allowed with algorithm.name perfedavg",
+        ),
+        (
+            ["algorithm=local", "exchange.up=top_k"],
+            "exchange.up: not allowed with algorithm.name local, whose participants send nothing",
+        ),
+        (
+            ["algorithm=local", "exchange.down=float16"],
+            "exchange.down: not allowed with algorithm.name local, whose participants receive",
+        ),
+        (
+            [
+                "algorithm={name: quantiles, value: samples, low: 0, high: 99}",
+                "model=none",
+                "exchange.down=int8",
+            ],
+            "exchange.down: not allowed with algorithm.name quantiles, whose participants receive",
+        ),
+        (
+            ["algorithm=fedsgd", "training.transform=mixup"],
+            "training.transform.name: 'mixup' is not allowed with algorithm.name fedsgd",
+        ),
+        (
+            ["algorithm=fedrod", "training.label_smoothing=0.1"],
+            "training.label_smoothing: 0.1 is not allowed with algorithm.name fedrod",
+        ),
+    ],
+)
+def test_what_would_do_nothing_or_have_no_meaning_is_refused(job: list[str], said: str) -> None:
+    """A median of sums is no median of their quotients; smoothing wants classes without a chance."""
+    with pytest.raises(InputError, match=re.escape(said)):
+        check_job("quickstart", job)
+
+
+@pytest.mark.parametrize("job", ["{name: fedlc, tau: 0}", "{name: fedrod, gamma: 0}"])
+def test_without_margins_labels_are_smoothed(job: str) -> None:
+    assert check_job("quickstart", [f"algorithm={job}", "training.label_smoothing=0.1"])

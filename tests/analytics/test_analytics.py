@@ -20,6 +20,7 @@ from mpifl.analytics.mean import Mean
 from mpifl.analytics.numbers import in_parts, of_parts
 from mpifl.analytics.quantiles import Quantiles
 from mpifl.analytics.values import labels_of, set_labels_of, tokens_of
+from mpifl.errors import TrainingError
 from mpifl.models.layout import Layout
 from mpifl.objectives.objective import IGNORED
 from tests.budget import examples
@@ -89,6 +90,23 @@ def test_a_histogram_counts_values_or_clients_and_keeps_what_is_outside_in_its_e
     assert by_client.hold([3, 3, 1], [3], []) == {("count", 1.0): 1, ("count", 3.0): 2}
 
 
+@pytest.mark.parametrize(
+    "question",
+    [
+        Histogram(value="feature", column=2, bins=4, low=0, high=1),
+        Mean(value="feature", column=2),
+        Quantiles(value="feature", column=2, low=0, high=1),
+        Cardinality(value="feature", column=2, cells=9),
+    ],
+)
+def test_what_is_no_number_is_not_counted_as_one(question: Any) -> None:
+    """A NaN is in no bin, and would be the largest of all values for a quantile."""
+    program = question.client(SimpleNamespace(samples=2, initial=None))
+    next(program)
+    with pytest.raises(TrainingError, match=r"'feature', column 2: one of its samples has no numb"):
+        program.send(np.array([0.5, np.nan]))
+
+
 def test_a_histogram_takes_bins_with_their_ends_or_none() -> None:
     with pytest.raises(ValidationError, match="bins, low and high"):
         Histogram(bins=4, low=0)
@@ -111,6 +129,17 @@ def test_quantiles_narrow_down_and_follow_values_that_move() -> None:
         found = rounds.hold([value + 20 for value in values])
     exact = np.quantile(values, 0.5, method="inverted_cdf") + 20
     assert abs(found["quantile", 0.5] - exact) <= found["within", 0.5] < 1
+
+
+@pytest.mark.parametrize(("share", "count"), [(0.28, 25), (0.07, 100), (0.3, 30), (0.5, 8)])
+def test_a_quantile_that_is_a_whole_number_of_values_is_the_last_of_them(
+    share: float, count: int
+) -> None:
+    """0.28 * 25 is a little above 7 as a float: the quantile is still the 7th value."""
+    rounds = Rounds(Quantiles(quantiles=(share,), probes=15, low=0, high=128))
+    for _ in range(3):
+        found = rounds.hold([float(value) for value in range(1, count + 1)])
+    assert abs(found["quantile", share] - round(share * count)) <= found["within", share] < 0.1
 
 
 def test_cardinality_is_exact_with_a_place_for_each_value() -> None:

@@ -73,6 +73,16 @@ say("closing\\n" + ENDED + "the very last")
     assert terminal.text.rindex(SHOW_CURSOR) > terminal.text.rindex(HIDE_CURSOR)
 
 
+def test_what_open_mpi_says_of_collectives_that_a_loss_cuts_off_is_left_out(tmp_path: Path) -> None:
+    said = "NBC_Progress: an error 77 was found during schedule 0x55 at row-offset 0 - aborting the schedule\n\n"
+    terminal = shown(
+        tmp_path,
+        f"say('first\\n')\nsay({said!r} * 2 + '1 rank lost\\n')\nsay(RUNNING + {said!r} + 'last\\n' + ENDED)",
+    )
+    assert terminal.end() == 0
+    assert terminal.shown.splitlines() == ["first", "1 rank lost", "last"]
+
+
 def test_before_the_first_status_the_time_goes_on(tmp_path: Path) -> None:
     terminal = shown(tmp_path, "wait('seen')")
     terminal.until_shown("starting, [1-9]")

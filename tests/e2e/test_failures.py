@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.launching import mpifl, mpirun, run_job
+from tests.launching import mpifl, mpirun, recovers, run_job
 
 RAISES = """
 from mpifl.algorithms.fedavg import FedAvg
@@ -184,3 +184,51 @@ def test_more_updates_a_round_than_clients_that_can_be_found_is_an_error(tmp_pat
     )
     assert done.status == 2
     assert "round 1: population.trace: fewer than 50 of the 100 clients" in done.stderr
+
+
+RULE = """
+from mpifl.aggregation.median import Median
+
+class Mine(Median):
+    name: str = "mine"
+
+    def aggregate(self, updates):
+        raise KeyError("boom")
+"""
+
+
+def test_an_error_that_all_ranks_meet_is_not_told_by_each_of_them(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(RULE)
+    done = run_job(5, tmp_path, "quickstart", f"aggregation={file}:Mine")
+    assert done.status == 1
+    said = [line for line in done.stderr.splitlines() if line.startswith("mpifl: rank")]
+    assert 1 <= len(said) < 5
+    assert len(said) == done.stderr.count("Traceback")
+    assert said[0].startswith("mpifl: rank 0, round 1, aggregation.name ")
+    assert said[0].endswith("mine.py:Mine: KeyError: 'boom'")
+
+
+ENDS = """
+import sys
+from mpifl.mpi.world import connect
+
+world = connect()
+def tell():
+    print(f"rank {world.rank} tells", file=sys.stderr)
+if world.rank == 0 and sys.argv[1] == "told":
+    world.abort(1)
+world.abort(1, tell)
+"""
+
+
+@pytest.mark.skipif(not recovers(), reason="this MPI was built without ULFM")
+@pytest.mark.parametrize(("how", "told"), [("told", 0), ("untold", 3)])
+def test_a_rank_that_leaves_the_telling_to_others_tells_if_none_has(
+    tmp_path: Path, how: str, told: int
+) -> None:
+    file = tmp_path / "ends.py"
+    file.write_text(ENDS)
+    done = mpirun(3, [str(file), how], tmp_path)
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.count(" tells\n") == told

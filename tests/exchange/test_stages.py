@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -157,6 +157,8 @@ def test_top_k_is_a_stable_sort_by_size(values: np.ndarray, share: float) -> Non
 
 
 @given(values=vectors, levels=levels, bucket=buckets, seed=st.integers(0, 99))
+@example(values=np.array([2.0**-126, 2.0**-126], np.float32), levels=6, bucket=None, seed=0)
+@example(values=np.array([2.0**-126, 0.0], np.float32), levels=6, bucket=None, seed=0)
 @examples(60)
 def test_qsgd_is_off_by_less_than_a_level(
     values: np.ndarray, levels: int, bucket: int | None, seed: int

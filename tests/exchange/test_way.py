@@ -49,6 +49,14 @@ def test_trained_entries_go_through_and_averaged_buffers_and_single_numbers_besi
     assert way(Threshold()).bytes is None
 
 
+def test_counts_and_flags_are_sent_as_they_are() -> None:
+    arrays = {"sums": Array((7,)), "counts": Array((5,), coded=False)}
+    here = way_of("exchange.up", (Int8(),), arrays, LAYOUT)
+    assert here is not None
+    assert here.shapes == {"sums": Shape(7)}
+    assert here.bytes == 4 * 5 + (7 + 4)
+
+
 def test_what_a_client_keeps_has_the_names_of_stage_and_array() -> None:
     assert way(ErrorFeedback(), Int8()).kept == {
         "exchange.up.0.lost of update": (14,),

@@ -359,3 +359,18 @@ def test_other_errors_pass_a_block_that_needs_room(tmp_path: Path) -> None:
     assert caught.value is error
     with pytest.raises(KeyError), writing_hdf5(tmp_path / "x.h5") as file:
         file["no such thing"]
+
+
+def test_writers_with_one_process_number_do_not_share_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on two hosts, or in two containers, that share a cache folder."""
+    monkeypatch.setattr(os, "getpid", lambda: 7)
+    path = tmp_path / "some.txt"
+    with whole_file(path) as first:
+        first.write_text("first")
+        with whole_file(path) as second:
+            second.write_text("second")
+        assert path.read_text() == "second"
+    assert path.read_text() == "first"
+    assert list(tmp_path.iterdir()) == [path]

@@ -335,10 +335,10 @@ def test_what_is_not_finite_is_refused(job_file: Path, key: str, value: str) -> 
     ("path", "value", "allowed"),
     [
         ("rounds", 0, "greater than or equal to 1"),
-        ("rounds", "many", "integer"),
-        ("rounds", 1.5, "integer"),
-        ("rounds", [3], "integer"),
-        ("rounds", None, "integer"),
+        ("rounds", "many", "whole number"),
+        ("rounds", 1.5, "whole number"),
+        ("rounds", [3], "whole number"),
+        ("rounds", None, "whole number"),
         ("seed", -1, "greater than or equal to 0"),
         ("name", "two words", "letters"),
         ("name", "../up", "letters"),
@@ -1220,3 +1220,23 @@ def test_a_run_directory_in_place_of_a_job_names_the_job_in_it(tmp_path: Path) -
     assert str(refused.value) == (
         f"{tmp_path}: a run directory, not a job file; did you mean {tmp_path / 'job.yaml'}?"
     )
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("rounds=1e3", "rounds: '1e3' is not allowed: it is no whole number; write 1000"),
+        ("rounds=ten", "rounds: 'ten' is not allowed: it is no whole number"),
+        ("rounds=1e999", "rounds: '1e999' is not allowed: it is no whole number"),
+        (
+            "training.lr=0.1..0.5",
+            "training.lr: '0.1..0.5' is not allowed: it is no number; several values or a range are"
+            " for mpifl sweep",
+        ),
+        ("training.lr=fast", "training.lr: 'fast' is not allowed: it is no number"),
+    ],
+)
+def test_a_text_in_the_place_of_a_number_is_told_what_was_meant(override: str, said: str) -> None:
+    with pytest.raises(InputError) as caught:
+        read_job("quickstart", [override])
+    assert str(caught.value).endswith(said)

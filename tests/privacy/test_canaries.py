@@ -15,6 +15,7 @@ from mpifl.errors import TrainingError
 from mpifl.privacy.accounting import gaussian_epsilon
 from mpifl.rounds.build_experiment import check_job
 from mpifl.rounds.experiment import Experiment
+from mpifl.rounds.noise_shares import noise_share
 from mpifl.rounds.plan import TASK, Plan
 from mpifl.rounds.privatising import noise_stream, release_of
 from mpifl.rounds.round_result import METRIC
@@ -30,7 +31,8 @@ DELTA = 1e-3
 
 def experiment_with(privacy: str) -> Experiment:
     clip = f"exchange.up={{name: clip, norm: {NORM}}}"
-    found = check_job("quickstart", ["rounds=1", clip, f"privacy={{{privacy}}}"])[0]
+    shared = ["secure_aggregation=secagg"] if "distributed" in privacy else []
+    found = check_job("quickstart", ["rounds=1", clip, f"privacy={{{privacy}}}", *shared])[0]
     assert isinstance(found, Experiment)
     return found
 
@@ -49,6 +51,10 @@ def step(experiment: Experiment, seed: int, canary: np.ndarray | None) -> np.nda
     part = no_sums(experiment.sums)
     if canary is not None:
         DeviceSum(part, experiment.sums, CPU).add(0, 0, torch.from_numpy(canary), 0.1, (0, 0))
+    for task in plan_of_all().tasks:
+        share = noise_share(experiment, task)
+        if share is not None:
+            DeviceSum(part, experiment.sums, CPU).add_units(0, 0, share)
     metrics = np.zeros(CLIENTS, METRIC)
     metrics["client"] = np.arange(CLIENTS)
     state = first_state(experiment)
@@ -75,11 +81,16 @@ def found_epsilon(experiment: Experiment) -> float:
     return proven
 
 
-@pytest.mark.parametrize("noise", ["continuous", "discrete"])
-def test_a_canary_is_told_as_well_as_epsilon_allows_and_no_better(noise: str) -> None:
-    experiment = experiment_with(
-        f"name: gaussian, noise_multiplier: 1, delta: 0.001, noise: {noise}"
-    )
+@pytest.mark.parametrize(
+    "mechanism",
+    [
+        "name: gaussian, noise: continuous",
+        "name: gaussian, noise: discrete",
+        "name: distributed_gaussian, least_updates: 10",
+    ],
+)
+def test_a_canary_is_told_as_well_as_epsilon_allows_and_no_better(mechanism: str) -> None:
+    experiment = experiment_with(f"{mechanism}, noise_multiplier: 1, delta: 0.001")
     allowed = gaussian_epsilon(1.0, DELTA)
     assert 0.25 * allowed < found_epsilon(experiment) < allowed
 
@@ -100,7 +111,13 @@ def test_whole_units_that_64_bits_do_not_hold_are_refused() -> None:
 
 @pytest.mark.parametrize(
     "privacy",
-    ["name: gaussian", "name: gaussian, noise: discrete", "name: dp_ftrl", "name: banded_mf"],
+    [
+        "name: gaussian",
+        "name: gaussian, noise: discrete",
+        "name: distributed_gaussian, least_updates: 10",
+        "name: dp_ftrl",
+        "name: banded_mf",
+    ],
 )
 def test_the_noise_on_the_mean_has_the_deviation_that_is_recorded(privacy: str) -> None:
     experiment = experiment_with(f"{privacy}, noise_multiplier: 3")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from mpifl.analytics.values import tokens_of
 from mpifl.datasets.dataset import Dataset, Description, open_dataset
 from mpifl.datasets.store import storing, write_store
 from mpifl.objectives.objective import IGNORED
@@ -53,6 +54,17 @@ def test_next_tokens_of_sequences_of_several_lengths(tmp_path: Path) -> None:
     assert y.tolist() == [[1, 2, 3], [5, IGNORED, IGNORED], [7, 8, IGNORED]]
     x, y = pool_of(data, data.train).read(slice(1, 2))  # as long as its own longest
     assert (x.tolist(), y.tolist()) == ([[4]], [[5]])
+
+
+def test_sequences_of_one_token_have_something_to_read_and_nothing_to_predict(
+    tmp_path: Path,
+) -> None:
+    """A recurrent layer takes no sequence of length 0."""
+    sequences = [np.array(s, np.int32) for s in ([3], [5], [1, 2])]
+    data = made(tmp_path / "x.h5", sequences, None, outputs=9, vocabulary=9, task="language")
+    x, y = pool_of(data, data.train).read(slice(0, 2))
+    assert (x.tolist(), y.tolist()) == ([[3], [5]], [[IGNORED], [IGNORED]])
+    assert sorted(tokens_of(torch.nn.Identity(), x, y, 9).tolist()) == [3, 5]
 
 
 def test_tokens_with_a_class(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from mpifl.training.samples import Pool
 from mpifl.training.stacked import Stacked
 from mpifl.training.vmap_stack import VmapStack
 from tests.budget import examples
+from tests.known import known
 
 OUTPUTS, TOKENS, LENGTH = 3, 5, 4
 PLAIN: dict[str, Any] = {}
@@ -312,6 +313,24 @@ def test_sequences_with_targets_that_are_not_there_too(
     flat, what = made("language"), objective_of("language", OUTPUTS)
     together = group(flat, "language", "language", clients, kinds)
     assert_each_as_alone(flat, what, work(**changed), together)
+
+
+@pytest.mark.parametrize("kind", [Loop, Stacked])
+def test_a_minibatch_without_a_target_has_no_loss_and_does_not_count(
+    kind: type[Loop] | type[Stacked],
+) -> None:
+    """A mean over no predictions is NaN: as a client's loss it would be that of nobody."""
+    flat, what = made("language"), objective_of("language", OUTPUTS)
+    one, other = group(flat, "language", "language", [(2, 2), (1, 1)])
+    y = known(one.pool.y)
+    y[1:] = IGNORED
+    two, none = kind(flat, what)(work(batch_size=1, lr=1e-9), [one, other])
+    flat.load(one.start)
+    expected = what.loss(flat.module(one.pool.x[:1]), y[:1])
+    assert two.loss == pytest.approx(float(expected.detach()), rel=1e-5)
+    assert none.loss == 0
+    assert two.weights.isfinite().all()
+    assert torch.equal(none.weights, other.start)
 
 
 RAGGED = [(3, 5), (9, 2), (1, 7), (6, 7)]

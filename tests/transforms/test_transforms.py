@@ -218,6 +218,40 @@ def test_an_algorithms_own_loss_gets_both_targets_of_a_mixture() -> None:
     torch.testing.assert_close(first, second, rtol=0, atol=1e-6)
 
 
+def mixed_gradient(run: Run, model: torch.Tensor, number: int, client: int) -> torch.Tensor:
+    """Return the gradient at a model on a client's first minibatch, mixed."""
+    ((x, y),) = run.batches(number, client, 1)
+    random = KeyedGenerator(run.job.seed, Purpose.TRANSFORM)(number, client, 0)
+    share = random.beta(1.0, 1.0)
+    partners = random.permutation(len(x))
+    mixed = share * x + (1 - share) * x[partners]
+    pairs = (share, y), (1 - share, y[partners])
+    return torch.stack([part * run.gradient(model, mixed, own) for part, own in pairs]).sum(0)
+
+
+@pytest.mark.parametrize("name", ["apfl", "fedrod", "pfedme"])
+def test_a_loss_that_makes_steps_makes_them_once_for_a_mixture(tmp_path: Path, name: str) -> None:
+    """Of one local step the model that a client keeps is written down."""
+    options = {"apfl": "alpha: 0.25", "fedrod": "gamma: 1", "pfedme": "inner_steps: 2"}[name]
+    job = f"algorithm={{name: {name}, {options}}}", "training.local_steps=1", "training.epochs=null"
+    run = Run(tmp_path, *job, "rounds=1", "training.transform=mixup")
+    ((number, participants),) = run.rounds()
+    for client, *_ in participants:
+        kept = run.kept(client)
+        if name == "apfl":
+            step = -run.job.training.lr * 0.25 * mixed_gradient(run, run.initial, number, client)
+            assert_close(kept["v"], run.initial + step)
+        elif name == "fedrod":
+            step = -run.job.training.lr * mixed_gradient(run, run.initial, number, client)
+            assert_close(kept["head"], step[-len(kept["head"]) :])
+        else:
+            theta = run.initial.clone()
+            for _ in range(2):
+                gradient = mixed_gradient(run, theta, number, client)
+                theta = theta - 0.09 * (gradient + 15.0 * (theta - run.initial))
+            assert_close(kept["personal"], theta)
+
+
 IMAGES = (
     "rounds=3",
     "data.partition={name: dirichlet, alpha: 0.3, clients: 12, min_samples: 5}",

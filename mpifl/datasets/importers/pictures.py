@@ -64,7 +64,9 @@ def _is_deep(opened: Any) -> bool:
     """
     if opened.mode.split(";")[0] in DEEP:
         return True
-    arguments = [tile.args if isinstance(tile.args, tuple) else (tile.args,) for tile in opened.tile]
+    arguments = [
+        tile.args if isinstance(tile.args, tuple) else (tile.args,) for tile in opened.tile
+    ]
     raw_modes = [str(own[0]) for own in arguments if own]
     largest = [own[1] for own in arguments if opened.format == "PPM" and len(own) == 2]
     return any(DEEP_RAW.search(mode) for mode in raw_modes) or max([0, *largest]) > 255

@@ -59,7 +59,8 @@ def completed(name: str, parsed: ParsedTrace, base: Trace) -> tuple[Trace, list[
 
     If the source has device columns, it determines the number of devices, and device k takes the
     other columns from the base's device k mod devices; if it has none, the devices are the base's.
-    Patterns and curves are the source's or the base's. Labels are of the rows' own source.
+    Patterns and curves are the source's or the base's; the base's curves only where the source has
+    no speeds of its own, which they would replace. Labels are of the rows' own source.
     """
     from_base = [column for column in base.device_columns if column not in parsed.devices]
     devices = len(next(iter(parsed.devices.values()))) if parsed.devices else base.devices
@@ -68,14 +69,15 @@ def completed(name: str, parsed: ParsedTrace, base: Trace) -> tuple[Trace, list[
     columns |= dict(parsed.devices)
 
     slots = parsed.slots or Slots(base.offsets, base.start, base.end, base.period)
-    bandwidth = parsed.bandwidth or base.bandwidth
+    has_speeds = not {"download_kbps", "upload_kbps"}.isdisjoint(parsed.devices)
+    bandwidth = parsed.bandwidth or (Bandwidth() if has_speeds else base.bandwidth)
     labels = Labels(
         parsed.labels.devices if parsed.devices else base.labels.devices,
         parsed.labels.patterns if parsed.slots else base.labels.patterns,
     )
 
     lent = [*from_base, *([] if parsed.slots else ["availability"])]
-    if not parsed.bandwidth and base.bandwidth.curves:
+    if not parsed.bandwidth and bandwidth.curves:
         lent.append("bandwidth")
     source = parsed.source
     licence = parsed.licence

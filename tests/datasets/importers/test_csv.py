@@ -166,6 +166,33 @@ def test_a_category_is_one_however_its_number_is_written(tmp_path: Path, out: Pa
 MISSING = "site,a,c,y\nb,?,u,0\nb,2,?,1\na,4,v,1\na,-9.0,u,0\n"
 
 
+def test_labels_that_a_float_does_not_tell_apart_are_several_classes(
+    tmp_path: Path, out: Path
+) -> None:
+    """2**53 and what follows it; each is one class however it is written."""
+    rows = "9007199254740992,1\n9007199254740993,2\n9007199254740993.0,3\n17,4\n"
+    table = write(tmp_path / "t.csv", "id,x\n" + rows)
+    found = imported(Csv(label=["id"]), out, table)
+    assert found.labels.tolist() == [b"17", b"9007199254740992", b"9007199254740993"]
+    assert known(found.train.y).tolist() == [1, 2, 2, 0]
+
+
+def test_a_cell_may_hold_a_long_text(tmp_path: Path, out: Path) -> None:
+    table = write(tmp_path / "t.csv", f"x,y,note\n1,a,{'b' * 200_000}\n2,b,c\n")
+    found = imported(Csv(label=["y"], drop=["note"]), out, table)
+    assert found.train.x.tolist() == [[1], [2]]
+
+
+@pytest.mark.parametrize("name", ["", "Unnamed: 0"])
+def test_the_numbers_of_rows_are_no_feature(tmp_path: Path, out: Path, name: str) -> None:
+    table = write(tmp_path / "t.csv", f"{name},x,y\n0,5,a\n1,6,b\n")
+    said = refusal(Csv(label=["y"]), tmp_path / "none", table)
+    assert f"column 1 is named {name!r}, as pandas and R name the numbers of rows" in said
+    assert said.endswith("--drop 1 leaves it out")
+    found = imported(Csv(label=["y"], drop=["1"]), out, table)
+    assert found.train.x.tolist() == [[5], [6]]
+
+
 def test_a_missing_value_may_be_the_mean_of_train(tmp_path: Path, out: Path) -> None:
     test = write(tmp_path / "test.csv", "site,a,c,y\nb,-9,w,0\n")
     options = {

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 from mpifl.datasets.dataset import open_dataset, picked
 from mpifl.datasets.importers.jsonl import Jsonl
@@ -113,6 +114,13 @@ def test_a_part_of_a_value_or_of_the_path_is_the_client(
     part = options(tokenizer, client="who", client_pattern="(?P<client>b)")
     said = refusal(part, tmp_path / "out", lines)
     assert said == f"{lines}: line 2: 'a': no client by the pattern '(?P<client>b)'"
+
+
+@pytest.mark.parametrize("template", ["{}", "{say!r}", "{say:>9}", "{say", "say}"])
+def test_a_template_has_names_alone_in_its_braces(template: str) -> None:
+    with pytest.raises(ValidationError):
+        options(Path("tokenizer"), response=template)
+    assert options(Path("tokenizer"), response="{{}} {say}").response == "{{}} {say}"
 
 
 @pytest.mark.parametrize(

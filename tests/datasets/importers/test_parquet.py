@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from mpifl.datasets.importers.parquet import Parquet
 from mpifl.datasets.store import storing
@@ -110,6 +110,37 @@ def test_it_is_what_pandas_reads(pa: Any, tmp_path: Path, out: Path) -> None:
         own = rows[["a", "b", "c"]].to_numpy(np.float32)
         assert np.array_equal(np.stack(samples_of(found.train, str(who))), own)
         assert labels_of(found.train, str(who)) == rows["y"].tolist()
+
+
+def test_the_index_of_pandas_is_no_feature(pa: Any, tmp_path: Path, out: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    path = tmp_path / "t.parquet"
+    frame = pandas.DataFrame({"a": [1.5, 2.5, 3.5], "y": [0, 1, 0], "who": [7, 8, 7]})
+    frame.iloc[[2, 0, 1]].to_parquet(path)  # shuffled, so that the index is a column
+    assert imported(Parquet(y="y", client="who"), out, path).train.x.tolist() == [
+        [3.5],
+        [1.5],
+        [2.5],
+    ]
+    found = imported(Parquet(x="a,__index_level_0__", y="y", normalise="none"), out, path)
+    assert found.train.x.tolist() == [[3.5, 2], [1.5, 0], [2.5, 1]]
+
+    frame.set_index("who").to_parquet(path)  # its name is in the metadata alone
+    assert imported(Parquet(y="y"), out, path).train.x.tolist() == [[1.5], [2.5], [3.5]]
+    assert imported(Parquet(y="y", client="who"), out, path).train.client.tolist() == [b"7", b"8"]
+
+
+def test_pictures_are_upright(pa: Any, tmp_path: Path, out: Path) -> None:
+    """As the library datasets decodes them."""
+    exif = Image.Exif()
+    exif[0x112] = 6
+    file = io.BytesIO()
+    Image.fromarray(np.arange(24, dtype=np.uint8).reshape(4, 6)).save(file, "png", exif=exif)
+    path = write(tmp_path / "t.parquet", {"x": [file.getvalue()] * 2, "y": [0, 1]})
+    found = imported(Parquet(x="x", y="y", grey=True), out, path)
+    with Image.open(file) as opened:
+        expected = np.asarray(ImageOps.exif_transpose(opened))
+    assert np.array_equal(found.train.x[0], expected) and expected.shape == (6, 4)
 
 
 def test_folders_whose_paths_give_clients_and_the_test_part(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import io
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -74,3 +76,39 @@ def test_what_would_lose_or_flood_is_refused(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20)  # Pillow's own limit is 89 million
     with pytest.raises(InputError, match=r"^here"):
         picture(encoded(Image.fromarray(PIXELS)), None, False, "here")
+
+
+def of_16_bits(kind: int, channels: int) -> bytes:
+    """A PNG of 16 bits a channel, which Pillow reads but does not write: its chunks by hand."""
+    rows = np.random.default_rng(1).integers(1 << 16, size=(4, 6 * channels)).astype(">u2")
+    raw = b"".join(b"\0" + row.tobytes() for row in rows)
+    chunks = (
+        (b"IHDR", struct.pack(">IIBBBBB", 6, 4, 16, kind, 0, 0, 0)),
+        (b"IDAT", zlib.compress(raw)),
+        (b"IEND", b""),
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(own)) + name + own + struct.pack(">I", zlib.crc32(name + own))
+        for name, own in chunks
+    )
+
+
+def test_colours_of_16_bits_are_refused_as_greys_are() -> None:
+    """Pillow takes the upper byte of each, and its mode is that of colours of 8 bits."""
+    ppm = b"P6\n6 4\n65535\n" + bytes(6 * 4 * 3 * 2)
+    for raw in (*(of_16_bits(*own) for own in ((0, 1), (2, 3), (4, 2), (6, 4))), ppm):
+        with pytest.raises(InputError, match=r"^here: .* more than 8 bits a channel"):
+            picture(raw, None, False, "here")
+    for kind in ("png", "ppm", "tiff", "bmp", "webp"):
+        picture(encoded(Image.fromarray(PIXELS), kind), None, False, "here")
+
+
+def test_only_an_upright_picture_is_turned_as_its_exif_says() -> None:
+    exif = Image.Exif()
+    exif[0x112] = 6  # to be turned by 90 degrees to the right
+    file = io.BytesIO()
+    Image.fromarray(PIXELS).save(file, "png", exif=exif)
+    stored = PIXELS.transpose(2, 0, 1)
+    assert np.array_equal(picture(file.getvalue(), None, False, "here"), stored)
+    upright = picture(file.getvalue(), None, False, "here", upright=True)
+    assert np.array_equal(upright, np.rot90(stored, -1, (1, 2)))

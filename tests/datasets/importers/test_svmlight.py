@@ -56,6 +56,15 @@ def test_queries_are_clients(tmp_path: Path, out: Path) -> None:
     assert labels_of(found.train, "10") == [0, 2]
 
 
+def test_labels_that_a_float_does_not_tell_apart_are_several_classes(
+    tmp_path: Path, out: Path
+) -> None:
+    lines = "9007199254740993 1:1\n9007199254740992 1:2\n1e2 1:3\n1234567 1:4\n"
+    found = imported(Svmlight(), out, write(tmp_path / "t.txt", lines))
+    assert found.labels.tolist() == [b"100", b"1234567", b"9007199254740992", b"9007199254740993"]
+    assert known(found.train.y).tolist() == [3, 2, 0, 1]
+
+
 def test_more_features_from_zero_and_numbers_to_predict(tmp_path: Path, out: Path) -> None:
     path, test = write(tmp_path / "t.txt", "0.25 0:1\n-3 1:2\n"), tmp_path / "u.txt.gz"
     test.write_bytes(gzip.compress(b"7 3:1\n"))
@@ -133,6 +142,7 @@ def test_what_scikit_learn_writes_comes_back(data: st.DataObject) -> None:
         ("0 1:1\n1 2:1 1:1\n", "line 2: index 1 after 2"),
         ("0 1:1\n1 0:1\n", "line 2: index 0; --zero-based"),
         ("0 1:1\n1 1000001:1\n", "line 2: index 1000001: more than 1,000,000 features"),
+        ("0 qid:1 1:1\n1 qid: 1:1\n", "line 2: 'qid:': expected"),
         ("0 qid:1 1:1\n1 1:1\n", "line 2: no qid, unlike"),
         ("0 1:1\n1 qid:1 1:1\n", "line 2: a qid, unlike"),
         ("0 1:1\n0.5 1:1\n", "line 2: label 0.5 names no class"),

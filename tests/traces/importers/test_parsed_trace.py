@@ -62,6 +62,16 @@ def test_curves_of_the_source_come_on_top(base: Trace) -> None:
     assert origins[-1].startswith("1 bandwidth curve from the source, in place of")
 
 
+def test_curves_of_the_base_do_not_replace_speeds_of_the_source(base: Trace) -> None:
+    own = ParsedTrace("s", "l", {"download_kbps": np.array([5.0, 6.0])})
+    found, lines = completed("x", own, replace(base, bandwidth=CURVE))
+    assert found.bandwidth.curves == 0 and found.download_kbps.tolist() == [5, 6]
+    assert not any("curve" in line for line in lines)
+
+    other = ParsedTrace("s", "l", {"compute_ms_per_sample": np.array([5.0, 6.0])})
+    assert completed("x", other, replace(base, bandwidth=CURVE))[0].bandwidth.curves == 1
+
+
 def test_a_source_with_everything_needs_no_base(base: Trace) -> None:
     slots = of_counts(np.array([1]), np.array([0.0]), np.array([9.0]), np.array([10.0]))
     found = ParsedTrace(
