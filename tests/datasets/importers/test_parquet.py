@@ -140,7 +140,8 @@ def test_pictures_are_upright(pa: Any, tmp_path: Path, out: Path) -> None:
     found = imported(Parquet(x="x", y="y", grey=True), out, path)
     with Image.open(file) as opened:
         expected = np.asarray(ImageOps.exif_transpose(opened))
-    assert np.array_equal(found.train.x[0], expected) and expected.shape == (6, 4)
+    assert expected.shape == (6, 4)
+    assert np.array_equal(found.train.x[0], expected)
 
 
 def test_folders_whose_paths_give_clients_and_the_test_part(

@@ -65,7 +65,8 @@ def test_curves_of_the_source_come_on_top(base: Trace) -> None:
 def test_curves_of_the_base_do_not_replace_speeds_of_the_source(base: Trace) -> None:
     own = ParsedTrace("s", "l", {"download_kbps": np.array([5.0, 6.0])})
     found, lines = completed("x", own, replace(base, bandwidth=CURVE))
-    assert found.bandwidth.curves == 0 and found.download_kbps.tolist() == [5, 6]
+    assert found.bandwidth.curves == 0
+    assert found.download_kbps.tolist() == [5, 6]
     assert not any("curve" in line for line in lines)
 
     other = ParsedTrace("s", "l", {"compute_ms_per_sample": np.array([5.0, 6.0])})
