@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "mpifl"
 
 LAYERS = [  # from low to high; a module may import from its own layer and from lower ones
-    {"errors", "seeds", "stopwatch"},
+    {"errors", "seeds", "shares", "stopwatch"},
     {"io"},
     {"kernels"},
     {"aggregation.exact_sum"},

@@ -8,9 +8,10 @@ import numpy as np
 from pydantic import Field
 
 from mpifl.aggregation.aggregation import Aggregation
-from mpifl.aggregation.krum import attackers, krum_scores
+from mpifl.aggregation.krum import krum_scores
 from mpifl.aggregation.median import median
 from mpifl.aggregation.updates import Aggregate, Updates
+from mpifl.shares import floor_share
 
 
 class Bulyan(Aggregation):
@@ -31,7 +32,7 @@ class Bulyan(Aggregation):
 
     def aggregate(self, updates: Updates) -> Aggregate:
         count = len(updates)
-        byzantine = attackers(self.byzantine, count)
+        byzantine = floor_share(self.byzantine, count)
         selected = krum_selection(updates.distances, byzantine, max(1, count - 2 * byzantine))
         near = max(1, len(selected) - 2 * byzantine)
         return updates.columns(lambda columns: mean_around_median(columns, near), selected)

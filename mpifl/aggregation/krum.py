@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from pydantic import Field
 
 from mpifl.aggregation.aggregation import Aggregation
 from mpifl.aggregation.updates import Aggregate, Updates
+from mpifl.shares import floor_share
 
 
 class Krum(Aggregation):
@@ -27,15 +26,10 @@ class Krum(Aggregation):
     )
 
     def aggregate(self, updates: Updates) -> Aggregate:
-        scores = krum_scores(updates.distances, attackers(self.byzantine, len(updates)))
+        scores = krum_scores(updates.distances, floor_share(self.byzantine, len(updates)))
         chosen = np.zeros(len(updates))
         chosen[np.argmin(scores)] = updates.weights.sum()
         return updates.weighted(chosen)
-
-
-def attackers(share: float, updates: int) -> int:
-    """Return floor(share x updates)."""
-    return math.floor(round(share * updates, 9))
 
 
 def krum_scores(distances: np.ndarray, byzantine: int) -> np.ndarray:

@@ -6,8 +6,9 @@ import numpy as np
 from pydantic import Field
 
 from mpifl.aggregation.aggregation import Aggregation
-from mpifl.aggregation.krum import attackers, krum_scores
+from mpifl.aggregation.krum import krum_scores
 from mpifl.aggregation.updates import Aggregate, Updates
+from mpifl.shares import floor_share
 
 
 class MultiKrum(Aggregation):
@@ -31,11 +32,11 @@ class MultiKrum(Aggregation):
     def aggregate(self, updates: Updates) -> Aggregate:
         count = len(updates)
         share = 1 - self.byzantine if self.kept is None else self.kept
-        take = max(1, attackers(share, count))
+        take = max(1, floor_share(share, count))
         if take == count:
             return updates.weighted(updates.weights)
 
-        scores = krum_scores(updates.distances, attackers(self.byzantine, count))
+        scores = krum_scores(updates.distances, floor_share(self.byzantine, count))
         taken = np.argsort(scores, kind="stable")[:take]
         weights = np.zeros(count)
         weights[taken] = updates.weights[taken]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import ClassVar
 
 import numpy as np
@@ -10,6 +9,7 @@ from pydantic import Field, model_validator
 
 from mpifl.aggregation.aggregation import Aggregation
 from mpifl.aggregation.updates import Aggregate, Updates
+from mpifl.shares import ceil_share
 
 
 class NormBound(Aggregation):
@@ -48,7 +48,7 @@ class NormBound(Aggregation):
 def higher_quantile(values: np.ndarray, share: float) -> float:
     """Return the quantile of values (n,); of two neighbours that it lies between, the higher one.
 
-    As numpy's method "higher", where 0.28 * 25, a little above 7 as a float, is 7.
+    As numpy's method "higher", but for products of floats that just miss a whole number.
     """
-    place = math.ceil(round(share * (len(values) - 1), 9))
+    place = ceil_share(share, len(values) - 1)
     return float(np.sort(values)[place])

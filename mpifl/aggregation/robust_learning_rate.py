@@ -9,6 +9,7 @@ from pydantic import Field
 
 from mpifl.aggregation.aggregation import Aggregation
 from mpifl.aggregation.updates import Aggregate, Updates, summed
+from mpifl.shares import share_of
 
 
 class RobustLearningRate(Aggregation):
@@ -29,7 +30,7 @@ class RobustLearningRate(Aggregation):
 
     def aggregate(self, updates: Updates) -> Aggregate:
         own = updates.weights / updates.weights.sum()
-        enough = round(self.threshold * len(updates), 9)
+        enough = share_of(self.threshold, len(updates))
         return updates.columns(
             lambda columns: summed(columns, own) * direction(columns, enough),
             averaged=lambda columns: summed(columns, own),

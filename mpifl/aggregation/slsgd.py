@@ -8,9 +8,9 @@ import numpy as np
 from pydantic import Field
 
 from mpifl.aggregation.aggregation import Aggregation
-from mpifl.aggregation.krum import attackers
 from mpifl.aggregation.trimmed_mean import trimmed_mean
 from mpifl.aggregation.updates import Aggregate, Updates
+from mpifl.shares import floor_share
 
 
 class Slsgd(Aggregation):
@@ -32,7 +32,7 @@ class Slsgd(Aggregation):
     )
 
     def aggregate(self, updates: Updates) -> Aggregate:
-        out = attackers(self.trim, len(updates))
+        out = floor_share(self.trim, len(updates))
 
         def moved(columns: np.ndarray) -> np.ndarray:
             return self.alpha * trimmed_mean(columns, out)

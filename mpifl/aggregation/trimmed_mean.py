@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import ClassVar
 
 import numpy as np
@@ -10,6 +9,7 @@ from pydantic import Field
 
 from mpifl.aggregation.aggregation import Aggregation
 from mpifl.aggregation.updates import Aggregate, Updates
+from mpifl.shares import floor_share
 
 
 class TrimmedMean(Aggregation):
@@ -27,7 +27,7 @@ class TrimmedMean(Aggregation):
     )
 
     def aggregate(self, updates: Updates) -> Aggregate:
-        out = math.floor(round(self.trim * len(updates), 9))
+        out = floor_share(self.trim, len(updates))
         return updates.columns(lambda columns: trimmed_mean(columns, out))
 
 

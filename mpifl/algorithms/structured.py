@@ -19,6 +19,7 @@ from mpifl.job import Job
 from mpifl.job.section import Count
 from mpifl.models.layout import Layout
 from mpifl.optimizers.sgd import Sgd
+from mpifl.shares import ceil_share
 
 if TYPE_CHECKING:
     import torch
@@ -109,7 +110,7 @@ class Structured(FedAvg):
     def _count(self, size: int) -> int:
         """Return how many of ``size`` numbers are behind a mask."""
         share = 0.1 if self.share is None else self.share
-        return math.ceil(round(share * size, 9))
+        return ceil_share(share, size)
 
     def _matrices(self, layout: Layout) -> dict[str, tuple[int, int]]:
         """Return the parameters whose updates are confined: their outputs and inputs."""

@@ -17,6 +17,7 @@ from mpifl.errors import InputError
 from mpifl.job import Job
 from mpifl.job.section import Count
 from mpifl.models.layout import Layout
+from mpifl.shares import share_of
 
 NARROWEST = 2.0**-20
 """Of the first interval: one that is narrower stays, so that it can still move."""
@@ -71,10 +72,7 @@ class Quantiles(Analytics):
         return {"intervals": Array((len(self.quantiles), 2), coded=False)}
 
     def uploaded_arrays(self, layout: Layout) -> Mapping[str, Array]:
-        return {
-            "at_most": Array((len(self.quantiles), self.probes + 2)),
-            "count": SCALAR,
-        }
+        return {"at_most": Array((len(self.quantiles), self.probes + 2)), "count": SCALAR}
 
     def points(self, intervals: np.ndarray) -> np.ndarray:
         """Return the points (quantiles, probes + 2) float64 of intervals (quantiles, 2)."""
@@ -97,7 +95,7 @@ class Quantiles(Analytics):
         count = int(total(mean["count"], s.participants))
         points = self.points(s.state["intervals"])
         after = [
-            self._narrowed(own, counts >= round(share * count, 9))  # 0.28 * 25 is above 7
+            self._narrowed(own, counts >= share_of(share, count))
             for own, counts, share in zip(points, at_most, self.quantiles, strict=True)
         ]
         return {"intervals": np.array(after, np.float32)} if count else {}

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from mpifl.exchange.part import Part, bits_for, packed_bytes
+from mpifl.shares import ceil_share
 
 
 def count_of(share: float, count: int) -> int:
     """Return how many a share of ``count`` numbers is: ceil(share x count)."""
-    # round() first: 0.1 * 30 is 3.0000000000000004, and that is not 4 numbers.
-    return min(count, math.ceil(round(share * count, 9)))
+    return min(count, ceil_share(share, count))
 
 
 def positions_bytes(chosen: int, count: int) -> int:

@@ -15,6 +15,7 @@ from mpifl.privacy.bound import clip_of, sensitivity
 from mpifl.privacy.central import Central, NoiseStream
 from mpifl.privacy.discrete import MOST_DEVIATION, discrete_gaussian
 from mpifl.privacy.privacy import MakeGenerator, Spent
+from mpifl.shares import ceil_share
 
 if TYPE_CHECKING:
     from mpifl.job import Job
@@ -56,7 +57,7 @@ class DistributedGaussian(Central):
 
     def fewest(self, job: Job) -> int:
         updates = job.clock.updates(job.selection.participants)
-        return self.least_updates or max(2, math.ceil(round(LEAST_SHARE * updates, 9)))
+        return self.least_updates or max(2, ceil_share(LEAST_SHARE, updates))
 
     def stream(self, size: int, make_generator: MakeGenerator) -> NoiseStream:
         return lambda round_number: np.zeros(size)  # the server adds none

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import ClassVar
 
 import numpy as np
@@ -22,6 +21,7 @@ from mpifl.secure_aggregation.step import (
     Step,
     Steps,
 )
+from mpifl.shares import ceil_share, floor_share
 
 
 class LightSecAgg(SecureAggregation):
@@ -54,8 +54,8 @@ class LightSecAgg(SecureAggregation):
 
     def numbers(self, cohort: Cohort) -> tuple[int, int, int]:
         """Return U, T and the entries of a piece."""
-        least = max(2, math.ceil(round(self.threshold * cohort.size, 9)))
-        private = math.floor(round(self.privacy * cohort.size, 9))
+        least = max(2, ceil_share(self.threshold, cohort.size))
+        private = floor_share(self.privacy, cohort.size)
         return least, private, -(-cohort.entries // (least - private))
 
     def prepare(self, cohort: Cohort) -> Steps:

@@ -9,7 +9,6 @@ who has uploaded the server asks shares of b_u, of who has left before that shar
 
 from __future__ import annotations
 
-import math
 from typing import ClassVar
 
 import numpy as np
@@ -29,6 +28,7 @@ from mpifl.secure_aggregation.step import (
     Step,
     Steps,
 )
+from mpifl.shares import ceil_share
 
 SHARED_SECRETS = 2
 """Of each client: the seed of its own mask, and its private key."""
@@ -57,7 +57,7 @@ class Pairwise(SecureAggregation):
     def least(self, cohort: Cohort) -> int:
         """Return how many shares give a secret."""
         held = self.neighbourhood(cohort).degree + self.holds_own
-        return max(2, math.ceil(round(self.threshold * held, 9)))
+        return max(2, ceil_share(self.threshold, held))
 
     def holders(self, cohort: Cohort, there: np.ndarray) -> np.ndarray:
         """Return how many of those ``there`` (n,) bool have shares of each client, (n,) int64.

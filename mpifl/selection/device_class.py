@@ -11,6 +11,7 @@ from mpifl.clock.kernels.online_patterns import places
 from mpifl.seeds import Purpose, number
 from mpifl.selection.context import SelectionContext
 from mpifl.selection.pool import FromPool, preferred
+from mpifl.shares import ceil_share
 
 SAMPLE = 1000
 """How many clients of the population the bounds of the classes are found from."""
@@ -79,9 +80,8 @@ class DeviceClass(FromPool):
         sample = places(np.arange(min(SAMPLE, count)), count, key)
 
         seconds = np.sort(c.seconds(sample))
-        exact = np.array(list(self.classes.values())) * len(seconds)
-        rank = np.ceil(np.round(exact, 9)).astype(np.int64)  # 0.07 * 100 is above 7
-        return seconds[rank[:-1] - 1]
+        ranks = [ceil_share(share, len(seconds)) for share in self.classes.values()]
+        return seconds[np.array(ranks[:-1], np.int64) - 1]
 
     def _most(self, c: SelectionContext) -> np.ndarray:
         """Return how many of each class are asked at most, int64 (classes,)."""

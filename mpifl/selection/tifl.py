@@ -13,6 +13,7 @@ from mpifl.population.population import Population
 from mpifl.selection.context import SelectionContext
 from mpifl.selection.feedback import Feedback, State
 from mpifl.selection.pool import FromPool
+from mpifl.shares import ceil_share
 
 if TYPE_CHECKING:
     from mpifl.job import Job
@@ -116,9 +117,8 @@ class TiFL(FromPool):
         """Return the seconds up to which each tier but the last goes, float64, sorted."""
         if not len(seconds):
             return np.empty(0)
-        exact = np.arange(1, self.tiers) / self.tiers * len(seconds)
-        rank = np.ceil(np.round(exact, 9)).astype(np.int64)  # 7 / 25 * 25 is above 7
-        return np.sort(seconds)[rank - 1]
+        ranks = [ceil_share(tier / self.tiers, len(seconds)) for tier in range(1, self.tiers)]
+        return np.sort(seconds)[np.array(ranks, np.int64) - 1]
 
     def _tier(self, c: SelectionContext) -> int:
         """Return the tier of this draw."""

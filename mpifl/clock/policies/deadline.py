@@ -13,6 +13,7 @@ from mpifl.clock.latency import work_seconds
 from mpifl.clock.overcommitment import overcommitted
 from mpifl.clock.policy import RoundPolicy
 from mpifl.clock.timeline import Asked, Call, ClockState, Outcome, Timeline
+from mpifl.shares import ceil_share
 
 
 class Deadline(RoundPolicy):
@@ -102,7 +103,7 @@ class Deadline(RoundPolicy):
             return start + self.seconds
         assert self.quantile is not None
         work = np.sort(work_seconds(rows))
-        return start + float(work[math.ceil(round(self.quantile * len(work), 9)) - 1])
+        return start + float(work[ceil_share(self.quantile, len(work)) - 1])
 
     def _shorten(self, call: Call, rows: np.ndarray, deadline: float) -> None:
         """Give each participant, in place, the steps that it can do and upload by the deadline.

@@ -10,6 +10,7 @@ from pydantic import Field
 from mpifl.clock.overcommitment import overcommitted
 from mpifl.clock.policy import RoundPolicy
 from mpifl.clock.timeline import Asked, Call, ClockState, Outcome, Timeline
+from mpifl.shares import ceil_share
 
 
 class Sync(RoundPolicy):
@@ -74,7 +75,7 @@ class Sync(RoundPolicy):
         rows["outcome"][late] = Outcome.CUT
         self.cut(rows, end)
 
-        least = max(1, overcommitted(self.least_share, call.participants))
+        least = max(1, ceil_share(self.least_share, call.participants))
         if finished < least:
             rows["outcome"][first] = Outcome.ABANDONED
             self.check_possible(call, least)
