@@ -69,7 +69,7 @@ def needs_open_updates(algorithm: Algorithm, job: Job) -> None:
 
 
 def needs_sums(algorithm: Algorithm, job: Job) -> None:
-    """Raise InputError for a rule that makes other things than the sum of the participants."""
+    """Raise InputError for a rule whose result is not the sum over all participants."""
     rule = job.aggregation
     if rule.needs_updates:
         raise InputError(
@@ -79,7 +79,7 @@ def needs_sums(algorithm: Algorithm, job: Job) -> None:
 
 
 def needs_means_of_the_same(algorithm: Algorithm, job: Job) -> None:
-    """Raise InputError for a rule by which two means do not have the same weights, or less."""
+    """Raise InputError for a rule that may weigh the updates of two means differently."""
     rule = job.aggregation
     if rule.by_entry or rule.rescales:
         does = "decides entry by entry" if rule.by_entry else "changes the length of updates"

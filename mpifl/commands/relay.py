@@ -24,9 +24,9 @@ END_SECONDS = 5.0
 READ_BYTES = 1 << 16
 
 LEFT_OUT = b"NBC_Progress: an error "
-"""Begins what Open MPI says on each rank where a loss cuts a collective off, and an empty line.
+"""The beginning of a line that Open MPI prints on each rank when a collective fails after a loss.
 
-mpifl tells of the loss itself."""
+An empty line follows it. Both are left out, as mpifl reports the loss itself."""
 
 
 class Relay:

@@ -41,7 +41,7 @@ class Qsgd(Stage):
         rows = in_buckets(values, self.bucket)
         norms = np.sqrt((rows**2).sum(axis=1)).astype(np.float32)
         some = np.where(norms > 0, norms, np.float32(1))
-        with np.errstate(over="ignore"):  # of norms below 1e-33; they have a scale in float64 alone
+        with np.errstate(over="ignore"):  # of norms below 1e-33, whose scale needs float64
             scale = self.levels / some
         scale = np.where(np.isinf(scale), self.levels / some.astype(np.float64), scale)
         scale[norms == 0] = 0.0

@@ -151,7 +151,7 @@ def _restore(run: ProtocolRun) -> None:
     for waiting in run.saved.untested:
         if waiting.plan.round_number <= run.recorded:
             continue
-        if waiting.version is None:  # it is the last round no more
+        if waiting.version is None:  # the run is longer now: it is no longer the last round
             _record(run, waiting)
         else:
             run.waiting = waiting

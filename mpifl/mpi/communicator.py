@@ -34,13 +34,13 @@ TEXT_END_SECONDS = 0.2
 FIRST_TURN_SECONDS = 0.3
 NEXT_TURN_SECONDS = 0.05
 LAST_TURN_SECONDS = 1.5
-"""When ranks 1, 2, ... tell of an error, after it. The same error is often that of many ranks."""
+"""How long ranks 1, 2, ... wait before they log an error: it is often the same on many ranks."""
 
 KILLED_SECONDS = 3
-"""So much later those from 2 on without recovery: meanwhile MPI_Abort of rank 1 kills them."""
+"""How much longer ranks from 2 on wait without recovery: MPI_Abort of rank 1 kills them first."""
 
 TOLD = 1 << 30
-"""A bit of what ranks agree on at the end: one of them has told why."""
+"""A bit of what ranks agree on at the end: one of them has logged why."""
 
 
 @dataclass
@@ -157,8 +157,8 @@ class Communicator:
         """Go on after RankLost with the ranks that are left, in their old order.
 
         Collective, with ``confirm`` on other ranks. A rank that ends the run calls it with an exit
-        ``status``: then every rank ends with that. It has told why, or does with ``tell`` if no
-        rank has.
+        ``status``: then every rank ends with that. It has logged why, or else gives ``tell``, which
+        does so and is called if no other rank has.
         """
         self._revoke()
         self._agree(1)
@@ -235,10 +235,10 @@ class Communicator:
         os._exit(FAILED)
 
     def ends_elsewhere(self) -> bool:
-        """Return whether another rank ends the run already: lower ranks have time to do so.
+        """Return whether another rank already ends the run; wait a moment for lower ranks to do so.
 
-        To be called after an error, before it is told. Without recovery the other rank ends this
-        one meanwhile.
+        To be called after an error, before it is logged. Without recovery the other rank kills this
+        one during the wait.
         """
         if not self.rank:
             return False
@@ -262,7 +262,7 @@ class Communicator:
         _flush()
         if self.size > 1:
             if self.recovers:
-                self._revoke()  # now, so that others that fail do not tell the same
+                self._revoke()  # now, so that others that fail do not log the same
             time.sleep(TEXT_END_SECONDS)
             if self.recovers:
                 try:

@@ -20,7 +20,7 @@ DELTA_POWER = 1.1
 
 
 class Budgeted(Privacy):
-    """Base of the mechanisms with a budget; each has ``worst`` and ``epsilon_at``.
+    """Base of the mechanisms with a budget; each has ``worst`` and ``epsilon_of``.
 
     A job gives the noise multiplier, or an epsilon from which it follows. With both, the noise has
     to be enough for the epsilon.

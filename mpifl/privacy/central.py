@@ -13,7 +13,7 @@ from mpifl.exchange.adaptive_clip import AdaptiveClip
 from mpifl.job.section import Count
 from mpifl.privacy.bound import clip_of
 from mpifl.privacy.budget import Budgeted
-from mpifl.privacy.privacy import MakeGenerator
+from mpifl.privacy.privacy import MakeGenerator, Spent
 
 if TYPE_CHECKING:
     from mpifl.job import Job
@@ -26,7 +26,7 @@ NoiseStream = Callable[[int], np.ndarray]
 class Central(Budgeted):
     """Base of the mechanisms whose server adds noise to the mean of a round.
 
-    A mechanism has to have ``stream``, ``spent_most`` and ``epsilon_at``. What is protected is all
+    A mechanism has to have ``stream`` and ``epsilon_of``. What is protected is all
     that a client sends, against those who see every model, but not the server: two runs are
     neighbours when one of them has a client's updates replaced by 0.
     """
@@ -74,6 +74,9 @@ class Central(Budgeted):
             updates: How many updates a round waits for.
         """
         raise NotImplementedError
+
+    def worst(self, rounds: int) -> Spent:
+        return Spent(rounds, min(rounds, self.participations or rounds))
 
     def multiplier_of(self, updates: int, job: Job) -> float:
         """Return the noise multiplier of a round with so many updates."""

@@ -71,9 +71,6 @@ class DistributedGaussian(Central):
         units = self._units(job, weight, size, bits)
         return discrete_gaussian(units, size, random)
 
-    def worst(self, rounds: int) -> Spent:
-        return Spent(rounds, min(rounds, self.participations or rounds))
-
     def epsilon_of(self, spent: Spent, job: Job, population: Population) -> float:
         if not spent.most:
             return 0.0

@@ -69,9 +69,6 @@ class Gaussian(Central):
     def stream(self, size: int, make_generator: MakeGenerator) -> NoiseStream:
         return lambda round_number: make_generator(round_number).standard_normal(size)
 
-    def worst(self, rounds: int) -> Spent:
-        return Spent(rounds, min(rounds, self.participations or rounds))
-
     def epsilon_of(self, spent: Spent, job: Job, population: Population) -> float:
         if not spent.most:
             return 0.0

@@ -59,11 +59,9 @@ def count_update(
     oldest: int,
 ) -> None:
     """Add an update to the sum of its round, and write what its client keeps."""
-    client = int(task["client"])
-    weight = float(task["weight"])
     with at(partial(task_names, worker.experiment, np.array([task], TASK))):
         noise = noise_share(worker.experiment, task)
-        update_sum.add(client, update, weight, noise)
+        update_sum.add(int(task["client"]), update, float(task["weight"]), noise)
         _keep(worker, task, update, oldest)
 
 

@@ -252,8 +252,8 @@ def check_private(experiment: TimingExperiment) -> None:
         )
     if isinstance(job.privacy, Central):
         job.privacy.check_units(job, sums.arrays[0].size, sums.arrays[0].bits)
-    if isinstance(job.privacy, Central) and experiment.steered is not None:
-        job.privacy.shares(job.clock.updates(job.selection.participants))
+        if experiment.steered is not None:
+            job.privacy.shares(job.clock.updates(job.selection.participants))
 
 
 # The account

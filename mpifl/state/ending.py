@@ -52,7 +52,7 @@ def ends_together(world: World, stop: Stop) -> Iterator[None]:
 
 
 def _end(world: World, error: Exception, status: int) -> NoReturn:
-    """End all ranks. Of ranks that end with an error at once one tells of its own."""
+    """End all ranks with a status. Where several ranks fail at once, one of them logs its error."""
 
     def tell() -> None:
         if not isinstance(error, InputError | TrainingError):

@@ -211,9 +211,11 @@ def test_an_error_that_all_ranks_meet_is_not_told_by_each_of_them(tmp_path: Path
 
 ENDS = """
 import sys
+import numpy as np
 from mpifl.mpi.world import connect
 
 world = connect()
+world.sum_to_all(np.zeros(1, np.int64))  # Open MPI 5 crashes where it is revoked in MPI_Init
 def tell():
     print(f"rank {world.rank} tells", file=sys.stderr)
 if world.rank == 0 and sys.argv[1] == "told":
@@ -223,12 +225,13 @@ world.abort(1, tell)
 
 
 @pytest.mark.skipif(not recovers(), reason="this MPI was built without ULFM")
-@pytest.mark.parametrize(("how", "told"), [("told", 0), ("untold", 3)])
+@pytest.mark.parametrize("how", ["told", "untold"])
 def test_a_rank_that_leaves_the_telling_to_others_tells_if_none_has(
-    tmp_path: Path, how: str, told: int
+    tmp_path: Path, how: str
 ) -> None:
     file = tmp_path / "ends.py"
     file.write_text(ENDS)
     done = mpirun(3, [str(file), how], tmp_path)
     assert done.returncode == 1, done.stderr
-    assert done.stderr.count(" tells\n") == told
+    telling = range(1, 4) if how == "untold" else [0]  # mpirun ends the others after the first
+    assert done.stderr.count(" tells\n") in telling

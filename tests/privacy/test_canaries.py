@@ -81,14 +81,15 @@ def found_epsilon(experiment: Experiment) -> float:
     return proven
 
 
-@pytest.mark.parametrize(
-    "mechanism",
-    [
-        "name: gaussian, noise: continuous",
-        "name: gaussian, noise: discrete",
-        "name: distributed_gaussian, least_updates: 10",
-    ],
-)
+INDEPENDENT = [
+    "name: gaussian, noise: continuous",
+    "name: gaussian, noise: discrete",
+    "name: distributed_gaussian, least_updates: 10",
+]
+"""Mechanisms whose noise in a round is independent of that in others."""
+
+
+@pytest.mark.parametrize("mechanism", INDEPENDENT)
 def test_a_canary_is_told_as_well_as_epsilon_allows_and_no_better(mechanism: str) -> None:
     experiment = experiment_with(f"{mechanism}, noise_multiplier: 1, delta: 0.001")
     allowed = gaussian_epsilon(1.0, DELTA)
@@ -111,13 +112,7 @@ def test_whole_units_that_64_bits_do_not_hold_are_refused() -> None:
 
 @pytest.mark.parametrize(
     "privacy",
-    [
-        "name: gaussian",
-        "name: gaussian, noise: discrete",
-        "name: distributed_gaussian, least_updates: 10",
-        "name: dp_ftrl",
-        "name: banded_mf",
-    ],
+    [*INDEPENDENT, "name: dp_ftrl", "name: banded_mf"],
 )
 def test_the_noise_on_the_mean_has_the_deviation_that_is_recorded(privacy: str) -> None:
     experiment = experiment_with(f"{privacy}, noise_multiplier: 3")

@@ -54,8 +54,9 @@ class Samples:
         if self.kind == "images":
             sources = arrow.images(column, location, opens_paths)
             locations = [f"{location}, sample {k}" for k in range(len(sources))]
+            size = height_and_width(self.size, "--size")
             # upright, as the library datasets decodes them
-            x = pictures(sources, height_and_width(self.size, "--size"), self.grey, locations, True)
+            x = pictures(sources, size, self.grey, locations, upright=True)
             self.features.learn(part, x)
             return x
         if self.texts is not None:

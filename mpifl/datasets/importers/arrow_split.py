@@ -83,16 +83,25 @@ def check_alike(splits: Iterator[Split], columns: list[str], what: str) -> None:
 
 def index_of(schema: Any) -> set[str]:
     """Return the columns that pandas wrote its index as: numbers or names of rows."""
-    described = json.loads((schema.metadata or {}).get(b"pandas", b"{}"))
-    named = {name for name in described.get("index_columns", []) if isinstance(name, str)}
+    named = {
+        name
+        for name in _described(schema, b"pandas").get("index_columns", [])
+        if isinstance(name, str)
+    }
     return named | {name for name in schema.names if PANDAS_INDEX.fullmatch(name)}
 
 
 def classes_in(schema: Any) -> dict[str, list[str]]:
     """Return names of classes by column, as Hugging Face's library describes them in a schema."""
-    described = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
+    described = _described(schema, b"huggingface")
     return {
         name: [str(label) for label in feature["names"]]
         for name, feature in described.get("info", {}).get("features", {}).items()
         if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
     }
+
+
+def _described(schema: Any, key: bytes) -> dict[str, Any]:
+    """Return what a library has written about the columns in a schema; empty without it."""
+    described: dict[str, Any] = json.loads((schema.metadata or {}).get(key, b"{}"))
+    return described

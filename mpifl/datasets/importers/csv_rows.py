@@ -135,29 +135,33 @@ def finite_or_nan(cell: str) -> float:
         return math.nan
 
 
+def exact(cell: str) -> float | int:
+    """Return the number of ``finite``; a whole one that a float may miss as int. As it raises."""
+    value = finite(cell)
+    if abs(value) < EXACT:
+        return value
+    whole = Decimal(cell)
+    return int(whole) if whole == int(whole) else value
+
+
 def one_spelling(cell: str) -> str:
     """Return a number in one spelling, so that 1.0 and 1 are the same; other text unchanged."""
-    value = finite_or_nan(cell)
-    if value != value:
+    try:
+        value = exact(cell)
+    except ValueError:
         return cell
-    if abs(value) >= EXACT:  # a float would make one of several ids
-        exact = Decimal(cell)
-        return str(int(exact)) if exact == int(exact) else cell
-    return str(int(value)) if value.is_integer() else repr(value)
+    if isinstance(value, float) and abs(value) >= EXACT:  # a float would make one of several ids
+        return cell
+    return str(int(value)) if value == int(value) else repr(value)
 
 
 def numbered(texts: set[str]) -> dict[str, int]:
     """Number texts from 0: by value if all are numbers, else by text."""
-    values = {text: _number(text) for text in texts}
-    all_numbers = all(value == value for value in values.values())
-    in_order = sorted(texts, key=lambda text: (values[text] if all_numbers else 0, text))
+    try:
+        in_order = sorted(texts, key=lambda text: (exact(text), text))
+    except ValueError:
+        in_order = sorted(texts)
     return {text: k for k, text in enumerate(in_order)}
-
-
-def _number(text: str) -> float | int:
-    """Return the number of a text in one spelling, whole ones exactly; NaN if it is none."""
-    value = finite_or_nan(text)
-    return int(text) if value == value and text.removeprefix("-").isdecimal() else value
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ A line is a sample: ``label [qid:N] index:value ... # comment``.
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ import numpy as np
 from pydantic import Field
 
 from mpifl.datasets.dataset import Description
-from mpifl.datasets.importers.csv_rows import finite
+from mpifl.datasets.importers.csv_rows import exact, finite
 from mpifl.datasets.importers.importer import Importer
 from mpifl.datasets.importers.streams import CHUNK_BYTES
 from mpifl.datasets.store import Store
@@ -25,8 +24,6 @@ from mpifl.io.text import text_lines
 
 MOST_FEATURES = 1_000_000
 """More features need --features, because one wrong index would make samples of any size."""
-
-WHOLE = re.compile(r"[+-]?[0-9]+")
 
 MOST_LINES = 1 << 13  # held at once, however short
 
@@ -132,9 +129,7 @@ class Svmlight(Importer):
     def _line(self, location: str, fields: list[str]) -> Line:
         field = fields[0]  # the one that is parsed, for the message
         try:
-            label: float | int = finite(field)
-            if WHOLE.fullmatch(field):
-                label = int(field)  # exactly: ids may be larger than a float tells apart
+            label = exact(field)
             queries = [text for text in fields[1:2] if text.startswith("qid:")]
             if "qid:" in queries:
                 field = "qid:"

@@ -176,8 +176,8 @@ def test_the_command(folder: Path, tmp_path: Path) -> None:
 
 def test_memory_does_not_grow_with_the_files(tmp_path: Path) -> None:
     peaks = []
-    for name, count in (("small", 70), ("large", 210)):
+    for name, count in (("small", 70), ("large", 350)):
         for k in range(count):
             save(tmp_path / name / "ab"[k % 2] / f"u{k % 9}_nohash_{k}.wav", 300 + k, seconds=0.05)
         peaks.append(peak_of_reading(Wav(), tmp_path, tmp_path / name))
-    assert peaks[1] < 1.1 * peaks[0]
+    assert peaks[1] < 1.2 * peaks[0]  # all at once would be 1.6 times
