@@ -109,10 +109,13 @@ class Contrastive(Objective):
     def metrics(
         self, scored: int, correct: int, loss: float, counts: np.ndarray, rows: np.ndarray
     ) -> dict[str, float]:
-        """Return neighbour_accuracy (NaN for a single sample) and loss."""
+        """Return neighbour_accuracy and loss.
+
+        The first is NaN for a single sample, and where an embedding is not finite.
+        """
         classes = rows[:, -1].astype(np.int64)
         right = np.nan
-        if len(rows) > 1:
+        if len(rows) > 1 and np.isfinite(rows).all():
             found = class_of_neighbours(rows[:, :-1], classes, self.neighbours)
             right = float(np.mean(found == classes))
         return {"neighbour_accuracy": right, "loss": loss}

@@ -16,14 +16,17 @@ MEASURES = MappingProxyType(
 
 
 def ranking_scores(y: np.ndarray, ranked: np.ndarray) -> dict[str, float]:
-    """Return auc and average_precision of scikit-learn; NaN while all samples are of one class.
+    """Return auc and average_precision of scikit-learn.
+
+    They are NaN while all samples are of one class, and where ``ranked`` is not finite.
 
     Args:
         y: The class of each sample, 0 or 1 (samples,).
         ranked: By what they are ranked (samples,): the more, the likelier class 1.
     """
-    both = 0 < y.sum() < len(y)
+    if not 0 < y.sum() < len(y) or not np.isfinite(ranked).all():
+        return dict.fromkeys(MEASURES, np.nan)
     return {
-        "auc": float(roc_auc_score(y, ranked)) if both else np.nan,
-        "average_precision": float(average_precision_score(y, ranked)) if both else np.nan,
+        "auc": float(roc_auc_score(y, ranked)),
+        "average_precision": float(average_precision_score(y, ranked)),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -67,19 +68,38 @@ class Recommendation(Objective):
     def metrics(
         self, scored: int, correct: int, loss: float, counts: np.ndarray, rows: np.ndarray
     ) -> dict[str, float]:
-        """Return hit_rate, ndcg (both NaN where no list counts) and loss."""
-        rows = rows[np.argsort(rows[:, 2], kind="stable")]
-        begins = np.flatnonzero(np.diff(rows[:, 2], prepend=np.nan) != 0)
-        lists = [one for one in np.split(rows, begins[1:]) if len(one) > 1 and one[:, 1].any()]
-        hits = [self._hit(one[:, 0], one[:, 1]) for one in lists]
-        gains = [ndcg_score(one[None, :, 1], one[None, :, 0], k=self.k) for one in lists]
+        """Return hit_rate, ndcg and loss.
+
+        The first two are NaN where no list counts, and where an output is not finite.
+        """
+        lists, hits, gains = 0, 0, 0.0
+        for ranked, chosen in _lists(rows) if np.isfinite(rows).all() else ():
+            lists += len(ranked)
+            hits += int(self._hits(ranked, chosen).sum())
+            gains += len(ranked) * ndcg_score(chosen, ranked, k=self.k)
         return {
-            "hit_rate": float(np.mean(hits)) if lists else np.nan,
-            "ndcg": float(np.mean(gains)) if lists else np.nan,
+            "hit_rate": hits / lists if lists else np.nan,
+            "ndcg": gains / lists if lists else np.nan,
             "loss": loss,
         }
 
-    def _hit(self, ranked: np.ndarray, chosen: np.ndarray) -> bool:
-        """Return whether a chosen item is among the first k of a list."""
-        best = ranked[chosen > 0].max()
-        return int((ranked[chosen <= 0] >= best).sum()) < self.k
+    def _hits(self, ranked: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+        """Return which lists (lists,) have a chosen item among their first k."""
+        best = np.where(chosen > 0, ranked, -np.inf).max(axis=1, keepdims=True)
+        hits: np.ndarray = ((chosen <= 0) & (ranked >= best)).sum(axis=1) < self.k
+        return hits
+
+
+def _lists(rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield outputs and choices of all lists that count, (lists, items) each, for each length.
+
+    Lists of one length go together: scikit-learn takes 0.5 ms for a call and 0.03 ms for a list.
+    """
+    rows = rows[np.argsort(rows[:, 2], kind="stable")]
+    begins = np.flatnonzero(np.diff(rows[:, 2], prepend=np.nan) != 0)
+    lengths = np.diff(begins, append=len(rows))
+    for length in np.unique(lengths[lengths > 1]):
+        some = rows[begins[lengths == length, None] + np.arange(length)]
+        some = some[some[..., 1].any(axis=1)]
+        if len(some):
+            yield some[..., 0], some[..., 1]

@@ -68,7 +68,7 @@ class Survival(Objective):
     def metrics(
         self, scored: int, correct: int, loss: float, counts: np.ndarray, rows: np.ndarray
     ) -> dict[str, float]:
-        """Return concordance (NaN where no pair can be compared) and loss."""
+        """Return concordance and loss."""
         return {"concordance": concordance(*rows.T), "loss": loss}
 
 
@@ -84,11 +84,15 @@ def _losses(output: torch.Tensor, time: torch.Tensor, event: torch.Tensor) -> to
 
 
 def concordance(risk: np.ndarray, time: np.ndarray, event: np.ndarray) -> float:
-    """Return Harrell's concordance index of samples (n,) each; NaN where no pair can be compared.
+    """Return Harrell's concordance index of samples (n,) each.
+
+    It is NaN where no pair can be compared, and where a risk is not finite.
 
     A pair can be compared where one had the event and the other was there after it, or was
     censored at that very time. It takes O(n) memory and O(n^2) time.
     """
+    if not np.isfinite(risk).all():
+        return math.nan
     right = 0.0
     pairs = 0
     for place in np.flatnonzero(event > 0):

@@ -93,9 +93,8 @@ class Totals:
         failed = self.counts["failed"]
         if failed and not self.counts["completed"]:
             raise TrainingError(
-                "runtime.on_client_error: 'drop': training failed for all of"
-                f" {counted(failed, 'participant')}, so the model is the initial one; the lines"
-                " above name each failure"
+                f"training failed for all of {counted(failed, 'participant')}, so the model is the"
+                " initial one; the lines above name each failure"
             )
 
     def summary(self) -> dict[str, Any]:

@@ -101,7 +101,7 @@ def test_a_run_all_of_whose_clients_are_dropped_has_failed(tmp_path: Path, ranks
     assert "Traceback" not in done.stderr
     said = [line for line in done.stderr.splitlines() if line.startswith("mpifl: rank")]
     assert said == [
-        "mpifl: rank 0: runtime.on_client_error: 'drop': training failed for all of 20 participants, so the model is"
+        "mpifl: rank 0: training failed for all of 20 participants, so the model is"
         " the initial one; the lines above name each failure"
     ]
     assert done.stderr.count(": dropped: KeyError: 'boom'") == 20

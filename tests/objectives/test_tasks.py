@@ -50,6 +50,46 @@ def test_recommendation_is_scikit_learns_over_whole_lists() -> None:
     assert metrics(objective, halves(objective, alike, y))["hit_rate"] == 0
 
 
+def test_lists_of_any_length_are_scored_one_by_one() -> None:
+    torch.manual_seed(1)
+    lengths = [1, 2, 7, 2, 30, 7]
+    output = [torch.randn(length).round(decimals=1) for length in lengths]  # some are equal
+    chosen = [(torch.rand(length) < 0.5).float() for length in lengths]
+    chosen[3][:], chosen[1][:] = 0, 1
+    number = torch.repeat_interleave(torch.arange(6), torch.tensor(lengths)).float()
+    y = torch.stack([torch.cat(chosen), number], 1)
+
+    objective = objective_of("recommendation", 2, k=3)
+    found = metrics(objective, [objective.score(torch.cat(output)[:, None], y)])
+    counted = [k for k in range(6) if lengths[k] > 1 and chosen[k].any()]
+    gains = [ndcg_score(chosen[k][None], output[k][None], k=3) for k in counted]
+    assert found["ndcg"] == pytest.approx(np.mean(gains))
+    best = [output[k][chosen[k] == 1].max() for k in counted]
+    before = [
+        (output[k][chosen[k] == 0] >= one).sum() for k, one in zip(counted, best, strict=True)
+    ]
+    assert found["hit_rate"] == pytest.approx(np.mean([number < 3 for number in before]))
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+@pytest.mark.parametrize(
+    "name", ["anomaly", "binary", "contrastive", "recommendation", "survival", "generation"]
+)
+def test_what_ranks_samples_is_no_number_where_an_output_is_none(name: str, wrong: float) -> None:
+    """As in a run that records that it has diverged."""
+    objective = objective_of(name, 2)
+    rows = np.random.default_rng(0).random((12, objective.gathered))
+    rows[:, 1] = np.arange(1, 13) % 2
+    rows[:, -1] = np.arange(12) % 2
+    counts = np.zeros(objective.counted, np.int64)
+    found = objective.metrics(12, 0, 1.0, counts, rows)
+    assert all(np.isfinite(found[measure]) for measure in objective.measures)
+
+    rows[0, 0] = wrong
+    found = objective.metrics(12, 0, 1.0, counts, rows)
+    assert all(np.isnan(found[measure]) for measure in objective.measures)
+
+
 def test_anomalies_are_ranked_by_scikit_learn_and_are_in_no_loss() -> None:
     torch.manual_seed(0)
     output, y = torch.randn(90, 7), (torch.rand(90) < 0.2).long()
