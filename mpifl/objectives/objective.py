@@ -49,6 +49,7 @@ class Objective(Section):
     Attributes:
         tasks: The tasks of data sets that it is for.
         smooths: Whether it has ``training.label_smoothing``.
+        stackable: Whether its loss can be mapped over several clients (torch.vmap).
         measures: What ``metrics`` returns beside accuracy, top5, f1, perplexity, rmse and loss:
             name and description of each, a column of /rounds.
         name: The name in the registry, or of the plug-in.
@@ -59,6 +60,9 @@ class Objective(Section):
 
     smooths: ClassVar[bool] = False
     """Whether it has ``training.label_smoothing``."""
+
+    stackable: ClassVar[bool] = True
+    """Whether its loss can be mapped over several clients (torch.vmap)."""
 
     measures: ClassVar[Mapping[str, str]] = MappingProxyType({})
     """What ``metrics`` returns beside the usual ones: columns of /rounds, with descriptions."""

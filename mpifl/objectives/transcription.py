@@ -30,6 +30,7 @@ class Transcription(Objective):
     """
 
     tasks = ("transcription",)
+    stackable = False  # torch's ctc_loss fails where the longest targets differ between clients
     measures = MappingProxyType(
         {
             "wer": "word error rate; NaN when not tested",
@@ -56,7 +57,7 @@ class Transcription(Objective):
         return replace(data, outputs=data.outputs + 1)
 
     def sample_losses(self, output: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        if output.dim() == 4:
+        if output.dim() == 4:  # of several models
             return torch.stack([self.sample_losses(*pair) for pair in zip(output, y, strict=True)])
         lengths = (y >= 0).sum(-1)
         frames = torch.full_like(lengths, output.shape[1])

@@ -131,6 +131,8 @@ def _not_stackable(
         return "training.transform changes the minibatches of one client at a time"
     if data.train.begin is not None:
         return "samples differ in length"
+    if not objective.stackable:
+        return f"the loss of objective {objective.name} is that of one client at a time"
     if any(True for _ in model.module.buffers()):
         return "the model has buffers (such as batch norm's running means)"
     recurrent = any(isinstance(layer, nn.RNNBase) for layer in model.module.modules())

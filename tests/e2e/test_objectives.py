@@ -14,9 +14,10 @@ from sklearn.metrics import roc_auc_score
 
 from mpifl import load_run
 from mpifl.datasets.dataset import open_dataset
+from mpifl.errors import WRONG_INPUT
 from mpifl.job import load_yaml
 from mpifl.objectives import REGISTRY
-from tests.launching import Finished, process_of, python
+from tests.launching import Finished, process_of, python, run_job
 from tests.models.library import library
 from tests.small_data import small_data
 
@@ -98,6 +99,22 @@ def test_every_objective_learns_and_is_scored_alike_at_1_and_3_ranks(
     lower = metric in ("rmse", "perplexity", "cer", "frechet")
     assert (tested[metric][-1] <= tested[metric][0]) == lower or tested[metric][-1] > 0.6
     assert runs[0].summary["final"][metric] == tested[metric][-1]
+
+
+STACKED = sorted(name for name in JOBS if name not in ("preference", "transcription"))
+
+
+@pytest.mark.parametrize("objective", STACKED)
+@pytest.mark.runs((1,), lambda objective: [*job(objective), "rounds=1", "training.engine=stacked"])
+def test_every_objective_is_mapped_over_clients(runs: list[Finished], objective: str) -> None:
+    assert runs[0].status == 0, runs[0].stderr
+    assert np.isfinite(runs[0].summary["final"]["loss"])
+
+
+def test_an_objective_that_cannot_be_mapped_is_refused(tmp_path: Path) -> None:
+    done = run_job(1, tmp_path, *job("transcription"), "training.engine=stacked")
+    assert done.status == WRONG_INPUT
+    assert "training.engine: 'stacked' is not allowed: the loss of objective transc" in done.stderr
 
 
 @pytest.mark.runs((3,), lambda: job("binary"))
