@@ -56,7 +56,7 @@ class Algorithm(Section):
             that it went through, instead of by those that it has.
         shares_averages: Whether participants upload the averaged segment.
         trains: Whether there is a model to train; without, ``found`` says what is recorded.
-        reads_outputs: Whether clients take a module's outputs for those of classes.
+        reads_outputs: Whether clients look at a module's features or outputs beside its loss.
         uploads_model: Whether the first array that clients upload is a model, not what has changed.
         needs_products: Whether ``server`` needs the inner products of the round's updates.
         needs_initial: Whether clients that receive the model ask for ``c.initial`` too.
@@ -83,7 +83,7 @@ class Algorithm(Section):
     """Whether there is a model to train. If not, the job has ``model: none`` and tests nothing."""
 
     reads_outputs: ClassVar[bool] = False
-    """Whether clients take a module's outputs for those of classes, one row a sample.
+    """Whether clients look at a module's features or outputs beside its loss.
 
     Objectives that put a module of their own around the model's are then refused."""
 
@@ -123,6 +123,14 @@ class Algorithm(Section):
         participant needs, such as the models of all clusters.
         """
         return self.received_arrays(layout), self.uploaded_arrays(layout)
+
+    @property
+    def reads_classes(self) -> bool:
+        """Whether clients take a module's outputs for logits of the data's classes.
+
+        Objectives for which a model has other outputs are then refused.
+        """
+        return False
 
     @property
     def slots(self) -> int:

@@ -39,6 +39,10 @@ class Distilling(Algorithm):
     )
 
     @property
+    def reads_classes(self) -> bool:
+        return True
+
+    @property
     def public(self) -> int:
         return self.public_samples or 1
 

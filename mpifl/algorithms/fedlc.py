@@ -32,6 +32,10 @@ class FedLC(FedAvg):
     name: str = "fedlc"
     tau: float = Field(1.0, ge=0, description="factor on the margins n^(-1/4); 0 is FedAvg")
 
+    @property
+    def reads_classes(self) -> bool:
+        return self.tau > 0
+
     def check(self, job: Job) -> None:
         if self.tau:
             needs_no_smoothing(self, job)

@@ -52,6 +52,10 @@ class FedProto(Algorithm):
         1.0, ge=0, description="weight of the distance to prototypes (lambda; the paper's 1)"
     )
 
+    @property
+    def reads_classes(self) -> bool:
+        return True
+
     def check(self, job: Job) -> None:
         needs_means_of_the_same(self, job)
 

@@ -46,6 +46,10 @@ class FedRod(FedAvg):
         1.0, ge=0, description="power of the class counts in the balanced loss (the paper's 1)"
     )
 
+    @property
+    def reads_classes(self) -> bool:
+        return True
+
     def check(self, job: Job) -> None:
         needs_bare_steps(self, job)
         if self.gamma:

@@ -39,7 +39,7 @@ def with_features(
     """Return the outputs for a batch, and what goes into the head: (batch, features).
 
     ``tensors`` are put into the module for that, as ``output_with`` does. Raises InputError where
-    the last weights are no layer's, such as those of an architecture.
+    the last weights are no layer's, such as those of an architecture, or where tokens go into it.
     """
     seen: list[torch.Tensor] = []
     head = module.get_submodule(layout.head[0].rpartition(".")[0])
@@ -48,9 +48,10 @@ def with_features(
         output = module(x) if tensors is None else output_with(module, tensors, x)
     finally:
         hook.remove()
-    if not seen:
+    if not seen or not seen[-1].is_floating_point():
+        why = "tokens go into" if seen else "no sample goes through"
         raise InputError(
-            f"model.name: no sample goes through {layout.head[0]}, the last weights, so that the"
-            " model has no features before its last layer; allowed: other models"
+            f"model.name: {why} {layout.head[0]}, the last weights, so that the model has no"
+            " features before its last layer; allowed: other models"
         )
     return output, seen[-1]

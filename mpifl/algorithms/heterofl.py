@@ -96,6 +96,10 @@ class HeteroFL(Algorithm):
                 raise ValueError(f"devices: {device!r} has width {width:g}, not one of widths")
         return self
 
+    @property
+    def reads_classes(self) -> bool:
+        return self.masked
+
     def check(self, job: Job) -> None:
         needs_one_base(self, job)
         if self.masked:

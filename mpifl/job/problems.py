@@ -24,6 +24,9 @@ NEAR = 0.75
 NUMBERS = ("int_type", "int_parsing", "int_from_float", "float_type", "float_parsing")
 """Pydantic's errors about a value that is no number, or no whole one."""
 
+ONE_VALUE = (*NUMBERS, "bool_type", "string_type", "literal_error")
+"""Pydantic's errors about a value of a key that has no keys below it."""
+
 
 @dataclass
 class Problems:
@@ -82,7 +85,12 @@ def _wrong_value(key: str, problem: ErrorDetails) -> str:
     if problem["type"] in ("model_type", "model_attributes_type"):
         return f"{key}: {given!r} is not a section (expected `key: value` lines below it)"
     if isinstance(given, dict):
-        return f"{key}: {message}"
+        one_value = problem["type"] in ONE_VALUE
+        return (
+            f"{key}: {given!r} is a section; allowed: one value"
+            if one_value
+            else f"{key}: {message}"
+        )
     if problem["type"] == "string_type" and isinstance(given, date | float | int):
         return f"{key}: {given} is not allowed: it is no text; put it in quotes"
     if problem["type"] == "string_pattern_mismatch" and problem["ctx"]["pattern"] == NAME:

@@ -58,5 +58,12 @@ def make_objective(job: Job, data: Dataset, cuts: bool = False) -> Objective:
             f"objective.name: {made.name!r} is not allowed with {key}, which works on what the"
             " model itself puts out"
         )
+    # other tasks than a classification are refused by who needs classes, such as fedlc
+    no_classes = data.task == "classification" and made.model_shape(data.shape) != data.shape
+    if no_classes and job.algorithm.reads_classes:
+        raise InputError(
+            f"objective.name: {made.name!r} is not allowed with algorithm.name"
+            f" {job.algorithm.name}, which works on logits of classes; allowed: classification"
+        )
     made.check(data.shape)
     return made

@@ -14,8 +14,10 @@ from mpifl.errors import InputError
 from mpifl.rounds.build_experiment import check_job
 from mpifl.rounds.experiment import Experiment
 from tests.algorithms.reference import NORMED, Run, assert_close
+from tests.small_data import small_data
 
 MU, T = 5.0, 0.4
+RATED = "model=matrix_factorisation"
 NAME = f"algorithm={{name: moon, mu: {MU}, temperature: {T}}}"
 
 
@@ -124,3 +126,12 @@ def test_a_model_without_a_last_layer_is_told_so() -> None:
     assert isinstance(experiment, Experiment)
     with pytest.raises(InputError, match=r"model\.name: no sample goes through \S+, the last"):
         with_features(experiment.model.module, experiment.layout, torch.zeros(2, 8, 8))
+
+
+def test_tokens_that_go_into_the_last_layer_are_no_features() -> None:
+    experiment = check_job("quickstart", [f"data={{name: {small_data('ratings')}}}", RATED])[0]
+    assert isinstance(experiment, Experiment)
+    with pytest.raises(InputError, match=r"model\.name: tokens go into \S+, the last weights"):
+        with_features(
+            experiment.model.module, experiment.layout, torch.zeros(2, 2, dtype=torch.int64)
+        )

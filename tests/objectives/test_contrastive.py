@@ -109,6 +109,25 @@ def test_what_works_on_outputs_of_the_model_itself_is_refused(key: tuple[str, ..
         check_job("quickstart", ["objective=contrastive", "selection.participants=5", *key])
 
 
+MADE = ("objective=generation", "model=gan", "data.split={by: samples, validation: 0.1}")
+
+
+@pytest.mark.parametrize("algorithm", ["fedlc", "fedproto", "fedrod", "heterofl", "feddf", "fedmd"])
+def test_what_works_on_logits_of_classes_is_refused_where_a_model_has_none(algorithm: str) -> None:
+    with pytest.raises(
+        InputError,
+        match=rf"^objective\.name: 'generation' is not allowed with algorithm\.name {algorithm}, which",
+    ):
+        check_job("quickstart", [*MADE, f"algorithm={algorithm}"])
+
+
+@pytest.mark.parametrize(
+    "algorithm", ["{name: fedlc, tau: 0}", "{name: heterofl, masked: false}", "moon"]
+)
+def test_what_does_without_logits_of_classes_takes_other_outputs(algorithm: str) -> None:
+    check_job("quickstart", [*MADE, f"algorithm={algorithm}"])
+
+
 def test_data_without_views_are_refused() -> None:
     with pytest.raises(
         InputError, match=r"^objective.name: 'contrastive' is not allowed: the data"
