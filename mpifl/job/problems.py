@@ -85,12 +85,10 @@ def _wrong_value(key: str, problem: ErrorDetails) -> str:
     if problem["type"] in ("model_type", "model_attributes_type"):
         return f"{key}: {given!r} is not a section (expected `key: value` lines below it)"
     if isinstance(given, dict):
-        one_value = problem["type"] in ONE_VALUE
-        return (
-            f"{key}: {given!r} is a section; allowed: one value"
-            if one_value
-            else f"{key}: {message}"
-        )
+        if problem["type"] in ONE_VALUE:
+            allowed = message.removeprefix("Input should be ")
+            return f"{key}: {given!r} is a section; allowed: {allowed}"
+        return f"{key}: {message}"
     if problem["type"] == "string_type" and isinstance(given, date | float | int):
         return f"{key}: {given} is not allowed: it is no text; put it in quotes"
     if problem["type"] == "string_pattern_mismatch" and problem["ctx"]["pattern"] == NAME:

@@ -1227,8 +1227,11 @@ def test_a_run_directory_in_place_of_a_job_names_the_job_in_it(tmp_path: Path) -
     [
         ("rounds=1e3", "rounds: '1e3' is not allowed: it is no whole number; write 1000"),
         ("rounds=ten", "rounds: 'ten' is not allowed: it is no whole number"),
-        ("rounds={a: 1}", "rounds: {'a': 1} is a section; allowed: one value"),
-        ("evaluation.personal={}", "evaluation.personal: {} is a section; allowed: one value"),
+        ("rounds={a: 1}", "rounds: {'a': 1} is a section; allowed: a valid integer"),
+        (
+            "evaluation.personal={}",
+            "evaluation.personal: {} is a section; allowed: a valid boolean",
+        ),
         ("rounds=1e999", "rounds: '1e999' is not allowed: it is no whole number"),
         (
             "training.lr=0.1..0.5",
