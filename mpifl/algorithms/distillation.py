@@ -10,8 +10,10 @@ import numpy as np
 from pydantic import Field
 
 from mpifl.algorithms.algorithm import Algorithm
+from mpifl.algorithms.fednas import ARCHITECTURE
 from mpifl.algorithms.vectors import vector_of
 from mpifl.errors import InputError, counted
+from mpifl.job import Job
 from mpifl.job.section import Count
 from mpifl.models.layout import Layout
 from mpifl.optimizers.adam import Adam
@@ -63,6 +65,13 @@ class Distilling(Algorithm):
                 f" part of {data.name} has {counted(samples, 'sample')}"
             )
         return self.model_copy(update={"public_samples": self.public_samples or samples})
+
+    def check_model(self, job: Job, layout: Layout) -> None:
+        if layout.head[0].startswith(ARCHITECTURE):
+            raise InputError(
+                f"model.name: {job.model.name!r} is not allowed with algorithm.name {self.name}:"
+                " its last weights are those of an architecture; allowed: darts with a genotype"
+            )
 
 
 def outputs_of(layout: Layout) -> int:

@@ -62,6 +62,10 @@ def test_a_participant_sends_its_model_and_computes_its_local_steps() -> None:
         ([PUBLIC, "algorithm.public_samples=100000"], "algorithm.public_samples: 100000 is not"),
         ([PUBLIC, "attacks=[{name: zero, share: 0.2}]"], "attacks: not allowed with"),
         ([PUBLIC, "secure_aggregation=secagg"], "its server looks at what single clients send"),
+        (
+            [PUBLIC, "model={name: darts, channels: 4, cells: 1}"],
+            "model.name: 'darts' is not allow",
+        ),
         ([PUBLIC, "exchange.up=[int8]"], "exchange.up: not allowed with algorithm.name feddf"),
         ([PUBLIC, "clock={mode: async, concurrency: 5}"], "clock.mode: 'async' is not allowed"),
     ],
