@@ -150,7 +150,9 @@ def test_a_process_can_be_told_of_some_of_very_many_files(monkeypatch: pytest.Mo
     readings = {(path, module.CONTENT): module._Reading((1, 2, 3), OLD**3, "d") for path in paths}
     monkeypatch.setattr(module, "_known", readings)
     environment = os.environ | for_the_ranks()
-    program = "from mpifl.io.verified import _known; print(*(path for path, _ in _known), sep='\\n')"
+    program = (
+        "from mpifl.io.verified import _known; print(*(path for path, _ in _known), sep='\\n')"
+    )
     done = subprocess.run(
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
     )
