@@ -168,6 +168,7 @@ def slurm(
             activate="" if image is not None else _activate(venv, submit),
             made_by=shlex.join(["mpifl", *(word for word in sys.argv[1:] if word != "--submit")]),
             sweep=None if points is None else _sweep_words(texts, random, seed),
+            runs=0 if points is None else len(points.runs),
             qos=qos,
             gres=gres,
             constraint=constraint,

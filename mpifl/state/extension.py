@@ -14,6 +14,7 @@ import numpy as np
 from mpifl.errors import InputError
 from mpifl.io.files import disk_full_errors, write_text
 from mpifl.job import Job, dump_job, part_name, with_names
+from mpifl.job.read import MORE
 from mpifl.record.load import load_run
 from mpifl.record.stop_rule import StopRule
 from mpifl.rounds.round_result import PERSONAL
@@ -21,19 +22,8 @@ from mpifl.rounds.snapshot import Snapshot, Waiting
 
 LOG = logging.getLogger(__name__)
 
-MORE = "rounds=+"
 FALLING = ("cosine", "linear")
 """Schedules of the learning rate that depend on the number of rounds."""
-
-
-def check_no_more(overrides: Sequence[str]) -> None:
-    """Raise InputError for ``rounds=+N`` where no run is resumed."""
-    for override in overrides:
-        if override.startswith(MORE):
-            raise InputError(
-                f"{override}: adds rounds to a run that is resumed (--resume); name how many the"
-                " new run has"
-            )
 
 
 def rounds_at_end(folder: Path, job: Job, complete: bool) -> int:

@@ -16,13 +16,12 @@ from mpifl.job import Job, difference, dump_job, part_name, with_names
 from mpifl.job.plug_in import COPIES, ENVIRONMENT
 from mpifl.population.pinning import table_of
 from mpifl.record.run_directory import check_empty
-from mpifl.record.run_folders import CHECKPOINTS, JOB
+from mpifl.record.run_folders import CHECKPOINTS, JOB, is_run
 from mpifl.rounds.build_experiment import check_job
 from mpifl.rounds.experiment import Experiment, TimingExperiment
 from mpifl.rounds.snapshot import Snapshot
 from mpifl.state.checkpoint import last_checkpoint
 from mpifl.state.extension import (
-    check_no_more,
     extend,
     rounds_at_end,
     with_due_tests,
@@ -97,11 +96,16 @@ def job_and_overrides(
     return job, overrides
 
 
+def has_run(resume: str | None) -> bool:
+    """Return whether the directory that --resume names has a run to go on with."""
+    return resume is not None and is_run(Path(resume))
+
+
 def check_asked(job: str | None, out: str | None, resume: str | None) -> None:
     """Raise InputError when no run can begin or resume with these arguments. Writes nothing."""
     if resume is not None and out is not None:
         raise InputError("--out: not allowed with --resume, which names the run directory itself")
-    if resume is not None and is_file(Path(resume) / JOB):
+    if has_run(resume):
         return
 
     if job is None:
@@ -126,11 +130,10 @@ def begin(
     """
     job, overrides = job_and_overrides(job, overrides)
     check_asked(job, out, resume)
-    if resume is not None and is_file(Path(resume) / JOB):
+    if resume is not None and has_run(resume):
         return _resume(Path(resume).resolve(), job, overrides)
 
     assert job is not None  # as was checked
-    check_no_more(overrides)
     experiment, data_path = check_job(job, overrides)
     check_device_of(experiment)
 
