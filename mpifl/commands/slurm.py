@@ -246,11 +246,12 @@ def _prepare(points: Index, folder: str, submit: bool) -> None:
 
     Raises InputError when there is another sweep.
     """
-    from mpifl.sweeps.folder import existing
-    from mpifl.sweeps.index import write_index
+    from mpifl.sweeps.folder import begun_by_one, existing
 
-    if existing(Path(folder), points) is None and submit:
-        write_index(Path(folder), points)
+    if submit:
+        begun_by_one(Path(folder), points)
+    else:
+        existing(Path(folder), points)
     print(f"mpifl: note: {counted(len(points.runs), 'run')} in {folder}", file=sys.stderr)
 
 

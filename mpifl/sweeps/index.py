@@ -114,18 +114,11 @@ def source_of(job: str) -> str:
 
 
 def write_index(folder: Path, index: Index) -> None:
-    """Write sweep.yaml into a folder, which is made when missing. Raises InputError.
-
-    Several tasks of a batch array may do so at once: all write the same bytes.
-    """
+    """Write sweep.yaml into a folder."""
     text = yaml.safe_dump(
         index.model_dump(mode="json"), sort_keys=False, default_flow_style=None, width=100
     )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / INDEX, text)
-    except OSError as error:
-        raise InputError(f"{error.filename}: {error.strerror}") from error
+    write_text(folder / INDEX, text)
 
 
 def has_index(folder: Path) -> bool:
