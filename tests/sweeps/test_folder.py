@@ -177,3 +177,13 @@ def test_a_folder_that_cannot_be_is_refused(
     (here / "file").touch()
     with pytest.raises(InputError, match=re.escape(said)):
         open_sweep(made(), out, resume)
+
+
+def test_an_index_that_could_not_be_read_again_is_not_made(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """10,000 runs with long changes."""
+    monkeypatch.setattr("mpifl.sweeps.index.LONGEST_TEXT", 400)
+    with pytest.raises(InputError, match=r"4 runs would take \d+ characters; allowed: at most 400"):
+        open_sweep(made(), None, "s")
+    assert not (here / "s" / "sweep.yaml").exists()
