@@ -148,11 +148,19 @@ def _notes(paths: Sequence[Path], runs: Sequence[Run], comparison: Comparison) -
 
 
 def _progress(run: Run) -> str:
-    """Return how far a run is that is not complete."""
+    """Return how far a run is that is not complete.
+
+    The last round of one that a signal has stopped may wait for its test, and is not in run.h5.
+    """
+    from mpifl.record.status import read_status
+
     try:
         done = len(run.rounds)
     except InputError:
         done = 0
+    status = read_status(run.folder)
+    if status is not None and status.state == "stopped":
+        done = max(done, status.stopped_after or 0)
     return f"{done:,} of {counted(run.job['rounds'], 'round')}"
 
 

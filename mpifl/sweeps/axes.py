@@ -101,9 +101,9 @@ def _parse_axis(text: str) -> Axis:
 
     choices = tuple(zip(*columns, strict=True))
     values = [repr([load_value(value) for value in choice]) for choice in choices]
-    counts = Counter(values)
+    given = Counter(values)
     for choice, value in zip(choices, values, strict=True):
-        if counts[value] > 1:
+        if given[value] > 1:
             raise InputError(f"{', '.join(keys)}: {', '.join(choice)} is given twice")
     return Axis(keys, choices)
 
