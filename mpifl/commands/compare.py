@@ -133,10 +133,13 @@ def _table(names: list[Column], numbers: list[Column]) -> Table:
 
 def _notes(paths: Sequence[Path], runs: Sequence[Run], comparison: Comparison) -> list[str]:
     """Return the lines below the table: what the numbers are of, and which runs are missing."""
+    from mpifl.record.load import lacking
+
     lines = []
     if any(row.complete > 1 for row in comparison.rows):
         lines.append("mean ± standard deviation over the seeds of each row")
 
+    lines += lacking(runs)
     unfinished = [run for run in runs if not run.complete]
     lines += [
         f"not complete, so not counted: {run.folder} ({_progress(run)})"

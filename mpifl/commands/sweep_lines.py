@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.text import Text
 
 from mpifl.errors import counted
+from mpifl.record.load import Run, lacking
 from mpifl.sweeps.outcome import Outcome, State, last_line, log_path
 
 STYLES = {State.DONE: "", State.STOPPED: "yellow", State.FAILED: "bold red"}
@@ -95,7 +96,7 @@ class SweepLines:
         )
 
     def end(self) -> None:
-        """Print how many runs are done, which failed, and what to do next."""
+        """Print how many runs are done, which failed, what runs lacked, and what to do next."""
         failed = self.failed
         left = self._total - self.done - len(failed)
         words = [f"{self.done} of {counted(self._total, 'run')} done"]
@@ -109,6 +110,8 @@ class SweepLines:
             self._console.print(f"failed: {outcome.name}: {outcome.text}; see {outcome.log}")
         if len(failed) > MOST_FAILED:
             self._console.print(f"and {len(failed) - MOST_FAILED} more")
+        for line in lacking(Run(self._folder / run.name) for run in self._of(State.DONE)):
+            self._console.print(line)
         folder = shlex.quote(str(self._folder))
         if failed or left:
             self._console.print(f"to go on with those alone: mpifl sweep --resume {folder}")
