@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +22,15 @@ MOST_FAILED = 20
 """How many failed runs are named at the end."""
 
 
+class _Console(Console):
+    """Standard output; a reader that has gone (``| head``) does not end the sweep."""
+
+    def on_broken_pipe(self) -> None:
+        """Write to nothing from now on."""
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, sys.stdout.fileno())
+
+
 class SweepLines:
     """A sweep as a person sees it; used as a context manager while runs are under way.
 
@@ -32,7 +43,7 @@ class SweepLines:
         self._folder = folder
         self._total = total
         self._done_before = done
-        self._console = Console(highlight=False, soft_wrap=True, emoji=False, markup=False)
+        self._console = _Console(highlight=False, soft_wrap=True, emoji=False, markup=False)
         self._live = Live(console=self._console, auto_refresh=False, transient=True)
 
     @property
