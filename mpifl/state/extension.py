@@ -92,7 +92,7 @@ def with_end(folder: Path, job: Job, asked: Job, complete: bool) -> Job:
     if asked.stop != job.stop:
         _check_stop(folder, job, asked, complete)
     elif asked.rounds != job.rounds and complete:
-        _check_not_stopped(folder)
+        _check_not_stopped(folder, job)
     return job.model_copy(update={"rounds": asked.rounds, "stop": asked.stop})
 
 
@@ -120,13 +120,20 @@ def _check_stop(folder: Path, job: Job, asked: Job, complete: bool) -> None:
         )
 
 
-def _check_not_stopped(folder: Path) -> None:
-    """Raise InputError when a complete run was ended by ``stop``."""
+def _check_not_stopped(folder: Path, job: Job) -> None:
+    """Raise InputError when a complete run was ended by ``stop``, and would be with more rounds.
+
+    It would not by a test that came only because the round was the last one.
+    """
     summary = load_run(folder).summary
     stopped_by = summary.get("stopped_by")
+    rounds = summary["rounds"]
+    out_of_time = job.stop.out_of_time(summary["virtual_seconds"])
+    if rounds == job.rounds and not job.evaluation.due(rounds) and not out_of_time:
+        return
     if stopped_by is not None:
         raise InputError(
-            f"--resume: rounds: {stopped_by} has ended the run after round {summary['rounds']}, and"
+            f"--resume: rounds: {stopped_by} has ended the run after round {rounds}, and"
             f" more rounds do not change that; change it too ({stopped_by}=...), or leave it out"
             " (stop={})"
         )
