@@ -100,8 +100,9 @@ def run(
     from mpifl.commands.output import output_of_ranks
     from mpifl.io.log import OUTPUT, Output
     from mpifl.io.verified import for_the_ranks
+    from mpifl.job.read import MORE
     from mpifl.mpi.launch import LaunchError, command, default_ranks
-    from mpifl.state.resume import check_asked, job_and_overrides
+    from mpifl.state.resume import check_asked, has_run, job_and_overrides
 
     job, changes = job_and_overrides(job, overrides or [])
     with wrong_input_ends():
@@ -110,10 +111,11 @@ def run(
     if verify:
         forget()
     if job is not None:
-        _check(job, changes)
+        extends = has_run(resume)
+        _check(job, [change for change in changes if not (extends and change.startswith(MORE))])
 
     given = {"--out": out, "--resume": resume}
-    options = [word for name, value in given.items() if value is not None for word in (name, value)]
+    options = [f"{name}={value}" for name, value in given.items() if value is not None]
     options += ["--verify"] if verify else []
     arguments = [*([job] if job is not None else []), *changes, *options]
     os.environ |= for_the_ranks() | {OUTPUT: output}

@@ -90,7 +90,14 @@ class RankTimeout(Exception):  # noqa: N818
 
 
 class Interrupted(Exception):  # noqa: N818  (no error)
-    """A signal asked the run to end, and its checkpoint is written. Exit status 75."""
+    """A signal asked the run to end, and its checkpoint is written. Exit status 75.
+
+    ``after`` is the last round that is over, which may wait for its test; None if there are none.
+    """
+
+    def __init__(self, message: str, after: int | None = None) -> None:
+        super().__init__(message)
+        self.after = after
 
 
 @contextlib.contextmanager

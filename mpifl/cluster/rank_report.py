@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from mpifl import __version__
 from mpifl.errors import InputError
 from mpifl.job import Job
 from mpifl.rounds.experiment import Experiment, TimingExperiment
@@ -47,9 +48,9 @@ TORCH_LIBRARIES = {"MKL": r"Math Kernel Library Version (\S+)", "oneDNN": r"MKL-
 Report = dict[str, Any]
 """The report of a rank.
 
-``host``; ``computes_with``: name -> text, empty in a run that trains nothing; ``model``: kind ->
-hash of what no broadcast carries; ``job``: hash of the run directory's job.yaml as this rank sees
-it, None when it does not see it.
+``host``; ``computes_with``: name -> text, in a run that trains nothing only of versions;
+``model``: kind -> hash of what no broadcast carries; ``job``: hash of the run directory's job.yaml
+as this rank sees it, None when it does not see it, None when it does not see it.
 """
 
 
@@ -58,7 +59,7 @@ def rank_report(experiment: TimingExperiment, job_file: Path) -> Report:
     trains = isinstance(experiment, Experiment)
     return {
         "host": socket.gethostname(),
-        "computes_with": _computes_with(experiment.job) if trains else {},
+        "computes_with": _versions() | (_trains_with(experiment.job) if trains else {}),
         "model": experiment.fingerprint if isinstance(experiment, Experiment) else {},
         "job": _file_hash(job_file),
     }
@@ -150,8 +151,18 @@ def processor() -> str:
     return next(names, platform.processor())
 
 
-def _computes_with(job: Job) -> dict[str, str]:
-    """Return everything that may change the bits of arithmetic on this rank, by name."""
+def _versions() -> dict[str, str]:
+    """Return the versions of what computes plans and the clock, by name."""
+    return {
+        "mpifl": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "numba": _version("numba"),
+    }
+
+
+def _trains_with(job: Job) -> dict[str, str]:
+    """Return what else may change the bits of training on this rank, by name."""
     import torch  # here, because runs that only time rounds do not need it
 
     build = torch.__config__.show()
@@ -163,9 +174,7 @@ def _computes_with(job: Job) -> dict[str, str]:
     facts = {
         "processor": processor(),
         "CPU capability": torch.backends.cpu.get_cpu_capability(),
-        "python": platform.python_version(),
         "torch": torch.__version__,
-        "numpy": np.__version__,
         **libraries,
         **_libraries_of_parts(job),
         "threads": str(torch.get_num_threads()),

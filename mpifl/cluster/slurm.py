@@ -49,6 +49,7 @@ class Request:
         activate: The file that is sourced after that.
         made_by: The command line that made the script, as a comment in it.
         sweep: What follows ``mpifl sweep JOB``, to run a sweep; None for a single job.
+        runs: How many runs the sweep has.
         extra: Options that sbatch gets as they are.
         launcher: What starts the ranks.
         image: An Apptainer image with mpifl, used in place of ``activate``.
@@ -75,6 +76,7 @@ class Request:
     activate: str = ".venv/bin/activate"
     made_by: str = ""
     sweep: tuple[str, ...] | None = None
+    runs: int = 0
     qos: str | None = None
     gres: str | None = None
     constraint: str | None = None
@@ -119,6 +121,13 @@ class Request:
             raise InputError(
                 f"--array: {self.array!r} is not allowed; allowed: seeds such as 1-5, 1,3,7 or"
                 " 1-20%4 (four at a time)"
+            )
+        listed = re.sub(r":\d+|%\d+", "", self.array)
+        numbers = [int(number) for number in re.split("[,-]", listed)]
+        if self.sweep is not None and not 1 <= min(numbers) <= max(numbers) <= self.runs:
+            raise InputError(
+                f"--array: {self.array!r} is not allowed: the sweep has runs 1 to {self.runs};"
+                " allowed: those"
             )
         words = ("--seed",) if self.flower else ("seed=",)
         has_seed = any(override.startswith(words) for override in self.overrides)

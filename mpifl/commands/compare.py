@@ -133,10 +133,13 @@ def _table(names: list[Column], numbers: list[Column]) -> Table:
 
 def _notes(paths: Sequence[Path], runs: Sequence[Run], comparison: Comparison) -> list[str]:
     """Return the lines below the table: what the numbers are of, and which runs are missing."""
+    from mpifl.record.load import lacking
+
     lines = []
     if any(row.complete > 1 for row in comparison.rows):
         lines.append("mean ± standard deviation over the seeds of each row")
 
+    lines += lacking(runs)
     unfinished = [run for run in runs if not run.complete]
     lines += [
         f"not complete, so not counted: {run.folder} ({_progress(run)})"
@@ -148,11 +151,19 @@ def _notes(paths: Sequence[Path], runs: Sequence[Run], comparison: Comparison) -
 
 
 def _progress(run: Run) -> str:
-    """Return how far a run is that is not complete."""
+    """Return how far a run is that is not complete.
+
+    The last round of one that a signal has stopped may wait for its test, and is not in run.h5.
+    """
+    from mpifl.record.status import read_status
+
     try:
         done = len(run.rounds)
     except InputError:
         done = 0
+    status = read_status(run.folder)
+    if status is not None and status.state == "stopped":
+        done = max(done, status.stopped_after or 0)
     return f"{done:,} of {counted(run.job['rounds'], 'round')}"
 
 

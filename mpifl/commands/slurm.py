@@ -168,6 +168,7 @@ def slurm(
             activate="" if image is not None else _activate(venv, submit),
             made_by=shlex.join(["mpifl", *(word for word in sys.argv[1:] if word != "--submit")]),
             sweep=None if points is None else _sweep_words(texts, random, seed),
+            runs=0 if points is None else len(points.runs),
             qos=qos,
             gres=gres,
             constraint=constraint,
@@ -245,11 +246,12 @@ def _prepare(points: Index, folder: str, submit: bool) -> None:
 
     Raises InputError when there is another sweep.
     """
-    from mpifl.sweeps.folder import existing
-    from mpifl.sweeps.index import write_index
+    from mpifl.sweeps.folder import begun_by_one, existing
 
-    if existing(Path(folder), points) is None and submit:
-        write_index(Path(folder), points)
+    if submit:
+        begun_by_one(Path(folder), points)
+    else:
+        existing(Path(folder), points)
     print(f"mpifl: note: {counted(len(points.runs), 'run')} in {folder}", file=sys.stderr)
 
 

@@ -105,7 +105,9 @@ def _when(status: Status, age: float) -> str:
 
 
 def _state(status: Status) -> str:
-    """Return the state, and which key of the job has ended the run if one has."""
+    """Return the state, and which key of the job has ended the run, or which round was the last."""
+    if status.state == "stopped" and status.stopped_after is not None:
+        return f"stopped after round {status.stopped_after:,}"
     early = status.state == "ended" and status.ended_by
     return f"ended by {status.ended_by}" if early else status.state
 

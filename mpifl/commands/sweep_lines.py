@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -12,11 +14,21 @@ from rich.live import Live
 from rich.text import Text
 
 from mpifl.errors import counted
+from mpifl.record.load import Run, lacking
 from mpifl.sweeps.outcome import Outcome, State, last_line, log_path
 
 STYLES = {State.DONE: "", State.STOPPED: "yellow", State.FAILED: "bold red"}
 MOST_FAILED = 20
 """How many failed runs are named at the end."""
+
+
+class _Console(Console):
+    """Standard output; a reader that has gone (``| head``) does not end the sweep."""
+
+    def on_broken_pipe(self) -> None:
+        """Write to nothing from now on."""
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, sys.stdout.fileno())
 
 
 class SweepLines:
@@ -31,7 +43,7 @@ class SweepLines:
         self._folder = folder
         self._total = total
         self._done_before = done
-        self._console = Console(highlight=False, soft_wrap=True, emoji=False, markup=False)
+        self._console = _Console(highlight=False, soft_wrap=True, emoji=False, markup=False)
         self._live = Live(console=self._console, auto_refresh=False, transient=True)
 
     @property
@@ -95,7 +107,7 @@ class SweepLines:
         )
 
     def end(self) -> None:
-        """Print how many runs are done, which failed, and what to do next."""
+        """Print how many runs are done, which failed, what runs lacked, and what to do next."""
         failed = self.failed
         left = self._total - self.done - len(failed)
         words = [f"{self.done} of {counted(self._total, 'run')} done"]
@@ -109,6 +121,8 @@ class SweepLines:
             self._console.print(f"failed: {outcome.name}: {outcome.text}; see {outcome.log}")
         if len(failed) > MOST_FAILED:
             self._console.print(f"and {len(failed) - MOST_FAILED} more")
+        for line in lacking(Run(self._folder / run.name) for run in self._of(State.DONE)):
+            self._console.print(line)
         folder = shlex.quote(str(self._folder))
         if failed or left:
             self._console.print(f"to go on with those alone: mpifl sweep --resume {folder}")

@@ -15,9 +15,10 @@ from mpifl.flower.clock import NodeClock, node_clock
 from mpifl.flower.settings import FlowerSettings, checked, dump, read
 from mpifl.io.files import is_file, write_text
 from mpifl.job.plug_in import ENVIRONMENT
-from mpifl.record.run_directory import check_empty, make_run_directory
+from mpifl.record.run_directory import check_empty
 from mpifl.record.run_folders import JOB
-from mpifl.state.resume import SUMMARY, lock_directory
+from mpifl.state.new_directory import lock_directory, new_directory
+from mpifl.state.resume import SUMMARY
 
 
 @dataclass(frozen=True)
@@ -75,9 +76,9 @@ def begin(
 
     settings, clock = _new(app, run_config, options)
     hashes = {"app": source_sha256(settings.app), "trace": clock.content_sha256}
-    folder = make_run_directory(out, settings.name, resume=resume).resolve()
-    write_text(folder / JOB, dump(settings))
-    return FlowerStart(settings, clock, folder, hashes, False, lock_directory(folder))
+    with new_directory(out, settings.name, resume) as (folder, lock):
+        write_text(folder / JOB, dump(settings))
+    return FlowerStart(settings, clock, folder, hashes, False, lock)
 
 
 def _is_there(resume: str | None) -> bool:

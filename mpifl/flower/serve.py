@@ -39,9 +39,9 @@ from mpifl.mpi.parcels import end_parcels
 from mpifl.mpi.recovery import attempts
 from mpifl.mpi.world import World, library
 from mpifl.record.run_directory import write_environment, write_summary
+from mpifl.record.run_folders import CHECKPOINTS
 from mpifl.record.wording import clock_text
 from mpifl.seeds import Purpose, number
-from mpifl.state.resume import CHECKPOINTS
 
 LOG = logging.getLogger(__name__)
 

@@ -204,13 +204,13 @@ def to_disk(path: Path) -> None:
         os.close(handle)
 
 
-def locked(stream: IO[bytes]) -> bool:
+def locked(stream: IO[bytes], wait: bool = False) -> bool:
     """Lock a file for this process while it is open; return False when another has locked it.
 
-    On a file system without locks nobody can be kept out: returns True.
+    Or ``wait`` until none has. On a file system without locks nobody can be kept out: returns True.
     """
     try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
         return False
     except OSError:  # no locks on this file system

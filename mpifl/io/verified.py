@@ -25,6 +25,9 @@ CONTENT = "content"
 BYTES = "bytes"
 VARIABLE = "MPIFL_VERIFIED"
 
+MOST_TOLD_BYTES = 1 << 16
+"""The most that ranks are told; Linux starts no process with a variable of 128 KiB."""
+
 Stamp = tuple[int, int, int]
 """Inode, size and time of the last change (ns) of a file.
 
@@ -63,14 +66,19 @@ _known = _of_this_start()
 def for_the_ranks() -> dict[str, str]:
     """Return what to add to the environment of the ranks.
 
-    With it they need not read the files again.
+    With it they need not read the files again. Of very many files, as a sweep over data sets has,
+    those that were read first are told.
     """
-    entries = [
-        [str(path), kind, reading.stamp, reading.when, reading.digest]
-        for (path, kind), reading in _known.items()
-        if reading.lasts
-    ]
-    return {VARIABLE: json.dumps(entries)}
+    told = "[]"
+    entries = []
+    for (path, kind), reading in _known.items():
+        if reading.lasts:
+            entries.append([str(path), kind, reading.stamp, reading.when, reading.digest])
+            text = json.dumps(entries)
+            if len(text) > MOST_TOLD_BYTES:
+                break
+            told = text
+    return {VARIABLE: told}
 
 
 def verified(path: Path, form: str, schema: int) -> str:

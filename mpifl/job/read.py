@@ -24,6 +24,9 @@ from mpifl.job.yaml_text import load_value, load_yaml
 COMMAND_LINE = "command line"
 """What stands in place of the job file in errors of what was given there."""
 
+MORE = "rounds=+"
+"""The beginning of an override that extends a run which is resumed."""
+
 SETTLED = frozenset({"training.engine", "training.stack", "training.drop_last"})
 """Keys whose values a run may choose by the rest of the job."""
 
@@ -151,6 +154,11 @@ def _apply(raw: dict[str, Any], override: str) -> None:
     path, equals, text = override.partition("=")
     if not equals or not path:
         raise InputError(f"{override!r}: an override looks like section.key=value")
+    if override.startswith(MORE):
+        raise InputError(
+            f"rounds: {text} is not allowed: only `mpifl run --resume` adds rounds, to a run that"
+            " has come to its end; name how many there are to be"
+        )
     try:
         value = load_value(text)
     except InputError as error:

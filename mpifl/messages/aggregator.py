@@ -126,7 +126,7 @@ def run_protocol(run: ProtocolRun) -> None:
     if run.driver.events.rounds_done < last and not run.callbacks.met():
         over = run.driver.events.rounds_done
         when = f"in round {over + 1}" if run.saved.events else f"after round {over}"
-        raise Interrupted(f"stopped {when}, with a checkpoint")
+        raise Interrupted(f"stopped {when}, with a checkpoint", over)
 
 
 def _restore(run: ProtocolRun) -> None:

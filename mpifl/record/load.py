@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
-from mpifl.errors import InputError, counted
+from mpifl.errors import InputError, counted, printable
 from mpifl.io.files import is_file, read_errors
 from mpifl.io.hdf5 import check_heaps
 from mpifl.job import load_yaml
@@ -101,6 +101,12 @@ class Run:
     def summary(self) -> dict[str, Any]:
         """summary.json: totals, final scores, model_sha256. It is missing until the run ends."""
         return self._json("summary.json")
+
+    @property
+    def too_few(self) -> list[str]:
+        """What a run that has ended says of rounds with too few clients online, or updates."""
+        lines = self.summary.get("too_few")
+        return [printable(str(line)) for line in lines] if isinstance(lines, list) else []
 
     @cached_property
     def rounds(self) -> np.ndarray:
@@ -206,6 +212,15 @@ def _check_table(name: str) -> None:
     """Raise InputError for a table that run.h5 never has."""
     if name not in TABLES:
         raise InputError(f"table {name!r} is not known; allowed: {', '.join(TABLES)}")
+
+
+def lacking(runs: Iterable[Run]) -> list[str]:
+    """Return a line about complete runs in whose rounds clients or updates were too few, if any."""
+    found = [(run.folder, run.too_few[0]) for run in runs if run.complete and run.too_few]
+    if not found:
+        return []
+    folder, line = found[0]
+    return [f"too few clients or updates in {counted(len(found), 'run')}, such as {folder}: {line}"]
 
 
 def load_run(path: str | Path) -> Run:

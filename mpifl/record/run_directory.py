@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from mpifl.cluster.rank_report import processor
 from mpifl.errors import InputError
 from mpifl.io.files import PACKAGE, PARTIAL, disk_full_errors, write_text
 from mpifl.job.plug_in import COPIES, ENVIRONMENT, PlugIn
+from mpifl.record.run_folders import CHECKPOINTS, LOCK
 
 LIBRARIES = ("torch", "numpy", "numba", "h5py", "mpi4py", "pydantic", "scikit-learn")
 
@@ -26,17 +28,23 @@ LIBRARIES = ("torch", "numpy", "numba", "h5py", "mpi4py", "pydantic", "scikit-le
 def check_empty(option: str, folder: str, more: str = "", begun: bool = False) -> None:
     """Raise InputError when the folder that ``option`` names is a file, or is not empty.
 
-    ``more`` is added to the message about a folder that is not empty. With ``begun`` it may have
-    what a killed start leaves: copies of plug-ins, and files that are not whole.
+    ``more`` is added to the message about a folder that is not empty. A lock alone does not count.
+    With ``begun`` it may have what a killed start leaves: copies of plug-ins, and files that are
+    not whole.
     """
     path = Path(folder)
     if path.exists() and not path.is_dir():
         raise InputError(f"{option}: {folder}: is a file; name a new folder")
-    names = [one.name for one in path.iterdir()] if path.is_dir() else []
-    if any(not (begun and (name == COPIES or fnmatch(name, PARTIAL))) for name in names):
+    found = [one for one in path.iterdir() if not _is_lock(one)] if path.is_dir() else []
+    if any(not (begun and (one.name == COPIES or fnmatch(one.name, PARTIAL))) for one in found):
         raise InputError(
             f"{option}: {folder}: not empty{more}; name a new folder, or remove what is there"
         )
+
+
+def _is_lock(path: Path) -> bool:
+    """Return whether a folder has nothing but a run's lock."""
+    return path.name == CHECKPOINTS and path.is_dir() and {*os.listdir(path)} <= {LOCK}
 
 
 def make_run_directory(
@@ -48,13 +56,13 @@ def make_run_directory(
     which may have what a killed start leaves. With neither it is the first of runs/NAME,
     runs/NAME-2, ... that does not exist; ``parent`` replaces ``runs``.
     """
-    asked = out if resume is None else resume
+    asked, option = (out, "--out") if resume is None else (resume, "--resume")
     try:
         if asked is not None:
             folder = Path(asked)
             with disk_full_errors(folder):
                 folder.mkdir(parents=True, exist_ok=True)
-            check_empty("--out", asked, begun=resume is not None)
+            check_empty(option, asked, begun=resume is not None)
             return folder
 
         with disk_full_errors(Path(parent)):
@@ -67,7 +75,7 @@ def make_run_directory(
                 return folder
             number += 1
     except OSError as error:
-        raise InputError(f"--out: {error.filename}: {error.strerror}") from error
+        raise InputError(f"{option}: {error.filename}: {error.strerror}") from error
 
 
 def write_environment(

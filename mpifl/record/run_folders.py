@@ -9,6 +9,12 @@ from mpifl.io.files import is_file
 JOB = "job.yaml"
 """The file that makes a folder a run directory; it is written first."""
 
+CHECKPOINTS = "checkpoint"
+"""The folder of a run directory with what a resume needs."""
+
+LOCK = "lock"
+"""The file in it that a run keeps locked."""
+
 
 def is_run(folder: Path) -> bool:
     """Return whether a folder is a run directory."""

@@ -91,13 +91,13 @@ class RunRecord:
     def finish(self, facts: Mapping[str, Any]) -> None:
         """Write summary.json from ``facts`` and the totals, and the closing lines."""
         ended = {"rounds": self._totals.rounds, "stopped_by": self._stop_rule.met_by}
-        summary = {**facts, **ended, **self._totals.summary()}
+        too_few = [line for counter in self._too_few for line in counter.closing()]
+        summary = {**facts, **ended, **self._totals.summary(), "too_few": too_few}
         if not self._trains:
             summary["analytics"] = analytics_entries(self._found)
         write_summary(self._folder, summary)
         self._loggers.end(summary)
         lines = closing_lines(summary, os.path.relpath(self._folder))
-        too_few = [line for counter in self._too_few for line in counter.closing()]
         for line in too_few:
             LOG.info(line)
         for line in lines:

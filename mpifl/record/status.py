@@ -66,6 +66,8 @@ class Status:
         host: Of rank 0.
         pid: Of rank 0's process.
         ended_by: The key of the job that ended the run before its last round, such as ``stop.at``.
+        stopped_after: Of a run that a signal has stopped, the last round that is over. It may wait
+            for its test, and then comes behind ``round``.
         written: When this was written, seconds since 1970 by the clock of ``host``.
     """
 
@@ -94,6 +96,7 @@ class Status:
     pid: int
     written: float
     ended_by: str | None = None
+    stopped_after: int | None = None
 
     __pydantic_config__ = {"allow_inf_nan": False}  # noqa: RUF012
 

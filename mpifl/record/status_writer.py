@@ -105,8 +105,12 @@ class StatusWriter:
         now = time.monotonic()
         self._told = _Told(row, totals.copy(), ranks, now, worked, old, ended_by)
 
-    def end(self, state: State) -> None:
-        """Write the last status, with ``state``; return when it is written, or takes too long."""
+    def end(self, state: State, after: int | None = None) -> None:
+        """Write the last status, with ``state``; return when it is written, or takes too long.
+
+        ``after`` is the round after which a signal has stopped the run.
+        """
+        self._status = replace(self._status, stopped_after=after)
         self._final = state
         self._over.set()
         self._thread.join(LAST_WORD_SECONDS)
@@ -221,14 +225,16 @@ def status_writer(source: Source) -> Iterator[StatusWriter]:
     """Tell of a run for the block; how the block ends is its last state."""
     writer = StatusWriter(source, Output.asked(os.environ).live)
     state: State = "failed"
+    after: int | None = None
     try:
         yield writer
         state = "ended"
-    except Interrupted:
+    except Interrupted as error:
         state = "stopped"
+        after = error.after
         raise
     finally:
-        writer.end(state)
+        writer.end(state, after)
 
 
 def _first(source: Source) -> Status:

@@ -116,7 +116,8 @@ def run_aggregator(
     _report_rounds(server, callbacks, watch)
     aggregator_send_end(world)
     if server.rounds_done < server.last_round or server.untested:
-        raise Interrupted(f"stopped after round {server.rounds_done}, with a checkpoint")
+        over = server.rounds_done
+        raise Interrupted(f"stopped after round {over}, with a checkpoint", over)
 
 
 # While executors train

@@ -48,4 +48,5 @@ def run_timing(experiment: TimingExperiment, callbacks: RunCallbacks, watch: Sto
                 snapshot = Snapshot(rounds_done=round_number, clock=state, learned=rule_state)
                 callbacks.checkpoints.save(snapshot)
         if stopped and not last:
-            raise Interrupted(f"stopped after round {round_number}, with a checkpoint")
+            message = f"stopped after round {round_number}, with a checkpoint"
+            raise Interrupted(message, round_number)

@@ -18,6 +18,7 @@ from mpifl.job.plug_in import ENVIRONMENT
 from mpifl.mpi.recovery import attempts
 from mpifl.mpi.world import World, library
 from mpifl.record.run_directory import write_environment
+from mpifl.record.run_folders import CHECKPOINTS
 from mpifl.record.run_record import RunRecord, run_record
 from mpifl.record.status_writer import Source, StatusWriter, status_writer
 from mpifl.record.summary import where_time_went
@@ -27,7 +28,7 @@ from mpifl.rounds.experiment import Experiment, TimingExperiment
 from mpifl.rounds.protocol import aggregator_receive_time_spent, aggregator_send_end
 from mpifl.rounds.timing_only import run_timing
 from mpifl.state.checkpoint import Checkpoints
-from mpifl.state.resume import ACTORS, CHECKPOINTS, RunStart
+from mpifl.state.resume import ACTORS, RunStart
 
 LOG = logging.getLogger(__name__)
 

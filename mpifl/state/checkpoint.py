@@ -96,15 +96,7 @@ def _write(path: Path, snapshot: Snapshot) -> None:
 
 
 def read_checkpoint(path: Path) -> Snapshot:
-    """Return the snapshot of a checkpoint. Raises InputError when the file is not whole."""
-    with read_errors(path):
-        digest = _digest(path)
-    if not path.stem.endswith(f"-{digest}"):
-        raise InputError(
-            f"{path}: damaged: the SHA-256 of its contents does not begin with the digest in its"
-            " name"
-        )
-
+    """Return the snapshot of a whole checkpoint. Raises InputError for another version's."""
     with open_hdf5(path, FORMAT, SCHEMA_VERSION) as file, read_errors(path):
         versions = {
             int(number): _vectors(group) for number, group in file.get("versions", {}).items()
@@ -128,16 +120,32 @@ def read_checkpoint(path: Path) -> Snapshot:
 
 
 def last_checkpoint(folder: Path) -> Snapshot | None:
-    """Return the newest checkpoint that can be read, None when there is none.
+    """Return the newest checkpoint that is whole, None when there is none.
 
-    Log those that cannot be read.
+    Log the others. Raises InputError for a whole one of another version: a run that began anew
+    would lose all that it has done.
     """
     for path in sorted(folder.glob(PATTERN), reverse=True):
         try:
-            return read_checkpoint(path)
+            _check_whole(path)
         except InputError as error:
             LOG.warning("checkpoint skipped: %s", error)
+            continue
+        try:
+            return read_checkpoint(path)
+        except InputError as error:
+            raise InputError(
+                f"--resume: {error}; go on with the version of mpifl that made it, which"
+                " environment.json names, or begin another run"
+            ) from error
     return None
+
+
+def _check_whole(path: Path) -> None:
+    with read_errors(path):
+        digest = _digest(path)
+    if not path.stem.endswith(f"-{digest}"):
+        raise InputError(f"{path}: damaged: its contents have not the SHA-256 that is in its name")
 
 
 class Records(Protocol):
@@ -173,8 +181,8 @@ class Checkpoints:
     @property
     def oldest(self) -> int:
         """The round of the oldest checkpoint that is kept; 0 where there is none yet."""
-        paths = sorted(self._folder.glob(PATTERN))
-        return round_of(paths[0].name) if paths else 0
+        rounds = (round_of(path.name) for path in self._folder.glob(PATTERN))
+        return min((number for number in rounds if number <= self._last), default=0)
 
     def due(self, rounds_done: int, last: bool = False) -> bool:
         """Return whether a checkpoint is to be written after this round, the ``last`` or not."""
@@ -214,9 +222,14 @@ class Checkpoints:
 
     def _write(self, snapshot: Snapshot) -> None:
         self._records.to_disk()
-        write_checkpoint(self._folder, snapshot)
-        for old in sorted(self._folder.glob(PATTERN))[: -self._keep]:
-            old.unlink()
+        written = write_checkpoint(self._folder, snapshot)
+        paths = sorted(self._folder.glob(PATTERN))
+        older = [path for path in paths if path.name < snapshot.moment]
+        kept = [written, *older[max(0, len(older) + 1 - self._keep) :]]
+        for path in paths:
+            # Also later ones: they were damaged, as the run has gone on from before them.
+            if path not in kept and path.is_file():
+                path.unlink()
 
 
 def _digest(path: Path) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 from mpifl.errors import InputError
 from mpifl.io.files import disk_full_errors, write_text
 from mpifl.job import Job, dump_job, part_name, with_names
+from mpifl.job.read import MORE
 from mpifl.record.load import load_run
 from mpifl.record.stop_rule import StopRule
 from mpifl.rounds.round_result import PERSONAL
@@ -21,19 +22,8 @@ from mpifl.rounds.snapshot import Snapshot, Waiting
 
 LOG = logging.getLogger(__name__)
 
-MORE = "rounds=+"
 FALLING = ("cosine", "linear")
 """Schedules of the learning rate that depend on the number of rounds."""
-
-
-def check_no_more(overrides: Sequence[str]) -> None:
-    """Raise InputError for ``rounds=+N`` where no run is resumed."""
-    for override in overrides:
-        if override.startswith(MORE):
-            raise InputError(
-                f"{override}: adds rounds to a run that is resumed (--resume); name how many the"
-                " new run has"
-            )
 
 
 def rounds_at_end(folder: Path, job: Job, complete: bool) -> int:
@@ -102,7 +92,7 @@ def with_end(folder: Path, job: Job, asked: Job, complete: bool) -> Job:
     if asked.stop != job.stop:
         _check_stop(folder, job, asked, complete)
     elif asked.rounds != job.rounds and complete:
-        _check_not_stopped(folder)
+        _check_not_stopped(folder, job)
     return job.model_copy(update={"rounds": asked.rounds, "stop": asked.stop})
 
 
@@ -130,13 +120,20 @@ def _check_stop(folder: Path, job: Job, asked: Job, complete: bool) -> None:
         )
 
 
-def _check_not_stopped(folder: Path) -> None:
-    """Raise InputError when a complete run was ended by ``stop``."""
+def _check_not_stopped(folder: Path, job: Job) -> None:
+    """Raise InputError when a complete run was ended by ``stop``, and would be with more rounds.
+
+    It would not by a test that came only because the round was the last one.
+    """
     summary = load_run(folder).summary
     stopped_by = summary.get("stopped_by")
+    rounds = summary["rounds"]
+    out_of_time = job.stop.out_of_time(summary["virtual_seconds"])
+    if rounds == job.rounds and not job.evaluation.due(rounds) and not out_of_time:
+        return
     if stopped_by is not None:
         raise InputError(
-            f"--resume: rounds: {stopped_by} has ended the run after round {summary['rounds']}, and"
+            f"--resume: rounds: {stopped_by} has ended the run after round {rounds}, and"
             f" more rounds do not change that; change it too ({stopped_by}=...), or leave it out"
             " (stop={})"
         )

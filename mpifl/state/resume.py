@@ -4,38 +4,35 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
 from mpifl.errors import InputError
-from mpifl.io.files import disk_full_errors, is_file, locked, write_text
+from mpifl.io.files import is_file, write_text
 from mpifl.io.verified import bytes_sha256
 from mpifl.job import Job, difference, dump_job, part_name, with_names
 from mpifl.job.plug_in import COPIES, ENVIRONMENT
 from mpifl.population.pinning import table_of
-from mpifl.record.run_directory import check_empty, make_run_directory
+from mpifl.record.run_directory import check_empty
+from mpifl.record.run_folders import CHECKPOINTS, JOB, is_run
 from mpifl.rounds.build_experiment import check_job
 from mpifl.rounds.experiment import Experiment, TimingExperiment
 from mpifl.rounds.snapshot import Snapshot
 from mpifl.state.checkpoint import last_checkpoint
 from mpifl.state.extension import (
-    check_no_more,
     extend,
     rounds_at_end,
     with_due_tests,
     with_end,
     with_sums,
 )
+from mpifl.state.new_directory import lock_directory, new_directory
 
-JOB = "job.yaml"
 SUMMARY = "summary.json"
-CHECKPOINTS = "checkpoint"
 ACTORS = "actors"
 """Below CHECKPOINTS: the arrays of a protocol's actors."""
-LOCK = "lock"
 INPUTS = {
     "data": "data.name",
     "trace": "population.trace",
@@ -99,11 +96,16 @@ def job_and_overrides(
     return job, overrides
 
 
+def has_run(resume: str | None) -> bool:
+    """Return whether the directory that --resume names has a run to go on with."""
+    return resume is not None and is_run(Path(resume))
+
+
 def check_asked(job: str | None, out: str | None, resume: str | None) -> None:
     """Raise InputError when no run can begin or resume with these arguments. Writes nothing."""
     if resume is not None and out is not None:
         raise InputError("--out: not allowed with --resume, which names the run directory itself")
-    if resume is not None and is_file(Path(resume) / JOB):
+    if has_run(resume):
         return
 
     if job is None:
@@ -128,18 +130,16 @@ def begin(
     """
     job, overrides = job_and_overrides(job, overrides)
     check_asked(job, out, resume)
-    if resume is not None and is_file(Path(resume) / JOB):
+    if resume is not None and has_run(resume):
         return _resume(Path(resume).resolve(), job, overrides)
 
     assert job is not None  # as was checked
-    check_no_more(overrides)
     experiment, data_path = check_job(job, overrides)
     check_device_of(experiment)
 
-    folder = make_run_directory(out, experiment.job.name, resume=resume).resolve()
-    copies = _copy_plug_ins(experiment.job, folder)
-    write_text(folder / JOB, dump_job(with_names(experiment.job, copies)))
-    lock = lock_directory(folder)
+    with new_directory(out, experiment.job.name, resume) as (folder, lock):
+        copies = _copy_plug_ins(experiment.job, folder)
+        write_text(folder / JOB, dump_job(with_names(experiment.job, copies)))
 
     absolute = {key: f"{folder}/{name}" for key, name in copies.items()}
     experiment = replace(experiment, job=with_names(experiment.job, absolute))
@@ -267,23 +267,3 @@ def _damaged(path: Path) -> InputError:
         f"--resume: {path}: damaged; restore it from a copy, or remove it to go on without"
         " comparing data, trace, plug-ins and ranks with those at the run's beginning"
     )
-
-
-def lock_directory(folder: Path) -> IO[bytes]:
-    """Return a locked file, which keeps a second run out of a directory as long as it is open.
-
-    Raises InputError when another run holds the lock.
-    """
-    path = folder / CHECKPOINTS / LOCK
-    try:
-        with disk_full_errors(path, run=folder):
-            (folder / CHECKPOINTS).mkdir(exist_ok=True)
-            file = open(path, "wb")  # noqa: SIM115
-    except OSError as error:
-        raise InputError(f"{error.filename}: {error.strerror}") from error
-
-    if not locked(file):
-        raise InputError(
-            f"{os.path.relpath(folder)}: another run is writing there; wait for it, or end it"
-        )
-    return file

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -100,8 +101,9 @@ def _parse_axis(text: str) -> Axis:
 
     choices = tuple(zip(*columns, strict=True))
     values = [repr([load_value(value) for value in choice]) for choice in choices]
+    given = Counter(values)
     for choice, value in zip(choices, values, strict=True):
-        if values.count(value) > 1:
+        if given[value] > 1:
             raise InputError(f"{', '.join(keys)}: {', '.join(choice)} is given twice")
     return Axis(keys, choices)
 

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from mpifl.errors import InputError
 from mpifl.flower.app import is_app
+from mpifl.io.files import locked
 from mpifl.job import Job, read_job
 from mpifl.record.run_directory import check_empty, make_run_directory
 from mpifl.rounds.build_experiment import check_job
@@ -17,6 +18,9 @@ from mpifl.sweeps.apps import check_app
 from mpifl.sweeps.index import INDEX, Index, has_index, read_index, source_of, write_index
 
 FOLDER = "sweeps"
+LOCK = ".lock"
+"""The file that is locked while a sweep's index is made."""
+
 T = TypeVar("T")
 
 
@@ -44,8 +48,25 @@ def open_sweep(asked: Index | None, out: str | None, resume: str | None) -> tupl
         check_empty("--out", out)
     name = _checked_name(asked)
     folder = Path(resume) if resume is not None else make_run_directory(out, name, FOLDER)
-    write_index(folder, asked)
-    return folder, asked
+    return folder, begun_by_one(folder, asked)
+
+
+def begun_by_one(folder: Path, asked: Index) -> Index:
+    """Write the index of a sweep into its folder, which is made where it is missing; return it.
+
+    Several commands may do so at once, such as the tasks of a batch array: one writes it, the
+    others find it. Raises InputError when it cannot be written, or is that of another sweep.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(folder / LOCK, "ab") as lock:
+            locked(lock, wait=True)
+            found = existing(folder, asked)
+            if found is None:
+                write_index(folder, asked)
+    except OSError as error:
+        raise InputError(f"{error.filename}: {error.strerror}") from error
+    return found or asked
 
 
 def existing(folder: Path, asked: Index | None) -> Index | None:

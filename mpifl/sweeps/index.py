@@ -10,11 +10,12 @@ from typing import Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from mpifl.errors import InputError
+from mpifl.errors import InputError, counted
 from mpifl.flower.app import is_app, source_sha256
 from mpifl.io.files import is_file, read_errors, write_text
 from mpifl.io.verified import bytes_sha256
 from mpifl.job import find_job, load_yaml
+from mpifl.job.yaml_text import LONGEST_TEXT
 from mpifl.sweeps.apps import PROGRAM, app_words
 from mpifl.sweeps.axes import parse_axes
 from mpifl.sweeps.points import drawn, folder_names, grid
@@ -114,18 +115,17 @@ def source_of(job: str) -> str:
 
 
 def write_index(folder: Path, index: Index) -> None:
-    """Write sweep.yaml into a folder, which is made when missing. Raises InputError.
-
-    Several tasks of a batch array may do so at once: all write the same bytes.
-    """
+    """Write sweep.yaml into a folder. Raises InputError for one that could not be read again."""
     text = yaml.safe_dump(
         index.model_dump(mode="json"), sort_keys=False, default_flow_style=None, width=100
     )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / INDEX, text)
-    except OSError as error:
-        raise InputError(f"{error.filename}: {error.strerror}") from error
+    if len(text) > LONGEST_TEXT:
+        raise InputError(
+            f"{folder / INDEX}: {counted(len(index.runs), 'run')} would take {len(text):,}"
+            f" characters; allowed: at most {LONGEST_TEXT:,}: fewer runs, or what all have in the"
+            " job file"
+        )
+    write_text(folder / INDEX, text)
 
 
 def has_index(folder: Path) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import mpifl
 from mpifl.cluster.rank_report import Report, check_reports, check_resumed, rank_groups, rank_report
 from mpifl.errors import InputError
 from mpifl.rounds.build_experiment import check_job
@@ -51,9 +52,11 @@ def test_a_report_names_all_that_changes_bits(
     wanted = {
         "processor",
         "CPU capability",
+        "mpifl",
         "python",
         "torch",
         "numpy",
+        "numba",
         "MKL",
         "oneDNN",
         "threads",
@@ -68,10 +71,19 @@ def test_a_report_names_all_that_changes_bits(
     assert rank_report(experiment, tmp_path / "other.yaml")["job"] is None
 
 
-def test_a_run_that_only_times_has_nothing_to_compare(tmp_path: Path) -> None:
+def test_a_run_that_only_times_has_versions_to_compare(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     timed, _ = check_job("reddit-timing", ["rounds=1"])
-    found = rank_report(timed, tmp_path / "job.yaml")
-    assert (found["computes_with"], found["model"]) == ({}, {})
+    before = rank_report(timed, tmp_path / "job.yaml")
+    assert before["computes_with"].keys() == {"mpifl", "python", "numpy", "numba"}
+    assert before["model"] == {}
+
+    monkeypatch.setattr("mpifl.cluster.rank_report.__version__", "0.0.7")
+    now = rank_report(timed, tmp_path / "job.yaml")
+    path = written(tmp_path, {"ranks": rank_groups([before])})
+    (line,) = check_resumed([now], path, required=False)
+    assert f"mpifl 0.0.7 (when the run began: {mpifl.__version__})" in line
 
 
 def test_equal_ranks_on_several_hosts_give_no_line(

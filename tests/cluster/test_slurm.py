@@ -186,6 +186,11 @@ def test_a_time_is_read_as_sbatch_reads_it(text: str, seconds: int) -> None:
         ({"array": "1..5"}, "--array: '1..5' is not allowed"),
         ({"array": "1-2", "overrides": ("seed=3",)}, "seed: not allowed with --array"),
         (
+            {"array": "1-13%2", "sweep": (), "runs": 12},
+            "--array: '1-13%2' is not allowed: the sweep has runs 1 to 12",
+        ),
+        ({"array": "0,3", "sweep": (), "runs": 12}, "--array: '0,3' is not allowed"),
+        (
             {"gpus_per_node": 4, "ntasks_per_node": 3},
             "--gpus-per-node: 4 is not allowed with 3 ranks",
         ),
@@ -261,6 +266,7 @@ def test_a_task_of_a_sweep_runs_what_the_sweep_says(tmp_path: Path) -> None:
         "a",
         array="1-4",
         sweep=("x=1,2", "seed=1..2"),
+        runs=4,
         activate="bin/activate",
         resume="s t",
     )
@@ -275,7 +281,9 @@ def test_a_task_of_a_sweep_runs_what_the_sweep_says(tmp_path: Path) -> None:
 
 
 def test_a_task_of_a_sweep_that_is_wrong_starts_nothing(tmp_path: Path) -> None:
-    request = Request("a", "a", array="1-4", sweep=(), activate="bin/activate", requeue=True)
+    request = Request(
+        "a", "a", array="1-4", sweep=(), runs=4, activate="bin/activate", requeue=True
+    )
     run = start(tmp_path, 'touch "$1"; exit 2', request, SLURM_ARRAY_TASK_ID="3")
     run.communicate(timeout=LIMIT_SECONDS)
     assert run.returncode == 2

@@ -136,6 +136,12 @@ def test_which_key_has_ended_a_run_is_said() -> None:
     assert ", stopped, " in status_line(stopped)
 
 
+def test_the_round_after_which_a_run_was_stopped_is_said_though_it_waits_for_its_test() -> None:
+    stopped = status(state="stopped", stopped_after=72)
+    assert drawn(StatusView(stopped))[0].endswith("round 71/100, stopped after round 72")
+    assert status_line(stopped).startswith("round 71/100, stopped after round 72, virtual")
+
+
 def test_one_plain_line() -> None:
     assert status_line(status()) == (
         "round 71/100, running, virtual 13:34 min, accuracy 0.9453, loss 0.1843,"

@@ -176,6 +176,20 @@ def test_an_extended_run_is_the_one_that_was_longer_from_the_beginning(
         assert run.summary["resumed_from"] == 17
 
 
+def test_a_stop_that_only_the_test_of_the_last_round_met_is_none_of_a_longer_run(
+    tmp_path: Path,
+) -> None:
+    """Round 3 is tested because it is the last one, and of 6 rounds it is not."""
+    job = (*SYNC, "evaluation.every=4", "stop={metric: accuracy, at: 0}")
+    short = run_job(1, tmp_path, *job, "rounds=3")
+    assert short.summary["stopped_by"] == "stop.at"
+    longer = run_job(1, tmp_path, *job, "rounds=6")
+    assert longer.summary["rounds"] == 4
+    (run,) = take_up(1, [short], "rounds=+3")
+    assert run.status == 0, run.stderr
+    assert_same(run, longer, "target")
+
+
 def test_an_extended_run_that_is_killed_at_once_is_extended_when_it_is_taken_up_again(
     whole: dict[str, Finished], tmp_path: Path
 ) -> None:

@@ -22,6 +22,7 @@ import pytest
 from mpifl.cluster.signals import STOPPING
 from mpifl.errors import INTERRUPTED
 from mpifl.mpi.launch import command
+from mpifl.record.status import read_status
 from tests.launching import (
     COSTS,
     HELD,
@@ -32,6 +33,7 @@ from tests.launching import (
     Finished,
     gone,
     held,
+    mpifl,
     mpirun,
     process_of,
     python,
@@ -257,8 +259,13 @@ def test_a_signal_ends_it_after_its_round_with_a_checkpoint(
     said = stopped(tmp_path, [*job, "--out", str(out)], 20, number)
     assert "Traceback" not in said
     assert not (out / "summary.json").exists()
+    status = read_status(out)
+    assert status is not None
+    assert f"mpifl: stopped after round {status.stopped_after}, with a checkpoint" in said
+    compared = mpifl(tmp_path, "compare", str(out)).stdout
+    assert f"out ({status.stopped_after} of 60 rounds)" in compared
     found = go_on(2, out)
-    assert found.summary["resumed_from"] >= 20
+    assert found.summary["resumed_from"] == status.stopped_after
     assert found.summary["model_sha256"] == undisturbed("sync").summary["model_sha256"]
     assert found.table("rounds").tobytes() == undisturbed("sync").table("rounds").tobytes()
 

@@ -142,3 +142,20 @@ def test_another_file_on_another_rank_is_refused(
     flip(path)  # after rank 0 has read it
     with pytest.raises(InputError, match="damaged or changed"):
         check_same(path, *noted, FORMAT, SCHEMA_VERSION)
+
+
+def test_a_process_can_be_told_of_some_of_very_many_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sweep over data sets has read thousands, and starts its runs in this environment."""
+    paths = [Path(f"/somewhere/data-{number:016x}.h5") for number in range(3000)]
+    readings = {(path, module.CONTENT): module._Reading((1, 2, 3), OLD**3, "d") for path in paths}
+    monkeypatch.setattr(module, "_known", readings)
+    environment = os.environ | for_the_ranks()
+    program = (
+        "from mpifl.io.verified import _known; print(*(path for path, _ in _known), sep='\\n')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    told = done.stdout.split()
+    assert len(told) > 100
+    assert told == [str(path) for path in paths[: len(told)]]

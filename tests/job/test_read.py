@@ -1245,3 +1245,9 @@ def test_a_text_in_the_place_of_a_number_is_told_what_was_meant(override: str, s
     with pytest.raises(InputError) as caught:
         read_job("quickstart", [override])
     assert str(caught.value).endswith(said)
+
+
+def test_rounds_are_added_to_a_run_that_is_resumed_alone() -> None:
+    """YAML reads +5 as 5: a job of 5 rounds would be another than was asked for."""
+    with pytest.raises(InputError, match=r"^command line: rounds: \+5 is not allowed: only"):
+        read_job("quickstart", ["rounds=+5"])

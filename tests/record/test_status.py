@@ -120,14 +120,21 @@ def test_of_a_part_of_the_run_before_there_are_numbers_and_no_rate(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("error", "state"), [(Interrupted("stopped"), "stopped"), (OSError("gone"), "failed")]
+    ("error", "state", "after"),
+    [
+        (Interrupted("stopped"), "stopped", None),
+        (Interrupted("stopped after round 8", 8), "stopped", 8),
+        (OSError("gone"), "failed", None),
+    ],
 )
-def test_the_last_state_is_how_it_ended(tmp_path: Path, error: Exception, state: str) -> None:
+def test_the_last_state_is_how_it_ended(
+    tmp_path: Path, error: Exception, state: str, after: int | None
+) -> None:
     with pytest.raises(type(error)), status_writer(source(tmp_path)):
         raise error
     last = read_status(tmp_path)
     assert last is not None
-    assert last.state == state
+    assert (last.state, last.stopped_after) == (state, after)
 
 
 def test_what_cannot_be_written_is_left_out(tmp_path: Path) -> None:

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 import yaml
 
+from mpifl.record.load import lacking, load_run
 from mpifl.record.tables import ROUND, row_type
 from mpifl.record.too_few_online import TooFewOnline
 from mpifl.rounds.build_experiment import check_job
 from mpifl.rounds.experiment import TimingExperiment
 from mpifl.traces.trace import Trace, write_trace
-from tests.launching import python
+from tests.launching import mpifl, python
 
 DIGITS = {"name": "digits", "partition": {"name": "iid", "clients": 6}}
 
@@ -135,3 +136,19 @@ def test_a_run_says_it_once_and_a_resumed_run_not_again(
     ).unlink()  # as if it had been ended after its last checkpoint
     assert run("--resume", "out") == [last]
     assert run("job.yaml", "clock.availability=always", "--out", "always") == []
+
+    runs = [load_run(tmp_path / name) for name in ("always", "out")]
+    assert [found.too_few for found in runs] == [[], [last]]
+    assert lacking(runs) == [f"too few clients or updates in 1 run, such as {tmp_path}/out: {last}"]
+    assert lacking(runs[:1]) == []
+    comparison = mpifl(tmp_path, "compare", "out", "always")
+    assert f"\ntoo few clients or updates in 1 run, such as out: {last}\n" in comparison.stdout
+
+
+def test_a_sweep_says_it_of_its_runs(
+    experiment_of: Callable[..., TimingExperiment], tmp_path: Path
+) -> None:
+    experiment_of({"mode": "sync", "overcommitment": 3.0})
+    done = mpifl(tmp_path, "sweep", "job.yaml", "seed=1..2", "-n", "1", "--out", "s")
+    wanted = "too few clients or updates in 2 runs, such as s/1_seed-1: in 3 of 3 rounds fewer"
+    assert wanted in done.stdout

@@ -18,13 +18,20 @@ from hypothesis import strategies as st
 
 from mpifl.algorithms.algorithm import FOUND
 from mpifl.clock.timeline import PARTICIPANT, ClockState, Timeline
+from mpifl.errors import InputError
 from mpifl.io.files import DiskFull
 from mpifl.privacy.participations import PARTICIPATIONS
 from mpifl.privacy.privacy import PrivateRound
 from mpifl.rounds.plan import TASK, Plan
 from mpifl.rounds.round_result import METRIC, Judged
 from mpifl.rounds.snapshot import STATE_ROUND, Snapshot, Waiting
-from mpifl.state.checkpoint import Checkpoints, last_checkpoint, read_checkpoint, write_checkpoint
+from mpifl.state.checkpoint import (
+    SCHEMA_VERSION,
+    Checkpoints,
+    last_checkpoint,
+    read_checkpoint,
+    write_checkpoint,
+)
 from tests.logged import logged
 from tests.small_disk import Mount, mounting, mounts
 
@@ -129,6 +136,46 @@ def test_the_newest_whole_one_counts_and_the_damaged_are_named(tmp_path: Path) -
         str(path) in line and "damaged" in line
         for path, line in zip((last, middle), said, strict=True)
     ] == [True, True]
+
+
+def test_one_of_another_version_is_no_reason_to_begin_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_checkpoint(tmp_path, snapshot(10))
+    monkeypatch.setattr("mpifl.state.checkpoint.SCHEMA_VERSION", SCHEMA_VERSION + 1)
+    newest = write_checkpoint(tmp_path, snapshot(20))
+    monkeypatch.undo()
+    with pytest.raises(InputError, match=rf"^--resume: {newest}: .*go on with the version"):
+        last_checkpoint(tmp_path)
+    newest.write_bytes(b"damaged")
+    with logged():
+        found = last_checkpoint(tmp_path)
+    assert found is not None
+    assert found.rounds_done == 10
+
+
+@pytest.mark.parametrize("begun_at", [0, 70])
+def test_damaged_ones_of_later_rounds_make_room_for_what_is_saved(
+    tmp_path: Path, begun_at: int
+) -> None:
+    """A run that goes on from before them is saved, and client state is kept from there on."""
+    for rounds_done in (90, 100):
+        write_checkpoint(tmp_path, snapshot(rounds_done)).write_bytes(b"damaged")
+    if begun_at:
+        write_checkpoint(tmp_path, snapshot(begun_at))
+    checkpoints = Checkpoints(tmp_path, every=10, keep=2, records=Records(), resumed_from=begun_at)
+    assert checkpoints.oldest == begun_at
+    saved = [begun_at + 10, begun_at + 20, begun_at + 40]
+    for rounds_done in saved:
+        checkpoints.save(snapshot(rounds_done))
+        checkpoints.wait()
+        found = last_checkpoint(tmp_path)
+        assert found is not None
+        assert found.rounds_done == rounds_done
+    checkpoints.close()
+    kept = [read_checkpoint(path).rounds_done for path in sorted(tmp_path.iterdir())]
+    assert kept == saved[-2:]
+    assert checkpoints.oldest == saved[-2]
 
 
 def test_without_any_there_is_none(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from mpifl.errors import WRONG_INPUT, InputError
-from mpifl.record.run_directory import write_environment
+from mpifl.record.run_directory import make_run_directory, write_environment
 from mpifl.state.resume import RunStart, begin, take_over
 from mpifl.traces.trace import Trace, write_trace
 from tests.models.library import library
@@ -113,7 +113,12 @@ def test_a_run_directory_holds_the_plug_in_and_its_hash(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     "left",
-    [".job.yaml.77.part", "plugins/selection/.mine.py.77.part", "plugins/selection/mine.py"],
+    [
+        ".job.yaml.77.part",
+        "plugins/selection/.mine.py.77.part",
+        "plugins/selection/mine.py",
+        "checkpoint/lock",
+    ],
 )
 def test_a_start_that_was_killed_before_its_job_was_written_begins_again(
     folder: Path, left: str
@@ -127,12 +132,63 @@ def test_a_start_that_was_killed_before_its_job_was_written_begins_again(
     assert hash_of(again) == hash_of(whole)
     jobs = [(folder / name / "job.yaml").read_text() for name in ("out", "whole")]
     assert jobs[0] == jobs[1]
+    assert path.exists() != path.name.endswith(".part")
     assert hash_of(begun(None, folder / "out", resume=True)) == hash_of(whole)
 
     (folder / "other" / "plugins").mkdir(parents=True)
     (folder / "other" / "notes.txt").touch()
     message = refusal(lambda: begun(folder / "asked.yaml", folder / "other", resume=True))
     assert "not empty, and no job.yaml there" in message
+
+
+MAKING = "mpifl.state.new_directory.make_run_directory"
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_of_two_starts_in_a_directory_one_is_refused_and_changes_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, resume: bool
+) -> None:
+    """The second has found the directory to be empty, too, and has been slower."""
+    first: list[RunStart] = []
+    option = {"resume" if resume else "out": str(folder / "out")}
+    other = {"out": None, "resume": None} | option
+    make = make_run_directory
+
+    def make_after_another(*arguments: Any, **options: Any) -> Path:
+        path = make(*arguments, **options)
+        if not first:
+            monkeypatch.setattr(MAKING, make)
+            first.append(begin(str(folder / "asked.yaml"), ["seed=1"], **other))
+        return path
+
+    monkeypatch.setattr(MAKING, make_after_another)
+    message = refusal(lambda: begin(str(folder / "asked.yaml"), ["seed=2"], **other))
+    assert "another run" in message
+    assert "seed: 1\n" in (folder / "out" / "job.yaml").read_text()
+
+    first[0].lock.close()
+    message = refusal(
+        lambda: begin(str(folder / "asked.yaml"), ["seed=2"], str(folder / "out"), None)
+    )
+    assert message.startswith("--out: ")
+    assert "seed: 1\n" in (folder / "out" / "job.yaml").read_text()
+
+
+def test_a_start_in_a_folder_with_something_else_names_the_option_that_named_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "other").mkdir()
+    monkeypatch.setattr("mpifl.state.resume.check_asked", lambda *_: None)  # something comes later
+    (folder / "other" / "notes.txt").touch()
+    message = refusal(lambda: begun(folder / "asked.yaml", folder / "other", resume=True))
+    assert message.startswith("--resume: ")
+
+
+def test_a_directory_that_cannot_be_written_to_is_refused(folder: Path) -> None:
+    (folder / "out").mkdir()
+    (folder / "out" / "plugins").touch()  # root may write to any folder
+    message = refusal(lambda: begun(folder / "asked.yaml", folder / "out", resume=True))
+    assert message.startswith(f"--resume: {folder / 'out'}: ")
 
 
 @pytest.mark.parametrize("file", ["mine.py", "helper.py", "later.py"])

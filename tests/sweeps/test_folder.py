@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from mpifl.errors import InputError
-from mpifl.sweeps.folder import existing, open_sweep
-from mpifl.sweeps.index import Index, Random, make_index, read_index
+from mpifl.job import Job
+from mpifl.sweeps.folder import begun_by_one, check_runs, existing, open_sweep
+from mpifl.sweeps.index import Index, Random, make_index, read_index, write_index
+
+CHECKING = "mpifl.sweeps.folder.check_runs"
 
 AXES = ["rounds=3", "training.lr=0.1,0.2", "seed=1..2"]
 
@@ -68,6 +73,60 @@ def test_going_on_makes_what_is_missing_and_finds_what_is_there() -> None:
     assert existing(Path("s"), made()) is None
 
 
+@pytest.mark.parametrize(
+    ("axes", "out", "said"),
+    [
+        ("seed=1..2", None, ""),
+        ("seed=3..4", None, "with other axes"),
+        ("seed=1..2", "s", "not empty"),
+        ("seed=3..4", "s", "not empty"),
+    ],
+)
+def test_of_two_sweeps_that_begin_in_a_folder_at_once_the_first_is_there(
+    monkeypatch: pytest.MonkeyPatch, axes: str, out: str | None, said: str
+) -> None:
+    """To check all runs takes long: both commands have found the folder to be empty."""
+    resume = None if out else "s"
+    first = made("seed=1..2")
+
+    def check_while_another_begins(index: Index, whole: bool) -> list[Job]:
+        monkeypatch.setattr(CHECKING, check_runs)
+        open_sweep(first, out, resume)
+        return check_runs(index, whole)
+
+    monkeypatch.setattr(CHECKING, check_while_another_begins)
+    if said:
+        with pytest.raises(InputError, match=said):
+            open_sweep(made(axes), out, resume)
+    else:
+        assert open_sweep(made(axes), out, resume) == (Path("s"), first)
+    assert read_index(Path("s")) == first
+
+
+def test_going_on_waits_for_the_command_that_makes_the_index(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its index is not replaced, which it keeps locked while it runs."""
+    first = made("seed=1..2")
+    writing = threading.Event()
+    go_on = threading.Event()
+
+    def write_slowly(folder: Path, index: Index) -> None:
+        writing.set()
+        assert go_on.wait(60)
+        write_index(folder, index)
+
+    monkeypatch.setattr("mpifl.sweeps.folder.write_index", write_slowly)
+    with ThreadPoolExecutor(2) as threads:
+        one = threads.submit(begun_by_one, Path("s"), first)
+        assert writing.wait(60)
+        other = threads.submit(begun_by_one, Path("s"), made("seed=3..4"))
+        go_on.set()
+        assert one.result() == first
+        with pytest.raises(InputError, match="with other axes"):
+            other.result()
+
+
 def test_another_sweep_or_a_changed_job_does_not_go_on(here: Path) -> None:
     job = here / "mine.yaml"
     source = Path(__file__).parents[2] / "jobs" / "quickstart.yaml"
@@ -118,3 +177,13 @@ def test_a_folder_that_cannot_be_is_refused(
     (here / "file").touch()
     with pytest.raises(InputError, match=re.escape(said)):
         open_sweep(made(), out, resume)
+
+
+def test_an_index_that_could_not_be_read_again_is_not_made(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """10,000 runs with long changes."""
+    monkeypatch.setattr("mpifl.sweeps.index.LONGEST_TEXT", 400)
+    with pytest.raises(InputError, match=r"4 runs would take \d+ characters; allowed: at most 400"):
+        open_sweep(made(), None, "s")
+    assert not (here / "s" / "sweep.yaml").exists()
