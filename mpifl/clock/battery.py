@@ -100,7 +100,7 @@ class Battery(Section):
             for i, client in enumerate(clients.tolist()):
                 if client in call.recent:
                     since[i], joules[i] = call.recent[client]
-        return rested(_chargers(call), self.cell, clients, joules, since, now)
+        return rested(call.population.chargers, self.cell, clients, joules, since, now)
 
     def choose(
         self, call: Call, now: float, wanted: int, draw: int, busy: np.ndarray = NOBODY
@@ -139,7 +139,7 @@ class Battery(Section):
         joules = self.joules(call, clients, np.full(len(clients), now))
         # Above the level, and not at it.
         goal = np.nextafter(self.ask_level * self.cell.capacity, math.inf)
-        return when_charged(_chargers(call), self.cell, clients, joules, now, goal)
+        return when_charged(call.population.chargers, self.cell, clients, joules, now, goal)
 
     def check_possible(self, call: Call, now: float, busy: np.ndarray = NOBODY) -> None:
         """Raise InputError when no battery will ever be full enough to ask its client.
@@ -201,7 +201,7 @@ class Battery(Section):
         names = ("download_seconds", "compute_seconds", "upload_seconds")
         return drained(
             call.population.phones,
-            _chargers(call),
+            call.population.chargers,
             rule,
             self.cell,
             clients,
@@ -230,11 +230,6 @@ def joules_left(charges: np.ndarray, rows: np.ndarray) -> np.ndarray:
         return np.empty(0)
     left: np.ndarray = charges["joules"][np.searchsorted(charges["client"], rows["client"])]
     return left
-
-
-def _chargers(call: Call) -> Phones:
-    """Return the phones as they are plugged in: by the trace, whatever availability the job has."""
-    return call.population.phones._replace(always_online=False)
 
 
 def _watts(phones: Phones, rows: np.ndarray, radio: Radio) -> np.ndarray:

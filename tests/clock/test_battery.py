@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from random import Random
@@ -18,12 +18,17 @@ from mpifl.clock.policies.sync import Sync
 from mpifl.clock.policy import RoundPolicy
 from mpifl.clock.timeline import CHARGE, Call, ClockState, Outcome, Timeline
 from mpifl.errors import InputError
+from mpifl.job.outages import Outages
+from mpifl.population.memory import with_memory
+from mpifl.population.outages import with_outages
 from mpifl.population.population import Population
 from mpifl.rounds.build_experiment import check_job
 from mpifl.rounds.prospects import prospects
 from tests.clock.conftest import WORK
 from tests.known import known
 from tests.makers import PopulationOf, RoundOf
+
+OUTAGES = Outages(regions=2, days_between=0.1, hours=1, days=1)
 
 
 def battery(capacity: float = 100.0, start: float = 1.0, **more: float) -> Battery:
@@ -264,6 +269,33 @@ def test_batteries_so_large_that_they_never_run_low_change_nothing(
     )
     assert huge.participants.tobytes() == plain.participants.tobytes()
     assert huge.end_seconds == plain.end_seconds
+
+
+@pytest.mark.parametrize("always", [False, True])
+@pytest.mark.parametrize(
+    "without",
+    [
+        lambda population: with_outages(population, OUTAGES, 3),
+        lambda population: with_memory(population, 2.0),
+        lambda population: with_memory(with_outages(population, OUTAGES, 3), 2.0),
+    ],
+    ids=["outages", "memory", "both"],
+)
+def test_phones_are_plugged_in_when_the_trace_says_so_whatever_keeps_them_offline(
+    population_of: PopulationOf, without: Callable[[Population], Population], always: bool
+) -> None:
+    population = population_of([{"slots": [(0, 10 + 20 * k)]} for k in range(4)])
+    trace = replace(known(population.trace), memory_mb=np.arange(1.0, 5.0))
+    population = replace(population, trace=trace, always_online=always)
+    cell = battery(1000.0, 0.5, charge_watts=3.0, idle_watts=1.0)
+    clients = np.arange(4)
+    changed = without(population)
+    for now in (5.0, 55.0, 230.0, 86_000.0):
+        of_trace, found = (
+            cell.joules(Call(1, np.array, each, WORK), clients, np.full(4, now))
+            for each in (population, changed)
+        )
+        assert found.tolist() == of_trace.tolist()
 
 
 def test_the_clock_says_that_nobody_will_ever_be_charged(
