@@ -62,6 +62,8 @@ class Battery(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Battery:
+        if self.capacity_joules is None and self != Battery.model_construct():
+            raise ValueError("its keys need capacity_joules: without it batteries never run low")
         if self.least_level > self.ask_level:
             raise ValueError(
                 f"least_level {self.least_level:g} is above ask_level {self.ask_level:g}"

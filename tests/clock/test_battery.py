@@ -328,6 +328,12 @@ def test_levels_that_make_no_sense_are_refused() -> None:
             Battery(capacity_joules=1.0, **keys)
 
 
+def test_keys_of_a_battery_without_a_capacity_are_refused() -> None:
+    with pytest.raises(ValueError, match="its keys need capacity_joules"):
+        Battery(ask_level=0.4)
+    assert not Battery(ask_level=0.3).counted  # as job.yaml of a run has it
+
+
 def test_what_is_foretold_of_rounds_passes_over_who_is_low() -> None:
     keys = {"capacity_joules": 1, "charge_watts": 0, "start_low": 0.1, "start_high": 0.2}
     experiment = check_job("quickstart", [f"clock.battery.{key}={keys[key]}" for key in keys])[0]
