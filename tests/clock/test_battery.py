@@ -289,10 +289,14 @@ def test_phones_are_plugged_in_when_the_trace_says_so_whatever_keeps_them_offlin
     population = replace(population, trace=trace, always_online=always)
     cell = battery(1000.0, 0.5, charge_watts=3.0, idle_watts=1.0)
     clients = np.arange(4)
+
+    def nobody(now: float, wanted: int, draw: int, busy: np.ndarray) -> np.ndarray:
+        return clients[:0]
+
     changed = without(population)
     for now in (5.0, 55.0, 230.0, 86_000.0):
         of_trace, found = (
-            cell.joules(Call(1, np.array, each, WORK), clients, np.full(4, now))
+            cell.joules(Call(1, nobody, each, WORK), clients, np.full(4, now))
             for each in (population, changed)
         )
         assert found.tolist() == of_trace.tolist()

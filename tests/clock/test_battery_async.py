@@ -215,9 +215,8 @@ def test_who_is_charged_while_an_outage_keeps_it_offline_is_asked_after_it(
 ) -> None:
     # Nothing comes to the first for as long as it is online: it never stops.
     population = population_of([{"slots": [(0, 40)]}, {"slots": [(0, 100)]}])
-    curves = Bandwidth(
-        np.array([0, 2]), np.array([0.0, 40.0]), *[np.array([0.0, 8.0])] * 2, np.array([100.0])
-    )
+    kbps = np.array([0.0, 8.0])
+    curves = Bandwidth(np.array([0, 2]), np.array([0.0, 40.0]), kbps, kbps, np.array([100.0]))
     trace = replace(known(population.trace), bandwidth=curves)
     population = replace(population, trace=trace)
     slots = [[(0.0, 40.0)], [(0.0, 20.0), (60.0, 100.0)]]
