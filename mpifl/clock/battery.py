@@ -62,6 +62,8 @@ class Battery(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Battery:
+        if self.capacity_joules is None and self != Battery.model_construct():
+            raise ValueError("its keys need capacity_joules: without it batteries never run low")
         if self.least_level > self.ask_level:
             raise ValueError(
                 f"least_level {self.least_level:g} is above ask_level {self.ask_level:g}"
@@ -100,7 +102,7 @@ class Battery(Section):
             for i, client in enumerate(clients.tolist()):
                 if client in call.recent:
                     since[i], joules[i] = call.recent[client]
-        return rested(_chargers(call), self.cell, clients, joules, since, now)
+        return rested(call.population.chargers, self.cell, clients, joules, since, now)
 
     def choose(
         self, call: Call, now: float, wanted: int, draw: int, busy: np.ndarray = NOBODY
@@ -139,7 +141,7 @@ class Battery(Section):
         joules = self.joules(call, clients, np.full(len(clients), now))
         # Above the level, and not at it.
         goal = np.nextafter(self.ask_level * self.cell.capacity, math.inf)
-        return when_charged(_chargers(call), self.cell, clients, joules, now, goal)
+        return when_charged(call.population.chargers, self.cell, clients, joules, now, goal)
 
     def check_possible(self, call: Call, now: float, busy: np.ndarray = NOBODY) -> None:
         """Raise InputError when no battery will ever be full enough to ask its client.
@@ -201,7 +203,7 @@ class Battery(Section):
         names = ("download_seconds", "compute_seconds", "upload_seconds")
         return drained(
             call.population.phones,
-            _chargers(call),
+            call.population.chargers,
             rule,
             self.cell,
             clients,
@@ -230,11 +232,6 @@ def joules_left(charges: np.ndarray, rows: np.ndarray) -> np.ndarray:
         return np.empty(0)
     left: np.ndarray = charges["joules"][np.searchsorted(charges["client"], rows["client"])]
     return left
-
-
-def _chargers(call: Call) -> Phones:
-    """Return the phones as they are plugged in: by the trace, whatever availability the job has."""
-    return call.population.phones._replace(always_online=False)
 
 
 def _watts(phones: Phones, rows: np.ndarray, radio: Radio) -> np.ndarray:

@@ -229,7 +229,9 @@ class EventLoop:
             # The selection rule does not take those who come online: the loop would never end.
             stuck = self.in_flight.stuck and not len(self.unmeasured)
             if came_online and not begun and stuck:
-                if self.batteries is None or not len(self.batteries.clients):
+                low = self.batteries is not None and len(self.batteries.clients) > 0
+                # A client may also have been charged while an outage keeps it offline.
+                if not low and (self.batteries is None or self._anyone()):
                     raise nobody_ever(len(self.in_flight))
                 self._check_batteries()
 

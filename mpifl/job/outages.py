@@ -28,6 +28,8 @@ class Outages(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Outages:
+        if self.regions is None and self != Outages.model_construct():
+            raise ValueError("its keys need regions: without them there are no outages")
         if self.days > MOST_DAYS:
             raise ValueError(f"days must be at most {MOST_DAYS}")
         return self

@@ -45,6 +45,7 @@ def with_memory(population: Population, needed_mb: float) -> Population:
         population,
         trace=trace,
         always_online=False,
+        as_traced=population.as_traced or population,
         pinned=Pinned.of(device, pattern, curve, trace.patterns),
         without_memory=int(lacking.sum()),
     )

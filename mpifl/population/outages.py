@@ -67,6 +67,7 @@ def with_outages(population: Population, outages: Outages, seed: int) -> Populat
         population,
         trace=trace,
         always_online=False,
+        as_traced=population.as_traced or population,
         pinned=Pinned.of(device, own.astype(np.int64), curve, trace.patterns),
     )
 

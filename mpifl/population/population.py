@@ -35,7 +35,8 @@ class Population:
     are not neighbours here, and no two clients share a phone while there are enough phones. Where
     ``pinned`` is given, it has the rows of the trace that each client has instead. ``trace`` is
     None on ranks that do not use it. ``without_memory`` is the number of clients that are never
-    online because their devices lack memory.
+    online because their devices lack memory. Where outages or lacking memory keep clients offline,
+    ``as_traced`` is the population without them, whose clients are online as the trace says.
     """
 
     clients: int
@@ -46,6 +47,7 @@ class Population:
     sizes: Quantiles | None = None
     pinned: Pinned | None = None
     without_memory: int = 0
+    as_traced: Population | None = None
 
     @cached_property
     def phones(self) -> Phones:
@@ -68,6 +70,11 @@ class Population:
             curves=Curves.of(trace.bandwidth),
             pinned=self.pinned or Pinned.none(),
         )
+
+    @cached_property
+    def chargers(self) -> Phones:
+        """The phones as they are plugged in: by the trace alone, whatever availability says."""
+        return (self.as_traced or self).phones._replace(always_online=False)
 
     @cached_property
     def notes(self) -> dict[str, Any]:

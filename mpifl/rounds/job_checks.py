@@ -200,16 +200,18 @@ def _check_memory(key: str, things: str, size: float) -> None:
 
 
 def check_server(job: Job, workload: Workload) -> None:
-    """Raise InputError for a server that would take months to transfer one model.
+    """Raise InputError for a server, or cells, that would take months to transfer one model.
 
     In so long a round too much happens to phones.
     """
+    latency = job.clock.latency
     transfers = (
-        ("server_down_kbps", workload.bytes_down),
-        ("server_up_kbps", workload.bytes_up),
+        ("server_down_kbps", latency.server_down_kbps, workload.bytes_down),
+        ("server_up_kbps", latency.server_up_kbps, workload.bytes_up),
+        ("cells.down_kbps", latency.cells.down_kbps, workload.bytes_down),
+        ("cells.up_kbps", latency.cells.up_kbps, workload.bytes_up),
     )
-    for key, size in transfers:
-        kbps = getattr(job.clock.latency, key)
+    for key, kbps, size in transfers:
         if kbps is None:
             continue
         if size * 8 / workload.bits_per_kbit / kbps > LONGEST_TRANSFER_SECONDS:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from random import Random
@@ -18,12 +18,17 @@ from mpifl.clock.policies.sync import Sync
 from mpifl.clock.policy import RoundPolicy
 from mpifl.clock.timeline import CHARGE, Call, ClockState, Outcome, Timeline
 from mpifl.errors import InputError
+from mpifl.job.outages import Outages
+from mpifl.population.memory import with_memory
+from mpifl.population.outages import with_outages
 from mpifl.population.population import Population
 from mpifl.rounds.build_experiment import check_job
 from mpifl.rounds.prospects import prospects
 from tests.clock.conftest import WORK
 from tests.known import known
 from tests.makers import PopulationOf, RoundOf
+
+OUTAGES = Outages(regions=2, days_between=0.1, hours=1, days=1)
 
 
 def battery(capacity: float = 100.0, start: float = 1.0, **more: float) -> Battery:
@@ -266,6 +271,37 @@ def test_batteries_so_large_that_they_never_run_low_change_nothing(
     assert huge.end_seconds == plain.end_seconds
 
 
+@pytest.mark.parametrize("always", [False, True])
+@pytest.mark.parametrize(
+    "without",
+    [
+        lambda population: with_outages(population, OUTAGES, 3),
+        lambda population: with_memory(population, 2.0),
+        lambda population: with_memory(with_outages(population, OUTAGES, 3), 2.0),
+    ],
+    ids=["outages", "memory", "both"],
+)
+def test_phones_are_plugged_in_when_the_trace_says_so_whatever_keeps_them_offline(
+    population_of: PopulationOf, without: Callable[[Population], Population], always: bool
+) -> None:
+    population = population_of([{"slots": [(0, 10 + 20 * k)]} for k in range(4)])
+    trace = replace(known(population.trace), memory_mb=np.arange(1.0, 5.0))
+    population = replace(population, trace=trace, always_online=always)
+    cell = battery(1000.0, 0.5, charge_watts=3.0, idle_watts=1.0)
+    clients = np.arange(4)
+
+    def nobody(now: float, wanted: int, draw: int, busy: np.ndarray) -> np.ndarray:
+        return clients[:0]
+
+    changed = without(population)
+    for now in (5.0, 55.0, 230.0, 86_000.0):
+        of_trace, found = (
+            cell.joules(Call(1, nobody, each, WORK), clients, np.full(4, now))
+            for each in (population, changed)
+        )
+        assert found.tolist() == of_trace.tolist()
+
+
 def test_the_clock_says_that_nobody_will_ever_be_charged(
     population_of: PopulationOf, round_of: RoundOf
 ) -> None:
@@ -294,6 +330,12 @@ def test_levels_that_make_no_sense_are_refused() -> None:
     for keys in ({"ask_level": 0.1}, {"start_high": 0.25}):
         with pytest.raises(ValueError, match="is above"):
             Battery(capacity_joules=1.0, **keys)
+
+
+def test_keys_of_a_battery_without_a_capacity_are_refused() -> None:
+    with pytest.raises(ValueError, match="its keys need capacity_joules"):
+        Battery(ask_level=0.4)
+    assert not Battery(ask_level=0.3).counted  # as job.yaml of a run has it
 
 
 def test_what_is_foretold_of_rounds_passes_over_who_is_low() -> None:

@@ -17,11 +17,13 @@ from mpifl.clock.policies.async_ import Async
 from mpifl.clock.policies.buffered import Buffered
 from mpifl.clock.policies.semisync import Semisync
 from mpifl.clock.policy import RoundPolicy
-from mpifl.clock.timeline import Call, ClockState, Outcome
+from mpifl.clock.timeline import CHARGE, Call, ClockState, Outcome
 from mpifl.errors import InputError
 from mpifl.population.population import Population
+from mpifl.traces.bandwidth import Bandwidth
 from tests.clock.conftest import WORK
 from tests.clock.test_battery import Phone, battery, charges, with_watts
+from tests.known import known
 from tests.makers import PopulationOf
 
 CLIENTS, UPDATES, PLACES, PERIOD = 6, 2, 3, 60
@@ -206,3 +208,37 @@ def test_the_clock_says_that_too_few_will_ever_be_charged(population_of: Populat
     population = replace(population, always_online=True)
     with pytest.raises(InputError, match=r"none of 5 clients that has not counted in round 1 ever"):
         policy.advance(state, _call(population, state, 1))
+
+
+def test_who_is_charged_while_an_outage_keeps_it_offline_is_asked_after_it(
+    population_of: PopulationOf,
+) -> None:
+    # Nothing comes to the first for as long as it is online: it never stops.
+    population = population_of([{"slots": [(0, 40)]}, {"slots": [(0, 100)]}])
+    kbps = np.array([0.0, 8.0])
+    curves = Bandwidth(np.array([0, 2]), np.array([0.0, 40.0]), kbps, kbps, np.array([100.0]))
+    trace = replace(known(population.trace), bandwidth=curves)
+    population = replace(population, trace=trace)
+    slots = [[(0.0, 40.0)], [(0.0, 20.0), (60.0, 100.0)]]
+    slots = [slots[row] for row in np.argsort(population.patterns(np.arange(2)))]
+    borders = np.array([border for each in slots for slot in each for border in slot])
+    cut = replace(
+        trace,
+        offsets=np.cumsum([0, *map(len, slots)]),
+        start=borders[::2],
+        end=borders[1::2],
+    )
+    population = replace(population, trace=cut, as_traced=population)
+
+    cell = Battery(capacity_joules=100.0, charge_watts=1.0, idle_watts=0.0)
+    held = np.array([(0, 0.0, 90.0), (1, 0.0, 1.0)], CHARGE)  # asked above 30 J: after 29 s
+    policy = Buffered(concurrency=2, availability="resume", battery=cell)
+
+    def online(now: float, wanted: int, draw: int, busy: np.ndarray) -> np.ndarray:
+        found = np.array([c for c in (0, 1) if _is_online(population, c, now)], np.int64)
+        return np.setdiff1d(found, busy)[:wanted]
+
+    call = Call(1, online, population, WORK, charges=held)
+    timeline, _ = policy.advance(ClockState(charges=held), call)
+    assert timeline.participants["client"].tolist() == [1]
+    assert timeline.participants["start_seconds"].tolist() == [60.0]

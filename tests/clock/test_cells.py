@@ -16,6 +16,7 @@ from mpifl.clock.policy import RoundPolicy
 from mpifl.clock.timeline import Call, ClockState, Outcome, Timeline
 from mpifl.errors import InputError
 from mpifl.population.population import Population
+from mpifl.rounds.build_experiment import check_job
 from tests.clock.conftest import WORK
 from tests.makers import PopulationOf
 
@@ -124,3 +125,10 @@ def test_what_does_not_go_with_cells_is_refused(
 def test_cells_need_a_number_and_a_bandwidth(keys: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="cells need number"):
         Cells(**keys)
+
+
+@pytest.mark.parametrize("way", ["down", "up"])
+def test_cells_that_take_months_for_a_model_are_refused(way: str) -> None:
+    slow = f"clock.latency.cells={{number: 3, {way}_kbps: 1.0e-6}}"
+    with pytest.raises(InputError, match=f"cells.{way}_kbps: 1e-06 is not allowed: the .* bytes"):
+        check_job("quickstart", [slow])

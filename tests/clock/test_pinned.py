@@ -115,7 +115,8 @@ def test_rounds_are_those_of_the_same_phones_dealt(
     curves: bool,
 ) -> None:
     def rounds(population: Population) -> Iterator[tuple[float, bytes]]:
-        latency = Latency(server_down_kbps=server, server_up_kbps=server)
+        set_up_ms = 700.0 if curves else 0.0
+        latency = Latency(server_down_kbps=server, server_up_kbps=server, round_trip_ms=set_up_ms)
         policy, state = POLICIES[mode](availability=rule, latency=latency), ClockState()
 
         def choose(now: float, wanted: int, draw: int, busy: np.ndarray) -> np.ndarray:

@@ -96,3 +96,9 @@ def test_more_slots_than_fit_into_memory_are_refused(
 def test_ten_years_are_the_most() -> None:
     with pytest.raises(ValueError, match="3660"):
         Outages(regions=2, days=4000)
+
+
+def test_keys_of_outages_without_regions_are_refused() -> None:
+    with pytest.raises(ValueError, match="its keys need regions"):
+        Outages(hours=3)
+    assert Outages(hours=4).regions is None  # as job.yaml of a run has it

@@ -99,7 +99,7 @@ def _sent(
         return int(size * (elapsed - set_up) / (seconds - set_up))
 
     if rule == RESUME:
-        begin = after_pauses(phones, phone % len(phones.period), begin, set_up)
+        begin = after_pauses(phones, pattern_row(phones, phone), begin, set_up)
         wanted = size * 8 / rates.bits_per_kbit / load.factor
         _, kbit = paused_transfer(phones, phone, direction, begin, wanted, stop)
     else:

@@ -57,6 +57,12 @@ class Deadline(RoundPolicy):
             raise ValueError("fast_seconds needs seconds, the length of the slow rounds")
         return raw
 
+    @model_validator(mode="after")
+    def _turns_of_fast_rounds(self) -> Deadline:
+        if self.fast_seconds is None and (self.fast_rounds, self.slow_rounds) != (1, 1):
+            raise ValueError("fast_rounds and slow_rounds need fast_seconds")
+        return self
+
     def at_once(self, participants: int) -> int:
         return overcommitted(self.overcommitment, participants)
 
@@ -103,7 +109,7 @@ class Deadline(RoundPolicy):
             return start + self.seconds
         assert self.quantile is not None
         work = np.sort(work_seconds(rows))
-        return start + float(work[ceil_share(self.quantile, len(work)) - 1])
+        return start + float(work[max(1, ceil_share(self.quantile, len(work))) - 1])
 
     def _shorten(self, call: Call, rows: np.ndarray, deadline: float) -> None:
         """Give each participant, in place, the steps that it can do and upload by the deadline.

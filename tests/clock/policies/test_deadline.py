@@ -193,13 +193,24 @@ def test_fast_rounds_take_turns_with_slow_ones(
 
     with pytest.raises(ValueError, match="fast_seconds needs seconds"):
         Deadline(quantile=0.5, fast_seconds=2.0)
+    for keys in ({"fast_rounds": 2}, {"slow_rounds": 3}):
+        with pytest.raises(ValueError, match="need fast_seconds"):
+            Deadline(seconds=4.0, **keys)
 
 
 def test_the_deadline_at_a_quantile_is_a_duration_of_the_cohort(
     population_of: PopulationOf, round_of: RoundOf
 ) -> None:
     population = population_of([{"ms": ms} for ms in (100, 200, 300, 400)])  # 5, 8, 11, 14 s
-    for quantile, end in [(0.25, 5), (0.26, 8), (0.5, 8), (0.75, 11), (0.76, 14), (0.99, 14)]:
+    for quantile, end in [
+        (0.25, 5),
+        (1e-12, 5),
+        (0.26, 8),
+        (0.5, 8),
+        (0.75, 11),
+        (0.76, 14),
+        (0.99, 14),
+    ]:
         timeline, _ = round_of(Deadline(quantile=quantile, partial=False), population, 4)
         assert timeline.end_seconds == end
         assert timeline.count(COMPLETED) == (end - 2) / 3
