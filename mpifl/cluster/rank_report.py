@@ -50,7 +50,7 @@ Report = dict[str, Any]
 
 ``host``; ``computes_with``: name -> text, in a run that trains nothing only of versions;
 ``model``: kind -> hash of what no broadcast carries; ``job``: hash of the run directory's job.yaml
-as this rank sees it, None when it does not see it, None when it does not see it.
+as this rank sees it, None when it does not see it.
 """
 
 
