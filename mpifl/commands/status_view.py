@@ -70,7 +70,7 @@ def _cells(status: Status | None, age: float, notice: str) -> list[Text]:
     """Return the round and state, the main score, and what is to be said of a run."""
     if status is None:
         return [Text(notice)]
-    where = Text(f"round {status.round:,}/{status.rounds:,}")
+    where = Text(f"round {_over(status):,}/{status.rounds:,}")
     where.append(_when(status, age), STYLES.get(status.state, ""))
     score = status.score
     scored = f"{printable(score.name)} {score.value:.4f}" if score else ""
@@ -80,7 +80,7 @@ def _cells(status: Status | None, age: float, notice: str) -> list[Text]:
 def _head(status: Status, age: float, width: int) -> RenderableType:
     """Return the name, the bar and the rounds: in one line where there is room."""
     name = Text(printable(status.name), style="bold", no_wrap=True, overflow="ellipsis")
-    where = Text(f"round {status.round:,}/{status.rounds:,}", no_wrap=True)
+    where = Text(f"round {_over(status):,}/{status.rounds:,}", no_wrap=True)
     where.append(_when(status, age), STYLES.get(status.state, ""))
     bar = ProgressBar(total=max(1, status.rounds), completed=status.round)
 
@@ -96,6 +96,11 @@ def _head(status: Status, age: float, width: int) -> RenderableType:
     return row
 
 
+def _over(status: Status) -> int:
+    """Return the last round that is over; of a run that was stopped it may wait for its test."""
+    return status.stopped_after or status.round
+
+
 def _when(status: Status, age: float) -> str:
     """Return what stands behind the rounds: the time left, while that is right, or the state."""
     if status.state != "running":
@@ -105,9 +110,7 @@ def _when(status: Status, age: float) -> str:
 
 
 def _state(status: Status) -> str:
-    """Return the state, and which key of the job has ended the run, or which round was the last."""
-    if status.state == "stopped" and status.stopped_after is not None:
-        return f"stopped after round {status.stopped_after:,}"
+    """Return the state, and which key of the job has ended the run if one has."""
     early = status.state == "ended" and status.ended_by
     return f"ended by {status.ended_by}" if early else status.state
 
@@ -179,7 +182,7 @@ def _speed(status: Status, age: float) -> str:
 
 def status_line(status: Status) -> str:
     """Return a status as one plain line."""
-    parts = [f"round {status.round}/{status.rounds}", _state(status)]
+    parts = [f"round {_over(status)}/{status.rounds}", _state(status)]
     if status.round:
         parts.append(f"virtual {clock_text(status.virtual_seconds)}")
         if status.score is not None:

@@ -138,8 +138,8 @@ def test_which_key_has_ended_a_run_is_said() -> None:
 
 def test_the_round_after_which_a_run_was_stopped_is_said_though_it_waits_for_its_test() -> None:
     stopped = status(state="stopped", stopped_after=72)
-    assert drawn(StatusView(stopped))[0].endswith("round 71/100, stopped after round 72")
-    assert status_line(stopped).startswith("round 71/100, stopped after round 72, virtual")
+    assert drawn(StatusView(stopped))[0].endswith("round 72/100, stopped")
+    assert status_line(stopped).startswith("round 72/100, stopped, virtual")
 
 
 def test_one_plain_line() -> None:

@@ -115,7 +115,7 @@ def test_the_display_moves_with_the_rounds_and_watch_shows_the_same(tmp_path: Pa
     cursor = terminal.screen.cursor
     assert not cursor.hidden
     assert terminal.text.rindex(SHOW_CURSOR) > terminal.text.rindex(HIDE_CURSOR)
-    assert re.search(r"round \d+/1,000,000, stopped", terminal.shown)
+    assert re.search(r"round \d+/1,000,000, stopped", terminal.shown), terminal.shown
 
     again = Terminal(tmp_path, sys.executable, "-m", "mpifl", "watch", "runs/quickstart")
     assert again.end() == INTERRUPTED
