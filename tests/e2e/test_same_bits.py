@@ -181,7 +181,7 @@ def test_the_run_directory_holds_what_it_promises_and_nothing_else(runs: list[Fi
     wanted = (
         "name seed ranks mpi rounds virtual_seconds wall_seconds model_sha256 final participants completed dropped cut"
         " bytes_down bytes_up plain_bytes_down plain_bytes_up resumed_from ranks_lost stale failed abandoned joules joules_wasted"
-        " stopped_by seconds hidden_seconds executor_seconds peak_bytes"
+        " stopped_by too_few seconds hidden_seconds executor_seconds peak_bytes"
     )
     assert set(wanted.split()) == set(done.summary)
     # Every second of the run has its phase, and every rank its memory.
