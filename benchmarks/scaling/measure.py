@@ -95,7 +95,7 @@ def _run(ranks: int, arguments: Sequence[str]) -> None:
         line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
     if done.returncode:
-        lines = [text.strip() for text in done.stdout.splitlines() if text.strip()]
+        lines = [text.strip() for text in done.stdout.splitlines() if text.strip(" -")]
         own = [text for text in lines if text.startswith("mpifl: ")]
         last = (own or lines[:1] or [""])[-1].removeprefix("mpifl: ")
         wrong = done.returncode == WRONG_INPUT
