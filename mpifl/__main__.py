@@ -37,6 +37,9 @@ from mpifl.io.remembered import VERIFY_HELP, forget
 if TYPE_CHECKING:
     from mpifl.rounds.experiment import TimingExperiment
 
+RARELY = 50_000
+"""New objects between two collections of garbage: each looks at all that is being loaded."""
+
 Verify = Annotated[bool, typer.Option("--verify", help=VERIFY_HELP.capitalize() + ".")]
 
 app = typer.Typer(
@@ -209,6 +212,7 @@ def _check(job: str, overrides: Sequence[str]) -> TimingExperiment:
 
 def main() -> None:
     """Entry point of the ``mpifl`` console script."""
+    gc.set_threshold(RARELY)
     try:
         with wrong_input_ends():  # of what a command imports
             run_commands(app)

@@ -7,7 +7,7 @@ takes over.
 
 from __future__ import annotations
 
-from mpifl.cluster.process import STARTED, prepare_process, stop_signal
+from mpifl.cluster.process import STARTED, collect_garbage, prepare_process, stop_signal
 
 if __name__ == "__main__":  # before numpy, torch and CUDA are loaded
     prepare_process()
@@ -59,6 +59,7 @@ def _run(world: World, stop: Stop, argv: list[str]) -> None:
         stop.speak()
         say_when_compiling()
     start, experiment, folder = start_run(world, argv, __doc__)
+    collect_garbage()
     reports = _reports(world, experiment, folder)
 
     for attempt in attempts(world):

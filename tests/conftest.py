@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -41,6 +42,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 for mark in item.own_markers
                 if mark.kwargs.get("reason") != "need --with-mpi option to run"
             ]
+
+
+def pytest_collection_finish() -> None:
+    """Let no collection of garbage look at the thousands of tests and at the libraries again: a fifth of a worker's time."""
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist, which need not be there

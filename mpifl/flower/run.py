@@ -9,7 +9,7 @@ lowest rank left takes over: it runs the ServerApp again, with the replies that 
 
 from __future__ import annotations
 
-from mpifl.cluster.process import STARTED, prepare_process, stop_signal
+from mpifl.cluster.process import STARTED, collect_garbage, prepare_process, stop_signal
 
 if __name__ == "__main__":  # before numpy, torch and CUDA are loaded
     prepare_process()
@@ -57,6 +57,7 @@ def _run(world: World, stop: Stop, argv: list[str]) -> None:
         stop.speak()
         say_when_compiling()
     start, settings, folder = _start(world, argv)
+    collect_garbage()
 
     hosts: list[str] = []
     with Attempt(world):

@@ -6,14 +6,27 @@ are in ``mpifl/clock/kernels``.
 """
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-# Numba starts colorama where that is installed, which writes an escape sequence at exit. So it does
-# not find it.
-_colorama = sys.modules.get("colorama")
-sys.modules["colorama"] = None  # type: ignore[assignment]
-try:
-    import numba  # noqa: F401
-finally:
-    del sys.modules["colorama"]
-    if _colorama is not None:
-        sys.modules["colorama"] = _colorama
+
+@contextmanager
+def _hidden(name: str) -> Iterator[None]:
+    """Let an import of a module fail, as if it were not installed."""
+    before = sys.modules.get(name)
+    sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[name]
+        if before is not None:
+            sys.modules[name] = before
+
+
+with _hidden("colorama"):  # Numba would start it, and it writes an escape sequence at exit
+    import numba
+
+# Numba only looks whether it is there, which takes half as long as all of Numba. Who calls np.dot
+# in a kernel has it loaded then.
+with _hidden("scipy.linalg"):
+    import numba.np.arraymath  # noqa: F401

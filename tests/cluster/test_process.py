@@ -25,3 +25,13 @@ def test_nowhere_to_keep_kernels_is_one_line_that_names_the_variable(command: li
     assert done.stderr.splitlines()[-1] == (
         "mpifl: cache folder: you have no home folder; point MPIFL_CACHE to a folder you can write"
     )
+
+
+def test_what_is_loaded_at_the_start_is_not_garbage_to_look_through() -> None:
+    code = (
+        "import gc; from mpifl.cluster.process import collect_garbage, prepare_process;"
+        " prepare_process(); off = gc.isenabled(); collect_garbage();"
+        " print(off, gc.isenabled(), gc.get_freeze_count() > 1000)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True", "True"]
