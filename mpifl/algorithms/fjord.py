@@ -40,7 +40,7 @@ class Fjord(ByWidth):
     Self-distillation (``alpha``): in a step in which p is below p_max both parts go through the
     minibatch. The loss is CE(p_max) + (1 - alpha) CE(p) + alpha KL(q(p_max) | q(p)), with the
     objective's loss as CE and q the softmax of logits / temperature; no gradient of the last term
-    goes through q(p_max). With alpha and temperature 1 that is the loss that the paper found best.
+    goes through q(p_max). With alpha and temperature 1 that is the loss of the paper's experiments.
 
     The clock charges each participant for the bytes of the part of width p_max. For a sample it
     charges the FLOPs of a step on average: the mean of those of the widths that it draws from, and
@@ -48,8 +48,8 @@ class Fjord(ByWidth):
 
     Batch norm normalises with the minibatch as it is in the part of width p. Running statistics are
     not shared: the server makes those of the whole model (``training.batch_norm: recompute``),
-    where the paper keeps some for each width. With ``model.lora`` the width is a share of the rank,
-    as in ``heterofl``.
+    where the paper keeps some for each width. With ``model.lora`` the width is a share of the rank;
+    the scale stays that of the whole rank.
 
     Ranks compute the whole model with zeros outside of the part, which gives the part's numbers.
     """

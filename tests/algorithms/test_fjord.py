@@ -33,6 +33,7 @@ from tests.algorithms.reference import (
 from tests.algorithms.sides import context
 from tests.algorithms.test_heterofl import milliseconds, widths_of
 from tests.convolved import HERE, network
+from tests.models.library import library
 
 WIDTHS = (1.0, 0.5, 0.25)
 SHARES = "widths: [1.0, 0.5, 0.25], shares: [0.3, 0.3, 0.4]"
@@ -205,6 +206,34 @@ def test_three_rounds_are_those_of_narrower_convolutions(
     expected = federated(run, convolved, loss)
     for found, tensor in zip(tensors(run, run.state["model"]), expected, strict=True):
         assert_close(found, tensor, atol=1e-5)
+
+
+class Adapters(nn.Module):
+    """A perceptron of two frozen layers, each with adapters of a rank whose scale is that of rank 4."""
+
+    def __init__(self, base: list[torch.Tensor], rank: int) -> None:
+        super().__init__()
+        self.base = base
+        shapes = [(rank, 64), (12, rank), (rank, 12), (10, rank)]
+        self.own = nn.ParameterList([nn.Parameter(torch.empty(shape)) for shape in shapes])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        a, b, c, d = self.own
+        first, first_bias, second, second_bias = self.base
+        x = x.flatten(1)
+        x = (x @ (first + 6 / 4 * b @ a).T + first_bias).relu()
+        return x @ (second + 6 / 4 * d @ c).T + second_bias
+
+
+def test_five_rounds_of_adapters_are_those_of_lower_ranks(tmp_path: Path) -> None:
+    library("peft")
+    run = Run(tmp_path, FJORD, "model={name: mlp, hidden: [12], lora: {rank: 4, alpha: 6}}")
+    parameters = run.experiment.model.module.parameters()
+    base = [parameter.detach() for parameter in parameters if not parameter.requires_grad]
+    expected = federated(run, lambda width: Adapters(base, int(4 * width)), plain)
+    for found, tensor in zip(tensors(run, run.state["model"]), expected, strict=True):
+        assert_close(found, tensor)
+    assert (run.state["model"] - run.initial).abs().max() > 0.01
 
 
 @pytest.mark.parametrize("engine", ["loop", "stacked"])
