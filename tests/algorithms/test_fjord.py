@@ -33,6 +33,7 @@ from tests.algorithms.reference import (
 from tests.algorithms.sides import context
 from tests.algorithms.test_heterofl import milliseconds, widths_of
 from tests.convolved import HERE, network
+from tests.known import known
 from tests.models.library import library
 
 WIDTHS = (1.0, 0.5, 0.25)
@@ -119,7 +120,7 @@ def trained(
             for parameter, narrow in zip(own.parameters(), part.parameters(), strict=True):
                 if parameter.grad is None:
                     parameter.grad = torch.zeros_like(parameter)
-                leading(parameter.grad, narrow).add_(narrow.grad)
+                leading(parameter.grad, narrow).add_(known(narrow.grad))
         if options.clip_norm is not None:
             nn.utils.clip_grad_norm_(own.parameters(), options.clip_norm)
         sgd.step()
