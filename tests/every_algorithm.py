@@ -37,6 +37,7 @@ OPTIONS = {
         "training.epochs=1",
         "selection.participants=3",
     ),
+    "fjord": ("algorithm={name: fjord, alpha: 0.5, temperature: 2}",),
     "flora": ("model={name: mlp, hidden: [32], lora: {rank: 2, alpha: 2}}", "training.lr=0.1"),
     "ifca": ("algorithm.clusters=3", "algorithm.spread=0.2"),
     "scaffold": ("algorithm.option=I",),

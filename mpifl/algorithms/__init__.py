@@ -36,6 +36,7 @@ REGISTRY = {
     "fedsam": "mpifl.algorithms.fedsam:FedSam",
     "fedsgd": "mpifl.algorithms.fedsgd:FedSgd",
     "fedyogi": "mpifl.algorithms.fedyogi:FedYogi",
+    "fjord": "mpifl.algorithms.fjord:Fjord",
     "flora": "mpifl.algorithms.flora:Flora",
     "heterofl": "mpifl.algorithms.heterofl:HeteroFL",
     "ifca": "mpifl.algorithms.ifca:Ifca",

@@ -112,19 +112,21 @@ def test_what_works_on_outputs_of_the_model_itself_is_refused(key: tuple[str, ..
 MADE = ("objective=generation", "model=gan", "data.split={by: samples, validation: 0.1}")
 
 
-@pytest.mark.parametrize(
-    "algorithm", ["ccvr", "fedlc", "fedntd", "fedproto", "fedrod", "heterofl", "feddf", "fedmd"]
-)
+LOGITS = ("ccvr", "fedlc", "fedntd", "fedproto", "fedrod", "heterofl", "feddf", "fedmd")
+
+
+@pytest.mark.parametrize("algorithm", [*LOGITS, "{name: fjord, alpha: 1}"])
 def test_what_works_on_logits_of_classes_is_refused_where_a_model_has_none(algorithm: str) -> None:
+    name = algorithm.strip("{}").removeprefix("name: ").split(",")[0]
     with pytest.raises(
         InputError,
-        match=rf"^objective\.name: 'generation' is not allowed with algorithm\.name {algorithm}, which",
+        match=rf"^objective\.name: 'generation' is not allowed with algorithm\.name {name}, which",
     ):
         check_job("quickstart", [*MADE, f"algorithm={algorithm}"])
 
 
 @pytest.mark.parametrize(
-    "algorithm", ["{name: fedlc, tau: 0}", "{name: heterofl, masked: false}", "moon"]
+    "algorithm", ["{name: fedlc, tau: 0}", "{name: heterofl, masked: false}", "fjord", "moon"]
 )
 def test_what_does_without_logits_of_classes_takes_other_outputs(algorithm: str) -> None:
     check_job("quickstart", [*MADE, f"algorithm={algorithm}"])
