@@ -173,6 +173,10 @@ class Algorithm(Section):
         """Return how many entries of the model a client of a kind has; what travels are these."""
         return layout.size
 
+    def trains_parts(self, layout: Layout) -> bool:
+        """Return whether there are clients that have a part of the model only."""
+        return self.kinds > 1 or self.entries(layout, 0) < layout.size
+
     def flops(self, layout: Layout, kind: int, by_layer: Mapping[str, float]) -> float:
         """Return the FLOPs that a sample costs a client of a kind.
 

@@ -177,7 +177,7 @@ def _experiment_with_model(job: Job, population: Population) -> TimingExperiment
     check_batch_norm(job, model, population)
     layout = layout_of(model)
     job.algorithm.check_model(job, layout)
-    counts_flops = job.clock.latency.compute == "flops" or job.algorithm.kinds > 1
+    counts_flops = job.clock.latency.compute == "flops" or job.algorithm.trains_parts(layout)
     flops = training_flops(model, population.data.shape) if counts_flops else {"": 0.0}
     workload = make_workload(job, layout, flops, population, objective.passes)
     if job.training.engine == "none":

@@ -73,7 +73,9 @@ def make_workload(
     check_server(job, workload)
     if down is not None and job.exchange.delta:
         return _by_held(workload, down.beside + steering)
-    return workload if algorithm.kinds == 1 else _by_kind(job, layout, flops, population, workload)
+    if algorithm.trains_parts(layout):
+        return _by_kind(job, layout, flops, population, workload)
+    return workload
 
 
 def _by_held(workload: Workload, beside: int) -> WorkloadByHeld:

@@ -185,6 +185,15 @@ def test_a_client_pays_for_the_bytes_and_the_flops_of_its_part() -> None:
     assert speed[kinds == 1].max() <= speed[kinds == 2].min()
 
 
+def test_it_pays_for_its_part_also_where_all_clients_have_the_same() -> None:
+    alone = "algorithm={name: heterofl, widths: [0.5], masked: false}"
+    work = check_job("quickstart", [*SETTING, alone])[0].workload
+    assert isinstance(work, WorkloadByKind)
+    (half,) = work.kinds
+    size = 4 * (64 * 8 + 8 + 10 * 8 + 10)
+    assert (half.bytes_down, half.bytes_up, half.compute_scale) == (size, size, 0.5)
+
+
 def test_a_client_is_tested_with_its_own_part(tmp_path: Path) -> None:
     run = Run(tmp_path, HETERO)
     widths = widths_of(run, milliseconds(run))
