@@ -56,6 +56,13 @@ SAMPLE = Layout(
 )
 """A small model of which pages take what an algorithm exchanges and computes."""
 
+TREES = Layout(
+    trained=98,
+    slices={"value": slice(0, 80), "importance": slice(80, 90)},
+    shapes={"value": (2, 5, 8), "importance": (10,)},
+)
+"""A small model of trees, for algorithms that grow them."""
+
 PUBLIC = " 'data.split={by: samples, test: 0.2, validation: 0.1}'"
 MORE = {
     "ccvr": " model.initial=RUN_DIR",
@@ -67,6 +74,7 @@ MORE = {
     "fedmd": PUBLIC,
     "fednas": " model=darts",
     "flora": " 'model={name: mlp, lora: {alpha: 2}}'",
+    "gbdt": " 'model={name: trees, trees: 20}' training.lr=0.3 rounds=83",
 }
 """What else of the job an algorithm needs."""
 
@@ -147,14 +155,17 @@ def _keys(kind: type[Algorithm]) -> str:
 
 
 def _travels(algorithm: Algorithm) -> list[str]:
-    down, up = algorithm.transfers(SAMPLE)
+    layout = TREES if algorithm.grows else SAMPLE
+    down, up = algorithm.transfers(layout)
     lines = [
-        f"A participant receives {_arrays(down)} and uploads {_arrays(up)}.",
-        f"It computes {computing(algorithm.cost(SAMPLE))}; the clock charges that.",
+        f"A participant receives {_arrays(down, layout)} and uploads {_arrays(up, layout)}.",
+        f"It computes {computing(algorithm.cost(layout))}; the clock charges that.",
     ]
-    kept = algorithm.kept_arrays(SAMPLE)
+    if algorithm.numbers_of_round(layout, 1) is not None:
+        lines.append("Each round has other numbers of these; `mpifl check` says the most.")
+    kept = algorithm.kept_arrays(layout)
     if kept:
-        lines.append(f"Each client keeps {_arrays(kept)} until it takes part again.")
+        lines.append(f"Each client keeps {_arrays(kept, layout)} until it takes part again.")
     if algorithm.kinds > 1:
         lines.append(
             f"There are {algorithm.kinds} kinds of clients; of a model each kind receives, uploads and computes its own part. `mpifl check` lists them."
@@ -171,12 +182,15 @@ def kind_overrides(algorithm: Algorithm, method: str) -> bool:
     return getattr(type(algorithm), method) is not getattr(Algorithm, method)
 
 
-def _arrays(arrays: Mapping[str, Array]) -> str:
+def _arrays(arrays: Mapping[str, Array], layout: Layout) -> str:
     """Return arrays in words, such as "`update` (a model)"."""
-    return ", ".join(f"`{name}` ({_shape(array)})" for name, array in arrays.items()) or "nothing"
+    return (
+        ", ".join(f"`{name}` ({_shape(array, layout)})" for name, array in arrays.items())
+        or "nothing"
+    )
 
 
-def _shape(array: Array) -> str:
+def _shape(array: Array, layout: Layout) -> str:
     if array.of_model:
         leading = array.shape[:-1]
         return "a model" if not leading else f"{' x '.join(map(str, leading))} models"
@@ -184,18 +198,21 @@ def _shape(array: Array) -> str:
         return "a number"
     if len(array.shape) > 1:
         return "a table of numbers"
-    classes = SAMPLE.shapes[SAMPLE.head[0]][0]
+    if not layout.head:
+        return "a row of numbers"
+    classes = layout.shapes[layout.head[0]][0]
     return "a number a class" if array.shape == (classes,) else "a part of a model"
 
 
 def _index_row(name: str, kind: type[Algorithm]) -> str:
     algorithm = kind()
-    down, up = algorithm.transfers(SAMPLE)
+    layout = TREES if algorithm.grows else SAMPLE
+    down, up = algorithm.transfers(layout)
     cells = (
-        _arrays(down),
-        _arrays(up),
-        computing(algorithm.cost(SAMPLE)),
-        _arrays(algorithm.kept_arrays(SAMPLE)),
+        _arrays(down, layout),
+        _arrays(up, layout),
+        computing(algorithm.cost(layout)),
+        _arrays(algorithm.kept_arrays(layout), layout),
     )
     what = _title(kind).rstrip(".").partition(": ")[2] or _title(kind).rstrip(".")
     return f"| [{name}]({name}.md) | {what} | {' | '.join(cells)} |"

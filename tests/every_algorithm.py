@@ -39,6 +39,11 @@ OPTIONS = {
     ),
     "fjord": ("algorithm={name: fjord, alpha: 0.5, temperature: 2}",),
     "flora": ("model={name: mlp, hidden: [32], lora: {rank: 2, alpha: 2}}", "training.lr=0.1"),
+    "gbdt": (
+        "model={name: trees, trees: 3, depth: 2}",
+        "algorithm={name: gbdt, bins: 8}",
+        "evaluation.fine_tune_steps=null",
+    ),
     "ifca": ("algorithm.clusters=3", "algorithm.spread=0.2"),
     "scaffold": ("algorithm.option=I",),
 }

@@ -38,6 +38,7 @@ REGISTRY = {
     "fedyogi": "mpifl.algorithms.fedyogi:FedYogi",
     "fjord": "mpifl.algorithms.fjord:Fjord",
     "flora": "mpifl.algorithms.flora:Flora",
+    "gbdt": "mpifl.algorithms.gbdt:Gbdt",
     "heterofl": "mpifl.algorithms.heterofl:HeteroFL",
     "ifca": "mpifl.algorithms.ifca:Ifca",
     "lgfedavg": "mpifl.algorithms.lgfedavg:LgFedAvg",

@@ -56,6 +56,7 @@ class Algorithm(Section):
             that it went through, instead of by those that it has.
         shares_averages: Whether participants upload the averaged segment.
         trains: Whether there is a model to train; without, ``found`` says what is recorded.
+        grows: Whether it grows trees (``Model.grown``), instead of training weights.
         reads_outputs: Whether clients look at a module's features or outputs beside its loss.
         uploads_model: Whether the first array that clients upload is a model, not what has changed.
         needs_products: Whether ``server`` needs the inner products of the round's updates.
@@ -68,46 +69,33 @@ class Algorithm(Section):
     left_to_plug_ins: ClassVar[tuple[str, ...]] = ("server",)
 
     received: ClassVar[Mapping[str, Array]] = {"model": MODEL}
-    """The arrays of the server's state that participants receive, by name."""
     uploaded: ClassVar[Mapping[str, Array]] = {"update": MODEL}
-    """The arrays that participants upload, by name; each becomes a weighted mean."""
     kept: ClassVar[Mapping[str, Array]] = {}
-    """The arrays that a client keeps from one participation to the next, by name."""
     weighs_samples: ClassVar[bool] = True
-    """Whether clients count by their samples in the means; if not, all count the same."""
     weighs_work: ClassVar[bool] = True
-    """Whether a client that a clock cuts short weighs by the samples that it went through."""
     shares_averages: ClassVar[bool] = True
     """Whether participants upload the averaged segment. If not, that of the model never changes."""
 
     trains: ClassVar[bool] = True
     """Whether there is a model to train. If not, the job has ``model: none`` and tests nothing."""
 
+    grows: ClassVar[bool] = False
     reads_outputs: ClassVar[bool] = False
     """Whether clients look at a module's features or outputs beside its loss.
 
     Objectives that put a module of their own around the model's are then refused."""
 
     uploads_model: ClassVar[bool] = False
-    """Whether the first array that clients upload is a model, and not what they changed in it."""
-
     needs_products: ClassVar[bool] = False
-    """Whether ``server`` needs the inner products of the round's updates (``s.products``).
-
-    Ranks then keep the updates of a round until its end."""
+    """Ranks then keep the updates of a round until its end."""
     needs_initial: ClassVar[bool] = False
-    """Whether ``client`` asks for ``c.initial``. Ranks then keep it: 4 bytes a weight.
-
-    Where participants do not receive the model they keep it anyway."""
+    """Ranks then keep it: 4 bytes a weight. Where participants do not receive the model they keep
+    it anyway."""
 
     needs_others: ClassVar[tuple[str, ...]] = ()
-    """Names of the kept arrays of other clients that a client's program reads (``c.others``).
-
-    In the emulated federation the server has them of every client, and sends them."""
+    """In the emulated federation the server has them of every client, and sends them."""
 
     merges_adapters: ClassVar[bool] = False
-    """Whether the weights of layers with adapters (``model.lora``) are in the model, too."""
-
     name: str
 
     def received_arrays(self, layout: Layout) -> Mapping[str, Array]:
@@ -129,6 +117,13 @@ class Algorithm(Section):
         participant needs, such as the models of all clusters.
         """
         return self.received_arrays(layout), self.uploaded_arrays(layout)
+
+    def numbers_of_round(self, layout: Layout, round_number: int) -> tuple[int, int] | None:
+        """Return how many numbers a participant downloads and uploads in a round.
+
+        None where these are all of ``transfers`` in every round.
+        """
+        return None
 
     @property
     def reads_classes(self) -> bool:

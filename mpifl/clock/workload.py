@@ -47,6 +47,10 @@ class Workload:
         """What a round costs whichever client: of a workload that is for some, without theirs."""
         return self
 
+    def of_round(self, round_number: int) -> Workload:
+        """Return what a round costs: by default what every one does."""
+        return self
+
     def steps_of_epoch(self, samples: np.ndarray) -> np.ndarray:
         """Return the steps of an epoch, int64."""
         if self.drop_last:

@@ -26,6 +26,7 @@ REGISTRY = {
     "darts": "mpifl.models.darts:Darts",
     "gan": "mpifl.models.gan:Gan",
     "dlrm": "mpifl.models.dlrm:Dlrm",
+    "trees": "mpifl.models.trees:Trees",
     "party_mlp": "mpifl.models.party_mlp:PartyMlp",
     "matrix_factorisation": "mpifl.models.matrix_factorisation:MatrixFactorisation",
 }

@@ -23,6 +23,7 @@ class Model(Section):
         reads_tokens: Whether samples are sequences of token ids; otherwise they are features.
         tasks: What it is for: the tasks of data sets, and ``reconstruction``, to which the
             objective anomaly turns a classification.
+        grown: Whether algorithms that grow trees make it, and not gradients.
         adapts_network: Whether ``lora`` is for the module's attribute ``network``, a network of
             transformers; otherwise it is for the module itself.
         name: The name in the registry, or of the plug-in.
@@ -45,6 +46,9 @@ class Model(Section):
 
     adapts_network: ClassVar[bool] = False
     """Whether ``lora`` is for the attribute ``network`` of the module, one of transformers."""
+
+    grown: ClassVar[bool] = False
+    """Whether it is made by algorithms that grow trees (``Algorithm.grows``), not by gradients."""
 
     name: str
     initial: str | None = Field(

@@ -22,6 +22,7 @@ from mpifl.rounds.job_checks import (
     check_attacks,
     check_cohort,
     check_data,
+    check_grown,
     check_loggers,
     check_measured,
     check_model,
@@ -58,6 +59,7 @@ def check_job(job_name: str, overrides: Sequence[str]) -> tuple[TimingExperiment
     job.clock.check()
     job.selection.check(job)
     check_measured(job)
+    check_grown(job)
     check_aggregation(job)
     check_loggers(job)
     check_secure_aggregation(job)

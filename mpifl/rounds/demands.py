@@ -12,6 +12,7 @@ from mpifl.attacks.attackers import attackers_text
 from mpifl.clock.cost import Cost
 from mpifl.clock.workload_by_held import WorkloadByHeld
 from mpifl.clock.workload_by_kind import WorkloadByKind
+from mpifl.clock.workload_by_round import WorkloadByRound
 from mpifl.errors import counted
 from mpifl.population.sample_size import CONFIDENCE, clients_to_test, deviation_of
 from mpifl.rounds.experiment import Experiment, TimingExperiment
@@ -120,6 +121,8 @@ def _transfer(experiment: TimingExperiment, way: str) -> str:
         )
     sent = getattr(experiment.workload, f"bytes_{way}")
     plain = getattr(experiment.workload, f"plain_{way}")
+    if isinstance(work, WorkloadByRound):
+        return f"{decimal(sent)} {way} at most"
     if plain is None:
         return f"{decimal(sent)} {way}"
     if plain == sent and experiment.job.clock.costs == "measured":

@@ -134,6 +134,20 @@ def check_aggregation(job: Job) -> None:
         )
 
 
+def check_grown(job: Job) -> None:
+    """Raise InputError for a model that the algorithm cannot make: trees, or anything else."""
+    if job.model.grown and not job.algorithm.grows:
+        raise InputError(
+            f"algorithm.name: {job.algorithm.name!r} is not allowed with model.name"
+            f" {job.model.name}, whose trees have no gradients; allowed: gbdt"
+        )
+    if job.algorithm.grows and not job.model.grown:
+        raise InputError(
+            f"model.name: {job.model.name!r} is not allowed with algorithm.name"
+            f" {job.algorithm.name}, which grows trees; allowed: trees"
+        )
+
+
 def check_attacks(job: Job, population: Population) -> None:
     """Raise InputError for attacks that nobody could make, or that this job does not allow."""
     for place, attack in enumerate(job.attacks):

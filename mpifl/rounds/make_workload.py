@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from mpifl.algorithms.arrays import BYTES_PER_NUMBER
 from mpifl.clock.cost import TRAINING_PER_INFERENCE
 from mpifl.clock.workload import Workload
 from mpifl.clock.workload_by_held import WorkloadByHeld
 from mpifl.clock.workload_by_kind import Kind, WorkloadByKind
+from mpifl.clock.workload_by_round import Transfers, WorkloadByRound
 from mpifl.errors import InputError
 from mpifl.exchange.way import Way
 from mpifl.job import Job
@@ -75,12 +77,31 @@ def make_workload(
         return _by_held(workload, down.beside + steering)
     if algorithm.trains_parts(layout):
         return _by_kind(job, layout, flops, population, workload)
+    if algorithm.numbers_of_round(layout, 1) is not None:
+        return _by_round(job, layout, workload)
     return workload
 
 
 def _by_held(workload: Workload, beside: int) -> WorkloadByHeld:
     """Return a workload with ``exchange.delta``, before anybody has taken part."""
     return WorkloadByHeld(**_fields(workload), beside=beside, behind=Held().behind)
+
+
+def _by_round(job: Job, layout: Layout, workload: Workload) -> WorkloadByRound:
+    """Return a workload of which each round has other bytes, as the algorithm says."""
+    masks = job.secure_aggregation.active
+
+    def transfers_of(round_number: int) -> Transfers:
+        down, up = job.algorithm.numbers_of_round(layout, round_number) or (0, 0)
+        masked = up + 1 if masks else 0  # the weight is one of them
+        return Transfers(BYTES_PER_NUMBER * down, BYTES_PER_NUMBER * up, masked)
+
+    rounds = [transfers_of(round_number) for round_number in range(1, job.rounds + 1)]
+    most = {
+        "bytes_down": max(each.bytes_down for each in rounds),
+        "bytes_up": max(each.bytes_up for each in rounds),
+    }
+    return WorkloadByRound(**_fields(workload) | most, transfers_of=transfers_of)
 
 
 def _no_flops(job: Job) -> str:

@@ -107,6 +107,7 @@ def call_of(
     rule = job.selection
     if learned is None:
         learned = rule.start(population, workload)
+    workload = workload.of_round(round_number)
     told = NOT_PROBED
     holders = NOBODY
     if probed is not None:

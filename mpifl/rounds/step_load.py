@@ -35,7 +35,7 @@ class StepLoad(Workload):
 
     @property
     def of_anybody(self) -> Workload:
-        return self.plain
+        return self.plain.of_anybody
 
     def loads(self, clients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         places = np.searchsorted(self.clients, clients)

@@ -139,7 +139,8 @@ def _check_declared(job: Job, layout: Layout, way: Way) -> None:
     """Raise InputError where participants send or receive parts of the declared arrays."""
     algorithm = job.algorithm
     declared = algorithm.received_arrays(layout), algorithm.uploaded_arrays(layout)
-    if algorithm.trains_parts(layout) or algorithm.transfers(layout) != declared:
+    parts = algorithm.trains_parts(layout) or algorithm.transfers(layout) != declared
+    if parts or algorithm.numbers_of_round(layout, 1) is not None:
         raise InputError(
             f"{way.key}: not allowed with algorithm.name {algorithm.name}, whose participants send"
             " or receive parts of what its stages would code; leave it out"
