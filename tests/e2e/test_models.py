@@ -32,6 +32,7 @@ JOBS: dict[str, tuple[str, ...]] = {
     "dlrm": ("clicks", "model.dense=2", "model.tables=[2, 2]", "model.bottom=[8]"),
     "matrix_factorisation": ("ratings",),
     "party_mlp": ("images", "model.parties=3"),
+    "trees": ("images", "algorithm=gbdt", "model.depth=1"),
     "torchvision": (
         "images",
         "model.network=shufflenet_v2_x0_5",
