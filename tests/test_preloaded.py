@@ -29,7 +29,8 @@ WAITS = """
 import os, signal, time
 signal.signal(signal.SIGUSR1, lambda *_: os._exit(7))
 print(os.getpid(), flush=True)
-time.sleep(1000)
+while True:
+    time.sleep(0.1)  # a signal just before a sleep is seen at its end
 """
 DRAWS = "import random, numpy; print(random.random(), numpy.random.random(), hash('a'))"
 
