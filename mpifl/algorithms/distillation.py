@@ -135,6 +135,14 @@ class Matching:
         return vector_of(module, self.layout, self.inputs.new_empty(0))
 
 
+def divergence(own: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
+    """Return the mean KL divergence KL(teacher | own) of softmaxes of logits (samples, classes)."""
+    from torch.nn.functional import kl_div
+
+    student, target = (logits.log_softmax(1) for logits in (own, teacher))
+    return kl_div(student, target, reduction="batchmean", log_target=True)
+
+
 def steps_of(samples: int, batch_size: int, epochs: int) -> int:
     """Return the steps of some epochs; the last one of each may have fewer samples."""
     return epochs * -(-samples // batch_size)

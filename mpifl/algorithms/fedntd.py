@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from pydantic import Field
 
 from mpifl.algorithms.context import ClientContext, Program, Upload
+from mpifl.algorithms.distillation import divergence
 from mpifl.algorithms.fedavg import FedAvg
 from mpifl.algorithms.requests import Train, Trained
 from mpifl.algorithms.requirements import needs_classes
@@ -112,9 +113,7 @@ class _Distilled:
 def not_true(own: torch.Tensor, teacher: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """Return the mean KL divergence of softmaxes (samples, classes) without the classes ``y``."""
     import torch
-    from torch.nn.functional import kl_div
 
     others = torch.arange(own.shape[1], device=own.device) != y[:, None]
     shape = (len(own), own.shape[1] - 1)
-    student, target = (logits[others].view(shape).log_softmax(1) for logits in (own, teacher))
-    return kl_div(student, target, reduction="batchmean", log_target=True)
+    return divergence(own[others].view(shape), teacher[others].view(shape))

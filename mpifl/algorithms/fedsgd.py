@@ -7,12 +7,7 @@ from typing import ClassVar
 from mpifl.algorithms.context import ClientContext, Program, Upload
 from mpifl.algorithms.fedavg import FedAvg
 from mpifl.algorithms.requests import Differentiated, Gradient
-from mpifl.algorithms.requirements import (
-    needs_no_clipping,
-    needs_no_early_stop,
-    needs_plain_sgd,
-    needs_samples_as_they_are,
-)
+from mpifl.algorithms.requirements import needs_no_steps
 from mpifl.clock.cost import Cost
 from mpifl.job import Job
 from mpifl.models.layout import Layout
@@ -31,10 +26,7 @@ class FedSgd(FedAvg):
     name: str = "fedsgd"
 
     def check(self, job: Job) -> None:
-        needs_plain_sgd(self, job)
-        needs_no_clipping(self, job)
-        needs_samples_as_they_are(self, job)
-        needs_no_early_stop(self, job)
+        needs_no_steps(self, job)
 
     def cost(self, layout: Layout) -> Cost:
         return Cost(training=0, gradients=1)

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from mpifl.algorithms.by_width import ByWidth, Widths
 from mpifl.algorithms.context import ClientContext, Program, Upload
+from mpifl.algorithms.distillation import divergence
 from mpifl.algorithms.part import Part
 from mpifl.algorithms.requests import Trained
 from mpifl.algorithms.requirements import needs_classes
@@ -139,7 +140,8 @@ class _Ordered:
 
         widest = module(x)
         output = self._output(module, place, x)
-        learnt = self.alpha * divergence(output, widest.detach(), self.temperature)
+        outputs = (output / self.temperature, widest.detach() / self.temperature)
+        learnt = self.alpha * divergence(*outputs)
         return self.c.loss(widest, y) + (1 - self.alpha) * self.c.loss(output, y) + learnt
 
     def _output(self, module: nn.Module, place: int, x: torch.Tensor) -> torch.Tensor:
@@ -161,11 +163,3 @@ class _Ordered:
         mask = torch.ones_like(model, dtype=torch.bool)
         part.rest.clear(mask)
         return tensors_in(module, self.c.layout, mask)
-
-
-def divergence(own: torch.Tensor, teacher: torch.Tensor, temperature: float) -> torch.Tensor:
-    """Return the mean KL divergence of softmaxes of logits (samples, classes) / temperature."""
-    from torch.nn.functional import kl_div
-
-    student, target = ((logits / temperature).log_softmax(1) for logits in (own, teacher))
-    return kl_div(student, target, reduction="batchmean", log_target=True)

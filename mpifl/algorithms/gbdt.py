@@ -16,11 +16,8 @@ from mpifl.algorithms.context import ClientContext, Program, ServerContext, Uplo
 from mpifl.algorithms.requests import Call, Evaluate
 from mpifl.algorithms.requirements import (
     needs_means_of_the_same,
-    needs_no_clipping,
-    needs_no_early_stop,
+    needs_no_steps,
     needs_one_base,
-    needs_plain_sgd,
-    needs_samples_as_they_are,
     needs_sums,
 )
 from mpifl.algorithms.split_finding import best_splits, best_value
@@ -100,10 +97,7 @@ class Gbdt(Algorithm):
         needs_one_base(self, job)
         needs_sums(self, job)
         needs_means_of_the_same(self, job)
-        needs_plain_sgd(self, job)
-        needs_no_clipping(self, job)
-        needs_samples_as_they_are(self, job)
-        needs_no_early_stop(self, job)
+        needs_no_steps(self, job)
         where = f"not allowed with algorithm.name {self.name}"
         if job.objective.name not in OBJECTIVES:
             raise InputError(

@@ -182,6 +182,14 @@ def needs_plain_sgd(algorithm: Algorithm, job: Job) -> None:
         )
 
 
+def needs_no_steps(algorithm: Algorithm, job: Job) -> None:
+    """Raise InputError for keys of local steps, where clients make none."""
+    needs_plain_sgd(algorithm, job)
+    needs_no_clipping(algorithm, job)
+    needs_samples_as_they_are(algorithm, job)
+    needs_no_early_stop(algorithm, job)
+
+
 def needs_one_rate(algorithm: Algorithm, job: Job) -> None:
     """Raise InputError for local steps of several learning rates."""
     decay = job.training.lr_decay

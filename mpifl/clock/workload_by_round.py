@@ -34,7 +34,7 @@ class WorkloadByRound(Workload):
 
     @property
     def of_anybody(self) -> Workload:
-        return replace(self, round=0)
+        return replace(self, round=0, masked_entries=0)
 
     def of_round(self, round_number: int) -> Workload:
         masked = self.transfers_of(round_number).masked_entries

@@ -10,7 +10,6 @@ from pydantic import Field
 from torch import nn
 
 from mpifl.datasets.dataset import DataShape
-from mpifl.errors import InputError
 from mpifl.job.section import Count
 from mpifl.models.model import Model
 
@@ -45,9 +44,6 @@ class Trees(Model):
     )
 
     def build(self, data: DataShape) -> nn.Module:
-        for key in ("initial", "lora"):
-            if getattr(self, key) is not None:
-                raise InputError(f"model.{key}: not allowed with model.name trees; leave it out")
         return TreeSum(data, self.trees, self.depth)
 
 

@@ -114,11 +114,12 @@ def _experiment(job: Job, population: Population) -> TimingExperiment:
 
 def _with_weights(job: Job) -> Job:
     """Return the job with the absolute path of the file that ``model.initial`` stands for."""
-    if isinstance(job.model, Sized):
+    if isinstance(job.model, Sized) or job.model.grown:
         for key in ("initial", "lora"):
             if getattr(job.model, key) is not None:
                 raise InputError(
-                    f"model.{key}: not allowed with model.name sized, which has no weights"
+                    f"model.{key}: not allowed with model.name {job.model.name}, which has no"
+                    " weights to train; leave it out"
                 )
     if job.model.initial is None:
         return job

@@ -12,6 +12,7 @@ from mpifl.datasets.dataset import DataShape
 from mpifl.errors import InputError
 from mpifl.models.trees import Trees, TreeSum
 from mpifl.objectives.make import objective_of
+from mpifl.rounds.build_experiment import check_job
 
 
 def grown(task: str, outputs: int) -> TreeSum:
@@ -104,5 +105,6 @@ def assert_derivatives(sums, first, second, loss) -> None:  # type: ignore[no-un
 
 
 def test_weights_to_start_from_are_refused() -> None:
+    job = ["algorithm=gbdt", "model={name: trees, initial: run}", "rounds=3"]
     with pytest.raises(InputError, match=r"^model.initial: not allowed with model.name trees"):
-        Trees(initial="run").build(DataShape("regression", (5,), 2, 0))
+        check_job("quickstart", job)
