@@ -23,10 +23,7 @@ def _hidden(name: str) -> Iterator[None]:
             sys.modules[name] = before
 
 
-with _hidden("colorama"):  # Numba would start it, and it writes an escape sequence at exit
-    import numba
-
-# Numba only looks whether it is there, which takes half as long as all of Numba. Who calls np.dot
-# in a kernel has it loaded then.
-with _hidden("scipy.linalg"):
-    import numba.np.arraymath  # noqa: F401
+# Numba would start colorama, which writes an escape sequence at exit, and load SciPy to look at its
+# version.
+with _hidden("colorama"), _hidden("scipy"):
+    import numba  # noqa: F401

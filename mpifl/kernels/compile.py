@@ -14,6 +14,8 @@ from typing import Any, TypeVar, cast
 import numba
 import numpy as np
 from numba.core import config
+from numba.core.caching import FunctionCache
+from numba.core.runtime.nrt import rtsys
 
 from mpifl.io.files import PACKAGE, compiled_path
 
@@ -84,6 +86,18 @@ def inner_kernel(function: Function) -> Function:
     return _compiled(function, {"_nrt": False, "no_cpython_wrapper": private})
 
 
+class _KernelCache(FunctionCache):
+    """Numba's cache, which loads machine code without the tables that only a compilation needs.
+
+    To fill them takes each rank a tenth of a second.
+    """
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Return the machine code for a signature; None when it is not in the cache."""
+        rtsys.initialize(target_context)
+        return self._load_overload(sig, target_context)  # type: ignore[no-untyped-call]
+
+
 def _compiled(function: Function, options: dict[str, Any]) -> Function:
     # Not a plug-in's kernels: their sources are not among SOURCES.
     cached = function.__module__.partition(".")[0] == "mpifl"
@@ -92,7 +106,9 @@ def _compiled(function: Function, options: dict[str, Any]) -> Function:
     config.CACHE_DIR = CACHE_DIRECTORY  # type: ignore[attr-defined]
     try:
         njit: Any = numba.njit  # its stubs do not know all of its options
-        compiled = njit(cache=cached, no_cfunc_wrapper=True, **options)(function)
+        compiled = njit(no_cfunc_wrapper=True, **options)(function)
+        if cached:
+            compiled._cache = _KernelCache(function)  # type: ignore[no-untyped-call]
     finally:
         config.CACHE_DIR = before  # type: ignore[attr-defined]
     return cast(Function, compiled)
