@@ -20,7 +20,7 @@ JOB = ("quickstart", "rounds=48", "training.engine=loop", "checkpoint.every=7")
 NET = "10.77.0.0/24"
 HEARTBEAT = [
     word
-    for name, value in (("", 1), ("_period", 1), ("_timeout", 12), ("_thread", 1))
+    for name, value in (("", 1), ("_period", 1), ("_timeout", 25), ("_thread", 1))
     for word in ("--mca", f"mpi_ft_detector{name}", str(value))
 ]
 
@@ -53,12 +53,14 @@ pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
 
 
 class Hosts:
-    """A run of four ranks, 0 and 1 on hosta, 2 and 3 on hostb, that does not end before it may."""
+    """A run with ranks 0 and 1 on hosta and so many others on hostb, that does not end before it may."""
 
-    def __init__(self, folder: Path, options: list[str]) -> None:
+    def __init__(self, folder: Path, options: list[str], others: int) -> None:
         self.tag, self.out, self.said = f"h{os.getpid() % 100000}", folder / "out", folder / "said"
         self.may_end = folder / "may-end"
-        line = command(4, [*JOB, *held(self.may_end, 48), "--out", str(self.out)], os.environ)
+        line = command(
+            2 + others, [*JOB, *held(self.may_end, 48), "--out", str(self.out)], os.environ
+        )
         ours = [
             "--prtemca",
             "plm_ssh_agent",
@@ -70,7 +72,8 @@ class Hosts:
             "pml",
             "ob1",
         ]
-        ours += ["--mca", "btl_tcp_if_include", NET, "--host", "10.77.0.1:2,10.77.0.2:2", *options]
+        hosts = f"10.77.0.1:2,10.77.0.2:{others}"
+        ours += ["--mca", "btl_tcp_if_include", NET, "--host", hosts, *options]
         line = [line[0], *ours, *(word for word in line[1:] if word != "--oversubscribe")]
         with self.said.open("wb") as said:
             self.process = subprocess.Popen(
@@ -117,7 +120,7 @@ Start = Callable[..., Hosts]
 def start(tmp_path: Path) -> Iterator[Start]:
     begun: list[Hosts] = []
 
-    def start(*options: str) -> Hosts:
+    def start(*options: str, others: int = 2) -> Hosts:
         """A run in round 12; another one where Open MPI took a busy rank for a dead one and gave up."""
 
         def not_begun(text: str) -> bool:
@@ -126,7 +129,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
         for number in range(STARTS):
             folder = tmp_path / str(number)
             folder.mkdir()
-            run = Hosts(folder, list(options))
+            run = Hosts(folder, list(options), others)
             begun.append(run)
             run.until(lambda: "round 12/" in run.text() or not_begun(run.text()))  # noqa: B023
             if not not_begun(run.text()):
@@ -155,17 +158,18 @@ def test_a_rank_on_the_other_host_dies(start: Start, undisturbed: str) -> None:
 
 
 def test_the_cable_is_cut_and_heartbeats_tell(start: Start, undisturbed: str) -> None:
-    """The run ends on the host of rank 0; mpirun itself goes on waiting for its daemon on the other (Open MPI 5.0.11)."""
-    run = start(*HEARTBEAT)
+    """The run ends on the host of rank 0; mpirun itself goes on waiting for its daemon on the other (Open MPI 5.0.11).
+
+    One rank is on the other host: of several, each would be missed only once the one before it is.
+    """
+    run = start(*HEARTBEAT, others=1)
     run.link("ip", "-n", f"{run.tag}a", "link", "set", f"{run.tag}va", "down")
     run.may_end.touch()
     run.until(lambda: "results in" in run.text())
     found = Finished(0, "", run.text(), run.out)
     assert found.summary["model_sha256"] == undisturbed
-    assert found.summary["ranks_lost"] in (
-        2,
-        3,
-    )  # a rank that is only slow may miss its heartbeat too
+    # A rank that is only slow may miss its heartbeat too.
+    assert found.summary["ranks_lost"] in (1, 2)
 
 
 def test_the_link_is_slow(start: Start, undisturbed: str) -> None:
