@@ -119,14 +119,15 @@ def compare(runs: Sequence[Run], metric: str | None, target: Target | None) -> C
     """
     for run in runs:
         check_compared(run)
+    ended = [run for run in runs if run.complete]
+    if target is not None:
+        check_measured("--target", target.metric, ended)
     if metric is not None:
-        check_metric("--metric", metric)
+        check_metric("--metric", metric, ended)
     elif target is not None:
         metric = target.metric
     else:
-        metric = first_main_metric(run.rounds for run in runs if run.complete)
-    if target is not None:
-        check_measured([run for run in runs if run.complete], target)
+        metric = first_main_metric(run.rounds for run in ended)
 
     rows = []
     for group in groups(runs):
