@@ -138,7 +138,7 @@ def _notes(paths: Sequence[Path], runs: Sequence[Run], comparison: Comparison) -
     lines = []
     if any(row.complete > 1 for row in comparison.rows):
         lines.append("mean ± standard deviation over the seeds of each row")
-    lines += [f"of {metric} the smaller value is the better one" for metric in _unheard(comparison)]
+    lines += [f"of {metric} the smaller value is the better one" for metric in comparison.lower]
 
     lines += lacking(runs)
     unfinished = [run for run in runs if not run.complete]
@@ -149,20 +149,6 @@ def _notes(paths: Sequence[Path], runs: Sequence[Run], comparison: Comparison) -
     if len(unfinished) > MOST_NAMED:
         lines.append(f"and {counted(len(unfinished) - MOST_NAMED, 'run')} more")
     return [*lines, *(line for path in paths for line in _not_begun(path))]
-
-
-def _unheard(comparison: Comparison) -> list[str]:
-    """Return the metrics that only some objectives have and whose smaller value counts as better.
-
-    A plug-in's author may mean the opposite.
-    """
-    from mpifl.job.metrics import MAIN, lower_is_better
-    from mpifl.record.tables import CLIENT_SCORES, SCORES
-
-    target = comparison.target
-    asked = dict.fromkeys((comparison.metric, target.metric if target is not None else None))
-    known = {None, *MAIN, *SCORES, *CLIENT_SCORES}
-    return [metric for metric in asked if metric not in known and lower_is_better(str(metric))]
 
 
 def _progress(run: Run) -> str:

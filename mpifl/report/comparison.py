@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from mpifl.job.metrics import MAIN, lower_is_better
 from mpifl.record.load import Run
+from mpifl.record.tables import CLIENT_SCORES, SCORES
 from mpifl.report.checked import check_compared
 from mpifl.report.compared import groups
 from mpifl.report.target import (
@@ -99,6 +101,17 @@ class Comparison:
     def keys(self) -> list[str]:
         """The keys of the job in which groups differ."""
         return list(dict.fromkeys(key for row in self.rows for key in row.keys))
+
+    @property
+    def lower(self) -> list[str]:
+        """The metrics that only some objectives have and of which the smaller value is the better.
+
+        The author of a plug-in may mean the opposite.
+        """
+        asked = [self.metric, None if self.target is None else self.target.metric]
+        known = {*MAIN, *SCORES, *CLIENT_SCORES}
+        own = [name for name in dict.fromkeys(asked) if name is not None and name not in known]
+        return [name for name in own if lower_is_better(name)]
 
     @property
     def attacked(self) -> bool:
