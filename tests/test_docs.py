@@ -14,6 +14,7 @@ import pytest
 from mpifl.datasets.importers import REGISTRY as IMPORTERS
 from mpifl.job import Job, Section
 from mpifl.job.component import COMPONENTS, Component, find_part
+from mpifl.job.read import read_job
 from mpifl.record.tables import TABLES
 from mpifl.selection import REGISTRY as RULES
 
@@ -65,6 +66,19 @@ def test_the_man_page_is_what_the_commands_say_and_roff_reads_it() -> None:
 def printed_by(script: str) -> str:
     line = [sys.executable, str(ROOT / "docs" / script)]
     return subprocess.run(line, capture_output=True, text=True, check=True, timeout=120).stdout
+
+
+@pytest.mark.parametrize("framework", ["FedScale", "FedML", "Flower", "pfl-research"])
+def test_what_another_framework_s_configuration_becomes_is_a_job(
+    framework: str, tmp_path: Path
+) -> None:
+    page = (ROOT / "docs" / "coming-from.md").read_text()
+    section = page.split(f"\n## {framework}\n")[1].split("\n## ")[0]
+    (text,) = re.findall("```yaml\n(.*?)```", section, re.DOTALL)
+    (tmp_path / "job.yaml").write_text(text)
+    job = read_job(str(tmp_path / "job.yaml"))
+    assert job.selection.participants
+    assert job.clock.availability == ("fedscale" if framework == "FedScale" else "always")
 
 
 @pytest.mark.parametrize("key", keys(Job))

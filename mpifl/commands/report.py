@@ -34,6 +34,10 @@ def report(
             " the way to the best.",
         ),
     ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(help="The score to draw; default: the main one of the task."),
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Draw runs: one page to look at in any browser, without a network.
@@ -60,7 +64,7 @@ def report(
         wanted = None if target is None else parse_target(target)
         opened = open_runs(runs)
         begun = [run for run in opened if run.begun] or opened
-        made = make_report(begun, wanted)
+        made = make_report(begun, wanted, metric)
         write_text(out, page(made))
         files = write_static(static, made.charts.values()) if static is not None else []
 

@@ -199,10 +199,14 @@ def scores_of(row: np.ndarray) -> dict[str, float]:
 
     With the measures of the job's objective, and the attack success of a run with attacks.
     """
+    return {name: float(row[name][0]) for name in (*SCORES, *own_scores(row.dtype))}
+
+
+def own_scores(columns: np.dtype) -> list[str]:
+    """Return the scores among the columns of /rounds that not every run has."""
     others = {*ROUND, *ROUND_PRIVATE, *NO_SCORES}
-    names = [name for name in row.dtype.names or () if name not in others]
-    own = [name for name in names if row.dtype[name].kind == "f"]
-    return {name: float(row[name][0]) for name in (*SCORES, *own)}
+    names = [name for name in columns.names or () if name not in others]
+    return [name for name in names if columns[name].kind == "f"]
 
 
 def measure_columns(job: Job) -> Columns:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,10 @@ FILES = {
 """Keys of a job that name files, and the names of their hashes in environment.json.
 
 One hash is of all that a model reads."""
+
+
+COPY = re.compile(r"^plugins/[^/]+/(?=[^/]+\.py:\w+$)")
+"""The beginning of a plug-in's name in the job.yaml of a run: where its copy is."""
 
 
 @dataclass(frozen=True)
@@ -169,9 +174,10 @@ def value_text(value: Any) -> str:
     """Return a value of a job as the command line takes it, hashes shortened.
 
     Of a list of parts, such as attacks, each is its name with the options that it has a value for.
+    Of a plug-in the folder of its copy in the run directory is left out.
     """
     if isinstance(value, str):
-        return value[:12] if len(value) == 64 else value
+        return value[:12] if len(value) == 64 else COPY.sub("", value)
     if isinstance(value, list) and value and all(isinstance(part, Mapping) for part in value):
         return " + ".join(map(_part_text, value))
     return json.dumps(value, default=str)

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from mpifl.job.metrics import MAIN, lower_is_better
 from mpifl.record.load import Run
+from mpifl.record.tables import CLIENT_SCORES, SCORES
 from mpifl.report.checked import check_compared
 from mpifl.report.compared import groups
 from mpifl.report.target import (
@@ -101,6 +103,17 @@ class Comparison:
         return list(dict.fromkeys(key for row in self.rows for key in row.keys))
 
     @property
+    def lower(self) -> list[str]:
+        """The metrics that only some objectives have and of which the smaller value is the better.
+
+        The author of a plug-in may mean the opposite.
+        """
+        asked = [self.metric, None if self.target is None else self.target.metric]
+        known = {*MAIN, *SCORES, *CLIENT_SCORES}
+        own = [name for name in dict.fromkeys(asked) if name is not None and name not in known]
+        return [name for name in own if lower_is_better(name)]
+
+    @property
     def attacked(self) -> bool:
         """Whether a run has attackers that want certain classes."""
         return any(row.results["attack_success"] for row in self.rows)
@@ -119,14 +132,15 @@ def compare(runs: Sequence[Run], metric: str | None, target: Target | None) -> C
     """
     for run in runs:
         check_compared(run)
+    ended = [run for run in runs if run.complete]
+    if target is not None:
+        check_measured("--target", target.metric, ended)
     if metric is not None:
-        check_metric("--metric", metric)
+        check_metric("--metric", metric, ended)
     elif target is not None:
         metric = target.metric
     else:
-        metric = first_main_metric(run.rounds for run in runs if run.complete)
-    if target is not None:
-        check_measured([run for run in runs if run.complete], target)
+        metric = first_main_metric(run.rounds for run in ended)
 
     rows = []
     for group in groups(runs):

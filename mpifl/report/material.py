@@ -109,11 +109,13 @@ class Material:
         groups: The groups.
         sources: Of each group its runs.
         target: What the runs were to reach; None where nothing was asked.
+        asked: The score that was asked for; None for the main one.
     """
 
     groups: tuple[Group, ...]
     sources: tuple[tuple[Source, ...], ...]
     target: Target | None = None
+    asked: str | None = None
 
     @property
     def all(self) -> tuple[Source, ...]:
@@ -122,8 +124,8 @@ class Material:
 
     @cached_property
     def metric(self) -> str:
-        """The main score of the task. Raises NoData where no model was tested."""
-        metric = first_main_metric(source.rounds for source in self.all)
+        """The score that is drawn. Raises NoData where no model was tested."""
+        metric = self.asked or first_main_metric(source.rounds for source in self.all)
         if metric is None:
             raise NoData("no model was tested")
         return metric
@@ -136,12 +138,19 @@ class Material:
         ]
 
 
-def material(runs: Sequence[Run], target: Target | None = None) -> Material:
-    """Return the material of a report on ``runs``, one or more. Raises InputError."""
+def material(
+    runs: Sequence[Run], target: Target | None = None, metric: str | None = None
+) -> Material:
+    """Return the material of a report on ``runs``, one or more, as ``make_report`` takes them.
+
+    Raises InputError.
+    """
     for run in runs:
         check_run(run)
     if target is not None:
-        check_measured(runs, target)
+        check_measured("--target", target.metric, runs)
+    if metric is not None:
+        check_measured("--metric", metric, runs)
     found = groups(runs)
     labels = _labels(found)
     most_rows = MOST_ROWS // len(runs)
@@ -152,7 +161,7 @@ def material(runs: Sequence[Run], target: Target | None = None) -> Material:
         )
         for group_number, group in enumerate(found)
     ]
-    return Material(tuple(found), tuple(sources), target)
+    return Material(tuple(found), tuple(sources), target, metric)
 
 
 def _labels(found: Sequence[Group]) -> dict[tuple[int, int], str]:

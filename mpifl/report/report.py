@@ -22,12 +22,15 @@ class Report:
     left_out: dict[str, NoData]
 
 
-def make_report(runs: Sequence[Run], target: Target | None = None) -> Report:
+def make_report(
+    runs: Sequence[Run], target: Target | None = None, metric: str | None = None
+) -> Report:
     """Return the report on ``runs``, one or more, and on what they took to reach a target.
 
-    Raises InputError when a run cannot be read, or none was tested for the target.
+    ``metric`` is the score that is drawn; None for the main one. Raises InputError when a run
+    cannot be read, or none was tested for target or metric.
     """
-    made_of = material(runs, target)
+    made_of = material(runs, target, metric)
     charts: dict[str, Chart | Table] = {}
     left_out: dict[str, NoData] = {}
     for name, module in REGISTRY.items():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import matplotlib as mpl
@@ -82,6 +83,14 @@ MOST_TICKS = 25
 MOST_SERIES = 24
 """In a legend; more leave no room for the chart."""
 
+MOST_COLUMNS = 4
+LEGEND_LETTERS = 112
+"""As many letters of a legend's size as stand side by side across the page."""
+HANDLE_LETTERS = 9
+"""So much room take the line in front of a label and the space around both, in letters."""
+TITLE_LETTERS = 80
+"""As many letters of a panel's title as stand side by side across the page."""
+
 UNDATED = {"png": {"Software": None}, "pdf": {"CreationDate": None}}
 
 
@@ -134,10 +143,23 @@ def drawn(chart: Chart) -> Figure:
         named |= _draw_panel(axes, panel)
         if len(panels) > 1:
             words = f"{chart.choice} {panel.label}" if panel.label.isdigit() else panel.label
-            axes.set_title(", ".join(filter(None, (panel.part, words))), loc="left")
+            title = ", ".join(filter(None, (panel.part, words)))
+            axes.set_title(fill(title, TITLE_LETTERS // columns), loc="left")
     if 0 < len(named) <= MOST_SERIES:
-        figure.legend(list(named.values()), list(named), loc="outside lower center", ncols=4)
+        labels = list(named)
+        ncols = legend_columns(labels)
+        figure.legend(list(named.values()), labels, loc="outside lower center", ncols=ncols)
     return figure
+
+
+def legend_columns(labels: list[str]) -> int:
+    """Return in how many columns labels fit side by side, as matplotlib deals them to columns."""
+    for columns in range(MOST_COLUMNS, 1, -1):
+        parts = np.array_split([len(label) for label in labels], columns)
+        letters = sum(int(part.max(initial=0)) + HANDLE_LETTERS for part in parts if len(part))
+        if letters <= LEGEND_LETTERS:
+            return columns
+    return 1
 
 
 def _draw_panel(axes: Axes, panel: Panel) -> dict[str, Artist]:
@@ -180,7 +202,8 @@ def _draw(axes: Axes, mark: Mark, bottoms: dict[float, float]) -> None:
             if mark.filled:
                 axes.stairs(mark.y, edges, color=colour, fill=True, alpha=0.15)
         case Spans():
-            axes.barh(mark.row, mark.length, 0.9, mark.start, **bar)
+            for patch in axes.barh(mark.row, mark.length, 0.9, mark.start, **bar):
+                patch.sticky_edges.x[:] = [0.0]  # room for a line at the end of the last span
         case Heat():
             shape = (len(np.unique(mark.y)), len(np.unique(mark.x)))
             cells = mark.value.reshape(shape)

@@ -11,7 +11,7 @@ import numpy as np
 from mpifl.errors import InputError
 from mpifl.job.metrics import HIGHER_IS_BETTER, MAIN, lower_is_better, out_of_reach
 from mpifl.record.load import Run
-from mpifl.record.tables import CLIENT_SCORES, SCORES
+from mpifl.record.tables import CLIENT_SCORES, SCORES, own_scores
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,7 @@ class Reached:
 
 def parse_target(text: str) -> Target:
     """Return the target of a text such as ``accuracy=0.9``. Raises InputError."""
-    metric, equals, value = text.partition("=")
-    if equals:
-        check_metric("--target", metric)
+    metric, _, value = text.partition("=")
     try:
         at = float(value)
     except ValueError:
@@ -56,18 +54,23 @@ def parse_target(text: str) -> Target:
     return Target(metric, at)
 
 
-def check_measured(runs: Sequence[Run], target: Target) -> None:
-    """Raise InputError for a target (--target) whose metric none of the runs was tested for."""
-    if not runs or any(np.isfinite(column(run.rounds, target.metric)).any() for run in runs):
+def check_measured(option: str, metric: str, runs: Sequence[Run]) -> None:
+    """Raise InputError for a metric that none of the runs was tested for.
+
+    ``option`` names who asks for it.
+    """
+    check_metric(option, metric, runs)
+    if not runs or any(np.isfinite(column(run.rounds, metric)).any() for run in runs):
         return
     main = main_metric(runs[0].rounds)
     hint = f"; {runs[0].folder} has {main}" if main else ""
-    raise InputError(f"--target: {target.metric}: no run was tested for it{hint}")
+    raise InputError(f"{option}: {metric}: no run was tested for it{hint}")
 
 
-def check_metric(option: str, metric: str) -> None:
-    """Raise InputError for a metric that /rounds does not have; ``option`` names who asks."""
-    allowed = dict.fromkeys((*SCORES, *CLIENT_SCORES, *HIGHER_IS_BETTER))
+def check_metric(option: str, metric: str, runs: Sequence[Run]) -> None:
+    """Raise InputError for a metric that no objective has, nor the /rounds of one of the runs."""
+    own = (name for run in runs for name in own_scores(run.rounds.dtype))
+    allowed = dict.fromkeys((*SCORES, *CLIENT_SCORES, *HIGHER_IS_BETTER, *own))
     if metric not in allowed:
         near = difflib.get_close_matches(metric, allowed, n=1)
         hint = f"did you mean {near[0]}? " if near else ""

@@ -275,16 +275,16 @@ def _charge(
 
     program.used = Cost(training, 0, gradients, evaluations, public)
     steps_allowed = declared.training * planned + declared.extra_steps
-    for what, asked, allowed in (
-        ("local steps", training * planned, steps_allowed),
-        ("passes with gradients", gradients, declared.gradients),
-        ("passes without gradients", evaluations, declared.evaluations),
-        ("public samples", public, declared.public),
+    for what, name, asked, allowed in (
+        ("local steps", "training", training * planned, steps_allowed),
+        ("passes with gradients", "gradients", gradients, declared.gradients),
+        ("passes without gradients", "evaluations", evaluations, declared.evaluations),
+        ("public samples", "public", public, declared.public),
     ):
         if asked > allowed * (1 + TOLERANCE) + TOLERANCE:
             raise TrainingError(
                 f"algorithm.name: {experiment.job.algorithm.name!r} asks for {asked:g}"
-                f" {what}; its cost() declares {allowed:g}"
+                f" {what}; its cost() declares {allowed:g} (Cost.{name})"
             )
 
 

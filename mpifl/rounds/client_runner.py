@@ -206,7 +206,7 @@ def _kept(
     if upload.keep.keys() != names:
         kept = ", ".join(sorted(upload.keep)) or "nothing"
         declared = ", ".join(sorted(names)) or "nothing"
-        raise TrainingError(f"{_name(experiment)} keeps {kept}, declared in ``kept`` is {declared}")
+        raise TrainingError(f"{_name(experiment)} keeps {kept}; its ``kept`` declares {declared}")
     values = {**upload.keep, **memory, STATISTICS: averages}
     if HISTORY in worker.store.shapes:
         values[HISTORY] = arrays[0]

@@ -106,6 +106,26 @@ def test_a_target_that_was_asked_for_is_the_only_one(tmp_path: Path) -> None:
         make_report([run], Target("rmse", 0.5))
 
 
+def test_the_score_that_was_asked_for_is_drawn_and_has_targets(tmp_path: Path) -> None:
+    plain = random_rounds(20)
+    rounds = np.zeros(20, [*plain.dtype.descr, ("word_errors", "<f8")])
+    for name in plain.dtype.names or ():
+        rounds[name] = plain[name]
+    rounds["word_errors"] = np.linspace(9, 1, 20)
+    runs = [load_run(made_run(tmp_path / "a", rounds=rounds))]
+
+    charts = make_report(runs, metric="word_errors").charts
+    drawn = charts["accuracy"]
+    assert isinstance(drawn, Chart)
+    assert drawn.title == "Word errors of the global model"
+    assert drawn.panels[0].marks[0].columns["y"].tolist() == rounds["word_errors"].tolist()
+    table = charts["time_to_target"]
+    assert isinstance(table, Table)
+    assert all(str(row[0]).startswith("word_errors at most ") for row in table.rows)
+    with pytest.raises(InputError, match="--metric: rmse: no run was tested for it"):
+        make_report(runs, metric="rmse")
+
+
 @pytest.mark.parametrize(("rounds", "step"), [(4, 1), (50, None)])
 def test_no_fraction_of_a_round_is_labelled(tmp_path: Path, rounds: int, step: int | None) -> None:
     made = chart("accuracy", of(made_run(tmp_path / "a", rounds=random_rounds(rounds))))

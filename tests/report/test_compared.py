@@ -112,6 +112,13 @@ def test_data_count_by_content_and_plug_ins_by_source(tmp_path: Path) -> None:
     assert list(labels(folder)) == [f"plug_ins.algorithm={letter * 12}" for letter in "ab"]
 
 
+def test_a_plug_in_is_named_without_the_folder_of_its_copy(tmp_path: Path) -> None:
+    made(tmp_path / "a")
+    made(tmp_path / "b", algorithm={"name": "plugins/algorithm/mine.py:Mine"}, source="1" * 64)
+    assert "algorithm=mine.py:Mine" in " ".join(labels(tmp_path))
+    assert "plugins/" not in " ".join(labels(tmp_path))
+
+
 def test_what_a_model_reads_counts_by_content(tmp_path: Path) -> None:
     for key, model in (
         ("config", {"name": "hf", "config": "/a/config.json"}),

@@ -175,3 +175,34 @@ def test_runs_that_are_not_complete_are_rows_without_numbers(tmp_path: Path) -> 
     _, rows = cells(compared(tmp_path, Target("accuracy", 0.5)))
     assert rows[0][:2] == ["a_job", "0 of 1"]
     assert set(rows[0][2:]) == {"-", "0 of 0"}
+
+
+@pytest.mark.parametrize(
+    ("metric", "target", "lower"),
+    [
+        (None, None, []),
+        ("own", None, ["own"]),
+        ("own", Target("own", 2.5), ["own"]),
+        ("loss", Target("own", 2.5), ["own"]),
+        ("auc", Target("rmse", 1.0), []),
+    ],
+)
+def test_an_objective_s_own_metric_is_compared_and_is_better_where_it_is_smaller(
+    folder: Path, metric: str | None, target: Target | None, lower: list[str]
+) -> None:
+    for number, run in enumerate(open_runs([folder])):
+        with h5py.File(run.folder / "run.h5", "r+") as file:
+            rows = file["rounds"][:]
+            del file["rounds"]
+            own = np.zeros(len(rows), [*rows.dtype.descr, ("own", "<f8")])
+            for name in rows.dtype.names:
+                own[name] = rows[name]
+            own["rmse"] = 0.5
+            own["own"] = np.arange(len(rows), 0, -1) + number
+            file["rounds"] = own
+    made = compare(open_runs([folder]), metric, target)
+    assert made.lower == lower
+    if metric == "own":
+        best = made.rows[0].results["best"]
+        assert best is not None
+        assert best.mean == np.mean([1, 2, 3])

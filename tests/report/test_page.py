@@ -7,12 +7,14 @@ import gzip
 import json
 import re
 from html.parser import HTMLParser
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from plotly.graph_objects import Figure
 
 from mpifl.errors import InputError
@@ -23,7 +25,7 @@ from mpifl.report.comparison import compare
 from mpifl.report.interactive import payload, rounded_to
 from mpifl.report.page import SECTIONS, page
 from mpifl.report.report import Report, make_report
-from mpifl.report.static import write_static
+from mpifl.report.static import STYLE, drawn, write_static
 from tests.report.made import made_run, random_participants, random_rounds
 
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(1)>"
@@ -102,6 +104,32 @@ def test_the_same_run_gives_the_same_page_and_the_same_files(tmp_path: Path) -> 
     for first, second in zip(*files, strict=True):
         assert first.read_bytes() == second.read_bytes(), first.name
     assert all(path.stat().st_size for path in files[0])
+
+
+@pytest.mark.parametrize(("count", "length"), [(2, 3), (5, 40), (3, 90)])
+def test_nothing_is_beyond_the_paper_nor_on_another_panel(
+    tmp_path: Path, count: int, length: int
+) -> None:
+    rounds = random_rounds(5)
+    people = random_participants(rounds)
+    runs = [
+        made_run(tmp_path / str(k), {"model": f"{k}" * length}, rounds=rounds, participants=people)
+        for k in range(count)
+    ]
+    charts = make_report([load_run(run) for run in runs]).charts
+    for name in ("accuracy", "lorenz", "timeline"):
+        chart = charts[name]
+        assert isinstance(chart, Chart)
+        with mpl.rc_context(STYLE):
+            figure = drawn(chart)
+            canvas = FigureCanvasAgg(figure)
+            canvas.draw()
+            legend = figure.legends[0].get_window_extent()
+            titles = [axes._left_title for axes in figure.axes]  # type: ignore[attr-defined]
+            boxes = [title.get_window_extent() for title in titles]
+        assert legend.x0 >= 0, name
+        assert legend.x1 <= figure.bbox.x1, name
+        assert not any(one.overlaps(other) for one, other in combinations(boxes, 2)), name
 
 
 def test_every_figure_is_one_that_plotly_knows(tmp_path: Path) -> None:

@@ -1,11 +1,23 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from mpifl.errors import InputError
+from mpifl.record.load import load_run
 from mpifl.record.tables import TABLES, row_type
-from mpifl.report.target import Reached, Target, best, main_metric, parse_target, reached
+from mpifl.report.target import (
+    Reached,
+    Target,
+    best,
+    check_metric,
+    main_metric,
+    parse_target,
+    reached,
+)
+from tests.report.made import made_run, random_rounds
 
 
 def rounds(**columns: list[float]) -> np.ndarray:
@@ -47,7 +59,7 @@ def test_the_main_metric_is_the_task_s_own() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["accuracy", "0.4", "accuracy=", "accuracy=high", "accuracy=nan", "acc=1", "f1=90"]
+    "text", ["accuracy", "0.4", "accuracy=", "accuracy=high", "accuracy=nan", "f1=90"]
 )
 def test_a_wrong_target_is_an_error(text: str) -> None:
     with pytest.raises(InputError, match="--target: "):
@@ -56,3 +68,20 @@ def test_a_wrong_target_is_an_error(text: str) -> None:
 
 def test_a_target_is_a_metric_and_a_number() -> None:
     assert parse_target("loss=0.5") == Target("loss", 0.5)
+
+
+def test_metrics_are_those_of_mpifl_and_of_the_runs_objectives(tmp_path: Path) -> None:
+    plain = random_rounds(3)
+    columns = [*plain.dtype.descr, ("wer", "<f8"), ("attackers", "<i8")]
+    own = np.zeros(3, columns)
+    runs = [
+        load_run(made_run(tmp_path / name, rounds=rows))
+        for name, rows in (("plain", plain), ("own", own))
+    ]
+    for known in ("accuracy", "client_loss", "miou", "wer"):
+        check_metric("--metric", known, runs)
+    for unknown in ("acc", "attackers", "train_loss"):
+        with pytest.raises(InputError, match=f"--metric: '{unknown}' is no metric;.* wer$"):
+            check_metric("--metric", unknown, runs)
+    with pytest.raises(InputError, match="'wer' is no metric"):
+        check_metric("--metric", "wer", runs[:1])

@@ -128,42 +128,42 @@ def counted(module: nn.Module, x: torch.Tensor, y: torch.Tensor) -> int:
         (
             first_then_train(lambda c: Train(c.received["model"])),
             Cost(),
-            "asks for 6 local steps; its cost() declares 3",
+            "asks for 6 local steps; its cost() declares 3 (Cost.training)",
         ),
         (
             first_then_train(lambda c: Train(c.received["model"], steps=1)),
             Cost(),
-            "asks for 4 local steps; its cost() declares 3",
+            "asks for 4 local steps; its cost() declares 3 (Cost.training)",
         ),
         (
             first_then_train(*[lambda c: Train(c.received["model"], steps=5)] * 2),
             Cost(training=2, extra_steps=5),
-            "asks for 13 local steps; its cost() declares 11",
+            "asks for 13 local steps; its cost() declares 11 (Cost.training)",
         ),
         (
             first_then_train(lambda c: Evaluate(c.received["model"])),
             Cost(),
-            "asks for 1 passes without gradients; its cost() declares 0",
+            "asks for 1 passes without gradients; its cost() declares 0 (Cost.evaluations)",
         ),
         (
             first_then_train(*[lambda c: Evaluate(c.received["model"])] * 3),
             Cost(evaluations=2),
-            "asks for 3 passes without gradients; its cost() declares 2",
+            "asks for 3 passes without gradients; its cost() declares 2 (Cost.evaluations)",
         ),
         (
             first_then_train(lambda c: Gradient(c.received["model"])),
             Cost(evaluations=9),
-            "asks for 1 passes with gradients; its cost() declares 0",
+            "asks for 1 passes with gradients; its cost() declares 0 (Cost.gradients)",
         ),
         (
             first_then_train(lambda c: Call(counted, c.received["model"], gradients=1.5)),
             Cost(gradients=1),
-            "asks for 1.5 passes with gradients; its cost() declares 1",
+            "asks for 1.5 passes with gradients; its cost() declares 1 (Cost.gradients)",
         ),
         (
             first_then_train(lambda c: Call(counted, c.received["model"], evaluations=0.5)),
             Cost(gradients=1),
-            "asks for 0.5 passes without gradients; its cost() declares 0",
+            "asks for 0.5 passes without gradients; its cost() declares 0 (Cost.evaluations)",
         ),
     ],
 )
@@ -268,7 +268,7 @@ def returning(make: Callable[[ClientContext, Trained], Any]) -> Ask:
         ),
         (
             lambda c, trained: Upload(update=trained.update, keep={"own": trained.weights}),
-            " keeps own, declared in ``kept`` is nothing",
+            " keeps own; its ``kept`` declares nothing",
         ),
     ],
 )

@@ -308,9 +308,9 @@ def test_a_client_whose_state_is_missing_ends_the_run_also_with_drop(
 @pytest.mark.parametrize(
     ("declared", "returned", "said"),
     [
-        (["own"], [], "keeps nothing, declared in ``kept`` is own"),
-        ([], ["own"], "keeps own, declared in ``kept`` is nothing"),
-        (["own"], ["other", "own"], "keeps other, own, declared in ``kept`` is own"),
+        (["own"], [], "keeps nothing; its ``kept`` declares own"),
+        ([], ["own"], "keeps own; its ``kept`` declares nothing"),
+        (["own"], ["other", "own"], "keeps other, own; its ``kept`` declares own"),
         (
             ["own"],
             ["own"],

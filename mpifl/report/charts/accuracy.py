@@ -16,7 +16,7 @@ def chart(material: Material) -> Chart:
     band = "; lines are means over seeds, bands go from the lowest to the highest seed"
     return Chart(
         name="accuracy",
-        title=f"{metric.capitalize()} of the global model",
+        title=f"{metric.replace('_', ' ').capitalize()} of the global model",
         text=f"On the tested part, after each round with a test{band if several > 1 else ''}.",
         panels=panels,
         choice="against",
