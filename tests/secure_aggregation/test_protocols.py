@@ -67,7 +67,7 @@ def bytes_of(protocol: SecureAggregation, of: Cohort, left: Sequence[int] = ()) 
 # Bytes
 
 
-@pytest.mark.parametrize("size", [10, 100])
+@pytest.mark.parametrize("size", [9, 10, 100])  # of 9 one byte lists the others, but not all
 def test_secagg_takes_the_bytes_of_the_papers_formula(size: int) -> None:
     """Bonawitz et al., section 7.1: 2 n a_K + (5 n - 4) a_S + the masked vector, in all.
 
@@ -89,17 +89,18 @@ def test_secagg_plus_takes_bytes_for_its_neighbours_alone() -> None:
     assert small[:, 0].sum() == paper - SHARE + 2 * k * TAG + -(-k // 8)
 
 
-def test_lightsecagg_takes_the_bytes_of_the_papers_formula() -> None:
+@pytest.mark.parametrize(("size", "pieces"), [(100, 20), (41, 9)])  # 41: U is 29, T is 20
+def test_lightsecagg_takes_the_bytes_of_the_papers_formula(size: int, pieces: int) -> None:
     """So et al. 2022, section 4: n - 1 coded pieces each way and one piece at the end, of d / (U - T)."""
-    size, entries = 100, 10_000
+    entries = 9_000
     protocol = LightSecAgg(threshold=0.7, privacy=0.5)
     down, up = bytes_of(protocol, cohort(size, entries))
-    piece = entries // (70 - 50) * NUMBER
+    piece = entries // pieces * NUMBER
     others = size - 1
     assert set(up.tolist()) == {KEY + others * (piece + TAG) + entries * NUMBER + piece}
     assert set(down.tolist()) == {others * KEY + others * (piece + TAG) + -(-others // 8)}
     # Who has left costs the others nothing more.
-    left = bytes_of(protocol, cohort(size, entries), left=range(25))
+    left = bytes_of(protocol, cohort(size, entries), left=range(size // 4))
     assert (left[:, 30] == [down[0], up[0]]).all()
 
 
@@ -147,6 +148,41 @@ def test_masks_cancel_to_the_bit_whoever_leaves(protocol: SecureAggregation, see
         assert ((total - before)[0] != update).all()
         wanted += update
     assert (protocol.make_masks(of, phases).unmask(total) == wanted).all()
+
+
+@pytest.mark.parametrize(
+    "protocol",
+    [SecAgg(threshold=0.6), SecAggPlus(neighbours=4)],
+    ids=lambda protocol: protocol.name,
+)
+def test_a_round_fails_where_a_secret_that_it_takes_cannot_be_recovered_and_only_there(
+    protocol: SecureAggregation,
+) -> None:
+    """The oracle is the unmasking itself, which raises where shares are missing."""
+    of = cohort(14, 3)
+    seen = []
+    for seed in range(40):
+        random = np.random.default_rng(seed)
+        most = random.choice([0.5, 0.85, 0.95])
+        phases = np.full(of.size, Phase.ANSWERED, np.uint8)
+        others = random.random(of.size) > most
+        phases[others] = random.choice([0, Phase.SHARED, Phase.UPLOADED], others.sum())
+
+        uploaded = of.clients[phases >= Phase.UPLOADED]
+        total = np.zeros((1, 3), np.int64)
+        masks = protocol.make_masks(of, phases)
+        for client in uploaded.tolist():
+            masks.mask(client, np.array([1, -5, 2**40]), total)
+        try:
+            found = masks.unmask(total)
+        except ValueError:
+            unmasked = False
+        else:
+            assert found.tolist() == [len(uploaded), -5 * len(uploaded), len(uploaded) * 2**40]
+            unmasked = True
+        assert protocol.failure(of, phases) is not unmasked
+        seen.append(unmasked)
+    assert 5 < sum(seen) < 35
 
 
 def test_with_shares_of_too_few_the_sum_stays_masked() -> None:
