@@ -26,7 +26,7 @@ from mpifl.privacy.privacy import PrivateRound
 from mpifl.rounds.held import HELD
 from mpifl.rounds.plan import TASK, Plan
 from mpifl.rounds.round_result import MESSAGES, METRIC, PERSONAL, Judged
-from mpifl.rounds.snapshot import STATE_ROUND, Snapshot, Waiting
+from mpifl.rounds.snapshot import STATE_ROUND, Snapshot, Waiting, round_of
 from mpifl.state.checkpoint import (
     SCHEMA_VERSION,
     Checkpoints,
@@ -176,6 +176,14 @@ def test_no_field_is_forgotten(tmp_path: Path) -> None:
         for field in fields(one):
             assert not same(getattr(one, field.name), getattr(other, field.name)), field.name
     assert same(read_checkpoint(write_checkpoint(tmp_path, whole)), whole)
+
+
+def test_names_of_files_are_in_the_order_of_the_moments() -> None:
+    moments = [(0, 0), (0, 7), (0, 11), (1, 0), (1, 2), (9, 10**11), (10, 0), (10, 1), (99999, 0)]
+    names = [f"{Snapshot(rounds_done=r, events=e).moment}-0f.h5" for r, e in moments]
+    assert sorted(names) == names
+    assert len(set(names)) == len(names)
+    assert [round_of(name) for name in names] == [r for r, _ in moments]
 
 
 def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
