@@ -310,7 +310,7 @@ def test_a_round_is_released_where_the_clock_counts_a_version(
     population: Population, private: bool
 ) -> None:
     """Rounds of a Poisson sample: with participants who complete, with some who all drop out, and drawn empty."""
-    keys = {"privacy": GAUSSIAN, "exchange": {"up": "clip"}} if private else {}
+    keys: dict[str, Any] = {"privacy": GAUSSIAN, "exchange": {"up": "clip"}} if private else {}
     job = _job(selection=POISSON, clock={"mode": "all"}, **keys)
     seen = set()
     for number in range(1, 41):

@@ -160,7 +160,7 @@ def test_a_target_needs_a_bandwidth_that_is_not_shared(
 ) -> None:
     policy = Semisync(concurrency=2, window_seconds=4, target=target, latency=shared)
     if target and shared:
-        with pytest.raises(InputError, match="clock.target: 3 is not allowed with a bandwidth"):
+        with pytest.raises(InputError, match=r"clock\.target: 3 is not allowed with a bandwidth"):
             policy.check()
     else:
         policy.check()
