@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from mpifl.clock.policies.all import All
 from mpifl.clock.policies.buffered import Buffered
 from mpifl.clock.policies.deadline import Deadline
 from mpifl.clock.policies.sync import Sync
+from mpifl.clock.policy import RoundPolicy
 from mpifl.clock.timeline import ClockState, Timeline
 from mpifl.clock.workload import Workload
 from mpifl.errors import InputError
@@ -85,6 +87,28 @@ def test_nothing_is_carried_in_an_outage_and_the_curve_repeats(population_of: Po
     case = by_hand(population_of([{}]), WORK, 1, curves=[([0, 1], [4, 0], [0, 2])], period=10.0)
     (timeline,) = check_by_hand(case, All(), [(0, COMPLETED, 18, 1000, 1000)])
     assert _own(timeline) == (11, 3, 4)
+
+
+NEVER = ([0, 50], [8, 8], [0, 8])
+"""Uploads from 50 s on only; with ``ONLINE`` nothing."""
+ONLINE = {"slots": [(0, 50)]}
+
+
+@pytest.mark.parametrize("kind", [All, partial(Deadline, quantile=0.9), Sync], ids=str)
+def test_a_round_does_not_wait_for_who_never_stops(
+    population_of: PopulationOf, round_of: RoundOf, kind: Callable[..., RoundPolicy]
+) -> None:
+    """Of two the second can upload nothing while it is online. The round ends with the last of the others."""
+    policy = kind(availability="resume")
+    case = by_hand(population_of([{}, ONLINE]), WORK, 2, curves=[STEADY, NEVER])
+    timeline, after = round_of(policy, case.population, 2, workload=WORK)
+    assert (timeline.end_seconds, after.version) == (5, 1)
+    assert timeline.participants["outcome"].tolist() == [COMPLETED, CUT]
+    assert timeline.participants["stop_seconds"].tolist() == [5, 5]
+
+    case = by_hand(population_of([ONLINE]), WORK, 1, curves=[NEVER])
+    with pytest.raises(InputError, match="can ever finish"):
+        round_of(policy, case.population, 1, workload=WORK)
 
 
 def test_who_has_all_as_an_outage_begins_is_done_then(population_of: PopulationOf) -> None:

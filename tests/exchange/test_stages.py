@@ -18,7 +18,7 @@ from mpifl.errors import Diverged, InputError
 from mpifl.exchange import REGISTRY
 from mpifl.exchange.adaptive_clip import AdaptiveClip
 from mpifl.exchange.bfloat16 import Bfloat16
-from mpifl.exchange.chain import bytes_of_chain
+from mpifl.exchange.chain import bytes_of_chain, kept_shapes
 from mpifl.exchange.clip import Clip, norm_of
 from mpifl.exchange.count_sketch import CountSketch
 from mpifl.exchange.error_feedback import ErrorFeedback
@@ -105,6 +105,21 @@ def test_the_bytes_of_the_message_suffice_and_are_as_many_as_declared(
     assert read.tobytes() == arrived.values.tobytes()
     assert arrived.bytes == len(message)
     assert bytes_of_chain(stages, shape) in (None, len(message))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("powersgd",), ("error_feedback", "powersgd", "int8"), ("clip", "error_feedback", "powersgd")],
+)
+@given(data=st.data())
+@examples(10)
+def test_what_a_client_keeps_has_the_shapes_that_are_declared(
+    names: tuple[str, ...], data: st.DataObject
+) -> None:
+    stages = [data.draw(STAGES[name]) for name in names]
+    kept = sent(stages, data.draw(arrays(np.float32, 107, elements=numbers)), shape=SHAPE).kept
+    assert {key: values.shape for key, values in kept.items()} == kept_shapes(stages, SHAPE)
+    assert len(kept) == len({"error_feedback", "powersgd"} & set(names))
 
 
 def test_a_message_is_as_long_as_zstandard_makes_it() -> None:
@@ -328,6 +343,10 @@ def test_a_matrix_of_low_rank_arrives_whole_and_others_nearly_their_best() -> No
     arrived = sent([PowerSgd(rank=2)], values, shape=shape)
     assert arrived.values == pytest.approx(values, abs=1e-4)
     assert arrived.bytes == 4 * (2 * (20 + 15) + 9)
+    # Behind a stage that sends all numbers they are the same matrices.
+    behind = sent([TopK(share=1), PowerSgd(rank=2)], values, shape=shape)
+    assert behind.values == pytest.approx(values, abs=1e-4)
+    assert behind.bytes == arrived.bytes
 
     whole = random.standard_normal((20, 15)).astype(np.float32)
     values[:300] = whole.reshape(-1)
@@ -387,3 +406,7 @@ def test_powersgd_is_refused_where_nothing_becomes_smaller() -> None:
     PowerSgd(rank=3).check(matrix)
     with pytest.raises(InputError, match="with rank 4 no tensor of the model becomes smaller"):
         PowerSgd(rank=4).check(matrix)
+    as_large = Shape(16, ((slice(0, 16), (4, 4)),))
+    PowerSgd(rank=1).check(as_large)
+    with pytest.raises(InputError, match="with rank 2 no tensor of the model becomes smaller"):
+        PowerSgd(rank=2).check(as_large)  # 2 x (4 + 4) numbers are not fewer than 16

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Callable
 
 import dp_accounting
 import numpy as np
@@ -82,8 +83,15 @@ def test_a_poisson_sample_costs_what_opacus_publishes() -> None:
 def test_a_poisson_sample_costs_less_than_one_of_fixed_size() -> None:
     poisson = poisson_epsilon(1000, 10, 1.0, 200, 1e-5)
     assert poisson < 0.6 * sampled_epsilon(1000, 10, 1.0, 200, 1e-5)
-    assert poisson_epsilon(1000, 10, 1.0, 0, 1e-5) == 0
-    assert poisson_epsilon(1000, 10, 0.0, 1, 1e-5) == math.inf
+
+
+@pytest.mark.parametrize("epsilon", [sampled_epsilon, poisson_epsilon])
+def test_no_round_costs_nothing_and_one_without_noise_everything(
+    epsilon: Callable[[int, int, float, int, float], float],
+) -> None:
+    assert epsilon(1000, 10, 1.0, 0, 1e-5) == 0
+    assert epsilon(1000, 10, 0.0, 0, 1e-5) == 0
+    assert epsilon(1000, 10, 0.0, 1, 1e-5) == math.inf
 
 
 def test_discrete_noise_costs_no_less_than_the_zcdp_bound_by_hand() -> None:

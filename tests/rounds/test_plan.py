@@ -15,7 +15,7 @@ from mpifl.clock.workload import Workload
 from mpifl.datasets.dataset import Dataset
 from mpifl.job import Job, parse_job
 from mpifl.population.population import Population
-from mpifl.rounds.plan import TASK, largest_first, make_plan, task_groups
+from mpifl.rounds.plan import TASK, is_released, largest_first, make_plan, task_groups
 from mpifl.traces.trace import Trace
 from tests.asking import ask
 from tests.known import known
@@ -299,6 +299,27 @@ def test_a_round_that_nobody_completes_has_no_tasks(
     assert len(plan.tasks) == 0
     assert plan.timeline.count(Outcome.DROPPED) == 18
     assert plan.after.version == 3  # the model stays as it is
+
+
+POISSON = {"name": "poisson", "participants": 1}
+GAUSSIAN = {"name": "gaussian", "noise_multiplier": 1}
+
+
+@pytest.mark.parametrize("private", [False, True])
+def test_a_round_is_released_where_the_clock_counts_a_version(
+    population: Population, private: bool
+) -> None:
+    """Rounds of a Poisson sample: with participants who complete, with some who all drop out, and drawn empty."""
+    keys: dict[str, Any] = {"privacy": GAUSSIAN, "exchange": {"up": "clip"}} if private else {}
+    job = _job(selection=POISSON, clock={"mode": "all"}, **keys)
+    seen = set()
+    for number in range(1, 41):
+        before = ClockState(now=0.45, draws=number, version=7)
+        plan = make_plan(job, population, WORKLOAD, number, before)
+        released = is_released(job, plan)
+        assert released is (plan.after.version > before.version)
+        seen.add((len(plan.timeline.participants) > 0, len(plan.tasks) > 0, released))
+    assert seen == {(True, True, True), (True, False, False), (False, False, private)}
 
 
 def test_weights_of_compass_are_shares_of_all_who_are_under_way(population: Population) -> None:

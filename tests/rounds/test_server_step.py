@@ -29,7 +29,7 @@ from mpifl.rounds.build_experiment import check_job
 from mpifl.rounds.experiment import Experiment
 from mpifl.rounds.plan import TASK, Plan
 from mpifl.rounds.privatising import noise_stream
-from mpifl.rounds.round_result import METRIC
+from mpifl.rounds.round_result import LAST, METRIC
 from mpifl.rounds.server_step import checked, first_state, next_state
 from mpifl.training.device import CPU
 from tests.normed import HERE
@@ -129,6 +129,32 @@ def test_the_two_segments(experiment: Experiment, weights: list[float]) -> None:
     mean = (1 - sum(weights)) * 3.0 + sum(w * np.float64(v) for _, w, _, v in uploads)
     np.testing.assert_array_equal(averaged, mean.astype(np.float32))
     np.testing.assert_array_equal(state["model"], before)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "slots"), [("fedavg", [0, 0]), ("{name: ifca, clusters: 3}", [2, 0, 2])]
+)
+def test_what_came_out_of_a_rule_that_remembers_is_kept_and_stays_where_nobody_was(
+    algorithm: str, slots: list[int]
+) -> None:
+    """Centered clipping begins with it: in each slot the mean of its updates, however late they are."""
+    rule = "aggregation={name: centered_clipping, radius: 1}"
+    experiment = check_job("quickstart", [f"algorithm={algorithm}", rule, "model.hidden=[5]"])[0]
+    assert isinstance(experiment, Experiment)
+    state = first_state(experiment)
+    assert state[LAST].shape == (experiment.sums.slots, experiment.layout.trained)
+    assert not state[LAST].any()
+    state[LAST] = state[LAST] + np.float32(7)
+
+    weights = [0.1, 0.3, 0.2][: len(slots)]
+    uploads = drawn(experiment, weights, slots)
+    after = stepped(experiment, state, uploads)[LAST]
+    assert after.dtype == np.float32
+    for slot in range(experiment.sums.slots):
+        own = [(weight, arrays[0]) for at, weight, arrays, _ in uploads if at == slot]
+        mean = sum(weight * np.float64(array) for weight, array in own)
+        expected = mean / sum(weight for weight, _ in own) if own else np.full(after.shape[1], 7.0)
+        np.testing.assert_allclose(after[slot], expected, rtol=1e-5, atol=1e-10)
 
 
 def test_what_is_frozen_is_in_no_state(experiment: Experiment) -> None:

@@ -67,7 +67,7 @@ def bytes_of(protocol: SecureAggregation, of: Cohort, left: Sequence[int] = ()) 
 # Bytes
 
 
-@pytest.mark.parametrize("size", [10, 100])
+@pytest.mark.parametrize("size", [9, 10, 100])  # of 9 one byte lists the others, but not all
 def test_secagg_takes_the_bytes_of_the_papers_formula(size: int) -> None:
     """Bonawitz et al., section 7.1: 2 n a_K + (5 n - 4) a_S + the masked vector, in all.
 
@@ -89,17 +89,18 @@ def test_secagg_plus_takes_bytes_for_its_neighbours_alone() -> None:
     assert small[:, 0].sum() == paper - SHARE + 2 * k * TAG + -(-k // 8)
 
 
-def test_lightsecagg_takes_the_bytes_of_the_papers_formula() -> None:
+@pytest.mark.parametrize(("size", "pieces"), [(100, 20), (41, 9)])  # 41: U is 29, T is 20
+def test_lightsecagg_takes_the_bytes_of_the_papers_formula(size: int, pieces: int) -> None:
     """So et al. 2022, section 4: n - 1 coded pieces each way and one piece at the end, of d / (U - T)."""
-    size, entries = 100, 10_000
+    entries = 9_000
     protocol = LightSecAgg(threshold=0.7, privacy=0.5)
     down, up = bytes_of(protocol, cohort(size, entries))
-    piece = entries // (70 - 50) * NUMBER
+    piece = entries // pieces * NUMBER
     others = size - 1
     assert set(up.tolist()) == {KEY + others * (piece + TAG) + entries * NUMBER + piece}
     assert set(down.tolist()) == {others * KEY + others * (piece + TAG) + -(-others // 8)}
     # Who has left costs the others nothing more.
-    left = bytes_of(protocol, cohort(size, entries), left=range(25))
+    left = bytes_of(protocol, cohort(size, entries), left=range(size // 4))
     assert (left[:, 30] == [down[0], up[0]]).all()
 
 
@@ -248,3 +249,62 @@ def test_one_update_is_never_unmasked(protocol: SecureAggregation) -> None:
     of = cohort(2)
     phases = np.array([Phase.ANSWERED, Phase.SHARED], np.uint8)
     assert protocol.failure(of, phases)
+
+
+# Seconds
+
+AGREE, MASK, PRODUCT = 1.0, 1e-3, 1e-6
+"""What one agreement on a key, one number of a mask and one product in a field take, in the tests below."""
+RATES = {
+    "key_agreement_ms": 1000.0,
+    "mask_mb_per_second": 8e-6 / MASK,
+    "products_per_second": 1 / PRODUCT,
+}
+DIGITS = 9
+"""Elements of a field in a secret of 32 bytes."""
+TWO = 2
+"""Secrets of a client, and primes of a sum modulo 2**64 in finite fields."""
+
+
+def seconds_of(protocol: SecureAggregation, of: Cohort) -> list[set[float]]:
+    """What phones compute in each step, where nobody leaves."""
+    before, phases = taken(protocol.prepare(of))
+    upload = protocol.upload(of, phases)
+    after, _ = taken(protocol.recover(of, np.full(of.size, Phase.UPLOADED, np.uint8)))
+    steps = (*before, upload, *after)
+    return [set(np.broadcast_to(step.seconds, len(step.places)).tolist()) for step in steps]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "degree", "holders", "least"),
+    [(SecAgg(**RATES), 23, 24, 17), (SecAggPlus(neighbours=8, **RATES), 8, 8, 6)],
+    ids=lambda value: getattr(value, "name", None),
+)
+def test_phones_with_pairwise_masks_agree_on_keys_share_secrets_and_make_masks(
+    protocol: SecureAggregation, degree: int, holders: int, least: int
+) -> None:
+    """Two keys with each neighbour, Shamir's polynomial of t - 1 products for each share of a digit, a mask a neighbour."""
+    sharing = 2 * degree * AGREE + TWO * DIGITS * holders * (least - 1) * PRODUCT
+    masking = (1 + degree) * 1000 * MASK
+    found = seconds_of(protocol, cohort(24))
+    for seconds, expected in zip(found, (0, sharing, masking, 0), strict=True):
+        assert list(seconds) == [pytest.approx(expected)]
+
+
+def test_phones_with_lightsecagg_code_their_masks() -> None:
+    """Of 20, U is 14 and T is 10: pieces of 1000 / 4 entries, U products for each entry of each coded piece."""
+    protocol = LightSecAgg(threshold=0.7, privacy=0.5, **RATES)
+    piece = 250
+    coding = 19 * AGREE + (1000 + 10 * piece) * MASK + TWO * 20 * 14 * piece * PRODUCT
+    found = seconds_of(protocol, cohort(20))
+    for seconds, expected in zip(found, (0, coding, 0, 0), strict=True):
+        assert list(seconds) == [pytest.approx(expected)]
+
+
+def test_phones_with_turbo_aggregate_share_secrets_in_their_group_and_pass_vectors_on() -> None:
+    """Three groups of six: shares for six by half of them, then at a turn additive shares for six and their code."""
+    found = seconds_of(TurboAggregate(group_size=6, **RATES), cohort(18))
+    sharing = 5 * AGREE + DIGITS * 6 * 5 / 2 * PRODUCT
+    turn = (1 + 6) * 1000 * MASK + TWO * 6 * 6 * 1000 * PRODUCT
+    for seconds, expected in zip(found, (0, sharing, 0, turn, turn, turn, 0, 0), strict=True):
+        assert list(seconds) == [pytest.approx(expected)]

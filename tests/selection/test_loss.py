@@ -90,6 +90,19 @@ def test_with_a_temperature_clients_are_drawn_by_the_softmax(population: Populat
     assert stats.chisquare(counts, np.array(share) * times).pvalue > 1e-3
 
 
+def test_with_a_temperature_the_unknown_come_first_and_the_others_are_drawn(
+    population: Population,
+) -> None:
+    rule = Loss(temperature=0.7)
+    drawn = [asked(rule, population, 3, draw) for draw in range(1, 401)]
+    assert {frozenset(chosen[:2]) for chosen in drawn} == {frozenset({2, 5})}
+    weight = {client: np.exp(loss / 0.7) for client, loss in LOSS.items()}
+    share = np.array(list(weight.values())) / sum(weight.values())
+    counts = [sum(chosen[2:] == [client] for chosen in drawn) for client in LOSS]
+    assert stats.chisquare(counts, share * 400).pvalue > 1e-3
+    assert set(asked(rule, population, 1)) < {2, 5}
+
+
 def test_a_temperature_near_0_takes_the_highest(population: Population) -> None:
     cold = Loss(unknown="mean", temperature=1e-9)
     assert asked(cold, population, 4) == asked(Loss(unknown="mean"), population, 4)

@@ -174,6 +174,8 @@ CASES: dict[str, dict[str, Any]] = {
     "defaults": {},
     "few looked at": {"looked_at": 9, "explore_window": 2.5},
     "little exploration": {"exploration": 0.5, "exploration_decay": 0.9, "exploration_least": 0.0},
+    "all explored at first": {"exploration": 1},
+    "a share that stays": {"exploration": 0.5, "exploration_decay": 1},
     "pacer": {"pacer_rounds": 3, "percentile": 5, "exploration_least": 0.1, "alpha": 3},
     "no penalty": {"percentile": 100, "cut_off": 0.1, "clip": 0.5},
     "blocks": {"most_participations": 1, "most_blocked": 0.5, "exploration": 0.2},

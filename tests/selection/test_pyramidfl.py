@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from mpifl.clock.timeline import Outcome
 from mpifl.datasets.dataset import Dataset
 from mpifl.errors import InputError
 from mpifl.population.population import Population
@@ -152,6 +153,51 @@ def test_orders_are_those_of_the_published_code(
         assert orders.steps is None or orders.steps.tolist() == steps.tolist()
         assert (orders.sent is None) == (least == 1)
         assert orders.sent is None or orders.sent == pytest.approx(sent)
+
+
+def test_the_gradient_utility_is_the_norm_times_the_samples_gone_through(
+    population: Population,
+) -> None:
+    """Who was cut has the mean of those who completed, who dropped out keeps what it had."""
+    rule = PyramidFL(least_sent=0.4)
+    first = feedback(population, 1, [5, 0, 2], samples=[8, 50, 7], update_norm=[3.0, 0.5, 4.0])
+    state = rule.learn(rule.start(population, WORK), first)
+    assert state["client"].tolist() == [0, 2, 5]
+    assert state["gradient"].tolist() == [10 * 0.5, 7 * 4.0, 8 * 3.0]  # client 0 holds 10
+
+    ended = [Outcome.COMPLETED, Outcome.COMPLETED, Outcome.CUT, Outcome.CUT, Outcome.DROPPED]
+    norms = [2.0, 1.0, np.nan, np.nan, np.nan]
+    second = feedback(
+        population, 2, [2, 1, 9, 0, 5], samples=[4, 99, 9, 9, 9], update_norm=norms, outcome=ended
+    )
+    state = rule.learn(state, second)
+    done = {2: 4 * 2.0, 1: 20 * 1.0}  # client 1 holds 20
+    mean = sum(done.values()) / 2
+    assert dict(zip(state["client"].tolist(), state["gradient"].tolist(), strict=True)) == {
+        **done,
+        0: mean,
+        9: mean,
+        5: 8 * 3.0,
+    }
+
+
+def test_orders_where_nobody_is_to_finish_change_nothing(
+    make_dataset: Callable[..., Dataset],
+    make_trace: Callable[..., Trace],
+    make_population: Callable[..., Population],
+) -> None:
+    population = make_population(make_dataset([10]), make_trace([[(0, 0.01)]]), clients=6)
+    rule = PyramidFL(participants=4, most_sent=0.9, least_sent=0.4)
+    work = dataclasses.replace(FULL, bytes_of_part=lambda sent: round(1000 * sent))
+    c = context(population, 0.0, 6, state=rule.start(population, work), workload=work)
+    clients = np.arange(6)
+    planned = c.launch(clients)
+    assert set(planned["outcome"]) == {Outcome.DROPPED}
+    orders = rule.orders(c, clients)
+    assert orders.steps is not None
+    assert orders.steps.tolist() == planned["steps"].tolist()
+    assert orders.sent is not None
+    assert orders.sent.tolist() == [1.0] * 6
 
 
 PARTS = ("quickstart", "selection.name=pyramidfl", "selection.least_sent=0.4")

@@ -90,6 +90,26 @@ def test_the_nearest_tiers_fill_the_places_left(population: Population) -> None:
     assert found == [0] * 20 + [1] * 20 + [2] * 10
 
 
+@pytest.mark.parametrize(("tiers", "profiled"), [(2, 2), (3, 7), (5, 5), (5, 23), (7, 3)])
+def test_tiers_are_equal_shares_of_the_clients_by_their_time(
+    population: Population, tiers: int, profiled: int
+) -> None:
+    """The client behind whom i of n are faster is of tier floor(i x tiers / n)."""
+    seconds = np.random.default_rng(tiers).permutation(profiled) + 1.0
+    rule = TiFL(tiers=tiers, profiling_rounds=2)
+    state = rule.start(population, WORK)
+    half = profiled // 2
+    for number, some in ((1, seconds[:half]), (2, seconds[half:])):
+        ended = feedback(population, number, list(range(len(some))), seconds=some)
+        state = rule.learn(state, ended)
+
+    for place in range(profiled):
+        number = place * tiers // profiled
+        ended = feedback(population, 3, [0], seconds=place + 1.0, loss=8.0)
+        loss = rule.learn(state, ended)["loss"]
+        assert np.flatnonzero(loss == 8.0).tolist() == [number]
+
+
 def test_a_tier_without_credits_is_not_drawn_until_none_has_any(population: Population) -> None:
     rule = TiFL(tiers=TIERS, profiling_rounds=1, credits=[1, 2, 0], adaptive=False)
     state = profiled(rule, population)

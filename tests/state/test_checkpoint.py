@@ -17,14 +17,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mpifl.algorithms.algorithm import FOUND
-from mpifl.clock.timeline import PARTICIPANT, ClockState, Timeline
+from mpifl.clock.kernels.flow import FLOW
+from mpifl.clock.timeline import CHARGE, GROUP, PARTICIPANT, SECURED, ClockState, Timeline
 from mpifl.errors import InputError
 from mpifl.io.files import DiskFull
 from mpifl.privacy.participations import PARTICIPATIONS
 from mpifl.privacy.privacy import PrivateRound
+from mpifl.rounds.held import HELD
 from mpifl.rounds.plan import TASK, Plan
-from mpifl.rounds.round_result import METRIC, Judged
-from mpifl.rounds.snapshot import STATE_ROUND, Snapshot, Waiting
+from mpifl.rounds.round_result import MESSAGES, METRIC, PERSONAL, Judged
+from mpifl.rounds.snapshot import STATE_ROUND, Snapshot, Waiting, round_of
 from mpifl.state.checkpoint import (
     SCHEMA_VERSION,
     Checkpoints,
@@ -81,7 +83,11 @@ def same(one: Any, other: Any) -> bool:
     if hasattr(one, "__dataclass_fields__"):
         return all(same(getattr(one, f.name), getattr(other, f.name)) for f in fields(one))
     if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+        return (
+            type(one) is type(other)
+            and one.keys() == other.keys()
+            and all(same(one[key], other[key]) for key in one)
+        )
     if isinstance(one, tuple):
         return len(one) == len(other) and all(same(a, b) for a, b in zip(one, other, strict=True))
     if isinstance(one, float) and math.isnan(one):
@@ -100,6 +106,84 @@ class Records:
 
     def to_disk(self) -> None:
         self.synced += 1
+
+
+def filled(kind: np.dtype[Any], count: int = 2) -> np.ndarray:
+    """Rows whose every column has other numbers than 0."""
+    rows = np.zeros(count, kind)
+    for place, name in enumerate(kind.names or ()):
+        rows[name] = 1 + place % 2 + np.arange(count)
+    return rows
+
+
+def test_no_field_is_forgotten(tmp_path: Path) -> None:
+    """Everything is written that is not as it would be by default: a field that is new has to be added here."""
+    clock = ClockState(
+        now=2.5,
+        version=6,
+        draws=11,
+        flights=filled(PARTICIPANT),
+        flows=filled(FLOW),
+        charges=filled(CHARGE),
+        groups=filled(GROUP),
+    )
+    timeline = Timeline(
+        start_seconds=0.1,
+        end_seconds=2.5,
+        waited_seconds=0.25,
+        participants=filled(PARTICIPANT),
+        secured=filled(SECURED),
+        secure_seconds=1.5,
+        void=True,
+        joules_left=np.array([0.5, 2.5]),
+    )
+    waiting = Waiting(
+        Plan(7, np.empty(0, TASK), timeline, ClockState(), 12.5),
+        metrics=filled(METRIC),
+        version=6,
+        personal=filled(PERSONAL),
+        stopped=True,
+        privacy=PrivateRound(1.5, 0.5, 0.1),
+        judged=Judged(0.5, 0.75, 12.0),
+        found=np.array([(b"count", 3.0, 7.0)], FOUND),
+        messages=filled(MESSAGES),
+    )
+    whole = Snapshot(
+        rounds_done=7,
+        version=6,
+        state={"model": np.arange(5, dtype=np.float32)},
+        versions={6: {"model": np.zeros(5, np.float32)}},
+        clock=clock,
+        learned={"utility": np.array([0.1, np.nan])},
+        untested=(waiting,),
+        state_rounds=filled(STATE_ROUND),
+        participations=filled(PARTICIPATIONS),
+        held=filled(HELD),
+        messages='{"events": ["\u00e9"]}',
+        events=5,
+        rows={"rounds": 6},
+    )
+    defaults = Timeline(0.0, 0.0, 0.0, filled(PARTICIPANT, 0))
+    before = Waiting(
+        Plan(0, np.empty(0, TASK), defaults, ClockState(), 0.0), waiting.metrics[:0], None
+    )
+    for one, other in (
+        (whole, Snapshot()),
+        (clock, ClockState()),
+        (timeline, defaults),
+        (waiting, before),
+    ):
+        for field in fields(one):
+            assert not same(getattr(one, field.name), getattr(other, field.name)), field.name
+    assert same(read_checkpoint(write_checkpoint(tmp_path, whole)), whole)
+
+
+def test_names_of_files_are_in_the_order_of_the_moments() -> None:
+    moments = [(0, 0), (0, 7), (0, 11), (1, 0), (1, 2), (9, 10**11), (10, 0), (10, 1), (99999, 0)]
+    names = [f"{Snapshot(rounds_done=r, events=e).moment}-0f.h5" for r, e in moments]
+    assert sorted(names) == names
+    assert len(set(names)) == len(names)
+    assert [round_of(name) for name in names] == [r for r, _ in moments]
 
 
 def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:

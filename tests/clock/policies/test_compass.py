@@ -247,6 +247,15 @@ def test_speeds_alike_are_synchronous_rounds(
         assert set(timeline.participants["began"].tolist()) == {number}
 
 
+def test_a_population_of_which_nobody_can_ever_finish_is_an_error(
+    population_of: PopulationOf, round_of: RoundOf
+) -> None:
+    # They drop out again and again, and the round would never end.
+    policy = Compass(concurrency=2, least_steps=1, most_steps=3)
+    with pytest.raises(InputError, match="can ever finish a round"):
+        round_of(policy, population_of([{"slots": [(0, 1)]}] * 3), 1)
+
+
 def test_a_place_whose_client_is_offline_is_given_to_another(
     population_of: PopulationOf, round_of: RoundOf
 ) -> None:

@@ -141,6 +141,31 @@ def test_a_population_that_is_never_online_is_an_error(
         round_of(Semisync(concurrency=2, window_seconds=6), population_of([{"slots": []}]), 1)
 
 
+def test_a_window_that_all_drop_out_of_is_an_error_where_nobody_can_ever_finish(
+    population_of: PopulationOf, round_of: RoundOf
+) -> None:
+    # 5 s are needed. In the first window all drop out, and later others can finish.
+    policy = Semisync(concurrency=2, window_seconds=4)
+    short = {"slots": [(0, 3)]}
+    timeline, _ = round_of(policy, population_of([short, {"slots": [(0, 3), (40, 60)]}]), 1)
+    assert timeline.participants["outcome"].tolist() == [DROPPED, DROPPED]
+    with pytest.raises(InputError, match="can ever finish a round"):
+        round_of(policy, population_of([short, short]), 1)
+
+
+@pytest.mark.parametrize("target", [None, 3])
+@pytest.mark.parametrize("shared", [{}, {"server_up_kbps": 100.0}])
+def test_a_target_needs_a_bandwidth_that_is_not_shared(
+    target: int | None, shared: dict[str, float]
+) -> None:
+    policy = Semisync(concurrency=2, window_seconds=4, target=target, latency=shared)
+    if target and shared:
+        with pytest.raises(InputError, match=r"clock\.target: 3 is not allowed with a bandwidth"):
+            policy.check()
+    else:
+        policy.check()
+
+
 @pytest.mark.parametrize("target", [1, 8, 20])
 def test_a_window_asks_for_what_those_who_come_late_leave_of_its_target(
     make_dataset: Callable[..., Dataset],
