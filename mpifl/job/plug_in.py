@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+import os
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from typing import Any
 
 from mpifl.errors import InputError
 from mpifl.io.files import disk_full_errors, is_file, whole_file
-from mpifl.job.plug_in_files import source_files
+from mpifl.job.plug_in_files import ORIGIN, origin_of, source_files
 from mpifl.job.plug_in_loader import SourceFile, find_spec, load
 
 COPIES = "plugins"
@@ -77,17 +78,20 @@ class PlugIn:
     def copy(self, folder: Path) -> Path:
         """Copy the plug-in's files into ``folder`` and return the main file's new path.
 
-        Only files beside the plug-in are copied. Raises DiskFull and OSError.
+        Only files beside the plug-in are copied. ``ORIGIN`` names the folder of the user's own
+        files, also in a copy of a copy. Raises DiskFull and OSError.
         """
         assert self.main_file is not None
+        beside = self.main_file.path.parent
 
-        for file in self.files:
-            if file.beside:
-                path = folder / file.name
-                with disk_full_errors(folder):
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                with whole_file(path, len(file.source)) as partial:
-                    partial.write_bytes(file.source)
+        contents = {file.name: file.source for file in self.files if file.beside}
+        contents[ORIGIN] = os.fsencode(origin_of(beside) or beside)
+        for name, content in contents.items():
+            path = folder / name
+            with disk_full_errors(folder):
+                path.parent.mkdir(parents=True, exist_ok=True)
+            with whole_file(path, len(content)) as partial:
+                partial.write_bytes(content)
 
         return folder / self.main_file.name
 

@@ -103,7 +103,8 @@ def edit(path: Path) -> None:
 def test_a_run_directory_holds_the_plug_in_and_its_hash(folder: Path) -> None:
     beginning = begun(folder / "asked.yaml", folder / "out")
     copies = folder / "out" / "plugins" / "selection"
-    assert sorted(path.name for path in copies.iterdir()) == ["helper.py", "later.py", "mine.py"]
+    names = sorted(path.name for path in copies.iterdir())
+    assert names == ["copied_from.txt", "helper.py", "later.py", "mine.py"]
     assert (copies / "mine.py").read_bytes() == (folder / "code" / "mine.py").read_bytes()
     assert "plugins/selection/mine.py:Mine" in (folder / "out" / "job.yaml").read_text()
     assert str(folder / "code") not in (folder / "out" / "job.yaml").read_text()
