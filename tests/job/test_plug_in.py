@@ -582,9 +582,8 @@ def test_a_run_that_had_no_plug_in_says_nothing_of_one(
 )
 def test_a_damaged_environment_is_refused(recorded: tuple[Path, PlugIn], text: str) -> None:
     (recorded[0] / "environment.json").write_text(text)
-    assert "environment.json: damaged" in refusal(
-        lambda: check_recorded(recorded[0], {"algorithm.name": recorded[1]}, [])
-    )
+    message = refusal(lambda: check_recorded(recorded[0], {"algorithm.name": recorded[1]}, []))
+    assert "environment.json: damaged; restore it from a copy, or remove it" in message
 
 
 def test_ranks_that_find_other_sources_are_told(recorded: tuple[Path, PlugIn]) -> None:
