@@ -82,7 +82,10 @@ class Attack(Section):
         return type(self).aim is not Attack.aim
 
     def check(self, data: Dataset) -> None:
-        """Raise InputError, naming the key, for data on which the attack makes no sense."""
+        """Raise InputError for data on which the attack makes no sense.
+
+        Its lines begin with a key such as ``attacks.target``; the place in the list is added.
+        """
 
     def resolved(self) -> Attack:
         """Return the attack with absolute paths of its files; by default itself.

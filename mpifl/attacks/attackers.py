@@ -10,7 +10,7 @@ import numpy as np
 
 from mpifl.attacks.attack import Attack
 from mpifl.clock.kernels.online_patterns import places
-from mpifl.errors import InputError, counted
+from mpifl.errors import InputError, counted, keys_at
 from mpifl.population.population import Population
 from mpifl.seeds import Purpose, number
 
@@ -131,7 +131,8 @@ def check_attackers(attackers: Attackers) -> None:
         )
     clients = counted(population.clients, "client")
     for place, attack in enumerate(attackers.attacks):
-        attack.check(population.data)
+        with keys_at("attacks", f"attacks.{place}"):
+            attack.check(population.data)
         if attack.share is not None and not share_of(attack.share, population.clients):
             raise InputError(
                 f"attacks.{place}.share: {attack.share:g} is not allowed: of {clients} that is"

@@ -28,6 +28,7 @@ from mpifl.rounds.job_checks import (
     check_model,
     check_stop,
     check_uploads,
+    resolved_attacks,
     with_one_at_a_time,
 )
 from mpifl.rounds.make_workload import make_workload
@@ -80,8 +81,8 @@ def check_job(job_name: str, overrides: Sequence[str]) -> tuple[TimingExperiment
 
     check_privacy(job, population)
     job = _with_weights(resolved(job, population))
-    attacks = tuple(attack.resolved() for attack in job.attacks)
-    job = job.model_copy(update={"attacks": attacks, "protocol": job.protocol.resolved()})
+    parts = {"attacks": resolved_attacks(job), "protocol": job.protocol.resolved()}
+    job = job.model_copy(update=parts)
     job = job.model_copy(update={"algorithm": job.algorithm.settled(population)})
     if job.privacy.private:
         job = job.model_copy(update={"privacy": job.privacy.resolved(job, population)})

@@ -15,6 +15,7 @@ from mpifl.attacks.attack import Attack, collude
 from mpifl.attacks.attackers import Attackers
 from mpifl.clock.workload import Workload
 from mpifl.datasets.dataset import Part
+from mpifl.errors import keys_at
 from mpifl.exchange.stage import Steered
 from mpifl.exchange.way import Way
 from mpifl.job import Job
@@ -162,7 +163,11 @@ class Experiment(TimingExperiment):
     @cached_property
     def attacks(self) -> tuple[Attack, ...]:
         """The attacks of the job, each with what it needs of the data."""
-        return tuple(attack.bound(self.population.data) for attack in self.job.attacks)
+        bound = []
+        for place, attack in enumerate(self.job.attacks):
+            with keys_at("attacks", f"attacks.{place}"):
+                bound.append(attack.bound(self.population.data))
+        return tuple(bound)
 
     @property
     def stack(self) -> int:

@@ -6,14 +6,14 @@ import os
 from collections import Counter
 
 from mpifl.algorithms.arrays import BYTES_PER_NUMBER
-from mpifl.attacks.attack import collude
+from mpifl.attacks.attack import Attack, collude
 from mpifl.attacks.attackers import Attackers, check_attackers
 from mpifl.attacks.colluding import Colluding
 from mpifl.clock.asynchronous import Asynchronous
 from mpifl.clock.timeline import PARTICIPANT
 from mpifl.clock.workload import Workload
 from mpifl.datasets.dataset import Dataset, DataShape
-from mpifl.errors import InputError, counted
+from mpifl.errors import InputError, counted, keys_at
 from mpifl.job import Job
 from mpifl.job.schema import Training
 from mpifl.population.population import Population
@@ -69,8 +69,9 @@ def check_loggers(job: Job) -> None:
     for name, count in names.items():
         if count > 1 and ":" not in name:
             raise InputError(f"record.loggers: {name!r} is there {count} times; allowed: once")
-    for logger in job.record.loggers:
-        logger.check()
+    for place, logger in enumerate(job.record.loggers):
+        with keys_at("record.loggers", f"record.loggers.{place}"):
+            logger.check()
 
 
 def check_stop(experiment: TimingExperiment) -> None:
@@ -146,6 +147,15 @@ def check_grown(job: Job) -> None:
             f"model.name: {job.model.name!r} is not allowed with algorithm.name"
             f" {job.algorithm.name}, which grows trees; allowed: trees"
         )
+
+
+def resolved_attacks(job: Job) -> tuple[Attack, ...]:
+    """Return the attacks of a job with absolute paths. Raises InputError."""
+    resolved = []
+    for place, attack in enumerate(job.attacks):
+        with keys_at("attacks", f"attacks.{place}"):
+            resolved.append(attack.resolved())
+    return tuple(resolved)
 
 
 def check_attacks(job: Job, population: Population) -> None:

@@ -206,6 +206,11 @@ def test_rare_samples_come_from_a_file_each_tested_once(tmp_path: Path) -> None:
         attack_of("edge_case", target=0, samples=str(tmp_path / "other.h5")).check(PLANE)
 
 
+def test_a_transform_that_an_attack_cannot_make_is_refused_by_the_attack_s_key() -> None:
+    with pytest.raises(InputError, match=r"^attacks.transform.name: 'flip_crop' is not allowed"):
+        attack_of("poisoning", transform="flip_crop").check(PLANE)
+
+
 def test_an_edge_case_attacker_projects_its_update_and_sends_it_several_times() -> None:
     named = {"target": 2, "source": 1}
     assert sent(attack_of("edge_case", norm=0.5, **named), [3.0, 4.0]).tolist() == pytest.approx(

@@ -262,11 +262,16 @@ REFUSED = {
         {"name": "zero", "clients": [30]},
     ],
     "attacks.0.clients: 'nobody' is no client of digits": [{"name": "zero", "clients": ["nobody"]}],
-    "attacks.target: 10 is not allowed with attack model_replacement; allowed: 0 to 9": [
-        {"name": "model_replacement", "share": 0.5, "target": 10}
+    "attacks.1.target: 10 is not allowed with attack model_replacement; allowed: 0 to 9": [
+        {"name": "zero", "share": 0.5},
+        {"name": "model_replacement", "share": 0.5, "target": 10},
     ],
-    "attacks.size: 9 is not allowed with attack model_replacement": [
+    "attacks.0.size: 9 is not allowed with attack model_replacement": [
         {"name": "model_replacement", "share": 0.5, "size": 9}
+    ],
+    "attacks.1.samples: ": [
+        {"name": "zero", "share": 0.5},
+        {"name": "edge_case", "share": 0.5, "target": 1, "samples": "nowhere.h5"},
     ],
 }
 
