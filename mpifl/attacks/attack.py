@@ -119,6 +119,20 @@ class Attack(Section):
         """
         return x, y
 
+    def labels(self, y: np.ndarray, classes: int) -> np.ndarray:
+        """Return the labels that an attacker counts, where an algorithm asks for that.
+
+        Those that it trains on, so that none of them has a count of 0. By default its own.
+
+        Args:
+            y: The labels of its samples (samples,).
+            classes: How many classes the data set has.
+
+        Returns:
+            Labels (n,).
+        """
+        return y
+
     def change(self, update: torch.Tensor, attacker: Attacker) -> torch.Tensor:
         """Return what an attacker sends in place of its update.
 
