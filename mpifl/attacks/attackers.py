@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -117,6 +117,15 @@ def attackers_text(attackers: Attackers) -> list[str]:
         since = f" from round {attack.first_round}" if attack.first_round > 1 else ""
         lines.append(f"attacks.{place} ({attack.name}): {who}{since}")
     return lines
+
+
+def of_each(attacks: Iterable[Attack], make: Callable[[Attack], Attack]) -> tuple[Attack, ...]:
+    """Return what ``make`` makes of each attack; an InputError names its place in the job."""
+    made = []
+    for place, attack in enumerate(attacks):
+        with keys_at("attacks", f"attacks.{place}"):
+            made.append(make(attack))
+    return tuple(made)
 
 
 def check_attackers(attackers: Attackers) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from mpifl.attacks.attackers import of_each
 from mpifl.errors import InputError
 from mpifl.job import Job, read_job
 from mpifl.models.layout import Layout, layout_of
@@ -28,7 +29,6 @@ from mpifl.rounds.job_checks import (
     check_model,
     check_stop,
     check_uploads,
-    resolved_attacks,
     with_one_at_a_time,
 )
 from mpifl.rounds.make_workload import make_workload
@@ -81,7 +81,8 @@ def check_job(job_name: str, overrides: Sequence[str]) -> tuple[TimingExperiment
 
     check_privacy(job, population)
     job = _with_weights(resolved(job, population))
-    parts = {"attacks": resolved_attacks(job), "protocol": job.protocol.resolved()}
+    attacks = of_each(job.attacks, lambda attack: attack.resolved())
+    parts = {"attacks": attacks, "protocol": job.protocol.resolved()}
     job = job.model_copy(update=parts)
     job = job.model_copy(update={"algorithm": job.algorithm.settled(population)})
     if job.privacy.private:

@@ -12,10 +12,9 @@ import numpy as np
 
 from mpifl.aggregation.sum_layout import SumLayout, Summed
 from mpifl.attacks.attack import Attack, collude
-from mpifl.attacks.attackers import Attackers
+from mpifl.attacks.attackers import Attackers, of_each
 from mpifl.clock.workload import Workload
 from mpifl.datasets.dataset import Part
-from mpifl.errors import keys_at
 from mpifl.exchange.stage import Steered
 from mpifl.exchange.way import Way
 from mpifl.job import Job
@@ -163,11 +162,7 @@ class Experiment(TimingExperiment):
     @cached_property
     def attacks(self) -> tuple[Attack, ...]:
         """The attacks of the job, each with what it needs of the data."""
-        bound = []
-        for place, attack in enumerate(self.job.attacks):
-            with keys_at("attacks", f"attacks.{place}"):
-                bound.append(attack.bound(self.population.data))
-        return tuple(bound)
+        return of_each(self.job.attacks, lambda attack: attack.bound(self.population.data))
 
     @property
     def stack(self) -> int:

@@ -6,7 +6,7 @@ import os
 from collections import Counter
 
 from mpifl.algorithms.arrays import BYTES_PER_NUMBER
-from mpifl.attacks.attack import Attack, collude
+from mpifl.attacks.attack import collude
 from mpifl.attacks.attackers import Attackers, check_attackers
 from mpifl.attacks.colluding import Colluding
 from mpifl.clock.asynchronous import Asynchronous
@@ -147,15 +147,6 @@ def check_grown(job: Job) -> None:
             f"model.name: {job.model.name!r} is not allowed with algorithm.name"
             f" {job.algorithm.name}, which grows trees; allowed: trees"
         )
-
-
-def resolved_attacks(job: Job) -> tuple[Attack, ...]:
-    """Return the attacks of a job with absolute paths. Raises InputError."""
-    resolved = []
-    for place, attack in enumerate(job.attacks):
-        with keys_at("attacks", f"attacks.{place}"):
-            resolved.append(attack.resolved())
-    return tuple(resolved)
 
 
 def check_attacks(job: Job, population: Population) -> None:
