@@ -114,6 +114,23 @@ def at(place: str | Callable[[], str]) -> Iterator[None]:
         raise
 
 
+@contextlib.contextmanager
+def keys_at(key: str, place: str) -> Iterator[None]:
+    """Let the lines of an InputError in the block that begin with ``key`` begin with ``place``.
+
+    As for a part in a list, which does not know where it stands: ``attacks`` becomes ``attacks.1``.
+    """
+    try:
+        yield
+    except InputError as error:
+        raise InputError(
+            *(
+                place + line.removeprefix(key) if line.startswith((f"{key}.", f"{key}:")) else line
+                for line in error.lines
+            )
+        ) from error
+
+
 def where(error: BaseException) -> str:
     """Return the places that ``at`` noted, outermost first."""
     return ", ".join(reversed(getattr(error, "__notes__", [])))

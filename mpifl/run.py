@@ -56,7 +56,7 @@ def run(world: World, stop: Stop, argv: list[str]) -> None:
 def _run(world: World, stop: Stop, argv: list[str]) -> None:
     """Start or resume a run and take part in it to its end."""
     if world.aggregates:
-        stop.speak()
+        stop.speak(world.size == 1)
         say_when_compiling()
     start, experiment, folder = start_run(world, argv, __doc__)
     collect_garbage()
@@ -69,7 +69,7 @@ def _run(world: World, stop: Stop, argv: list[str]) -> None:
             _run_as_executor(world, experiment, folder)
 
     if world.aggregates:
-        stop.speak()
+        stop.speak(world.size == 1)
         start = start or take_over(folder)
         log_to_file(folder)
         run_as_aggregator(world, start, reports, stop)

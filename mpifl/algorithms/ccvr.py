@@ -16,10 +16,9 @@ from mpifl.algorithms.head import feature_blocks, head_shape
 from mpifl.algorithms.requests import Call
 from mpifl.algorithms.requirements import (
     needs_classes,
-    needs_no_early_stop,
     needs_no_privacy,
+    needs_no_steps,
     needs_one_base,
-    needs_samples_as_they_are,
     needs_sums,
 )
 from mpifl.algorithms.vectors import vector_of
@@ -71,8 +70,7 @@ class Ccvr(Algorithm):
         needs_one_base(self, job)
         needs_sums(self, job)
         needs_no_privacy(self, job)
-        needs_samples_as_they_are(self, job)
-        needs_no_early_stop(self, job)
+        needs_no_steps(self, job)
 
     def settled(self, population: Population) -> Self:
         needs_classes(self, population)

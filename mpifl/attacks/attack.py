@@ -82,7 +82,10 @@ class Attack(Section):
         return type(self).aim is not Attack.aim
 
     def check(self, data: Dataset) -> None:
-        """Raise InputError, naming the key, for data on which the attack makes no sense."""
+        """Raise InputError for data on which the attack makes no sense.
+
+        Its lines begin with a key such as ``attacks.target``; the place in the list is added.
+        """
 
     def resolved(self) -> Attack:
         """Return the attack with absolute paths of its files; by default itself.
@@ -115,6 +118,20 @@ class Attack(Section):
             As many samples and targets of the same shapes, on the same device.
         """
         return x, y
+
+    def labels(self, y: np.ndarray, classes: int) -> np.ndarray:
+        """Return the labels that an attacker counts, where an algorithm asks for that.
+
+        Those that it trains on, so that none of them has a count of 0. By default its own.
+
+        Args:
+            y: The labels of its samples (samples,).
+            classes: How many classes the data set has.
+
+        Returns:
+            Labels (n,).
+        """
+        return y
 
     def change(self, update: torch.Tensor, attacker: Attacker) -> torch.Tensor:
         """Return what an attacker sends in place of its update.

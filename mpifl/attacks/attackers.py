@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from mpifl.attacks.attack import Attack
 from mpifl.clock.kernels.online_patterns import places
-from mpifl.errors import InputError, counted
+from mpifl.errors import InputError, counted, keys_at
 from mpifl.population.population import Population
 from mpifl.seeds import Purpose, number
 
@@ -119,6 +119,15 @@ def attackers_text(attackers: Attackers) -> list[str]:
     return lines
 
 
+def of_each(attacks: Iterable[Attack], make: Callable[[Attack], Attack]) -> tuple[Attack, ...]:
+    """Return what ``make`` makes of each attack; an InputError names its place in the job."""
+    made = []
+    for place, attack in enumerate(attacks):
+        with keys_at("attacks", f"attacks.{place}"):
+            made.append(make(attack))
+    return tuple(made)
+
+
 def check_attackers(attackers: Attackers) -> None:
     """Raise InputError for attacks that nobody could make, and for more of them than there can be.
 
@@ -131,7 +140,8 @@ def check_attackers(attackers: Attackers) -> None:
         )
     clients = counted(population.clients, "client")
     for place, attack in enumerate(attackers.attacks):
-        attack.check(population.data)
+        with keys_at("attacks", f"attacks.{place}"):
+            attack.check(population.data)
         if attack.share is not None and not share_of(attack.share, population.clients):
             raise InputError(
                 f"attacks.{place}.share: {attack.share:g} is not allowed: of {clients} that is"

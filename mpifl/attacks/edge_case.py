@@ -93,6 +93,9 @@ class EdgeCase(Attack):
         y[:count] = self.target
         return x, y
 
+    def labels(self, y: np.ndarray, classes: int) -> np.ndarray:
+        return np.append(y, np.full(math.ceil(self.poisoned * len(y)), self.target, y.dtype))
+
     def change(self, update: torch.Tensor, attacker: Attacker) -> torch.Tensor:
         length = float(update.double().norm())
         bound = 1.0 if self.norm is None else min(1.0, self.norm / max(length, 1e-30))

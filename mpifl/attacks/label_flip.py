@@ -44,6 +44,11 @@ class LabelFlip(Attack):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         return x, self._flipped(y, classes)
 
+    def labels(self, y: np.ndarray, classes: int) -> np.ndarray:
+        if self.source is None or self.target is None:
+            return classes - 1 - y
+        return np.where(y == self.source, self.target, y)
+
     def aim(
         self, x: torch.Tensor, y: torch.Tensor, classes: int, first: int
     ) -> tuple[torch.Tensor, torch.Tensor]:

@@ -59,6 +59,9 @@ class ModelReplacement(Attack):
         y[:count] = self.target
         return x, y
 
+    def labels(self, y: np.ndarray, classes: int) -> np.ndarray:
+        return np.append(y, np.full(math.ceil(self.poisoned * len(y)), self.target, y.dtype))
+
     def change(self, update: torch.Tensor, attacker: Attacker) -> torch.Tensor:
         return update * self.factor
 

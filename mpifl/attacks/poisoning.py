@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field, SerializeAsAny, field_validator
 
 from mpifl.attacks.attack import Attack
+from mpifl.errors import keys_at
 from mpifl.transforms import REGISTRY
 from mpifl.transforms.transform import Mixture, Transform
 
@@ -50,7 +51,8 @@ class Poisoning(Attack):
         return found.model_validate(given)
 
     def check(self, data: Dataset) -> None:
-        self.transform.check(data)
+        with keys_at("training.transform", "attacks.transform"):
+            self.transform.check(data)
 
     def poison(
         self, x: torch.Tensor, y: torch.Tensor, classes: int, random: np.random.Generator

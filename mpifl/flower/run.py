@@ -54,7 +54,7 @@ def run(world: World, stop: Stop, argv: list[str]) -> None:
 
 def _run(world: World, stop: Stop, argv: list[str]) -> None:
     if world.aggregates:
-        stop.speak()
+        stop.speak(world.size == 1)
         say_when_compiling()
     start, settings, folder = _start(world, argv)
     collect_garbage()
@@ -80,7 +80,7 @@ def _run(world: World, stop: Stop, argv: list[str]) -> None:
     if world.aggregates:
         from mpifl.flower.serve import run_server
 
-        stop.speak()
+        stop.speak(world.size == 1)
         run_server(world, start or take_up(folder), clients, stop, hosts)
 
 

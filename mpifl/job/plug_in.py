@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import json
+import os
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,14 +20,12 @@ from typing import Any
 
 from mpifl.errors import InputError
 from mpifl.io.files import disk_full_errors, is_file, whole_file
-from mpifl.job.plug_in_files import source_files
+from mpifl.job.environment import ENVIRONMENT, recorded
+from mpifl.job.plug_in_files import ORIGIN, origin_of, source_files
 from mpifl.job.plug_in_loader import SourceFile, find_spec, load
 
 COPIES = "plugins"
 """The folder of a run directory with the copies."""
-
-ENVIRONMENT = "environment.json"
-"""The file of a run directory with the hashes."""
 
 
 @dataclass(frozen=True)
@@ -77,17 +75,20 @@ class PlugIn:
     def copy(self, folder: Path) -> Path:
         """Copy the plug-in's files into ``folder`` and return the main file's new path.
 
-        Only files beside the plug-in are copied. Raises DiskFull and OSError.
+        Only files beside the plug-in are copied. ``ORIGIN`` names the folder of the user's own
+        files, also in a copy of a copy. Raises DiskFull and OSError.
         """
         assert self.main_file is not None
+        beside = self.main_file.path.parent
 
-        for file in self.files:
-            if file.beside:
-                path = folder / file.name
-                with disk_full_errors(folder):
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                with whole_file(path, len(file.source)) as partial:
-                    partial.write_bytes(file.source)
+        contents = {file.name: file.source for file in self.files if file.beside}
+        contents[ORIGIN] = os.fsencode(origin_of(beside) or beside)
+        for name, content in contents.items():
+            path = folder / name
+            with disk_full_errors(folder):
+                path.parent.mkdir(parents=True, exist_ok=True)
+            with whole_file(path, len(content)) as partial:
+                partial.write_bytes(content)
 
         return folder / self.main_file.name
 
@@ -132,18 +133,9 @@ def check_recorded(folder: Path, plug_ins: Mapping[str, PlugIn], overrides: Sequ
     plug-in whose source is not the one with which the run began. Without an environment.json the
     run had not begun, and nothing is checked.
     """
-    path = folder / ENVIRONMENT
-    if not (plug_ins and is_file(path)):
+    before = recorded(folder, _sources) if plug_ins else None
+    if before is None:
         return
-    try:
-        recorded = json.loads(path.read_text(encoding="utf-8")).get("plug_ins", {})
-        before = {
-            key: (str(facts["sha256"]), dict(facts["files"])) for key, facts in recorded.items()
-        }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise InputError(
-            f"{path}: damaged; restore it, or remove it to go on without checking plug-ins"
-        ) from error
 
     for key, plug_in in plug_ins.items():
         if any(f"{key}.".startswith(f"{override}.") for override in overrides):
@@ -156,10 +148,18 @@ def check_recorded(folder: Path, plug_ins: Mapping[str, PlugIn], overrides: Sequ
             )
             raise InputError(
                 f"{key}: the source of {plug_in.where} has changed since the run began: sha256"
-                f" {plug_in.sha256[:12]} here and {digest[:12]} in {path} ({', '.join(changed)});"
-                " restore it; to start another run with the new source, name it on the command"
-                f" line: {key}=..."
+                f" {plug_in.sha256[:12]} here and {digest[:12]} in {folder / ENVIRONMENT}"
+                f" ({', '.join(changed)}); restore it; to start another run with the new source,"
+                f" name it on the command line: {key}=..."
             )
+
+
+def _sources(environment: dict[str, Any]) -> dict[str, tuple[str, dict[str, str]]]:
+    """Return the hash of each plug-in and those of its files by name, from environment.json."""
+    return {
+        key: (str(facts["sha256"]), dict(facts["files"]))
+        for key, facts in environment.get("plug_ins", {}).items()
+    }
 
 
 def check_hashes(plug_ins: Mapping[str, PlugIn], hashes: Mapping[str, str]) -> None:

@@ -10,6 +10,7 @@ named as a module, its own top-level package belongs to it even when installed.
 from __future__ import annotations
 
 import ast
+import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -23,6 +24,9 @@ from mpifl.job.plug_in_loader import SourceFile, find_spec, parents
 
 INSTALLED = {"site-packages", "dist-packages"}
 NEVER_PART = {"mpifl"}
+
+ORIGIN = "copied_from.txt"
+"""The file beside a plug-in's copy in a run directory that names the folder it was copied from."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ def source_files(main: str, folder: Path | None) -> tuple[tuple[SourceFile, ...]
     """
     top = main.partition(".")[0]
     own = _Root(folder, True) if folder else _root_on_path(top, installed_too=True)
+    origin = origin_of(folder) if folder else None
     roots: dict[_Wanted, _Root | None] = {(top, folder is not None): own}
     sources: dict[_Wanted, SourceFile] = {}
     others: set[str] = set()
@@ -76,7 +81,7 @@ def source_files(main: str, folder: Path | None) -> tuple[tuple[SourceFile, ...]
         if path is None:
             continue
 
-        file = _read(module, path, root)
+        file = _read(module, path, root, origin if root.beside else None)
         sources[module, root.beside] = file
         waiting += [
             (name, root.beside and not _means_python_s(name, file)) for name in _imported(file)
@@ -152,12 +157,21 @@ def _submodules(folder: Path, module: str) -> Iterator[str]:
                 yield f"{package}.{path.stem}"
 
 
-def _read(module: str, path: Path, root: _Root) -> SourceFile:
+def origin_of(folder: Path) -> Path | None:
+    """Return the folder from which a plug-in was copied to ``folder``; None if it was not."""
+    try:
+        return Path(os.fsdecode((folder / ORIGIN).read_bytes()))
+    except OSError:  # without it, messages name the copy
+        return None
+
+
+def _read(module: str, path: Path, root: _Root, origin: Path | None) -> SourceFile:
     try:
         source = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from error
-    return SourceFile(module, path, path.relative_to(root.folder).as_posix(), source, root.beside)
+    name = path.relative_to(root.folder).as_posix()
+    return SourceFile(module, path, name, source, root.beside, origin / name if origin else None)
 
 
 def _imported(file: SourceFile) -> Iterator[str]:

@@ -31,6 +31,7 @@ class SourceFile:
         name: Its path relative to the folder of the plug-in, or of ``sys.path``.
         source: Its bytes.
         beside: Whether it is beside the plug-in; other files were found on ``sys.path``.
+        origin: The user's file of which it is a copy in a run directory; None if it is no copy.
     """
 
     module: str
@@ -38,11 +39,24 @@ class SourceFile:
     name: str
     source: bytes
     beside: bool
+    origin: Path | None = None
 
     @property
     def is_package(self) -> bool:
         """Whether this is the ``__init__.py`` of a package."""
         return self.path.stem == "__init__" and self.module != "__init__"
+
+    @property
+    def shown(self) -> Path:
+        """The path that tracebacks name: that of the user's own file, if it has these bytes still.
+
+        A person edits that one, and not the copy. Once it was edited, its lines are others.
+        """
+        try:
+            same = self.origin is not None and self.origin.read_bytes() == self.source
+        except (OSError, ValueError):  # removed, or on another host; not a path
+            same = False
+        return self.origin if same and self.origin is not None else self.path
 
 
 def load(package: str, files: Sequence[SourceFile], main: SourceFile) -> ModuleType:
@@ -116,7 +130,7 @@ class _Loader(SourceFileLoader):
         Python's own loader would take a .pyc file whose source had the same size and the same time
         in seconds.
         """
-        code: CodeType = self.source_to_code(self.file.source, self.path)
+        code: CodeType = self.source_to_code(self.file.source, str(self.file.shown))
         return code
 
     def get_source(self, fullname: str) -> str:

@@ -225,7 +225,9 @@ def _plain_list(component: Component, value: Any, problems: Problems) -> Any:
     items = [value] if isinstance(value, str | dict) else value
     if not isinstance(items, list | tuple):
         return items
-    return [_plain_component(component, item, problems) for item in items]
+    return [
+        _plain_component(component.item(place), item, problems) for place, item in enumerate(items)
+    ]
 
 
 def _plain_component(component: Component, value: Any, problems: Problems) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from typing import Any
 
 from pydantic import create_model
@@ -30,7 +31,8 @@ def typed_job(raw: dict[str, Any], problems: Problems) -> type[Job]:
             section = section[parent] if isinstance(section[parent], dict) else {}
         if component.path[-1] not in section:
             continue  # missing, or its parent is no section: the validation that follows says so
-        if any(line.startswith(f"{name}.preset: ") for line in problems.lines):
+        preset = re.compile(rf"{re.escape(name)}(\.\d+)?\.preset: ")
+        if any(preset.match(line) for line in problems.lines):
             continue  # the preset is unknown, and with it the component's name
 
         with problems.noted():

@@ -131,8 +131,8 @@ class Central(Budgeted):
         clip = clip_of(job)
         if isinstance(clip, AdaptiveClip) and not self.adapts:
             raise InputError(
-                f"exchange.up: adaptive_clip is {where}, whose noise in a round belongs to those"
-                " before it; allowed: clip"
+                f"exchange.up.{job.exchange.up.index(clip)}.name: {clip.name!r} is {where}, whose"
+                " noise in a round belongs to those before it; allowed: clip"
             )
         if isinstance(clip, AdaptiveClip) and job.clock.asynchronous:
             raise InputError(

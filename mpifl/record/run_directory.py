@@ -19,7 +19,8 @@ from mpifl import __version__
 from mpifl.cluster.rank_report import processor
 from mpifl.errors import InputError
 from mpifl.io.files import PACKAGE, PARTIAL, disk_full_errors, write_text
-from mpifl.job.plug_in import COPIES, ENVIRONMENT, PlugIn
+from mpifl.job.environment import ENVIRONMENT
+from mpifl.job.plug_in import COPIES, PlugIn
 from mpifl.record.run_folders import CHECKPOINTS, LOCK
 
 LIBRARIES = ("torch", "numpy", "numba", "h5py", "mpi4py", "pydantic", "scikit-learn")

@@ -52,6 +52,25 @@ def poison_of(
     return poison
 
 
+def count_labels(
+    experiment: Experiment, rows: slice, attacks: tuple[Attack, ...] = ()
+) -> np.ndarray:
+    """Return how many of some training samples each class has, (classes,) int64.
+
+    ``attacks`` are those of their client that poison samples: it counts what it trains on.
+    """
+    data = experiment.population.data
+    if data.task != "classification" or data.train.y is None:
+        raise TrainingError(
+            f"algorithm.name: {experiment.job.algorithm.name!r} needs data with classes;"
+            f" {data.name} is for {data.task}"
+        )
+    labels = data.train.y[rows]
+    for attack in attacks:
+        labels = attack.labels(labels, data.outputs)
+    return np.bincount(labels, minlength=data.outputs)
+
+
 def attacked(
     experiment: Experiment,
     task: Any,

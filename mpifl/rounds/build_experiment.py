@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from mpifl.attacks.attackers import of_each
 from mpifl.errors import InputError
 from mpifl.job import Job, read_job
 from mpifl.models.layout import Layout, layout_of
@@ -80,8 +81,9 @@ def check_job(job_name: str, overrides: Sequence[str]) -> tuple[TimingExperiment
 
     check_privacy(job, population)
     job = _with_weights(resolved(job, population))
-    attacks = tuple(attack.resolved() for attack in job.attacks)
-    job = job.model_copy(update={"attacks": attacks, "protocol": job.protocol.resolved()})
+    attacks = of_each(job.attacks, lambda attack: attack.resolved())
+    parts = {"attacks": attacks, "protocol": job.protocol.resolved()}
+    job = job.model_copy(update=parts)
     job = job.model_copy(update={"algorithm": job.algorithm.settled(population)})
     if job.privacy.private:
         job = job.model_copy(update={"privacy": job.privacy.resolved(job, population)})

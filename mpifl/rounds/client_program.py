@@ -27,7 +27,7 @@ from mpifl.clock.cost import NOTHING, PLANNED, Cost
 from mpifl.errors import TrainingError
 from mpifl.rounds import kept_optimizer
 from mpifl.rounds.assignment import Versions
-from mpifl.rounds.attacking import attacks_of
+from mpifl.rounds.attacking import attacks_of, count_labels
 from mpifl.rounds.batch_norm import with_own_statistics
 from mpifl.rounds.client_update import NO_LOSSES, Losses
 from mpifl.rounds.experiment import Experiment
@@ -120,7 +120,8 @@ def start_program(
     task = tasks[index]
     stored = stored_by(worker, task)
     began, base, steps = (int(task[name]) for name in ("began", "base", "steps"))
-    context = context_of(worker, task, began, base, steps, versions, stored)
+    attacks = tuple(attack for _, attack in attacks_of(worker.experiment, task) if attack.poisons)
+    context = context_of(worker, task, began, base, steps, versions, stored, attacks)
     algorithm = worker.experiment.job.algorithm
     program = algorithm.client(context)
     if not isinstance(program, Generator):
@@ -129,7 +130,6 @@ def start_program(
             ' yield: trained = yield Train(c.received["model"])'
         )
     number = worker.number(int(task["base"]), versions)
-    attacks = tuple(attack for _, attack in attacks_of(worker.experiment, task) if attack.poisons)
     return ClientProgram(
         index,
         task,
@@ -156,6 +156,7 @@ def context_of(
     steps: int,
     versions: Versions,
     stored: Mapping[str, np.ndarray],
+    attacks: tuple[Attack, ...] = (),
 ) -> ClientContext:
     """Return what the program of a client sees.
 
@@ -167,6 +168,7 @@ def context_of(
         steps: The planned local steps.
         versions: Model versions by number.
         stored: What it has stored (``stored_by``).
+        attacks: Those of the client that poison samples.
     """
     experiment = worker.experiment
     client = int(row["client"])
@@ -196,7 +198,7 @@ def context_of(
         kind=int(row["kind"]),
         layout=experiment.layout,
         loss=partial(loss_of, experiment.objective),
-        count_labels=partial(count_labels, experiment, samples),
+        count_labels=partial(count_labels, experiment, samples, attacks),
         public=partial(public_inputs, experiment, worker.device),
         make_generator=partial(generator, experiment.job.seed, *keys),
         others=worker.others.without(client),
@@ -286,14 +288,3 @@ def _charge(
                 f"algorithm.name: {experiment.job.algorithm.name!r} asks for {asked:g}"
                 f" {what}; its cost() declares {allowed:g} (Cost.{name})"
             )
-
-
-def count_labels(experiment: Experiment, rows: slice) -> np.ndarray:
-    """Return how many of some training samples each class has, (classes,) int64."""
-    data = experiment.population.data
-    if data.task != "classification" or data.train.y is None:
-        raise TrainingError(
-            f"algorithm.name: {experiment.job.algorithm.name!r} needs data with classes;"
-            f" {data.name} is for {data.task}"
-        )
-    return np.bincount(data.train.y[rows], minlength=data.outputs)

@@ -12,7 +12,7 @@ import numpy as np
 
 from mpifl.aggregation.sum_layout import SumLayout, Summed
 from mpifl.attacks.attack import Attack, collude
-from mpifl.attacks.attackers import Attackers
+from mpifl.attacks.attackers import Attackers, of_each
 from mpifl.clock.workload import Workload
 from mpifl.datasets.dataset import Part
 from mpifl.exchange.stage import Steered
@@ -162,7 +162,7 @@ class Experiment(TimingExperiment):
     @cached_property
     def attacks(self) -> tuple[Attack, ...]:
         """The attacks of the job, each with what it needs of the data."""
-        return tuple(attack.bound(self.population.data) for attack in self.job.attacks)
+        return of_each(self.job.attacks, lambda attack: attack.bound(self.population.data))
 
     @property
     def stack(self) -> int:

@@ -13,7 +13,7 @@ from mpifl.clock.asynchronous import Asynchronous
 from mpifl.clock.timeline import PARTICIPANT
 from mpifl.clock.workload import Workload
 from mpifl.datasets.dataset import Dataset, DataShape
-from mpifl.errors import InputError, counted
+from mpifl.errors import InputError, counted, keys_at
 from mpifl.job import Job
 from mpifl.job.schema import Training
 from mpifl.population.population import Population
@@ -69,8 +69,9 @@ def check_loggers(job: Job) -> None:
     for name, count in names.items():
         if count > 1 and ":" not in name:
             raise InputError(f"record.loggers: {name!r} is there {count} times; allowed: once")
-    for logger in job.record.loggers:
-        logger.check()
+    for place, logger in enumerate(job.record.loggers):
+        with keys_at("record.loggers", f"record.loggers.{place}"):
+            logger.check()
 
 
 def check_stop(experiment: TimingExperiment) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from mpifl.clock.online import NOBODY
 from mpifl.clock.timeline import Outcome
@@ -92,6 +92,12 @@ class Oort(Selection):
     code: Literal["paper", "fedscale"] = Field(
         "paper", description="whom to follow where paper and published code differ"
     )
+
+    @model_validator(mode="after")
+    def _nothing_in_vain(self) -> Self:
+        if self.most_participations is None:
+            self.refuse_in_vain("most_participations", "most_blocked")
+        return self
 
     @property
     def _of_code(self) -> bool:

@@ -63,6 +63,11 @@ class TiFL(FromPool):
                 )
         if self.probabilities is not None and abs(sum(self.probabilities) - 1) > 1e-9:
             raise ValueError("probabilities must add up to 1")
+        if not self.adaptive and self.interval != type(self).model_fields["interval"].default:
+            raise ValueError(
+                f"interval {self.interval} does nothing with adaptive false, by which probabilities"
+                " do not change; leave it out"
+            )
         return self
 
     def check(self, job: Job) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from mpifl.cluster.rank_report import Report, check_reports, check_resumed, rank_groups
 from mpifl.cluster.signals import Stop
 from mpifl.errors import Interrupted, counted
-from mpifl.job.plug_in import ENVIRONMENT
+from mpifl.job.environment import ENVIRONMENT
 from mpifl.mpi.recovery import attempts
 from mpifl.mpi.world import World, library
 from mpifl.record.run_directory import write_environment

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +12,8 @@ from mpifl.errors import InputError
 from mpifl.io.files import is_file, write_text
 from mpifl.io.verified import bytes_sha256
 from mpifl.job import Job, difference, dump_job, part_name, with_names
-from mpifl.job.plug_in import COPIES, ENVIRONMENT
+from mpifl.job.environment import recorded
+from mpifl.job.plug_in import COPIES
 from mpifl.population.pinning import table_of
 from mpifl.record.run_directory import check_empty
 from mpifl.record.run_folders import CHECKPOINTS, JOB, is_run
@@ -243,17 +243,13 @@ def content_hashes(folder: Path) -> dict[str, Any] | None:
 
     Raises InputError for a damaged one.
     """
-    path = folder / ENVIRONMENT
-    try:
-        environment = json.loads(path.read_text(encoding="utf-8"))
-        hashes = environment["content_sha256"]
-        earlier = environment.get("earlier", [])
-    except FileNotFoundError:
-        return None  # the run ended before it was written
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise _damaged(path) from error
+    return recorded(folder, _hashes)
+
+
+def _hashes(environment: dict[str, Any]) -> dict[str, Any]:
+    hashes, earlier = environment["content_sha256"], environment.get("earlier", [])
     if not (isinstance(hashes, dict) and isinstance(earlier, list)):
-        raise _damaged(path)
+        raise TypeError
     return hashes
 
 
@@ -271,10 +267,3 @@ def _check_same_inputs(folder: Path, hashes: dict[str, str]) -> None:
                 f" (content_sha256 {str(before.get(name))[:12]}, now {digest[:12]}); bring it back,"
                 " or begin another run"
             )
-
-
-def _damaged(path: Path) -> InputError:
-    return InputError(
-        f"--resume: {path}: damaged; restore it from a copy, or remove it to go on without"
-        " comparing data, trace, plug-ins and ranks with those at the run's beginning"
-    )

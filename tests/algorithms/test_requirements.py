@@ -122,6 +122,27 @@ def test_what_would_do_nothing_or_have_no_meaning_is_refused(job: list[str], sai
         check_job("quickstart", job)
 
 
+@pytest.mark.parametrize(
+    ("override", "key"),
+    [
+        ("training.optimizer={name: sgd, momentum: 0.9}", "training.optimizer: 'sgd' with these"),
+        ("training.optimizer=adam", "training.optimizer: 'adam' with these options"),
+        ("training.clip_norm=1", "training.clip_norm: 1"),
+        ("training.clip_value=1", "training.clip_value: 1"),
+        ("training.transform=mixup", "training.transform.name: 'mixup'"),
+        ("training.early_stop=0.1", "training.early_stop: 0.1"),
+    ],
+)
+@pytest.mark.parametrize(
+    "algorithm", [["algorithm=ccvr"], ["algorithm=fedsgd"], ["algorithm=gbdt", "model=trees"]]
+)
+def test_keys_of_local_steps_are_refused_where_no_client_makes_one(
+    algorithm: list[str], override: str, key: str
+) -> None:
+    with pytest.raises(InputError, match=f"^{re.escape(key)} .*not allowed"):
+        check_job("quickstart", [*algorithm, override])
+
+
 @pytest.mark.parametrize("job", ["{name: fedlc, tau: 0}", "{name: fedrod, gamma: 0}"])
 def test_without_margins_labels_are_smoothed(job: str) -> None:
     assert check_job("quickstart", [f"algorithm={job}", "training.label_smoothing=0.1"])

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from mpi4py import MPI
 
 from mpifl.aggregation.updates import Rows, Updates
@@ -30,6 +32,7 @@ from mpifl.population.build import open_population, prepare
 from mpifl.population.population import Population
 from mpifl.rounds.attacking import attacked
 from mpifl.seeds import Purpose, generator
+from tests.budget import examples
 
 ALONE = World(MPI.COMM_SELF)
 RAW = {"rounds": 1, "model": "logreg", "selection": {"name": "uniform", "participants": 1}}
@@ -79,6 +82,37 @@ def poisoned(attack: Attack, x: torch.Tensor, y: list[int]) -> tuple[np.ndarray,
     random = generator(1, Purpose.POISON, 1)
     changed, targets = attack.poison(x.clone(), torch.tensor(y), 10, random)
     return changed.numpy(), targets.tolist()
+
+
+@pytest.mark.parametrize("options", [{}, {"source": 1, "target": 7}])
+def test_a_flipping_attacker_counts_the_labels_that_it_trains_on(options: dict[str, int]) -> None:
+    attack = attack_of("label_flip", **options)
+    labels = [1, 1, 4, 7, 0, 9]
+    trained = poisoned(attack, torch.zeros(6, 2), labels)[1]
+    assert trained != labels
+    assert attack.labels(np.array(labels, np.uint8), 10).tolist() == trained
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        attack_of("label_flip"),
+        attack_of("model_replacement", target=5, poisoned=0.3),
+        attack_of("poisoning"),
+    ],
+)
+@examples(60)
+@given(labels=st.lists(st.integers(0, 9), min_size=1, max_size=30), size=st.integers(1, 30))
+def test_an_attacker_trains_on_no_label_of_which_it_counts_none(
+    attack: Attack, labels: list[int], size: int
+) -> None:
+    """A count of 0 would be an infinite loss of fedlc and fedrod."""
+    edge_case = attack_of("edge_case", target=5, source=1)
+    assert 5 in edge_case.labels(np.array(labels), 10)
+    counted = set(attack.labels(np.array(labels), 10).tolist())
+    for begin in range(0, len(labels), size):
+        batch = labels[begin : begin + size]
+        assert set(poisoned(attack, torch.zeros(len(batch), 4, 4), batch)[1]) <= counted
 
 
 class Drawn(Attack):
@@ -204,6 +238,11 @@ def test_rare_samples_come_from_a_file_each_tested_once(tmp_path: Path) -> None:
     write_dataset(tmp_path / "other.h5", dataclasses.replace(PLANE, train=stored([[1]], [0])))
     with pytest.raises(InputError, match=r"attacks.samples: .* has samples of \(1,\), plane of"):
         attack_of("edge_case", target=0, samples=str(tmp_path / "other.h5")).check(PLANE)
+
+
+def test_a_transform_that_an_attack_cannot_make_is_refused_by_the_attack_s_key() -> None:
+    with pytest.raises(InputError, match=r"^attacks.transform.name: 'flip_crop' is not allowed"):
+        attack_of("poisoning", transform="flip_crop").check(PLANE)
 
 
 def test_an_edge_case_attacker_projects_its_update_and_sends_it_several_times() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from mpifl.attacks import REGISTRY
+from mpifl.clock.timeline import Outcome
 from mpifl.errors import InputError
 from mpifl.rounds.build_experiment import check_job
 from tests.known import known
@@ -262,11 +263,16 @@ REFUSED = {
         {"name": "zero", "clients": [30]},
     ],
     "attacks.0.clients: 'nobody' is no client of digits": [{"name": "zero", "clients": ["nobody"]}],
-    "attacks.target: 10 is not allowed with attack model_replacement; allowed: 0 to 9": [
-        {"name": "model_replacement", "share": 0.5, "target": 10}
+    "attacks.1.target: 10 is not allowed with attack model_replacement; allowed: 0 to 9": [
+        {"name": "zero", "share": 0.5},
+        {"name": "model_replacement", "share": 0.5, "target": 10},
     ],
-    "attacks.size: 9 is not allowed with attack model_replacement": [
+    "attacks.0.size: 9 is not allowed with attack model_replacement": [
         {"name": "model_replacement", "share": 0.5, "size": 9}
+    ],
+    "attacks.1.samples: ": [
+        {"name": "zero", "share": 0.5},
+        {"name": "edge_case", "share": 0.5, "target": 1, "samples": "nowhere.h5"},
     ],
 }
 
@@ -277,6 +283,19 @@ def test_a_wrong_attack_is_refused_in_a_line(said: str) -> None:
         check_job(JOB[0], [*JOB[1:], f"attacks={json.dumps(REFUSED[said])}"])
     assert said in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("algorithm", ["fedlc", "fedrod"])
+def test_flipped_labels_are_classes_that_the_attacker_has(tmp_path: Path, algorithm: str) -> None:
+    """A class without a sample has no probability: its loss would be infinite."""
+    flip = "attacks={name: label_flip, share: 0.5}"
+    skewed = "data.partition.alpha=0.1"
+    done = run_job(1, tmp_path, "quickstart", "rounds=2", skewed, flip, f"algorithm={algorithm}")
+    assert done.status == 0, done.stderr
+    participants = done.table("participants")
+    completed = participants["outcome"] == Outcome.COMPLETED
+    assert participants["attacks"][completed].any()
+    assert np.isfinite(participants["loss"][completed]).all()
 
 
 def test_rules_that_do_not_go_with_a_job_are_refused_in_a_line() -> None:

@@ -75,7 +75,8 @@ def test_an_exception_on_one_rank_ends_all_and_names_rank_round_client_and_cause
     assert ", round 1, client " in said[0]
     assert said[0].endswith("KeyError: 'boom'")
     # Its author's own lines, and nothing of what called them.
-    assert 'mine.py", line' in done.stderr
+    assert f'File "{tmp_path}/mine.py", line' in done.stderr
+    assert "plugins/algorithm" not in done.stderr  # the copy, which nobody edits
     assert "client_program.py" not in done.stderr
     assert not (done.folder / "summary.json").exists()
 

@@ -444,6 +444,7 @@ def test_without_ulfm_a_killed_rank_ends_the_run_and_it_says_how_to_go_on(
     found = run.end()
     assert found.status != 0
     assert "--resume" in found.stderr
+    assert STOPPING not in found.stderr  # mpirun ends the others by SIGTERM, in the middle of it
     done = mpirun(2, ["mpifl.run", "--resume", str(run.out)], run.out.parent)
     resumed = Finished(done.returncode, done.stdout, done.stderr, run.out)
     assert_same(resumed, undisturbed("sync"), lost=0)

@@ -286,7 +286,7 @@ REFUSED = {
         "exchange.up=adaptive_clip",
         private("gaussian", noise_multiplier=1, count_noise=0.3),
     ),
-    "exchange.up: adaptive_clip is not allowed with privacy.name dp_ftrl": (
+    "exchange.up.0.name: 'adaptive_clip' is not allowed with privacy.name dp_ftrl": (
         "exchange.up=adaptive_clip",
         private("dp_ftrl", noise_multiplier=1),
     ),

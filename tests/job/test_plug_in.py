@@ -7,6 +7,7 @@ import os
 import py_compile
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -476,6 +477,50 @@ def test_the_copy_is_the_same_plug_in(write: Callable[..., Path], tmp_path: Path
     assert copy.module() is found.module()
 
 
+def frames(plug_in: PlugIn) -> list[tuple[str, int]]:
+    """The file and line of each frame of an error that ``fails`` of a plug-in raises."""
+    with pytest.raises(ZeroDivisionError) as caught:
+        plug_in.module().fails()
+    found = traceback.extract_tb(caught.value.__traceback__)
+    return [(frame.filename, frame.lineno or 0) for frame in found[1:]]
+
+
+@pytest.mark.parametrize("copies", [1, 2])
+def test_an_error_in_a_copy_names_the_file_that_its_author_edits(
+    write: Callable[..., Path], tmp_path: Path, copies: int
+) -> None:
+    """As a new run of DIR/job.yaml makes a copy of a copy. The bytes of no other test's plug-in."""
+    folder = write(
+        {
+            "mine.py": f"from pack.two import fail\n# {copies}\ndef fails():\n    fail()\n",
+            "pack/__init__.py": "",
+            "pack/two.py": "def fail():\n    1 / 0\n",
+        }
+    )
+    copy = folder / "mine.py"
+    for number in range(copies):
+        copy = plug_in_of_file(copy).copy(tmp_path / f"run{number}" / "selection")
+    found = plug_in_of_file(copy)
+    assert found.main_file is not None
+    assert found.main_file.path == copy
+    assert found.where == str(copy)
+    assert found.module().__file__ == str(copy)
+    assert frames(found) == [(f"{folder}/mine.py", 4), (f"{folder}/pack/two.py", 2)]
+
+
+@pytest.mark.parametrize("edited", ["# more\n", None])
+def test_an_error_in_a_copy_names_the_copy_where_the_original_is_another_or_gone(
+    write: Callable[..., Path], tmp_path: Path, edited: str | None
+) -> None:
+    folder = write({"mine.py": f"# {edited!r}\ndef fails():\n    1 / 0\n"})
+    copy = plug_in_of_file(folder / "mine.py").copy(tmp_path / "run" / "selection")
+    if edited is None:
+        (folder / "mine.py").unlink()
+    else:
+        (folder / "mine.py").write_text(edited + (folder / "mine.py").read_text())
+    assert frames(plug_in_of_file(copy)) == [(str(copy), 3)]
+
+
 @pytest.fixture
 def recorded(write: Callable[..., Path], tmp_path: Path) -> tuple[Path, PlugIn]:
     """A run directory whose environment.json has a plug-in of two files, and the plug-in as it is now, edited."""
@@ -537,9 +582,8 @@ def test_a_run_that_had_no_plug_in_says_nothing_of_one(
 )
 def test_a_damaged_environment_is_refused(recorded: tuple[Path, PlugIn], text: str) -> None:
     (recorded[0] / "environment.json").write_text(text)
-    assert "environment.json: damaged" in refusal(
-        lambda: check_recorded(recorded[0], {"algorithm.name": recorded[1]}, [])
-    )
+    message = refusal(lambda: check_recorded(recorded[0], {"algorithm.name": recorded[1]}, []))
+    assert "environment.json: damaged; restore it from a copy, or remove it" in message
 
 
 def test_ranks_that_find_other_sources_are_told(recorded: tuple[Path, PlugIn]) -> None:

@@ -1177,6 +1177,12 @@ def test_a_preset_beside_a_part_without_its_keys_says_what_to_write_instead() ->
     assert parse_job(with_sections(clock=written)).clock.availability == "fedscale"
 
 
+def test_an_unknown_preset_in_a_list_is_one_line_with_its_place() -> None:
+    with pytest.raises(InputError) as caught:
+        parse_job(with_sections(attacks=[{"name": "zero", "share": 0.5}, {"preset": "strong"}]))
+    assert caught.value.lines == ("attacks.1.preset: 'strong' is not known; allowed: none",)
+
+
 @pytest.mark.parametrize("preset", ["fedscal", 3, None])
 def test_an_unknown_preset_names_the_known(preset: object) -> None:
     with pytest.raises(InputError, match=r"clock\.preset: .* allowed: fedscale"):

@@ -19,6 +19,9 @@ from mpifl.job import dump_job, load_yaml, parse_job
 from mpifl.job.section import Section
 from mpifl.optimizers.sgd import Sgd
 from mpifl.rounds.build_experiment import check_job
+from mpifl.selection.oort import Oort
+from mpifl.selection.pyramidfl import PyramidFL
+from mpifl.selection.tifl import TiFL
 
 HALF = (0.5,) * 24
 RARE = {"target": 1, "share": 0.5}
@@ -41,6 +44,8 @@ RARE = {"target": 1, "share": 0.5}
         (Sgd, {"dampening": 0.5}, "dampening does nothing without momentum"),
         (EdgeCase, {**RARE, "samples": "a.h5", "rarest": 0.2}, "rarest is of a source"),
         (EdgeCase, {**RARE, "source": 7, "content": "ab"}, "content is of the file samples"),
+        (TiFL, {"adaptive": False, "interval": 7}, "interval 7 does nothing with adaptive false"),
+        (PyramidFL, {"most_blocked": 0.5}, "most_blocked does nothing without most_participations"),
         (Lazy, {"share": 0.5, "knows": "attackers"}, "Input should be 'all'"),
     ],
 )
@@ -64,6 +69,11 @@ def test_a_key_that_would_do_nothing_is_refused(
         (Staleness, {"name": "hinge", "slope": 3, "from_versions": 1, "exponent": 0.5}),
         (Sgd, {"momentum": 0, "dampening": 0.5}),
         (EdgeCase, {**RARE, "source": 7, "rarest": 0.2}),
+        (TiFL, {"interval": 7}),
+        (TiFL, {"adaptive": False, "interval": 20}),  # as job.yaml has it
+        (Oort, {"most_blocked": 0.5}),
+        (Oort, {"most_participations": None, "most_blocked": 0.5}),  # as a sweep has it
+        (PyramidFL, {"most_participations": 3, "most_blocked": 0.5}),
     ],
 )
 def test_one_whose_other_key_is_given_is_not(section: type[Section], keys: dict[str, Any]) -> None:

@@ -105,7 +105,7 @@ REFUSED: dict[str, tuple[dict[str, object], tuple[str, ...]]] = {
         {"weights": "capped", "cap": 9},
         (SECAGG, CLIP),
     ),
-    "exchange.up: adaptive_clip is not allowed with privacy.name distributed_gaussian": (
+    "exchange.up.0.name: 'adaptive_clip' is not allowed with privacy.name distributed": (
         {},
         (SECAGG, "exchange.up=adaptive_clip"),
     ),

@@ -17,7 +17,7 @@ import pytest
 
 from mpifl.errors import WRONG_INPUT, InputError
 from mpifl.record.run_directory import make_run_directory, write_environment
-from mpifl.state.resume import RunStart, begin, take_over
+from mpifl.state.resume import RunStart, begin, content_hashes, take_over
 from mpifl.traces.trace import Trace, write_trace
 from tests.models.library import library
 
@@ -103,7 +103,8 @@ def edit(path: Path) -> None:
 def test_a_run_directory_holds_the_plug_in_and_its_hash(folder: Path) -> None:
     beginning = begun(folder / "asked.yaml", folder / "out")
     copies = folder / "out" / "plugins" / "selection"
-    assert sorted(path.name for path in copies.iterdir()) == ["helper.py", "later.py", "mine.py"]
+    names = sorted(path.name for path in copies.iterdir())
+    assert names == ["copied_from.txt", "helper.py", "later.py", "mine.py"]
     assert (copies / "mine.py").read_bytes() == (folder / "code" / "mine.py").read_bytes()
     assert "plugins/selection/mine.py:Mine" in (folder / "out" / "job.yaml").read_text()
     assert str(folder / "code") not in (folder / "out" / "job.yaml").read_text()
@@ -352,3 +353,13 @@ def test_a_graph_that_was_changed_is_refused(
     (tmp_path / "edges.txt").write_text("0 1\n0 2\n")
     message = refusal(lambda: begun(None, tmp_path / "out", resume=True))
     assert "the content of protocol.graph.path has changed since the run began" in message
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"content_sha256": 3}', '{"content_sha256": {}, "earlier": {}}', "\0"]
+)
+def test_hashes_of_inputs_are_not_taken_from_a_damaged_file(tmp_path: Path, text: str) -> None:
+    assert content_hashes(tmp_path) is None
+    (tmp_path / "environment.json").write_text(text)
+    message = refusal(lambda: content_hashes(tmp_path))
+    assert message.startswith(f"{tmp_path}/environment.json: damaged; restore it from a copy, or")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from mpifl.errors import InputError
-from mpifl.job import Job
+from mpifl.job import Job, load_yaml
 from mpifl.sweeps.folder import begun_by_one, check_runs, existing, open_sweep
 from mpifl.sweeps.index import Index, Random, make_index, read_index, write_index
 
@@ -34,6 +35,49 @@ def test_it_is_read_back_as_it_was_written() -> None:
     folder, _ = open_sweep(index, None, None)
     assert folder == Path("sweeps/quickstart")
     assert read_index(folder) == index
+
+
+def no_yaml(text: str) -> None:
+    raise AssertionError("parsed as YAML")
+
+
+def test_a_task_of_an_array_reads_no_yaml_and_finds_the_same(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """YAML of 10,000 runs takes 10 s. As another command has it the overrides are texts, too."""
+    index = made("name=a b,'1',\"é\\u2028\"", "training.lr=0.1,1e-3", "seed=1..100")
+    write_index(here, index)
+    in_yaml = Index.model_validate(load_yaml((here / "sweep.yaml").read_text("utf-8")))
+    monkeypatch.setattr("mpifl.sweeps.index.load_yaml", no_yaml)
+    assert read_index(here) == in_yaml == index
+    assert begun_by_one(here, index).arguments(600, here) == index.arguments(600, here)
+    (here / ".sweep.json").unlink()
+    with pytest.raises(AssertionError, match="parsed as YAML"):
+        read_index(here)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: "",
+        lambda text: text[:-9],
+        lambda text: text.replace("seed=1", "seed=3", 1).replace(text[:64], "0" * 64),
+        lambda text: text.partition("\n")[0] + "\n[]",
+        lambda text: text.partition("\n")[0] + "\n" + "[" * 100_000,
+    ],
+)
+def test_what_counts_is_the_yaml(here: Path, damage: Callable[[str], str]) -> None:
+    write_index(here, made())
+    fast = here / ".sweep.json"
+    fast.write_text(damage(fast.read_text()))
+    assert read_index(here) == made()
+
+
+def test_an_index_that_a_person_changed_is_read_anew(here: Path) -> None:
+    write_index(here, made())
+    path = here / "sweep.yaml"
+    path.write_text(path.read_text().replace("1_lr-0.1_seed-1", "renamed"))
+    assert read_index(here).runs[0].folder == "renamed"
 
 
 def test_the_same_command_gives_the_same_bytes_in_a_folder_of_its_own() -> None:

@@ -113,6 +113,7 @@ def kind_of(column_type: Any) -> Kind:
 
     if pa.types.is_dictionary(column_type):
         column_type = column_type.value_type
+    column_type = _without_views(column_type)
     if pa.types.is_string(column_type) or pa.types.is_large_string(column_type):
         return "text"
     if pa.types.is_binary(column_type) or pa.types.is_large_binary(column_type):
@@ -122,8 +123,21 @@ def kind_of(column_type: Any) -> Kind:
     return "numbers"
 
 
+def _without_views(column_type: Any) -> Any:
+    """Return the type (pyarrow.DataType) that has the same values behind each other."""
+    import pyarrow as pa
+
+    if pa.types.is_string_view(column_type):
+        return pa.large_string()
+    if pa.types.is_binary_view(column_type):
+        return pa.large_binary()
+    if pa.types.is_list_view(column_type) or pa.types.is_large_list_view(column_type):
+        return pa.large_list(column_type.value_field)
+    return column_type
+
+
 def plain(column: Any) -> Any:
-    """Return a column (pyarrow.Array or ChunkedArray) as one array without a dictionary.
+    """Return a column (pyarrow.Array or ChunkedArray) as one array without dictionary or views.
 
     Raise ArrowInvalid for offsets that lead out of it, and for text that is not UTF-8.
     """
@@ -132,4 +146,6 @@ def plain(column: Any) -> Any:
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
     column.validate(full=True)
-    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    return column.cast(_without_views(column.type))

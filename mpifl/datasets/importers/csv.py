@@ -68,6 +68,7 @@ class Csv(Importer):
         description="character between cells, or tab, space"
         " (default: tab for .tsv and .tab, else a comma)",
     )
+    decimal: Literal[".", ","] = Field(".", description="what stands before a number's decimals")
     no_header: bool = Field(False, description="the first row is a sample, not the columns' names")
     comment: str = Field("", description="skip lines that begin with this text")
     label_suffix: str = Field("", description="text to remove from the end of a label")
@@ -167,6 +168,7 @@ class Csv(Importer):
             missing_of(self.missing, columns),
             self.fill,
             self.label_suffix,
+            self.decimal,
         )
 
     def _labels(self, learned: Learned, chunk: Chunk) -> np.ndarray:

@@ -37,6 +37,7 @@ class Table:
     missing: Missing
     fill: Fill
     label_suffix: str
+    decimal: str
 
     def chunks(self, files: list[Path], rows: int) -> Iterator[Chunk]:
         """Yield the rows of files in chunks of at most ``rows``, each of one file.
@@ -127,11 +128,12 @@ class Table:
         values = np.empty(len(cells))
         for row, (cell, is_missing) in enumerate(zip(cells, missing, strict=True)):
             try:
-                values[row] = np.nan if is_missing else finite(cell)
+                values[row] = np.nan if is_missing else finite(cell.replace(self.decimal, "."))
             except ValueError as error:
+                remedy = "--decimal , reads a decimal comma, " if "," in cell else ""
                 raise InputError(
-                    f"{self.location(chunk, row, column)}: {cell!r} is no finite number;"
-                    " --categorical makes features of values, --drop leaves the column out,"
+                    f"{self.location(chunk, row, column)}: {cell!r} is no finite number; {remedy}"
+                    "--categorical makes features of values, --drop leaves the column out,"
                     " --missing declares what stands for a missing value"
                 ) from error
         return values

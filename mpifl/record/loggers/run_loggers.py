@@ -26,6 +26,7 @@ class RunLoggers:
 
     def __init__(self, job: Job, folder: Path, file: RunFile, last: np.ndarray | None) -> None:
         self._left = list(job.record.loggers)
+        self._keys = {id(one): f"record.loggers.{place}" for place, one in enumerate(self._left)}
         self._last = None if last is None else as_row(last)
         if not self._left:
             return
@@ -60,10 +61,11 @@ class RunLoggers:
         try:
             getattr(logger, what)(*facts)
         except Exception as error:
-            self._left.remove(logger)
+            self._left = [one for one in self._left if one is not logger]
             lines = str(error).strip().splitlines() or [""]
             LOG.warning(
-                "record.loggers: %s ends with %s: %s; the run goes on, and run.h5 has every round",
+                "%s: %s ends with %s: %s; the run goes on, and run.h5 has every round",
+                self._keys[id(logger)],
                 logger.name,
                 type(error).__name__,
                 lines[0],

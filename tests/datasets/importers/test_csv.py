@@ -341,6 +341,29 @@ def test_a_wrong_table_is_named_with_its_line(tmp_path: Path, text: str, message
     assert message in bad(tmp_path, text)
 
 
+@pytest.mark.parametrize("options", [{}, {"standardize": True}, {"task": "regression"}])
+def test_decimal_commas_are_read_as_points_are(
+    tmp_path: Path, out: Path, options: dict[str, Any]
+) -> None:
+    text = "x;z;y\n1.5;-2.25e1;3\n4;5.0;6\n-.5;0;6\n"
+    (tmp_path / "commas").mkdir()
+    point = write(tmp_path / "t.csv", text)
+    comma = write(tmp_path / "commas" / "t.csv", text.replace(".", ","))
+    found = imported(Csv(label=["y"], delimiter=";", **options), out, point)
+    (out / "imported.h5").unlink()
+    same = imported(Csv(label=["y"], delimiter=";", decimal=",", **options), out, comma)
+    for mine, other in ((found.train.x, same.train.x), (found.train.y, same.train.y)):
+        assert np.asarray(mine).tolist() == np.asarray(other).tolist()
+    (out / "imported.h5").unlink()
+    said = refusal(Csv(label=["y"], delimiter=";", **options), out, comma)
+    assert "column x: '1,5' is no finite number; --decimal , reads a decimal comma, " in said
+
+
+def test_points_between_thousands_are_refused(tmp_path: Path) -> None:
+    said = bad(tmp_path, "x;y\n1;a\n1.234,5;b\n", delimiter=";", decimal=",")
+    assert "line 3: column x: '1.234,5' is no finite number" in said
+
+
 def test_another_encoding_has_to_be_said(tmp_path: Path, out: Path) -> None:
     text = "x,y\n1,a\n2,\xe9\n"
     assert bad(tmp_path, text, "latin-1").startswith("line 3: not UTF-8")

@@ -212,6 +212,46 @@ def test_pictures_and_texts(pa: Any, tmp_path: Path, out: Path) -> None:
     assert "sample 0: no image" in refusal(Parquet(x="image", y="label"), out, wrong)
 
 
+@pytest.mark.parametrize("kind", ["large_string", "string_view", "dictionary"])
+def test_each_way_to_store_text_gives_the_same(
+    pa: Any, tmp_path: Path, out: Path, kind: str
+) -> None:
+    import pyarrow.parquet
+
+    kinds = {
+        "large_string": pa.large_string(),
+        "string_view": pa.string_view(),
+        "dictionary": pa.dictionary(pa.int32(), pa.string()),
+    }
+
+    def found(text: Any) -> Any:
+        def stored(values: list[str]) -> Any:
+            column = pa.array(values, pa.string())
+            return column.dictionary_encode() if pa.types.is_dictionary(text) else column.cast(text)
+
+        columns = {"t": ["good day", "bad day", "good"], "y": ["p", "n", "p"], "c": ["u", "v", "u"]}
+        table = pa.table({name: stored(values) for name, values in columns.items()})
+        pyarrow.parquet.write_table(table, tmp_path / "t.parquet")
+        (out / "imported.h5").unlink(missing_ok=True)
+        data = imported(Parquet(x="t", y="y", client="c"), out, tmp_path / "t.parquet")
+        return data.labels.tolist(), data.vocabulary, contents(data)
+
+    def contents(data: Any) -> Any:
+        return data.train.x.tolist(), data.train.y.tolist(), data.train.client.tolist()
+
+    assert found(kinds[kind]) == found(pa.string())
+
+
+def test_views_of_bytes_and_lists_are_read(pa: Any, tmp_path: Path, out: Path) -> None:
+    import pyarrow.parquet
+
+    lists = pa.array([[1.5, 2.0], [3.0, 4.0]], pa.list_view(pa.float64()))
+    table = pa.table({"x": lists, "y": ["a", "b"]})
+    pyarrow.parquet.write_table(table, tmp_path / "t.parquet")
+    found = imported(Parquet(x="x", y="y"), out, tmp_path / "t.parquet")
+    assert found.train.x.tolist() == [[1.5, 2.0], [3.0, 4.0]]
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -70,9 +70,9 @@ def test_a_run_that_is_stopped_has_had_no_last_round(tmp_path: Path) -> None:
 
 def test_an_error_is_a_warning_once_and_the_others_go_on(tmp_path: Path) -> None:
     with logged() as said:
-        failing, other = told(tmp_path, Notes(fails=3), Notes())
+        other, failing = told(tmp_path, Notes(), Notes(fails=3))
     (line,) = said
-    assert line.startswith("record.loggers: notes ends with OSError: ")
+    assert line.startswith("record.loggers.1: notes ends with OSError: ")
     assert "No space left on device" in line
     assert failing == [("begin", []), 1, 2]
     assert other[-2:] == [7, ("end", {"rounds": 7})]
@@ -89,9 +89,9 @@ def test_a_missing_library_is_refused_with_its_extra(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda library: None)
-    job = parse_job(BASE | {"record": {"loggers": name}})
+    job = parse_job(BASE | {"record": {"loggers": ["csv", name]}})
     with pytest.raises(InputError) as caught:
         check_loggers(job)
     (line,) = caught.value.lines
-    assert line.startswith(f"record.loggers: '{name}' needs {name}")
+    assert line.startswith(f"record.loggers.1: '{name}' needs {name}")
     assert line.endswith(f"pip install 'mpifl[{name}]'")
