@@ -8,7 +8,7 @@ from mpifl.record.battery_columns import PARTICIPANT_BATTERY, ROUND_BATTERY
 from mpifl.record.contribution_columns import PARTICIPANT_JUDGED, ROUND_JUDGED
 from mpifl.record.participant_columns import own_columns
 from mpifl.record.secure_columns import PARTICIPANT_SECURED, ROUND_SECURED
-from mpifl.record.tables import ROUND_PRIVATE, TABLES, Columns, measure_columns
+from mpifl.record.tables import ROUND_PRIVATE, TABLES, Columns
 
 ROUND_DIVERGED: Columns = {
     "diverged": (
@@ -21,7 +21,7 @@ ROUND_DIVERGED: Columns = {
 
 def tables_of(job: Job) -> dict[str, Columns]:
     """Return the tables of the run.h5 of a job: column -> (dtype, description with unit)."""
-    rounds = TABLES["rounds"] | measure_columns(job)
+    rounds = TABLES["rounds"] | _measure_columns(job)
     participants = TABLES["participants"] | own_columns(job)
     if job.attacks:
         rounds |= ROUND_ATTACKED
@@ -40,3 +40,8 @@ def tables_of(job: Job) -> dict[str, Columns]:
         rounds |= ROUND_BATTERY
         participants |= PARTICIPANT_BATTERY
     return {**TABLES, "rounds": rounds, "participants": participants}
+
+
+def _measure_columns(job: Job) -> Columns:
+    """Return the columns that /rounds has for the measures of a job's objective."""
+    return {name: ("<f8", text) for name, text in job.objective.measures.items()}

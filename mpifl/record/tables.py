@@ -11,7 +11,6 @@ from collections.abc import Iterable
 import numpy as np
 
 from mpifl.clock.timeline import Outcome
-from mpifl.job import Job
 from mpifl.record.plain_bytes import NOT_CODED, Plain, plain_bytes
 from mpifl.rounds.round_result import RoundResult, set_metrics
 
@@ -205,13 +204,8 @@ def scores_of(row: np.ndarray) -> dict[str, float]:
 def own_scores(columns: np.dtype) -> list[str]:
     """Return the scores among the columns of /rounds that not every run has."""
     others = {*ROUND, *ROUND_PRIVATE, *NO_SCORES}
-    names = [name for name in columns.names or () if name not in others]
-    return [name for name in names if columns[name].kind == "f"]
-
-
-def measure_columns(job: Job) -> Columns:
-    """Return the columns that /rounds has for the measures of a job's objective."""
-    return {name: ("<f8", text) for name, text in job.objective.measures.items()}
+    names = columns.names or ()
+    return [name for name in names if name not in others and columns[name].kind == "f"]
 
 
 def round_row(

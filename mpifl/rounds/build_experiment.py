@@ -21,17 +21,16 @@ from mpifl.rounds.experiment import Experiment, TimingExperiment
 from mpifl.rounds.job_checks import (
     check_aggregation,
     check_attacks,
-    check_cohort,
     check_data,
     check_grown,
     check_loggers,
     check_measured,
-    check_model,
     check_stop,
     check_uploads,
     with_one_at_a_time,
 )
 from mpifl.rounds.make_workload import make_workload
+from mpifl.rounds.memory_checks import check_cohort, check_model
 from mpifl.rounds.personal_clients import check_personal
 from mpifl.rounds.privatising import check_privacy, check_private
 from mpifl.rounds.recording import check_recorded

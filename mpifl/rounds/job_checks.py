@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 
-from mpifl.algorithms.arrays import BYTES_PER_NUMBER
 from mpifl.attacks.attack import collude
 from mpifl.attacks.attackers import Attackers, check_attackers
 from mpifl.attacks.colluding import Colluding
 from mpifl.clock.asynchronous import Asynchronous
-from mpifl.clock.timeline import PARTICIPANT
 from mpifl.clock.workload import Workload
-from mpifl.datasets.dataset import Dataset, DataShape
+from mpifl.datasets.dataset import Dataset
 from mpifl.errors import InputError, counted, keys_at
 from mpifl.job import Job
 from mpifl.job.schema import Training
@@ -193,27 +190,6 @@ def check_uploads(experiment: TimingExperiment) -> None:
         )
 
 
-def check_cohort(job: Job, population: Population) -> None:
-    """Raise InputError for more participants at a time than there is memory for."""
-    updates = job.clock.updates(job.selection.participants)
-    rows = min(population.clients, job.clock.at_once(updates))
-
-    key = f"selection.participants: {updates}"
-    if isinstance(job.clock, Asynchronous):
-        key = f"clock.concurrency: {job.clock.concurrency}"
-    _check_memory(key, f"{counted(rows, 'participant')} at a time", rows * PARTICIPANT.itemsize)
-
-
-def _check_memory(key: str, things: str, size: float) -> None:
-    """Raise InputError where ``things`` need more memory (``size`` bytes) than the host has."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if size > memory:
-        raise InputError(
-            f"{key} is not allowed: {things} need {size / 1e9:,.0f} GB of memory; this host has"
-            f" {memory / 1e9:,.0f} GB"
-        )
-
-
 def check_server(job: Job, workload: Workload) -> None:
     """Raise InputError for a server, or cells, that would take months to transfer one model.
 
@@ -234,37 +210,6 @@ def check_server(job: Job, workload: Workload) -> None:
                 f"clock.latency.{key}: {kbps:g} is not allowed: the {size:,} bytes of one"
                 f" participant would take more than {LONGEST_TRANSFER_SECONDS:g} s"
             )
-
-
-def check_model(job: Job, shape: DataShape) -> None:
-    """Raise InputError for a model that does not fit into this host's memory.
-
-    For that it is built once without memory. A class of the user's own may not work so, and is left
-    alone.
-    """
-    from mpifl.models.adapted import adapted
-    from mpifl.models.shapes_only import shapes_only
-
-    if not type(job.model).__module__.startswith("mpifl."):
-        return
-
-    try:
-        with shapes_only():
-            module = job.model.build_checked(shape)
-            module = adapted(module, job.model, shape.task, job.algorithm.merges_adapters)
-    except (RuntimeError, TypeError, OverflowError) as error:
-        reason = str(error).split(chr(10))[0]
-        raise InputError(
-            f"model.name: {job.model.name!r} is not allowed: it cannot be built ({reason})"
-        ) from error
-
-    parameters = [*module.parameters()]
-    weights = sum(tensor.numel() for tensor in parameters)
-    size = 2 * BYTES_PER_NUMBER * weights
-    if job.model.lora is not None:  # a base is there once
-        trained = sum(tensor.numel() for tensor in parameters if tensor.requires_grad)
-        size = sum(tensor.nbytes for tensor in parameters) + BYTES_PER_NUMBER * trained
-    _check_memory(f"model.name: {job.model.name!r}", counted(weights, "weight"), size)
 
 
 def check_data(job: Job, data: Dataset) -> None:
