@@ -278,7 +278,7 @@ def _plug_in(component: Component, name: str) -> tuple[type[Section], PlugIn]:
         failed = (
             f"{plug_in.where} failed to load" if plug_in.from_file else f"cannot import {source!r}"
         )
-        raise InputError(f"{component.key_path}: {failed}: {load_error(error)}") from error
+        raise InputError(f"{component.key_path}: {failed}: {load_error(error, plug_in)}") from error
 
     imported = getattr(module, class_name, None)
     base = component.base_class()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 import re
+import traceback
 from collections.abc import Iterator
 from types import FunctionType
 
 from pydantic.errors import PydanticUserError
 
+from mpifl.job.plug_in import PlugIn
 from mpifl.job.section import Section
 
 
@@ -22,8 +24,24 @@ def fault(kind: type[Section], base: type[Section]) -> str:
     )
 
 
-def load_error(error: Exception) -> str:
-    """Return in one line what an exception says that was raised while a plug-in was imported."""
+def load_error(error: Exception, plug_in: PlugIn) -> str:
+    """Return in one line what an exception says that was raised while a plug-in was imported.
+
+    It begins with the line of the plug-in's source that ran last.
+    """
+    names = {str(file.shown): file.name for file in plug_in.files}
+    frames = [
+        frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in names
+    ]
+    if not frames:
+        return _reason(error)
+    name = names[frames[-1].filename]
+    file = "" if plug_in.main_file and name == plug_in.main_file.name else f" of {name}"
+    return f"line {frames[-1].lineno}{file}: {_reason(error)}"
+
+
+def _reason(error: Exception) -> str:
+    """Return what an exception says in one line, and for an option without a type what to do."""
     untyped = _UNTYPED.search(str(error)) if isinstance(error, PydanticUserError) else None
     if untyped is None:
         return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -8,6 +8,7 @@ beside a plug-in hide no module from others. Files that were found on ``sys.path
 from __future__ import annotations
 
 import builtins
+import contextlib
 import importlib
 import sys
 from collections.abc import Mapping, Sequence
@@ -52,11 +53,11 @@ class SourceFile:
 
         A person edits that one, and not the copy. Once it was edited, its lines are others.
         """
-        try:
-            same = self.origin is not None and self.origin.read_bytes() == self.source
-        except (OSError, ValueError):  # removed, or on another host; not a path
-            same = False
-        return self.origin if same and self.origin is not None else self.path
+        origin = self.origin
+        with contextlib.suppress(OSError, ValueError):  # not to be read; not a path
+            if origin is not None and origin.is_file() and origin.read_bytes() == self.source:
+                return origin
+        return self.path
 
 
 def load(package: str, files: Sequence[SourceFile], main: SourceFile) -> ModuleType:

@@ -53,7 +53,7 @@ def found(folder: Path, source: str, path: str) -> type[Section]:
         (
             "algorithm",
             ALGORITHM + "    strength = 0.5\n",
-            "mine.py failed to load: strength = 0.5 has no type; an option has one, such as"
+            "mine.py failed to load: line 4: strength = 0.5 has no type; an option has one, such as"
             " strength: float, and a constant is strength: ClassVar",
         ),
     ],
@@ -67,6 +67,15 @@ def test_a_class_that_cannot_work_is_refused(
     (line,) = refused.value.lines
     assert line.startswith(f"{path}.name: ")
     assert line.endswith(said)
+
+
+def test_an_error_while_a_plug_in_is_loaded_names_the_line_that_ran_last(tmp_path: Path) -> None:
+    (tmp_path / "helper.py").write_text("TABLE = {}\nRATE = TABLE['rate']\n")
+    with pytest.raises(InputError) as refused:
+        found(tmp_path, "import helper\n", "algorithm")
+    assert refused.value.lines[0].endswith(
+        "mine.py failed to load: line 2 of helper.py: KeyError: 'rate'"
+    )
 
 
 @pytest.mark.parametrize(
