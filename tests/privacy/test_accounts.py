@@ -194,8 +194,10 @@ def test_the_noise_of_an_epsilon_is_no_more_and_no_less_than_it_needs(
     job = budgeted(
         f"privacy={{name: gaussian, epsilon: 4{keys}}}", f"population.clients={clients}", *few
     )
-    assert job.privacy.delta == pytest.approx(delta, rel=1e-12)
-    shift = math.sqrt(40) / job.privacy.multiplier
+    mechanism = job.privacy
+    assert isinstance(mechanism, Gaussian)
+    assert mechanism.delta == pytest.approx(delta, rel=1e-12)
+    shift = math.sqrt(40) / mechanism.multiplier
     normal = NormalDist().cdf
     found = normal(shift / 2 - 4 / shift) - math.exp(4) * normal(-shift / 2 - 4 / shift)
     assert found == pytest.approx(delta, rel=1e-3)
