@@ -180,5 +180,3 @@ class Central(Budgeted):
                 f"clock.costs: 'measured' is {where}: who completes a round would depend on"
                 " clients' data; allowed: declared"
             )
-        if any(attack.colludes for attack in job.attacks):
-            raise InputError(f"attacks: attackers that collude are {where}: they pass the bound by")

@@ -64,7 +64,5 @@ def sampling_of(job: Job, population: Population) -> Sampling:
             "a round may end without some of those asked, or fail"
             " (secure_aggregation.timeout_seconds)"
         )
-    elif updates > population.clients:
-        lacks = "all clients are asked in each round"
     poisson = type(job.selection) is Poisson
     return Sampling(population.clients, updates, poisson, lacks)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from mpifl.clock.battery import Battery
+from mpifl.clock.latency import Latency
 from mpifl.clock.policies.all import All
 from mpifl.clock.policies.deadline import Deadline
 from mpifl.clock.policies.sync import Sync
@@ -19,6 +20,7 @@ from mpifl.clock.policy import RoundPolicy
 from mpifl.clock.timeline import CHARGE, Call, ClockState, Outcome, Timeline
 from mpifl.errors import InputError
 from mpifl.job.outages import Outages
+from mpifl.kernels.permutation import permuted
 from mpifl.population.memory import with_memory
 from mpifl.population.outages import with_outages
 from mpifl.population.population import Population
@@ -343,3 +345,25 @@ def test_what_is_foretold_of_rounds_passes_over_who_is_low() -> None:
     experiment = check_job("quickstart", [f"clock.battery.{key}={keys[key]}" for key in keys])[0]
     with pytest.raises(InputError, match="of 100 clients ever has so much"):
         prospects(experiment)
+
+
+def test_a_battery_gives_what_its_clients_own_device_takes_and_the_base_power_of_its_radio(
+    population_of: PopulationOf, round_of: RoundOf
+) -> None:
+    """1 s down, 3 s of training and 1 s up, on phones that are neither charged nor idle."""
+    population = population_of([{}, {}, {}])
+    own = np.array([2.0, 5.0, 11.0])
+    watts = np.empty(3)
+    watts[[permuted(client, 3, 1) for client in range(3)]] = own
+    per_byte: dict[str, Any] = {
+        "download_joules_per_byte": np.full(3, 0.001),
+        "upload_joules_per_byte": np.full(3, 0.002),
+    }
+    trace = replace(known(population.trace), compute_watts=watts, **per_byte)
+    cell = battery(charge_watts=0.0, idle_watts=0.0)
+    policy = All(battery=cell, latency=Latency(radio={"base_watts": 10.0}))
+    timeline, after = round_of(policy, replace(population, trace=trace), 3)
+    spent = 3 * own + 1000 * (0.001 + 0.002) + 2 * 10
+    assert after.charges["client"].tolist() == [0, 1, 2]
+    assert after.charges["joules"] == pytest.approx(100 - spent)
+    assert timeline.joules_left == pytest.approx(100 - spent[timeline.participants["client"]])

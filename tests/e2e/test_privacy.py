@@ -300,6 +300,17 @@ REFUSED = {
         "clock={mode: semisync, concurrency: 20, window_seconds: 60}",
         private("gaussian", noise_multiplier=1),
     ),
+    "clock.mode: 'compass' is not allowed with privacy.name gaussian: the weight of an update": (
+        CLIP,
+        "clock={mode: compass, concurrency: 20, least_steps: 1, most_steps: 9}",
+        "selection.participants=null",
+        private("gaussian", noise_multiplier=1),
+    ),
+    "exchange.up: not allowed with attackers that collude": (
+        CLIP,
+        "attacks=[{name: alie, share: 0.2}]",
+        private("gaussian", noise_multiplier=1),
+    ),
     "aggregation.name: 'median' is not allowed with privacy.name gaussian": (
         CLIP,
         "aggregation=median",
@@ -424,6 +435,7 @@ def test_a_rule_that_sees_norms_of_updates_is_refused_where_they_have_no_noise(
 ALWAYS = "clock={mode: all, availability: always}"
 SAMPLED = {
     "a uniform sample": ((ALWAYS,), ""),
+    "a uniform sample, of masked updates": ((ALWAYS, "secure_aggregation=secagg"), ""),
     "a Poisson sample": ((ALWAYS, "selection.name=poisson"), ""),
     "a Poisson sample of those online": (("clock={mode: all}", "selection.name=poisson"), "who is online decides"),
     "another rule": (("selection.name=round_robin", ALWAYS), "round_robin does not draw uniformly"),
@@ -446,7 +458,8 @@ def test_sampling_counts_where_it_is_uniform_and_is_told_where_not(case: str) ->
     many = ("population.clients=10000", private("gaussian", noise_multiplier=1, delta=1e-6))
     job = check_job(JOB[0], [*JOB[1:], CLIP, *many, *changes])[0]
     lines = job.job.privacy.describe(job.job, job.population)
-    said = "does not count for it: " if lacks else f"as each round's clients are {case};"
+    sample = case.partition(",")[0]
+    said = "does not count for it: " if lacks else f"as each round's clients are {sample};"
     assert said in lines[-1]
     assert lacks in lines[-1]
     epsilon = job.job.privacy.epsilon_of(Spent(5, 5), job.job, job.population)

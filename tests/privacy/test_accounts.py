@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import dp_accounting
@@ -12,6 +13,7 @@ import pytest
 from dp_accounting.rdp import RdpAccountant
 
 from mpifl.errors import InputError
+from mpifl.job import Job
 from mpifl.privacy.accounting import gaussian_epsilon
 from mpifl.privacy.banded_mf import BandedMf, band
 from mpifl.privacy.bound import sensitivity
@@ -171,3 +173,40 @@ def test_the_noise_of_nbafl_is_that_of_its_theorem() -> None:
     with pytest.raises(InputError, match="the noise of the rounds so far would have been another"):
         with_end(Path(), few, job, complete=False)
     assert with_end(Path(), few, few.model_copy(update={"rounds": 5 + 1}), complete=False) == few
+
+
+FIXED = ("rounds=40", "exchange.up=[{name: clip, norm: 1}]", "population.clients=300")
+
+
+def budgeted(*changes: str) -> Job:
+    return check_job("quickstart", [*FIXED, *changes])[0].job
+
+
+@pytest.mark.parametrize(
+    ("keys", "clients", "delta"),
+    [("", 300, 300**-1.1), (", delta: 1.0e-9", 300, 1e-9), ("", 1, 2**-1.1)],
+)
+def test_the_noise_of_an_epsilon_is_no_more_and_no_less_than_it_needs(
+    keys: str, clients: int, delta: float
+) -> None:
+    """The delta of 40 Gaussian releases in closed form (Balle and Wang 2018, theorem 8)."""
+    few = ("selection.participants=1",) if clients == 1 else ()
+    job = budgeted(
+        f"privacy={{name: gaussian, epsilon: 4{keys}}}", f"population.clients={clients}", *few
+    )
+    mechanism = job.privacy
+    assert isinstance(mechanism, Gaussian)
+    assert mechanism.delta == pytest.approx(delta, rel=1e-12)
+    shift = math.sqrt(40) / mechanism.multiplier
+    normal = NormalDist().cdf
+    found = normal(shift / 2 - 4 / shift) - math.exp(4) * normal(-shift / 2 - 4 / shift)
+    assert found == pytest.approx(delta, rel=1e-3)
+
+
+@pytest.mark.parametrize(("delta", "warned"), [(0.002, False), (0.005, True)])
+def test_a_delta_of_one_client_or_more_is_called_little(delta: float, warned: bool) -> None:
+    experiment = check_job(
+        "quickstart", [*FIXED, f"privacy={{name: gaussian, noise_multiplier: 9, delta: {delta}}}"]
+    )[0]
+    lines = experiment.job.privacy.describe(experiment.job, experiment.population)
+    assert any("is not below 1 / clients" in line for line in lines) == warned

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -119,3 +120,24 @@ def test_the_noise_of_adaptive_clipping_is_two_that_make_one() -> None:
     update, count = mechanism.shares(10)
     assert update**-2 + (0.5 / count) ** 2 == pytest.approx(0.8**-2)
     assert mechanism.model_copy(update={"noise_multiplier": 0.0}).shares(10) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("samples", [[3, 10, 50, 2], [1], [400, 400]])
+@pytest.mark.parametrize("keys", [{}, {"weights": "capped", "cap": 10}])
+def test_what_one_client_counts_in_a_mean_is_the_most_that_it_moves_it(
+    samples: list[int], keys: dict[str, Any]
+) -> None:
+    """Weights are 1, as shares of 5 updates, or samples up to 10, as shares of their sum."""
+    mechanism = Gaussian(noise_multiplier=1, **keys)
+    scale, most = mechanism.counted(np.array(samples), 5)
+    weights = mechanism.weight(np.array(samples))
+    capped = [min(count, 10) for count in samples] if keys else [1] * len(samples)
+    assert weights.tolist() == capped
+    # Updates of 1: without one of them the mean is less by its share.
+    assert scale == pytest.approx(1 if keys else len(samples) / 5)
+    assert most == pytest.approx(10 / sum(capped) if keys else 1 / 5)
+    assert most >= scale * max(capped) / sum(capped) * (1 - 1e-12)
+
+
+def test_a_round_of_nobody_counts_as_one_of_a_term_of_nothing() -> None:
+    assert Gaussian(noise_multiplier=1).counted(np.empty(0, np.int64), 5) == (1 / 5, 1 / 5)

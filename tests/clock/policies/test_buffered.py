@@ -166,9 +166,16 @@ def test_an_empty_place_waits_past_those_who_are_under_way_or_have_counted(
     assert after.draws == 5  # at 0, 5, 53, 70 and 75 s; at 50 and at 60 s nobody was free
 
 
-@pytest.mark.parametrize("server", [{}, {"server_up_kbps": 1e6}])
+LINKS: list[dict[str, Any]] = [
+    {},
+    {"server_up_kbps": 1e6},
+    {"cells": {"number": 2, "up_kbps": 1e6}},
+]
+
+
+@pytest.mark.parametrize("link", LINKS)
 def test_a_rule_that_refuses_whoever_comes_online_does_not_keep_the_clock_waiting_for_ever(
-    population_of: PopulationOf, round_of: RoundOf, server: dict[str, float]
+    population_of: PopulationOf, round_of: RoundOf, link: dict[str, Any]
 ) -> None:
     # 0 is online in outages only, and pauses for ever; 1 comes online again and again, and the rule does not want it.
     def nobody_else(now: float, wanted: int, draw: int, busy: np.ndarray) -> np.ndarray:
@@ -183,9 +190,67 @@ def test_a_rule_that_refuses_whoever_comes_online_does_not_keep_the_clock_waitin
         np.array([100.0]),
     )
     population = replace(population, trace=replace(known(population.trace), bandwidth=curve))
-    policy = Buffered(concurrency=2, availability="resume", latency=Latency(**server))
+    policy = Buffered(concurrency=2, availability="resume", latency=Latency(**link))
     with pytest.raises(InputError, match="can ever finish"):
         round_of(policy, population, 1, choose=nobody_else)
+
+
+@pytest.mark.parametrize("link", LINKS)
+def test_who_is_under_way_is_waited_for_although_the_rule_refuses_whoever_comes_online(
+    population_of: PopulationOf, round_of: RoundOf, link: dict[str, Any]
+) -> None:
+    def nobody_else(now: float, wanted: int, draw: int, busy: np.ndarray) -> np.ndarray:
+        return np.array([0] if 0 not in busy else [], np.int64)
+
+    # 0 works for 5 s; 1 comes online at 2 s, and the rule does not want it.
+    population = population_of([{}, {"slots": [(2, 90)]}])
+    policy = Buffered(concurrency=2, latency=Latency(**link))
+    timeline, _ = round_of(policy, population, 1, choose=nobody_else)
+    assert _rows(timeline, "client", "outcome", "stop_seconds") == [(0, COMPLETED, 5)]
+
+
+@pytest.mark.parametrize("link", LINKS)
+def test_the_clock_does_not_wait_for_ever_for_who_is_left_of_those_under_way(
+    population_of: PopulationOf, round_of: RoundOf, link: dict[str, Any]
+) -> None:
+    """Whether it was asked in this round or in the one before; a place that is free changes nothing."""
+    # 0 comes online at 10 s, and is online in outages only; 1 takes 5 s, and counts once in a round.
+    population = population_of([{"slots": [(10, 15)]}, {}])
+    flat, outages = [(0.0, 8.0)], [(0.0, 8.0), (10.0, 0.0), (15.0, 8.0)]
+    curves = [outages, flat] if population.patterns(np.arange(2))[0] == 0 else [flat, outages]
+    start, kbps = np.array([point for curve in curves for point in curve]).T
+    offsets = np.cumsum([0, *map(len, curves)])
+    curve = Bandwidth(offsets, start, kbps, kbps, np.array([100.0, 100.0]))
+    population = replace(population, trace=replace(known(population.trace), bandwidth=curve))
+    policy = Buffered(concurrency=2, availability="resume", latency=Latency(**link))
+    never = r"none of 1 participant under way can ever finish"
+    with pytest.raises(InputError, match=never):
+        round_of(policy, population, 2, 10.0)
+    timeline, after = round_of(policy, population, 1, 10.0)
+    assert _rows(timeline, "client", "outcome", "stop_seconds") == [(1, COMPLETED, 15)]
+    assert after.flights["client"].tolist() == [0]
+    with pytest.raises(InputError, match=never):
+        round_of(policy, population, 2, after)
+
+
+@pytest.mark.parametrize(
+    ("link", "done"),
+    [({}, 5), ({"server_up_kbps": 8.0}, 6), ({"cells": {"number": 1, "up_kbps": 8.0}}, 6)],
+)
+def test_who_stops_at_the_moment_at_which_a_round_ends_counts_in_the_next(
+    population_of: PopulationOf, round_of: RoundOf, link: dict[str, Any], done: float
+) -> None:
+    # Each is 1 s down and 3 s at work; two uploads of 1 s take 2 s where they share 8 kbit/s.
+    population = population_of([{}, {}])
+    policy = Buffered(concurrency=2, latency=Latency(**link))
+    timeline, state = round_of(policy, population, 1)
+    assert _rows(timeline, "client", "stop_seconds") == [(0, done)]
+    timeline, state = round_of(policy, population, 1, state)
+    assert _rows(timeline, "client", "stop_seconds", "bytes_up") == [(1, done, 1000)]
+    assert (timeline.start_seconds, timeline.end_seconds) == (done, done)
+    # Both begin again at that moment.
+    timeline, state = round_of(policy, population, 2, state)
+    assert _rows(timeline, "client", "stop_seconds") == [(0, 2 * done), (1, 2 * done)]
 
 
 def test_the_clock_waits_when_nobody_is_under_way_and_nobody_online(
@@ -260,8 +325,12 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mpifl.clock.event_loop, "DROPS_BEFORE_CHECK", 10)
 
 
+@pytest.mark.parametrize("link", LINKS)
 def test_drop_outs_without_end_are_an_error(
-    population_of: PopulationOf, round_of: RoundOf, monkeypatch: pytest.MonkeyPatch
+    population_of: PopulationOf,
+    round_of: RoundOf,
+    monkeypatch: pytest.MonkeyPatch,
+    link: dict[str, Any],
 ) -> None:
     # Begun between 2.5 and 3 s it would be done as it is online again; but it is asked as it comes online.
     _impatient(monkeypatch)
