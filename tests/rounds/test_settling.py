@@ -113,12 +113,12 @@ def test_a_client_whose_training_failed_costs_what_was_declared_and_no_other(
 ) -> None:
     kept: Kept = {}
     unsettled = ask(experiment_of(population), 7, LATER, kept)
-    kept |= trained(0, 2, 500) | trained(1, 1, 500) | trained(2, 1, 500)
+    kept |= trained(0, 2, 500) | trained(1, 1, 1) | trained(2, 1, 500)
     kept |= trained(client, 1, 7, failed=True)
     unsettled.go_on()
 
     assert unsettled.settled is not None
-    costs: dict[int, tuple[int, int]] = {0: (2, 500), 1: (1, 500), 2: (1, 500), client: (3, 1000)}
+    costs: dict[int, tuple[int, int]] = {0: (2, 500), 1: (1, 1), 2: (1, 500), client: (3, 1000)}
     rows = unsettled.settled[0].participants
     assert by_client(rows, "steps", "bytes_up") == costs
 
