@@ -97,15 +97,23 @@ def test_a_round_is_planned_once_and_assigned_again_until_it_is_over(keys: tuple
     assert server.clock.now > clock.now
 
 
-def test_after_the_last_round_there_are_tests_alone() -> None:
-    server = server_of()
-    next_of(server)
-    plan, clock = server.plans[0], server.clock
-    server.plans = []
+def test_the_last_round_is_planned_as_any_other() -> None:
+    only = next_of(server_of("rounds=1"))
+    assert (only.first_round, only.rounds, len(only.tasks)) == (1, 1, 4)
+
+
+@pytest.mark.parametrize("keys", [(), PROBES, MEASURED], ids=["declared", "probes", "measured"])
+def test_after_the_last_round_there_are_tests_alone(keys: tuple[str, ...]) -> None:
+    first = server_of()
+    next_of(first)
+    plan = first.plans[0]
+    server = server_of(*keys)
+    clock = server.clock
     server.rounds_done = server.last_round = 6
     server.untested = [Waiting(plan, np.empty(0, METRIC), version) for version in (6, None, 5, 6)]
     last = next_of(server)
     assert (last.first_round, last.rounds, len(last.tasks)) == (7, 0, 0)
+    assert (last.stage, len(last.probes)) == (Stage.WHOLE, 0)
     assert last.tests.tolist() == [5, 6]
     assert server.clock is clock
 
