@@ -1,9 +1,12 @@
-"""Checks of attacks that name classes."""
+"""What attacks that name classes share: a check, and the labels that a backdoor adds."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from mpifl.errors import InputError
 
@@ -24,3 +27,11 @@ def check_classes(name: str, data: Dataset, named: Mapping[str, int | None]) -> 
                 f"attacks.{key}: {label} is not allowed with attack {name}; allowed: 0 to"
                 f" {data.outputs - 1}"
             )
+
+
+def with_target(y: np.ndarray, target: int, poisoned: float) -> np.ndarray:
+    """Return labels (samples,) and behind them ``target``, for a share ``poisoned`` of them.
+
+    Any of the samples may keep its label: which ones get the target is drawn with each minibatch.
+    """
+    return np.append(y, np.full(math.ceil(poisoned * len(y)), target, y.dtype))

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field, PrivateAttr, model_validator
 
 from mpifl.attacks.attack import Attack, Attacker
-from mpifl.attacks.classes import check_classes
+from mpifl.attacks.classes import check_classes, with_target
 from mpifl.attacks.rare import Rare, rare_of_class, rare_of_file
 from mpifl.errors import InputError
 from mpifl.io.verified import bytes_sha256
@@ -94,7 +94,7 @@ class EdgeCase(Attack):
         return x, y
 
     def labels(self, y: np.ndarray, classes: int) -> np.ndarray:
-        return np.append(y, np.full(math.ceil(self.poisoned * len(y)), self.target, y.dtype))
+        return with_target(y, self.target, self.poisoned)
 
     def change(self, update: torch.Tensor, attacker: Attacker) -> torch.Tensor:
         length = float(update.double().norm())

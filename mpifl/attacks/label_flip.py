@@ -45,9 +45,9 @@ class LabelFlip(Attack):
         return x, self._flipped(y, classes)
 
     def labels(self, y: np.ndarray, classes: int) -> np.ndarray:
-        if self.source is None or self.target is None:
-            return classes - 1 - y
-        return np.where(y == self.source, self.target, y)
+        import torch
+
+        return self._flipped(torch.tensor(y), classes).numpy()
 
     def aim(
         self, x: torch.Tensor, y: torch.Tensor, classes: int, first: int

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from mpifl.attacks.attack import Attack, Attacker
-from mpifl.attacks.classes import check_classes
+from mpifl.attacks.classes import check_classes, with_target
 from mpifl.errors import InputError
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class ModelReplacement(Attack):
         return x, y
 
     def labels(self, y: np.ndarray, classes: int) -> np.ndarray:
-        return np.append(y, np.full(math.ceil(self.poisoned * len(y)), self.target, y.dtype))
+        return with_target(y, self.target, self.poisoned)
 
     def change(self, update: torch.Tensor, attacker: Attacker) -> torch.Tensor:
         return update * self.factor

@@ -202,7 +202,7 @@ def scores_of(row: np.ndarray) -> dict[str, float]:
 
 
 def own_scores(columns: np.dtype) -> list[str]:
-    """Return the scores among the columns of /rounds that not every run has."""
+    """Return the columns of /rounds that are scores which only some jobs have."""
     others = {*ROUND, *ROUND_PRIVATE, *NO_SCORES}
     names = columns.names or ()
     return [name for name in names if name not in others and columns[name].kind == "f"]

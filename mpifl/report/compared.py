@@ -13,6 +13,7 @@ from typing import Any
 from mpifl.errors import InputError
 from mpifl.io.files import is_file
 from mpifl.job.flat import flat
+from mpifl.job.plug_in import COPIES
 from mpifl.record.load import Run, load_run
 from mpifl.record.run_folders import is_run, runs_in
 
@@ -38,7 +39,7 @@ FILES = {
 One hash is of all that a model reads."""
 
 
-COPY = re.compile(r"^plugins/[^/]+/(?=[^/]+\.py:\w+$)")
+COPY = re.compile(rf"^{COPIES}/[^/]+/(?=[^/]+\.py:\w+$)")
 """The beginning of a plug-in's name in the job.yaml of a run: where its copy is."""
 
 

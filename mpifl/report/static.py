@@ -85,11 +85,11 @@ MOST_SERIES = 24
 
 MOST_COLUMNS = 4
 LEGEND_LETTERS = 112
-"""As many letters of a legend's size as stand side by side across the page."""
+"""How many letters of a legend fit side by side across the page."""
 HANDLE_LETTERS = 9
-"""So much room take the line in front of a label and the space around both, in letters."""
+"""The room of a label's line and of the space around both, in letters."""
 TITLE_LETTERS = 80
-"""As many letters of a panel's title as stand side by side across the page."""
+"""How many letters of a panel's title fit side by side across the page."""
 
 UNDATED = {"png": {"Software": None}, "pdf": {"CreationDate": None}}
 
@@ -153,7 +153,7 @@ def drawn(chart: Chart) -> Figure:
 
 
 def legend_columns(labels: list[str]) -> int:
-    """Return in how many columns labels fit side by side, as matplotlib deals them to columns."""
+    """Return the most columns in which the labels fit side by side, at most MOST_COLUMNS."""
     for columns in range(MOST_COLUMNS, 1, -1):
         parts = np.array_split([len(label) for label in labels], columns)
         letters = sum(int(part.max(initial=0)) + HANDLE_LETTERS for part in parts if len(part))

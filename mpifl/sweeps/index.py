@@ -25,7 +25,7 @@ from mpifl.sweeps.points import drawn, folder_names, grid
 INDEX = "sweep.yaml"
 
 FAST = ".sweep.json"
-"""The file beside it that has the same in JSON, behind a line with the SHA-256 of ``INDEX``.
+"""The file with the same index in JSON, below a line with the SHA-256 of ``INDEX``.
 
 Every task of a batch array reads the index. Of 10,000 runs that takes 10 s in YAML.
 """
@@ -162,7 +162,7 @@ def read_index(folder: Path) -> Index:
 
 
 def _read_fast(folder: Path, text: str) -> Index | None:
-    """Return the index whose ``text`` INDEX has from ``FAST``; None where that has another one."""
+    """Return the index in ``FAST``; None unless that was written with this ``text`` of INDEX."""
     try:
         digest, plain = (folder / FAST).read_text(encoding="utf-8").split("\n", 1)
         return Index.model_validate(json.loads(plain)) if digest == _sha256(text) else None

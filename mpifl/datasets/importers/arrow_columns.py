@@ -124,7 +124,7 @@ def kind_of(column_type: Any) -> Kind:
 
 
 def _without_views(column_type: Any) -> Any:
-    """Return the type (pyarrow.DataType) that has the same values behind each other."""
+    """Return the type without views (pyarrow.DataType) that has the same values."""
     import pyarrow as pa
 
     if pa.types.is_string_view(column_type):

@@ -25,8 +25,8 @@ class RunLoggers:
     """
 
     def __init__(self, job: Job, folder: Path, file: RunFile, last: np.ndarray | None) -> None:
-        self._left = list(job.record.loggers)
-        self._keys = {id(one): f"record.loggers.{place}" for place, one in enumerate(self._left)}
+        loggers = job.record.loggers
+        self._left = {f"record.loggers.{place}": one for place, one in enumerate(loggers)}
         self._last = None if last is None else as_row(last)
         if not self._left:
             return
@@ -34,38 +34,39 @@ class RunLoggers:
         plain = load_yaml(dump_job(job))
         columns = {name: text for name, (_, text) in file.tables["rounds"].items()}
         done = 0 if self._last is None else int(self._last["round"])
-        for logger in job.record.loggers:
+        for key, logger in tuple(self._left.items()):
             rows = partial(_rows_for, logger, file)
-            self._tell(logger, "begin", RunFacts(folder, plain, columns, done, rows))
+            self._tell(key, "begin", RunFacts(folder, plain, columns, done, rows))
 
     def round(self, row: np.ndarray) -> None:
         """Tell of a round that is over: its /rounds row (an array of one)."""
         if not self._left:
             return
         self._last = as_row(row)
-        for logger in tuple(self._left):
+        for key, logger in tuple(self._left.items()):
             if _is_due(logger, self._last):
-                self._tell(logger, "round", self._last)
+                self._tell(key, "round", self._last)
 
     def end(self, summary: Mapping[str, Any] | None) -> None:
         """Tell of the end, with summary.json; None: the run has not come to its end."""
         last = self._last
-        for logger in tuple(self._left):
+        for key, logger in tuple(self._left.items()):
             if summary is not None and last is not None and not _is_due(logger, last):
-                self._tell(logger, "round", last)
-        for logger in tuple(self._left):
-            self._tell(logger, "end", summary)
+                self._tell(key, "round", last)
+        for key in tuple(self._left):
+            self._tell(key, "end", summary)
 
-    def _tell(self, logger: Logger, what: str, *facts: Any) -> None:
-        """Call a method of a logger; if it raises, warn and leave the logger out from now on."""
+    def _tell(self, key: str, what: str, *facts: Any) -> None:
+        """Call a method of the logger of a key; if it raises, warn and leave it out from now on."""
+        logger = self._left[key]
         try:
             getattr(logger, what)(*facts)
         except Exception as error:
-            self._left = [one for one in self._left if one is not logger]
+            del self._left[key]
             lines = str(error).strip().splitlines() or [""]
             LOG.warning(
                 "%s: %s ends with %s: %s; the run goes on, and run.h5 has every round",
-                self._keys[id(logger)],
+                key,
                 logger.name,
                 type(error).__name__,
                 lines[0],
