@@ -66,8 +66,27 @@ def _told(line: str, overrides: Sequence[str], path: Path) -> str:
     no_override = any(line.startswith(repr(override)) for override in overrides)
     if no_override or any(key.startswith(one) for one in given):
         return f"{COMMAND_LINE}: {line}"
+    if ": no such key" in line:
+        line = _of_other_part(line, overrides)
     part = any(one.startswith(key) for one in given)
     return f"{path}, {COMMAND_LINE}: {line}" if part else f"{path}: {line}"
+
+
+def _of_other_part(line: str, overrides: Sequence[str]) -> str:
+    """Return the line about a key of the file that the part named on the command line lacks.
+
+    Such as the ``alpha`` of a file's Dirichlet partition after ``data.partition.name=iid``.
+    """
+    key = line.partition(":")[0]
+    for override in overrides:
+        path, _, value = override.partition("=")
+        section, _, last = path.rpartition(".")
+        if last == _name_key(tuple(section.split("."))) and key.startswith(f"{section}."):
+            return (
+                f"{key}: no such key with {path} {value}; give {section}={value} instead, which"
+                f" leaves out the other keys that the file has of {section}"
+            )
+    return line
 
 
 def find_job(name: str) -> Path:

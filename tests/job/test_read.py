@@ -518,6 +518,25 @@ def test_an_option_of_another_algorithm_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
+    ("override", "key", "instead"),
+    [
+        ("clock.mode=all", "clock.overcommitment", "clock=all"),
+        ("model.name=logreg", "model.hidden", "model=logreg"),
+        ("data.partition.name=iid", "data.partition.alpha", "data.partition=iid"),
+    ],
+)
+def test_a_key_that_the_file_has_of_another_part_is_refused_with_what_leaves_it_out(
+    override: str, key: str, instead: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        read_job("quickstart", [override])
+    (line,) = caught.value.lines
+    named, _, name = override.partition("=")
+    assert f": {key}: no such key with {named} {name}; give {instead} instead" in line
+    read_job("quickstart", [instead])
+
+
+@pytest.mark.parametrize(
     ("raw", "said"),
     [
         (
