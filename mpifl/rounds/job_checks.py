@@ -162,7 +162,7 @@ def check_attacks(job: Job, population: Population) -> None:
 
 
 def check_uploads(experiment: TimingExperiment) -> None:
-    """Raise InputError where a rule or an attack is on what the algorithm does not send.
+    """Raise InputError where a rule, an attack or masks are on what the algorithm does not send.
 
     An update is the first array that clients upload; the model is what they receive by that name.
     """
@@ -173,8 +173,13 @@ def check_uploads(experiment: TimingExperiment) -> None:
     algorithm = f"algorithm.name {job.algorithm.name}"
     rule = job.aggregation
     looks = rule.needs_updates or rule.remembers or rule.reference != "none"
-    if (job.attacks or looks) and not arrays:
-        key = "attacks" if job.attacks else f"aggregation.name: {rule.name!r}"
+    on_uploads = {
+        "attacks": bool(job.attacks),
+        f"aggregation.name: {rule.name!r}": looks,
+        f"secure_aggregation.name: {job.secure_aggregation.name!r}": job.secure_aggregation.active,
+    }
+    key = next((key for key, given in on_uploads.items() if given), None)
+    if key is not None and not arrays:
         raise InputError(f"{key}: not allowed with {algorithm}, which uploads nothing")
     received = job.algorithm.received_arrays(experiment.layout)
     if rule.smooths and "model" not in received:

@@ -26,12 +26,18 @@ def test_a_consensus_on_the_samples_of_a_round_is_not_made_of_clients_of_several
         check_job("quickstart", job)
 
 
-def test_a_rule_that_looks_at_updates_is_refused_where_nothing_is_uploaded() -> None:
-    said = (
-        "aggregation.name: 'median': not allowed with algorithm.name local, which uploads nothing"
-    )
+@pytest.mark.parametrize(
+    ("given", "key"),
+    [
+        ("aggregation=median", "aggregation.name: 'median'"),
+        ("attacks={name: sign_flip, share: 0.2}", "attacks"),
+        ("secure_aggregation=lightsecagg", "secure_aggregation.name: 'lightsecagg'"),
+    ],
+)
+def test_what_is_done_to_updates_is_refused_where_nothing_is_uploaded(given: str, key: str) -> None:
+    said = f"{key}: not allowed with algorithm.name local, which uploads nothing"
     with pytest.raises(InputError, match=re.escape(said)):
-        check_job("quickstart", ["algorithm=local", "aggregation=median"])
+        check_job("quickstart", ["algorithm=local", given])
 
 
 @pytest.mark.parametrize("algorithm", ["ccvr", "fedlc", "fedntd", "fedproto", "fedrod", "heterofl"])
