@@ -55,7 +55,7 @@ def end(recalls: list[float], way: str) -> int:
 def test_a_run_is_stopped_by_its_objective_s_own_measure_alike_at_1_and_3_ranks(
     runs: list[Finished], metric: str, way: str
 ) -> None:
-    one, three, whole = runs
+    whole, one, three = runs
     recalls = whole.table("rounds")["mean_recall"].tolist()
     wanted = end(recalls, way)
     assert 3 < wanted < ROUNDS
@@ -164,8 +164,8 @@ def contributing(metric: str) -> tuple[str, ...]:
     return (*JOB, *CONTRIBUTING, f"contribution.metric={metric}")
 
 
-@pytest.mark.runs((1,), contributing("miss"))
 @pytest.mark.runs((1, 2), contributing("mean_recall"))
+@pytest.mark.runs((1,), contributing("miss"))
 def test_a_contribution_is_what_it_adds_to_a_recall_or_takes_from_a_miss(
     runs: list[Finished],
 ) -> None:
