@@ -138,7 +138,7 @@ def _notes(paths: Sequence[Path], runs: Sequence[Run], comparison: Comparison) -
     lines = []
     if any(row.complete > 1 for row in comparison.rows):
         lines.append("mean ± standard deviation over the seeds of each row")
-    lines += [f"of {metric} the smaller value is the better one" for metric in comparison.lower]
+    lines += [f"of {metric} the lower value is the better one" for metric in comparison.lower]
 
     lines += lacking(runs)
     unfinished = [run for run in runs if not run.complete]

@@ -1,6 +1,11 @@
-"""The metrics of a test: which one is a task's main one, and of which ones more is better."""
+"""The metrics of a test that mpifl knows by name: main ones, and which way each is better.
+
+Of an objective's own measures ``Objective.higher_is_better`` says it.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Collection
 
 MAIN = (
     "bleu",
@@ -38,11 +43,25 @@ SHARES = (
 """Metrics from 0 to 1, of which more is better."""
 
 HIGHER_IS_BETTER = (*SHARES, "bleu", "mean_return")
+LOWER_IS_BETTER = (
+    "loss",
+    "perplexity",
+    "rmse",
+    "frechet",
+    "wer",
+    "cer",
+    "client_loss",
+    "worst_decile_loss",
+    "client_accuracy_variance",
+)
 
 
-def lower_is_better(metric: str) -> bool:
-    """Return whether a smaller value of a metric of /rounds is the better one."""
-    return metric not in HIGHER_IS_BETTER
+def lower_is_better(metric: str, own: Collection[str]) -> bool:
+    """Return whether the lower value of a metric of /rounds is the better one.
+
+    ``own`` is the ``higher_is_better`` of the objective that has the metric.
+    """
+    return metric not in HIGHER_IS_BETTER and metric not in own
 
 
 def out_of_reach(metric: str, at: float) -> str | None:

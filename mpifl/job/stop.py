@@ -2,39 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field, model_validator
 
-from mpifl.job.metrics import lower_is_better, out_of_reach
+from mpifl.job.metrics import out_of_reach
 from mpifl.job.section import Count, Section
-
-Metric = Literal[
-    "accuracy",
-    "top5",
-    "f1",
-    "auc",
-    "average_precision",
-    "precision_at_k",
-    "recall_at_k",
-    "concordance",
-    "frechet",
-    "hit_rate",
-    "ndcg",
-    "miou",
-    "bleu",
-    "map",
-    "map_50",
-    "neighbour_accuracy",
-    "mean_return",
-    "perplexity",
-    "rmse",
-    "loss",
-    "client_accuracy",
-    "client_loss",
-    "worst_decile_accuracy",
-    "worst_decile_loss",
-]
 
 
 class Stop(Section):
@@ -43,12 +14,15 @@ class Stop(Section):
     The model is then that of this round, and the round is tested.
     """
 
-    metric: Metric | None = Field(
-        None, description="the column of /rounds that `at` and `patience` are about"
+    metric: str | None = Field(
+        None,
+        description="what `at` and `patience` are about: accuracy, loss or another column of"
+        " /rounds that the job's tests give, also a measure of the objective's own",
     )
     at: float | None = Field(
         None,
-        description="end when the metric is at least that; a loss, perplexity or rmse: at most",
+        description="end when the metric is at least that; where the lower value is the better"
+        " one, as of a loss, at most",
     )
     patience: Count | None = Field(
         None, description="end after so many tests in a row without a better metric"
@@ -59,11 +33,6 @@ class Stop(Section):
     hours: float | None = Field(
         None, gt=0, description="end with the round in which the virtual clock reaches that"
     )
-
-    @property
-    def sign(self) -> int:
-        """1 where a higher metric is better, else -1."""
-        return -1 if self.metric is None or lower_is_better(self.metric) else 1
 
     def out_of_time(self, seconds: float) -> bool:
         """Return whether a round that ends at ``seconds`` of virtual time is the last one."""

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
 
-from pydantic import PrivateAttr
+from pydantic import PrivateAttr, model_validator
 
 from mpifl.datasets.dataset import DataShape
+from mpifl.job.metrics import LOWER_IS_BETTER
 from mpifl.job.section import Section
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class Objective(Section):
         stackable: Whether its loss can be mapped over several clients (torch.vmap).
         measures: What ``metrics`` returns beside accuracy, top5, f1, perplexity, rmse and loss:
             name and description of each, a column of /rounds.
+        higher_is_better: Those of ``measures`` of which the higher value is the better one; names
+            that mpifl knows (``mpifl/job/metrics.py``) need not be here.
         name: The name in the registry, or of the plug-in.
     """
 
@@ -67,10 +70,31 @@ class Objective(Section):
     measures: ClassVar[Mapping[str, str]] = MappingProxyType({})
     """What ``metrics`` returns beside the usual ones: columns of /rounds, with descriptions."""
 
+    higher_is_better: ClassVar[tuple[str, ...]] = ()
+    """Those of ``measures`` of which the higher value is the better one."""
+
     name: str
     _outputs: int = PrivateAttr(0)
     _label_smoothing: float = PrivateAttr(0.0)
     _longest: int = PrivateAttr(0)
+
+    @model_validator(mode="after")
+    def _known_directions(self) -> Self:
+        """Refuse a ``higher_is_better`` that would be read in another way than it is meant."""
+        where = f"{type(self).__name__}.higher_is_better"
+        names: object = self.higher_is_better
+        if isinstance(names, str):  # ("recall") for ("recall",)
+            raise ValueError(f'{where}: {names!r} is a text; write ("{names}",)')
+        for name in self.higher_is_better:
+            if name not in self.measures:
+                allowed = ", ".join(self.measures) or "none, as it has no measures"
+                raise ValueError(f"{where}: {name!r} is not in its measures; allowed: {allowed}")
+            if name in LOWER_IS_BETTER:
+                raise ValueError(
+                    f"{where}: {name!r} is a metric of which the lower value is the better one"
+                    " everywhere in mpifl; give the measure another name"
+                )
+        return self
 
     def made_for(self, outputs: int, label_smoothing: float = 0.0, longest: int = 0) -> Self:
         """Return this objective for data with so many outputs.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mpifl.job import Job
+from mpifl.job.metrics import HIGHER_IS_BETTER
 from mpifl.record.attack_columns import PARTICIPANT_ATTACKED, ROUND_ATTACKED
 from mpifl.record.battery_columns import PARTICIPANT_BATTERY, ROUND_BATTERY
 from mpifl.record.contribution_columns import PARTICIPANT_JUDGED, ROUND_JUDGED
@@ -40,6 +41,12 @@ def tables_of(job: Job) -> dict[str, Columns]:
         rounds |= ROUND_BATTERY
         participants |= PARTICIPANT_BATTERY
     return {**TABLES, "rounds": rounds, "participants": participants}
+
+
+def higher_is_better(job: Job) -> list[str]:
+    """Return the columns of /rounds of a job of which the higher value is the better one."""
+    higher = {*HIGHER_IS_BETTER, *job.objective.higher_is_better}
+    return [name for name in tables_of(job)["rounds"] if name in higher]
 
 
 def _measure_columns(job: Job) -> Columns:

@@ -17,8 +17,9 @@ from mpifl.errors import InputError, counted, printable
 from mpifl.io.files import is_file, read_errors
 from mpifl.io.hdf5 import check_heaps
 from mpifl.job import load_yaml
+from mpifl.job.metrics import HIGHER_IS_BETTER, LOWER_IS_BETTER
 from mpifl.record.run_folders import is_run, runs_in
-from mpifl.record.tables import TABLES
+from mpifl.record.tables import CLIENT_SCORES, SCORES, TABLES, own_scores
 
 if TYPE_CHECKING:
     from mpifl.population.population import Population
@@ -112,6 +113,23 @@ class Run:
     def rounds(self) -> np.ndarray:
         """/rounds of run.h5: a structured array with a row for each round."""
         return self.table("rounds")
+
+    @cached_property
+    def higher_is_better(self) -> dict[str, bool]:
+        """By name of each score in /rounds, whether its higher value is the better one.
+
+        A run of an earlier mpifl does not say it: there only scores that mpifl knows are named.
+        """
+        with self._run_file() as file:
+            columns = file["rounds"].dtype
+            said = file.attrs.get("higher_is_better")
+        scores = [*SCORES, *CLIENT_SCORES, *own_scores(columns)]
+        there = [name for name in scores if name in (columns.names or ())]
+        if said is None:
+            known = (*HIGHER_IS_BETTER, *LOWER_IS_BETTER)
+            return {name: name in HIGHER_IS_BETTER for name in there if name in known}
+        higher = set(map(str, np.atleast_1d(said)))
+        return {name: name in higher for name in there}
 
     @cached_property
     def participants(self) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from mpifl.errors import counted
@@ -10,11 +12,11 @@ from mpifl.record.tables import scores_of
 from mpifl.record.wording import ENDS, clock_text, losses_text
 
 
-def round_lines(row: np.ndarray, rounds: int) -> list[str]:
+def round_lines(row: np.ndarray, rounds: int, measures: Sequence[str] = ()) -> list[str]:
     """Return the lines of a round that has ended: what is out of the ordinary, then its own line.
 
-    ``row`` is its /rounds row (an array of one), one of ``rounds``. mpirun passes on whole lines,
-    also to a terminal.
+    ``row`` is its /rounds row (an array of one), one of ``rounds``; ``measures`` are those of the
+    objective's own. mpirun passes on whole lines, also to a terminal.
     """
     asked = counted(int(row["asked"][0]), "participant")
     completed = f"{row['completed'][0]:,} of {asked} completed"
@@ -27,7 +29,7 @@ def round_lines(row: np.ndarray, rounds: int) -> list[str]:
 
     number = f"round {row['round'][0]}/{rounds}"
     virtual = f"virtual {clock_text(row['end_seconds'][0])}"
-    return [*notices(row), ", ".join([number, virtual, *scores(row), completed])]
+    return [*notices(row), ", ".join([number, virtual, *scores(row, measures), completed])]
 
 
 def ends(row: np.ndarray) -> dict[str, int]:
@@ -75,8 +77,8 @@ def _void(row: np.ndarray) -> bool:
     return "void" in (row.dtype.names or ()) and bool(row["void"][0])
 
 
-def scores(row: np.ndarray) -> list[str]:
-    """Return the objective's score and the loss, where the model was tested."""
+def scores(row: np.ndarray, measures: Sequence[str] = ()) -> list[str]:
+    """Return the objective's score, the loss and its own measures, where the model was tested."""
     if not np.isfinite(row["loss"][0]):
         return []
-    return score_text(scores_of(row)).split(", ")
+    return score_text(scores_of(row), measures).split(", ")

@@ -21,7 +21,7 @@ from mpifl.record.attack_columns import marked_participants, marked_round
 from mpifl.record.battery_columns import with_battery
 from mpifl.record.contribution_columns import judged_participants, judged_round
 from mpifl.record.copy_rows import copy_rows
-from mpifl.record.job_tables import ROUND_DIVERGED, tables_of
+from mpifl.record.job_tables import ROUND_DIVERGED, higher_is_better, tables_of
 from mpifl.record.participant_columns import KindsOf, own_columns, own_participants
 from mpifl.record.plain_bytes import NOT_CODED, Plain
 from mpifl.record.secure_columns import secured_participants, secured_round
@@ -93,6 +93,7 @@ class RunFile:
 
     def _make(self, file: h5py.File, job: Job) -> None:
         """Make the empty tables, with chunks of about the rows of one round."""
+        file.attrs["higher_is_better"] = higher_is_better(job)
         share = job.record.sample_share if job.record.participants == "sample" else 1.0
         participants = job.selection.participants or job.clock.at_once(1)
         expected = {

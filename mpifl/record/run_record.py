@@ -40,14 +40,16 @@ class RunRecord:
     def __init__(
         self, experiment: TimingExperiment, folder: Path, file: RunFile, status: StatusWriter
     ) -> None:
+        objective = experiment.job.objective
         self.file = file
         self._status = status
         self._folder = folder
         self._rounds = experiment.job.rounds
         self._totals = Totals()
+        self._measures = tuple(objective.measures)
         self._trains = experiment.job.algorithm.trains
         self._found = np.empty(0, FOUND)
-        self._stop_rule = StopRule(experiment.job.stop)
+        self._stop_rule = StopRule(experiment.job.stop, objective.higher_is_better)
         self._too_few = (TooFewOnline.of(experiment), TooFewUpdates.of(experiment))
         row = None
         for row in file.rounds():
@@ -66,7 +68,7 @@ class RunRecord:
         self._stop_rule.add(row)
         self._status.tell(row, self._totals, ended_by=self._stop_rule.met_by)
 
-        *notices, own = round_lines(row, self._rounds)
+        *notices, own = round_lines(row, self._rounds, self._measures)
         for line in (*self._too_few_lines(row), *notices):
             LOG.info(line)
         LOG.info(own, extra=ROUND_LINE)
@@ -97,7 +99,7 @@ class RunRecord:
             summary["analytics"] = analytics_entries(self._found)
         write_summary(self._folder, summary)
         self._loggers.end(summary)
-        lines = closing_lines(summary, os.path.relpath(self._folder))
+        lines = closing_lines(summary, os.path.relpath(self._folder), self._measures)
         for line in too_few:
             LOG.info(line)
         for line in lines:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 
+from mpifl.job.metrics import lower_is_better
 from mpifl.job.stop import Stop
 
 
@@ -17,8 +20,11 @@ class StopRule:
         met_after: The round after which it did.
     """
 
-    def __init__(self, stop: Stop) -> None:
+    def __init__(self, stop: Stop, higher_is_better: Collection[str]) -> None:
+        """Begin to count; ``higher_is_better`` is that of the job's objective."""
         self._stop = stop
+        lower = stop.metric is not None and lower_is_better(stop.metric, higher_is_better)
+        self._sign = -1 if lower else 1
         self._best = -np.inf
         self._without = 0
         self.met_by: str | None = None
@@ -35,9 +41,9 @@ class StopRule:
         """Return the key that a round meets, if it does."""
         stop = self._stop
         if stop.metric is not None and not np.isnan(row[stop.metric][0]):
-            score = stop.sign * float(row[stop.metric][0])
+            score = self._sign * float(row[stop.metric][0])
             self._count(score)
-            if stop.at is not None and score >= stop.sign * stop.at:
+            if stop.at is not None and score >= self._sign * stop.at:
                 return "at"
             if stop.patience is not None and self._without >= stop.patience:
                 return "patience"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -26,6 +26,9 @@ SECURED = {
     "secure_seconds": "secure_seconds",
 }
 """Columns of /rounds about secure aggregation, and the entries of summary.json that they sum to."""
+
+MOST_OWN = 3
+"""How many of an objective's own measures a line has room for."""
 
 
 @dataclass
@@ -71,7 +74,7 @@ class Totals:
         """Note the main score of a tested round if it is better than all before."""
         name = main_score(self.final)
         score = self.final[name]
-        sign = -1 if lower_is_better(name) else 1
+        sign = -1 if lower_is_better(name, ()) else 1  # mpifl knows all of MAIN
         if name not in self.best or sign * score > sign * self.best[name][0]:
             self.best[name] = (score, round_number)
 
@@ -147,12 +150,15 @@ def time_text(seconds: Mapping[str, float]) -> str:
     return ", ".join(f"{phase} {value / total:.0%}" for value, phase in largest)
 
 
-def closing_lines(summary: dict[str, Any], folder: str) -> list[str]:
-    """Return the last lines of a run: scores, time by phase, traffic and energy, and the folder."""
+def closing_lines(summary: dict[str, Any], folder: str, measures: Sequence[str] = ()) -> list[str]:
+    """Return the last lines of a run: scores, time by phase, traffic and energy, and the folder.
+
+    ``measures`` are those of the objective's own.
+    """
     virtual = summary["virtual_seconds"]
     wall = summary["wall_seconds"]
     final = summary["final"]
-    scores = score_text(final) if final else "nothing was trained (timing only)"
+    scores = score_text(final, measures) if final else "nothing was trained (timing only)"
     if "analytics" in summary:
         scores = analytics_text(summary["analytics"])
     always = ("completed", "dropped", "cut")
@@ -248,8 +254,12 @@ def main_score(scores: Mapping[str, float]) -> str:
     return next(name for name in MAIN if not np.isnan(scores.get(name, np.nan)))
 
 
-def score_text(scores: Mapping[str, float]) -> str:
-    """Return the main score of the task and the loss, such as "accuracy 0.9310, loss 0.2412"."""
-    main = main_score(scores)
-    names = (main, "loss") if main != "loss" else (main,)
+def score_text(scores: Mapping[str, float], measures: Sequence[str] = ()) -> str:
+    """Return the main score of the task and the loss, such as "accuracy 0.9310, loss 0.2412".
+
+    Behind them the first of the objective's own ``measures``; summary.json has all.
+    """
+    usual = dict.fromkeys((main_score(scores), "loss"))
+    own = [name for name in measures if np.isfinite(scores.get(name, np.nan))]
+    names = (*usual, *[name for name in own if name not in usual][:MOST_OWN])
     return ", ".join(f"{name} {scores[name]:.4f}" for name in names)

@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from mpifl.job.metrics import MAIN, lower_is_better
+from mpifl.job.metrics import HIGHER_IS_BETTER, LOWER_IS_BETTER
 from mpifl.record.load import Run
-from mpifl.record.tables import CLIENT_SCORES, SCORES
 from mpifl.report.checked import check_compared
 from mpifl.report.compared import groups
 from mpifl.report.target import (
@@ -21,6 +20,7 @@ from mpifl.report.target import (
     check_metric,
     column,
     first_main_metric,
+    lower_in,
     reached,
 )
 
@@ -91,27 +91,19 @@ class Comparison:
         metric: The metric that is compared; None where no run was ever tested.
         target: What the runs were to reach; None where nothing was asked.
         rows: A row for each group.
+        lower: Those of both metrics that are an objective's own and of which the lower value is the
+            better one: its author may not have thought of it.
     """
 
     metric: str | None
     target: Target | None
     rows: tuple[Row, ...]
+    lower: tuple[str, ...]
 
     @property
     def keys(self) -> list[str]:
         """The keys of the job in which groups differ."""
         return list(dict.fromkeys(key for row in self.rows for key in row.keys))
-
-    @property
-    def lower(self) -> list[str]:
-        """The metrics that only some objectives have and of which the smaller value is the better.
-
-        The author of a plug-in may mean the opposite.
-        """
-        asked = [self.metric, None if self.target is None else self.target.metric]
-        known = {*MAIN, *SCORES, *CLIENT_SCORES}
-        own = [name for name in dict.fromkeys(asked) if name is not None and name not in known]
-        return [name for name in own if lower_is_better(name)]
 
     @property
     def attacked(self) -> bool:
@@ -142,11 +134,15 @@ def compare(runs: Sequence[Run], metric: str | None, target: Target | None) -> C
     else:
         metric = first_main_metric(run.rounds for run in ended)
 
+    asked = [metric, None if target is None else target.metric]
+    lower = {name: lower_in(name, ended) for name in asked if name is not None}
     rows = []
     for group in groups(runs):
         complete = [run for run in group.runs if run.complete]
-        results = [_results(run, metric) for run in complete]
-        hits = [] if target is None else [reached(run.rounds, target) for run in complete]
+        results = [_results(run, metric, lower) for run in complete]
+        hits = []
+        if target is not None:
+            hits = [reached(run.rounds, target, lower[target.metric]) for run in complete]
         row = Row(
             label=group.label,
             keys=group.keys,
@@ -158,11 +154,16 @@ def compare(runs: Sequence[Run], metric: str | None, target: Target | None) -> C
             },
         )
         rows.append(row)
-    return Comparison(metric, target, tuple(rows))
+    known = {*HIGHER_IS_BETTER, *LOWER_IS_BETTER}
+    own = [name for name, is_lower in lower.items() if is_lower and name not in known]
+    return Comparison(metric, target, tuple(rows), tuple(own))
 
 
-def _results(run: Run, metric: str | None) -> dict[str, float]:
-    """Return the numbers of a complete run by RESULTS; NaN where it has none."""
+def _results(run: Run, metric: str | None, lower: Mapping[str, bool]) -> dict[str, float]:
+    """Return the numbers of a complete run by RESULTS; NaN where it has none.
+
+    ``lower`` says by metric whether the lower value is the better one.
+    """
     rounds = run.rounds
     final = np.nan
     if metric is not None:
@@ -173,7 +174,7 @@ def _results(run: Run, metric: str | None) -> dict[str, float]:
     spent = summary.get("epsilon")
     return {
         "final": final,
-        "best": best(rounds, metric) if metric is not None else np.nan,
+        "best": best(rounds, metric, lower[metric]) if metric is not None else np.nan,
         "attack_success": summary["final"].get("attack_success", np.nan),
         "epsilon": np.nan if spent is None else float(spent),
         "rounds": float(len(rounds)),

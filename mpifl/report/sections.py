@@ -15,7 +15,7 @@ from mpifl.report.chart import NoData
 from mpifl.report.compared import differences, value_text
 from mpifl.report.html import Child, element, table
 from mpifl.report.material import Material, Source
-from mpifl.report.target import best, column, main_metric
+from mpifl.report.target import best, column, lower_in, main_metric
 
 ABSENT = "-"
 
@@ -63,7 +63,8 @@ def _score(source: Source) -> str:
         return ABSENT
     values = column(source.rounds, metric)
     last = values[values == values][-1]  # not NaN
-    return f"{metric} {last:.4f} ({best(source.rounds, metric):.4f})"
+    top = best(source.rounds, metric, lower_in(metric, [source.run]))
+    return f"{metric} {last:.4f} ({top:.4f})"
 
 
 def job_section(material: Material) -> list[Element]:

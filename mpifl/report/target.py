@@ -77,6 +77,25 @@ def check_metric(option: str, metric: str, runs: Sequence[Run]) -> None:
         raise InputError(f"{option}: {metric!r} is no metric; {hint}allowed: {', '.join(allowed)}")
 
 
+def lower_in(metric: str, runs: Iterable[Run]) -> bool:
+    """Return whether the lower value of a metric of runs is the better one.
+
+    A run that does not say it is read as those that do. Raises InputError where two disagree.
+    """
+    saying = [run for run in runs if metric in run.higher_is_better]
+    if not saying:
+        return lower_is_better(metric, ())
+    higher = saying[0].higher_is_better[metric]
+    for run in saying:
+        if run.higher_is_better[metric] != higher:
+            ways = ("higher", "lower") if higher else ("lower", "higher")
+            raise InputError(
+                f"{metric}: the {ways[0]} value is the better one in {saying[0].folder}, and the"
+                f" {ways[1]} one in {run.folder}; name another metric, or runs that agree"
+            )
+    return not higher
+
+
 def main_metric(rounds: np.ndarray) -> str | None:
     """Return the main metric of a run's /rounds: of MAIN the first that was ever measured."""
     return next((name for name in MAIN if np.isfinite(column(rounds, name)).any()), None)
@@ -93,22 +112,26 @@ def first_main_metric(tables: Iterable[np.ndarray]) -> str | None:
     return next((name for name in map(main_metric, tables) if name), None)
 
 
-def best(rounds: np.ndarray, metric: str) -> float:
-    """Return the best value of a metric in /rounds; NaN where it was never measured."""
+def best(rounds: np.ndarray, metric: str, lower: bool) -> float:
+    """Return the best value of a metric in /rounds; NaN where it was never measured.
+
+    ``lower`` says that the lower value is the better one.
+    """
     values = column(rounds, metric)
     values = values[np.isfinite(values)]
     if not len(values):
         return np.nan
-    return float(values.min() if lower_is_better(metric) else values.max())
+    return float(values.min() if lower else values.max())
 
 
-def reached(rounds: np.ndarray, target: Target) -> Reached | None:
+def reached(rounds: np.ndarray, target: Target, lower: bool) -> Reached | None:
     """Return what it took until a test first met the target; None if none did.
 
-    ``rounds`` is the /rounds table from the first round on.
+    ``rounds`` is the /rounds table from the first round on; ``lower`` says that the lower value is
+    the better one.
     """
     values = column(rounds, target.metric)
-    met = values <= target.at if lower_is_better(target.metric) else values >= target.at
+    met = values <= target.at if lower else values >= target.at
     if not met.any():
         return None
     first = int(np.argmax(met))

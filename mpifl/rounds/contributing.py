@@ -181,7 +181,8 @@ class CoalitionTests:
         found = self._experiment.objective.metrics(
             scored, int(sums[1]), loss, sums[3:], np.empty((0, 0))
         )
-        return -found[metric] if lower_is_better(metric) else found[metric]
+        lower = lower_is_better(metric, self._experiment.objective.higher_is_better)
+        return -found[metric] if lower else found[metric]
 
 
 def metric_of(experiment: Experiment) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections import Counter
 
 from mpifl.attacks.attack import collude
@@ -90,8 +91,10 @@ def check_stop(experiment: TimingExperiment) -> None:
         needs = ""
         if metric.startswith(("client_", "worst_decile_")):
             needs = " (of single clients with evaluation.per_client or personal)"
+        near = difflib.get_close_matches(metric, metrics, n=1)
+        hint = f"did you mean {near[0]}? " if near and not needs else ""
         raise InputError(
-            f"stop.metric: {metric!r} is not what this job's tests give{needs}; allowed:"
+            f"stop.metric: {metric!r} is not what this job's tests give{needs}; {hint}allowed:"
             f" {', '.join(metrics)}"
         )
 

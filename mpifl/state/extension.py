@@ -108,7 +108,7 @@ def _check_stop(folder: Path, job: Job, asked: Job, complete: bool) -> None:
             f" {asked.stop.metric!r} here; allowed: the same, or none (stop={{}})"
         )
 
-    rule = StopRule(asked.stop)
+    rule = StopRule(asked.stop, job.objective.higher_is_better)
     rounds = load_run(folder).rounds
     for row in rounds[:, np.newaxis]:
         if row["round"][0] < len(rounds) or job.evaluation.due(int(row["round"][0])):

@@ -59,6 +59,21 @@ def test_scores_stand_only_where_the_model_was_tested() -> None:
     assert scores(row(accuracy=0.9, loss=0.25)) == ["accuracy 0.9000", "loss 0.2500"]
 
 
+def test_an_objective_s_own_measures_stand_behind_the_usual_scores_where_there_is_room() -> None:
+    names = [f"own_{number}" for number in range(5)]
+    columns = {**ROUND, **dict.fromkeys(names, ("<f8", ""))}
+    one = np.zeros(1, row_type(columns))
+    for name, (kind, _) in ROUND.items():
+        one[name] = row()[name] if kind != "<f8" else np.nan
+    one["end_seconds"] = one["waited_seconds"] = 0.0
+    one["loss"], one["own_0"], one["own_1"], one["own_2"] = 0.25, 0.5, np.nan, 2.0
+    assert scores(one, ["loss", *names]) == [
+        *("loss 0.2500", "own_0 0.5000", "own_2 2.0000", "own_3 0.0000"),
+    ]
+    assert scores(one) == ["loss 0.2500"]
+    assert ", loss 0.2500, own_0 0.5000, 10 of 13" in round_lines(one, 9, names[:1])[0]
+
+
 # Lines
 
 

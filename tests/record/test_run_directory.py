@@ -24,6 +24,7 @@ from mpifl.job import Job, parse_job
 from mpifl.models.flat import flatten
 from mpifl.record import copy_rows
 from mpifl.record import run_file as run_file_module
+from mpifl.record.load import Run
 from mpifl.record.model_file import write_model
 from mpifl.record.run_directory import make_run_directory, write_environment, write_summary
 from mpifl.record.run_file import RunFile, run_file
@@ -32,6 +33,7 @@ from mpifl.rounds.plan import TASK, Plan
 from mpifl.rounds.round_result import CLIENT_TEST, METRIC, RoundResult
 from mpifl.rounds.round_result import Tested as _Tested  # pytest would take it for a test
 from tests.known import known
+from tests.mean_recall import Recall
 
 JOB = parse_job(
     {"rounds": 3, "model": "sized", "selection": {"name": "uniform", "participants": 3}}
@@ -156,6 +158,20 @@ def test_every_column_has_its_unit_as_an_attribute(tmp_path: Path) -> None:
             assert set(found[table].dtype.names) == set(found[table].attrs) == set(columns)
             assert dict(found[table].attrs) == {name: unit for name, (_, unit) in columns.items()}
             assert len(found[table]) == 0
+
+
+def test_the_file_says_of_which_columns_the_higher_value_is_the_better_one(tmp_path: Path) -> None:
+    with run_file(tmp_path, JOB.model_copy(update={"objective": Recall()})):
+        pass
+    with h5py.File(tmp_path / "run.h5") as found:
+        assert {*found.attrs["higher_is_better"]} == {
+            *("accuracy", "top5", "f1", "client_accuracy", "worst_decile_accuracy", "mean_recall")
+        }
+    with h5py.File(tmp_path / "run.h5", "r+") as old:
+        del old.attrs["higher_is_better"]
+    assert "miss" not in Run(tmp_path).higher_is_better
+    assert Run(tmp_path).higher_is_better["accuracy"] is True
+    assert Run(tmp_path).higher_is_better["loss"] is False
 
 
 def test_a_round_of_nobody_is_a_round(tmp_path: Path) -> None:

@@ -180,15 +180,20 @@ def test_runs_that_are_not_complete_are_rows_without_numbers(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("metric", "target", "lower"),
     [
-        (None, None, []),
-        ("own", None, ["own"]),
-        ("own", Target("own", 2.5), ["own"]),
-        ("loss", Target("own", 2.5), ["own"]),
-        ("auc", Target("rmse", 1.0), []),
+        (None, None, ()),
+        ("own", None, ("own",)),
+        ("own", Target("own", 2.5), ("own",)),
+        ("loss", Target("own", 2.5), ("own",)),
+        ("auc", Target("rmse", 1.0), ()),
     ],
 )
-def test_an_objective_s_own_metric_is_compared_and_is_better_where_it_is_smaller(
-    folder: Path, metric: str | None, target: Target | None, lower: list[str]
+@pytest.mark.parametrize("higher", [None, [], ["own"]])
+def test_an_objective_s_own_metric_is_better_the_way_that_its_runs_say(
+    folder: Path,
+    metric: str | None,
+    target: Target | None,
+    lower: tuple[str, ...],
+    higher: list[str] | None,
 ) -> None:
     for number, run in enumerate(open_runs([folder])):
         with h5py.File(run.folder / "run.h5", "r+") as file:
@@ -200,9 +205,17 @@ def test_an_objective_s_own_metric_is_compared_and_is_better_where_it_is_smaller
             own["rmse"] = 0.5
             own["own"] = np.arange(len(rows), 0, -1) + number
             file["rounds"] = own
+            if higher is not None:
+                file.attrs["higher_is_better"] = [*higher, "accuracy"]
     made = compare(open_runs([folder]), metric, target)
-    assert made.lower == lower
+    assert made.lower == (() if higher else lower)
     if metric == "own":
+        # 3, 2, 1 of the first run, and 1 more of each further one
         best = made.rows[0].results["best"]
         assert best is not None
-        assert best.mean == np.mean([1, 2, 3])
+        assert best.mean == np.mean([3, 4, 5] if higher else [1, 2, 3])
+    if target is not None and target.metric == "own":
+        met = [row.reached for row in made.rows]
+        assert met == ([3, 1] if higher else [2, 0])
+        if not higher:
+            assert made.rows[0].to_target["rounds"].mean == 2.5  # type: ignore[union-attr]

@@ -6,11 +6,10 @@ import math
 
 import numpy as np
 
-from mpifl.job.metrics import lower_is_better
 from mpifl.report.chart import NoData, Table
 from mpifl.report.curves import AXES
 from mpifl.report.material import Material
-from mpifl.report.target import Reached, Target, best, column, reached
+from mpifl.report.target import Reached, Target, column, lower_in, reached
 from mpifl.report.units import Unit, fitting
 
 WAYS = (0.5, 0.75, 0.9, 0.95, 0.99)
@@ -22,12 +21,17 @@ ABSENT = "-"
 
 def chart(material: Material) -> Table:
     """Return the table: a row for each experiment and target that one of its runs reached."""
-    metric, ats = _asked(material)
-    sign = "at most" if lower_is_better(metric) else "at least"
+    metric = material.metric if material.target is None else material.target.metric
+    lower = lower_in(metric, [source.run for source in material.all])
+    if material.target is not None:
+        ats = [material.target.at]
+    else:
+        ats = targets([source.rounds for source in material.all], metric, lower)
+    sign = "at most" if lower else "at least"
     found = {
         (label, at): [
             one
-            for one in (reached(source.rounds, Target(metric, at)) for source in sources)
+            for one in (reached(source.rounds, Target(metric, at), lower) for source in sources)
             if one is not None
         ]
         for at in ats
@@ -61,28 +65,20 @@ def chart(material: Material) -> Table:
     )
 
 
-def _asked(material: Material) -> tuple[str, list[float]]:
-    """Return the metric and its targets: the one that was asked for, or some on the way."""
-    if material.target is not None:
-        return material.target.metric, [material.target.at]
-    metric = material.metric
-    return metric, targets([source.rounds for source in material.all], metric)
-
-
-def targets(tables: list[np.ndarray], metric: str) -> list[float]:
+def targets(tables: list[np.ndarray], metric: str, lower: bool) -> list[float]:
     """Return targets between the first scores of runs (/rounds tables) and the best of all.
 
     They are rounded to hundredths away from the best, so that one run at least reached each.
+    ``lower`` says that the lower value is the better one.
     """
     columns = [column(rounds, metric) for rounds in tables]
     measured = [values[np.isfinite(values)] for values in columns]
     measured = [values for values in measured if len(values)]
     if not measured:
         raise NoData("no model was tested")
-    lower = lower_is_better(metric)
     pick = min if lower else max
     first = float(np.median([values[0] for values in measured]))
-    top = pick(best(rounds, metric) for rounds in tables if np.isfinite(best(rounds, metric)))
+    top = pick(float(pick(values)) for values in measured)
 
     down = math.ceil if lower else math.floor
     rounded = (down((first + way * (top - first)) * HUNDREDTHS) / HUNDREDTHS for way in WAYS)
