@@ -24,16 +24,9 @@ from mpifl.record.copy_rows import copy_rows
 from mpifl.record.job_tables import ROUND_DIVERGED, higher_is_better, tables_of
 from mpifl.record.participant_columns import KindsOf, own_columns, own_participants
 from mpifl.record.plain_bytes import NOT_CODED, Plain
+from mpifl.record.rows import analytics_rows, client_rows, participant_rows, round_row
 from mpifl.record.secure_columns import secured_participants, secured_round
-from mpifl.record.tables import (
-    ROUND_PRIVATE,
-    analytics_rows,
-    client_rows,
-    participant_rows,
-    round_row,
-    row_type,
-    with_columns,
-)
+from mpifl.record.tables import ROUND_PRIVATE, row_type, with_columns
 from mpifl.rounds.round_result import RoundResult
 from mpifl.seeds import Purpose, number
 

@@ -24,7 +24,7 @@ from mpifl.models.flat import flatten
 from mpifl.models.layout import layout_of
 from mpifl.population.population import Population
 from mpifl.record.participant_columns import own_columns, own_participants
-from mpifl.record.tables import participant_rows
+from mpifl.record.rows import participant_rows
 from mpifl.rounds.build_experiment import check_job
 from mpifl.traces.labels import Labels
 from mpifl.traces.trace import Trace

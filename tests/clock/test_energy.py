@@ -17,7 +17,7 @@ from mpifl.clock.workload import Workload
 from mpifl.datasets.dataset import Dataset
 from mpifl.kernels.permutation import permuted
 from mpifl.population.population import Population
-from mpifl.record.tables import participant_rows, round_row
+from mpifl.record.rows import participant_rows, round_row
 from mpifl.rounds.plan import TASK, Plan
 from mpifl.rounds.round_result import METRIC, RoundResult
 from mpifl.traces.trace import Trace
