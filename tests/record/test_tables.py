@@ -23,7 +23,7 @@ EVERYTHING = (
 def test_only_an_attack_gives_a_run_a_score_beside_those_of_its_objective(given: str) -> None:
     plain = row_type(tables_of(read_job("quickstart"))["rounds"])
     columns = row_type(tables_of(read_job("quickstart", [given]))["rounds"])
-    assert len(columns) > len(plain)
+    assert len(columns.names or ()) > len(plain.names or ())
     assert own_scores(plain) == []
     assert own_scores(columns) == (["attack_success"] if "attacks" in given else [])
 
