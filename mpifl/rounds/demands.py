@@ -186,7 +186,7 @@ def _held_updates(experiment: Experiment) -> list[str]:
 
 
 def _others(experiment: Experiment) -> list[str]:
-    """Return in words what a rank keeps of other participants, if its programs read it."""
+    """Return in words what is read of what participants keep, if anything is."""
     job = experiment.job
     if not job.algorithm.needs_others:
         return []
@@ -194,8 +194,8 @@ def _others(experiment: Experiment) -> list[str]:
     shapes = experiment.kept_shapes
     size = BYTES_PER_NUMBER * sum(math.prod(shapes[name]) for name in job.algorithm.needs_others)
     return [
-        f"each rank keeps what clients read of the last round's {counted(updates, 'participant')}:"
-        f" {decimal(size)} of each, {decimal(size * updates)} at most"
+        "a rank that reads what the last round's participants keep has up to"
+        f" {counted(updates, 'state')} of {decimal(size)}: {decimal(size * updates)}"
     ]
 
 

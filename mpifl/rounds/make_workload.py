@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from mpifl.algorithms.algorithm import Algorithm
 from mpifl.algorithms.arrays import BYTES_PER_NUMBER
 from mpifl.clock.cost import TRAINING_PER_INFERENCE
 from mpifl.clock.workload import Workload
@@ -47,6 +48,8 @@ def make_workload(
         inferences = flops[""] / latency.reference_flops
 
     algorithm = job.algorithm
+    if flops[""] and not algorithm.trains_parts(layout):
+        inferences *= algorithm.flops(layout, 0, flops) / flops[""]
     plain_down, plain_up = bytes_of_participant(job, layout, layout.size)
     check_ways(job, layout)
     down = way_down(job, layout)
@@ -80,6 +83,13 @@ def make_workload(
     if algorithm.numbers_of_round(layout, 1) is not None:
         return _by_round(job, layout, workload)
     return workload
+
+
+def needs_flops(job: Job, layout: Layout) -> bool:
+    """Return whether the FLOPs of the model have to be counted."""
+    algorithm = job.algorithm
+    own = type(algorithm).flops is not Algorithm.flops
+    return own or job.clock.latency.compute == "flops" or algorithm.trains_parts(layout)
 
 
 def _by_held(workload: Workload, beside: int) -> WorkloadByHeld:

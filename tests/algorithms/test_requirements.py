@@ -34,7 +34,9 @@ def test_a_rule_that_looks_at_updates_is_refused_where_nothing_is_uploaded() -> 
         check_job("quickstart", ["algorithm=local", "aggregation=median"])
 
 
-@pytest.mark.parametrize("algorithm", ["ccvr", "fedlc", "fedntd", "fedproto", "fedrod", "heterofl"])
+@pytest.mark.parametrize(
+    "algorithm", ["ccvr", "fedgen", "fedlc", "fedntd", "fedproto", "fedrod", "heterofl"]
+)
 def test_an_algorithm_of_classes_is_refused_beside_numbers_before_a_client_is_trained(
     algorithm: str,
 ) -> None:
