@@ -48,8 +48,9 @@ def make_workload(
         inferences = flops[""] / latency.reference_flops
 
     algorithm = job.algorithm
-    if flops[""] and not algorithm.trains_parts(layout):
-        inferences *= algorithm.flops(layout, 0, flops) / flops[""]
+    scale: float = 1
+    if flops[""] and own_flops(algorithm) and not algorithm.trains_parts(layout):
+        scale = algorithm.flops(layout, 0, flops) / flops[""]
     plain_down, plain_up = bytes_of_participant(job, layout, layout.size)
     check_ways(job, layout)
     down = way_down(job, layout)
@@ -74,6 +75,7 @@ def make_workload(
         cost=algorithm.cost(layout),
         masked_entries=masked_entries(job, layout, plain_up),
         bytes_of_part=_bytes_of_part(up),
+        scale=scale,
     )
     check_server(job, workload)
     if down is not None and job.exchange.delta:
@@ -88,8 +90,13 @@ def make_workload(
 def needs_flops(job: Job, layout: Layout) -> bool:
     """Return whether the FLOPs of the model have to be counted."""
     algorithm = job.algorithm
-    own = type(algorithm).flops is not Algorithm.flops
-    return own or job.clock.latency.compute == "flops" or algorithm.trains_parts(layout)
+    counts = own_flops(algorithm) or algorithm.trains_parts(layout)
+    return counts or job.clock.latency.compute == "flops"
+
+
+def own_flops(algorithm: Algorithm) -> bool:
+    """Return whether an algorithm computes something else for a sample than the model does."""
+    return type(algorithm).flops is not Algorithm.flops
 
 
 def _by_held(workload: Workload, beside: int) -> WorkloadByHeld:
