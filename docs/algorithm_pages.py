@@ -159,7 +159,7 @@ def _travels(algorithm: Algorithm) -> list[str]:
     down, up = algorithm.transfers(layout)
     lines = [
         f"A participant receives {_arrays(down, layout)} and uploads {_arrays(up, layout)}.",
-        f"It computes {computing(algorithm.cost(layout))}; the clock charges that.",
+        f"It computes {_computes(algorithm, layout)}; the clock charges that.",
     ]
     if algorithm.numbers_of_round(layout, 1) is not None:
         lines.append("Each round has other numbers of these; `mpifl check` says the most.")
@@ -175,6 +175,12 @@ def _travels(algorithm: Algorithm) -> list[str]:
     if kind_overrides(algorithm, "personal"):
         lines.append("`evaluation.personal` tests each client with a model of its own.")
     return lines
+
+
+def _computes(algorithm: Algorithm, layout: Layout) -> str:
+    steps = computing(algorithm.cost(layout))
+    more = kind_overrides(algorithm, "flops") and not algorithm.trains_parts(layout)
+    return f"{steps}, in which it computes more than the model" if more else steps
 
 
 def kind_overrides(algorithm: Algorithm, method: str) -> bool:
@@ -198,7 +204,7 @@ def _shape(array: Array, layout: Layout) -> str:
         return "a number"
     if len(array.shape) > 1:
         return "a table of numbers"
-    if not layout.head:
+    if not layout.head or array.shape[0] > layout.size:
         return "a row of numbers"
     classes = layout.shapes[layout.head[0]][0]
     return "a number a class" if array.shape == (classes,) else "a part of a model"
@@ -211,7 +217,7 @@ def _index_row(name: str, kind: type[Algorithm]) -> str:
     cells = (
         _arrays(down, layout),
         _arrays(up, layout),
-        computing(algorithm.cost(layout)),
+        _computes(algorithm, layout),
         _arrays(algorithm.kept_arrays(layout), layout),
     )
     what = _title(kind).rstrip(".").partition(": ")[2] or _title(kind).rstrip(".")

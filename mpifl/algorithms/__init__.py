@@ -22,6 +22,7 @@ REGISTRY = {
     "feddyn": "mpifl.algorithms.feddyn:FedDyn",
     "fedexp": "mpifl.algorithms.fedexp:FedExP",
     "fedfomo": "mpifl.algorithms.fedfomo:FedFomo",
+    "fedgen": "mpifl.algorithms.fedgen:FedGen",
     "fedlc": "mpifl.algorithms.fedlc:FedLC",
     "fedmd": "mpifl.algorithms.fedmd:FedMD",
     "fednas": "mpifl.algorithms.fednas:FedNas",

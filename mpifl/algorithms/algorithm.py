@@ -61,7 +61,8 @@ class Algorithm(Section):
         uploads_model: Whether the first array that clients upload is a model, not what has changed.
         needs_products: Whether ``server`` needs the inner products of the round's updates.
         needs_initial: Whether clients that receive the model ask for ``c.initial`` too.
-        needs_others: Names of kept arrays of other clients that a client reads (``c.others``).
+        needs_others: Names of kept arrays that other clients (``c.others``) or the server
+            (``s.others``) read.
         merges_adapters: Whether the weights of layers with adapters are in the model.
         name: The name in the registry, or of the plug-in.
     """

@@ -147,6 +147,8 @@ class ServerContext:
         layout: Where the model's tensors lie in its vector.
         public: Return the inputs of a round's public samples, as ClientContext's.
         make_generator: Return the server's generator, keyed by (seed, round).
+        others: What the participants of the round keep, by client, in the order of their numbers:
+            the arrays of ``Algorithm.needs_others``. Read when it is looked at.
     """
 
     state: Arrays
@@ -163,3 +165,4 @@ class ServerContext:
     layout: Layout
     public: Callable[[int], torch.Tensor]
     make_generator: Callable[[], np.random.Generator]
+    others: Mapping[int, Mapping[str, torch.Tensor]] = field(default_factory=dict)

@@ -83,28 +83,28 @@ def needs_open_updates(algorithm: Algorithm, job: Job) -> None:
         )
 
 
-def needs_models_as_kept(algorithm: Algorithm, job: Job) -> None:
+def needs_models_as_kept(
+    algorithm: Algorithm, job: Job, does: str = "sends clients' models to others"
+) -> None:
     """Raise InputError for a job in which others do not get of a client what it keeps.
 
-    For algorithms whose clients look at what others kept (``Algorithm.needs_others``).
+    For algorithms whose clients or server look at what others kept (``Algorithm.needs_others``).
+    ``does`` is what the server does with it.
     """
     needs_one_base(algorithm, job)
     needs_open_updates(algorithm, job)
     needs_sums(algorithm, job)
-    sends = f"not allowed with algorithm.name {algorithm.name}, whose server sends clients' models"
+    why = f"not allowed with algorithm.name {algorithm.name}, whose server {does} as they keep them"
     if job.exchange.up or job.exchange.down:
         key = "exchange.up" if job.exchange.up else "exchange.down"
-        raise InputError(f"{key}: {sends} to others as they keep them; leave it out")
+        raise InputError(f"{key}: {why}; leave it out")
     if job.privacy.private:
-        raise InputError(
-            f"privacy.name: {job.privacy.name!r} is {sends} to others as they keep them; allowed:"
-            " none"
-        )
+        raise InputError(f"privacy.name: {job.privacy.name!r} is {why}; allowed: none")
     for place, attack in enumerate(job.attacks):
         if attack.alters:
             raise InputError(
-                f"attacks.{place}.name: {attack.name!r} is {sends} to others as they keep them;"
-                " allowed: attacks on samples (label_flip, ...)"
+                f"attacks.{place}.name: {attack.name!r} is {why}; allowed: attacks on samples"
+                " (label_flip, ...)"
             )
 
 

@@ -20,7 +20,8 @@ class Workload:
     each in its own order.
 
     A training sample costs as much time as ``inferences_per_sample`` samples of the trace's own
-    measure. With ``full_batches`` every step costs batch_size samples, even if the client has fewer
+    measure, times ``scale``, which is what the algorithm computes, in multiples of what the model
+    does. With ``full_batches`` every step costs batch_size samples, even if the client has fewer
     (as in FedScale). ``cost`` is what the algorithm's client program computes. ``plain_down`` and
     ``plain_up`` are the bytes without the job's ``exchange``, None where it does not change them.
     ``masked_entries`` are the numbers that secure aggregation masks in an upload. ``bytes_of_part``
@@ -41,6 +42,7 @@ class Workload:
     plain_up: int | None = None
     masked_entries: int = 0
     bytes_of_part: Callable[[float], int] | None = field(default=None, compare=False)
+    scale: float = 1
 
     @property
     def of_anybody(self) -> Workload:
@@ -98,13 +100,13 @@ class Workload:
         parts = np.array([self.bytes_of_part(share) for share in shares.tolist()], np.int64)
         return np.where(sent == 1, whole, parts[which])
 
-    def compute_scale(self, clients: np.ndarray) -> int | np.ndarray:
+    def compute_scale(self, clients: np.ndarray) -> float | np.ndarray:
         """Return what a sample costs each of ``clients``, as a multiple of what it costs the model.
 
-        1, or (n,) float64. A subclass may give each client its own, as where clients train parts of
-        the model.
+        ``scale``, or (n,) float64. A subclass may give each client its own, as where clients train
+        parts of the model.
         """
-        return 1
+        return self.scale
 
     def costed(
         self, clients: np.ndarray, held: np.ndarray, processed: np.ndarray, steps: np.ndarray

@@ -77,6 +77,7 @@ def run_aggregator(
     worker = make_worker(experiment, store) if world.executes else None
     world.patience_seconds = experiment.job.runtime.round_timeout
     server.unsent = set(server.versions)
+    server.store = store
     forget_kept(server)
 
     if callbacks.met():
@@ -249,6 +250,7 @@ def _step(
                 round_sum,
                 products,
                 server.noise,
+                server.read_others(),
             )
         except Diverged as error:
             if not server.experiment.survives_divergence:

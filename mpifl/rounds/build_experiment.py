@@ -29,7 +29,7 @@ from mpifl.rounds.job_checks import (
     check_uploads,
     with_one_at_a_time,
 )
-from mpifl.rounds.make_workload import make_workload
+from mpifl.rounds.make_workload import make_workload, needs_flops
 from mpifl.rounds.memory_checks import check_cohort, check_model
 from mpifl.rounds.personal_clients import check_personal
 from mpifl.rounds.privatising import check_privacy, check_private
@@ -181,8 +181,9 @@ def _experiment_with_model(job: Job, population: Population) -> TimingExperiment
     check_batch_norm(job, model, population)
     layout = layout_of(model)
     job.algorithm.check_model(job, layout)
-    counts_flops = job.clock.latency.compute == "flops" or job.algorithm.trains_parts(layout)
-    flops = training_flops(model, population.data.shape) if counts_flops else {"": 0.0}
+    flops = {"": 0.0}
+    if needs_flops(job, layout):
+        flops = training_flops(model, population.data.shape)
     workload = make_workload(job, layout, flops, population, objective.passes)
     if job.training.engine == "none":
         return TimingExperiment(job, population, workload)

@@ -10,6 +10,7 @@ from rich.filesize import decimal
 from mpifl.algorithms.arrays import BYTES_PER_NUMBER
 from mpifl.attacks.attackers import attackers_text
 from mpifl.clock.cost import Cost
+from mpifl.clock.workload import Workload
 from mpifl.clock.workload_by_held import WorkloadByHeld
 from mpifl.clock.workload_by_kind import WorkloadByKind
 from mpifl.clock.workload_by_round import WorkloadByRound
@@ -35,7 +36,7 @@ def demands(experiment: TimingExperiment) -> list[str]:
     if not experiment.job.protocol.has_actors:
         lines.append(
             f"each participant: {_transfer(experiment, 'down')}, {_transfer(experiment, 'up')};"
-            f" computes {computing(work.cost)}"
+            f" computes {computing(work.cost)}{_scaled(work)}"
         )
     lines += _ordered(experiment)
     if isinstance(work, WorkloadByKind):
@@ -186,7 +187,7 @@ def _held_updates(experiment: Experiment) -> list[str]:
 
 
 def _others(experiment: Experiment) -> list[str]:
-    """Return in words what a rank keeps of other participants, if its programs read it."""
+    """Return in words what is read of what participants keep, if anything is."""
     job = experiment.job
     if not job.algorithm.needs_others:
         return []
@@ -194,8 +195,8 @@ def _others(experiment: Experiment) -> list[str]:
     shapes = experiment.kept_shapes
     size = BYTES_PER_NUMBER * sum(math.prod(shapes[name]) for name in job.algorithm.needs_others)
     return [
-        f"each rank keeps what clients read of the last round's {counted(updates, 'participant')}:"
-        f" {decimal(size)} of each, {decimal(size * updates)} at most"
+        "a rank that reads what the last round's participants keep has up to"
+        f" {counted(updates, 'state')} of {decimal(size)}: {decimal(size * updates)}"
     ]
 
 
@@ -254,6 +255,10 @@ def _sample(experiment: Experiment) -> list[str]:
         f" {deviation_of(clients, tested):.2g} of that of all with a probability of"
         f" {CONFIDENCE:.0%}; that of {clients_to_test(clients, NEAR):,} would be within {NEAR:g}"
     ]
+
+
+def _scaled(work: Workload) -> str:
+    return "" if work.scale == 1 else f", {work.scale:.3g} times the computing a sample"
 
 
 def computing(cost: Cost) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from mpifl.algorithms.algorithm import Algorithm
 from mpifl.algorithms.arrays import BYTES_PER_NUMBER
 from mpifl.clock.cost import TRAINING_PER_INFERENCE
 from mpifl.clock.workload import Workload
@@ -47,6 +48,9 @@ def make_workload(
         inferences = flops[""] / latency.reference_flops
 
     algorithm = job.algorithm
+    scale: float = 1
+    if flops[""] and own_flops(algorithm) and not algorithm.trains_parts(layout):
+        scale = algorithm.flops(layout, 0, flops) / flops[""]
     plain_down, plain_up = bytes_of_participant(job, layout, layout.size)
     check_ways(job, layout)
     down = way_down(job, layout)
@@ -71,6 +75,7 @@ def make_workload(
         cost=algorithm.cost(layout),
         masked_entries=masked_entries(job, layout, plain_up),
         bytes_of_part=_bytes_of_part(up),
+        scale=scale,
     )
     check_server(job, workload)
     if down is not None and job.exchange.delta:
@@ -80,6 +85,18 @@ def make_workload(
     if algorithm.numbers_of_round(layout, 1) is not None:
         return _by_round(job, layout, workload)
     return workload
+
+
+def needs_flops(job: Job, layout: Layout) -> bool:
+    """Return whether the FLOPs of the model have to be counted."""
+    algorithm = job.algorithm
+    counts = own_flops(algorithm) or algorithm.trains_parts(layout)
+    return counts or job.clock.latency.compute == "flops"
+
+
+def own_flops(algorithm: Algorithm) -> bool:
+    """Return whether an algorithm computes something else for a sample than the model does."""
+    return type(algorithm).flops is not Algorithm.flops
 
 
 def _by_held(workload: Workload, beside: int) -> WorkloadByHeld:

@@ -1,4 +1,4 @@
-"""What the participants of the last round kept, for the programs of others (``c.others``).
+"""What the participants of the last round kept, for others and the server (``c.others``).
 
 In the emulated federation the server has it of every client. Here it lies in the files of the
 clients (``client_state.py``): a rank reads those that its programs ask for, each once in a round.
@@ -27,6 +27,7 @@ class Others:
         names: The arrays that programs look at.
         device: Where programs get them.
         rows: Those participants, and the round (structured STATE_ROUND), sorted by client.
+        rounds: The same by client.
         loaded: What was read, by client.
     """
 
@@ -34,6 +35,7 @@ class Others:
     names: tuple[str, ...]
     device: torch.device
     rows: np.ndarray = field(default_factory=lambda: np.empty(0, STATE_ROUND))
+    rounds: dict[int, int] = field(default_factory=dict)
     loaded: dict[int, Kept] = field(default_factory=dict)
 
     def begin_round(self, rows: np.ndarray) -> None:
@@ -43,13 +45,15 @@ class Others:
         """
         if not np.array_equal(self.rows, rows):
             self.rows = rows
+            self.rounds = dict(rows.tolist())
             self.loaded.clear()
 
-    def without(self, client: int) -> Mapping[int, Kept]:
-        """Return what all of them but a client kept, by client; read when it is looked at."""
-        rounds = dict(self.rows.tolist())
-        rounds.pop(client, None)
-        return _Lazy(self, rounds)
+    def without(self, client: int | None) -> Mapping[int, Kept]:
+        """Return what all of them but a client kept, by client; read when it is looked at.
+
+        With None that of all.
+        """
+        return _Lazy(self, self.rounds, client)
 
     def read(self, client: int, round_number: int) -> Kept:
         """Return what a client kept after a round, by name."""
@@ -72,19 +76,22 @@ class Others:
 
 @dataclass(frozen=True)
 class _Lazy(Mapping[int, Kept]):
-    """What some clients kept, by client; ``rounds`` says after which round."""
+    """What clients kept after ``rounds``, by client; that of ``left_out`` is not there."""
 
     others: Others
     rounds: Mapping[int, int]
+    left_out: int | None
 
     def __getitem__(self, client: int) -> Kept:
+        if client == self.left_out:
+            raise KeyError(client)
         return self.others.read(client, self.rounds[client])
 
     def __iter__(self) -> Iterator[int]:
-        return iter(self.rounds)
+        return (client for client in self.rounds if client != self.left_out)
 
     def __len__(self) -> int:
-        return len(self.rounds)
+        return len(self.rounds) - (self.left_out in self.rounds)
 
 
 def last_participants(state_rounds: np.ndarray) -> np.ndarray:

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import torch
 
 from mpifl.algorithms.arrays import Arrays
 from mpifl.clock.timeline import ClockState
@@ -16,12 +18,13 @@ from mpifl.clock.workload_by_held import WorkloadByHeld
 from mpifl.privacy.central import NoiseStream
 from mpifl.privacy.participations import Participations
 from mpifl.rounds.assignment import Versions
+from mpifl.rounds.client_state import ClientStore
 from mpifl.rounds.contract import Contract, called_parts
 from mpifl.rounds.exchanging import arrived, caught_up
 from mpifl.rounds.experiment import Experiment
 from mpifl.rounds.held import Held
 from mpifl.rounds.learning import first_learned
-from mpifl.rounds.others import last_participants
+from mpifl.rounds.others import Others, last_participants
 from mpifl.rounds.plan import Plan
 from mpifl.rounds.privatising import noise_stream
 from mpifl.rounds.probe import Probe
@@ -30,6 +33,7 @@ from mpifl.rounds.server_step import checked, first_state
 from mpifl.rounds.settling import Kept, Unsettled
 from mpifl.rounds.snapshot import STATE_ROUND, Snapshot, Waiting
 from mpifl.selection.feedback import State
+from mpifl.training.device import CPU
 
 
 @dataclass
@@ -60,7 +64,8 @@ class Server:
         state_rounds: By client, the round after which it last kept state. Empty where the algorithm
             keeps no state of clients.
         others: The participants of the last round (structured STATE_ROUND, by client), for
-            algorithms whose clients look at what these kept.
+            algorithms whose clients or server look at what these kept.
+        store: What clients keep; None before the rounds begin.
         bytes_down: What a participant that begins with the newest version receives.
         participations: Who took part how often, of a job with privacy.
         held: Who has which reference model, with ``exchange.delta``.
@@ -87,6 +92,7 @@ class Server:
     participations: Participations = field(default_factory=Participations)
     held: Held = field(default_factory=Held)
     others: np.ndarray = field(default_factory=lambda: np.empty(0, STATE_ROUND))
+    store: ClientStore | None = None
     noise: NoiseStream | None = field(init=False)
     bytes_down: int = field(init=False)
     last_round: int = field(init=False)
@@ -123,6 +129,15 @@ class Server:
             self.others = np.empty(len(clients), STATE_ROUND)
             self.others["client"] = clients
             self.others["round"] = round_number
+
+    def read_others(self) -> Mapping[int, Mapping[str, torch.Tensor]]:
+        """Return what the participants of the last round keep, by client, where that is needed."""
+        names = self.experiment.job.algorithm.needs_others
+        if self.store is None or not names:
+            return {}
+        others = Others(self.store, names, CPU)
+        others.begin_round(self.others)
+        return others.without(None)
 
     def note_time(self, plan: Plan) -> None:
         """Make a round the last one if the virtual clock has then reached ``stop.hours``."""

@@ -6,6 +6,7 @@ segment counts (``models/flat.py``). The averaged segment does not depend on the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
@@ -20,6 +21,7 @@ from mpifl.rounds.asking import releases_empty
 from mpifl.rounds.assignment import Products
 from mpifl.rounds.batch_norm import recomputed
 from mpifl.rounds.experiment import Experiment
+from mpifl.rounds.others import Kept
 from mpifl.rounds.plan import Plan
 from mpifl.rounds.privatising import noise_of_round
 from mpifl.rounds.public import public_inputs
@@ -91,6 +93,7 @@ def next_state(
     round_sum: RoundSum,
     products: Products,
     stream: NoiseStream | None = None,
+    others: Mapping[int, Kept] | None = None,
 ) -> Arrays:
     """Return the state after a round.
 
@@ -104,6 +107,7 @@ def next_state(
         round_sum: The sum of the updates.
         products: Their inner products, for algorithms that need them.
         stream: The noise of the server, of a job with privacy.
+        others: What participants kept, for algorithms whose server reads it.
 
     Raises:
         TrainingError: When the algorithm's arrays are unusable or not finite.
@@ -148,6 +152,7 @@ def next_state(
         layout=experiment.layout,
         public=partial(public_inputs, experiment, CPU),
         make_generator=partial(generator, experiment.job.seed, Purpose.SERVER, plan.round_number),
+        others=others or {},
     )
     vectors = noise.on_sum(round_sum.vectors)
 

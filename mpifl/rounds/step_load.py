@@ -44,7 +44,7 @@ class StepLoad(Workload):
             down = down + self.plain.loads(clients)[0]
         return down, self.up[places]
 
-    def compute_scale(self, clients: np.ndarray) -> int | np.ndarray:
+    def compute_scale(self, clients: np.ndarray) -> float | np.ndarray:
         return self.plain.compute_scale(clients)
 
     def costed(

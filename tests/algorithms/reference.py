@@ -243,12 +243,14 @@ def assert_is_fedavg(folder: Path, algorithm: str, *overrides: str) -> None:
 
 
 def assert_resumes_alike(folder: Path, *overrides: str) -> None:
-    """A run of 4 rounds that goes on from a checkpoint after 2 has its models, and what clients keep, to the bit."""
+    """A run of 4 rounds that goes on from a checkpoint after 2 has its server's arrays, and what clients keep, to the bit."""
     whole = Run(folder / "whole", *overrides, "rounds=4")
     Run(folder / "part", *overrides, "rounds=2", checkpoint_every=1)
     resumed = Run(folder / "part", *overrides, "rounds=4", resume=True)
     assert resumed.results[0].plan.round_number == 2  # it is tested after its checkpoint
-    assert torch.equal(resumed.state["model"], whole.state["model"])
+    assert set(resumed.state) == set(whole.state)
+    for name, array in whole.state.items():
+        assert torch.equal(resumed.state[name], array), name
     for client in whole.server.state_rounds:
         for name, array in whole.kept(client).items():
             assert torch.equal(resumed.kept(client)[name], array)

@@ -25,6 +25,21 @@ def start(algorithm: Algorithm, model: np.ndarray, layout: Layout | None = None)
     return {name: np.asarray(values, np.float32) for name, values in state.items()}
 
 
+def others_of(
+    algorithm: Algorithm, layout: Layout, clients: int
+) -> dict[int, dict[str, torch.Tensor]]:
+    """What other participants of the last round kept: numbers above 0, as counts are."""
+    arrays = algorithm.kept_arrays(layout) if algorithm.needs_others else {}
+    random = np.random.default_rng(5)
+    return {
+        10 + other: {
+            name: torch.as_tensor(random.random(arrays[name].sized(layout.size)), dtype=torch.float)
+            for name in algorithm.needs_others
+        }
+        for other in range(clients)
+    }
+
+
 def step(
     algorithm: Algorithm,
     state: Arrays,
@@ -55,6 +70,7 @@ def step(
         else {},
         "public": lambda number: torch.randn(6, 3),
         "make_generator": lambda: np.random.default_rng(7),
+        "others": others_of(algorithm, layout, participants),
     }
     context = ServerContext(
         state=state, participants=participants, clients=clients, layout=layout, **fields | changed

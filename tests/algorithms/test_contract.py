@@ -30,7 +30,7 @@ from mpifl.algorithms.requests import (
 from mpifl.job import parse_job
 from mpifl.models.flat import flatten
 from mpifl.models.layout import layout_of
-from tests.algorithms.sides import context, start, step, uploaded
+from tests.algorithms.sides import context, others_of, start, step, uploaded
 
 torch.manual_seed(1)
 FLAT = flatten(nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2)))
@@ -87,18 +87,6 @@ def mean_of(algorithm: Algorithm, upload: Upload) -> Arrays:
     return found
 
 
-def others_of(algorithm: Algorithm) -> dict[int, dict[str, torch.Tensor]]:
-    """What six other participants of the last round kept."""
-    arrays = algorithm.kept_arrays(LAYOUT)
-    return {
-        10 + seed: {
-            name: torch.from_numpy(drawn(arrays[name], seed).astype(np.float32))
-            for name in algorithm.needs_others
-        }
-        for seed in range(6)
-    }
-
-
 def participant(algorithm: Algorithm, first_time: bool = True) -> ClientContext:
     """Who receives the first state, or a later one and has kept something before."""
     state = start(algorithm, MODEL, LAYOUT)
@@ -118,7 +106,7 @@ def participant(algorithm: Algorithm, first_time: bool = True) -> ClientContext:
         kept,
         LAYOUT,
         initial_or_none=initial,
-        others={} if first_time else others_of(algorithm),
+        others={} if first_time else others_of(algorithm, LAYOUT, 6),
         count_validation=lambda: 2,
     )
 

@@ -40,7 +40,9 @@ def test_what_is_done_to_updates_is_refused_where_nothing_is_uploaded(given: str
         check_job("quickstart", ["algorithm=local", given])
 
 
-@pytest.mark.parametrize("algorithm", ["ccvr", "fedlc", "fedntd", "fedproto", "fedrod", "heterofl"])
+@pytest.mark.parametrize(
+    "algorithm", ["ccvr", "fedgen", "fedlc", "fedntd", "fedproto", "fedrod", "heterofl"]
+)
 def test_an_algorithm_of_classes_is_refused_beside_numbers_before_a_client_is_trained(
     algorithm: str,
 ) -> None:

@@ -274,9 +274,9 @@ def test_the_aggregator_is_killed(
     assert losses["round"][0] == (found.summary["resumed_from"] or 0) + 1
 
 
-STATEFUL = ("cfl", "fedala", "fedfomo", "fedmd", "heterofl")
-"""Algorithms whose state differs in kind: clusters on the server, parts of models and tables on
-clients, models of others, sums of parts. With MPIFL_TRIALS=2 or more all are killed."""
+STATEFUL = ("cfl", "fedala", "fedfomo", "fedgen", "fedmd", "heterofl")
+"""Algorithms whose state differs in kind: clusters or a generator on the server, parts of models and
+tables on clients, models of others, sums of parts. With MPIFL_TRIALS=2 or more all are killed."""
 
 
 @needs_ulfm

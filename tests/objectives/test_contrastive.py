@@ -112,7 +112,7 @@ def test_what_works_on_outputs_of_the_model_itself_is_refused(key: tuple[str, ..
 MADE = ("objective=generation", "model=gan", "data.split={by: samples, validation: 0.1}")
 
 
-LOGITS = ("ccvr", "fedlc", "fedntd", "fedproto", "fedrod", "heterofl", "feddf", "fedmd")
+LOGITS = ("ccvr", "fedgen", "fedlc", "fedntd", "fedproto", "fedrod", "heterofl", "feddf", "fedmd")
 
 
 @pytest.mark.parametrize("algorithm", [*LOGITS, "{name: fjord, alpha: 1}"])

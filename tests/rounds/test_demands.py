@@ -86,3 +86,14 @@ def test_it_lists_the_widths_of_clients_that_train_parts_of_the_model() -> None:
         "participants of width 1: 2.6 kB down, 2.6 kB up, 1 of the computing a sample; 30% of the clients",
         "participants of width 0.5: 2.6 kB down, 2.6 kB up, 1 of the computing a sample; 70% of the clients",
     ]
+
+
+def test_it_says_what_is_read_of_what_participants_keep_and_what_a_generator_computes() -> None:
+    job = [*LINEAR, "algorithm=fedgen", "selection.participants=5"]
+    first, *lines = demands(check_job("quickstart", job)[0])
+    assert [line for line in lines if "that reads" in line] == [
+        "a rank that reads what the last round's participants keep has up to 5 states of 2.6 kB:"
+        " 13.2 kB"
+    ]
+    # Multiply-adds: forward and backward 2 x 640; twice 256 x (32 + 10 + 64), and three times 640.
+    assert first.endswith("computes its local steps, 44.9 times the computing a sample")

@@ -47,6 +47,19 @@ def test_a_client_sees_what_all_but_itself_kept_in_the_order_of_their_numbers(
     }
     assert [*seen[3]] == ["model"]
     assert list(others.without(4)) == [3, 5, 8]
+    assert 5 not in seen
+    assert len(seen) == 2
+    assert len(others.without(4)) == len(others.without(None)) == 3
+
+
+def test_a_servers_step_reads_what_the_participants_of_its_own_round_keep(tmp_path: Path) -> None:
+    run = Run(tmp_path, NEIGHBOURS, "rounds=3")
+    seen = run.server.read_others()
+    *_, (_, participants) = run.rounds()
+    assert list(seen) == [client for client, _, _ in participants]
+    for client, kept in seen.items():
+        assert torch.equal(kept["model"], run.kept(client)["model"])
+    assert not Run(tmp_path / "fedavg", "rounds=1").server.read_others()
 
 
 def test_each_is_read_once_and_only_when_it_is_looked_at(others: Others) -> None:
