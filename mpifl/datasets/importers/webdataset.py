@@ -49,7 +49,7 @@ class Webdataset(Importer):
     x: str = Field(
         "", description="ending of the samples' files (default: that of a picture, or npy)"
     )
-    y: str = Field("", description="ending of the files with the class (default: cls)")
+    label: str = Field("", description="ending of the files with the class (default: cls)")
     label_field: str = Field("", description="name of the class in the .json; a.b is b in a")
     label_pattern: Annotated[str | None, with_group("label")] = Field(
         None, description="regular expression with a group label, on SHARD/KEY"
@@ -93,7 +93,7 @@ class Webdataset(Importer):
             name=name,
             outputs=labels.outputs,
             source=f"WebDataset {name}: x {self.x or 'by its ending'},"
-            f" y {self.label_pattern or self.label_field or self.y or CLASS},"
+            f" y {self.label_pattern or self.label_field or self.label or CLASS},"
             f" client {self.client_pattern or self.client_field or 'none'}",
             licence="as its source says",
             feature_scale=scale,
@@ -104,7 +104,7 @@ class Webdataset(Importer):
     def _check(self, sources: Mapping[str, list[Path]]) -> None:
         """Raise InputError for options that exclude each other."""
         named = {
-            "--y": self.y,
+            "--label": self.label,
             "--label-field": self.label_field,
             "--label-pattern": self.label_pattern,
         }
@@ -115,7 +115,7 @@ class Webdataset(Importer):
 
     def _all(self, sources: Mapping[str, list[Path]], with_x: bool) -> Iterator[tuple[str, Sample]]:
         """Yield part and sample, in the order of the source; its own files only ``with_x``."""
-        small = {self.y or CLASS, self.json_ending}
+        small = {self.label or CLASS, self.json_ending}
 
         def wanted(ending: str) -> bool:
             return ending in small or (with_x and self._is_x(ending))
@@ -134,7 +134,7 @@ class Webdataset(Importer):
             return matched_group(self.label_pattern, "label", sample.path)
         if self.label_field:
             return sample.value(self.json_ending, self.label_field)
-        return sample.text(self.y or CLASS)
+        return sample.text(self.label or CLASS)
 
     def _client(self, sample: Sample) -> str:
         value = None
