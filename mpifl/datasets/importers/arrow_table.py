@@ -23,7 +23,7 @@ from mpifl.datasets.importers.patterns import client_name, group_in_value, with_
 from mpifl.datasets.importers.pictures import GREY_HELP, SIZE_HELP
 from mpifl.datasets.importers.sequences import LENGTH_HELP, Task, texts_of
 from mpifl.datasets.store import Store
-from mpifl.errors import InputError, counted
+from mpifl.errors import InputError, counted, quoted
 
 TAKEN = {
     "images": {"size", "grey", "normalise"},
@@ -183,7 +183,7 @@ class ArrowTable(Importer):
                 f"--task: 'language': goes with text, token ids; {columns[0]} holds {kind}"
             )
         if self.client_pattern and not (self.client or first.path):
-            raise InputError(f"--client-pattern: {self.client_pattern!r}: goes with --client")
+            raise InputError(f"--client-pattern: {quoted(self.client_pattern)}: goes with --client")
         return kind
 
     def _named(self, columns: list[str]) -> str:

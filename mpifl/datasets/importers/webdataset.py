@@ -28,7 +28,7 @@ from mpifl.datasets.importers.patterns import (
 from mpifl.datasets.importers.pictures import GREY_HELP, SIZE_HELP, height_and_width, pictures
 from mpifl.datasets.importers.webdataset_shards import Sample, samples, shards
 from mpifl.datasets.store import Store
-from mpifl.errors import InputError
+from mpifl.errors import InputError, quoted
 from mpifl.io.files import read_errors
 
 PICTURES = tuple(ending.removeprefix(".") for ending in images.ENDINGS)
@@ -85,7 +85,9 @@ class Webdataset(Importer):
                 y = [class_of_text(labels, part, self._label(s), s.location) for s in block]
                 store.add(part, clients, x, np.concatenate(y), where=block[0].location)
         if self.test_pattern and not store.samples("test"):
-            raise InputError(f"--test-pattern: {self.test_pattern!r} is found in no SHARD/KEY")
+            raise InputError(
+                f"--test-pattern: {quoted(self.test_pattern)} is found in no SHARD/KEY"
+            )
 
         scale, shift = features.scaling
         name = sources["train"][0].resolve().name.partition(".")[0]
@@ -110,7 +112,7 @@ class Webdataset(Importer):
         }
         given = [option for option, value in named.items() if value]
         if len(given) > 1:
-            raise InputError(f"{given[1]}: {named[given[1]]!r}: not together with {given[0]}")
+            raise InputError(f"{given[1]}: {quoted(named[given[1]])}: not together with {given[0]}")
         check_test_pattern(self.test_pattern, sources)
 
     def _all(self, sources: Mapping[str, list[Path]], with_x: bool) -> Iterator[tuple[str, Sample]]:
