@@ -136,6 +136,14 @@ def where(error: BaseException) -> str:
     return ", ".join(reversed(getattr(error, "__notes__", [])))
 
 
+def quoted(value: object) -> str:
+    """Return a value as ``repr`` does, but with the backslashes of a text as they were written.
+
+    A regular expression is one that the user can copy.
+    """
+    return repr(value).replace("\\\\", "\\")
+
+
 def counted(count: int, noun: str) -> str:
     """Return a number with its noun: ``1 round``, ``1,000 rounds``, ``2 classes``."""
     if count == 1:

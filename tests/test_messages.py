@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mpifl.errors import counted
+from mpifl.errors import counted, quoted
 
 PACKAGE = Path(__file__).parents[1] / "mpifl"
 NOUNS = (
@@ -53,6 +53,32 @@ def plural_counts(path: Path) -> list[str]:
 )
 def test_a_number_and_its_noun_agree(count: int, noun: str, said: str) -> None:
     assert counted(count, noun) == said
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (r"\d+\.jpg$", r"'\d+\.jpg$'"),
+        (r"C:\data", r"'C:\data'"),
+        ("a\tb", r"'a\tb'"),
+        ("it's", '"it\'s"'),
+        (0.5, "0.5"),
+        (None, "None"),
+    ],
+)
+def test_a_value_is_shown_as_it_was_written(value: object, said: str) -> None:
+    assert quoted(value) == said
+
+
+def test_no_message_doubles_the_backslashes_of_a_pattern() -> None:
+    found = [
+        f"{path.relative_to(PACKAGE)}: {ast.unparse(node)}"
+        for path in sorted(PACKAGE.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FormattedValue) and node.conversion == ord("r")
+        if ast.unparse(node.value).endswith("pattern")
+    ]
+    assert found == []
 
 
 def test_every_count_in_a_message_agrees_with_its_noun() -> None:

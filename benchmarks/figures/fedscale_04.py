@@ -82,7 +82,7 @@ def make(data: Data, out: Path) -> None:
         ),
         "QMNIST": data.dataset("qmnist", "qmnist", ["qmnist"]),
         "HAR": data.dataset(
-            "har", "npz", HAR, "--x", "x_f16_n128x9", "--y", "y", "--client", "subject"
+            "har", "npz", HAR, "--x", "x_f16_n128x9", "--label", "y", "--client", "subject"
         ),
     }
     sizes = {name: client_sizes(found.train) for name, found in (only_sizes | labelled).items()}

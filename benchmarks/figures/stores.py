@@ -68,7 +68,16 @@ class Data:
     def har(self) -> Dataset:
         """UCI HAR by subject, ``har-scaled.h5``; each channel standardised."""
         self.need(*HAR)
-        named = ("--x", "x_f16_n128x9", "--y", "y", "--client", "subject", "--test-rows", "is_test")
+        named = (
+            "--x",
+            "x_f16_n128x9",
+            "--label",
+            "y",
+            "--client",
+            "subject",
+            "--test-rows",
+            "is_test",
+        )
         scaled = ("--normalise", "standard", "--channel-axis", "2")
         return self.dataset("har-scaled", "npz", HAR, *named, *scaled)
 

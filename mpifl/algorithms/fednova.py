@@ -46,7 +46,7 @@ class FedNova(Algorithm):
                 f" {self.name} knows the steps of sgd without dampening and keep only"
             )
         if self.mu:
-            needs_no_clipping(self, job)
+            needs_no_clipping(self, job, f"mu {self.mu:g}")
 
     def client(self, c: ClientContext) -> Program:
         model = c.received["model"]

@@ -50,7 +50,7 @@ class PerFedAvg(Algorithm):
         needs_plain_sgd(self, job)
         needs_no_early_stop(self, job)
         if self.variant == "HF":
-            needs_no_clipping(self, job)
+            needs_no_clipping(self, job, "variant HF")
 
     def cost(self, layout: Layout) -> Cost:
         return Cost(training=2 if self.variant == "FO" else 4)

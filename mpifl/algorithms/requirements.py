@@ -140,14 +140,23 @@ def needs_means_of_the_same(algorithm: Algorithm, job: Job) -> None:
         )
 
 
-def needs_no_clipping(algorithm: Algorithm, job: Job) -> None:
-    """Raise InputError for gradients that are clipped."""
+def needs_no_clipping(algorithm: Algorithm, job: Job, option: str = "") -> None:
+    """Raise InputError for gradients that are clipped.
+
+    ``option`` is the one of the algorithm, with its value, without which they may be.
+    """
+    beside = f" and {option}" if option else ""
+    _refuse_clipping(job, f"{algorithm.name}{beside}, which assumes gradients that are not clipped")
+
+
+def _refuse_clipping(job: Job, algorithm: str) -> None:
+    """Raise InputError for gradients that are clipped; ``algorithm`` says with what, and why."""
     for key in ("clip_value", "clip_norm"):
         bound = getattr(job.training, key)
         if bound is not None:
             raise InputError(
-                f"training.{key}: {bound:g} is not allowed: {algorithm.name} with these options"
-                " assumes gradients that are not clipped; leave it out"
+                f"training.{key}: {bound:g} is not allowed with algorithm.name {algorithm}; leave"
+                " it out"
             )
 
 
@@ -184,8 +193,14 @@ def needs_plain_sgd(algorithm: Algorithm, job: Job) -> None:
 
 def needs_no_steps(algorithm: Algorithm, job: Job) -> None:
     """Raise InputError for keys of local steps, where clients make none."""
-    needs_plain_sgd(algorithm, job)
-    needs_no_clipping(algorithm, job)
+    optimizer = job.training.optimizer
+    if optimizer.pull != 0:
+        raise InputError(
+            f"training.optimizer: {optimizer.name!r} with these options is not allowed with"
+            f" algorithm.name {algorithm.name}, which makes no local steps; allowed: sgd without"
+            " momentum and weight_decay"
+        )
+    _refuse_clipping(job, f"{algorithm.name}, which makes no local steps: nothing is clipped")
     needs_samples_as_they_are(algorithm, job)
     needs_no_early_stop(algorithm, job)
 

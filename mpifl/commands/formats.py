@@ -13,7 +13,7 @@ from rich.markup import escape
 from typer.core import TyperGroup
 
 from mpifl.commands.exits import end
-from mpifl.errors import WRONG_INPUT, InputError
+from mpifl.errors import WRONG_INPUT, InputError, quoted
 
 if TYPE_CHECKING:
     from mpifl.job.section import Section
@@ -87,7 +87,7 @@ def made(form: type[Section], options: Mapping[str, Any]) -> Any:
         first = error.errors(include_url=False)[0]
         message = first["msg"].removeprefix("Value error, ")
         option = "".join(f"--{part}" for part in first["loc"]).replace("_", "-")
-        raise InputError(f"{option or 'options'}: {first['input']!r}: {message}") from error
+        raise InputError(f"{option or 'options'}: {quoted(first['input'])}: {message}") from error
 
 
 def _help(doc: str) -> str:

@@ -81,14 +81,17 @@ class Component:
             )
         return {**section, self.key: prefix, option: rest}
 
+    def presets(self) -> dict[str, dict[str, Any]]:
+        """Return name -> options of every preset of the section."""
+        return dict(getattr(importlib.import_module(self.package), "PRESETS", {}))
+
     def preset(self, name: Any, part: Any = None) -> dict[str, Any]:
         """Return the options for which ``preset: NAME`` of the section stands.
 
         ``part`` is the name beside it, if there is one. Raises InputError when there is no such
         preset, and for a part of mpifl that does not have its keys.
         """
-        module = importlib.import_module(self.package)
-        presets: dict[str, dict[str, Any]] = getattr(module, "PRESETS", {})
+        presets = self.presets()
         if not isinstance(name, str) or name not in presets:
             allowed = ", ".join(presets) or "none"
             raise InputError(
@@ -169,7 +172,7 @@ COMPONENTS = (
 def find_part(component: Component, name: Any) -> tuple[type[Section], PlugIn | None]:
     """Return the class for which ``name`` stands and, for a plug-in, its source.
 
-    Raises InputError, with the nearest valid name, for an unknown name, and for a plug-in that
+    Raises InputError, with the nearest name or preset, for an unknown name, and for a plug-in that
     cannot be loaded.
     """
     if isinstance(name, str) and ":" in name:
@@ -177,12 +180,14 @@ def find_part(component: Component, name: Any) -> tuple[type[Section], PlugIn | 
 
     registry = component.registry()
     if not isinstance(name, str) or name not in registry:
-        near = difflib.get_close_matches(str(name), registry, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        allowed = ", ".join(registry)
+        preset = ".".join((*component.path, "preset"))
+        presets = {one: f"{preset}: {one}" for one in component.presets()}
+        near = difflib.get_close_matches(str(name), [*presets, *registry], n=1)
+        hint = f"did you mean {presets.get(near[0], near[0])}? " if near else ""
+        more = f"; {preset} takes {', '.join(presets)}" if presets else ""
         raise InputError(
-            f"{component.key_path}: {name!r} is not known; {hint}allowed: {allowed},"
-            " or ./file.py:Class"
+            f"{component.key_path}: {name!r} is not known; {hint}allowed: {', '.join(registry)},"
+            f" or ./file.py:Class{more}"
         )
     return _class(registry[name]), None
 

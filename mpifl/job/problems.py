@@ -13,7 +13,7 @@ from typing import Any, get_args, get_origin
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from mpifl.errors import InputError, counted
+from mpifl.errors import InputError, counted, quoted
 from mpifl.job.section import NAME, Section
 from mpifl.job.synonyms import key_for
 
@@ -83,26 +83,26 @@ def _wrong_value(key: str, problem: ErrorDetails) -> str:
     if problem["type"] == "missing":
         return f"{key}: missing; a value is required"
     if problem["type"] in ("model_type", "model_attributes_type"):
-        return f"{key}: {given!r} is not a section (expected `key: value` lines below it)"
+        return f"{key}: {quoted(given)} is not a section (expected `key: value` lines below it)"
     if isinstance(given, dict):
         if problem["type"] in ONE_VALUE:
             allowed = message.removeprefix("Input should be ")
-            return f"{key}: {given!r} is a section; allowed: {allowed}"
+            return f"{key}: {quoted(given)} is a section; allowed: {allowed}"
         return f"{key}: {message}"
     if problem["type"] == "string_type" and isinstance(given, date | float | int):
         return f"{key}: {given} is not allowed: it is no text; put it in quotes"
     if problem["type"] == "string_pattern_mismatch" and problem["ctx"]["pattern"] == NAME:
         return (
-            f"{key}: {given!r} is not allowed; allowed: letters from A to Z, digits,"
+            f"{key}: {quoted(given)} is not allowed; allowed: letters from A to Z, digits,"
             " and behind the first of them also dots, - and _"
         )
     if problem["type"].startswith("bool_"):
-        return f"{key}: {given!r} is not allowed; allowed: true, false"
+        return f"{key}: {quoted(given)} is not allowed; allowed: true, false"
     if problem["type"] in NUMBERS:
-        return f"{key}: {given!r} is not allowed: {_no_number(str(given), problem['type'])}"
+        return f"{key}: {quoted(given)} is not allowed: {_no_number(str(given), problem['type'])}"
     if problem["type"] == "literal_error":
-        return f"{key}: {given!r} is not allowed; {_nearest(given, problem)}"
-    return f"{key}: {given!r} is not allowed: {message[0].lower()}{message[1:]}"
+        return f"{key}: {quoted(given)} is not allowed; {_nearest(given, problem)}"
+    return f"{key}: {quoted(given)} is not allowed: {message[0].lower()}{message[1:]}"
 
 
 def _no_number(given: str, kind: str) -> str:

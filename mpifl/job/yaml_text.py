@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -23,13 +25,19 @@ MOST_VALUES = 1_000_000
 
 def load_yaml(text: str) -> dict[str, Any]:
     """Return a YAML mapping. Raises InputError, also for a key that is given twice."""
-    raw = load_value(text)
+    raw = copy.deepcopy(_parsed(text))
     if not isinstance(raw, dict):
         kinds = {"NoneType": "nothing", "int": "a number", "float": "a number", "str": "a text"}
         kind = type(raw).__name__
         found = kinds.get(kind, f"a {kind}")
         raise InputError(f"expected a mapping of sections, found {found}; write `key: value` lines")
     return raw
+
+
+@lru_cache(maxsize=4)
+def _parsed(text: str) -> Any:
+    """Return what ``load_value`` does. The runs of a sweep have one job file and one recipe."""
+    return load_value(text)
 
 
 def load_value(text: str) -> Any:

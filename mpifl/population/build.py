@@ -19,8 +19,7 @@ from typing import Any
 import numpy as np
 
 from mpifl.datasets import dataset as datasets
-from mpifl.datasets.check import check_dataset
-from mpifl.datasets.dataset import Dataset, open_dataset, write_dataset
+from mpifl.datasets.dataset import Dataset, write_dataset
 from mpifl.datasets.embedded import EMBEDDED
 from mpifl.datasets.packed import is_compressed, repack
 from mpifl.datasets.parties import dealt_to_parties
@@ -35,19 +34,20 @@ from mpifl.io.hdf5 import check_content
 from mpifl.io.verified import bytes_sha256, verified
 from mpifl.job import Job
 from mpifl.population.memory import with_memory
+from mpifl.population.open_files import ANEW, Files
 from mpifl.population.outages import with_outages
 from mpifl.population.pinning import pinned_rows, table_of
 from mpifl.population.population import Population
 from mpifl.seeds import Purpose, generator, number
 from mpifl.traces import trace as traces
 from mpifl.traces.synthesis import find_trace, read_recipe, synthesize
-from mpifl.traces.trace import begun_at, check_trace, merged, open_trace, write_trace
+from mpifl.traces.trace import begun_at, check_trace, merged, write_trace
 
 SIZES = "sizes"  # the data.name of a population without samples
 BUILD_VERSION = 4  # part of every cache key: raise it when a builder changes what it makes
 
 
-def prepare(job: Job) -> tuple[Path | None, Path]:
+def prepare(job: Job, files: Files = ANEW) -> tuple[Path | None, Path]:
     """Return the files of data set and trace, built if necessary and checked. On rank 0 only.
 
     The data set is None for data.name sizes. Raises InputError.
@@ -58,24 +58,26 @@ def prepare(job: Job) -> tuple[Path | None, Path]:
             f" it goes with {SIZES}"
         )
 
-    trace_path = trace_file(job.population.trace, job.population.phones)
+    trace_path = trace_file(job.population.trace, job.population.phones, files)
     if job.data.name == SIZES:
         _check_sizes(job)
         return None, trace_path
 
-    data_path = _data_path(job)
-    check_dataset(data_path, open_dataset(data_path))
+    data_path = _data_path(job, files)
+    files.checked(data_path)
     return data_path, trace_path
 
 
-def open_population(job: Job, data_path: Path | None, trace_path: Path | None) -> Population:
+def open_population(
+    job: Job, data_path: Path | None, trace_path: Path | None, files: Files = ANEW
+) -> Population:
     """Return the population over the files of ``prepare``, mapped. On every rank.
 
     A rank that does not use the trace gives None for it. ``prepare`` has verified the files; a
     change to them after that is not noticed.
     """
-    data = None if data_path is None else open_dataset(data_path)
-    trace = None if trace_path is None else open_trace(trace_path)
+    data = None if data_path is None else files.dataset(data_path)
+    trace = None if trace_path is None else files.trace(trace_path)
     if trace is not None and job.population.merge_gaps_seconds is not None:
         trace = merged(trace, job.population.merge_gaps_seconds)
     if trace is not None and job.clock.start:
@@ -126,7 +128,7 @@ def _check_sizes(job: Job) -> None:
         )
 
 
-def _data_path(job: Job) -> Path:
+def _data_path(job: Job, files: Files) -> Path:
     """Return the file of the data set, partitioned and split, that the job trains on."""
     load = EMBEDDED.get(job.data.name)
     if load is not None:
@@ -150,17 +152,17 @@ def _data_path(job: Job) -> Path:
     if is_compressed(path):
         path = _unpacked(path)
     else:
-        _checked(path)
+        _checked(path, files)
 
     if isinstance(job.data.partition, Natural) and job.data.split.by == "published":
         return path.resolve()
-    return _arranged(job, {"data": open_dataset(path).content_sha256}, lambda: _checked(path))
+    key = {"data": files.dataset(path).content_sha256}
+    return _arranged(job, key, lambda: _checked(path, files))
 
 
-def _checked(path: Path) -> Dataset:
+def _checked(path: Path, files: Files) -> Dataset:
     """Return a data set of the user, checked for training and verified byte by byte."""
-    data = open_dataset(path)
-    check_dataset(path, data)
+    data = files.checked(path)
     verified(path, datasets.FORMAT, datasets.SCHEMA_VERSION)
     return data
 
@@ -239,7 +241,7 @@ def _clients(
     return client, np.array([str(number).encode() for number in range(partition.clients)])
 
 
-def trace_file(name: str, phones: int | None) -> Path:
+def trace_file(name: str, phones: int | None, files: Files = ANEW) -> Path:
     """Return the file of a trace; for a recipe a cache file, with so many ``phones``."""
     source = find_trace(name)
     if source is None:
@@ -254,7 +256,7 @@ def trace_file(name: str, phones: int | None) -> Path:
                 f"population.phones: {phones} is not allowed: population.trace {name!r} is no"
                 " recipe, and has the phones that it has; leave it out"
             )
-        open_trace(source)  # its errors are more specific than those of ``verified``
+        files.trace(source)  # its errors are more specific than those of ``verified``
         verified(source, traces.FORMAT, traces.SCHEMA_VERSION)
         return source.resolve()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import os
 from collections.abc import Iterator, Mapping
@@ -25,6 +26,7 @@ from mpifl.record.stop_rule import StopRule
 from mpifl.record.summary import Totals, closing_lines
 from mpifl.record.too_few_online import TooFewOnline
 from mpifl.record.too_few_updates import TooFewUpdates
+from mpifl.record.wording import folded
 from mpifl.rounds.experiment import TimingExperiment
 from mpifl.rounds.round_result import RoundResult
 
@@ -99,12 +101,15 @@ class RunRecord:
             summary["analytics"] = analytics_entries(self._found)
         write_summary(self._folder, summary)
         self._loggers.end(summary)
-        lines = closing_lines(summary, os.path.relpath(self._folder), self._measures)
+        place = os.path.relpath(self._folder)
+        scores, *others, results = closing_lines(summary, place, self._measures)
         for line in too_few:
             LOG.info(line)
-        for line in lines:
-            result = line in (lines[0], lines[-1])
-            LOG.info(line, extra=RESULT_LINE if result else None)
+        for part in folded(scores):
+            LOG.info(part, extra=RESULT_LINE)
+        for part in itertools.chain.from_iterable(map(folded, others)):
+            LOG.info(part)
+        LOG.info(results, extra=RESULT_LINE)  # one line: scripts read it
 
 
 @contextlib.contextmanager

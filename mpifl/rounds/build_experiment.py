@@ -14,6 +14,7 @@ from mpifl.job import Job, read_job
 from mpifl.models.layout import Layout, layout_of
 from mpifl.models.sized import Sized
 from mpifl.population.build import open_population, prepare, resolved
+from mpifl.population.open_files import ANEW, Files
 from mpifl.population.population import Population, check_participants
 from mpifl.protocols.protocol import refuse_options, refuse_servers_keys
 from mpifl.rounds.contribution_checks import check_contribution, check_judged
@@ -41,12 +42,15 @@ from mpifl.rounds.secure_checks import (
 from mpifl.seeds import Purpose, number
 
 
-def check_job(job_name: str, overrides: Sequence[str]) -> tuple[TimingExperiment, Path | None]:
+def check_job(
+    job_name: str, overrides: Sequence[str], files: Files = ANEW
+) -> tuple[TimingExperiment, Path | None]:
     """Read a job, check it whole and build what it needs; on rank 0, or before any rank.
 
     Args:
         job_name: A job file, or the name of a job that ships with mpifl.
         overrides: ``section.key=value`` each.
+        files: How its data set and trace are opened.
 
     Returns:
         The experiment with its job resolved, and the file of its data (None where there is none).
@@ -69,8 +73,8 @@ def check_job(job_name: str, overrides: Sequence[str]) -> tuple[TimingExperiment
     else:
         job.clock.updates(job.selection.participants)
 
-    data_path, trace_path = prepare(job)
-    population = open_population(job, data_path, trace_path)
+    data_path, trace_path = prepare(job, files)
+    population = open_population(job, data_path, trace_path, files)
     if job.protocol.has_actors:
         job.protocol.check(job, population)
         refuse_servers_keys(job, population)

@@ -12,6 +12,7 @@ from mpifl.errors import InputError
 from mpifl.flower.app import is_app
 from mpifl.io.files import locked
 from mpifl.job import Job, read_job
+from mpifl.population.open_files import Files
 from mpifl.record.run_directory import check_empty, make_run_directory
 from mpifl.rounds.build_experiment import check_job
 from mpifl.sweeps.apps import check_app
@@ -84,12 +85,14 @@ def existing(folder: Path, asked: Index | None) -> Index | None:
 def check_runs(index: Index, whole: bool) -> list[Job]:
     """Return the job of each run, ``whole`` with its data and trace checked, too.
 
-    Raises InputError for the first that is wrong.
+    Runs over the same files share them: of 10,000 runs most of the time went into opening them
+    again. Raises InputError for the first that is wrong.
     """
+    files = Files.kept_open()
 
     def check(overrides: Sequence[str]) -> Job:
         if whole:
-            return check_job(index.job, overrides)[0].job
+            return check_job(index.job, overrides, files)[0].job
         return read_job(index.job, overrides)
 
     return _each(index, check)

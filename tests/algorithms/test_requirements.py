@@ -147,10 +147,35 @@ def test_what_would_do_nothing_or_have_no_meaning_is_refused(job: list[str], sai
 def test_keys_of_local_steps_are_refused_where_no_client_makes_one(
     algorithm: list[str], override: str, key: str
 ) -> None:
-    with pytest.raises(InputError, match=f"^{re.escape(key)} .*not allowed"):
+    name = algorithm[0].removeprefix("algorithm=")
+    why = "makes no local steps|does not train in epochs"  # it assumes nothing of steps
+    said = f"^{re.escape(key)} .*not allowed with algorithm.name {name}, which ({why})"
+    with pytest.raises(InputError, match=said):
         check_job("quickstart", [*algorithm, override])
 
 
 @pytest.mark.parametrize("job", ["{name: fedlc, tau: 0}", "{name: fedrod, gamma: 0}"])
 def test_without_margins_labels_are_smoothed(job: str) -> None:
     assert check_job("quickstart", [f"algorithm={job}", "training.label_smoothing=0.1"])
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "said"),
+    [
+        ("mimelite", "mimelite, which"),
+        ("{name: fednova, mu: 0.1}", "fednova and mu 0.1, which"),
+        ("{name: perfedavg, variant: HF}", "perfedavg and variant HF, which"),
+    ],
+)
+def test_one_that_assumes_unclipped_gradients_names_the_option_that_does(
+    algorithm: str, said: str
+) -> None:
+    line = f"training.clip_norm: 1 is not allowed with algorithm.name {said} assumes gradients that"
+    with pytest.raises(InputError, match=f"^{line} are not clipped; leave it out$"):
+        check_job("quickstart", [f"algorithm={algorithm}", "training.clip_norm=1"])
+
+
+@pytest.mark.parametrize("name", ["fednova", "perfedavg"])
+def test_without_that_option_gradients_may_be_clipped(name: str) -> None:
+    job = check_job("quickstart", [f"algorithm={name}", "training.clip_norm=1"])[0].job
+    assert job.training.clip_norm == 1

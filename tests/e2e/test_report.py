@@ -240,6 +240,7 @@ def test_the_names_of_many_experiments_have_room(
         changes = {
             "algorithm": {"name": f"./algorithms/own-{number}.py:Mine"},
             "selection": {"name": "./rules/of_our_own.py:Rule"},
+            "clock": {"mode": "sync", "latency": {"server_seconds": number / 8}},
         }
         run = made_run(tmp_path / "sweeps" / "clinics" / name, changes, rounds=rounds)
         (run / "summary.json").write_text(json.dumps({**summary, "ranks": 1}))
@@ -257,4 +258,11 @@ def test_the_names_of_many_experiments_have_room(
     heights = opened.page.eval_on_selector_all(
         "#runs tbody tr", "rows => rows.map(row => row.getBoundingClientRect().height)"
     )
-    assert max(heights) < 90  # the folder's name in a few lines, not in ten
+    assert max(heights) < 120  # the folder's name in a few lines, not in ten
+    for width in (1300, 700):
+        opened.page.set_viewport_size({"width": width, "height": 900})
+        wide = "document.documentElement.scrollWidth"
+        assert opened.page.evaluate(wide) == width  # neither a table nor a list is beyond the page
+    opened.page.set_viewport_size({"width": 1300, "height": 900})
+    box = opened.page.eval_on_selector("#runs .wide", "box => [box.scrollWidth, box.clientWidth]")
+    assert box[0] == box[1]

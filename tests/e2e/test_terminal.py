@@ -131,6 +131,10 @@ def test_quiet_is_the_result_alone_and_verbose_has_lines_and_the_display(tmp_pat
     assert results.startswith("results in runs/quickstart (model_sha256 ")
     assert "\x1b" not in quiet.text
 
+    log = (tmp_path / "runs" / "quickstart" / "log.txt").read_text().partition("round 2/2, ")[2]
+    closing = [line.partition(" INFO ")[2] for line in log.splitlines()[1:]]
+    assert max(map(len, closing)) <= 80
+
     assert verbose.end() == 0, verbose.text
     assert "mpirun" in verbose.shown.splitlines()[0]
     assert [line[:9] for line in verbose.shown.splitlines() if line.startswith("round ")] == [

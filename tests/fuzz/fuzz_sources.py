@@ -233,14 +233,14 @@ def data_sources() -> dict[str, Source]:
                     who=np.array(["a", "a", "b", "b"]),
                 )
             },
-            ("npz", "{}/d.npz", "--x", "x", "--y", "y", "--client", "who"),
+            ("npz", "{}/d.npz", "--x", "x", "--label", "y", "--client", "who"),
         ),
         "npz-packed": Source(
             {
                 "x.npy.xz": lzma.compress(_npy(random.random((4, 3)))),
                 "y.npy": _npy(np.array([0, 1, 1, 0])),
             },
-            ("npz", "{}/x.npy.xz", "{}/y.npy", "--x", "x", "--y", "y"),
+            ("npz", "{}/x.npy.xz", "{}/y.npy", "--x", "x", "--label", "y"),
         ),
         "leaf-femnist": Source(
             {"f.json": json.dumps(femnist).encode()}, ("leaf", "{}/f.json", "--kind", "femnist")

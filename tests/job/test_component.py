@@ -418,3 +418,40 @@ def test_a_plug_in_may_be_made_from_what_ships(
     section: Any = section_at(parse_job(job_with(component.path, given)), component.path)
     assert section.extra == 3
     assert isinstance(section, class_of(where))
+
+
+PRESETS = [
+    (component, preset)
+    for component in COMPONENTS
+    if not component.several
+    for preset in component.presets()
+]
+
+
+def test_there_are_presets_of_two_kinds() -> None:
+    assert {component.key_path for component, _ in PRESETS} == {"clock.mode", "selection.name"}
+
+
+@pytest.mark.parametrize(("component", "preset"), PRESETS, ids=lambda value: str(value))
+def test_a_preset_in_the_place_of_a_name_is_told_where_it_belongs(
+    component: Component, preset: str
+) -> None:
+    """``clock=fedscale`` stands for ``clock.mode=fedscale``, as ``algorithm=fedavg`` for its name."""
+    key = f"{component.path[0]}.preset"
+    for given in (preset, preset[:-1]):
+        with pytest.raises(InputError) as caught:
+            parse_job({**MINIMAL, component.path[0]: given})
+        (line,) = caught.value.lines
+        assert line.startswith(f"{component.key_path}: {given!r} is not known; ")
+        assert f"did you mean {key}: {preset}? allowed: " in line
+        assert line.endswith(f"; {key} takes {', '.join(component.presets())}")
+
+    options = {} if component.path == ("clock",) else {"participants": 2}
+    assert parse_job({**MINIMAL, component.path[0]: {"preset": preset, **options}})
+
+
+def test_an_unknown_name_far_from_all_presets_still_names_them() -> None:
+    with pytest.raises(InputError, match=r"'x' is not known; allowed: sync, .* takes fedscale$"):
+        parse_job({**MINIMAL, "clock": "x"})
+    with pytest.raises(InputError, match=r"or \./file\.py:Class$"):
+        parse_job({**MINIMAL, "algorithm": "x"})

@@ -23,7 +23,7 @@ from mpifl.datasets.importers.patterns import client_name, group_in_value, with_
 from mpifl.datasets.importers.pictures import GREY_HELP, SIZE_HELP
 from mpifl.datasets.importers.sequences import LENGTH_HELP, Task, texts_of
 from mpifl.datasets.store import Store
-from mpifl.errors import InputError, counted
+from mpifl.errors import InputError, counted, quoted
 
 TAKEN = {
     "images": {"size", "grey", "normalise"},
@@ -47,7 +47,7 @@ class ArrowTable(Importer):
         description="column of the samples; of numbers several, with commas between"
         " (default: all columns without another role, but not the index of pandas)",
     )
-    y: str = Field(
+    label: str = Field(
         "",
         description="column of the classes: numbers from 0, or text; --task regression: of numbers;"
         " --task language: none",
@@ -91,15 +91,15 @@ class ArrowTable(Importer):
 
     def read(self, sources: Mapping[str, list[Path]], store: Store) -> Description:
         """Read in one pass, or in two where names of classes or tokens have to be known first."""
-        if (self.task == "language") != (not self.y):
+        if (self.task == "language") != (not self.label):
             raise InputError(
-                f"--y: {self.y!r}: classification and regression need the column of what is"
+                f"--label: {self.label!r}: classification and regression need the column of what is"
                 " predicted, a language has none"
             )
         parts = self.splits(sources)
         first = parts["train"][0]
         columns = self._columns(first)
-        roles = [*columns, *filter(None, (self.y, self.client, self.coarse))]
+        roles = [*columns, *filter(None, (self.label, self.client, self.coarse))]
         kind = self._checked(parts, columns, roles)
         labels = self._labels(parts["train"])
         samples = self._samples(parts["train"], columns, kind)
@@ -131,7 +131,7 @@ class ArrowTable(Importer):
         names = first.schema.names
         given = _split(self.x, names)
         drop = _split(self.drop, names)
-        single = [name for name in ("y", "client", "coarse") if getattr(self, name)]
+        single = [name for name in ("label", "client", "coarse") if getattr(self, name)]
         for option, chosen in (
             ("--x", given),
             ("--drop", drop),
@@ -143,7 +143,7 @@ class ArrowTable(Importer):
                     raise InputError(f"{option}: {name!r}: given twice")
         if drop and given:
             raise InputError(f"--drop: {drop[0]!r}: goes without --x, which names the columns")
-        taken = {self.y, self.client, self.coarse, *drop, *index_of(first.schema)}
+        taken = {self.label, self.client, self.coarse, *drop, *index_of(first.schema)}
         columns = given or [name for name in names if name not in taken]
         if not columns:
             raise InputError(f"{first.location}: no column is left for the samples")
@@ -159,7 +159,7 @@ class ArrowTable(Importer):
         for split in itertools.chain.from_iterable(parts.values()):
             for name in roles:
                 split.check_column(name, "--x" if name in columns else "column")
-        checked = [*columns, *filter(None, [self.y])]
+        checked = [*columns, *filter(None, [self.label])]
         check_alike(itertools.chain.from_iterable(parts.values()), checked, self._named(columns))
 
         first = parts["train"][0]
@@ -183,24 +183,24 @@ class ArrowTable(Importer):
                 f"--task: 'language': goes with text, token ids; {columns[0]} holds {kind}"
             )
         if self.client_pattern and not (self.client or first.path):
-            raise InputError(f"--client-pattern: {self.client_pattern!r}: goes with --client")
+            raise InputError(f"--client-pattern: {quoted(self.client_pattern)}: goes with --client")
         return kind
 
     def _named(self, columns: list[str]) -> str:
         samples = columns[0] if len(columns) == 1 else f"{columns[0]} to {columns[-1]}"
-        return f"{samples} or the classes in {self.y}" if self.y else samples
+        return f"{samples} or the classes in {self.label}" if self.label else samples
 
     def _labels(self, train: list[Split]) -> Named | Numbered | None:
         if self.task != "classification":
             return None
-        if train[0].kind(self.y) == "text":
+        if train[0].kind(self.label) == "text":
             batches = itertools.chain.from_iterable(
-                split.batches([self.y], "numbers") for split in train
+                split.batches([self.label], "numbers") for split in train
             )
             return Named(
-                np.array(arrow.texts(batch[self.y], location)) for location, batch in batches
+                np.array(arrow.texts(batch[self.label], location)) for location, batch in batches
             )
-        names = [name.encode() for name in train[0].classes.get(self.y, [])]
+        names = [name.encode() for name in train[0].classes.get(self.label, [])]
         return Numbered(len(names), np.array(names, "S"))
 
     def _samples(self, train: list[Split], columns: list[str], kind: arrow.Kind) -> Samples:
@@ -251,19 +251,19 @@ class ArrowTable(Importer):
         location: str,
     ) -> np.ndarray | None:
         """Return classes (rows,) int64, numbers (rows, outputs) float32, or None."""
-        if not self.y:
+        if not self.label:
             return None
         if isinstance(labels, Named):
-            return labels.check(part, np.array(arrow.texts(batch[self.y], location)), location)
-        column_location = f"{location}, column {self.y}"
+            return labels.check(part, np.array(arrow.texts(batch[self.label], location)), location)
+        column_location = f"{location}, column {self.label}"
         if labels is not None:
-            numbers = arrow.single_numbers(batch[self.y], column_location)
+            numbers = arrow.single_numbers(batch[self.label], column_location)
             if numbers.dtype == bool:
                 numbers = numbers.astype(np.int64)
             return labels.check(part, numbers, location)
-        values = arrow.numbers(batch[self.y], column_location)
+        values = arrow.numbers(batch[self.label], column_location)
         if isinstance(values, list) or values.ndim > 2:
-            raise InputError(f"{location}: {self.y}: expected one number, or as many, in each row")
+            raise InputError(f"{column_location}: expected one number, or as many, in each row")
         return Features("none").stored(part, values.astype(np.float64), location)
 
     def _description(
@@ -280,8 +280,8 @@ class ArrowTable(Importer):
         return Description(
             name=name,
             outputs=labels.outputs if labels else outputs or size,
-            source=f"{name}: {self.source}: x {', '.join(samples.columns)}, y {self.y or 'none'},"
-            f" client {self.client or self.client_pattern or 'none'}",
+            source=f"{name}: {self.source}: x {', '.join(samples.columns)},"
+            f" y {self.label or 'none'}, client {self.client or self.client_pattern or 'none'}",
             licence=first.licence or "as its source says",
             task=self.task,
             vocabulary=size,

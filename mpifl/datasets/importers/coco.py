@@ -20,7 +20,7 @@ from mpifl.datasets.importers.moments import NORMALISE_HELP, Normalise
 from mpifl.datasets.importers.patterns import Pattern, check_test_pattern, client_name, with_group
 from mpifl.datasets.importers.pictures import GREY_HELP, SIZE_HELP, height_and_width, pictures
 from mpifl.datasets.store import Store
-from mpifl.errors import InputError, counted
+from mpifl.errors import InputError, counted, quoted
 from mpifl.io.files import read_errors
 
 AT_ONCE = 64  # pictures
@@ -75,7 +75,9 @@ class Coco(Importer):
                     clients = [self._client(image, path) for image in block]
                     store.add(own_part, clients, x, y, where=str(path))
         if self.test_pattern and not store.samples("test"):
-            raise InputError(f"--test-pattern: {self.test_pattern!r} is found in no file name")
+            raise InputError(
+                f"--test-pattern: {quoted(self.test_pattern)} is found in no file name"
+            )
 
         train = read["train"]
         scale, shift = features.scaling

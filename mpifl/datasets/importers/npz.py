@@ -38,7 +38,7 @@ class Columns:
 
 
 class Npz(Importer):
-    """Arrays in .npz and .npy files (also with .xz): x, y and client, the first axis the samples.
+    """Arrays in .npz and .npy files (also with .xz); the first axis of each are the samples.
 
     An array is named by its key in an .npz, or by the name of its .npy file without the ending.
     Floats are stored as float32, integers as uint8 or int32. Without --client all samples belong to
@@ -46,7 +46,7 @@ class Npz(Importer):
     """
 
     x: str = Field(description="name of the samples' array (samples, ...)")
-    y: str | None = Field(
+    label: str | None = Field(
         None,
         description="name of the labels' array: integers or text (samples,); regression: numbers;"
         " segmentation: classes of pixels (samples, height, width); transcription: symbols"
@@ -69,9 +69,7 @@ class Npz(Importer):
         " symbols, or of actions",
     )
     vocabulary: int = Field(
-        0,
-        ge=0,
-        description="number of token ids, if x holds those; a language needs it",
+        0, ge=0, description="number of token ids, if x holds those; a language needs it"
     )
     normalise: Normalise = Field("none", description=NORMALISE_HELP)
     channel_axis: int | None = Field(
@@ -82,8 +80,8 @@ class Npz(Importer):
 
     @model_validator(mode="after")
     def _goes_together(self) -> Self:
-        if (self.task == "language") != (self.y is None):
-            raise ValueError("classification and regression need --y, a language has none")
+        if (self.task == "language") != (self.label is None):
+            raise ValueError("classification and regression need --label, a language has none")
         least = 1 if self.task == "detection" else 2
         if (self.task in WITH_CLASSES) != (self.classes >= least):
             tasks = "segmentation, transcription and control, 1 or more with detection"
@@ -141,7 +139,8 @@ class Npz(Importer):
             name=train.x.place[0].resolve().parent.name,
             outputs=outputs,
             source=f"{train.x.place[0].name}: {self.x} of {train.x.dtype}, kept as {stored};"
-            f" y {self.y}, client {self.client}, test {self.test_rows}, features: {self.normalise}",
+            f" y {self.label}, client {self.client}, test {self.test_rows},"
+            f" features: {self.normalise}",
             licence="as its source says",
             task=self.task,
             vocabulary=self.vocabulary,
@@ -181,7 +180,7 @@ class Npz(Importer):
 
         return Columns(
             x,
-            column("--y", self.y, *LABELS.get(self.task, ("", 0))),
+            column("--label", self.label, *LABELS.get(self.task, ("", 0))),
             column("--client", self.client, "iuSU"),
             column("--test-rows", self.test_rows, "b"),
         )

@@ -14,7 +14,7 @@ from mpifl.datasets.importers.arrow_table import ArrowTable
 from mpifl.datasets.importers.folders import files_below
 from mpifl.datasets.importers.optional import library
 from mpifl.datasets.importers.patterns import Pattern, check_test_pattern
-from mpifl.errors import InputError
+from mpifl.errors import InputError, quoted
 from mpifl.io.files import is_file, read_errors
 
 ENDINGS = (".parquet", ".pq")
@@ -50,7 +50,9 @@ class Parquet(ArrowTable):
                 parts.setdefault("test" if is_test else part, []).append(split)
         for part in ("train", *(["test"] if self.test_pattern else [])):
             if part not in parts:
-                pattern = f" by --test-pattern {self.test_pattern!r}" if self.test_pattern else ""
+                pattern = (
+                    f" by --test-pattern {quoted(self.test_pattern)}" if self.test_pattern else ""
+                )
                 raise InputError(f"{sources['train'][0]}: no files for the {part} part{pattern}")
         return parts
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from mpifl.errors import InputError
+from mpifl.errors import InputError, quoted
 
 FOLDER_OF_LABEL = r"^(?P<label>[^/]+)/[^/]+$"
 LABEL_HELP = "regular expression with a group label, on the path below SOURCE"
@@ -58,7 +58,7 @@ def matched_group(pattern: str, group: str, path: str) -> str:
     """
     match = re.search(pattern, path)
     if not match or not match[group]:
-        raise InputError(f"{path}: no {group} by the pattern {pattern!r}")
+        raise InputError(f"{path}: no {group} by the pattern {quoted(pattern)}")
     return match[group]
 
 
@@ -69,7 +69,9 @@ def group_in_value(pattern: str, group: str, value: str, location: str) -> str:
     """
     match = re.search(pattern, value)
     if not match or not match[group]:
-        raise InputError(f"{location}: {value!r}: no {group} by the pattern {pattern!r}")
+        raise InputError(
+            f"{location}: {quoted(value)}: no {group} by the pattern {quoted(pattern)}"
+        )
     return match[group]
 
 
@@ -89,4 +91,4 @@ def client_name(pattern: str | None, path: str, value: str | None, location: str
 def check_test_pattern(pattern: str, sources: Container[str]) -> None:
     """Raise InputError where --test-pattern and --test both say what the test part is."""
     if pattern and "test" in sources:
-        raise InputError(f"--test-pattern: {pattern!r}: not together with --test")
+        raise InputError(f"--test-pattern: {quoted(pattern)}: not together with --test")

@@ -79,7 +79,7 @@ class Tff(Importer):
         description="field of the samples (default: pixels, image, snippets or tokens,"
         " whichever the file has)",
     )
-    y: str = Field(
+    label: str = Field(
         "",
         description="field of the classes, numbers or text"
         " (default: label, if the file has it and x is no text)",
@@ -87,7 +87,7 @@ class Tff(Importer):
     coarse: str = Field(
         "",
         description="field of the coarser classes"
-        " (default: coarse_label, if the file has it and y is label)",
+        " (default: coarse_label, if the file has it and --label is label)",
     )
     tokens: Literal["characters", "words"] | None = Field(
         None,
@@ -104,7 +104,7 @@ class Tff(Importer):
         None,
         ge=0,
         description="input tokens of a sample, 0: a whole text"
-        " (default: 80 characters or 20 words; with --y a whole text)",
+        " (default: 80 characters or 20 words; with --label a whole text)",
     )
     features: Literal["auto", "float32"] = Field(
         "auto",
@@ -167,16 +167,16 @@ class Tff(Importer):
         Raise InputError naming the option of a field that the file does not have.
         """
         x = self.x or next((name for name in SAMPLES if name in is_text), "")
-        y = self.y or ("label" if "label" in is_text and not is_text.get(x) else "")
+        y = self.label or ("label" if "label" in is_text and not is_text.get(x) else "")
         has_coarse = "coarse_label" in is_text and y == "label"
         coarse = self.coarse or ("coarse_label" if has_coarse else "")
 
         names = ", ".join(is_text)
-        for option, name in (("--x", x), ("--y", y), ("--coarse", coarse)):
+        for option, name in (("--x", x), ("--label", y), ("--coarse", coarse)):
             if name not in is_text and (name or option == "--x"):
                 raise InputError(f"{option}: {name!r}: no such field; there are: {names}")
         if not is_text[x] and not y:
-            raise InputError(f"--y: not given, and there is no field label; there are: {names}")
+            raise InputError(f"--label: not given, and there is no field label; there are: {names}")
         return Fields(x, y, coarse, is_text[x], bool(y) and is_text[y])
 
     def _labels(

@@ -28,7 +28,7 @@ from mpifl.datasets.importers.patterns import (
 )
 from mpifl.datasets.importers.resampling import SIZE_HELP, evenly, nearest, resized, voxels
 from mpifl.datasets.store import Store
-from mpifl.errors import InputError
+from mpifl.errors import InputError, quoted
 
 EXTRA = "medical"
 """The extra of mpifl with the libraries that read them."""
@@ -156,14 +156,16 @@ class Volumes(Importer):
         """Raise InputError for options that exclude each other."""
         check_test_pattern(self.test_pattern, sources)
         if self.label and self.label_pattern != FOLDER_OF_LABEL:
-            raise InputError(f"--label-pattern: {self.label_pattern!r}: not together with --label")
+            raise InputError(
+                f"--label-pattern: {quoted(self.label_pattern)}: not together with --label"
+            )
 
     def _check_parts(self, sources: Mapping[str, list[Path]], store: Store) -> None:
         """Raise InputError where a part is empty."""
         if not store.samples("train"):
             raise InputError(f"{sources['train'][0]}: no volumes for the train part")
         if self.test_pattern and not store.samples("test"):
-            raise InputError(f"--test-pattern: {self.test_pattern!r} is found in no path")
+            raise InputError(f"--test-pattern: {quoted(self.test_pattern)} is found in no path")
 
     def _sides(self) -> tuple[int, ...]:
         """Return the sides of --size. Raise InputError."""

@@ -27,7 +27,7 @@ from mpifl.datasets.importers.patterns import (
 )
 from mpifl.datasets.importers.sounds import MELS, RATE, WINDOW, frames, log_mel, read_wav
 from mpifl.datasets.store import Store
-from mpifl.errors import InputError
+from mpifl.errors import InputError, quoted
 from mpifl.io.text import text_lines
 
 ENDINGS = (".wav", ".wave")
@@ -74,8 +74,8 @@ class Wav(Importer):
             )
         if self.test_pattern and ("test" in sources or has_list):
             raise InputError(
-                f"--test-pattern: {self.test_pattern!r}: {sources['train'][0]} has a test part"
-                f" already, by {'testing_list.txt' if has_list else '--test'}"
+                f"--test-pattern: {quoted(self.test_pattern)}: {sources['train'][0]} has a test"
+                f" part already, by {'testing_list.txt' if has_list else '--test'}"
             )
 
         words = {
@@ -107,7 +107,7 @@ class Wav(Importer):
         for lists in lists_by_part.values():
             lists.check_used()
         if self.test_pattern and not store.samples("test"):
-            raise InputError(f"--test-pattern: {self.test_pattern!r} is found in no path")
+            raise InputError(f"--test-pattern: {quoted(self.test_pattern)} is found in no path")
 
         scale, shift = moments.scaling(self.normalise, np.dtype(np.float32))
         folder = sources["train"][0].resolve().name

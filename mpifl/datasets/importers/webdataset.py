@@ -28,7 +28,7 @@ from mpifl.datasets.importers.patterns import (
 from mpifl.datasets.importers.pictures import GREY_HELP, SIZE_HELP, height_and_width, pictures
 from mpifl.datasets.importers.webdataset_shards import Sample, samples, shards
 from mpifl.datasets.store import Store
-from mpifl.errors import InputError
+from mpifl.errors import InputError, quoted
 from mpifl.io.files import read_errors
 
 PICTURES = tuple(ending.removeprefix(".") for ending in images.ENDINGS)
@@ -49,7 +49,7 @@ class Webdataset(Importer):
     x: str = Field(
         "", description="ending of the samples' files (default: that of a picture, or npy)"
     )
-    y: str = Field("", description="ending of the files with the class (default: cls)")
+    label: str = Field("", description="ending of the files with the class (default: cls)")
     label_field: str = Field("", description="name of the class in the .json; a.b is b in a")
     label_pattern: Annotated[str | None, with_group("label")] = Field(
         None, description="regular expression with a group label, on SHARD/KEY"
@@ -85,7 +85,9 @@ class Webdataset(Importer):
                 y = [class_of_text(labels, part, self._label(s), s.location) for s in block]
                 store.add(part, clients, x, np.concatenate(y), where=block[0].location)
         if self.test_pattern and not store.samples("test"):
-            raise InputError(f"--test-pattern: {self.test_pattern!r} is found in no SHARD/KEY")
+            raise InputError(
+                f"--test-pattern: {quoted(self.test_pattern)} is found in no SHARD/KEY"
+            )
 
         scale, shift = features.scaling
         name = sources["train"][0].resolve().name.partition(".")[0]
@@ -93,7 +95,7 @@ class Webdataset(Importer):
             name=name,
             outputs=labels.outputs,
             source=f"WebDataset {name}: x {self.x or 'by its ending'},"
-            f" y {self.label_pattern or self.label_field or self.y or CLASS},"
+            f" y {self.label_pattern or self.label_field or self.label or CLASS},"
             f" client {self.client_pattern or self.client_field or 'none'}",
             licence="as its source says",
             feature_scale=scale,
@@ -104,18 +106,18 @@ class Webdataset(Importer):
     def _check(self, sources: Mapping[str, list[Path]]) -> None:
         """Raise InputError for options that exclude each other."""
         named = {
-            "--y": self.y,
+            "--label": self.label,
             "--label-field": self.label_field,
             "--label-pattern": self.label_pattern,
         }
         given = [option for option, value in named.items() if value]
         if len(given) > 1:
-            raise InputError(f"{given[1]}: {named[given[1]]!r}: not together with {given[0]}")
+            raise InputError(f"{given[1]}: {quoted(named[given[1]])}: not together with {given[0]}")
         check_test_pattern(self.test_pattern, sources)
 
     def _all(self, sources: Mapping[str, list[Path]], with_x: bool) -> Iterator[tuple[str, Sample]]:
         """Yield part and sample, in the order of the source; its own files only ``with_x``."""
-        small = {self.y or CLASS, self.json_ending}
+        small = {self.label or CLASS, self.json_ending}
 
         def wanted(ending: str) -> bool:
             return ending in small or (with_x and self._is_x(ending))
@@ -134,7 +136,7 @@ class Webdataset(Importer):
             return matched_group(self.label_pattern, "label", sample.path)
         if self.label_field:
             return sample.value(self.json_ending, self.label_field)
-        return sample.text(self.y or CLASS)
+        return sample.text(self.label or CLASS)
 
     def _client(self, sample: Sample) -> str:
         value = None

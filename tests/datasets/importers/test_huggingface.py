@@ -31,7 +31,7 @@ def test_without_the_library_it_says_what_to_install(tmp_path: Path) -> None:
     code = (
         "import sys; sys.modules['datasets'] = None\n"
         "from mpifl.commands.data import data\n"
-        f"data(['import', 'huggingface', {str(tmp_path)!r}, '--x', 'x', '--y', 'y', '-o', {str(tmp_path / 'out.h5')!r}])"
+        f"data(['import', 'huggingface', {str(tmp_path)!r}, '--x', 'x', '--label', 'y', '-o', {str(tmp_path / 'out.h5')!r}])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
@@ -85,7 +85,7 @@ def test_images_with_their_clients_and_splits(datasets: Any, tmp_path: Path) -> 
     splits = {"train": train.shuffle(seed=1), "test": train.select([1]), "extra": train}
     datasets.DatasetDict(splits).save_to_disk(str(tmp_path / "pets"))
     data = imported(
-        Huggingface(x="image", y="label", client="who", normalise="unit"),
+        Huggingface(x="image", label="label", client="who", normalise="unit"),
         tmp_path,
         tmp_path / "pets",
     )
@@ -102,7 +102,7 @@ def test_images_with_their_clients_and_splits(datasets: Any, tmp_path: Path) -> 
     )
     assert sorted(found) == [(0, [0, 1, 2]), (1, [20, 1, 2])]
     small = imported(
-        Huggingface(x="image", y="label", size="2x2", grey=True, test_split="extra"),
+        Huggingface(x="image", label="label", size="2x2", grey=True, test_split="extra"),
         tmp_path,
         tmp_path / "pets",
     )
@@ -112,7 +112,7 @@ def test_images_with_their_clients_and_splits(datasets: Any, tmp_path: Path) -> 
 
 def test_images_that_cannot_be_read_are_refused(datasets: Any, tmp_path: Path) -> None:
     features = {"image": datasets.Image(), "label": datasets.Value("int64")}
-    importer, out = Huggingface(x="image", y="label"), tmp_path / "out"
+    importer, out = Huggingface(x="image", label="label"), tmp_path / "out"
     good = {"bytes": png((1, 2, 3)), "path": None}
     for name, wrong, said in (
         ("cut", {"bytes": png((1, 2, 3))[:50], "path": None}, "sample 1: not a picture"),
@@ -134,7 +134,7 @@ def test_texts_are_classified_or_predicted(datasets: Any, tmp_path: Path) -> Non
         "user": ["a", "b", "a"],
     }
     path = saved(datasets, tmp_path / "texts", columns)
-    data = imported(Huggingface(x="text", y="mood", client="user"), tmp_path, path)
+    data = imported(Huggingface(x="text", label="mood", client="user"), tmp_path, path)
     assert data.tokens.tolist() == [b"<unknown>", b"day", b"!", b"bad", b"good"]
     assert [one.tolist() for one in samples_of(data.train, "a")] == [[4, 1], [0]]
     assert (data.labels.tolist(), labels_of(data.train, "a")) == ([b"down", b"up"], [1, 1])
@@ -187,7 +187,7 @@ def test_numbers_keep_their_shapes(datasets: Any, tmp_path: Path) -> None:
         ("one", np.array(columns["one"])[:, None]),
     ):
         data = imported(
-            Huggingface(x=name, y="y", coarse="coarse", normalise="none"), tmp_path, path
+            Huggingface(x=name, label="y", coarse="coarse", normalise="none"), tmp_path, path
         )
         assert np.array_equal(data.train.x, expected.astype(np.float32))
         assert (known(data.train.y).tolist(), known(data.train.coarse).tolist(), data.outputs) == (
@@ -195,10 +195,12 @@ def test_numbers_keep_their_shapes(datasets: Any, tmp_path: Path) -> None:
             [0, 0, 1, 0, 0],
             3,
         )
-    data = imported(Huggingface(x="picture", y="y", normalise="unit"), tmp_path, path)
+    data = imported(Huggingface(x="picture", label="y", normalise="unit"), tmp_path, path)
     assert np.array_equal(data.train.x, np.array(columns["picture"]).transpose(0, 3, 1, 2))
-    assert "--ragged" in refusal(Huggingface(x="ragged", y="y"), tmp_path / "out", path)
-    data = imported(Huggingface(x="ragged", y="y", ragged=True, normalise="none"), tmp_path, path)
+    assert "--ragged" in refusal(Huggingface(x="ragged", label="y"), tmp_path / "out", path)
+    data = imported(
+        Huggingface(x="ragged", label="y", ragged=True, normalise="none"), tmp_path, path
+    )
     for one, expected in zip(samples_of(data.train, "all"), ragged, strict=True):
         assert np.array_equal(one[:, 0], expected.astype(np.float32))
 
@@ -214,7 +216,7 @@ def test_token_ids_are_taken_as_they_are(datasets: Any, tmp_path: Path) -> None:
     assert (data.train.x.dtype, data.outputs, data.vocabulary) == (np.int32, 300, 300)
     assert labels_of(
         imported(
-            Huggingface(x="input_ids", y="y", tokens="ids", vocabulary=300), tmp_path, path
+            Huggingface(x="input_ids", label="y", tokens="ids", vocabulary=300), tmp_path, path
         ).train,
         "all",
     ) == [
@@ -231,7 +233,7 @@ def test_token_ids_are_taken_as_they_are(datasets: Any, tmp_path: Path) -> None:
         Huggingface(x="input_ids", task="language"), tmp_path / "out", path
     )
     assert "--ragged: True" in refusal(
-        Huggingface(x="user", y="y", ragged=True), tmp_path / "out", path
+        Huggingface(x="user", label="y", ragged=True), tmp_path / "out", path
     )
 
 
@@ -263,7 +265,7 @@ def test_token_ids_are_taken_as_they_are(datasets: Any, tmp_path: Path) -> None:
         ),
         ({"x": [], "y": []}, ""),
         ({"z": [1.0]}, "--x: 'x'"),
-        ({"x": [1.0]}, "--y: 'y'"),
+        ({"x": [1.0]}, "--label: 'y'"),
     ],
 )
 def test_columns_that_do_not_fit_are_refused(
@@ -271,7 +273,7 @@ def test_columns_that_do_not_fit_are_refused(
 ) -> None:
     path = saved(datasets, tmp_path / "data", columns)
     message = refusal(
-        Huggingface(x="x", y="y", client="client" if "client" in columns else ""),
+        Huggingface(x="x", label="y", client="client" if "client" in columns else ""),
         tmp_path / "out",
         path,
     )
@@ -293,22 +295,24 @@ def test_splits_that_do_not_go_together_are_refused(datasets: Any, tmp_path: Pat
     datasets.DatasetDict(
         {"train": split(["a", "b"], [0, 1]), "test": split(["b", "a"], [0])}
     ).save_to_disk(str(tmp_path / "d"))
-    assert "classes in y differ" in refusal(Huggingface(x="x", y="y"), out, tmp_path / "d")
+    assert "classes in y differ" in refusal(Huggingface(x="x", label="y"), out, tmp_path / "d")
     assert "--train-split: 'all'" in refusal(
-        Huggingface(x="x", y="y", train_split="all"), out, tmp_path / "d"
+        Huggingface(x="x", label="y", train_split="all"), out, tmp_path / "d"
     )
     split(["a", "b"], [1]).save_to_disk(str(tmp_path / "t"))
-    assert "--test" in refusal(Huggingface(x="x", y="y"), out, tmp_path / "d", test=tmp_path / "t")
+    assert "--test" in refusal(
+        Huggingface(x="x", label="y"), out, tmp_path / "d", test=tmp_path / "t"
+    )
     data = imported(
-        Huggingface(x="x", y="y", test_split=""), tmp_path, tmp_path / "d", test=tmp_path / "t"
+        Huggingface(x="x", label="y", test_split=""), tmp_path, tmp_path / "d", test=tmp_path / "t"
     )
     assert (data.test.samples, data.labels.tolist()) == (1, [b"a", b"b"])
-    assert "--y" in refusal(Huggingface(x="x"), out, tmp_path / "t")
-    assert "--y" in refusal(Huggingface(x="x", y="y", task="language"), out, tmp_path / "t")
+    assert "--label" in refusal(Huggingface(x="x"), out, tmp_path / "t")
+    assert "--label" in refusal(Huggingface(x="x", label="y", task="language"), out, tmp_path / "t")
 
 
 def test_damaged_folders_are_refused(datasets: Any, tmp_path: Path) -> None:
-    importer, out = Huggingface(x="x", y="y"), tmp_path / "out"
+    importer, out = Huggingface(x="x", label="y"), tmp_path / "out"
     path = saved(
         datasets, tmp_path / "data", {"x": [[float(k)] for k in range(500)], "y": [0, 1] * 250}
     )
@@ -349,20 +353,20 @@ def test_a_folder_of_the_hub_is_read_without_a_copy(
     folder = hub_folder(tmp_path / "repo")
     cache = tmp_path / "cache"
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", cache)
-    options = {"x": "x", "y": "y", "client": "who", "config": "numbers", "normalise": "none"}
+    options = {"x": "x", "label": "y", "client": "who", "config": "numbers", "normalise": "none"}
     data = imported(Huggingface(**options), tmp_path, folder)
     assert (data.train.client.tolist(), data.train.x.ravel().tolist()) == (
         [b"a", b"b"],
         [0, 2, 1, 3],
     )
     assert (data.test.x.ravel().tolist(), data.name) == ([4, 5], "repo")
-    words = imported(Huggingface(x="t", y="y", config="words"), tmp_path, folder)
+    words = imported(Huggingface(x="t", label="y", config="words"), tmp_path, folder)
     assert (words.train.samples, words.labels.tolist()) == (2, [b"p", b"q"])
     assert not cache.exists()
     lines = tmp_path / "lines"
     lines.mkdir()
     (lines / "train.jsonl").write_text('{"t": "a b", "y": "p"}\n{"t": "c", "y": "q"}\n')
-    found = imported(Huggingface(x="t", y="y"), tmp_path, lines)
+    found = imported(Huggingface(x="t", label="y"), tmp_path, lines)
     assert np.array_equal(found.train.x, words.train.x)
 
     blobs = tmp_path / "datasets--someone--repo"
@@ -382,7 +386,7 @@ def test_folders_of_images_are_those_of_the_hub(datasets: Any, tmp_path: Path) -
         (tmp_path / "pets" / below).parent.mkdir(parents=True)
         (tmp_path / "pets" / f"{below}.png").write_bytes(png((10 * k, 1, 2)))
     data = imported(
-        Huggingface(x="image", y="label", normalise="unit"), tmp_path, tmp_path / "pets"
+        Huggingface(x="image", label="label", normalise="unit"), tmp_path, tmp_path / "pets"
     )
     assert data.labels.tolist() == [b"cat", b"dog"]
     assert data.train.x[:, 0, 0, 0].tolist() == [0, 10]
@@ -391,28 +395,32 @@ def test_folders_of_images_are_those_of_the_hub(datasets: Any, tmp_path: Path) -
 
 def test_folders_of_the_hub_that_do_not_fit_are_refused(datasets: Any, tmp_path: Path) -> None:
     folder, out = hub_folder(tmp_path / "repo"), tmp_path / "out"
-    message = refusal(Huggingface(x="x", y="y"), out, folder)
+    message = refusal(Huggingface(x="x", label="y"), out, folder)
     assert f"--config: '': {folder}: " in message
     assert "['numbers', 'words']" in message
-    assert "--config: 'other'" in refusal(Huggingface(x="x", y="y", config="other"), out, folder)
+    assert "--config: 'other'" in refusal(
+        Huggingface(x="x", label="y", config="other"), out, folder
+    )
     (folder / "README.md").write_text(
         "---\nconfigs:\n- config_name: a\n  data_files: https://example.org/x.jsonl\n---\n"
     )
-    assert refusal(Huggingface(x="x", y="y"), out, folder) == (
+    assert refusal(Huggingface(x="x", label="y"), out, folder) == (
         f"{folder}/README.md: names 'https://example.org/x.jsonl';"
         " allowed are files in its folder: nothing is downloaded"
     )
     path = saved(datasets, tmp_path / "data", {"x": [[1.0], [2.0]], "y": [0, 1]})
-    assert "--config: 'a'" in refusal(Huggingface(x="x", y="y", config="a"), out, path)
+    assert "--config: 'a'" in refusal(Huggingface(x="x", label="y", config="a"), out, path)
 
 
 def test_the_command_imports_and_refuses(datasets: Any, tmp_path: Path) -> None:
     path = saved(datasets, tmp_path / "data", {"x": [[1.0], [2.0]], "y": [0, 1]})
-    status, said = command(tmp_path / "out", "huggingface", str(path), "--x", "x", "--y", "y")
+    status, said = command(tmp_path / "out", "huggingface", str(path), "--x", "x", "--label", "y")
     assert (status, "train: 2 samples of 1 client\n" in said) == (0, True)
-    assert command(tmp_path / "bad", "huggingface", str(path), "--x", "x", "--y", "z")[0] == 2
+    assert command(tmp_path / "bad", "huggingface", str(path), "--x", "x", "--label", "z")[0] == 2
     assert (
-        command(tmp_path / "bad", "huggingface", str(tmp_path / "none"), "--x", "x", "--y", "z")[0]
+        command(
+            tmp_path / "bad", "huggingface", str(tmp_path / "none"), "--x", "x", "--label", "z"
+        )[0]
         == 2
     )
 
@@ -421,7 +429,7 @@ def test_memory_does_not_grow_with_the_rows(datasets: Any, tmp_path: Path) -> No
     def peak(rows: int) -> int:
         columns = {"x": np.zeros((rows, 100), np.float32), "y": np.arange(rows) % 2}
         path = saved(datasets, tmp_path / f"{rows}", columns)
-        return peak_of_reading(Huggingface(x="x", y="y"), tmp_path, path)
+        return peak_of_reading(Huggingface(x="x", label="y"), tmp_path, path)
 
     few, many = peak(4_000), peak(40_000)
     assert many < few + (1 << 20)  # 36,000 more rows are 14 MB

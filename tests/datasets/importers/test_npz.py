@@ -66,7 +66,7 @@ def with_array(folder: Path, **arrays: Any) -> None:
 
 
 def test_arrays_stand_side_by_side(folder: Path, out: Path) -> None:
-    found = imported(Npz(x="x", y="y", client="who"), out, *both(folder))
+    found = imported(Npz(x="x", label="y", client="who"), out, *both(folder))
     assert found.train.client.tolist() == [b"4", b"7", b"30"]
     assert found.train.x.tolist() == X[[1, 3, 4, 5, 0, 2]].tolist()
     assert known(found.train.y).tolist() == [0, 2, 0, 2, 1, 1]
@@ -82,11 +82,11 @@ def test_arrays_stand_side_by_side(folder: Path, out: Path) -> None:
 
 
 def test_without_clients_all_belong_to_one(folder: Path, out: Path) -> None:
-    assert imported(Npz(x="x", y="y"), out, *both(folder)).train.client.tolist() == [b"all"]
+    assert imported(Npz(x="x", label="y"), out, *both(folder)).train.client.tolist() == [b"all"]
 
 
 def test_test_rows_are_the_test_part(folder: Path, out: Path) -> None:
-    found = imported(Npz(x="x", y="y", client="who", test_rows="test"), out, *both(folder))
+    found = imported(Npz(x="x", label="y", client="who", test_rows="test"), out, *both(folder))
     assert found.train.x.tolist() == X[[3, 4, 0, 2]].tolist()
     assert found.test.x.tolist() == X[[1, 5]].tolist()
     assert found.train.client.tolist() == [b"4", b"30"]
@@ -96,10 +96,12 @@ def test_test_rows_are_the_test_part(folder: Path, out: Path) -> None:
 
 def test_test_may_have_files_of_its_own(folder: Path, out: Path) -> None:
     np.savez(folder / "held.npz", x=X[:2].astype(np.uint8), y=[5, 2], who=[9, 8])
-    found = imported(Npz(x="x", y="y", client="who"), out, *both(folder), test=folder / "held.npz")
+    found = imported(
+        Npz(x="x", label="y", client="who"), out, *both(folder), test=folder / "held.npz"
+    )
     assert (known(found.test.y).tolist(), found.test.client.tolist()) == ([1, 2], [b"8", b"9"])
     (out / "imported.h5").unlink()
-    both_ways = Npz(x="x", y="y", client="who", test_rows="test")
+    both_ways = Npz(x="x", label="y", client="who", test_rows="test")
     assert "--test-rows" in refusal(both_ways, out, *both(folder), test=folder / "held.npz")
 
 
@@ -149,7 +151,7 @@ def test_any_array_comes_out_as_it_went_in(
             name.unlink()
             name = packed
         np.savez(folder / "rest.npz", y=np.arange(samples), who=who)
-        found = imported(Npz(x="x", y="y", client="who"), out, name, folder / "rest.npz")
+        found = imported(Npz(x="x", label="y", client="who"), out, name, folder / "rest.npz")
         wanted: dict[str, list[tuple[bytes, int]]] = {}
         for k in range(samples):
             wanted.setdefault(str(who[k]), []).append((x[k].astype(TYPES[stored]).tobytes(), k))
@@ -164,7 +166,7 @@ def test_labels_may_be_text_and_clients_bytes(folder: Path, out: Path) -> None:
         y=np.array(list("abacbc")),
         who=np.array(["zoë".encode(), b"b", b"b", b"b", b"b", b"b"]),
     )
-    found = imported(Npz(x="x", y="y", client="who"), out, *both(folder))
+    found = imported(Npz(x="x", label="y", client="who"), out, *both(folder))
     assert found.labels.tolist() == [b"a", b"b", b"c"]
     assert found.train.client.tolist() == [b"b", "zoë".encode()]
     assert known(found.train.y).tolist() == [1, 0, 2, 1, 2, 0]
@@ -175,7 +177,7 @@ def test_labels_may_be_text_and_clients_bytes(folder: Path, out: Path) -> None:
 )
 def test_regression_takes_numbers(folder: Path, out: Path, y: np.ndarray) -> None:
     with_array(folder, y=y)
-    found = imported(Npz(x="x", y="y", client="who", task="regression"), out, *both(folder))
+    found = imported(Npz(x="x", label="y", client="who", task="regression"), out, *both(folder))
     wide = y.reshape(6, -1)
     assert (found.task, found.outputs) == ("regression", wide.shape[1])
     assert np.array_equal(known(found.train.y), wide[[1, 3, 4, 5, 0, 2]].astype(np.float32))
@@ -204,7 +206,7 @@ def test_features_are_standardised_over_the_train_part(
     np.save(folder / "x.npy", x)
     with_array(folder, y=np.arange(600) % 2, who=np.arange(600), test=np.arange(600) >= 400)
     found = imported(
-        Npz(x="x", y="y", test_rows="test", normalise="standard", channel_axis=axis),
+        Npz(x="x", label="y", test_rows="test", normalise="standard", channel_axis=axis),
         out,
         *both(folder),
     )
@@ -228,7 +230,7 @@ def test_features_are_standardised_over_the_train_part(
 # What is wrong
 
 
-OPTIONS: dict[str, Any] = {"x": "x", "y": "y", "client": "who", "test_rows": "test"}
+OPTIONS: dict[str, Any] = {"x": "x", "label": "y", "client": "who", "test_rows": "test"}
 
 
 @pytest.mark.parametrize(
@@ -237,8 +239,8 @@ OPTIONS: dict[str, Any] = {"x": "x", "y": "y", "client": "who", "test_rows": "te
         ({"y": Y[1:]}, "y: 5 rows"),
         ({"who": WHO[1:]}, "who: 5 rows"),
         ({"test": TEST[1:]}, "test: 5 rows"),
-        ({"y": Y / 2}, "cannot be --y of a classification"),
-        ({"y": np.stack([Y, Y], 1)}, "cannot be --y of a classification"),
+        ({"y": Y / 2}, "cannot be --label of a classification"),
+        ({"y": np.stack([Y, Y], 1)}, "cannot be --label of a classification"),
         ({"y": np.int64(3)}, "y: shape ()"),
         ({"y": Y * 0}, "outputs 1"),
         ({"y": np.array([2, 1, 2, 5, 0, 5])}, "y: label 1 is not among the 3 of the train part"),
@@ -285,14 +287,14 @@ def test_samples_that_cannot_be_kept_are_refused(
     folder: Path, out: Path, x: np.ndarray, said: str
 ) -> None:
     np.save(folder / "x.npy", x)
-    message = refusal(Npz(x="x", y="y", client="who"), out, *both(folder))
+    message = refusal(Npz(x="x", label="y", client="who"), out, *both(folder))
     assert message.startswith(f"{folder / 'x.npy'}: ")
     assert said in message
 
 
 def test_a_test_part_of_another_shape_is_refused(folder: Path, out: Path) -> None:
     np.savez(folder / "held.npz", x=X[:, :3].astype(np.uint8), y=Y, who=WHO)
-    message = refusal(Npz(x="x", y="y"), out, *both(folder), test=folder / "held.npz")
+    message = refusal(Npz(x="x", label="y"), out, *both(folder), test=folder / "held.npz")
     assert message.startswith(
         f"{folder / 'held.npz'}: x: samples of uint8 (3,); train's are uint8 (4,)"
     )
@@ -310,13 +312,15 @@ def test_every_truncation_is_refused(folder: Path, out: Path, name: str) -> None
     raw = (folder / name).read_bytes()
     for size in range(0, len(raw), 1 + len(raw) // 300):
         (folder / name).write_bytes(raw[:size])
-        assert refusal(Npz(x="x", y="y"), out, *paths).startswith(str(folder / name))
+        assert refusal(Npz(x="x", label="y"), out, *paths).startswith(str(folder / name))
 
 
 def test_what_goes_on_is_refused(folder: Path, out: Path) -> None:
     with (folder / "x.npy").open("ab") as file:
         file.write(b"\0")
-    assert "more bytes than its header declares" in refusal(Npz(x="x", y="y"), out, *both(folder))
+    assert "more bytes than its header declares" in refusal(
+        Npz(x="x", label="y"), out, *both(folder)
+    )
 
 
 def test_damage_inside_an_archive_is_seen(folder: Path, out: Path) -> None:
@@ -325,12 +329,14 @@ def test_damage_inside_an_archive_is_seen(folder: Path, out: Path) -> None:
     raw = (folder / "rest.npz").read_bytes()
     place = raw.index((1003).to_bytes(8, "little"))
     (folder / "rest.npz").write_bytes(raw[:place] + b"\0" + raw[place + 1 :])
-    assert refusal(Npz(x="x", y="y"), out, *both(folder)).startswith(f"{folder / 'rest.npz'}: y: ")
+    assert refusal(Npz(x="x", label="y"), out, *both(folder)).startswith(
+        f"{folder / 'rest.npz'}: y: "
+    )
 
 
 def test_fortrans_order_in_a_packed_file_is_refused(folder: Path, out: Path) -> None:
     np.savez_compressed(folder / "f.npz", f=np.asfortranarray(X))
-    assert "C order" in refusal(Npz(x="f", y="y"), out, folder / "f.npz", folder / "rest.npz")
+    assert "C order" in refusal(Npz(x="f", label="y"), out, folder / "f.npz", folder / "rest.npz")
 
 
 def test_headers_that_lie_are_refused(folder: Path, out: Path) -> None:
@@ -339,16 +345,16 @@ def test_headers_that_lie_are_refused(folder: Path, out: Path) -> None:
     (folder / "x.npy").write_bytes(
         raw.replace(b"(6, 4), ", b"(6, 10**9), ".replace(b"10**9", b"999999999"))
     )
-    assert str(folder / "x.npy") in refusal(Npz(x="x", y="y"), out, *both(folder))
+    assert str(folder / "x.npy") in refusal(Npz(x="x", label="y"), out, *both(folder))
     size = len(raw) - 24 - 10
     header = (
         b"{'descr': '|u1', 'fortran_order': False, 'shape': (6, 99999999999), }".ljust(size - 1)
         + b"\n"
     )
     (folder / "x.npy").write_bytes(raw[:10] + header + raw[-24:])
-    assert "truncated" in refusal(Npz(x="x", y="y"), out, *both(folder))
+    assert "truncated" in refusal(Npz(x="x", label="y"), out, *both(folder))
     (folder / "x.npy").write_bytes(raw[:6] + b"\x03" + raw[7:])
-    assert "version" in refusal(Npz(x="x", y="y"), out, *both(folder))
+    assert "version" in refusal(Npz(x="x", label="y"), out, *both(folder))
 
 
 def test_a_pickle_that_would_run_a_command_is_refused(
@@ -361,25 +367,27 @@ def test_a_pickle_that_would_run_a_command_is_refused(
     array = np.array([Touch()] * 6, dtype=object)
     np.save(folder / "y.npy", array, allow_pickle=True)
     (folder / "rest.npz").unlink()
-    assert "Python objects" in refusal(Npz(x="x", y="y"), out, folder / "x.npy", folder / "y.npy")
+    assert "Python objects" in refusal(
+        Npz(x="x", label="y"), out, folder / "x.npy", folder / "y.npy"
+    )
     (folder / "y.npy").write_bytes(pickle.dumps(Touch()))
     assert str(folder / "y.npy") in refusal(
-        Npz(x="x", y="y"), out, folder / "x.npy", folder / "y.npy"
+        Npz(x="x", label="y"), out, folder / "x.npy", folder / "y.npy"
     )
     assert not (tmp_path / "ran").exists()
 
 
 def test_names_that_are_not_there_are_refused_with_those_that_are(folder: Path, out: Path) -> None:
     assert (
-        refusal(Npz(x="X", y="y"), out, *both(folder))
+        refusal(Npz(x="X", label="y"), out, *both(folder))
         == "--x: 'X': no such array; there are: test, who, x, y"
     )
-    assert refusal(Npz(x="x", y="z"), out, *both(folder)).startswith("--y: 'z'")
-    assert "no such file" in refusal(Npz(x="x", y="z"), out, folder / "none.npy")
+    assert refusal(Npz(x="x", label="z"), out, *both(folder)).startswith("--label: 'z'")
+    assert "no such file" in refusal(Npz(x="x", label="z"), out, folder / "none.npy")
     (folder / "x.csv").write_text("1,2\n")
-    assert "must end in" in refusal(Npz(x="x", y="y"), out, folder / "x.csv")
+    assert "must end in" in refusal(Npz(x="x", label="y"), out, folder / "x.csv")
     (folder / "rest.npz").write_text("no archive")
-    assert refusal(Npz(x="x", y="y"), out, *both(folder)).startswith(f"{folder / 'rest.npz'}: ")
+    assert refusal(Npz(x="x", label="y"), out, *both(folder)).startswith(f"{folder / 'rest.npz'}: ")
 
 
 def test_a_name_that_is_there_twice_is_refused(folder: Path, out: Path) -> None:
@@ -388,7 +396,7 @@ def test_a_name_that_is_there_twice_is_refused(folder: Path, out: Path) -> None:
         zipfile.ZipFile(folder / "rest.npz", "a") as archive,
     ):
         archive.writestr("y.npy", b"")
-    assert "holds array 'y' twice" in refusal(Npz(x="x", y="y"), out, *both(folder))
+    assert "holds array 'y' twice" in refusal(Npz(x="x", label="y"), out, *both(folder))
 
 
 @pytest.mark.parametrize(
@@ -398,9 +406,9 @@ def test_a_name_that_is_there_twice_is_refused(folder: Path, out: Path) -> None:
         {"x": "x"},
         {"x": "x", "task": "regression"},
         {"x": "x", "task": "language"},
-        {"x": "x", "y": "y", "task": "language", "vocabulary": 9},
-        {"x": "x", "y": "y", "vocabulary": 9, "normalise": "unit"},
-        {"x": "x", "y": "y", "channel_axis": 0},
+        {"x": "x", "label": "y", "task": "language", "vocabulary": 9},
+        {"x": "x", "label": "y", "vocabulary": 9, "normalise": "unit"},
+        {"x": "x", "label": "y", "channel_axis": 0},
     ],
 )
 def test_options_that_cannot_be_are_refused(options: dict[str, Any]) -> None:
@@ -409,13 +417,13 @@ def test_options_that_cannot_be_are_refused(options: dict[str, Any]) -> None:
 
 
 def test_an_axis_that_is_not_there_is_refused(folder: Path, out: Path) -> None:
-    assert "--channel-axis" in refusal(Npz(x="x", y="y", channel_axis=2), out, *both(folder))
+    assert "--channel-axis" in refusal(Npz(x="x", label="y", channel_axis=2), out, *both(folder))
     np.save(folder / "x.npy", X.astype(np.int16))
-    assert "--normalise" in refusal(Npz(x="x", y="y", normalise="unit"), out, *both(folder))
+    assert "--normalise" in refusal(Npz(x="x", label="y", normalise="unit"), out, *both(folder))
 
 
 def test_the_command_ends_with_status_2_and_leaves_nothing(folder: Path, out: Path) -> None:
-    arguments = ["npz", *map(str, both(folder)), "--x", "x", "--y", "y", "--test-rows", "test"]
+    arguments = ["npz", *map(str, both(folder)), "--x", "x", "--label", "y", "--test-rows", "test"]
     status, said = command(out, *arguments)
     assert (status, "2 samples of 1 client\n" in said) == (0, True)
     (out / "out.h5").unlink()
@@ -439,7 +447,7 @@ def test_memory_does_not_grow_with_the_files(tmp_path: Path, name: str) -> None:
     np.save(tmp_path / "y.npy", np.arange(150_000) % 3)
     del array
     assert (
-        peak_of_reading(Npz(x="x", y="y"), tmp_path, tmp_path / name, tmp_path / "y.npy")
+        peak_of_reading(Npz(x="x", label="y"), tmp_path, tmp_path / name, tmp_path / "y.npy")
         < 40_000_000
     )
 
@@ -449,7 +457,7 @@ def test_real_activities_of_30_people(shared: Path, out: Path) -> None:
     har = shared / "data" / "har"
     paths = (har / "x_f16_n128x9.npy.xz", har / "y_subject_istest.npz")
     found = imported(
-        Npz(x="x_f16_n128x9", y="y", client="subject", test_rows="is_test"), out, *paths
+        Npz(x="x_f16_n128x9", label="y", client="subject", test_rows="is_test"), out, *paths
     )
     with np.load(paths[1]) as columns, lzma.open(paths[0]) as file:
         x, y, subject, held = np.load(file), columns["y"], columns["subject"], columns["is_test"]
@@ -469,7 +477,7 @@ def test_real_activities_of_30_people(shared: Path, out: Path) -> None:
 def test_pixels_and_transcripts(tmp_path: Path, out: Path) -> None:
     masks = np.array([[[0, 1], [-1, 2]], [[1, 1], [0, 0]]])
     np.savez(tmp_path / "pixels.npz", x=np.zeros((2, 2, 2), np.uint8), y=masks)
-    facts: dict[str, Any] = {"x": "x", "y": "y", "task": "segmentation", "classes": 3}
+    facts: dict[str, Any] = {"x": "x", "label": "y", "task": "segmentation", "classes": 3}
     data = imported(Npz(**facts), out, tmp_path / "pixels.npz")
     assert (data.outputs, known(data.train.y).tolist()) == (3, [[0, 1, -1, 2], [1, 1, 0, 0]])
     few = refusal(Npz(**facts | {"classes": 2}), tmp_path / "few", tmp_path / "pixels.npz")

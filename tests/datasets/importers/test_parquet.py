@@ -57,7 +57,7 @@ def test_without_the_library_it_says_what_to_install(tmp_path: Path) -> None:
     code = (
         "import sys; sys.modules['pyarrow'] = None\n"
         "from mpifl.commands.data import data\n"
-        f"data(['import', 'parquet', {str(source)!r}, '--y', 'y', '-o', {str(out)!r}])"
+        f"data(['import', 'parquet', {str(source)!r}, '--label', 'y', '-o', {str(out)!r}])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
@@ -80,7 +80,7 @@ def test_columns_are_features_label_and_client(pa: Any, tmp_path: Path, out: Pat
         "ill": pa.array([0, 1, 1, 0], pa.int8()),
     }
     path = write(tmp_path / "ward.parquet", columns, rows=3)
-    found = imported(Parquet(y="ill", client="site", drop=["note"]), out, path)
+    found = imported(Parquet(label="ill", client="site", drop=["note"]), out, path)
     assert found.train.client.tolist() == [b"bonn", b"oslo"]
     assert [x.tolist() for x in samples_of(found.train, "oslo")] == [
         [30, 0.5, 1, 0, 1],  # age, dose, smokes, scan
@@ -91,9 +91,9 @@ def test_columns_are_features_label_and_client(pa: Any, tmp_path: Path, out: Pat
     scaled = found.train.x * found.feature_scale + found.feature_shift
     np.testing.assert_allclose([scaled.mean(0), scaled.std(0)], [[0] * 5, [1] * 5], atol=1e-6)
 
-    found = imported(Parquet(x="dose,age", y="ill", normalise="none"), tmp_path, path)
+    found = imported(Parquet(x="dose,age", label="ill", normalise="none"), tmp_path, path)
     assert found.train.x.tolist() == [[0.5, 30], [1.5, 41], [2.5, -20], [3.5, 50]]
-    found = imported(Parquet(x="age", y="scan", task="regression"), tmp_path, path)
+    found = imported(Parquet(x="age", label="scan", task="regression"), tmp_path, path)
     assert (found.task, found.outputs, found.train.x.dtype) == ("regression", 2, np.int32)
     assert known(found.train.y).tolist() == [[0, 1], [2, 3], [4, 5], [6, 7]]
 
@@ -105,7 +105,7 @@ def test_it_is_what_pandas_reads(pa: Any, tmp_path: Path, out: Path) -> None:
     frame["y"] = random.integers(4, size=3_000)
     frame["who"] = random.integers(20, size=3_000)
     frame.to_parquet(tmp_path / "t.parquet", row_group_size=700, compression="zstd")
-    found = imported(Parquet(y="y", client="who"), out, tmp_path / "t.parquet")
+    found = imported(Parquet(label="y", client="who"), out, tmp_path / "t.parquet")
     for who, rows in pandas.read_parquet(tmp_path / "t.parquet").groupby("who"):
         own = rows[["a", "b", "c"]].to_numpy(np.float32)
         assert np.array_equal(np.stack(samples_of(found.train, str(who))), own)
@@ -117,17 +117,20 @@ def test_the_index_of_pandas_is_no_feature(pa: Any, tmp_path: Path, out: Path) -
     path = tmp_path / "t.parquet"
     frame = pandas.DataFrame({"a": [1.5, 2.5, 3.5], "y": [0, 1, 0], "who": [7, 8, 7]})
     frame.iloc[[2, 0, 1]].to_parquet(path)  # shuffled, so that the index is a column
-    assert imported(Parquet(y="y", client="who"), out, path).train.x.tolist() == [
+    assert imported(Parquet(label="y", client="who"), out, path).train.x.tolist() == [
         [3.5],
         [1.5],
         [2.5],
     ]
-    found = imported(Parquet(x="a,__index_level_0__", y="y", normalise="none"), out, path)
+    found = imported(Parquet(x="a,__index_level_0__", label="y", normalise="none"), out, path)
     assert found.train.x.tolist() == [[3.5, 2], [1.5, 0], [2.5, 1]]
 
     frame.set_index("who").to_parquet(path)  # its name is in the metadata alone
-    assert imported(Parquet(y="y"), out, path).train.x.tolist() == [[1.5], [2.5], [3.5]]
-    assert imported(Parquet(y="y", client="who"), out, path).train.client.tolist() == [b"7", b"8"]
+    assert imported(Parquet(label="y"), out, path).train.x.tolist() == [[1.5], [2.5], [3.5]]
+    assert imported(Parquet(label="y", client="who"), out, path).train.client.tolist() == [
+        b"7",
+        b"8",
+    ]
 
 
 def test_pictures_are_upright(pa: Any, tmp_path: Path, out: Path) -> None:
@@ -137,7 +140,7 @@ def test_pictures_are_upright(pa: Any, tmp_path: Path, out: Path) -> None:
     file = io.BytesIO()
     Image.fromarray(np.arange(24, dtype=np.uint8).reshape(4, 6)).save(file, "png", exif=exif)
     path = write(tmp_path / "t.parquet", {"x": [file.getvalue()] * 2, "y": [0, 1]})
-    found = imported(Parquet(x="x", y="y", grey=True), out, path)
+    found = imported(Parquet(x="x", label="y", grey=True), out, path)
     with Image.open(file) as opened:
         expected = np.asarray(ImageOps.exif_transpose(opened))
     assert expected.shape == (6, 4)
@@ -152,7 +155,7 @@ def test_folders_whose_paths_give_clients_and_the_test_part(
     (tmp_path / "table" / "_SUCCESS").touch()
     write(tmp_path / "table" / "site=a" / "train-1.pq", {"x": [7.0], "y": ["n"]})
     pattern = r"^site=(?P<client>\w+)/"
-    importer = Parquet(x="x", y="y", client_pattern=pattern, test_pattern="/test-")
+    importer = Parquet(x="x", label="y", client_pattern=pattern, test_pattern="/test-")
     found = imported(importer, out, tmp_path / "table")
     assert found.train.client.tolist() == [b"a", b"b"]
     assert found.train.x.ravel().tolist() == [1, 1, 7, 0, 0]
@@ -165,19 +168,19 @@ def test_folders_whose_paths_give_clients_and_the_test_part(
         ({"test_pattern": "-"}, "no files for the train part by --test-pattern '-'"),
         ({"client_pattern": "(?P<client>!)"}, "site=a/test-0.parquet: no client by the pattern"),
     ):
-        assert said in refusal(Parquet(x="x", y="y", **options), out, tmp_path / "table")
+        assert said in refusal(Parquet(x="x", label="y", **options), out, tmp_path / "table")
     (tmp_path / "empty").mkdir()
     assert "no files there whose names end in .parquet" in refusal(
-        Parquet(y="y"), out, tmp_path / "empty"
+        Parquet(label="y"), out, tmp_path / "empty"
     )
-    assert refusal(Parquet(y="y"), out, tmp_path / "none").endswith("No such file or directory")
+    assert refusal(Parquet(label="y"), out, tmp_path / "none").endswith("No such file or directory")
     assert "not together with --test" in refusal(importer, out, tmp_path, test=tmp_path)
 
 
 def test_a_client_may_be_a_part_of_a_value(pa: Any, tmp_path: Path, out: Path) -> None:
     columns = {"pid": ["TCGA-02-0001", "TCGA-06-0125", "TCGA-02-3"], "x": [1, 2, 3], "y": [0, 1, 1]}
     path = write(tmp_path / "t.parquet", columns)
-    options = {"x": "x", "y": "y", "client": "pid", "normalise": "none"}
+    options = {"x": "x", "label": "y", "client": "pid", "normalise": "none"}
     found = imported(Parquet(**options, client_pattern=r"^TCGA-(?P<client>\w{2})-"), out, path)
     assert found.train.client.tolist() == [b"02", b"06"]
     assert found.train.x.ravel().tolist() == [1, 3, 2]
@@ -198,7 +201,7 @@ def test_pictures_and_texts(pa: Any, tmp_path: Path, out: Path) -> None:
     features = {"label": {"names": ["cat", "dog", "cow"], "_type": "ClassLabel"}}
     path = write(tmp_path / "pets.parquet", columns, metadata={"info": {"features": features}})
     for name in ("image", "raw"):
-        found = imported(Parquet(x=name, y="label", normalise="unit"), out, path)
+        found = imported(Parquet(x=name, label="label", normalise="unit"), out, path)
         assert (found.labels.tolist(), found.outputs) == ([b"cat", b"dog", b"cow"], 3)
         assert found.train.x[:, :, 0, 0].tolist() == [[0, 1, 2], [10, 1, 2], [20, 1, 2]]
         (out / "imported.h5").unlink()
@@ -209,7 +212,7 @@ def test_pictures_and_texts(pa: Any, tmp_path: Path, out: Path) -> None:
     stolen = [{"bytes": None, "path": str(tmp_path / "secret.png")}]
     (tmp_path / "secret.png").write_bytes(images[0])
     wrong = write(tmp_path / "wrong.parquet", {"image": stolen, "label": [0]})
-    assert "sample 0: no image" in refusal(Parquet(x="image", y="label"), out, wrong)
+    assert "sample 0: no image" in refusal(Parquet(x="image", label="label"), out, wrong)
 
 
 @pytest.mark.parametrize("kind", ["large_string", "string_view", "dictionary"])
@@ -233,7 +236,7 @@ def test_each_way_to_store_text_gives_the_same(
         table = pa.table({name: stored(values) for name, values in columns.items()})
         pyarrow.parquet.write_table(table, tmp_path / "t.parquet")
         (out / "imported.h5").unlink(missing_ok=True)
-        data = imported(Parquet(x="t", y="y", client="c"), out, tmp_path / "t.parquet")
+        data = imported(Parquet(x="t", label="y", client="c"), out, tmp_path / "t.parquet")
         return data.labels.tolist(), data.vocabulary, contents(data)
 
     def contents(data: Any) -> Any:
@@ -248,29 +251,29 @@ def test_views_of_bytes_and_lists_are_read(pa: Any, tmp_path: Path, out: Path) -
     lists = pa.array([[1.5, 2.0], [3.0, 4.0]], pa.list_view(pa.float64()))
     table = pa.table({"x": lists, "y": ["a", "b"]})
     pyarrow.parquet.write_table(table, tmp_path / "t.parquet")
-    found = imported(Parquet(x="x", y="y"), out, tmp_path / "t.parquet")
+    found = imported(Parquet(x="x", label="y"), out, tmp_path / "t.parquet")
     assert found.train.x.tolist() == [[1.5, 2.0], [3.0, 4.0]]
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"x": "z", "y": "y"}, "--x: 'z': "),
-        ({"x": "a,a", "y": "y"}, "--x: 'a': given twice"),
-        ({"y": "z"}, "--y: 'z': "),
-        ({"y": "y"}, "'t' holds text, and there are 4 columns"),
-        ({"x": "a,t", "y": "y"}, "'t' holds text, and there are 2 columns"),
-        ({"x": "a", "drop": "t", "y": "y"}, "--drop: 't': goes without --x"),
-        ({"drop": "a,t,n,c", "y": "y"}, "no column is left for the samples"),
+        ({"x": "z", "label": "y"}, "--x: 'z': "),
+        ({"x": "a,a", "label": "y"}, "--x: 'a': given twice"),
+        ({"label": "z"}, "--label: 'z': "),
+        ({"label": "y"}, "'t' holds text, and there are 4 columns"),
+        ({"x": "a,t", "label": "y"}, "'t' holds text, and there are 2 columns"),
+        ({"x": "a", "drop": "t", "label": "y"}, "--drop: 't': goes without --x"),
+        ({"drop": "a,t,n,c", "label": "y"}, "no column is left for the samples"),
         (
-            {"x": "n", "y": "y"},
+            {"x": "n", "label": "y"},
             "column n: no value in 1 of 2 places, the first of which is number 1;",
         ),
-        ({"x": "a", "y": "a", "grey": True}, "--grey: True: goes with images; a holds numbers"),
-        ({"x": "a", "y": "c"}, "values of type date32[day]; expected numbers"),
+        ({"x": "a", "label": "a", "grey": True}, "--grey: True: goes with images; a holds numbers"),
+        ({"x": "a", "label": "c"}, "values of type date32[day]; expected numbers"),
         ({"x": "a", "task": "language"}, "--task: 'language': goes with text, token ids"),
-        ({"x": "a", "y": "t", "task": "regression"}, "values of type string; expected numbers"),
-        ({"x": "a"}, "--y: ''"),
+        ({"x": "a", "label": "t", "task": "regression"}, "values of type string; expected numbers"),
+        ({"x": "a"}, "--label: ''"),
     ],
 )
 def test_what_does_not_fit_is_named(
@@ -294,22 +297,22 @@ def test_files_that_differ_or_are_damaged_are_named(pa: Any, tmp_path: Path, out
         ({"x": [[1.0, 2.0]], "y": [0]}, "x is float32 (2,), before it was float32 (1,)"),
     ):
         other = write(tmp_path / "2.parquet", columns)
-        message = refusal(Parquet(x="x", y="y"), out, first, other)
+        message = refusal(Parquet(x="x", label="y"), out, first, other)
         assert str(other) in message
         assert said in message
 
     empty = write(
         tmp_path / "e.parquet", {"x": pa.array([], pa.float64()), "y": pa.array([], pa.int64())}
     )
-    assert f"{empty}: no rows" in refusal(Parquet(x="x", y="y"), out, empty)
-    assert imported(Parquet(x="x", y="y"), out, empty, first).train.samples == 2
+    assert f"{empty}: no rows" in refusal(Parquet(x="x", label="y"), out, empty)
+    assert imported(Parquet(x="x", label="y"), out, empty, first).train.samples == 2
     (out / "imported.h5").unlink()
 
     good = write(tmp_path / "g.parquet", {"x": np.arange(5e3), "y": np.arange(5_000) % 2})
     raw = good.read_bytes()
     for damaged in (b"", raw[:100], raw[: len(raw) // 2], raw[:20] + bytes(2_000) + raw[2_020:]):
         good.write_bytes(damaged)
-        assert refusal(Parquet(x="x", y="y"), out, good).startswith(f"{good}: ")
+        assert refusal(Parquet(x="x", label="y"), out, good).startswith(f"{good}: ")
 
 
 def test_text_that_is_none_is_refused(pa: Any, tmp_path: Path, out: Path) -> None:
@@ -317,7 +320,7 @@ def test_text_that_is_none_is_refused(pa: Any, tmp_path: Path, out: Path) -> Non
     raw = good.read_bytes()
     at = raw.index(b"good")
     good.write_bytes(raw[:at] + b"g\xff\xfed" + raw[at + 4 :])
-    assert "UTF" in refusal(Parquet(x="x", y="y"), out, good)
+    assert "UTF" in refusal(Parquet(x="x", label="y"), out, good)
 
 
 def test_memory_does_not_grow_with_a_row_group(pa: Any, tmp_path: Path) -> None:
@@ -332,7 +335,7 @@ def test_memory_does_not_grow_with_a_row_group(pa: Any, tmp_path: Path) -> None:
         del values, x
         held = [pa.total_allocated_bytes()]
         with storing(tmp_path / "peak.h5", lambda _: held.append(pa.total_allocated_bytes())) as to:
-            Parquet(x="x", y="y").read({"train": [path]}, to)
+            Parquet(x="x", label="y").read({"train": [path]}, to)
         return max(held) - held[0]
 
     few, many = peak(4_000), peak(40_000)
@@ -341,21 +344,21 @@ def test_memory_does_not_grow_with_a_row_group(pa: Any, tmp_path: Path) -> None:
 
 def test_the_command_imports_and_refuses(pa: Any, tmp_path: Path) -> None:
     path = str(write(tmp_path / "t.parquet", {"a": [1.0, 2.0], "b": [1.0, 2.0], "y": [0, 1]}))
-    status, said = command(tmp_path / "out", "parquet", path, "--x", "a,b", "--y", "y")
+    status, said = command(tmp_path / "out", "parquet", path, "--x", "a,b", "--label", "y")
     assert (status, "train: 2 samples of 1 client\n" in said) == (0, True)
-    assert command(tmp_path / "bad", "parquet", path, "--x", "a", "--y", "z")[0] == 2
+    assert command(tmp_path / "bad", "parquet", path, "--x", "a", "--label", "z")[0] == 2
 
 
 def test_the_test_part_may_come_first_among_the_files(pa: Any, tmp_path: Path, out: Path) -> None:
     write(tmp_path / "t" / "a-test.parquet", {"x": [1.0, 2.0], "y": [2, 1]})
     write(tmp_path / "t" / "b-train.parquet", {"x": [3.0, 4.0, 5.0], "y": [0, 1, 2]})
-    data = imported(Parquet(x="x", y="y", test_pattern="test"), out, tmp_path / "t")
+    data = imported(Parquet(x="x", label="y", test_pattern="test"), out, tmp_path / "t")
     assert data.test is not None
     assert (data.outputs, data.train.samples, data.test.samples) == (3, 3, 2)
 
 
 def test_labels_may_be_true_and_false(pa: Any, tmp_path: Path, out: Path) -> None:
     table = write(tmp_path / "t.parquet", {"x": [1.0, 2.0, 3.0], "y": [True, False, True]})
-    data = imported(Parquet(x="x", y="y"), out, table)
+    data = imported(Parquet(x="x", label="y"), out, table)
     assert data.train.y is not None
     assert (data.outputs, data.train.y.tolist()) == (2, [1, 0, 1])

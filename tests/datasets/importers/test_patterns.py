@@ -11,7 +11,12 @@ from mpifl.datasets.importers.csv import Csv
 from mpifl.datasets.importers.fedscale import Fedscale
 from mpifl.datasets.importers.images import Images
 from mpifl.datasets.importers.importer import Importer
-from mpifl.datasets.importers.patterns import matched_group, with_group
+from mpifl.datasets.importers.patterns import (
+    check_test_pattern,
+    group_in_value,
+    matched_group,
+    with_group,
+)
 from mpifl.datasets.importers.text import Text
 from mpifl.datasets.importers.wav import Wav
 from mpifl.errors import InputError
@@ -25,6 +30,20 @@ def test_a_group_is_found_anywhere_in_the_path() -> None:
 def test_a_path_without_it_is_named(path: str) -> None:
     with pytest.raises(InputError, match=f"^{path}: no client by the pattern"):
         matched_group(r"/(?P<client>\w*?)_nohash", "client", path)
+
+
+def test_errors_show_a_pattern_as_it_was_written() -> None:
+    """It can be copied: repr would double each backslash."""
+    pattern = r"_(?P<label>\d+)\.jpg$"
+    with pytest.raises(InputError) as in_path:
+        matched_group(pattern, "label", "a/x.png")
+    assert str(in_path.value) == f"a/x.png: no label by the pattern '{pattern}'"
+    with pytest.raises(InputError) as in_value:
+        group_in_value(pattern, "label", r"a\x", "row 3")
+    assert str(in_value.value) == rf"row 3: 'a\x': no label by the pattern '{pattern}'"
+    with pytest.raises(InputError) as twice:
+        check_test_pattern(pattern, ["test"])
+    assert str(twice.value) == f"--test-pattern: '{pattern}': not together with --test"
 
 
 @pytest.mark.parametrize(

@@ -242,12 +242,12 @@ def test_words_may_come_from_tffs_counts(tmp_path: Path) -> None:
 
 def test_text_may_be_classified_by_text(tmp_path: Path) -> None:
     path = write(tmp_path / "stackoverflow_train.h5", POSTS)
-    data = imported(Tff(x="title", y="type", length=2), tmp_path, path)
+    data = imported(Tff(x="title", label="type", length=2), tmp_path, path)
     assert data.labels.tolist() == [b"answer", b"question"]
     assert labels_of(data.train, "00000001") == [1, 1, 0]
     assert [len(one) for one in samples_of(data.train, "00000001")] == [2, 2, 1]
     test = write(tmp_path / "stackoverflow_test.h5", {"9": {"title": ["t"], "type": ["comment"]}})
-    message = refusal(Tff(x="title", y="type"), tmp_path / "out", path, test=test)
+    message = refusal(Tff(x="title", label="type"), tmp_path / "out", path, test=test)
     assert f"{test}: client '9'" in message
     assert "'comment'" in message
 
@@ -362,9 +362,9 @@ def test_files_of_another_layout_are_refused(tmp_path: Path) -> None:
     assert str(tmp_path / "none.h5") in refusal(Tff(), out, tmp_path / "none.h5")
     write(path, {"a": {"x": np.ones((1, 2)), "y": np.ones(1, int)}})
     assert "--x: ''" in refusal(Tff(), out, path)
-    assert "--y" in refusal(Tff(x="x"), out, path)
-    assert "--coarse: 'c'" in refusal(Tff(x="x", y="y", coarse="c"), out, path)
-    assert imported(Tff(x="x", y="y"), tmp_path, path).outputs == 2
+    assert "--label" in refusal(Tff(x="x"), out, path)
+    assert "--coarse: 'c'" in refusal(Tff(x="x", label="y", coarse="c"), out, path)
+    assert imported(Tff(x="x", label="y"), tmp_path, path).outputs == 2
 
 
 def test_options_that_do_not_go_with_the_samples_are_refused(tmp_path: Path) -> None:
@@ -402,7 +402,7 @@ def test_the_command_imports_and_refuses(
         True,
         True,
     )
-    assert command(tmp_path / "bad", "tff", str(folder), "--y", "digit")[0] == 2
+    assert command(tmp_path / "bad", "tff", str(folder), "--label", "digit")[0] == 2
 
 
 def test_memory_is_that_of_a_client_however_many_there_are(tmp_path: Path) -> None:

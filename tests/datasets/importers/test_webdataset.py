@@ -101,13 +101,13 @@ def test_arrays_and_other_endings(tmp_path: Path, out: Path) -> None:
         files |= {f"{k}.x.npy": npy(x[k]), f"{k}.other.npy": npy(x[0]), f"{k}.word": "ab"[k % 2]}
     paths = [shard(tmp_path / "a.tar", files), shard(tmp_path / "b.tar.gz", files)]
     for path in paths:
-        found = imported(Webdataset(x="x.npy", y="word", normalise="none"), out, path)
+        found = imported(Webdataset(x="x.npy", label="word", normalise="none"), out, path)
         assert np.array_equal(found.train.x, x)
         assert (known(found.train.y).tolist(), found.labels.tolist()) == (
             [0, 1, 0, 1, 0],
             [b"a", b"b"],
         )
-    both = imported(Webdataset(x="x.npy", y="word"), out, paths[0], test=paths[1])
+    both = imported(Webdataset(x="x.npy", label="word"), out, paths[0], test=paths[1])
     assert (both.train.samples, both.test.samples) == (5, 5)
 
 
@@ -153,7 +153,7 @@ def test_it_reads_what_the_library_writes(tmp_path: Path, out: Path) -> None:
         ({"1.png": png(1), "1.cls": "0"}, {"client_pattern": "(?P<client>!)"}, "no client by the"),
         ({"1.png": png(1), "1.cls": "0"}, {"test_pattern": "!"}, "--test-pattern: '!' is found in"),
         ({"1.png": png(1), "1.cls": "0"}, {"test_pattern": "1"}, "no samples for the train part"),
-        ({"1.png": png(1)}, {"y": "a", "label_field": "b"}, "--label-field: 'b': not together"),
+        ({"1.png": png(1)}, {"label": "a", "label_field": "b"}, "--label-field: 'b': not together"),
     ],
 )
 def test_what_is_wrong_is_named(
