@@ -11,10 +11,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from mpifl.errors import InputError
-from mpifl.job import Job
-from mpifl.models.flat import FlatModel
-from mpifl.population.population import Population
 from mpifl.rounds.experiment import Experiment
 from mpifl.rounds.round_result import STATISTICS
 from mpifl.seeds import Purpose, number
@@ -23,24 +19,6 @@ from mpifl.training.samples import pool_of
 
 STATISTICS_KEY = 1 << 32
 """Keeps the seed of the server's passes apart from those of rounds."""
-
-
-def check_batch_norm(job: Job, model: FlatModel, population: Population) -> None:
-    """Raise InputError for a policy that the model or the data do not allow."""
-    policy = job.training.batch_norm
-    if policy == "average":
-        return
-    if not model.batch_norms:
-        raise InputError(
-            f"training.batch_norm: {policy!r} is not allowed: the model has no batch norm;"
-            " allowed: average"
-        )
-    if policy == "recompute" and "validation" not in population.data.parts:
-        raise InputError(
-            f"training.batch_norm: 'recompute' is not allowed: {population.data.name} has no"
-            " validation part; data.split makes one: data.split.by=clients"
-            " data.split.validation=0.1"
-        )
 
 
 def with_own_statistics(

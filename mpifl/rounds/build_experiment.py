@@ -22,6 +22,7 @@ from mpifl.rounds.experiment import Experiment, TimingExperiment
 from mpifl.rounds.job_checks import (
     check_aggregation,
     check_attacks,
+    check_batch_norm,
     check_data,
     check_grown,
     check_loggers,
@@ -33,8 +34,8 @@ from mpifl.rounds.job_checks import (
 from mpifl.rounds.make_workload import make_workload, needs_flops
 from mpifl.rounds.memory_checks import check_cohort, check_model
 from mpifl.rounds.personal_clients import check_personal
-from mpifl.rounds.privatising import check_privacy, check_private
-from mpifl.rounds.recording import check_recorded
+from mpifl.rounds.privacy_checks import check_privacy, check_private
+from mpifl.rounds.recording_checks import check_recorded
 from mpifl.rounds.root import check_root
 from mpifl.rounds.secure_checks import (
     check_secure_aggregation,
@@ -145,7 +146,6 @@ def _experiment_with_model(job: Job, population: Population) -> TimingExperiment
     from mpifl.models.flops import training_flops
     from mpifl.models.initial import load_initial
     from mpifl.objectives.make import make_objective
-    from mpifl.rounds.batch_norm import check_batch_norm
     from mpifl.rounds.kept_optimizer import check_kept_optimizer
     from mpifl.training.allocator import keep_freed_memory
     from mpifl.training.choice import check_single_samples, chosen, with_drop_last

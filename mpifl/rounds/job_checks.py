@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
+from typing import TYPE_CHECKING
 
 from mpifl.attacks.attack import collude
 from mpifl.attacks.attackers import Attackers, check_attackers
@@ -16,6 +17,9 @@ from mpifl.job import Job
 from mpifl.job.schema import Training
 from mpifl.population.population import Population
 from mpifl.rounds.experiment import Experiment, TimingExperiment
+
+if TYPE_CHECKING:
+    from mpifl.models.flat import FlatModel
 
 LONGEST_TRANSFER_SECONDS = 1e7
 
@@ -256,4 +260,22 @@ def _check_tested_clients(job: Job, data: Dataset) -> None:
             f" pool of {counted(part.samples, 'sample')} that belong to none of its"
             f" {counted(data.train.clients, 'client')}; leave it out, or give clients a part of"
             f" their own: data.split.by=samples (or clients) data.split.{name}=0.1"
+        )
+
+
+def check_batch_norm(job: Job, model: FlatModel, population: Population) -> None:
+    """Raise InputError for a policy that the model or the data do not allow."""
+    policy = job.training.batch_norm
+    if policy == "average":
+        return
+    if not model.batch_norms:
+        raise InputError(
+            f"training.batch_norm: {policy!r} is not allowed: the model has no batch norm;"
+            " allowed: average"
+        )
+    if policy == "recompute" and "validation" not in population.data.parts:
+        raise InputError(
+            f"training.batch_norm: 'recompute' is not allowed: {population.data.name} has no"
+            " validation part; data.split makes one: data.split.by=clients"
+            " data.split.validation=0.1"
         )
