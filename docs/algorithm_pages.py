@@ -22,7 +22,7 @@ from mpifl.algorithms.algorithm import Algorithm
 from mpifl.algorithms.arrays import Array
 from mpifl.job.component import COMPONENTS, find_part
 from mpifl.models.layout import Layout
-from mpifl.rounds.demands import computing
+from mpifl.rounds.experiment.demands import computing
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "algorithms" / "results" / "digits.json"

@@ -18,8 +18,8 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from mpifl.clock.timeline import ClockState
-from mpifl.rounds.build_experiment import check_job
-from mpifl.rounds.plan import make_plan
+from mpifl.rounds.experiment.build_experiment import check_job
+from mpifl.rounds.plan.plan import make_plan
 from mpifl.seeds import KeyedGenerator, Purpose, number
 
 UNIT = 2.0**-40

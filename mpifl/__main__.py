@@ -35,7 +35,7 @@ from mpifl.errors import FAILED, InputError
 from mpifl.io.remembered import VERIFY_HELP, forget
 
 if TYPE_CHECKING:
-    from mpifl.rounds.experiment import TimingExperiment
+    from mpifl.rounds.experiment.experiment import TimingExperiment
 
 RARELY = 50_000
 """New objects between two collections of garbage: each looks at all that is being loaded."""
@@ -159,8 +159,8 @@ def check(
     from mpifl.commands.check_data import held_by
     from mpifl.job import dump_job
     from mpifl.kernels.notice import say_when_compiling
-    from mpifl.rounds.demands import demands
-    from mpifl.rounds.prospects import prospects
+    from mpifl.rounds.experiment.demands import demands
+    from mpifl.rounds.experiment.prospects import prospects
     from mpifl.state.resume import check_device_of
 
     changes = overrides or []
@@ -204,7 +204,7 @@ def version(
 
 def _check(job: str, overrides: Sequence[str]) -> TimingExperiment:
     """Return the experiment of a job; end the command when the job or an input is wrong."""
-    from mpifl.rounds.build_experiment import check_job
+    from mpifl.rounds.experiment.build_experiment import check_job
 
     with wrong_input_ends():
         return check_job(job, overrides)[0]

@@ -25,8 +25,8 @@ from mpifl.mpi.recovery import Attempt, attempts
 from mpifl.mpi.world import World, connect
 from mpifl.record.run_folders import CHECKPOINTS, JOB
 from mpifl.rounds import protocol
-from mpifl.rounds.client_state import client_store
-from mpifl.rounds.experiment import Experiment, TimingExperiment
+from mpifl.rounds.clients.client_state import client_store
+from mpifl.rounds.experiment.experiment import Experiment, TimingExperiment
 from mpifl.state.aggregate import run_as_aggregator
 from mpifl.state.ending import ends_together
 from mpifl.state.resume import ACTORS, take_over

@@ -15,7 +15,7 @@ from mpifl.errors import InputError
 from mpifl.job.component import COMPONENTS, find_part
 from mpifl.job.schema import Training
 from mpifl.job.section import Section
-from mpifl.rounds.build_experiment import check_job
+from mpifl.rounds.experiment.build_experiment import check_job
 from tests.e2e import test_models, test_objectives
 from tests.every_algorithm import OPTIONS
 

@@ -28,7 +28,7 @@ PYTHON = "python"
 """The file of FOLDER that is started as Python is, with the same arguments, for what starts ``sys.executable``."""
 
 OWN = (
-    "mpifl.rounds.build_experiment",
+    "mpifl.rounds.experiment.build_experiment",
     "mpifl.record.run_record",
     "mpifl.state.checkpoint",
     "mpifl.training.loop",

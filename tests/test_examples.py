@@ -23,7 +23,7 @@ from mpifl.datasets.store import storing
 from mpifl.errors import InputError
 from mpifl.job import load_yaml
 from mpifl.population.population import Population
-from mpifl.rounds.build_experiment import check_job
+from mpifl.rounds.experiment.build_experiment import check_job
 from mpifl.traces.trace import Trace
 from tests import asking
 from tests.algorithms.sides import context, sent, start, step, uploaded

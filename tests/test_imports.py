@@ -37,6 +37,10 @@ LAYERS = [  # from low to high; a module may import from its own layer and from 
     {"protocols", "exchange", "secure_aggregation"},
     {"fedml"},
     {"privacy"},
+    {"rounds.plan"},
+    {"rounds.experiment"},
+    {"rounds.clients"},
+    {"rounds.server"},
     {"rounds"},
     {"messages"},
     {"cluster"},
@@ -45,7 +49,6 @@ LAYERS = [  # from low to high; a module may import from its own layer and from 
     {"state"},
     {"flower"},
     {"report"},
-    {"sweeps"},
     {"sweeps"},
     {"commands"},
     {"run", "__main__"},
@@ -108,12 +111,12 @@ def ours(name: str) -> list[Import]:
 
 def test_the_package_was_found() -> None:
     assert {
-        "mpifl.rounds.plan",
+        "mpifl.rounds.plan.plan",
         "mpifl.clock.policies.sync",
         "mpifl.datasets.partitioners.iid",
     } <= set(MODULES)
     assert ("mpifl.population.population", 1) in {
-        (found, 1) for found, _ in imports("mpifl.rounds.plan")
+        (found, 1) for found, _ in imports("mpifl.rounds.plan.plan")
     }
 
 
@@ -139,7 +142,8 @@ def test_lower_layers_never_import_higher_ones(name: str) -> None:
     [
         name
         for name in MODULES
-        if part(name) in ("aggregation.exact_sum", "mpi") or name == "mpifl.rounds.client_state"
+        if part(name) in ("aggregation.exact_sum", "mpi")
+        or name == "mpifl.rounds.clients.client_state"
     ],
 )
 def test_sums_stores_and_ranks_know_nothing_of_learning(name: str) -> None:
@@ -212,13 +216,16 @@ def test_deciding_imports_neither_torch_nor_mpi(name: str) -> None:
     [
         ("mpifl", {"torch", "mpi4py", "numpy", "h5py", "yaml"}),
         (
-            "mpifl.rounds.plan, mpifl.clock.policies.sync, mpifl.selection.uniform",
+            "mpifl.rounds.plan.plan, mpifl.clock.policies.sync, mpifl.selection.uniform",
             {"torch", "mpi4py"},
         ),
         ("mpifl.job, mpifl.population.build", {"torch", "mpi4py", "sklearn"}),
         ("mpifl.record.progress, mpifl.record.summary", {"torch", "mpi4py"}),
-        ("mpifl.aggregation.exact_sum, mpifl.rounds.client_state", {"torch", "mpi4py"}),
-        ("mpifl.rounds.experiment, mpifl.training.loop, mpifl.algorithms.fedavg", {"mpi4py"}),
+        ("mpifl.aggregation.exact_sum, mpifl.rounds.clients.client_state", {"torch", "mpi4py"}),
+        (
+            "mpifl.rounds.experiment.experiment, mpifl.training.loop, mpifl.algorithms.fedavg",
+            {"mpi4py"},
+        ),
     ],
 )
 def test_what_is_loaded_with_it(modules: str, unwanted: set[str]) -> None:

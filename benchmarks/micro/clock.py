@@ -21,9 +21,9 @@ import numpy as np
 
 from benchmarks.micro.table import machine, show, versions
 from mpifl.clock.timeline import ClockState
-from mpifl.rounds.build_experiment import check_job
-from mpifl.rounds.experiment import TimingExperiment
-from mpifl.rounds.plan import make_plan
+from mpifl.rounds.experiment.build_experiment import check_job
+from mpifl.rounds.experiment.experiment import TimingExperiment
+from mpifl.rounds.plan.plan import make_plan
 from mpifl.traces.bandwidth import Bandwidth
 
 SERVER = ("clock.latency.server_down_kbps=1e5", "clock.latency.server_up_kbps=1e5")

@@ -17,9 +17,9 @@ import numpy as np
 
 from benchmarks.micro.table import machine, show, versions
 from mpifl.clock.timeline import ClockState, Outcome
-from mpifl.rounds.build_experiment import check_job
-from mpifl.rounds.experiment import TimingExperiment
-from mpifl.rounds.plan import make_plan
+from mpifl.rounds.experiment.build_experiment import check_job
+from mpifl.rounds.experiment.experiment import TimingExperiment
+from mpifl.rounds.plan.plan import make_plan
 
 FEW, SLOTS, PERIOD = (
     0.0005,

@@ -14,7 +14,7 @@ from time import perf_counter
 
 from mpifl import run
 from mpifl.record.run_record import RunRecord
-from mpifl.rounds.round_result import RoundResult
+from mpifl.rounds.plan.round_result import RoundResult
 
 TIME = "TIME "
 _ended_round = RunRecord.ended_round

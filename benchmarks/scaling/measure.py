@@ -22,8 +22,8 @@ from mpifl.errors import WRONG_INPUT, InputError, TrainingError
 from mpifl.io.files import write_text
 from mpifl.job import Job, read_job
 from mpifl.mpi.launch import command
-from mpifl.rounds.experiment import Experiment
-from mpifl.rounds.plan import TASK, largest_first, task_groups
+from mpifl.rounds.experiment.experiment import Experiment
+from mpifl.rounds.plan.plan import TASK, largest_first, task_groups
 
 FORMAT = "mpifl-scaling-1"
 POINTS = "points.jsonl"
@@ -200,7 +200,7 @@ def _group_samples(done: np.ndarray, job: Job) -> np.ndarray:
 
 def _experiment(folder: Path) -> Experiment:
     """What a run trained."""
-    from mpifl.rounds.build_experiment import check_job
+    from mpifl.rounds.experiment.build_experiment import check_job
 
     experiment = check_job(str(folder / "job.yaml"), [])[0]
     assert isinstance(experiment, Experiment)

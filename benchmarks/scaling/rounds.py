@@ -16,7 +16,7 @@ import numpy as np
 from benchmarks.scaling.network import SMALL, Layout, Network, broadcast, reduce
 from mpifl.mpi.communicator import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, PAUSE_GROWTH
 from mpifl.mpi.queue import SERVER_PAUSE_GROWTH, TAIL_TICKETS, own_tickets
-from mpifl.rounds.plan import TASK
+from mpifl.rounds.plan.plan import TASK
 from mpifl.rounds.protocol import HEADER
 
 

@@ -24,7 +24,7 @@ import numpy as np
 from mpifl import __version__
 from mpifl.errors import InputError
 from mpifl.job import Job
-from mpifl.rounds.experiment import Experiment, TimingExperiment
+from mpifl.rounds.experiment.experiment import Experiment, TimingExperiment
 
 SETTINGS = (
     "ATEN_CPU_CAPABILITY",

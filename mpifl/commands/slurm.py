@@ -217,7 +217,7 @@ def _checked(job: str, overrides: Sequence[str], points: Index | None, whole: bo
     Then errors appear before the job is in the queue. Raises InputError.
     """
     from mpifl.job import read_job
-    from mpifl.rounds.build_experiment import check_job
+    from mpifl.rounds.experiment.build_experiment import check_job
     from mpifl.sweeps.folder import check_runs
 
     if points is not None:

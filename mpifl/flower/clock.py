@@ -19,7 +19,7 @@ from mpifl.flower.settings import FlowerSettings
 from mpifl.population.build import trace_file
 from mpifl.population.phones import Phones
 from mpifl.population.population import Population
-from mpifl.rounds.plan import ONLINE_SAMPLE
+from mpifl.rounds.plan.plan import ONLINE_SAMPLE
 from mpifl.seeds import Purpose, number
 from mpifl.traces.trace import Trace, begun_at, open_trace
 

@@ -15,9 +15,9 @@ from mpifl.errors import InputError, counted
 from mpifl.inversion.inversion import Seen
 from mpifl.objectives.classification import Classification
 from mpifl.record.load import load_run
-from mpifl.rounds.build_experiment import check_job
-from mpifl.rounds.experiment import Experiment
-from mpifl.rounds.recording import FOLDER, Facts, Recorded, recorded_in
+from mpifl.rounds.clients.recording import FOLDER, Facts, Recorded, recorded_in
+from mpifl.rounds.experiment.build_experiment import check_job
+from mpifl.rounds.experiment.experiment import Experiment
 from mpifl.seeds import KeyedGenerator, Purpose, number
 from mpifl.training.participant import EMPTY, minibatches
 from mpifl.training.samples import pool_of

@@ -21,7 +21,7 @@ from mpifl.errors import InputError
 from mpifl.io.files import disk_full_errors, read_errors, to_disk, usual_mode
 from mpifl.messages.host import Host
 from mpifl.messages.owners import dealt_to, owner_of
-from mpifl.rounds.snapshot import round_of
+from mpifl.rounds.plan.snapshot import round_of
 
 File = tuple[str, str]
 """Name and SHA-256."""

@@ -35,21 +35,21 @@ from mpifl.messages.wire import (
 )
 from mpifl.mpi.queue import Queue
 from mpifl.mpi.world import World
-from mpifl.rounds.assignment import Assignment, Results, Versions
 from mpifl.rounds.callbacks import RunCallbacks
-from mpifl.rounds.client_state import ClientStore
-from mpifl.rounds.evaluation import tested_rounds
-from mpifl.rounds.experiment import Experiment
-from mpifl.rounds.plan import ONLINE_SAMPLE, TASK, Plan
+from mpifl.rounds.clients.assignment import Assignment, Results, Versions
+from mpifl.rounds.clients.client_state import ClientStore
+from mpifl.rounds.clients.worker import Worker, make_worker
+from mpifl.rounds.experiment.experiment import Experiment
+from mpifl.rounds.plan.plan import ONLINE_SAMPLE, TASK, Plan
+from mpifl.rounds.plan.round_result import CLIENT_TEST, PERSONAL, RoundResult
+from mpifl.rounds.plan.snapshot import Snapshot, Waiting
 from mpifl.rounds.protocol import (
     aggregator_receive_results,
     aggregator_send_assignment,
     aggregator_serve_tickets,
 )
-from mpifl.rounds.round_result import CLIENT_TEST, PERSONAL, RoundResult
-from mpifl.rounds.snapshot import Snapshot, Waiting
+from mpifl.rounds.server.evaluation import tested_rounds
 from mpifl.rounds.tickets import ticket_costs, work_on
-from mpifl.rounds.worker import Worker, make_worker
 from mpifl.seeds import Purpose, number
 
 

@@ -23,13 +23,13 @@ from mpifl.messages.wire import (
 )
 from mpifl.mpi.queue import Queue
 from mpifl.mpi.world import World
-from mpifl.rounds.assignment import Versions
-from mpifl.rounds.client_state import ClientStore
+from mpifl.rounds.clients.assignment import Versions
+from mpifl.rounds.clients.client_state import ClientStore
+from mpifl.rounds.clients.worker import make_worker
 from mpifl.rounds.executor import EXECUTOR_PATIENCE
-from mpifl.rounds.experiment import Experiment
+from mpifl.rounds.experiment.experiment import Experiment
 from mpifl.rounds.protocol import executor_receive_assignment, executor_send_results
 from mpifl.rounds.tickets import work_on
-from mpifl.rounds.worker import make_worker
 
 
 def run_actors(world: World, experiment: Experiment, folder: Path) -> None:

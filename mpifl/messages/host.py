@@ -19,14 +19,14 @@ from mpifl.messages.owners import block_of
 from mpifl.messages.server_handlers import name_of, run_server
 from mpifl.messages.sizes import size_of
 from mpifl.protocols.actor import Actor, Message
-from mpifl.rounds.attacking import count_labels
-from mpifl.rounds.client_errors import task_names
-from mpifl.rounds.client_program import ClientProgram, Ended, advance
-from mpifl.rounds.contract import is_plug_in
-from mpifl.rounds.plan import TASK
-from mpifl.rounds.public import public_inputs
-from mpifl.rounds.serving import serve
-from mpifl.rounds.worker import Worker
+from mpifl.rounds.clients.attacking import count_labels
+from mpifl.rounds.clients.client_errors import task_names
+from mpifl.rounds.clients.client_program import ClientProgram, Ended, advance
+from mpifl.rounds.clients.contract import is_plug_in
+from mpifl.rounds.clients.public import public_inputs
+from mpifl.rounds.clients.serving import serve
+from mpifl.rounds.clients.worker import Worker
+from mpifl.rounds.plan.plan import TASK
 from mpifl.seeds import Purpose, generator
 
 Arrays = Mapping[str, torch.Tensor]

@@ -11,7 +11,7 @@ import numpy as np
 from mpifl.clock.kernels.progress import joules
 from mpifl.clock.timeline import PARTICIPANT, Outcome, Timeline
 from mpifl.population.population import Population
-from mpifl.rounds.round_result import MEASURED, MESSAGES, METRIC
+from mpifl.rounds.plan.round_result import MEASURED, MESSAGES, METRIC
 
 
 @dataclass

@@ -8,8 +8,8 @@ from typing import Any
 from mpifl.algorithms.requests import Request
 from mpifl.errors import at
 from mpifl.messages.letter import Handling
-from mpifl.rounds.server_calls import serve_calls
-from mpifl.rounds.worker import Worker
+from mpifl.rounds.clients.server_calls import serve_calls
+from mpifl.rounds.clients.worker import Worker
 from mpifl.seeds import Purpose, number
 
 

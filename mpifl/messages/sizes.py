@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 
 from mpifl.algorithms.arrays import BYTES_PER_NUMBER
-from mpifl.rounds.experiment import Experiment
+from mpifl.rounds.experiment.experiment import Experiment
 
 BYTES_OF_SINGLE = 8
 """Of a single number of a message."""

@@ -7,7 +7,7 @@ import numpy as np
 from mpifl.attacks.attackers import Attackers
 from mpifl.clock.timeline import Outcome
 from mpifl.record.tables import Columns, with_columns
-from mpifl.rounds.round_result import RoundResult, trained_by_client
+from mpifl.rounds.plan.round_result import RoundResult, trained_by_client
 
 ROUND_ATTACKED: Columns = {
     "attackers": ("<i8", "participants who completed the round and attack"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mpifl.record.tables import Columns, with_columns
-from mpifl.rounds.round_result import RoundResult, trained_by_client
+from mpifl.rounds.plan.round_result import RoundResult, trained_by_client
 
 ROUND_JUDGED: Columns = {
     "utility_before": (

@@ -8,7 +8,7 @@ import numpy as np
 
 from mpifl.job import Job
 from mpifl.record.tables import Columns, with_columns
-from mpifl.rounds.round_result import RoundResult
+from mpifl.rounds.plan.round_result import RoundResult
 
 KindsOf = Callable[[np.ndarray], np.ndarray]
 """Returns what the algorithm takes each of some clients (n,) int64 for, (n,) int64."""

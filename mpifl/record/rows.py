@@ -19,7 +19,7 @@ from mpifl.record.tables import (
     SCORES,
     row_type,
 )
-from mpifl.rounds.round_result import RoundResult, set_metrics
+from mpifl.rounds.plan.round_result import RoundResult, set_metrics
 
 
 def participant_rows(result: RoundResult) -> np.ndarray:

@@ -27,7 +27,7 @@ from mpifl.record.plain_bytes import NOT_CODED, Plain
 from mpifl.record.rows import analytics_rows, client_rows, participant_rows, round_row
 from mpifl.record.secure_columns import secured_participants, secured_round
 from mpifl.record.tables import ROUND_PRIVATE, row_type, with_columns
-from mpifl.rounds.round_result import RoundResult
+from mpifl.rounds.plan.round_result import RoundResult
 from mpifl.seeds import Purpose, number
 
 WRITE_SECONDS = 0.5

@@ -27,8 +27,8 @@ from mpifl.record.summary import Totals, closing_lines
 from mpifl.record.too_few_online import TooFewOnline
 from mpifl.record.too_few_updates import TooFewUpdates
 from mpifl.record.wording import folded
-from mpifl.rounds.experiment import TimingExperiment
-from mpifl.rounds.round_result import RoundResult
+from mpifl.rounds.experiment.experiment import TimingExperiment
+from mpifl.rounds.plan.round_result import RoundResult
 
 LOG = logging.getLogger(__name__)
 

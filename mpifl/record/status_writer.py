@@ -25,7 +25,7 @@ from mpifl.record.progress import ends
 from mpifl.record.status import MARK, STATUS, Score, State, Status
 from mpifl.record.summary import Totals, main_score
 from mpifl.record.wording import ENDS
-from mpifl.rounds.experiment import TimingExperiment
+from mpifl.rounds.experiment.experiment import TimingExperiment
 
 WRITE_SECONDS = 0.5
 ALIVE_SECONDS = 10.0

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from mpifl.errors import counted
-from mpifl.rounds.experiment import Experiment, TimingExperiment
-from mpifl.rounds.shortage import MORE_ONLINE, asked, asked_text
+from mpifl.rounds.experiment.experiment import Experiment, TimingExperiment
+from mpifl.rounds.experiment.shortage import MORE_ONLINE, asked, asked_text
 
 
 @dataclass

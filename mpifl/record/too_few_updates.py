@@ -10,8 +10,8 @@ from mpifl.clock.policy import RoundPolicy
 from mpifl.errors import counted
 from mpifl.record.progress import ends
 from mpifl.record.wording import losses_text
-from mpifl.rounds.experiment import Experiment, TimingExperiment
-from mpifl.rounds.shortage import more_updates
+from mpifl.rounds.experiment.experiment import Experiment, TimingExperiment
+from mpifl.rounds.experiment.shortage import more_updates
 
 
 @dataclass

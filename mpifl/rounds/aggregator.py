@@ -20,38 +20,38 @@ from mpifl.errors import Diverged, InputError, Interrupted, TrainingError, at
 from mpifl.mpi.queue import Queue
 from mpifl.mpi.world import World
 from mpifl.privacy.privacy import PrivateRound
-from mpifl.rounds.asking import releases_empty
-from mpifl.rounds.assignment import Assignment, Products, Results, Stage
 from mpifl.rounds.callbacks import RunCallbacks
-from mpifl.rounds.client_state import ClientStore
+from mpifl.rounds.clients.assignment import Assignment, Products, Results, Stage
+from mpifl.rounds.clients.client_state import ClientStore
+from mpifl.rounds.clients.masking import summed
+from mpifl.rounds.clients.recording import remove_recorded
+from mpifl.rounds.clients.worker import make_worker
 from mpifl.rounds.combining import combine
 from mpifl.rounds.contributing import judge_of
-from mpifl.rounds.evaluation import tested_rounds
-from mpifl.rounds.learning import learned
-from mpifl.rounds.masking import summed
-from mpifl.rounds.personal_clients import to_test
-from mpifl.rounds.plan import Plan, is_released
-from mpifl.rounds.planning import (
-    forget_kept,
-    next_assignment,
-    plan_round,
-    plans_ahead,
-    versions_for,
-)
-from mpifl.rounds.privatising import spend
+from mpifl.rounds.experiment.personal_clients import to_test
+from mpifl.rounds.plan.asking import releases_empty
+from mpifl.rounds.plan.plan import Plan, is_released
+from mpifl.rounds.plan.round_result import CLIENT_TEST, METRIC, Judged
+from mpifl.rounds.plan.snapshot import NOBODY, Waiting
 from mpifl.rounds.protocol import (
     aggregator_receive_results,
     aggregator_send_assignment,
     aggregator_send_end,
     aggregator_serve_tickets,
 )
-from mpifl.rounds.recording import remove_recorded
-from mpifl.rounds.round_result import CLIENT_TEST, METRIC, Judged
-from mpifl.rounds.server import Server, keep_version, make_snapshot
-from mpifl.rounds.server_step import next_state
-from mpifl.rounds.snapshot import NOBODY, Waiting
+from mpifl.rounds.server.evaluation import tested_rounds
+from mpifl.rounds.server.learning import learned
+from mpifl.rounds.server.planning import (
+    forget_kept,
+    next_assignment,
+    plan_round,
+    plans_ahead,
+    versions_for,
+)
+from mpifl.rounds.server.privatising import spend
+from mpifl.rounds.server.server import Server, keep_version, make_snapshot
+from mpifl.rounds.server.server_step import next_state
 from mpifl.rounds.tickets import ticket_costs, work_on
-from mpifl.rounds.worker import make_worker
 from mpifl.stopwatch import Stopwatch
 
 LOG = logging.getLogger(__name__)

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from mpifl.rounds.round_result import RoundResult
-from mpifl.rounds.snapshot import Snapshot
+from mpifl.rounds.plan.round_result import RoundResult
+from mpifl.rounds.plan.snapshot import Snapshot
 
 
 class Checkpoints(Protocol):

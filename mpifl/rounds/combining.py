@@ -17,14 +17,14 @@ from mpifl.aggregation.updates import Columns, Rows, Updates, Weights
 from mpifl.aggregation.views import bucketed
 from mpifl.errors import TrainingError, at
 from mpifl.mpi.world import World
-from mpifl.rounds.assignment import Results
-from mpifl.rounds.attacking import colluded
-from mpifl.rounds.client_update import ClientUpdate
+from mpifl.rounds.clients.assignment import Results
+from mpifl.rounds.clients.attacking import colluded
+from mpifl.rounds.clients.client_update import ClientUpdate
+from mpifl.rounds.clients.update_sum import UpdateSum, summable
 from mpifl.rounds.contributing import Judge
-from mpifl.rounds.experiment import Experiment
+from mpifl.rounds.experiment.experiment import Experiment
+from mpifl.rounds.plan.round_result import HISTORY
 from mpifl.rounds.reference import holder
-from mpifl.rounds.round_result import HISTORY
-from mpifl.rounds.update_sum import UpdateSum, summable
 from mpifl.seeds import Purpose, generator
 from mpifl.training.device import CPU
 

@@ -21,16 +21,16 @@ from mpifl.algorithms.fedavg import FedAvg
 from mpifl.contribution.utility import Coalition, Utility, everybody
 from mpifl.job.metrics import lower_is_better
 from mpifl.mpi.world import World
-from mpifl.rounds.assignment import Versions
-from mpifl.rounds.contribution_checks import judged_samples
-from mpifl.rounds.experiment import Experiment
-from mpifl.rounds.round_result import Judged
+from mpifl.rounds.clients.assignment import Versions
+from mpifl.rounds.experiment.contribution_checks import judged_samples
+from mpifl.rounds.experiment.experiment import Experiment
+from mpifl.rounds.plan.round_result import Judged
 from mpifl.seeds import Purpose, generator, number
 from mpifl.training.device import CPU, seed_torch
 from mpifl.training.evaluate import score_samples
 
 if TYPE_CHECKING:
-    from mpifl.rounds.worker import Worker
+    from mpifl.rounds.clients.worker import Worker
 
 
 @dataclass(frozen=True)

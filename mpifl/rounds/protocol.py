@@ -26,10 +26,10 @@ import numpy as np
 
 from mpifl.mpi.queue import Queue
 from mpifl.mpi.world import World
-from mpifl.rounds.assignment import ROSTER, Assignment, Results, Stage, Versions, keep_only
-from mpifl.rounds.plan import TASK
-from mpifl.rounds.round_result import PERSONAL
-from mpifl.rounds.snapshot import STATE_ROUND
+from mpifl.rounds.clients.assignment import ROSTER, Assignment, Results, Stage, Versions, keep_only
+from mpifl.rounds.plan.plan import TASK
+from mpifl.rounds.plan.round_result import PERSONAL
+from mpifl.rounds.plan.snapshot import STATE_ROUND
 
 HEADER_FIELDS = (
     "first_round",

@@ -13,9 +13,9 @@ import torch
 from mpifl.aggregation.exact_sum import value_limit
 from mpifl.errors import Diverged
 from mpifl.mpi.world import World
-from mpifl.rounds.assignment import Versions
-from mpifl.rounds.round_result import LAST
-from mpifl.rounds.worker import Worker
+from mpifl.rounds.clients.assignment import Versions
+from mpifl.rounds.clients.worker import Worker
+from mpifl.rounds.plan.round_result import LAST
 from mpifl.seeds import Purpose, generator, number
 from mpifl.training.participant import Participant
 

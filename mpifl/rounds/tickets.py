@@ -17,22 +17,22 @@ from mpifl.errors import TrainingError, at
 from mpifl.mpi.queue import Queue
 from mpifl.mpi.world import World
 from mpifl.objectives.objective import Scores
-from mpifl.rounds.assignment import Assignment, Results, Stage, Versions
-from mpifl.rounds.attack_scores import attack_counts
-from mpifl.rounds.client_errors import task_names
-from mpifl.rounds.client_runner import client_updates
+from mpifl.rounds.clients.assignment import Assignment, Results, Stage, Versions
+from mpifl.rounds.clients.attack_scores import attack_counts
+from mpifl.rounds.clients.client_errors import task_names
+from mpifl.rounds.clients.client_runner import client_updates
+from mpifl.rounds.clients.counting import close_sum, count_held, count_update, keep_state, let_go
+from mpifl.rounds.clients.masking import Masked, open_sum, target_of
+from mpifl.rounds.clients.personal import test_personal
+from mpifl.rounds.clients.worker import Worker
 from mpifl.rounds.combining import combine
 from mpifl.rounds.contributing import judge_of
-from mpifl.rounds.counting import close_sum, count_held, count_update, keep_state, let_go
-from mpifl.rounds.experiment import Experiment
-from mpifl.rounds.masking import Masked, open_sum, target_of
-from mpifl.rounds.personal import test_personal
-from mpifl.rounds.personal_clients import personal_groups
-from mpifl.rounds.plan import task_groups
+from mpifl.rounds.experiment.experiment import Experiment
+from mpifl.rounds.experiment.personal_clients import personal_groups
+from mpifl.rounds.plan.plan import task_groups
+from mpifl.rounds.plan.round_result import CLIENT_TEST, MEASURED, METRIC
 from mpifl.rounds.protocol import executor_take_tickets
 from mpifl.rounds.reference import references
-from mpifl.rounds.round_result import CLIENT_TEST, MEASURED, METRIC
-from mpifl.rounds.worker import Worker
 from mpifl.seeds import Purpose, number
 from mpifl.training.device import seed_torch
 from mpifl.training.evaluate import score_samples

@@ -6,11 +6,11 @@ import numpy as np
 
 from mpifl.errors import Interrupted, at
 from mpifl.rounds.callbacks import RunCallbacks
-from mpifl.rounds.experiment import TimingExperiment
-from mpifl.rounds.learning import first_learned, learned
-from mpifl.rounds.plan import make_plan
-from mpifl.rounds.round_result import METRIC, RoundResult
-from mpifl.rounds.snapshot import Snapshot
+from mpifl.rounds.experiment.experiment import TimingExperiment
+from mpifl.rounds.plan.plan import make_plan
+from mpifl.rounds.plan.round_result import METRIC, RoundResult
+from mpifl.rounds.plan.snapshot import Snapshot
+from mpifl.rounds.server.learning import first_learned, learned
 from mpifl.stopwatch import Stopwatch
 
 

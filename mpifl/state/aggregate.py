@@ -23,8 +23,8 @@ from mpifl.record.run_record import RunRecord, run_record
 from mpifl.record.status_writer import Source, StatusWriter, status_writer
 from mpifl.record.summary import where_time_went
 from mpifl.rounds.callbacks import RunCallbacks
-from mpifl.rounds.client_state import client_store
-from mpifl.rounds.experiment import Experiment, TimingExperiment
+from mpifl.rounds.clients.client_state import client_store
+from mpifl.rounds.experiment.experiment import Experiment, TimingExperiment
 from mpifl.rounds.protocol import aggregator_receive_time_spent, aggregator_send_end
 from mpifl.rounds.timing_only import run_timing
 from mpifl.state.checkpoint import Checkpoints
@@ -138,7 +138,7 @@ def _rounds(
         return _write_model(start, experiment, model)
 
     from mpifl.rounds.aggregator import run_aggregator
-    from mpifl.rounds.server import make_server
+    from mpifl.rounds.server.server import make_server
 
     server = make_server(experiment, callbacks.snapshot)
     for attempt in attempts(world):

@@ -40,10 +40,10 @@ from mpifl.errors import InputError, TrainingError
 from mpifl.io.files import disk_full_errors, read_errors, to_disk
 from mpifl.io.hdf5 import open_hdf5, writing_hdf5
 from mpifl.privacy.privacy import PrivateRound
-from mpifl.rounds.held import HELD
-from mpifl.rounds.plan import TASK, Plan
-from mpifl.rounds.round_result import MESSAGES, Judged
-from mpifl.rounds.snapshot import Snapshot, Vectors, Waiting, round_of
+from mpifl.rounds.plan.held import HELD
+from mpifl.rounds.plan.plan import TASK, Plan
+from mpifl.rounds.plan.round_result import MESSAGES, Judged
+from mpifl.rounds.plan.snapshot import Snapshot, Vectors, Waiting, round_of
 
 LOG = logging.getLogger(__name__)
 

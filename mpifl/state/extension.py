@@ -17,8 +17,8 @@ from mpifl.job import Job, dump_job, part_name, with_names
 from mpifl.job.read import MORE
 from mpifl.record.load import load_run
 from mpifl.record.stop_rule import StopRule
-from mpifl.rounds.round_result import PERSONAL
-from mpifl.rounds.snapshot import Snapshot, Waiting
+from mpifl.rounds.plan.round_result import PERSONAL
+from mpifl.rounds.plan.snapshot import Snapshot, Waiting
 
 LOG = logging.getLogger(__name__)
 

@@ -17,9 +17,9 @@ from mpifl.job.plug_in import COPIES
 from mpifl.population.pinning import table_of
 from mpifl.record.run_directory import check_empty
 from mpifl.record.run_folders import CHECKPOINTS, JOB, is_run
-from mpifl.rounds.build_experiment import check_job
-from mpifl.rounds.experiment import Experiment, TimingExperiment
-from mpifl.rounds.snapshot import Snapshot
+from mpifl.rounds.experiment.build_experiment import check_job
+from mpifl.rounds.experiment.experiment import Experiment, TimingExperiment
+from mpifl.rounds.plan.snapshot import Snapshot
 from mpifl.state.checkpoint import last_checkpoint
 from mpifl.state.extension import (
     extend,

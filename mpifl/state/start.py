@@ -12,8 +12,8 @@ from mpifl.errors import DONE, WRONG_INPUT, InputError, TrainingError
 from mpifl.io.remembered import forget
 from mpifl.mpi.recovery import attempts
 from mpifl.mpi.world import World
-from mpifl.rounds.announcement import announced, announcement
-from mpifl.rounds.experiment import TimingExperiment
+from mpifl.rounds.experiment.announcement import announced, announcement
+from mpifl.rounds.experiment.experiment import TimingExperiment
 from mpifl.rounds.protocol import aggregator_send_start, executor_receive_start
 from mpifl.state.arguments import arguments
 from mpifl.state.resume import RunStart, begin

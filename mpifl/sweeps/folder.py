@@ -14,7 +14,7 @@ from mpifl.io.files import locked
 from mpifl.job import Job, read_job
 from mpifl.population.open_files import Files
 from mpifl.record.run_directory import check_empty, make_run_directory
-from mpifl.rounds.build_experiment import check_job
+from mpifl.rounds.experiment.build_experiment import check_job
 from mpifl.sweeps.apps import check_app
 from mpifl.sweeps.index import INDEX, Index, has_index, read_index, source_of, write_index
 

@@ -22,7 +22,7 @@ from mpifl.clock.policies.semisync import Semisync
 from mpifl.errors import TrainingError
 from mpifl.job import Job, parse_job
 from mpifl.mpi.world import World
-from mpifl.rounds.job_checks import check_aggregation
+from mpifl.rounds.experiment.job_checks import check_aggregation
 
 ALONE = World(MPI.COMM_SELF)
 OPTIONS: dict[str, dict[str, Any]] = {

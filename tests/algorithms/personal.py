@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from mpifl.rounds.client_program import Ended, advance
-from mpifl.rounds.personal import _start
-from mpifl.rounds.personal_clients import to_test
-from mpifl.rounds.planning import kinds_of
-from mpifl.rounds.serving import serve
-from mpifl.rounds.worker import make_worker
+from mpifl.rounds.clients.client_program import Ended, advance
+from mpifl.rounds.clients.personal import _start
+from mpifl.rounds.clients.serving import serve
+from mpifl.rounds.clients.worker import make_worker
+from mpifl.rounds.experiment.personal_clients import to_test
+from mpifl.rounds.server.planning import kinds_of
 from tests.algorithms.reference import Run
 
 

@@ -18,13 +18,13 @@ from torch.nn.functional import cross_entropy
 import tests.normed
 from mpifl.mpi.world import connect
 from mpifl.rounds.aggregator import run_aggregator
-from mpifl.rounds.build_experiment import check_job
 from mpifl.rounds.callbacks import RunCallbacks
-from mpifl.rounds.client_state import ClientStore
-from mpifl.rounds.experiment import Experiment
-from mpifl.rounds.round_result import RoundResult
-from mpifl.rounds.server import make_server
-from mpifl.rounds.snapshot import Snapshot
+from mpifl.rounds.clients.client_state import ClientStore
+from mpifl.rounds.experiment.build_experiment import check_job
+from mpifl.rounds.experiment.experiment import Experiment
+from mpifl.rounds.plan.round_result import RoundResult
+from mpifl.rounds.plan.snapshot import Snapshot
+from mpifl.rounds.server.server import make_server
 from mpifl.seeds import KeyedGenerator, Purpose
 from mpifl.state.checkpoint import Checkpoints, last_checkpoint
 from tests.known import known

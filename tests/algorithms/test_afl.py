@@ -11,8 +11,8 @@ from scipy.optimize import minimize
 
 from mpifl.algorithms.afl import Afl, nearest_mixture
 from mpifl.errors import InputError
-from mpifl.rounds.build_experiment import check_job
-from mpifl.rounds.experiment import Experiment
+from mpifl.rounds.experiment.build_experiment import check_job
+from mpifl.rounds.experiment.experiment import Experiment
 from tests.algorithms.reference import EQUAL, SETTING, Run, assert_close
 
 AFL = "algorithm={name: afl, gamma_lambda: 0.3}"

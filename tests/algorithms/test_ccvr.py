@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 
 from mpifl.algorithms.ccvr import Ccvr, gaussians_of, virtual_features
 from mpifl.errors import InputError
-from mpifl.rounds.build_experiment import check_job
+from mpifl.rounds.experiment.build_experiment import check_job
 from mpifl.seeds import Purpose, generator
 from tests.algorithms.reference import Run, assert_close, representation
 

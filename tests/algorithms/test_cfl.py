@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from mpifl.algorithms.cfl import halves
-from mpifl.rounds.build_experiment import check_job
-from mpifl.rounds.experiment import Experiment
+from mpifl.rounds.experiment.build_experiment import check_job
+from mpifl.rounds.experiment.experiment import Experiment
 from tests.algorithms.personal import personal_model
 from tests.algorithms.plug_ins import BATCH_NORM
 from tests.algorithms.reference import EQUAL, SETTING, Run, assert_close

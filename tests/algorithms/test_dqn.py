@@ -15,7 +15,7 @@ from mpifl.errors import InputError
 from mpifl.models.flat import flatten
 from mpifl.models.layout import Layout, layout_of
 from mpifl.objectives.make import objective_of
-from mpifl.rounds.build_experiment import check_job
+from mpifl.rounds.experiment.build_experiment import check_job
 
 
 def test_the_memory_has_the_newest_steps_and_goes_on_where_it_stopped() -> None:

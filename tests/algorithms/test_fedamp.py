@@ -14,7 +14,7 @@ import torch
 from mpifl.algorithms.fedamp import FedAmp
 from mpifl.errors import InputError, TrainingError
 from mpifl.models.layout import Layout
-from mpifl.rounds.build_experiment import check_job
+from mpifl.rounds.experiment.build_experiment import check_job
 from tests.algorithms.parted import MODELS, clients_of
 from tests.algorithms.personal import personal_model
 from tests.algorithms.reference import Run, assert_close, assert_resumes_alike, pulled

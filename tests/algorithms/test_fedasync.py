@@ -12,8 +12,8 @@ import torch
 from mpifl.algorithms.fedasync import FedAsync
 from mpifl.algorithms.requests import Trained
 from mpifl.errors import InputError
-from mpifl.rounds.attacking import attacked
-from mpifl.rounds.build_experiment import check_job
+from mpifl.rounds.clients.attacking import attacked
+from mpifl.rounds.experiment.build_experiment import check_job
 from tests.algorithms.reference import EQUAL, NORMED, Run, assert_close
 from tests.algorithms.sides import context, sent, start, step, uploaded
 

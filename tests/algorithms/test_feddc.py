@@ -14,7 +14,7 @@ import torch
 from mpifl.algorithms.feddc import FedDC
 from mpifl.algorithms.requests import Train, Trained
 from mpifl.errors import InputError
-from mpifl.rounds.build_experiment import check_job
+from mpifl.rounds.experiment.build_experiment import check_job
 from tests.algorithms.reference import EQUAL, Run, assert_close
 from tests.algorithms.sides import context, sent, start, step, uploaded
 from tests.algorithms.test_feddyn import CURVATURE, MINIMUM

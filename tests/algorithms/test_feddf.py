@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mpifl.errors import InputError
-from mpifl.rounds.build_experiment import check_job
+from mpifl.rounds.experiment.build_experiment import check_job
 from mpifl.seeds import Purpose, generator
 from tests.algorithms.plug_ins import BATCH_NORM
 from tests.algorithms.public import PUBLIC, matched, public_inputs

@@ -17,7 +17,7 @@ from torch.nn.functional import cross_entropy
 from mpifl.algorithms.fedfomo import FedFomo, read_table, written_table
 from mpifl.errors import InputError
 from mpifl.models.layout import Layout
-from mpifl.rounds.build_experiment import check_job
+from mpifl.rounds.experiment.build_experiment import check_job
 from tests.algorithms.parted import MODELS, clients_of
 from tests.algorithms.personal import personal_model
 from tests.algorithms.reference import NORMED, Run, assert_close, assert_resumes_alike

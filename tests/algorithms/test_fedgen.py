@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy, one_hot
 from mpifl.algorithms.feature_generator import FeatureGenerator, Teachers, alikeness
 from mpifl.algorithms.fedgen import FedGen
 from mpifl.errors import InputError
-from mpifl.rounds.build_experiment import check_job
+from mpifl.rounds.experiment.build_experiment import check_job
 from mpifl.seeds import Purpose, generator
 from tests.algorithms.parted import MODELS, head_of
 from tests.algorithms.reference import EQUAL, Run, assert_close, assert_resumes_alike

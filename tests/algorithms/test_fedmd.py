@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from mpifl.rounds.build_experiment import check_job
+from mpifl.rounds.experiment.build_experiment import check_job
 from mpifl.seeds import Purpose, generator
 from tests.algorithms.parted import clients_of
 from tests.algorithms.personal import personal_model

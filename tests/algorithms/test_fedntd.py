@@ -20,7 +20,7 @@ from mpifl.datasets.dataset import Dataset, Part, write_dataset
 from mpifl.errors import InputError
 from mpifl.models.flat import flatten
 from mpifl.models.layout import layout_of
-from mpifl.rounds.build_experiment import check_job
+from mpifl.rounds.experiment.build_experiment import check_job
 from mpifl.transforms.transform import Mixture, of_targets
 from tests.algorithms.reference import NORMED, Run, assert_close, assert_is_fedavg
 from tests.algorithms.sides import context

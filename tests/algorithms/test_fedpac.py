@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from mpifl.errors import InputError
-from mpifl.rounds.build_experiment import check_job
+from mpifl.rounds.experiment.build_experiment import check_job
 from tests.algorithms.parted import MODELS, body_of, clients_of, head_of
 from tests.algorithms.personal import personal_model
 from tests.algorithms.reference import (

@@ -11,7 +11,7 @@ import torch
 from mpifl.algorithms.head import head_shape
 from mpifl.errors import InputError
 from mpifl.models.layout import Layout
-from mpifl.rounds.ways import way_down
+from mpifl.rounds.experiment.ways import way_down
 from tests.algorithms.personal import personal_model
 from tests.algorithms.plug_ins import BATCH_NORM
 from tests.algorithms.reference import Run, assert_close, prototype_gradient, representation

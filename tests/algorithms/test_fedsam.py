@@ -19,7 +19,7 @@ from mpifl.errors import InputError
 from mpifl.models.flat import flatten
 from mpifl.models.layout import layout_of
 from mpifl.objectives.make import objective_of
-from mpifl.rounds.build_experiment import check_job
+from mpifl.rounds.experiment.build_experiment import check_job
 from mpifl.training.loop import loss_of
 from mpifl.transforms.transform import Mixture
 from tests.algorithms.reference import NORMED, Run, assert_close, assert_is_fedavg

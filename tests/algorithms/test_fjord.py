@@ -19,7 +19,7 @@ from mpifl.clock.workload_by_kind import WorkloadByKind
 from mpifl.errors import InputError
 from mpifl.models.flat import flatten
 from mpifl.models.layout import layout_of
-from mpifl.rounds.build_experiment import check_job
+from mpifl.rounds.experiment.build_experiment import check_job
 from mpifl.seeds import Purpose, generator
 from mpifl.transforms.transform import Mixture, of_targets
 from tests.algorithms.reference import (

@@ -13,8 +13,8 @@ from torch.nn.functional import cross_entropy, linear
 
 from mpifl.algorithms.flora import _products
 from mpifl.errors import InputError
-from mpifl.rounds.build_experiment import check_job
-from mpifl.rounds.personal import _model
+from mpifl.rounds.clients.personal import _model
+from mpifl.rounds.experiment.build_experiment import check_job
 from mpifl.seeds import Purpose, generator
 from tests.algorithms.reference import Run, assert_close
 from tests.models.library import library

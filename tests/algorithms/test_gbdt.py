@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from mpifl.errors import InputError
-from mpifl.rounds.build_experiment import check_job
+from mpifl.rounds.experiment.build_experiment import check_job
 from tests.algorithms.reference import SETTING, Run, assert_resumes_alike
 from tests.small_data import small_data
 

@@ -25,7 +25,7 @@ from mpifl.models.layout import layout_of
 from mpifl.population.population import Population
 from mpifl.record.participant_columns import own_columns, own_participants
 from mpifl.record.rows import participant_rows
-from mpifl.rounds.build_experiment import check_job
+from mpifl.rounds.experiment.build_experiment import check_job
 from mpifl.traces.labels import Labels
 from mpifl.traces.trace import Trace
 from tests.algorithms.personal import personal_model

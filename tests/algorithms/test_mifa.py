@@ -12,7 +12,7 @@ import torch
 from mpifl.algorithms.fedavg import FedAvg
 from mpifl.algorithms.mifa import Mifa
 from mpifl.errors import InputError
-from mpifl.rounds.build_experiment import check_job
+from mpifl.rounds.experiment.build_experiment import check_job
 from tests.algorithms.reference import EQUAL, Run, assert_close
 from tests.algorithms.sides import context, sent, start, step, uploaded
 from tests.algorithms.test_contract import serving

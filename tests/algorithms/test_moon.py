@@ -11,8 +11,8 @@ from torch.nn.functional import cross_entropy
 
 from mpifl.algorithms.head import with_features
 from mpifl.errors import InputError
-from mpifl.rounds.build_experiment import check_job
-from mpifl.rounds.experiment import Experiment
+from mpifl.rounds.experiment.build_experiment import check_job
+from mpifl.rounds.experiment.experiment import Experiment
 from tests.algorithms.reference import NORMED, Run, assert_close, assert_is_fedavg, representation
 from tests.small_data import small_data
 

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from mpifl.errors import InputError
-from mpifl.rounds.build_experiment import check_job
+from mpifl.rounds.experiment.build_experiment import check_job
 from tests.small_data import small_data
 
 

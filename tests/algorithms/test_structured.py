@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from mpifl.errors import InputError
-from mpifl.rounds.build_experiment import check_job
+from mpifl.rounds.experiment.build_experiment import check_job
 from mpifl.seeds import Purpose, generator
 from tests.algorithms.reference import Run, assert_close
 

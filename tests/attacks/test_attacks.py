@@ -30,7 +30,7 @@ from mpifl.job import parse_job
 from mpifl.mpi.world import World
 from mpifl.population.build import open_population, prepare
 from mpifl.population.population import Population
-from mpifl.rounds.attacking import attacked
+from mpifl.rounds.clients.attacking import attacked
 from mpifl.seeds import Purpose, generator
 from tests.budget import examples
 

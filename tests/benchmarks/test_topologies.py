@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 from benchmarks.topologies.__main__ import MODEL_BYTES, main
 from benchmarks.topologies.compare import table, target
 from benchmarks.topologies.workloads import CLIENTS, PROTOCOLS, STAR, WORKLOADS
-from mpifl.rounds.build_experiment import check_job
-from mpifl.rounds.experiment import Experiment
+from mpifl.rounds.experiment.build_experiment import check_job
+from mpifl.rounds.experiment.experiment import Experiment
 
 
 def run(accuracy: list[float], seconds: float, models: int) -> dict[str, Any]:

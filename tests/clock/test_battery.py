@@ -24,8 +24,8 @@ from mpifl.kernels.permutation import permuted
 from mpifl.population.memory import with_memory
 from mpifl.population.outages import with_outages
 from mpifl.population.population import Population
-from mpifl.rounds.build_experiment import check_job
-from mpifl.rounds.prospects import prospects
+from mpifl.rounds.experiment.build_experiment import check_job
+from mpifl.rounds.experiment.prospects import prospects
 from tests.clock.conftest import WORK
 from tests.known import known
 from tests.makers import PopulationOf, RoundOf

@@ -16,7 +16,7 @@ from mpifl.clock.policy import RoundPolicy
 from mpifl.clock.timeline import Call, ClockState, Outcome, Timeline
 from mpifl.errors import InputError
 from mpifl.population.population import Population
-from mpifl.rounds.build_experiment import check_job
+from mpifl.rounds.experiment.build_experiment import check_job
 from tests.clock.conftest import WORK
 from tests.makers import PopulationOf
 

@@ -18,8 +18,8 @@ from mpifl.datasets.dataset import Dataset
 from mpifl.kernels.permutation import permuted
 from mpifl.population.population import Population
 from mpifl.record.rows import participant_rows, round_row
-from mpifl.rounds.plan import TASK, Plan
-from mpifl.rounds.round_result import METRIC, RoundResult
+from mpifl.rounds.plan.plan import TASK, Plan
+from mpifl.rounds.plan.round_result import METRIC, RoundResult
 from mpifl.traces.trace import Trace
 from tests.makers import PopulationOf
 

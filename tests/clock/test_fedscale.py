@@ -21,9 +21,9 @@ import pytest
 
 from mpifl.clock.timeline import Outcome, Timeline
 from mpifl.kernels.permutation import permuted
-from mpifl.rounds.build_experiment import check_job
 from mpifl.rounds.callbacks import RunCallbacks
-from mpifl.rounds.snapshot import Snapshot
+from mpifl.rounds.experiment.build_experiment import check_job
+from mpifl.rounds.plan.snapshot import Snapshot
 from mpifl.rounds.timing_only import run_timing
 from mpifl.state.checkpoint import Checkpoints
 from mpifl.stopwatch import UNWATCHED

@@ -18,7 +18,7 @@ from mpifl.clock.timeline import Call, ClockState
 from mpifl.clock.workload import Workload
 from mpifl.datasets.dataset import Dataset
 from mpifl.population.population import Population
-from mpifl.rounds.snapshot import Snapshot
+from mpifl.rounds.plan.snapshot import Snapshot
 from mpifl.state.checkpoint import read_checkpoint, write_checkpoint
 from mpifl.traces.trace import Trace
 from tests.asking import uniform

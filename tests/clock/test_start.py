@@ -12,8 +12,8 @@ import pytest
 from mpifl.clock.policies.sync import Sync
 from mpifl.clock.timeline import ClockState, Timeline
 from mpifl.errors import InputError
-from mpifl.rounds.build_experiment import check_job
-from mpifl.rounds.plan import make_plan
+from mpifl.rounds.experiment.build_experiment import check_job
+from mpifl.rounds.plan.plan import make_plan
 from mpifl.traces.bandwidth import Bandwidth
 from mpifl.traces.trace import Trace, write_trace
 

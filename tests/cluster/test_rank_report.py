@@ -11,8 +11,8 @@ import pytest
 import mpifl
 from mpifl.cluster.rank_report import Report, check_reports, check_resumed, rank_groups, rank_report
 from mpifl.errors import InputError
-from mpifl.rounds.build_experiment import check_job
-from mpifl.rounds.experiment import Experiment, TimingExperiment
+from mpifl.rounds.experiment.build_experiment import check_job
+from mpifl.rounds.experiment.experiment import Experiment, TimingExperiment
 
 
 @pytest.fixture(scope="module")

@@ -115,9 +115,9 @@ def test_nor_does_a_whole_round_of_theirs() -> None:
     # tracemalloc does not see what kernels allocate; the process's peak does. A byte a client would be 100 MB.
     code = """
 import resource
-from mpifl.rounds.plan import make_plan
+from mpifl.rounds.plan.plan import make_plan
 from mpifl.clock.timeline import ClockState
-from mpifl.rounds.build_experiment import check_job
+from mpifl.rounds.experiment.build_experiment import check_job
 def peak(clients):
     timed, _ = check_job("reddit-timing", [f"population.clients={clients}", "selection.participants=1000"])
     plan = make_plan(timed.job, timed.population, timed.workload, 1, ClockState())

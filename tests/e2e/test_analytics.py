@@ -12,7 +12,7 @@ import pytest
 from mpifl.analytics import REGISTRY
 from mpifl.errors import InputError
 from mpifl.record.load import load_run
-from mpifl.rounds.build_experiment import check_job
+from mpifl.rounds.experiment.build_experiment import check_job
 from tests.launching import Finished, resume_runs
 
 JOB = (

@@ -12,7 +12,7 @@ import pytest
 from mpifl.attacks import REGISTRY
 from mpifl.clock.timeline import Outcome
 from mpifl.errors import InputError
-from mpifl.rounds.build_experiment import check_job
+from mpifl.rounds.experiment.build_experiment import check_job
 from tests.known import known
 from tests.launching import Finished, resume_runs, run_job, run_jobs
 from tests.normed import HERE

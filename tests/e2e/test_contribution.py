@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mpifl.errors import InputError
-from mpifl.rounds.build_experiment import check_job
+from mpifl.rounds.experiment.build_experiment import check_job
 from tests.launching import Finished, resume_runs
 from tests.normed import HERE
 

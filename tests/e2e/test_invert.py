@@ -13,9 +13,9 @@ from mpifl.errors import InputError
 from mpifl.inversion.named import inversion_of
 from mpifl.inversion.observed import observe
 from mpifl.inversion.scores import score
-from mpifl.rounds.build_experiment import check_job
-from mpifl.rounds.demands import demands
-from mpifl.rounds.recording import read_recorded, recorded_in
+from mpifl.rounds.clients.recording import read_recorded, recorded_in
+from mpifl.rounds.experiment.build_experiment import check_job
+from mpifl.rounds.experiment.demands import demands
 from tests.launching import Finished, mpifl, resume_runs, run_jobs
 
 JOB = (

@@ -18,7 +18,7 @@ from mpifl.report.charts.time_to_target import chart
 from mpifl.report.comparison import compare
 from mpifl.report.material import material
 from mpifl.report.target import Target
-from mpifl.rounds.build_experiment import check_job
+from mpifl.rounds.experiment.build_experiment import check_job
 from tests.launching import Finished, mpirun, process_of, python, take_up
 from tests.mean_recall import HERE
 

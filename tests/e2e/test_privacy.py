@@ -15,8 +15,8 @@ from mpifl.privacy import REGISTRY
 from mpifl.privacy.accounting import gaussian_epsilon
 from mpifl.privacy.discrete import discrete_gaussian
 from mpifl.privacy.privacy import Spent
-from mpifl.rounds.build_experiment import check_job
-from mpifl.rounds.experiment import Experiment
+from mpifl.rounds.experiment.build_experiment import check_job
+from mpifl.rounds.experiment.experiment import Experiment
 from mpifl.seeds import Purpose, generator
 from tests import mechanism as own
 from tests.launching import Finished, resume_runs, run_job, run_jobs

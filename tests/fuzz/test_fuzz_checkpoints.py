@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from mpifl.record.run_directory import write_environment
 from mpifl.record.run_file import run_file
-from mpifl.rounds.plan import make_plan
-from mpifl.rounds.round_result import METRIC, RoundResult
-from mpifl.rounds.snapshot import Snapshot
+from mpifl.rounds.plan.plan import make_plan
+from mpifl.rounds.plan.round_result import METRIC, RoundResult
+from mpifl.rounds.plan.snapshot import Snapshot
 from mpifl.state.checkpoint import last_checkpoint, write_checkpoint
 from mpifl.state.resume import begin
 from tests.fuzz.fuzz_damage import damaged

@@ -22,9 +22,9 @@ from mpifl.algorithms import REGISTRY
 from mpifl.clock.timeline import ClockState
 from mpifl.errors import InputError
 from mpifl.job import dump_job, load_yaml, parse_job, read_job
-from mpifl.rounds.build_experiment import check_job
-from mpifl.rounds.experiment import TimingExperiment
-from mpifl.rounds.plan import make_plan
+from mpifl.rounds.experiment.build_experiment import check_job
+from mpifl.rounds.experiment.experiment import TimingExperiment
+from mpifl.rounds.plan.plan import make_plan
 from tests.fuzz.fuzz_outcome import check_line, examples, tried
 from tests.fuzz.fuzz_values import Mapping, changed
 
@@ -322,7 +322,7 @@ LIMIT_BYTES = 8 << 30
 CHECK_EACH = """
 import json, sys
 from mpifl.errors import InputError
-from mpifl.rounds.build_experiment import check_job
+from mpifl.rounds.experiment.build_experiment import check_job
 for overrides in json.load(sys.stdin):
     try:
         check_job("quickstart", overrides)

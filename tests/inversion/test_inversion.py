@@ -18,7 +18,7 @@ from mpifl.inversion.labels import label_counts, present_labels, single_label
 from mpifl.inversion.named import inversion_of
 from mpifl.inversion.observed import Observed
 from mpifl.inversion.scores import score
-from mpifl.rounds.recording import Facts
+from mpifl.rounds.clients.recording import Facts
 from tests.known import known
 
 CLASSES = 5

@@ -18,7 +18,7 @@ from mpifl.errors import InputError
 from mpifl.job import dump_job, load_yaml, parse_job
 from mpifl.job.section import Section
 from mpifl.optimizers.sgd import Sgd
-from mpifl.rounds.build_experiment import check_job
+from mpifl.rounds.experiment.build_experiment import check_job
 from mpifl.selection.oort import Oort
 from mpifl.selection.pyramidfl import PyramidFL
 from mpifl.selection.tifl import TiFL

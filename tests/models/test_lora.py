@@ -24,7 +24,7 @@ from mpifl.models.mlp import Mlp
 from mpifl.models.model import Model
 from mpifl.models.resnet import Resnet
 from mpifl.objectives.make import objective_of
-from mpifl.rounds.build_experiment import check_job
+from mpifl.rounds.experiment.build_experiment import check_job
 from mpifl.training.base_memory import activation_bytes, base_bytes
 from mpifl.training.loop import Loop
 from mpifl.training.participant import Participant

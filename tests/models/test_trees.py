@@ -12,7 +12,7 @@ from mpifl.datasets.dataset import DataShape
 from mpifl.errors import InputError
 from mpifl.models.trees import Trees, TreeSum
 from mpifl.objectives.make import objective_of
-from mpifl.rounds.build_experiment import check_job
+from mpifl.rounds.experiment.build_experiment import check_job
 
 
 def grown(task: str, outputs: int) -> TreeSum:

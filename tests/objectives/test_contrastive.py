@@ -17,7 +17,7 @@ from mpifl.errors import InputError
 from mpifl.objectives.contrastive import class_of_neighbours
 from mpifl.objectives.make import objective_of
 from mpifl.objectives.views import Views
-from mpifl.rounds.build_experiment import check_job
+from mpifl.rounds.experiment.build_experiment import check_job
 from tests.known import known
 from tests.objectives.test_objectives import metrics
 

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from mpifl.errors import InputError
-from mpifl.rounds.build_experiment import check_job
-from mpifl.rounds.demands import demands
+from mpifl.rounds.experiment.build_experiment import check_job
+from mpifl.rounds.experiment.demands import demands
 from tests.algorithms.reference import Run, assert_close
 
 CASES: dict[str, Callable[..., torch.optim.Optimizer]] = {

@@ -14,8 +14,8 @@ from mpifl.errors import InputError
 from mpifl.kernels.permutation import permuted
 from mpifl.population.memory import with_memory
 from mpifl.population.population import Population, ever_online
-from mpifl.rounds.build_experiment import check_job
-from mpifl.rounds.demands import demands
+from mpifl.rounds.experiment.build_experiment import check_job
+from mpifl.rounds.experiment.demands import demands
 from mpifl.traces.bandwidth import Bandwidth
 from mpifl.traces.labels import Labels, encoded
 from mpifl.traces.trace import Trace, open_trace, write_trace

@@ -24,7 +24,7 @@ from mpifl.privacy.local_laplace import LocalLaplace
 from mpifl.privacy.nbafl import NbAfl
 from mpifl.privacy.participations import Participations
 from mpifl.privacy.privacy import Spent
-from mpifl.rounds.build_experiment import check_job
+from mpifl.rounds.experiment.build_experiment import check_job
 from mpifl.state.extension import with_end
 
 NO_JOB: Any = None

@@ -13,13 +13,13 @@ from mpifl.aggregation.device_sum import DeviceSum
 from mpifl.clock.timeline import PARTICIPANT, ClockState, Timeline
 from mpifl.errors import TrainingError
 from mpifl.privacy.accounting import gaussian_epsilon
-from mpifl.rounds.build_experiment import check_job
-from mpifl.rounds.experiment import Experiment
-from mpifl.rounds.noise_shares import noise_share
-from mpifl.rounds.plan import TASK, Plan
-from mpifl.rounds.privatising import noise_stream, release_of
-from mpifl.rounds.round_result import METRIC
-from mpifl.rounds.server_step import first_state, next_state
+from mpifl.rounds.clients.noise_shares import noise_share
+from mpifl.rounds.experiment.build_experiment import check_job
+from mpifl.rounds.experiment.experiment import Experiment
+from mpifl.rounds.plan.plan import TASK, Plan
+from mpifl.rounds.plan.round_result import METRIC
+from mpifl.rounds.server.privatising import noise_stream, release_of
+from mpifl.rounds.server.server_step import first_state, next_state
 from mpifl.training.device import CPU
 from tests.summed import no_sums
 

@@ -12,10 +12,10 @@ from mpifl.errors import InputError
 from mpifl.privacy.distributed_gaussian import DistributedGaussian
 from mpifl.privacy.gaussian import Gaussian
 from mpifl.privacy.privacy import Spent
-from mpifl.rounds.build_experiment import check_job
-from mpifl.rounds.experiment import Experiment
-from mpifl.rounds.noise_shares import noise_share
-from mpifl.rounds.plan import TASK
+from mpifl.rounds.clients.noise_shares import noise_share
+from mpifl.rounds.experiment.build_experiment import check_job
+from mpifl.rounds.experiment.experiment import Experiment
+from mpifl.rounds.plan.plan import TASK
 
 NORM = 0.5
 

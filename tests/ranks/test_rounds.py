@@ -11,14 +11,14 @@ from mpifl.job import parse_job
 from mpifl.mpi.world import World
 from mpifl.population.build import prepare
 from mpifl.rounds.aggregator import run_aggregator
-from mpifl.rounds.build_experiment import load_experiment
 from mpifl.rounds.callbacks import RunCallbacks
-from mpifl.rounds.client_state import ClientStore
+from mpifl.rounds.clients.client_state import ClientStore
 from mpifl.rounds.executor import run_executor
-from mpifl.rounds.experiment import Experiment
-from mpifl.rounds.round_result import RoundResult
-from mpifl.rounds.server import make_server
-from mpifl.rounds.snapshot import Snapshot
+from mpifl.rounds.experiment.build_experiment import load_experiment
+from mpifl.rounds.experiment.experiment import Experiment
+from mpifl.rounds.plan.round_result import RoundResult
+from mpifl.rounds.plan.snapshot import Snapshot
+from mpifl.rounds.server.server import make_server
 from mpifl.state.checkpoint import Checkpoints
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from mpifl.errors import RankTimeout
 from mpifl.mpi.world import SUM_NUMBERS, World
-from mpifl.rounds.plan import TASK
+from mpifl.rounds.plan.plan import TASK
 
 
 def test_a_broadcast_gives_every_rank_what_rank_0_has(world: World) -> None:

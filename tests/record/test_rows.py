@@ -14,9 +14,9 @@ from mpifl.errors import TrainingError
 from mpifl.record.plain_bytes import Plain
 from mpifl.record.rows import analytics_rows, client_rows, participant_rows, round_row
 from mpifl.record.tables import PARTICIPANT_COLUMNS, ROUND, TABLES, row_type
-from mpifl.rounds.plan import TASK, Plan
-from mpifl.rounds.round_result import CLIENT_TEST, MESSAGES, METRIC, RoundResult
-from mpifl.rounds.round_result import Tested as _Tested  # pytest would take it for a test
+from mpifl.rounds.plan.plan import TASK, Plan
+from mpifl.rounds.plan.round_result import CLIENT_TEST, MESSAGES, METRIC, RoundResult
+from mpifl.rounds.plan.round_result import Tested as _Tested  # pytest would take it for a test
 from tests.known import known
 
 COMPLETED, DROPPED, CUT, STALE, FAILED, *_ = Outcome

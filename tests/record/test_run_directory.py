@@ -29,9 +29,9 @@ from mpifl.record.model_file import write_model
 from mpifl.record.run_directory import make_run_directory, write_environment, write_summary
 from mpifl.record.run_file import RunFile, run_file
 from mpifl.record.tables import TABLES
-from mpifl.rounds.plan import TASK, Plan
-from mpifl.rounds.round_result import CLIENT_TEST, METRIC, RoundResult
-from mpifl.rounds.round_result import Tested as _Tested  # pytest would take it for a test
+from mpifl.rounds.plan.plan import TASK, Plan
+from mpifl.rounds.plan.round_result import CLIENT_TEST, METRIC, RoundResult
+from mpifl.rounds.plan.round_result import Tested as _Tested  # pytest would take it for a test
 from tests.known import known
 from tests.mean_recall import Recall
 

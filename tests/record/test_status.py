@@ -20,7 +20,7 @@ from mpifl.record.status import MARK, Score, Status, parse_status, read_status
 from mpifl.record.status_writer import Source, status_writer
 from mpifl.record.summary import Totals
 from mpifl.record.tables import CLIENT_SCORES, ROUND, SCORES, row_type
-from mpifl.rounds.experiment import TimingExperiment
+from mpifl.rounds.experiment.experiment import TimingExperiment
 
 WITHIN_SECONDS = 10.0
 """On a busy machine; e2e/test_terminal.py says how soon a person sees it."""

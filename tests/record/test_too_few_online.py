@@ -14,8 +14,8 @@ import yaml
 from mpifl.record.load import lacking, load_run
 from mpifl.record.tables import ROUND, row_type
 from mpifl.record.too_few_online import TooFewOnline
-from mpifl.rounds.build_experiment import check_job
-from mpifl.rounds.experiment import TimingExperiment
+from mpifl.rounds.experiment.build_experiment import check_job
+from mpifl.rounds.experiment.experiment import TimingExperiment
 from mpifl.traces.trace import Trace, write_trace
 from tests.launching import mpifl, python
 

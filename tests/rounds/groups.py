@@ -10,13 +10,13 @@ import numpy as np
 
 from mpifl.aggregation.exact_sum import from_fixed
 from mpifl.algorithms.algorithm import Algorithm
-from mpifl.rounds.assignment import Version
-from mpifl.rounds.build_experiment import check_job
-from mpifl.rounds.client_state import ClientStore
-from mpifl.rounds.experiment import Experiment
-from mpifl.rounds.plan import TASK
+from mpifl.rounds.clients.assignment import Version
+from mpifl.rounds.clients.client_state import ClientStore
+from mpifl.rounds.clients.worker import make_worker
+from mpifl.rounds.experiment.build_experiment import check_job
+from mpifl.rounds.experiment.experiment import Experiment
+from mpifl.rounds.plan.plan import TASK
 from mpifl.rounds.tickets import train_group
-from mpifl.rounds.worker import make_worker
 from tests.known import added
 from tests.summed import no_sums
 

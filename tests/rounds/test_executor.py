@@ -26,13 +26,13 @@ from mpifl.mpi.world import World, connect
 from mpifl.optimizers.sgd import Sgd
 from mpifl.record.model_file import write_model
 from mpifl.rounds.aggregator import run_aggregator
-from mpifl.rounds.build_experiment import check_job
 from mpifl.rounds.callbacks import RunCallbacks
-from mpifl.rounds.client_state import ClientStore
-from mpifl.rounds.experiment import Experiment
-from mpifl.rounds.round_result import RoundResult
-from mpifl.rounds.server import make_server
-from mpifl.rounds.snapshot import Snapshot
+from mpifl.rounds.clients.client_state import ClientStore
+from mpifl.rounds.experiment.build_experiment import check_job
+from mpifl.rounds.experiment.experiment import Experiment
+from mpifl.rounds.plan.round_result import RoundResult
+from mpifl.rounds.plan.snapshot import Snapshot
+from mpifl.rounds.server.server import make_server
 from mpifl.state.checkpoint import Checkpoints
 from tests.known import known
 

@@ -19,7 +19,7 @@ from mpifl.errors import TrainingError
 from mpifl.job import parse_job
 from mpifl.kernels.permutation import permuted
 from mpifl.population.population import Population
-from mpifl.rounds.plan import Plan, make_plan
+from mpifl.rounds.plan.plan import Plan, make_plan
 from mpifl.selection.checked import checked
 from mpifl.traces.trace import Trace
 from tests.budget import examples

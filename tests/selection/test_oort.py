@@ -17,7 +17,7 @@ import mpifl
 from mpifl.clock.timeline import Outcome
 from mpifl.datasets.dataset import Dataset
 from mpifl.population.population import Population
-from mpifl.rounds.snapshot import Snapshot
+from mpifl.rounds.plan.snapshot import Snapshot
 from mpifl.selection.checked import checked
 from mpifl.selection.context import SelectionContext
 from mpifl.selection.feedback import FEEDBACK, Feedback, State

@@ -11,8 +11,8 @@ from mpifl.clock.timeline import Outcome
 from mpifl.datasets.dataset import Dataset
 from mpifl.errors import InputError
 from mpifl.population.population import Population
-from mpifl.rounds.build_experiment import check_job
-from mpifl.rounds.demands import demands
+from mpifl.rounds.experiment.build_experiment import check_job
+from mpifl.rounds.experiment.demands import demands
 from mpifl.selection.oort import Oort
 from mpifl.selection.pyramidfl import PyramidFL
 from mpifl.traces.trace import Trace

@@ -23,10 +23,10 @@ from mpifl.errors import InputError
 from mpifl.io.files import DiskFull
 from mpifl.privacy.participations import PARTICIPATIONS
 from mpifl.privacy.privacy import PrivateRound
-from mpifl.rounds.held import HELD
-from mpifl.rounds.plan import TASK, Plan
-from mpifl.rounds.round_result import MESSAGES, METRIC, PERSONAL, Judged
-from mpifl.rounds.snapshot import STATE_ROUND, Snapshot, Waiting, round_of
+from mpifl.rounds.plan.held import HELD
+from mpifl.rounds.plan.plan import TASK, Plan
+from mpifl.rounds.plan.round_result import MESSAGES, METRIC, PERSONAL, Judged
+from mpifl.rounds.plan.snapshot import STATE_ROUND, Snapshot, Waiting, round_of
 from mpifl.state.checkpoint import (
     SCHEMA_VERSION,
     Checkpoints,

@@ -17,7 +17,7 @@ from mpifl.errors import InputError
 from mpifl.job import dump_job, find_job, yaml_text
 from mpifl.population.build import prepare
 from mpifl.population.open_files import Files
-from mpifl.rounds.build_experiment import check_job
+from mpifl.rounds.experiment.build_experiment import check_job
 from mpifl.sweeps.folder import check_runs
 from mpifl.sweeps.index import make_index
 from mpifl.traces.trace import open_trace

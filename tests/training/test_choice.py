@@ -24,7 +24,7 @@ from mpifl.optimizers.adam import Adam
 from mpifl.optimizers.optimizer import Optimizer
 from mpifl.optimizers.sgd import Sgd
 from mpifl.population.population import Population
-from mpifl.rounds.build_experiment import check_job
+from mpifl.rounds.experiment.build_experiment import check_job
 from mpifl.training.choice import (
     MOST_STACKED,
     STACK_WEIGHTS,

@@ -15,8 +15,8 @@ from torch.nn.functional import cross_entropy
 from mpifl.datasets.dataset import Dataset, write_dataset
 from mpifl.errors import InputError
 from mpifl.objectives.make import objective_of
-from mpifl.rounds.build_experiment import check_job
-from mpifl.rounds.experiment import Experiment
+from mpifl.rounds.experiment.build_experiment import check_job
+from mpifl.rounds.experiment.experiment import Experiment
 from mpifl.training.loop import Loop
 from tests.algorithms.reference import Run, assert_close
 from tests.training.test_recipe import ALL, batches

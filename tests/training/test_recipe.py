@@ -337,7 +337,7 @@ def test_the_learning_rate_decays_from_step_to_step(engine: Kind, settings: dict
 
 
 def test_a_recipe_has_the_settings_of_its_job() -> None:
-    from mpifl.rounds.build_experiment import check_job
+    from mpifl.rounds.experiment.build_experiment import check_job
 
     settings = (
         "{batch_size: 7, drop_last: true, lr: 0.3, lr_decay: 0.9, clip_value: 2, clip_norm: 3}"

@@ -21,7 +21,7 @@ from mpifl.errors import InputError
 from mpifl.job import dump_job, load_yaml, parse_job
 from mpifl.models.flat import flatten
 from mpifl.objectives.make import objective_of
-from mpifl.rounds.build_experiment import check_job
+from mpifl.rounds.experiment.build_experiment import check_job
 from mpifl.seeds import KeyedGenerator, Purpose, generator
 from mpifl.training.loop import Loop
 from mpifl.training.participant import Participant

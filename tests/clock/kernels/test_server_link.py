@@ -32,7 +32,7 @@ from mpifl.clock.timeline import PARTICIPANT, ClockState, Outcome
 from mpifl.clock.workload import Workload
 from mpifl.errors import InputError
 from mpifl.population.phones import Phones
-from mpifl.rounds.snapshot import Snapshot
+from mpifl.rounds.plan.snapshot import Snapshot
 from mpifl.state.checkpoint import read_checkpoint, write_checkpoint
 from tests.budget import examples
 from tests.clock.kernels.test_transfer import bandwidth

@@ -12,7 +12,7 @@ from mpifl.clock.timeline import ClockState
 from mpifl.clock.workload import Workload
 from mpifl.errors import InputError
 from mpifl.job import parse_job
-from mpifl.rounds.plan import make_plan
+from mpifl.rounds.plan.plan import make_plan
 from tests.budget import examples
 from tests.clock.cases import Case, raw_cases, rule_of
 from tests.clock.events import COMPLETED, DROPPED

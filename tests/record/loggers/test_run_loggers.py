@@ -17,7 +17,7 @@ from mpifl.record.loggers.logger import Logger, Row, RunFacts
 from mpifl.record.loggers.run_loggers import RunLoggers
 from mpifl.record.run_file import run_file
 from mpifl.record.tables import ROUND, row_type
-from mpifl.rounds.job_checks import check_loggers
+from mpifl.rounds.experiment.job_checks import check_loggers
 from tests.logged import logged
 
 BASE = {"rounds": 7, "model": "logreg", "selection": {"name": "uniform", "participants": 2}}
