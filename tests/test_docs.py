@@ -17,6 +17,7 @@ from mpifl.job.component import COMPONENTS, Component, find_part
 from mpifl.job.read import read_job
 from mpifl.record.tables import TABLES
 from mpifl.selection import REGISTRY as RULES
+from tests.test_imports import LEVEL
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = (ROOT / "docs" / "reference.md").read_text()
@@ -40,6 +41,16 @@ def keys(schema: type[Section], prefix: str = "") -> list[str]:
 
 def test_the_job_reference_is_what_the_classes_say() -> None:
     assert printed_by("job_reference.py") == REFERENCE, "run: make docs"
+
+
+def test_the_design_page_lists_every_folder_in_the_order_of_the_layers() -> None:
+    lines = (ROOT / "docs" / "design.md").read_text().splitlines()
+    cells = [line.split("|")[1] for line in lines if line.startswith("| `")]
+    folders = [name for cell in cells for name in re.findall(r"`([a-z_/]+)/`", cell)]
+    levels = [LEVEL[name.replace("/", ".")] for name in folders]
+    assert levels == sorted(levels, reverse=True)
+    packages = {path.parent.name for path in (ROOT / "mpifl").glob("*/__init__.py")}
+    assert {name.partition("/")[0] for name in folders} == packages
 
 
 def test_the_picture_is_what_its_script_draws() -> None:
