@@ -162,7 +162,7 @@ class Until:
 
 def until(own: Sequence[Run], accuracy: float) -> Until:
     """Return what the runs took until they first had the accuracy."""
-    found = [reached(run.rounds, Target("accuracy", accuracy)) for run in own]
+    found = [reached(run.rounds, Target("accuracy", accuracy), lower=False) for run in own]
     if not all(found):
         return Until(np.nan, np.nan, np.nan, np.nan)
     ends = [one for one in found if one]

@@ -103,7 +103,7 @@ def test_the_clock_charges_both_trainings(tmp_path: Path) -> None:
     [
         ("training.optimizer={name: sgd, momentum: 0.9}", "apfl assumes plain SGD"),
         ("training.lr_decay=0.9", "training.lr_decay: 0.9 is not allowed: apfl assumes one"),
-        ("training.clip_norm=1", "training.clip_norm: 1 is not allowed: apfl"),
+        ("training.clip_norm=1", "training.clip_norm: 1 is not allowed with algorithm.name apfl"),
     ],
 )
 def test_steps_that_its_own_model_would_not_get_are_refused(

@@ -213,8 +213,10 @@ def test_the_tables_add_up_to_the_summary(runs: list[Finished]) -> None:
 @pytest.mark.runs((2,), SHORT)
 def test_a_log_has_one_plain_line_a_round_and_five_at_the_end(runs: list[Finished]) -> None:
     (done,) = runs
-    lines = done.stdout.strip().split("\n")
+    folded = done.stdout.strip().split("\n")
+    lines = [line for line in folded if not line.startswith("  ")]
     assert len(lines) == 6 + 5
+    assert all(len(line) <= 80 for line in folded[6:])
     assert lines[0].startswith("round 1/6, virtual ")
     assert [line.split()[0] for line in lines[-5:]] == [
         "accuracy",

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.rounds.server.test_server_step import drawn, experiment, running, stepped
 
 from mpifl.algorithms import REGISTRY
 from mpifl.algorithms.algorithm import Algorithm, elementwise
@@ -18,6 +17,7 @@ from mpifl.errors import TrainingError
 from mpifl.rounds.experiment.experiment import Experiment
 from mpifl.rounds.server import server_blocks
 from mpifl.rounds.server.server_step import first_state
+from tests.rounds.server.test_server_step import drawn, experiment, running, stepped
 
 __all__ = ["experiment"]
 
