@@ -6,7 +6,8 @@ Any other exception is a defect of mpifl and keeps its traceback.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+import difflib
+from collections.abc import Callable, Iterable, Iterator
 
 # Exit statuses.
 DONE = 0
@@ -142,6 +143,15 @@ def quoted(value: object) -> str:
     A regular expression is one that the user can copy.
     """
     return repr(value).replace("\\\\", "\\")
+
+
+def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """Return "did you mean X? " with the known name that is most like a word; "" if none is.
+
+    ``cutoff`` is how alike they have to be, from 0 to 1 (``difflib``).
+    """
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=cutoff)
+    return f"did you mean {near[0]}? " if near else ""
 
 
 def counted(count: int, noun: str) -> str:

@@ -183,23 +183,22 @@ def needs_samples_as_they_are(algorithm: Algorithm, job: Job) -> None:
 
 def needs_plain_sgd(algorithm: Algorithm, job: Job) -> None:
     """Raise InputError for local steps that are not ``w -= lr g``."""
+    _refuse_optimizer(job, f": {algorithm.name} assumes plain SGD")
+
+
+def _refuse_optimizer(job: Job, why: str) -> None:
+    """Raise InputError for an optimizer that is not plain SGD; ``why`` ends "is not allowed"."""
     optimizer = job.training.optimizer
     if optimizer.pull != 0:
         raise InputError(
-            f"training.optimizer: {optimizer.name!r} with these options is not allowed:"
-            f" {algorithm.name} assumes plain SGD; allowed: sgd without momentum and weight_decay"
+            f"training.optimizer: {optimizer.name!r} with these options is not allowed{why};"
+            " allowed: sgd without momentum and weight_decay"
         )
 
 
 def needs_no_steps(algorithm: Algorithm, job: Job) -> None:
     """Raise InputError for keys of local steps, where clients make none."""
-    optimizer = job.training.optimizer
-    if optimizer.pull != 0:
-        raise InputError(
-            f"training.optimizer: {optimizer.name!r} with these options is not allowed with"
-            f" algorithm.name {algorithm.name}, which makes no local steps; allowed: sgd without"
-            " momentum and weight_decay"
-        )
+    _refuse_optimizer(job, f" with algorithm.name {algorithm.name}, which makes no local steps")
     _refuse_clipping(job, f"{algorithm.name}, which makes no local steps: nothing is clipped")
     needs_samples_as_they_are(algorithm, job)
     needs_no_early_stop(algorithm, job)

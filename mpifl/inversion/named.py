@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from typing import Any
 
 from pydantic import ValidationError
 
-from mpifl.errors import InputError
+from mpifl.errors import InputError, nearest
 from mpifl.inversion import REGISTRY
 from mpifl.inversion.inversion import Inversion
 from mpifl.job.problems import explain
@@ -27,8 +26,7 @@ def inversion_of(text: str) -> Inversion:
     section: dict[Any, Any] = given if isinstance(given, dict) else {"name": given}
     name = str(section.get("name"))
     if name not in REGISTRY:
-        near = difflib.get_close_matches(name, REGISTRY, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
+        hint = nearest(name, REGISTRY)
         raise InputError(f"--attack: {name!r} is not known; {hint}allowed: {', '.join(REGISTRY)}")
 
     module, _, kind = REGISTRY[name].partition(":")

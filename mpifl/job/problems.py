@@ -13,7 +13,7 @@ from typing import Any, get_args, get_origin
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from mpifl.errors import InputError, counted, quoted
+from mpifl.errors import InputError, counted, nearest, quoted
 from mpifl.job.section import NAME, Section
 from mpifl.job.synonyms import key_for
 
@@ -122,9 +122,7 @@ def _nearest(given: Any, problem: ErrorDetails) -> str:
     expected = problem["ctx"]["expected"].replace(" or ", ", ")
     values = [value.strip("'") for value in expected.split(", ")]
     values = [value.lower() if value in ("True", "False") else value for value in values]
-    near = difflib.get_close_matches(str(given), values, n=1, cutoff=NEAR)
-    hint = f"did you mean {near[0]}? " if near else ""
-    return f"{hint}allowed: {', '.join(values)}"
+    return f"{nearest(str(given), values, NEAR)}allowed: {', '.join(values)}"
 
 
 def _unknown_key(schema: type[Section], key: str, value: Any) -> str:

@@ -19,7 +19,8 @@ from mpifl.io.hdf5 import check_heaps
 from mpifl.job import load_yaml
 from mpifl.job.metrics import HIGHER_IS_BETTER, LOWER_IS_BETTER
 from mpifl.record.run_folders import is_run, runs_in
-from mpifl.record.tables import CLIENT_SCORES, SCORES, TABLES, own_scores
+from mpifl.record.scores import own_scores
+from mpifl.record.tables import CLIENT_SCORES, SCORES, TABLES
 
 if TYPE_CHECKING:
     from mpifl.population.population import Population

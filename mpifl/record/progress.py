@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from mpifl.errors import counted
+from mpifl.record.scores import scores_of
 from mpifl.record.summary import score_text
-from mpifl.record.tables import scores_of
 from mpifl.record.wording import ENDS, clock_text, losses_text
 
 

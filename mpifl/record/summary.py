@@ -13,7 +13,8 @@ from rich.filesize import decimal
 from mpifl.errors import TrainingError, counted
 from mpifl.job.metrics import MAIN, lower_is_better
 from mpifl.record.analytics_text import analytics_text
-from mpifl.record.tables import CLIENT_SCORES, scores_of
+from mpifl.record.scores import scores_of
+from mpifl.record.tables import CLIENT_SCORES
 from mpifl.record.wording import ENDS, clock_text, energy_text
 from mpifl.stopwatch import EXECUTOR_PHASES, PHASES, Stopwatch
 

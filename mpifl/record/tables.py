@@ -1,4 +1,4 @@
-"""The tables of run.h5: their columns, and which of these are scores.
+"""The tables of run.h5: their columns.
 
 Some jobs have more columns (``job_tables.py``).
 """
@@ -100,9 +100,6 @@ CLIENT: Columns = {
 SCORES = ("accuracy", "top5", "f1", "perplexity", "rmse", "loss")
 """Metrics that every run has a column for; those of an objective's own are columns behind all."""
 
-NO_SCORES = ("secure_seconds", "utility_before", "utility_after", "battery")
-"""Columns of /rounds that only some runs have, and that are no scores of the model."""
-
 CLIENT_SCORES = (
     "client_accuracy",
     "client_loss",
@@ -175,18 +172,3 @@ def with_columns(rows: np.ndarray, columns: Columns) -> np.ndarray:
     for name in rows.dtype.names or ():
         wider[name] = rows[name]
     return wider
-
-
-def scores_of(row: np.ndarray) -> dict[str, float]:
-    """Return the scores of a /rounds row (an array of one), without those of single clients.
-
-    With the measures of the job's objective, and the attack success of a run with attacks.
-    """
-    return {name: float(row[name][0]) for name in (*SCORES, *own_scores(row.dtype))}
-
-
-def own_scores(columns: np.dtype) -> list[str]:
-    """Return the columns of /rounds that are scores which only some jobs have."""
-    others = {*ROUND, *ROUND_PRIVATE, *NO_SCORES}
-    names = columns.names or ()
-    return [name for name in names if name not in others and columns[name].kind == "f"]

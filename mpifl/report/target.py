@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from mpifl.errors import InputError
+from mpifl.errors import InputError, nearest
 from mpifl.job.metrics import HIGHER_IS_BETTER, MAIN, lower_is_better, out_of_reach
 from mpifl.record.load import Run
-from mpifl.record.tables import CLIENT_SCORES, SCORES, own_scores
+from mpifl.record.scores import own_scores
+from mpifl.record.tables import CLIENT_SCORES, SCORES
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,7 @@ def check_metric(option: str, metric: str, runs: Sequence[Run]) -> None:
     own = (name for run in runs for name in own_scores(run.rounds.dtype))
     allowed = dict.fromkeys((*SCORES, *CLIENT_SCORES, *HIGHER_IS_BETTER, *own))
     if metric not in allowed:
-        near = difflib.get_close_matches(metric, allowed, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
+        hint = nearest(metric, allowed)
         raise InputError(f"{option}: {metric!r} is no metric; {hint}allowed: {', '.join(allowed)}")
 
 

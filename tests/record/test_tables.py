@@ -6,7 +6,8 @@ import pytest
 
 from mpifl.job import read_job
 from mpifl.record.job_tables import tables_of
-from mpifl.record.tables import own_scores, row_type
+from mpifl.record.scores import own_scores
+from mpifl.record.tables import row_type
 
 EVERYTHING = (
     "clock.battery.capacity_joules=30000",

@@ -17,10 +17,16 @@ from mpifl.datasets.importers.coco_json import Annotations, Image, read_annotati
 from mpifl.datasets.importers.features import Features
 from mpifl.datasets.importers.importer import Importer
 from mpifl.datasets.importers.moments import NORMALISE_HELP, Normalise
-from mpifl.datasets.importers.patterns import Pattern, check_test_pattern, client_name, with_group
+from mpifl.datasets.importers.patterns import (
+    Pattern,
+    check_test_found,
+    check_test_pattern,
+    client_name,
+    with_group,
+)
 from mpifl.datasets.importers.pictures import GREY_HELP, SIZE_HELP, height_and_width, pictures
 from mpifl.datasets.store import Store
-from mpifl.errors import InputError, counted, quoted
+from mpifl.errors import InputError, counted
 from mpifl.io.files import read_errors
 
 AT_ONCE = 64  # pictures
@@ -74,10 +80,7 @@ class Coco(Importer):
                     y = np.stack([own.targets(image, most) for image in block])
                     clients = [self._client(image, path) for image in block]
                     store.add(own_part, clients, x, y, where=str(path))
-        if self.test_pattern and not store.samples("test"):
-            raise InputError(
-                f"--test-pattern: {quoted(self.test_pattern)} is found in no file name"
-            )
+        check_test_found(self.test_pattern, store, "file name")
 
         train = read["train"]
         scale, shift = features.scaling

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
+from mpifl.datasets.store import Store
 from mpifl.errors import InputError, quoted
 
 FOLDER_OF_LABEL = r"^(?P<label>[^/]+)/[^/]+$"
@@ -86,6 +87,12 @@ def client_name(pattern: str | None, path: str, value: str | None, location: str
     if value is None:
         return matched_group(pattern, "client", path)
     return group_in_value(pattern, "client", value, location)
+
+
+def check_test_found(pattern: str, store: Store, texts: str) -> None:
+    """Raise InputError where --test-pattern has found no sample; ``texts`` is what it looks in."""
+    if pattern and not store.samples("test"):
+        raise InputError(f"--test-pattern: {quoted(pattern)} is found in no {texts}")
 
 
 def check_test_pattern(pattern: str, sources: Container[str]) -> None:

@@ -21,6 +21,7 @@ from mpifl.datasets.importers.patterns import (
     LABEL_HELP,
     TEST_HELP,
     Pattern,
+    check_test_found,
     check_test_pattern,
     client_name,
     matched_group,
@@ -164,8 +165,7 @@ class Volumes(Importer):
         """Raise InputError where a part is empty."""
         if not store.samples("train"):
             raise InputError(f"{sources['train'][0]}: no volumes for the train part")
-        if self.test_pattern and not store.samples("test"):
-            raise InputError(f"--test-pattern: {quoted(self.test_pattern)} is found in no path")
+        check_test_found(self.test_pattern, store, "path")
 
     def _sides(self) -> tuple[int, ...]:
         """Return the sides of --size. Raise InputError."""

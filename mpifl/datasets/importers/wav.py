@@ -22,6 +22,7 @@ from mpifl.datasets.importers.patterns import (
     LABEL_HELP,
     TEST_HELP,
     Pattern,
+    check_test_found,
     matched_group,
     with_group,
 )
@@ -106,8 +107,7 @@ class Wav(Importer):
             store.add(part, clients, x, y, where=str(paths[0].parent))
         for lists in lists_by_part.values():
             lists.check_used()
-        if self.test_pattern and not store.samples("test"):
-            raise InputError(f"--test-pattern: {quoted(self.test_pattern)} is found in no path")
+        check_test_found(self.test_pattern, store, "path")
 
         scale, shift = moments.scaling(self.normalise, np.dtype(np.float32))
         folder = sources["train"][0].resolve().name

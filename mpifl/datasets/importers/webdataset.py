@@ -20,6 +20,7 @@ from mpifl.datasets.importers.moments import NORMALISE_HELP, Normalise
 from mpifl.datasets.importers.numbered import class_of_text, classes_of_texts
 from mpifl.datasets.importers.patterns import (
     Pattern,
+    check_test_found,
     check_test_pattern,
     client_name,
     matched_group,
@@ -84,10 +85,7 @@ class Webdataset(Importer):
                 clients = [self._client(sample) for sample in block]
                 y = [class_of_text(labels, part, self._label(s), s.location) for s in block]
                 store.add(part, clients, x, np.concatenate(y), where=block[0].location)
-        if self.test_pattern and not store.samples("test"):
-            raise InputError(
-                f"--test-pattern: {quoted(self.test_pattern)} is found in no SHARD/KEY"
-            )
+        check_test_found(self.test_pattern, store, "SHARD/KEY")
 
         scale, shift = features.scaling
         name = sources["train"][0].resolve().name.partition(".")[0]

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 
 from mpifl.rounds.clients.client_state import ClientStore
-from mpifl.rounds.plan.snapshot import STATE_ROUND
 
 Kept = Mapping[str, torch.Tensor]
 
@@ -26,15 +25,13 @@ class Others:
         store: The state of clients.
         names: The arrays that programs look at.
         device: Where programs get them.
-        rows: Those participants, and the round (structured STATE_ROUND), sorted by client.
-        rounds: The same by client.
+        rounds: By client, in the order of the clients, the round: of those participants.
         loaded: What was read, by client.
     """
 
     store: ClientStore
     names: tuple[str, ...]
     device: torch.device
-    rows: np.ndarray = field(default_factory=lambda: np.empty(0, STATE_ROUND))
     rounds: dict[int, int] = field(default_factory=dict)
     loaded: dict[int, Kept] = field(default_factory=dict)
 
@@ -43,9 +40,9 @@ class Others:
 
         What was read of those before is forgotten.
         """
-        if not np.array_equal(self.rows, rows):
-            self.rows = rows
-            self.rounds = dict(rows.tolist())
+        rounds = dict(rows.tolist())
+        if rounds != self.rounds:
+            self.rounds = rounds
             self.loaded.clear()
 
     def without(self, client: int | None) -> Mapping[int, Kept]:

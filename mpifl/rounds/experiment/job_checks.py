@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ from mpifl.attacks.colluding import Colluding
 from mpifl.clock.asynchronous import Asynchronous
 from mpifl.clock.workload import Workload
 from mpifl.datasets.dataset import Dataset
-from mpifl.errors import InputError, counted, keys_at
+from mpifl.errors import InputError, counted, keys_at, nearest
 from mpifl.job import Job
 from mpifl.job.schema import Training
 from mpifl.population.population import Population
@@ -95,8 +94,7 @@ def check_stop(experiment: TimingExperiment) -> None:
         needs = ""
         if metric.startswith(("client_", "worst_decile_")):
             needs = " (of single clients with evaluation.per_client or personal)"
-        near = difflib.get_close_matches(metric, metrics, n=1)
-        hint = f"did you mean {near[0]}? " if near and not needs else ""
+        hint = "" if needs else nearest(metric, metrics)
         raise InputError(
             f"stop.metric: {metric!r} is not what this job's tests give{needs}; {hint}allowed:"
             f" {', '.join(metrics)}"
