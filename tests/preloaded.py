@@ -179,6 +179,26 @@ def become(folder: str, wanted: dict[str, Any], files: list[int]) -> None:
         runpy.run_path(first, run_name="__main__")
 
 
+def leave(status: int) -> None:
+    """End this process as Python does, but for taking all that is loaded apart: that copies its pages, in 0.25 s.
+
+    A process that has loaded MPI is left to Python: mpi4py's end of MPI is no exit function of Python.
+    """
+    import atexit
+    import threading
+
+    if "mpi4py.MPI" in sys.modules:
+        return
+    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads
+    atexit._run_exitfuncs()
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+    except (OSError, ValueError):  # Python says it, and ends with a status of its own
+        return
+    os._exit(status & 0xFF)
+
+
 def load() -> None:
     """Import what every rank imports, with as many threads as a rank has."""
     import gc
@@ -210,6 +230,12 @@ def load() -> None:
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--serve"]:
         load()
-        become(os.path.dirname(sys.argv[2]), *serve(sys.argv[2]))
+        try:
+            become(os.path.dirname(sys.argv[2]), *serve(sys.argv[2]))
+            leave(0)
+        except SystemExit as end:
+            if end.code is None or isinstance(end.code, int):
+                leave(end.code or 0)
+            raise
     else:
         sys.exit(ask(sys.argv[1], sys.argv[2:]))

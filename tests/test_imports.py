@@ -222,6 +222,7 @@ def test_deciding_imports_neither_torch_nor_mpi(name: str) -> None:
         ("mpifl.job, mpifl.population.build", {"torch", "mpi4py", "sklearn"}),
         ("mpifl.record.progress, mpifl.record.summary", {"torch", "mpi4py"}),
         ("mpifl.aggregation.exact_sum, mpifl.rounds.clients.client_state", {"torch", "mpi4py"}),
+        ("mpifl.commands.check_data, mpifl.commands.data_file", {"matplotlib"}),
         (
             "mpifl.rounds.experiment.experiment, mpifl.training.loop, mpifl.algorithms.fedavg",
             {"mpi4py"},

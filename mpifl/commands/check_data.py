@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mpifl.commands.data_file import label_names
-from mpifl.commands.data_picture import Panel, draw
-from mpifl.commands.data_text import skew_lines, skew_table
+from mpifl.commands.data_text import Panel, skew_lines, skew_table
 from mpifl.errors import InputError, counted
 from mpifl.job import Job, read_job
 from mpifl.job.section import Section
@@ -48,6 +47,8 @@ def held_by(
         lines = skew_table([panel.title for panel in panels], held)
     lines = _which_clients(population, held[0].clients) + lines
     if picture is not None:
+        from mpifl.commands.data_picture import draw  # loads Matplotlib
+
         draw(picture, _title(first, population), panels)
         lines.append(f"clients drawn to {picture}")
     return lines

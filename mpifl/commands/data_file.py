@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mpifl.commands.data_picture import Panel, draw
-from mpifl.commands.data_text import label_name, print_dataset
+from mpifl.commands.data_text import Panel, label_name, print_dataset
 from mpifl.commands.output import standard_output
 from mpifl.datasets.check import check_dataset
 from mpifl.datasets.dataset import FORMAT, SCHEMA_VERSION, Dataset
@@ -38,6 +37,8 @@ def show_file(path: Path, picture: Path | None) -> None:
     if damage is not None:
         raise damage
     if picture is not None:
+        from mpifl.commands.data_picture import draw  # loads Matplotlib
+
         train = held["train"]
         title = (
             f"{data.name}: {counted(train.samples, 'sample')} of {counted(train.clients, 'client')}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
+from mpifl.commands.data_text import Panel
 from mpifl.commands.drawing import PLAIN, plain_ticks, save_picture
 from mpifl.datasets.skew import Holdings, LabelCounts, gini, label_skew, most_frequent, size_bins
 from mpifl.errors import counted
@@ -27,15 +27,6 @@ NAME_COLUMNS = 16
 TITLE_COLUMNS = 40
 COLOURS = "Blues"
 GAMMA = 0.6  # below 1: small shares are seen too
-
-
-@dataclass(frozen=True)
-class Panel:
-    """What clients hold, under a title; ``names`` (labels,) of str name the labels, if any do."""
-
-    title: str
-    holdings: Holdings
-    names: Sequence[str] = ()
 
 
 def draw(path: Path, title: str, panels: Sequence[Panel]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,15 @@ SIZE_BINS = 12
 MOST_LABELS = 20
 MOST_TARGETS = 5
 QUANTILES = {"min": 0, "25 %": 25, "median": 50, "75 %": 75, "max": 100}
+
+
+@dataclass(frozen=True)
+class Panel:
+    """What clients hold, under a title; ``names`` (labels,) of str name the labels, if any do."""
+
+    title: str
+    holdings: Holdings
+    names: Sequence[str] = ()
 
 
 def print_dataset(
